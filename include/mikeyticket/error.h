@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file error.h
+ * What can go wrong: one enum, in bands of a hundred, one band for each class of refusal.
+ */
+#ifndef MIKEYTICKET_ERROR_H
+#define MIKEYTICKET_ERROR_H
+
+#include <mikeyticket/span.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Every function that can fail answers one of these. The hundreds tell the class (enum mkt_class). */
+enum mkt_err {
+    MKT_OK = 0,
+
+    MKT_E_ARGUMENT = 100, /**< an argument is missing, too long or out of range */
+    MKT_E_STATE,          /**< this party can't make or take this message now */
+    MKT_E_SPACE,          /**< the output buffer is too small */
+    MKT_E_ROOM,           /**< more than the bundle has room for (mkt_settings.size) */
+    MKT_E_NO_SESSION,     /**< the bundle has no crypto session with that CS ID */
+    MKT_E_LENGTH,         /**< a field is too long for its place on the wire */
+    MKT_E_PROFILE,        /**< no such TLS profile or cipher suite in this build of mbedTLS */
+
+    MKT_E_SHORT = 200,    /**< the octets end within a field */
+    MKT_E_TRAILING,       /**< octets are left over after the last field */
+    MKT_E_VALUE,          /**< a field has a value that the RFC does not define, or that changes the layout */
+    MKT_E_VERSION,        /**< not MIKEY version 1 */
+    MKT_E_PAYLOAD,        /**< an unknown payload type, whose length can't be known */
+    MKT_E_MANY,           /**< more payloads than MKT_MAX_PAYLOADS, or more of a kind than the RFC allows */
+    MKT_E_MISSING,        /**< a payload that the RFC demands is not there */
+    MKT_E_ORDER,          /**< V or SIGN is not the last payload */
+    MKT_E_DATA_TYPE,      /**< not the type of message that is expected now */
+    MKT_E_MAP,            /**< a CS ID map type that this type of message can't have */
+    MKT_E_KEMAC_MAC,      /**< a KEMAC with a MAC of its own, where V has it */
+    MKT_E_BASE64,         /**< not base64 by the letter */
+    MKT_E_SDP,            /**< an attribute that is not of the form that its RFC gives */
+    MKT_E_STORED,         /**< not what mkt_ticket_put wrote */
+
+    MKT_E_MAC = 300,      /**< the MAC of the message does not verify */
+    MKT_E_TICKET_MAC,     /**< the MAC of the ticket does not verify */
+    MKT_E_CSB_ID,         /**< the CSB ID is not that of the exchange */
+    MKT_E_KEY,            /**< the host has no key of that name */
+
+    MKT_E_PRF = 400,      /**< the PRF is unknown, not that of the exchange, or of another suite */
+    MKT_E_MAC_ALG,        /**< the MAC algorithm is unknown, NULL, or of another suite */
+    MKT_E_ENCR_ALG,       /**< the encryption algorithm is unknown, NULL, or of another suite */
+    MKT_E_HASH,           /**< the hash function is unknown */
+    MKT_E_DH_GROUP,       /**< the Diffie-Hellman group is unknown */
+    MKT_E_TICKET_TYPE,    /**< the ticket is no MIKEY base ticket, or wants processing of its own (N, O) */
+    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters */
+
+    MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other */
+    MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
+    MKT_E_VALIDITY,       /**< the end of the ticket's validity is before its start */
+    MKT_E_MPK,            /**< not the number of MPKs that there must be */
+    MKT_E_KEY_LENGTH,     /**< a key is too short, or too long for the suite */
+    MKT_E_SPI,            /**< a key without SPI, an SPI used twice, or one that names no session key */
+    MKT_E_RAND,           /**< a RAND that is too short, absent where G or I wants it, or there where not */
+    MKT_E_KEMAC,          /**< a KEMAC that L or M forbids */
+    MKT_E_INITIATOR_DATA, /**< Initiator Data where I does not ask for it, or none where it does */
+    MKT_E_CS,             /**< crypto sessions that the profile or the offer does not have */
+    MKT_E_PROT,           /**< a Prot type that is not ours */
+    MKT_E_SP,             /**< a policy without its SP, two SPs of one number, or not exactly one policy in an answer */
+    MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy */
+    MKT_E_RESPONDER,      /**< the Responder is not in the ticket policy, nor the one that was asked for */
+    MKT_E_APPLICATION,    /**< the ticket is not for this application (IDRapp) */
+    MKT_E_PROTOCOLS,      /**< the list of key management protocols is absent or not that of the SDP */
+    MKT_E_RESOLVE,        /**< a KMS must resolve the ticket, and none is at hand */
+    MKT_E_RESPONSE,       /**< F forbids the TRANSFER_RESP */
+    MKT_E_DENIED,         /**< the host's authorisation callback said no */
+    MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
+
+    MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew */
+    MKT_E_FUTURE,         /**< the timestamp is further ahead than the allowed skew */
+    MKT_E_EXPIRED,        /**< the ticket is no longer valid */
+    MKT_E_NOT_YET,        /**< the ticket is not valid yet */
+    MKT_E_REPLAY,         /**< the message was taken before */
+
+    MKT_E_MEMORY = 700,   /**< no memory */
+    MKT_E_RANDOM,         /**< the random source failed */
+    MKT_E_CLOCK,          /**< the clock failed */
+    MKT_E_CRYPTO,         /**< the crypto library failed */
+    MKT_E_TLS             /**< the TLS library failed */
+};
+
+/** The classes of refusal: whose fault it is. */
+enum mkt_class {
+    MKT_CLASS_OK = 0,
+    MKT_CLASS_USE = 1,         /**< the caller's: a wrong use of the API */
+    MKT_CLASS_MALFORMED = 2,   /**< the octets, or the shape of the message */
+    MKT_CLASS_AUTH = 3,        /**< who sent it can't be told */
+    MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm, type or version that is not supported */
+    MKT_CLASS_POLICY = 5,      /**< a rule of the protocol, the ticket or the host */
+    MKT_CLASS_FRESHNESS = 6,   /**< time, or a replay */
+    MKT_CLASS_HOST = 7         /**< the host or the crypto library failed */
+};
+
+/** The class of an error. */
+MKT_API enum mkt_class mkt_err_class(enum mkt_err err);
+
+/** The name of an error as it stands in this header, such as "MKT_E_MAC"; static, never NULL. */
+MKT_API const char *mkt_err_name(enum mkt_err err);
+
+/** What the error means, one sentence in English for a log; static, never NULL. */
+MKT_API const char *mkt_err_text(enum mkt_err err);
+
+/**
+ * The number that tells a peer of this error in a MIKEY Error payload (RFC 3830 6.12, RFC 6043 6.9).
+ * Errors that concern nobody but this host give 12, "Unspecified error".
+ */
+MKT_API uint8_t mkt_err_number(enum mkt_err err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

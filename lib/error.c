@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <mikeyticket/error.h>
+
+/* Error no of the ERR payload: RFC 3830 table 6.12, RFC 6043 table 6.14, and 13 of the IANA registry */
+enum {
+    AUTH_FAILURE = 0,
+    INVALID_TS = 1,
+    INVALID_PRF = 2,
+    INVALID_MAC = 3,
+    INVALID_EA = 4,
+    INVALID_HA = 5,
+    INVALID_DH = 6,
+    INVALID_ID = 7,
+    INVALID_SP = 9,
+    INVALID_DT = 11,
+    UNSPECIFIED = 12,
+    INVALID_TICKET = 14,
+    INVALID_TPPAR = 15
+};
+
+static const struct row {
+    enum mkt_err err;
+    const char *name, *text;
+    uint8_t number;
+} rows[] = {
+#define ROW(err, number, text) {err, #err, text, number}
+    ROW(MKT_OK, UNSPECIFIED, "no error"),
+
+    ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument is missing, too long or out of range"),
+    ROW(MKT_E_STATE, UNSPECIFIED, "this party can't make or take this message now"),
+    ROW(MKT_E_SPACE, UNSPECIFIED, "the output buffer is too small: call with a NULL buffer to measure"),
+    ROW(MKT_E_ROOM, UNSPECIFIED, "more than the bundle has room for: raise the setting size"),
+    ROW(MKT_E_NO_SESSION, UNSPECIFIED, "the bundle has no crypto session with that CS ID"),
+    ROW(MKT_E_LENGTH, UNSPECIFIED, "a field is too long for its place on the wire"),
+    ROW(MKT_E_PROFILE, UNSPECIFIED, "no such TLS profile or cipher suite in this build of mbedTLS"),
+
+    ROW(MKT_E_SHORT, UNSPECIFIED, "the octets end within a field"),
+    ROW(MKT_E_TRAILING, UNSPECIFIED, "octets are left over after the last field"),
+    ROW(MKT_E_VALUE, UNSPECIFIED, "a field has a value that is not defined"),
+    ROW(MKT_E_VERSION, UNSPECIFIED, "not MIKEY version 1"),
+    ROW(MKT_E_PAYLOAD, UNSPECIFIED, "an unknown payload type"),
+    ROW(MKT_E_MANY, UNSPECIFIED, "too many payloads, or too many of a kind"),
+    ROW(MKT_E_MISSING, UNSPECIFIED, "a mandatory payload is missing"),
+    ROW(MKT_E_ORDER, UNSPECIFIED, "V or SIGN is not the last payload"),
+    ROW(MKT_E_DATA_TYPE, INVALID_DT, "not the type of message that is expected now"),
+    ROW(MKT_E_MAP, UNSPECIFIED, "a CS ID map type that this type of message can't have"),
+    ROW(MKT_E_KEMAC_MAC, INVALID_MAC, "the KEMAC has a MAC of its own: it must use the NULL authentication algorithm"),
+    ROW(MKT_E_BASE64, UNSPECIFIED, "not base64 by the letter of RFC 4648"),
+    ROW(MKT_E_SDP, UNSPECIFIED, "an SDP attribute or RTSP header is not of the form of RFC 4567 or RFC 4145"),
+    ROW(MKT_E_STORED, UNSPECIFIED, "not a stored ticket"),
+
+    ROW(MKT_E_MAC, AUTH_FAILURE, "the MAC of the message does not verify"),
+    ROW(MKT_E_TICKET_MAC, AUTH_FAILURE, "the MAC of the ticket does not verify"),
+    ROW(MKT_E_CSB_ID, AUTH_FAILURE, "the CSB ID is not that of the exchange"),
+    ROW(MKT_E_KEY, AUTH_FAILURE, "no key of that name"),
+
+    ROW(MKT_E_PRF, INVALID_PRF, "the PRF is unknown, not that of the exchange, or of another suite"),
+    ROW(MKT_E_MAC_ALG, INVALID_MAC, "the MAC algorithm is unknown, NULL, or of another suite"),
+    ROW(MKT_E_ENCR_ALG, INVALID_EA, "the encryption algorithm is unknown, NULL, or of another suite"),
+    ROW(MKT_E_HASH, INVALID_HA, "the hash function is unknown"),
+    ROW(MKT_E_DH_GROUP, INVALID_DH, "the Diffie-Hellman group is unknown"),
+    ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "not a MIKEY base ticket, or one that needs additional processing"),
+    ROW(MKT_E_COUNTER, INVALID_TS, "COUNTER timestamps are used, and no counters are kept"),
+
+    ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other"),
+    ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
+    ROW(MKT_E_VALIDITY, INVALID_TPPAR, "the ticket's validity ends before it starts"),
+    ROW(MKT_E_MPK, INVALID_TICKET, "not the number of MPKs that there must be"),
+    ROW(MKT_E_KEY_LENGTH, INVALID_TICKET, "a key is too short, or too long for the suite"),
+    ROW(MKT_E_SPI, INVALID_SP, "a key without SPI, an SPI used twice, or one that names no session key"),
+    ROW(MKT_E_RAND, UNSPECIFIED, "a RAND is too short, absent, or not allowed by the ticket policy"),
+    ROW(MKT_E_KEMAC, INVALID_TPPAR, "the ticket policy forbids this party to supply keys"),
+    ROW(MKT_E_INITIATOR_DATA, INVALID_TICKET, "Initiator Data does not agree with the I flag"),
+    ROW(MKT_E_CS, INVALID_SP, "not the crypto sessions that there must be"),
+    ROW(MKT_E_PROT, INVALID_SP, "a crypto session or SP has a Prot type that is not supported"),
+    ROW(MKT_E_SP, INVALID_SP, "the policies of a crypto session and the SP payloads do not agree"),
+    ROW(MKT_E_INITIATOR, INVALID_ID, "the Initiator is not the one of the ticket policy"),
+    ROW(MKT_E_RESPONDER, INVALID_ID, "the Responder is neither in the ticket policy nor the one that was asked for"),
+    ROW(MKT_E_APPLICATION, INVALID_TPPAR, "the ticket is not for this application"),
+    ROW(MKT_E_PROTOCOLS, UNSPECIFIED, "the list of key management protocols is absent or not that of the SDP"),
+    ROW(MKT_E_RESOLVE, INVALID_TPPAR, "a KMS must resolve the ticket, and none is known"),
+    ROW(MKT_E_RESPONSE, UNSPECIFIED, "the ticket policy forbids a TRANSFER_RESP"),
+    ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised"),
+    ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
+
+    ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old"),
+    ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),
+    ROW(MKT_E_EXPIRED, INVALID_TICKET, "the ticket is no longer valid"),
+    ROW(MKT_E_NOT_YET, INVALID_TICKET, "the ticket is not valid yet"),
+    ROW(MKT_E_REPLAY, INVALID_TS, "the message was taken before"),
+
+    ROW(MKT_E_MEMORY, UNSPECIFIED, "no memory"),
+    ROW(MKT_E_RANDOM, UNSPECIFIED, "the random source failed"),
+    ROW(MKT_E_CLOCK, UNSPECIFIED, "the clock failed"),
+    ROW(MKT_E_CRYPTO, UNSPECIFIED, "the crypto library failed"),
+    ROW(MKT_E_TLS, UNSPECIFIED, "the TLS library failed"),
+#undef ROW
+};
+
+static const struct row *row_of(enum mkt_err err)
+{
+    static const struct row unknown = {MKT_OK, "unknown", "not an error of this library", UNSPECIFIED};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].err == err)
+            return &rows[i];
+    return &unknown;
+}
+
+enum mkt_class mkt_err_class(enum mkt_err err)
+{
+    return (enum mkt_class)((unsigned)err / 100);
+}
+
+const char *mkt_err_name(enum mkt_err err)
+{
+    return row_of(err)->name;
+}
+
+const char *mkt_err_text(enum mkt_err err)
+{
+    return row_of(err)->text;
+}
+
+uint8_t mkt_err_number(enum mkt_err err)
+{
+    return row_of(err)->number;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* payload: the wire format of every payload, once. */
+#ifndef MKT_PAYLOAD_H
+#define MKT_PAYLOAD_H
+
+#include "io.h"
+
+#include <mikeyticket/payload.h>
+
+/* The CS ID map of a HDR: GET finds its length and leaves it in `map`, PUT checks that it has `n` sessions. */
+void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map);
+
+/* Reads the payload of type `*type`; `*type` is then that of the next, and after the last nothing may be left. */
+void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *payload);
+
+/* Writes one payload that one of type `next` follows. */
+void mkt_io_put_payload(struct io *io, const struct mkt_payload *payload, uint8_t next);
+
+/* Writes a chain. */
+void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n);
+
+/* What a chain says in the Next Payload field before its first payload. */
+uint8_t mkt_payloads_first(const struct mkt_payload payload[], size_t n);
+
+/* The octets of a MAC; 0 for NULL and for what is unknown. */
+size_t mkt_mac_length(uint8_t mac_alg);
+
+#endif
