@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file host.h
+ * All that the library asks of the program that it is linked into. Every callback is synchronous, may be NULL, and then
+ * has the default that its line names. The library keeps no other state, has no globals and no init call: objects of
+ * one thread need no lock.
+ */
+#ifndef MIKEYTICKET_HOST_H
+#define MIKEYTICKET_HOST_H
+
+#include <mikeyticket/payload.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mkt_policy;
+
+/** A moment as a 64-bit NTP-UTC timestamp: seconds since 1900 in the upper half, their fraction in the lower. After
+ *  7 February 2036 the seconds start again from 0, which RFC 4330 reads as being in the range 1968 to 2104. */
+typedef uint64_t mkt_ntp;
+
+/** The party that a bundle plays. */
+enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
+
+/** Who stands at the other end, for the host to say yes or no. All of it is authenticated by then. */
+struct mkt_peer {
+    enum mkt_role role;              /**< what the peer is */
+    struct mkt_id id;                /**< its identity; by then IDRi of the policy, or IDRr of the answer */
+    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group */
+    const struct mkt_policy *policy; /**< of the ticket */
+};
+
+/** The most octets that a TPK may have. */
+enum { MKT_MAX_TPK = 64 };
+
+/** The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call. */
+struct mkt_host {
+    void *user; /**< first argument of each callback */
+
+    /** The clock; default: the system's. Error: MKT_E_CLOCK. */
+    enum mkt_err (*now)(void *user, mkt_ntp *now);
+
+    /** `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
+    enum mkt_err (*random)(void *user, uint8_t *out, size_t n);
+
+    /** Memory for the one allocation of an object; default: malloc. NULL where there is none. */
+    void *(*alloc)(void *user, size_t n);
+
+    /** Gives it back, wiped already; default: free. */
+    void (*release)(void *user, void *p);
+
+    /**
+     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out. Appends at least
+     * 16 and at most MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
+     */
+    enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
+
+    /** Whether `id` belongs to the group that the ticket policy names as a responder; default: no. */
+    bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
+
+    /** The last word on a peer that the ticket policy allows; default: yes. Error: MKT_E_DENIED. */
+    enum mkt_err (*authorise)(void *user, const struct mkt_peer *peer);
+
+    /**
+     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, until the moment `until`. It is asked last, once
+     * everything else about the message is right. Default: no cache. Error: MKT_E_REPLAY for a tag that it holds already.
+     */
+    enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);
+
+    /** The next value of this party's own counter, for COUNTER timestamps. Default: there are none. Error: MKT_E_COUNTER. */
+    enum mkt_err (*counter)(void *user, uint32_t *value);
+
+    /**
+     * Whether `value` is fresh as the counter of a peer, whose message is authenticated by then. Default: COUNTER
+     * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY.
+     */
+    enum mkt_err (*count)(void *user, const struct mkt_id *peer, uint32_t value);
+
+    /**
+     * Appends a TLS PSK identity of the host's own for a crypto session, in place of the one of mkt_csb_psk_identity().
+     * Error: MKT_E_SPACE.
+     */
+    enum mkt_err (*psk_identity)(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity);
+
+    /** Is told of each refusal: the error and its text, never a key. Default: nobody is. */
+    void (*log)(void *user, enum mkt_err err, const char *text);
+};
+
+/** An identity of type URI from a C string, which it points to. */
+MKT_API struct mkt_id mkt_id_uri(const char *uri);
+
+/** An identity of type byte string, which names a pre-shared key, from a C string. */
+MKT_API struct mkt_id mkt_id_bytes(const char *bytes);
+
+/** Whether two identities are the same: type and octets; the role is not looked at. */
+MKT_API bool mkt_id_equal(const struct mkt_id *a, const struct mkt_id *b);
+
+/** A moment from seconds since 1970 (UTC, 1968 to 2104). */
+MKT_API mkt_ntp mkt_ntp_from_unix(int64_t seconds);
+
+/** Whether `a` is before `b`, both read as being in the range 1968 to 2104 (RFC 4330 section 3, RFC 6043 6.3). */
+MKT_API bool mkt_ntp_before(mkt_ntp a, mkt_ntp b);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* getentropy */
+
+#include "crypto.h"
+
+#include "io.h"
+
+#include <mbedtls/aes.h>
+#include <mbedtls/base64.h>
+#include <mbedtls/constant_time.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/version.h>
+
+#include <unistd.h>
+
+/* mbedTLS 2.28 has the same functions under these names, and void ones under those of 3.x. */
+#if MBEDTLS_VERSION_MAJOR < 3
+#define mbedtls_sha1_starts mbedtls_sha1_starts_ret
+#define mbedtls_sha1_update mbedtls_sha1_update_ret
+#define mbedtls_sha1_finish mbedtls_sha1_finish_ret
+#define mbedtls_sha256_starts mbedtls_sha256_starts_ret
+#define mbedtls_sha256_update mbedtls_sha256_update_ret
+#define mbedtls_sha256_finish mbedtls_sha256_finish_ret
+#endif
+
+enum { BLOCK = 64 }; /* octets in a block of SHA-1 and of SHA-256 */
+
+size_t mkt_hash_length(enum mkt_hash hash)
+{
+    return hash == MKT_HASH_SHA_1 ? 20 : 32;
+}
+
+/* The state of a hash after the key padded with `pad`. */
+static int pad1(mbedtls_sha1_context *c, const uint8_t key[BLOCK], uint8_t pad)
+{
+    uint8_t block[BLOCK];
+    for (size_t i = 0; i < BLOCK; i++)
+        block[i] = key[i] ^ pad;
+    mbedtls_sha1_init(c);
+    int err = mbedtls_sha1_starts(c);
+    if (err == 0)
+        err = mbedtls_sha1_update(c, block, BLOCK);
+    mkt_wipe(block, sizeof block);
+    return err;
+}
+
+static int pad256(mbedtls_sha256_context *c, const uint8_t key[BLOCK], uint8_t pad)
+{
+    uint8_t block[BLOCK];
+    for (size_t i = 0; i < BLOCK; i++)
+        block[i] = key[i] ^ pad;
+    mbedtls_sha256_init(c);
+    int err = mbedtls_sha256_starts(c, 0);
+    if (err == 0)
+        err = mbedtls_sha256_update(c, block, BLOCK);
+    mkt_wipe(block, sizeof block);
+    return err;
+}
+
+/* Goes on from a state to the end of all parts. */
+static int finish1(const mbedtls_sha1_context *from, const struct mkt_span parts[], size_t n, uint8_t *out)
+{
+    mbedtls_sha1_context c;
+    int err = 0;
+    mbedtls_sha1_init(&c);
+    mbedtls_sha1_clone(&c, from);
+    for (size_t i = 0; i < n && err == 0; i++)
+        if (parts[i].n > 0)
+            err = mbedtls_sha1_update(&c, parts[i].p, parts[i].n);
+    if (err == 0)
+        err = mbedtls_sha1_finish(&c, out);
+    mbedtls_sha1_free(&c);
+    return err;
+}
+
+static int finish256(const mbedtls_sha256_context *from, const struct mkt_span parts[], size_t n, uint8_t *out)
+{
+    mbedtls_sha256_context c;
+    int err = 0;
+    mbedtls_sha256_init(&c);
+    mbedtls_sha256_clone(&c, from);
+    for (size_t i = 0; i < n && err == 0; i++)
+        if (parts[i].n > 0)
+            err = mbedtls_sha256_update(&c, parts[i].p, parts[i].n);
+    if (err == 0)
+        err = mbedtls_sha256_finish(&c, out);
+    mbedtls_sha256_free(&c);
+    return err;
+}
+
+/* RFC 2104: a key longer than a block is hashed first. */
+static int shorten(enum mkt_hash hash, struct mkt_span key, uint8_t out[BLOCK])
+{
+    int err = 0;
+    memset(out, 0, BLOCK);
+    if (key.n <= BLOCK) {
+        if (key.n > 0)
+            memcpy(out, key.p, key.n);
+        return 0;
+    }
+    if (hash == MKT_HASH_SHA_1) {
+        mbedtls_sha1_context c;
+        mbedtls_sha1_init(&c);
+        err = mbedtls_sha1_starts(&c);
+        if (err == 0)
+            err = finish1(&c, &key, 1, out);
+        mbedtls_sha1_free(&c);
+        return err;
+    }
+    mbedtls_sha256_context c;
+    mbedtls_sha256_init(&c);
+    err = mbedtls_sha256_starts(&c, 0);
+    if (err == 0)
+        err = finish256(&c, &key, 1, out);
+    mbedtls_sha256_free(&c);
+    return err;
+}
+
+enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)
+{
+    enum { IPAD = 0x36, OPAD = 0x5c };
+    uint8_t block[BLOCK];
+    memset(hmac, 0, sizeof *hmac);
+    hmac->hash = hash;
+    int err = shorten(hash, key, block);
+    if (err == 0)
+        err = hash == MKT_HASH_SHA_1 ? pad1(&hmac->inner.sha1, block, IPAD) : pad256(&hmac->inner.sha256, block, IPAD);
+    if (err == 0)
+        err = hash == MKT_HASH_SHA_1 ? pad1(&hmac->outer.sha1, block, OPAD) : pad256(&hmac->outer.sha256, block, OPAD);
+    mkt_wipe(block, sizeof block);
+    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
+}
+
+enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac)
+{
+    uint8_t inner[MKT_MAX_HASH];
+    const struct mkt_span hashed = {inner, mkt_hash_length(hmac->hash)};
+    bool sha1 = hmac->hash == MKT_HASH_SHA_1;
+    int err = sha1 ? finish1(&hmac->inner.sha1, parts, n, inner) : finish256(&hmac->inner.sha256, parts, n, inner);
+    if (err == 0)
+        err = sha1 ? finish1(&hmac->outer.sha1, &hashed, 1, mac) : finish256(&hmac->outer.sha256, &hashed, 1, mac);
+    mkt_wipe(inner, sizeof inner);
+    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
+}
+
+void mkt_hmac_wipe(struct mkt_hmac *hmac)
+{
+    mkt_wipe(hmac, sizeof *hmac);
+}
+
+enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out)
+{
+    mbedtls_aes_context aes;
+    uint8_t counter[16], stream[16];
+    size_t used = 0;
+    memcpy(counter, iv, sizeof counter);
+    mbedtls_aes_init(&aes);
+    int err = mbedtls_aes_setkey_enc(&aes, key.p, (unsigned)(8 * key.n));
+    if (err == 0 && in.n > 0)
+        err = mbedtls_aes_crypt_ctr(&aes, in.n, &used, counter, stream, in.p, out);
+    mbedtls_aes_free(&aes);
+    mkt_wipe(stream, sizeof stream);
+    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
+}
+
+enum mkt_err mkt_random(uint8_t *out, size_t n)
+{
+    enum { AT_ONCE = 256 }; /* what getentropy() gives at most */
+    for (size_t at = 0; at < n; at += AT_ONCE)
+        if (getentropy(out + at, n - at < AT_ONCE ? n - at : AT_ONCE) != 0)
+            return MKT_E_RANDOM;
+    return MKT_OK;
+}
+
+void mkt_wipe(void *p, size_t n)
+{
+    if (n > 0)
+        mbedtls_platform_zeroize(p, n);
+}
+
+bool mkt_same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    return mbedtls_ct_memcmp(a, b, n) == 0;
+}
+
+/* Base64 goes in groups of a whole number of quartets, so that a stack buffer is enough for any length. */
+enum { GROUP_OCTETS = 48, GROUP_TEXT = 64 };
+
+/* One group as text; mbedTLS adds a NUL. */
+static size_t group_text(struct mkt_span octets, uint8_t text[GROUP_TEXT + 1])
+{
+    size_t n;
+    return mbedtls_base64_encode(text, GROUP_TEXT + 1, &n, octets.p, octets.n) == 0 ? n : 0;
+}
+
+enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
+{
+    uint8_t text[GROUP_TEXT + 1];
+    struct io from = io_get(in), to = io_put(out);
+    while (io_left(&from) && to.err == MKT_OK) {
+        struct mkt_span group = io_rest(&from);
+        io_bytes(&from, &group, group.n < GROUP_OCTETS ? group.n : GROUP_OCTETS);
+        struct mkt_span encoded = {text, group_text(group, text)};
+        io_bytes(&to, &encoded, encoded.n);
+    }
+    mkt_wipe(text, sizeof text);
+    return io_done(&to, out);
+}
+
+enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
+{
+    uint8_t octets[GROUP_OCTETS], text[GROUP_TEXT + 1];
+    struct io from = io_get(in), to = io_put(out);
+    while (io_left(&from) && to.err == MKT_OK) {
+        struct mkt_span group = io_rest(&from);
+        io_bytes(&from, &group, group.n < GROUP_TEXT ? group.n : GROUP_TEXT);
+        struct mkt_span decoded = {octets, 0};
+        if (mbedtls_base64_decode(octets, sizeof octets, &decoded.n, group.p, group.n) != 0)
+            io_fail(&to, MKT_E_BASE64);
+        /* mbedTLS takes "AQ=" and "AR==": only what encodes to the same text is base64 by the letter */
+        if (to.err == MKT_OK && !mkt_span_equal((struct mkt_span){text, group_text(decoded, text)}, group))
+            io_fail(&to, MKT_E_BASE64);
+        if (io_left(&from) && decoded.n != GROUP_OCTETS)
+            io_fail(&to, MKT_E_BASE64);
+        io_bytes(&to, &decoded, decoded.n);
+    }
+    mkt_wipe(octets, sizeof octets);
+    return io_done(&to, out);
+}

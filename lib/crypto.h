@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* crypto: the only room that names mbedcrypto. It knows octets, and no wire format. */
+#ifndef MKT_CRYPTO_H
+#define MKT_CRYPTO_H
+
+#include <mikeyticket/error.h>
+
+#include <mbedtls/sha1.h>
+#include <mbedtls/sha256.h>
+
+enum mkt_hash { MKT_HASH_SHA_1, MKT_HASH_SHA_256 };
+
+enum { MKT_MAX_HASH = 32 };
+
+/* Octets of a hash. */
+size_t mkt_hash_length(enum mkt_hash hash);
+
+/*
+ * An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
+ * It is a secret: mkt_hmac_wipe() it, whatever mkt_hmac_key() answered.
+ */
+struct mkt_hmac {
+    enum mkt_hash hash;
+    union {
+        mbedtls_sha1_context sha1;
+        mbedtls_sha256_context sha256;
+    } inner, outer;
+};
+
+MKT_MUST enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key);
+
+/* The MAC over all parts, one after the other; `mac` gets mkt_hash_length() octets. Parts and mac may overlap. */
+MKT_MUST enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac);
+
+void mkt_hmac_wipe(struct mkt_hmac *hmac);
+
+/* AES in counter mode (RFC 3711 4.1.1), both ways; `key` has 16 or 32 octets, `out` room for `in.n`. */
+MKT_MUST enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);
+
+/* Octets of the kernel's random source. */
+MKT_MUST enum mkt_err mkt_random(uint8_t *out, size_t n);
+
+/* Sets octets to 0 so that no compiler takes it away. */
+void mkt_wipe(void *p, size_t n);
+
+/* Whether `n` octets are the same, in a time that depends on `n` alone. */
+MKT_MUST bool mkt_same(const uint8_t *a, const uint8_t *b, size_t n);
+
+/* Base64 of RFC 4648 section 4, padded, without line breaks. */
+MKT_MUST enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out);
+
+/* The octets of base64: MKT_E_BASE64 for all that mkt_base64_put() would not have written. */
+MKT_MUST enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out);
+
+#endif

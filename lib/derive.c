@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "derive.h"
+
+#include "io.h"
+
+#include <mikeyticket/payload.h>
+
+const struct mkt_algorithms *mkt_suite_algorithms(enum mkt_suite suite)
+{
+    static const struct mkt_algorithms algorithms[] = {
+        [MKT_SUITE_256] = {MKT_PRF_HMAC_SHA_256, MKT_MAC_HMAC_SHA_256_256, MKT_ENCR_AES_CM_256, MKT_HASH_SHA_256, 32, 32},
+        [MKT_SUITE_128] = {MKT_PRF_MIKEY_1, MKT_MAC_HMAC_SHA_1_160, MKT_ENCR_AES_CM_128, MKT_HASH_SHA_1, 16, 20},
+    };
+    return &algorithms[suite];
+}
+
+enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite)
+{
+    *suite = prf == MKT_PRF_MIKEY_1 ? MKT_SUITE_128 : MKT_SUITE_256;
+    return prf == mkt_suite_algorithms(*suite)->prf ? MKT_OK : MKT_E_PRF;
+}
+
+/*
+ * P(s, label, m) of RFC 3830 4.1.2, XORed onto `out`, m as long as it takes:
+ *   P (s, label, m) = HMAC (s, A_1 || label) || HMAC (s, A_2 || label) || ...
+ *   A_0 = label, A_i = HMAC (s, A_(i-1))
+ */
+static enum mkt_err xor_p(enum mkt_hash hash, struct mkt_span s, const struct mkt_span label[], size_t parts,
+                          uint8_t *out, size_t n)
+{
+    enum { MAX_PARTS = 8 };
+    struct mkt_hmac hmac;
+    uint8_t a[MKT_MAX_HASH], block[MKT_MAX_HASH];
+    const size_t length = mkt_hash_length(hash);
+    struct mkt_span a_label[1 + MAX_PARTS] = {{a, length}};
+    if (parts > MAX_PARTS)
+        return MKT_E_ARGUMENT;
+    memcpy(a_label + 1, label, parts * sizeof *label);
+
+    enum mkt_err err = mkt_hmac_key(&hmac, hash, s);
+    if (err == MKT_OK)
+        err = mkt_hmac(&hmac, label, parts, a);
+    for (size_t at = 0; at < n && err == MKT_OK; at += length) {
+        err = mkt_hmac(&hmac, a_label, 1 + parts, block);
+        for (size_t i = 0; i < length && i < n - at; i++)
+            out[at + i] ^= block[i];
+        if (err == MKT_OK && n - at > length)
+            err = mkt_hmac(&hmac, a_label, 1, a);
+    }
+    mkt_hmac_wipe(&hmac);
+    mkt_wipe(a, sizeof a);
+    mkt_wipe(block, sizeof block);
+    return err;
+}
+
+enum mkt_err mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
+                     uint8_t *out, size_t n)
+{
+    /* "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each" */
+    enum { S_I = 256 / 8 };
+    enum mkt_err err = inkey.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
+    memset(out, 0, n);
+    for (size_t at = 0; at < inkey.n && err == MKT_OK; at += S_I) {
+        struct mkt_span s = {inkey.p + at, inkey.n - at < S_I ? inkey.n - at : S_I};
+        err = xor_p(mkt_suite_algorithms(suite)->hash, s, label, parts, out, n);
+    }
+    if (err != MKT_OK)
+        mkt_wipe(out, n);
+    return err;
+}
+
+/*
+ * Every label of RFC 6043 is constant || CS ID || CSB ID || number || lengths and values. The number tells the section,
+ * and with it the rest: 0xFF stands in for a CS ID, 0xFFFFFFFF for a CSB ID where there is none.
+ */
+enum number { FORK = 0x00, INITIAL = 0x01, RESPONSE = 0x02, TRAFFIC = 0x03, VR = 0x04, TPK = 0x05, MPK = 0x06 };
+
+static const struct {
+    uint32_t constant;
+    enum number number;
+} table[] = {
+    /* RFC 6043 table 5.1: forked keys */
+    [MKT_FORK_MPKR] = {0x2B288856, FORK},
+    [MKT_FORK_TGK] = {0x1512B54A, FORK},
+    /* 5.1.2 with the constants of RFC 3830 table 4.1.4: protection of initial and of response messages */
+    [MKT_INITIAL_AUTH] = {0x2D22AC75, INITIAL},
+    [MKT_INITIAL_ENCR] = {0x150533E1, INITIAL},
+    [MKT_INITIAL_SALT] = {0x29B88916, INITIAL},
+    [MKT_RESPONSE_AUTH] = {0x2D22AC75, RESPONSE},
+    [MKT_RESPONSE_ENCR] = {0x150533E1, RESPONSE},
+    [MKT_RESPONSE_SALT] = {0x29B88916, RESPONSE},
+    /* 5.1.3 with the constants of RFC 3830 table 4.1.3: keys from a TGK or GTGK */
+    [MKT_TEK] = {0x2AD01C64, TRAFFIC},
+    [MKT_AUTH] = {0x1B5C7973, TRAFFIC},
+    [MKT_ENCR] = {0x15798CEF, TRAFFIC},
+    [MKT_SALT_KEY] = {0x39A2C14B, TRAFFIC},
+    /* 6.10: the Vr of Initiator Data */
+    [MKT_VR_AUTH] = {0x2D22AC75, VR},
+    /* A.2.1: keys from a TPK */
+    [MKT_TPK_AUTH] = {0x2D22AC75, TPK},
+    [MKT_TPK_ENCR] = {0x150533E1, TPK},
+    [MKT_TPK_SALT] = {0x29B88916, TPK},
+    /* table A.1: MPKi and MPKr */
+    [MKT_MPKI] = {0x220E99A2, MPK},
+    [MKT_MPKR] = {0x1F4D675B, MPK},
+};
+
+enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
+                        const struct mkt_label *label, uint8_t *out, size_t n)
+{
+    uint8_t fixed[4 + 1 + 4 + 1], first[2], second[1];
+    enum number number = table[what].number;
+    uint32_t constant = table[what].constant;
+    uint32_t csb_id = number == INITIAL || number == RESPONSE ? label->csb_id : 0xFFFFFFFF;
+    uint8_t cs_id = number == TRAFFIC ? label->cs_id : 0xFF, octet = (uint8_t)number;
+    struct mkt_buf fixed_buf = {fixed, sizeof fixed, 0}, first_buf = {first, sizeof first, 0},
+                   second_buf = {second, sizeof second, 0};
+
+    struct io io = io_put(&fixed_buf);
+    io_u32(&io, &constant);
+    io_u8(&io, &cs_id);
+    io_u32(&io, &csb_id);
+    io_u8(&io, &octet);
+    enum mkt_err err = io_done(&io, &fixed_buf);
+
+    /* two values with their lengths: 16 and 8 bits for ID Data and RANDRkms, 8 and 8 for RANDRi and RANDRr, 8 for RAND */
+    struct mkt_span value[2] = {{NULL, 0}, {NULL, 0}};
+    size_t values = number == VR ? 0 : number == TPK || number == MPK ? 1 : 2;
+    value[0] = number == FORK ? label->id : values == 2 ? label->randi : label->rand;
+    value[1] = number == FORK ? label->randkms : label->randr;
+    struct io lengths[2] = {io_put(&first_buf), io_put(&second_buf)};
+    uint64_t length[2] = {value[0].n, value[1].n};
+    io_uint(&lengths[0], &length[0], number == FORK ? 2 : 1);
+    io_uint(&lengths[1], &length[1], 1);
+    if (err == MKT_OK && values > 0)
+        err = io_done(&lengths[0], &first_buf);
+    if (err == MKT_OK && values > 1)
+        err = io_done(&lengths[1], &second_buf);
+    if (err != MKT_OK) {
+        mkt_wipe(out, n);
+        return err;
+    }
+
+    const struct mkt_span parts[] = {
+        {fixed, fixed_buf.n}, {first, first_buf.n}, value[0], {second, second_buf.n}, value[1],
+    };
+    return mkt_prf(suite, inkey, parts, 1 + 2 * values, out, n);
+}
+
+enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk, uint8_t cs_id,
+                                struct mkt_span randi, struct mkt_span randr, uint8_t *out, size_t n)
+{
+    static const enum mkt_derivation derivation[] = {
+        [MKT_TRAFFIC_TEK] = MKT_TEK,
+        [MKT_TRAFFIC_AUTH] = MKT_AUTH,
+        [MKT_TRAFFIC_ENCR] = MKT_ENCR,
+        [MKT_TRAFFIC_SALT] = MKT_SALT_KEY,
+    };
+    bool known = (unsigned)suite <= MKT_SUITE_128 && (unsigned)which < sizeof derivation / sizeof *derivation;
+    /* RFC 6043 5.1.3: "at least one of RANDRi and RANDRr MUST be used" */
+    if (!known || tgk.n < MKT_MIN_KEY || n == 0 || n > MKT_MAX_TEK || randi.n + randr.n == 0) {
+        mkt_wipe(out, n);
+        return MKT_E_ARGUMENT;
+    }
+    const struct mkt_label label = {.cs_id = cs_id, .randi = randi, .randr = randr};
+    return mkt_derive(suite, derivation[which], tgk, &label, out, n);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
+#include "host.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now)
+{
+    struct timespec t;
+    if (host->now != NULL)
+        return host->now(host->user, now);
+    if (clock_gettime(CLOCK_REALTIME, &t) != 0)
+        return MKT_E_CLOCK;
+    *now = mkt_ntp_from_unix(t.tv_sec) | ((uint64_t)t.tv_nsec << 32) / 1000000000;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n)
+{
+    return host->random != NULL ? host->random(host->user, out, n) : mkt_random(out, n);
+}
+
+void *mkt_host_alloc(const struct mkt_host *host, size_t n)
+{
+    void *p = host->alloc != NULL ? host->alloc(host->user, n) : malloc(n);
+    return p == NULL ? NULL : memset(p, 0, n);
+}
+
+void mkt_host_release(const struct mkt_host *host, void *p, size_t n)
+{
+    if (p == NULL)
+        return;
+    mkt_wipe(p, n);
+    if (host->release != NULL)
+        host->release(host->user, p);
+    else
+        free(p);
+}
+
+enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err)
+{
+    if (err != MKT_OK && host->log != NULL)
+        host->log(host->user, err, mkt_err_text(err));
+    return err;
+}
+
+struct mkt_id mkt_id_uri(const char *uri)
+{
+    return (struct mkt_id){.type = MKT_ID_URI, .data = mkt_span_text(uri)};
+}
+
+struct mkt_id mkt_id_bytes(const char *bytes)
+{
+    return (struct mkt_id){.type = MKT_ID_BYTES, .data = mkt_span_text(bytes)};
+}
+
+bool mkt_id_equal(const struct mkt_id *a, const struct mkt_id *b)
+{
+    return a->type == b->type && mkt_span_equal(a->data, b->data);
+}
+
+mkt_ntp mkt_ntp_from_unix(int64_t seconds)
+{
+    const uint64_t from_1900_to_1970 = 2208988800;
+    return ((uint64_t)seconds + from_1900_to_1970) << 32;
+}
+
+/*
+ * RFC 4330 section 3: "If bit 0 is set, the UTC time is in the range 1968-2036 [...] If bit 0 is not set, the time is in
+ * the range 2036-2104". So the order of moments is that of the numbers with bit 0 turned over.
+ */
+static uint64_t order(mkt_ntp ntp)
+{
+    return ntp ^ (uint64_t)1 << 63;
+}
+
+bool mkt_ntp_before(mkt_ntp a, mkt_ntp b)
+{
+    return order(a) < order(b);
+}
+
+mkt_ntp mkt_ntp_after(mkt_ntp ntp, uint32_t seconds)
+{
+    return ntp + ((uint64_t)seconds << 32);
+}
+
+enum mkt_err mkt_ntp_fresh(mkt_ntp t, mkt_ntp now, uint32_t skew)
+{
+    bool past = mkt_ntp_before(t, now);
+    uint64_t distance = past ? order(now) - order(t) : order(t) - order(now);
+    if (distance <= (uint64_t)skew << 32)
+        return MKT_OK;
+    return past ? MKT_E_STALE : MKT_E_FUTURE;
+}
+
+uint64_t mkt_t_64(const struct mkt_t *t)
+{
+    return t->ts_type == MKT_TS_NTP_UTC_32 ? t->value << 32 : t->value;
+}

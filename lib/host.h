@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* host: the callbacks with their defaults, and time. */
+#ifndef MKT_HOST_H
+#define MKT_HOST_H
+
+#include "crypto.h"
+
+#include <mikeyticket/host.h>
+
+MKT_MUST enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now);
+MKT_MUST enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n);
+
+/* Memory, zeroed; NULL where there is none. */
+void *mkt_host_alloc(const struct mkt_host *host, size_t n);
+/* Wipes and gives back `n` octets; NULL is fine. */
+void mkt_host_release(const struct mkt_host *host, void *p, size_t n);
+
+/* Tells the host of a refusal; answers `err`. */
+enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err);
+
+/* The 64 bits of a timestamp: "NTP-UTC-32 SHALL be padded to a 64-bit NTP-UTC timestamp (with zeroes in the fractional
+ * second part)" (RFC 6043 6.3), "COUNTER SHALL be padded (with leading zeros)" (RFC 3830 6.6). */
+uint64_t mkt_t_64(const struct mkt_t *t);
+
+/* A moment some seconds later. */
+mkt_ntp mkt_ntp_after(mkt_ntp ntp, uint32_t seconds);
+
+/* MKT_E_STALE or MKT_E_FUTURE where `t` differs from `now` by more than `skew` seconds. */
+MKT_MUST enum mkt_err mkt_ntp_fresh(mkt_ntp t, mkt_ntp now, uint32_t skew);
+
+#endif

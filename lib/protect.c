@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "protect.h"
+
+#include "io.h"
+
+static const struct {
+    enum mkt_derivation auth, encr, salt;
+} phases[] = {
+    [MKT_PHASE_INITIAL] = {MKT_INITIAL_AUTH, MKT_INITIAL_ENCR, MKT_INITIAL_SALT},
+    [MKT_PHASE_RESPONSE] = {MKT_RESPONSE_AUTH, MKT_RESPONSE_ENCR, MKT_RESPONSE_SALT},
+    [MKT_PHASE_TICKET] = {MKT_TPK_AUTH, MKT_TPK_ENCR, MKT_TPK_SALT},
+};
+
+enum mkt_err mkt_protect_mac(const struct mkt_protection *p, const struct mkt_span parts[], size_t n, uint8_t *mac)
+{
+    const struct mkt_algorithms *a = mkt_suite_algorithms(p->suite);
+    uint8_t auth_key[MKT_MAX_HASH];
+    struct mkt_hmac hmac;
+    enum mkt_err err = mkt_derive(p->suite, phases[p->phase].auth, p->key, &p->label, auth_key, a->auth_key);
+    if (err != MKT_OK)
+        return err;
+    err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
+    if (err == MKT_OK)
+        err = mkt_hmac(&hmac, parts, n, mac);
+    mkt_hmac_wipe(&hmac);
+    mkt_wipe(auth_key, sizeof auth_key);
+    return err;
+}
+
+enum mkt_err mkt_protect_verify(const struct mkt_protection *p, const struct mkt_span parts[], size_t n,
+                                struct mkt_span mac)
+{
+    const size_t length = mkt_hash_length(mkt_suite_algorithms(p->suite)->hash);
+    uint8_t expected[MKT_MAX_HASH];
+    if (mac.n != length)
+        return MKT_E_MAC;
+    enum mkt_err err = mkt_protect_mac(p, parts, n, expected);
+    if (err == MKT_OK && !mkt_same(expected, mac.p, length))
+        err = MKT_E_MAC;
+    mkt_wipe(expected, sizeof expected);
+    return err;
+}
+
+/* RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000, S being the salting key of 112 bits */
+static enum mkt_err make_iv(const struct mkt_protection *p, uint32_t csb_id, uint64_t t, uint8_t iv[16])
+{
+    uint8_t salt[MKT_SALT];
+    struct mkt_buf buf = {iv, 16, 0};
+    struct io io = io_put(&buf);
+    uint16_t zero = 0;
+    io_u16(&io, &zero);
+    io_u32(&io, &csb_id);
+    io_uint(&io, &t, 8);
+    io_u16(&io, &zero);
+    enum mkt_err err = mkt_derive(p->suite, phases[p->phase].salt, p->key, &p->label, salt, sizeof salt);
+    for (size_t i = 0; i < sizeof salt; i++)
+        iv[i] ^= salt[i];
+    mkt_wipe(salt, sizeof salt);
+    return err;
+}
+
+enum mkt_err mkt_protect_kemac(const struct mkt_protection *p, uint32_t csb_id, uint64_t t, struct mkt_span in,
+                               uint8_t *out)
+{
+    const size_t length = mkt_suite_algorithms(p->suite)->key;
+    uint8_t encr_key[32], iv[16];
+    enum mkt_err err = make_iv(p, csb_id, t, iv);
+    if (err == MKT_OK)
+        err = mkt_derive(p->suite, phases[p->phase].encr, p->key, &p->label, encr_key, length);
+    if (err == MKT_OK)
+        err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, in, out);
+    if (err != MKT_OK)
+        mkt_wipe(out, in.n);
+    mkt_wipe(encr_key, sizeof encr_key);
+    mkt_wipe(iv, sizeof iv);
+    return err;
+}
