@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file mikeyticket.h
+ * MIKEY-TICKET (RFC 6043) without I/O: octets in, octets out. Begin with csb.h; the TLS glue is mikeyticket/tls.h.
+ */
+#ifndef MIKEYTICKET_H
+#define MIKEYTICKET_H
+
+#include <mikeyticket/csb.h>
+#include <mikeyticket/derive.h>
+#include <mikeyticket/error.h>
+#include <mikeyticket/host.h>
+#include <mikeyticket/message.h>
+#include <mikeyticket/payload.h>
+#include <mikeyticket/sdp.h>
+#include <mikeyticket/span.h>
+#include <mikeyticket/ticket.h>
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file exchange.h
+ * What a program says before a message is made: how a bundle behaves, what an Initiator offers, what a Responder adds.
+ */
+#ifndef MIKEYTICKET_EXCHANGE_H
+#define MIKEYTICKET_EXCHANGE_H
+
+#include <mikeyticket/message.h>
+#include <mikeyticket/ticket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a bundle behaves. Copied by mkt_csb_new(); what its spans point to outlives the bundle. */
+struct mkt_settings {
+    struct mkt_id self;          /**< who this party is */
+    struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
+    struct mkt_span application; /**< application ID that IDRapp must name (D25); "msrp" */
+    uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */
+    uint8_t max_sessions;        /**< crypto sessions in the bundle (D11); 1 */
+    uint32_t skew;               /**< seconds that a timestamp may differ from the clock (D18); 300 */
+    size_t tek_length;           /**< octets of a TEK, 16 to 64 with suite 256 (D15); 0: that of the suite */
+    bool allow_no_protocols;     /**< take a TRANSFER_INIT without list of key management protocols (D12); false */
+    bool leave_out_identities;   /**< make messages without IDRi and IDRr: both sides know `peer`; false */
+    bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
+    size_t size;                 /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
+};
+
+/**
+ * The octets of a bundle by default. About 3 KiB of them are room for what it has to keep of the exchange: its copy of the
+ * TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
+ */
+enum { MKT_CSB_SIZE = 4096 };
+
+/** The settings that the lines above name as defaults, for a party of that identity. */
+MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
+
+/** What an Initiator offers. Zero is right for all that has no remark. */
+struct mkt_offer {
+    const struct mkt_ticket *ticket; /**< needed; may be freed after the call */
+    struct mkt_id responder;         /**< needed: who is called, a person or a group */
+    struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
+    const struct mkt_cs *cs;         /**< crypto sessions; by default one, CS ID 1, of the first session key */
+    size_t n_cs;
+    const struct mkt_sp *sp;         /**< security policies for them */
+    size_t n_sp;
+    const struct mkt_key_wish *keys; /**< session keys that the Initiator supplies itself (L flag) */
+    size_t n_keys;
+};
+
+/** What a Responder adds to its answer. Zero is right for all of it. */
+struct mkt_answer {
+    const struct mkt_key_wish *keys; /**< session keys that the Responder supplies itself (M flag) */
+    size_t n_keys;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
