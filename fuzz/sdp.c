@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Any octets as a description and as an RTSP header. What decodes must encode to base64 that stands in the input, what
+ * is measured must be what is written, and spans must lie in the input.
+ */
+#define _GNU_SOURCE /* memmem */
+
+#include <mikeyticket/sdp.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static bool within(struct mkt_span s, struct mkt_span in)
+{
+    return s.n == 0 ? s.p == NULL || (s.p >= in.p && s.p <= in.p + in.n)
+                    : s.p >= in.p && s.n <= in.n && s.p <= in.p + (in.n - s.n);
+}
+
+/* Room of just the size that was measured */
+static struct mkt_buf room(size_t n)
+{
+    struct mkt_buf out = {malloc(n + 1), n, 0};
+    must(out.p != NULL);
+    return out;
+}
+
+/* The message encodes to an attribute whose base64 is in the input, and the attribute decodes to the message again. */
+static void round_trip(struct mkt_span message, struct mkt_span in)
+{
+    static const char head[] = "a=key-mgmt:mikey ";
+    size_t head_n = sizeof head - 1;
+    struct mkt_buf measure = {NULL, 0, 0}, again = room(message.n);
+    must(mkt_sdp_put(message, &measure) == MKT_OK);
+    struct mkt_buf line = room(measure.n);
+    must(mkt_sdp_put(message, &line) == MKT_OK && line.n == line.cap && memcmp(line.p, head, head_n) == 0);
+    must(memmem(in.p, in.n, line.p + head_n, line.n - head_n) != NULL);
+    must(mkt_sdp_get((struct mkt_span){line.p, line.n}, MKT_SDP_SESSION, &again) == MKT_OK);
+    must(mkt_span_equal((struct mkt_span){again.p, again.n}, message));
+    free(line.p);
+    free(again.p);
+}
+
+static void description(struct mkt_span in, size_t media)
+{
+    static const char *const name[] = {"setup", "key-mgmt", "path", "floorid"};
+    struct mkt_buf message = {NULL, 0, 0}, list = {NULL, 0, 0};
+    enum mkt_err got = mkt_sdp_get(in, media, &message), listed = mkt_sdp_protocols(in, media, &list);
+    must(got == MKT_OK || message.n == 0);
+    must(listed == MKT_OK || list.n == 0);
+    /* what gives a message gives a list with its protocol; what gives no list gives no message */
+    must(got != MKT_OK || (listed == MKT_OK && list.n >= strlen("mikey")));
+    if (got == MKT_OK) {
+        struct mkt_buf out = room(message.n);
+        must(mkt_sdp_get(in, media, &out) == MKT_OK && out.n == out.cap && out.n > 0);
+        round_trip((struct mkt_span){out.p, out.n}, in);
+        free(out.p);
+    }
+    if (listed == MKT_OK) {
+        struct mkt_buf out = room(list.n);
+        must(mkt_sdp_protocols(in, media, &out) == MKT_OK && out.n == out.cap);
+        must((memmem(out.p, out.n, "mikey", 5) != NULL) || got != MKT_OK);
+        for (size_t i = 0; i < out.n; i++)
+            must(out.p[i] != ';' || (i > 0 && i + 1 < out.n && out.p[i - 1] != ';'));
+        free(out.p);
+    }
+
+    for (size_t i = 0; i < 2 * sizeof name / sizeof *name; i++) {
+        struct mkt_span value = {NULL, 0};
+        if (mkt_sdp_attribute(in, media, name[i / 2], i % 2, &value) == MKT_OK)
+            must(within(value, in) && memchr(value.p == NULL ? in.p : value.p, '\n', value.n) == NULL);
+    }
+    struct mkt_sdp_media m;
+    if (mkt_sdp_media(in, media, &m) == MKT_OK)
+        must(within(m.media, in) && within(m.proto, in) && within(m.addrtype, in) && within(m.address, in) &&
+             m.media.n > 0 && m.proto.n > 0 && (m.addrtype.n > 0) == (m.address.n > 0));
+
+    enum mkt_setup setup, answer;
+    struct mkt_roles roles;
+    if (mkt_setup_get(in, media, &setup) == MKT_OK) {
+        must(mkt_setup_answer(MKT_STREAM_BFCP, setup, MKT_SETUP_ACTPASS, &answer) == MKT_OK);
+        must(mkt_setup_roles(MKT_STREAM_BFCP, setup, answer, true, &roles) == MKT_OK);
+    }
+}
+
+static void header(struct mkt_span in, const char *uri)
+{
+    struct mkt_buf measure = {NULL, 0, 0};
+    if (mkt_keymgmt_get(in, mkt_span_text(uri), &measure) != MKT_OK) {
+        must(measure.n == 0);
+        return;
+    }
+    struct mkt_buf out = room(measure.n), again = room(measure.n);
+    must(mkt_keymgmt_get(in, mkt_span_text(uri), &out) == MKT_OK && out.n == out.cap && out.n > 0);
+    round_trip((struct mkt_span){out.p, out.n}, in);
+    struct mkt_keymgmt spec = {mkt_span_text(uri), {out.p, out.n}};
+    measure.n = 0;
+    must(mkt_keymgmt_put(&spec, 1, &measure) == MKT_OK);
+    struct mkt_buf written = room(measure.n);
+    must(mkt_keymgmt_put(&spec, 1, &written) == MKT_OK && written.n == written.cap);
+    must(mkt_keymgmt_get((struct mkt_span){written.p, written.n}, spec.uri, &again) == MKT_OK);
+    must(mkt_span_equal((struct mkt_span){again.p, again.n}, spec.message));
+    free(out.p);
+    free(again.p);
+    free(written.p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct mkt_span in = {data, size};
+    for (size_t media = 0; media < 3; media++)
+        description(in, media);
+    description(in, MKT_SDP_SESSION);
+    header(in, "");
+    header(in, "rtsp://a");
+    return 0;
+}

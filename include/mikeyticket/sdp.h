@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file sdp.h
+ * MIKEY messages in SDP and RTSP (RFC 4567), and who opens TCP and TLS (RFC 4145, 6135, 8856).
+ *
+ * Strings in, strings out: no state, no allocation, and a time linear in the input. This is no SDP library. It takes a
+ * whole description (RFC 8866), finds what MIKEY and its streams need, and leaves the rest alone; but a text in which
+ * two readers could see different lines is refused wherever that is: a NUL, a CR that ends no line, a line that is not
+ * `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the last may lack its end.
+ *
+ * An attribute of a media section replaces all of that name at session level, for that section (RFC 4567 3.1).
+ */
+#ifndef MIKEYTICKET_SDP_H
+#define MIKEYTICKET_SDP_H
+
+#include <mikeyticket/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** In place of the number of a media section: the session level alone. */
+#define MKT_SDP_SESSION SIZE_MAX
+
+/**
+ * Writes the attribute line `a=key-mgmt:mikey <base64>`, without CRLF (RFC 4567 3.1).
+ * @param message  a MIKEY message, at least one octet
+ * @param out      the line is appended; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_ARGUMENT where the message is empty; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out);
+
+/**
+ * Finds the MIKEY message for a media section and decodes it (RFC 4567 3.1, 4.1.1). Where the section has any key-mgmt
+ * attribute, of whatever protocol, those of the session level are ignored. What is there must be right: an attribute
+ * that is malformed, or a second one for mikey, is refused and never passed over. The protocol identifier is case
+ * sensitive; the data of other protocols is not looked at.
+ *
+ * Sections without an attribute of their own share the session's message: take it once for all of them.
+ * @param sdp      a whole description, or the line that mkt_sdp_put() wrote
+ * @param media    number of the media section, from 0; or MKT_SDP_SESSION
+ * @param message  the message is appended; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_MISSING where no attribute for mikey applies or there is no such media section; MKT_E_SDP;
+ *         MKT_E_BASE64 for all that is not base64 by the letter; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, struct mkt_buf *message);
+
+/**
+ * The list of key management protocols for a media section, such as `mikey;keyp1` (RFC 4567 4.1.4): the identifiers of
+ * all attributes of the level that mkt_sdp_get() would look at, in their order. This is what a message must
+ * authenticate (`SDP IDs`), so that nobody can take the stronger offers out. The offerer asks for the list of the
+ * description that it is about to send, where any octet may stand for the data of mikey.
+ * @param sdp    a whole description
+ * @param media  number of the media section, from 0; or MKT_SDP_SESSION
+ * @param list   the list is appended, nothing where no attribute applies; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP, also where mikey is there twice;
+ *         MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_protocols(struct mkt_span sdp, size_t media, struct mkt_buf *list);
+
+/** What an m= line says, and the c= line for it (RFC 8866 5.14, 5.7). Spans point into the description. */
+struct mkt_sdp_media {
+    struct mkt_span media;    /**< such as "message" or "application" */
+    uint16_t port;            /**< 0: the stream is refused; 9: the other end is to be connected to */
+    struct mkt_span proto;    /**< such as "TCP/TLS/MSRP" or "TCP/TLS/BFCP" */
+    struct mkt_span addrtype; /**< such as "IP4"; none where there is no c= line */
+    struct mkt_span address;  /**< as it stands: an IP address or a host name, for multicast with "/ttl" */
+};
+
+/**
+ * Reads the m= line of a media section, and its c= line or else that of the session level.
+ * @param sdp    a whole description, which must outlive the spans
+ * @param nth    number of the media section, from 0
+ * @param media  out; unchanged after an error
+ * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP where one of the two lines is
+ *         malformed, or there is more than one c= line
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_media(struct mkt_span sdp, size_t nth, struct mkt_sdp_media *media);
+
+/**
+ * Finds an attribute for a media section, there or else at session level (RFC 8866 5.13).
+ * @param sdp    a whole description, which must outlive the value
+ * @param media  number of the media section, from 0; or MKT_SDP_SESSION
+ * @param name   of the attribute, such as "path" or "floorid"; case sensitive
+ * @param nth    which of those of that name, from 0
+ * @param value  out: what follows the colon. Where there is no such attribute, `p` is NULL; of an attribute without
+ *               value `n` is 0 and `p` is not NULL. Unchanged after an error.
+ * @return MKT_OK; MKT_E_ARGUMENT where the name can't be one; MKT_E_MISSING where there is no such media section;
+ *         MKT_E_SDP, also for `a=name:` without anything after the colon
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_attribute(struct mkt_span sdp, size_t media, const char *name, size_t nth,
+                                                struct mkt_span *value);
+
+/** A MIKEY message and the stream it is for, in an RTSP header. */
+struct mkt_keymgmt {
+    struct mkt_span uri;     /**< of the session or media (RFC 3986); empty: the request URI's context */
+    struct mkt_span message; /**< at least one octet */
+};
+
+/**
+ * Writes the RTSP header `KeyMgmt: prot=mikey; uri="..."; data="..."`, without CRLF (RFC 4567 3.2 and 5.3; the grammar
+ * of 3.2 has lost data). More than one spec are separated by commas.
+ * @param spec  at least one, no two of the same URI
+ * @param n     how many
+ * @param out   the header is appended; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_ARGUMENT where there is no spec, a message is empty, a URI has an octet that a URI can't have,
+ *         or two are the same; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out);
+
+/**
+ * Finds the MIKEY message for a URI in an RTSP header and decodes it (RFC 4567 3.2, 4.2). "the RTSP URI SHALL match a
+ * (session or media) URI present in the description": ask for each of those, and for none. Names are read in any case,
+ * the protocol identifier and the URI octet by octet; folded lines are read as RTSP folds them.
+ * @param header   the whole header with its name, with or without its final line end
+ * @param uri      empty: the spec without a URI, for the context of the request URI
+ * @param message  the message is appended; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_MISSING where there is none for mikey and that URI; MKT_E_SDP where the header is malformed
+ *         anywhere, or has two of them; MKT_E_BASE64; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message);
+
+/** What an end says of the TCP connection: `a=setup` (RFC 4145 section 4). */
+enum mkt_setup {
+    MKT_SETUP_ABSENT = 0, /**< no attribute: active in an offer, passive in an answer */
+    MKT_SETUP_ACTIVE,     /**< it will connect */
+    MKT_SETUP_PASSIVE,    /**< it will accept */
+    MKT_SETUP_ACTPASS,    /**< it does either; in an offer only */
+    MKT_SETUP_HOLDCONN    /**< no connection for the time being */
+};
+
+/** Whose rules decide on TLS. */
+enum mkt_stream {
+    MKT_STREAM_MSRP, /**< the active end is TLS client; holdconn counts as absent (RFC 6135 4.2.1, section 6) */
+    MKT_STREAM_BFCP  /**< the answerer is TLS server, whoever connected (RFC 8856 section 8) */
+};
+
+/** What one end does on a connection. */
+enum mkt_end {
+    MKT_END_NONE = 0, /**< there is no connection (holdconn) */
+    MKT_END_CLIENT,   /**< it connects, it sends the ClientHello */
+    MKT_END_SERVER
+};
+
+/** The roles of one end; with BFCP they can differ. */
+struct mkt_roles {
+    enum mkt_end tcp;
+    enum mkt_end tls;
+};
+
+/** The value of `a=setup:` to write, such as "active"; static; NULL for MKT_SETUP_ABSENT. */
+MKT_API const char *mkt_setup_name(enum mkt_setup setup);
+
+/**
+ * Reads the a=setup for a media section, there or else at session level (RFC 4145 section 4).
+ * @param sdp    a whole description
+ * @param media  number of the media section, from 0; or MKT_SDP_SESSION
+ * @param setup  out; unchanged after an error
+ * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP where the value is none of the four, or
+ *         there is more than one at that level
+ */
+MKT_API MKT_MUST enum mkt_err mkt_setup_get(struct mkt_span sdp, size_t media, enum mkt_setup *setup);
+
+/**
+ * Chooses the answer to an offer (RFC 4145 4.1).
+ * @param stream  MSRP or BFCP
+ * @param offer   what the offer says
+ * @param able    what the answerer can do: MKT_SETUP_ACTPASS where it can both connect and accept, and then it accepts
+ *                where it may choose, as RFC 6135 4.2.2 has it; MKT_SETUP_HOLDCONN not for MSRP, which must not send it
+ * @param answer  out: MKT_SETUP_ACTIVE, _PASSIVE or _HOLDCONN; unchanged after an error
+ * @return MKT_OK; MKT_E_ROLE where the answerer can't do what is left to it
+ */
+MKT_API MKT_MUST enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup able,
+                                               enum mkt_setup *answer);
+
+/**
+ * The TCP and TLS roles that an offer and its answer give to one end (RFC 4145 4.1, RFC 6135 section 6, RFC 8856
+ * section 8). They say nothing where the answer has `a=connection:existing`: then the connection stays as it is
+ * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4).
+ * @param stream   MSRP or BFCP
+ * @param offer    what the offer says
+ * @param answer   what the answer says
+ * @param offerer  true: the roles of the offerer; false: those of the answerer
+ * @param roles    out; unchanged after an error
+ * @return MKT_OK; MKT_E_ROLE where the answer is none that RFC 4145 allows to that offer
+ */
+MKT_API MKT_MUST enum mkt_err mkt_setup_roles(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup answer,
+                                              bool offerer, struct mkt_roles *roles);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
