@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "player.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum mkt_err player_now(void *user, mkt_ntp *now)
+{
+    *now = ((struct player *)user)->now;
+    return MKT_OK;
+}
+
+static enum mkt_err player_draw(void *user, uint8_t *out, size_t n)
+{
+    struct player *p = user;
+    for (size_t i = 0; i < n; i++, p->next_random++)
+        out[i] = p->next_random < p->n_random ? p->random[p->next_random] : (uint8_t)(p->next_random * 7 + p->next_random / 37);
+    return MKT_OK;
+}
+
+static void *player_alloc(void *user, size_t n)
+{
+    struct player *p = user;
+    p->allocations++;
+    p->live++;
+    return malloc(n);
+}
+
+static void player_release(void *user, void *block)
+{
+    ((struct player *)user)->live--;
+    free(block);
+}
+
+static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    const struct player *p = user;
+    (void)id;
+    (void)policy;
+    if (p->tpk.n == 0 || p->tpk.n > key->cap)
+        return MKT_E_KEY;
+    memcpy(key->p, p->tpk.p, p->tpk.n);
+    key->n = p->tpk.n;
+    return MKT_OK;
+}
+
+static enum mkt_err player_replay(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    struct player *p = user;
+    ck_assert(mkt_ntp_before(p->now, until) || p->now == until);
+    for (size_t i = 0; i < p->n_seen; i++)
+        if (mkt_span_equal(p->seen[i], tag))
+            return MKT_E_REPLAY;
+    ck_assert_uint_lt(p->n_seen, 16);
+    p->seen[p->n_seen++] = exact(tag);
+    return MKT_OK;
+}
+
+static enum mkt_err player_authorise(void *user, const struct mkt_peer *peer)
+{
+    ck_assert_uint_gt(peer->id.data.n, 0);
+    ck_assert_uint_gt(peer->policy->n_responders, 0);
+    return ((struct player *)user)->fail;
+}
+
+static void player_log(void *user, enum mkt_err err, const char *words)
+{
+    ck_assert_str_eq(words, mkt_err_text(err));
+    ((struct player *)user)->logged = err;
+}
+
+void player_init(struct player *p, mkt_ntp now, struct mkt_span tpk)
+{
+    *p = (struct player){.now = now, .tpk = tpk};
+    p->host = (struct mkt_host){
+        .user = p,
+        .now = player_now,
+        .random = player_draw,
+        .alloc = player_alloc,
+        .release = player_release,
+        .tpk = player_tpk,
+        .replay = player_replay,
+        .authorise = player_authorise,
+        .log = player_log,
+    };
+}
+
+void player_random(struct player *p, struct mkt_span octets)
+{
+    ck_assert_uint_le(octets.n, sizeof p->random - p->n_random);
+    if (octets.n > 0)
+        memcpy(p->random + p->n_random, octets.p, octets.n);
+    p->n_random += octets.n;
+}
+
+mkt_ntp ntp(unsigned long seconds)
+{
+    return (mkt_ntp)seconds << 32;
+}
+
+struct mkt_span text(const char *words)
+{
+    return mkt_span_text(words);
+}
+
+struct mkt_payload payload_of(struct mkt_span octets, unsigned type, uint8_t role)
+{
+    struct mkt_message message;
+    expect_err("message", mkt_message_get(&message, octets), MKT_OK);
+    const struct mkt_payload *p = mkt_message_find(&message, type, role);
+    ck_assert_msg(p != NULL, "no %s of role %u", mkt_payload_name(type), role);
+    return *p;
+}
+
+struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys)
+{
+    static uint8_t octets[16384];
+    size_t n = ticket.n + 3;
+    ck_assert_uint_lt(n + keys.n + 9, sizeof octets);
+    const uint8_t head[] = {1, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 0};
+    const uint8_t middle[] = {0, 0, (uint8_t)(keys.n >> 24), (uint8_t)(keys.n >> 16), (uint8_t)(keys.n >> 8), (uint8_t)keys.n};
+    memcpy(octets, head, sizeof head);
+    memcpy(octets + sizeof head, ticket.p, ticket.n);
+    memcpy(octets + sizeof head + ticket.n, middle, sizeof middle);
+    memcpy(octets + sizeof head + ticket.n + sizeof middle, keys.p, keys.n);
+    return exact((struct mkt_span){octets, sizeof head + ticket.n + sizeof middle + keys.n});
+}

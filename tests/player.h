@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A host that a test plays: its clock, random octets, counter and TPK are what the test says, its memory is counted. */
+#ifndef TESTS_PLAYER_H
+#define TESTS_PLAYER_H
+
+#include "vector.h"
+
+#include <mikeyticket/csb.h>
+
+struct player {
+    struct mkt_host host; /* user is the player */
+    mkt_ntp now;
+    uint8_t random[1024]; /* what random() gives, in this order; after that it counts up */
+    size_t n_random, next_random;
+    uint32_t counter;
+    struct mkt_span tpk;
+    struct mkt_span seen[16]; /* the replay cache */
+    size_t n_seen;
+    size_t allocations, live; /* calls of alloc, blocks not yet given back */
+    enum mkt_err fail;        /* what authorise() answers */
+    enum mkt_err logged;      /* the last that was */
+};
+
+/* A player of a moment and a TPK; it must not move. */
+void player_init(struct player *player, mkt_ntp now, struct mkt_span tpk);
+
+/* More octets for random() to give. */
+void player_random(struct player *player, struct mkt_span octets);
+
+/* Seconds as NTP-UTC. */
+mkt_ntp ntp(unsigned long seconds);
+
+struct mkt_span text(const char *text);
+
+/* The first payload of a type and role of a message that must decode and have it. */
+struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t role);
+
+/* A stored ticket, as mkt_ticket_get() reads it, of a TICKET payload without its first octet and Initiator Data. */
+struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys);
+
+#endif

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vectors/rfc6043.txt, whole: each section is run, each field is read or named as one that needs the KMS. */
+#include "player.h"
+
+#include "derive.h"
+#include "protect.h"
+#include "ticket.h"
+
+#include <mikeyticket/sdp.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct vectors all;
+
+static void load(void)
+{
+    all = vectors_read("rfc6043.txt");
+}
+
+static void unload(void)
+{
+    vectors_free(&all);
+    free_all();
+}
+
+static enum mkt_suite suite_of(const struct section *s)
+{
+    enum mkt_suite suite = MKT_SUITE_256;
+    expect_err(s->name, mkt_suite_of_prf((unsigned)number_of(s, "prf"), &suite), MKT_OK);
+    return suite;
+}
+
+static bool is(const struct section *s, const char *name)
+{
+    return strcmp(s->name, name) == 0;
+}
+
+static bool is_exchange(const struct section *s)
+{
+    return strncmp(s->name, "exchange-", 9) == 0;
+}
+
+static void expect_derived(const struct section *s, const char *field, enum mkt_derivation what, const char *inkey,
+                           const struct mkt_label *label)
+{
+    uint8_t out[512];
+    struct mkt_span want = octets_of(s, field);
+    ck_assert_uint_le(want.n, sizeof out);
+    expect_err(field, mkt_derive(suite_of(s), what, octets_of(s, inkey), label, out, want.n), MKT_OK);
+    expect_octets(field, (struct mkt_span){out, want.n}, want);
+}
+
+/* ---- [prf] [protect] [traffic] [fork] [ticketkeys] ---- */
+
+START_TEST(prf)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is(s, "prf"))
+            continue;
+        uint8_t out[2048];
+        struct mkt_span label = octets_of(s, "label"), want = octets_of(s, "outkey");
+        ck_assert_uint_le(want.n, sizeof out);
+        expect_err("prf", mkt_prf(suite_of(s), octets_of(s, "inkey"), &label, 1, out, want.n), MKT_OK);
+        expect_octets("outkey", (struct mkt_span){out, want.n}, want);
+    }
+}
+END_TEST
+
+START_TEST(protect)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is(s, "protect"))
+            continue;
+        bool initial = number_of(s, "phase") == 1;
+        const struct mkt_label label = {
+            .csb_id = (uint32_t)strtoul(text_of(s, "csb_id"), NULL, 16),
+            .randi = octets_of(s, "randi"),
+            .randr = octets_of(s, "randr"),
+        };
+        expect_derived(s, "auth", initial ? MKT_INITIAL_AUTH : MKT_RESPONSE_AUTH, "key", &label);
+        expect_derived(s, "encr", initial ? MKT_INITIAL_ENCR : MKT_RESPONSE_ENCR, "key", &label);
+        expect_derived(s, "encr256", initial ? MKT_INITIAL_ENCR : MKT_RESPONSE_ENCR, "key", &label);
+        expect_derived(s, "salt", initial ? MKT_INITIAL_SALT : MKT_RESPONSE_SALT, "key", &label);
+    }
+}
+END_TEST
+
+START_TEST(traffic)
+{
+    static const struct {
+        const char *field;
+        enum mkt_traffic_key which;
+    } keys[] = {{"tek16", MKT_TRAFFIC_TEK},
+                {"tek32", MKT_TRAFFIC_TEK},
+                {"auth20", MKT_TRAFFIC_AUTH},
+                {"encr16", MKT_TRAFFIC_ENCR},
+                {"salt14", MKT_TRAFFIC_SALT}};
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        for (size_t k = 0; is(s, "traffic") && k < sizeof keys / sizeof *keys; k++) {
+            uint8_t out[MKT_MAX_TEK];
+            struct mkt_span want = octets_of(s, keys[k].field);
+            expect_err(keys[k].field,
+                       mkt_derive_traffic(suite_of(s), keys[k].which, octets_of(s, "tgk"), (uint8_t)number_of(s, "cs_id"),
+                                          octets_of(s, "randi"), octets_of(s, "randr"), out, want.n),
+                       MKT_OK);
+            expect_octets(keys[k].field, (struct mkt_span){out, want.n}, want);
+        }
+    }
+}
+END_TEST
+
+START_TEST(fork_keys)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is(s, "fork"))
+            continue;
+        const struct mkt_label label = {.id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
+        expect_derived(s, "mpkr_forked", MKT_FORK_MPKR, "mpkr", &label);
+        expect_derived(s, "tgk_forked", MKT_FORK_TGK, "tgk", &label);
+    }
+}
+END_TEST
+
+START_TEST(ticketkeys)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is(s, "ticketkeys"))
+            continue;
+        const struct mkt_label label = {.rand = octets_of(s, "rand")};
+        expect_derived(s, "auth32", MKT_TPK_AUTH, "tpk", &label);
+        expect_derived(s, "encr", MKT_TPK_ENCR, "tpk", &label);
+        expect_derived(s, "salt", MKT_TPK_SALT, "tpk", &label);
+        expect_derived(s, "mpki", MKT_MPKI, "mpk", &label);
+        expect_derived(s, "mpkr", MKT_MPKR, "mpk", &label);
+        expect_derived(s, "vr_auth", MKT_VR_AUTH, "mpkr", &label);
+    }
+}
+END_TEST
+
+/* ---- [exchange-...]: the codec ---- */
+
+static bool is_message(const char *field)
+{
+    const char *end = strrchr(field, '_');
+    return strcmp(field, "error") == 0 || (end != NULL && (strcmp(end, "_init") == 0 || strcmp(end, "_resp") == 0));
+}
+
+/* Reads and writes a message at once; measures the same; one octet less is too small; each truncation is refused. */
+static void expect_round_trip(const char *name, struct mkt_span in)
+{
+    struct mkt_message message;
+    static uint8_t out[65536];
+    struct mkt_buf buf = {out, in.n, 0}, measured = {NULL, 0, 0}, small = {out, in.n - 1, 0};
+    expect_err(name, mkt_message_get(&message, in), MKT_OK);
+    expect_err(name, mkt_message_put(&message, &buf), MKT_OK);
+    expect_octets(name, (struct mkt_span){out, buf.n}, in);
+    expect_err(name, mkt_message_put(&message, &measured), MKT_OK);
+    ck_assert_uint_eq(measured.n, in.n);
+    expect_err(name, mkt_message_put(&message, &small), MKT_E_SPACE);
+    ck_assert_uint_eq(small.n, 0);
+    for (size_t n = 0; n < in.n; n++)
+        ck_assert_msg(mkt_message_get(&message, exact((struct mkt_span){in.p, n})) != MKT_OK, "%s: %zu octets are taken",
+                      name, n);
+    free_all();
+}
+
+START_TEST(decode_and_encode)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        for (size_t f = 0; is_exchange(s) && f < s->n; f++)
+            if (is_message(s->field[f].name))
+                expect_round_trip(s->field[f].name, octets_of(s, s->field[f].name));
+    }
+}
+END_TEST
+
+/* ---- [exchange-...]: the ticket ---- */
+
+static uint16_t flags_of(const struct section *s)
+{
+    uint16_t flags = 0;
+    expect_err(s->name, mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    return flags;
+}
+
+/* The TICKET payload of a section: Next Payload 0, no Initiator Data. */
+static struct mkt_payload ticket_of(const struct section *s)
+{
+    struct mkt_span stored = stored_ticket(octets_of(s, "ticket"), (struct mkt_span){(const uint8_t *)"", 0});
+    struct mkt_span rest = {stored.p + 5, stored.n - 9};
+    uint16_t type = MKT_TICKET;
+    struct mkt_payload payload;
+    expect_err(s->name, mkt_payload_get(&payload, &type, &rest), MKT_OK);
+    return payload;
+}
+
+/* The n-th key of a chain, from 0; false where there is none. */
+static bool nth_key(struct mkt_span chain, size_t n, struct mkt_key_data *key)
+{
+    struct mkt_keys keys = mkt_keys_of(chain);
+    while (mkt_keys_next(&keys, key))
+        if (n-- == 0)
+            return true;
+    return false;
+}
+
+/* What the holder of the ticket has: MPKi, [MPKr], and the session keys. Of a ticket request the vector has it. */
+static struct mkt_span holder_keys(const struct section *s)
+{
+    uint8_t octets[4096];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    struct mkt_payload list[MKT_MAX_KEYS];
+    struct mkt_span chain = octets_of(s, "ticket_keys");
+    size_t n = 0;
+    while (nth_key(chain, n, &list[n].key_data))
+        list[n++].type = MKT_KEY_DATA;
+    if (value_of(s, "request_keys") != NULL)
+        return octets_of(s, "request_keys");
+    ck_assert_uint_eq(flags_of(s) & MKT_FLAG_I, 0);
+    list[0].key_data.key = octets_of(s, "mpki");
+    expect_err(s->name, mkt_payloads_put(list, n, &buf), MKT_OK);
+    return exact((struct mkt_span){octets, buf.n});
+}
+
+START_TEST(open_ticket)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is_exchange(s))
+            continue;
+        uint8_t octets[4096], mpk[64];
+        struct mkt_buf keys = {octets, sizeof octets, 0};
+        struct mkt_payload ticket = ticket_of(s);
+        struct mkt_policy policy;
+        expect_err(s->name, mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        expect_err(s->name, mkt_policy_check(&policy, ntp(number_of(s, "now"))), MKT_OK);
+        ck_assert_uint_eq(number_of(s, "suite"), number_of(s, "prf") == MKT_PRF_MIKEY_1 ? 128 : 256);
+        ck_assert_uint_eq(number_of(s, "mac_alg"), mkt_suite_algorithms(suite_of(s))->mac_alg);
+        ck_assert_uint_eq(number_of(s, "encr_alg"), mkt_suite_algorithms(suite_of(s))->encr_alg);
+        ck_assert_uint_eq(policy.flags, flags_of(s));
+        ck_assert_uint_eq(policy.prf, number_of(s, "prf"));
+        expect_octets("id_kms", policy.kms.data, text(text_of(s, "id_kms")));
+        expect_octets("id_i", policy.initiator.data, text(text_of(s, "id_i")));
+        expect_octets("id_group", policy.responder[0].data, text(text_of(s, "id_group")));
+        expect_octets("id_r", policy.responder[1].data, text(text_of(s, "id_r")));
+
+        expect_err(s->name, mkt_ticket_open(&ticket, octets_of(s, "tpk"), &keys), MKT_OK);
+        expect_octets("ticket_keys", (struct mkt_span){octets, keys.n}, octets_of(s, "ticket_keys"));
+        struct mkt_span chain = {octets, keys.n}, ticket_rand = octets_of(s, "ticket_rand");
+        struct mkt_key_data key = {0};
+        ck_assert(mkt_keys_mpk(chain, 0, &key));
+        expect_octets("mpk", key.key, octets_of(s, "mpk"));
+        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_MPKI, key.key, ticket_rand, mpk), MKT_OK);
+        expect_octets("mpki", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpki"));
+        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_MPKR, key.key, ticket_rand, mpk), MKT_OK);
+        expect_octets("mpkr", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpkr"));
+        free_all();
+    }
+}
+END_TEST
+
+static void queue_key(struct player *p, const struct mkt_key_data *key)
+{
+    player_random(p, key->key);
+    player_random(p, key->salt);
+    player_random(p, key->kv.spi);
+}
+
+static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
+{
+    return (struct mkt_key_wish){.type = (uint8_t)key->type, .length = key->key.n, .salt_length = key->salt.n};
+}
+
+static enum mkt_err player_counter(void *user, uint32_t *value)
+{
+    *value = ((struct player *)user)->counter;
+    return MKT_OK;
+}
+
+static enum mkt_err player_count(void *user, const struct mkt_id *peer, uint32_t value)
+{
+    struct player *p = user;
+    ck_assert_uint_gt(peer->data.n, 0);
+    if (value <= p->counter)
+        return MKT_E_REPLAY;
+    p->counter = value;
+    return MKT_OK;
+}
+
+/* Clock or counter as the timestamp says, so that a message made now has just that one. */
+static bool set_time(struct player *p, const struct mkt_t *t)
+{
+    if (t->ts_type == MKT_TS_COUNTER) {
+        p->host.counter = player_counter;
+        p->host.count = player_count;
+        p->counter = (uint32_t)t->value;
+        return true;
+    }
+    p->now = t->value;
+    return false;
+}
+
+static struct mkt_t ticket_time(const struct mkt_payload *ticket)
+{
+    struct mkt_span rest = ticket->ticket.ticket_data;
+    uint16_t type = MKT_THDR;
+    struct mkt_payload p = {0};
+    while (type != MKT_LAST && p.type != MKT_T)
+        expect_err("Ticket Data", mkt_payload_get(&p, &type, &rest), MKT_OK);
+    return p.t;
+}
+
+START_TEST(make_ticket)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is_exchange(s))
+            continue;
+        struct player p;
+        struct mkt_key_wish wishes[MKT_MAX_KEYS];
+        struct mkt_key_data key;
+        struct mkt_policy policy;
+        struct mkt_ticket *ticket = NULL;
+        struct mkt_payload payload = ticket_of(s);
+        struct mkt_span keys = octets_of(s, "ticket_keys"), tpk = octets_of(s, "tpk");
+        struct mkt_t issued = ticket_time(&payload);
+        player_init(&p, ntp(number_of(s, "now")), tpk);
+        expect_err(s->name, mkt_policy_get(&policy, &payload.ticket), MKT_OK);
+        struct mkt_ticket_recipe recipe = {&policy, mkt_id_bytes("tpk-1"), tpk, wishes, 0, set_time(&p, &issued)};
+        for (size_t k = 0; nth_key(keys, k, &key); k++) {
+            queue_key(&p, &key);
+            if (k > 0)
+                wishes[recipe.n_keys++] = wish_of(&key);
+        }
+        player_random(&p, octets_of(s, "ticket_rand"));
+        if ((policy.flags & MKT_FLAG_I) != 0 && mkt_keys_mpk(holder_keys(s), 1, &key))
+            player_random(&p, key.kv.spi);
+        expect_err(s->name, mkt_ticket_make(&ticket, &p.host, &recipe), MKT_OK);
+
+        uint8_t out[8192];
+        struct mkt_buf stored = {out, sizeof out, 0};
+        expect_err(s->name, mkt_ticket_put(ticket, &stored), MKT_OK);
+        expect_octets(s->name, (struct mkt_span){out, stored.n}, stored_ticket(octets_of(s, "ticket"), holder_keys(s)));
+        mkt_ticket_free(ticket);
+        ck_assert_uint_eq(p.live, 0);
+        free_all();
+    }
+}
+END_TEST
+
+/* ---- [exchange-...]: the call ---- */
+
+/* Sections whose offer or answer needs a KMS: key forking, and a ticket that only a KMS resolves. */
+static bool initiator_needs_kms(const struct section *s)
+{
+    return (flags_of(s) & MKT_FLAG_I) != 0;
+}
+
+static bool responder_needs_kms(const struct section *s)
+{
+    return (flags_of(s) & MKT_FLAG_E) != 0;
+}
+
+static struct mkt_settings settings_of(const struct section *s, const char *self)
+{
+    return mkt_settings_default(mkt_id_uri(text_of(s, self)));
+}
+
+/* The key that a party supplied itself, where the KEMAC of its message has it. */
+static size_t supplied_by(struct player *p, const struct section *s, struct mkt_span octets, struct mkt_key_wish *wish)
+{
+    struct mkt_message message;
+    struct mkt_key_data key;
+    expect_err(s->name, mkt_message_get(&message, octets), MKT_OK);
+    if (mkt_message_find(&message, MKT_KEMAC, 0) == NULL)
+        return 0;
+    size_t n = 0;
+    for (struct mkt_span chain = octets_of(s, "supplied"); nth_key(chain, n, &key); n++) {
+        queue_key(p, &key);
+        wish[n] = wish_of(&key);
+    }
+    return n;
+}
+
+static struct mkt_csb *offer(struct player *p, const struct section *s)
+{
+    struct mkt_span want = octets_of(s, "transfer_init");
+    struct mkt_payload t = payload_of(want, MKT_T, 0), randi = payload_of(want, MKT_RANDR, MKT_RANDR_I);
+    struct mkt_settings settings = settings_of(s, "id_i");
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_csb *csb = NULL;
+    struct mkt_key_wish wish[MKT_MAX_KEYS];
+    const struct mkt_cs cs = {.cs_id = (uint8_t)number_of(s, "cs_id"), .prot_type = MKT_PROT_TLS};
+    uint8_t out[8192];
+    struct mkt_buf buf = {out, sizeof out, 0}, measured = {NULL, 0, 0};
+    player_init(p, ntp(number_of(s, "now")), octets_of(s, "tpk"));
+    settings.counter = set_time(p, &t.t);
+    expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))), MKT_OK);
+    player_random(p, (struct mkt_span){want.p + 4, 4});
+    player_random(p, randi.rand.rand);
+    struct mkt_offer o = {.ticket = ticket, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
+    o.n_keys = supplied_by(p, s, want, wish);
+    if (cs.cs_id != 1) {
+        o.cs = &cs;
+        o.n_cs = 1;
+    }
+    expect_err(s->name, mkt_csb_new(&csb, MKT_INITIATOR, &p->host, &settings), MKT_OK);
+    const size_t before = p->next_random;
+    expect_err(s->name, mkt_csb_make_transfer_init(csb, &o, &measured), MKT_OK);
+    ck_assert_uint_eq(measured.n, want.n);
+    p->next_random = before;
+    expect_err(s->name, mkt_csb_make_transfer_init(csb, &o, &buf), MKT_OK);
+    expect_octets(s->name, (struct mkt_span){out, buf.n}, want);
+    mkt_ticket_free(ticket);
+    return csb;
+}
+
+static struct mkt_csb *answer(struct player *p, const struct section *s)
+{
+    struct mkt_settings settings = settings_of(s, "id_r");
+    struct mkt_csb *csb = NULL;
+    struct mkt_span init = octets_of(s, "transfer_init");
+    struct mkt_payload t = payload_of(init, MKT_T, 0);
+    struct mkt_key_wish wish[MKT_MAX_KEYS];
+    uint8_t out[8192];
+    struct mkt_buf buf = {out, sizeof out, 0};
+    player_init(p, ntp(number_of(s, "now")), octets_of(s, "tpk"));
+    if (set_time(p, &t.t))
+        p->counter--;
+    p->now = ntp(number_of(s, "now"));
+    expect_err(s->name, mkt_csb_new(&csb, MKT_RESPONDER, &p->host, &settings), MKT_OK);
+    expect_err(s->name, mkt_csb_take(csb, init, text("mikey")), MKT_OK);
+    expect_octets(s->name, mkt_csb_peer(csb).data, text(text_of(s, "id_i")));
+    if (value_of(s, "transfer_resp") == NULL) {
+        ck_assert(!mkt_csb_owes_response(csb));
+        return csb;
+    }
+    struct mkt_span want = octets_of(s, "transfer_resp");
+    t = payload_of(want, MKT_T, 0);
+    settings.counter = set_time(p, &t.t);
+    if ((flags_of(s) & MKT_FLAG_G) != 0)
+        player_random(p, payload_of(want, MKT_RANDR, MKT_RANDR_R).rand.rand);
+    struct mkt_answer a = {wish, supplied_by(p, s, want, wish)};
+    ck_assert(mkt_csb_owes_response(csb));
+    if (settings.counter) { /* a setting of the bundle: take again with it */
+        mkt_csb_free(csb);
+        expect_err(s->name, mkt_csb_new(&csb, MKT_RESPONDER, &p->host, &settings), MKT_OK);
+        p->counter = (uint32_t)payload_of(init, MKT_T, 0).t.value - 1;
+        p->n_seen = 0;
+        expect_err(s->name, mkt_csb_take(csb, init, text("mikey")), MKT_OK);
+        set_time(p, &t.t);
+    }
+    expect_err(s->name, mkt_csb_make_transfer_resp(csb, &a, &buf), MKT_OK);
+    expect_octets(s->name, (struct mkt_span){out, buf.n}, want);
+    return csb;
+}
+
+/* Both lengths of the TEK that a section has, or the TEK that was sent as such. */
+static void expect_tek(const struct section *s, const struct mkt_csb *csb)
+{
+    uint8_t out[MKT_MAX_TEK], identity[128];
+    struct mkt_buf tek = {out, sizeof out, 0}, name = {identity, sizeof identity, 0};
+    struct mkt_cs cs;
+    const char *field = value_of(s, "tek") != NULL ? "tek" : value_of(s, "tek32") != NULL ? "tek32" : "tek16";
+    uint8_t cs_id = (uint8_t)number_of(s, "cs_id");
+    ck_assert(mkt_csb_ready(csb));
+    expect_err(s->name, mkt_csb_tek(csb, cs_id, &tek), MKT_OK);
+    expect_octets(s->name, (struct mkt_span){out, tek.n}, octets_of(s, field));
+    ck_assert_uint_eq(mkt_csb_sessions(csb), 1);
+    expect_err(s->name, mkt_csb_session(csb, 0, &cs), MKT_OK);
+    expect_octets("spi", cs.spi, octets_of(s, "spi"));
+
+    char want[128];
+    snprintf(want, sizeof want, "mikey-ticket:%08x:%02x:%s", mkt_csb_id(csb), cs_id, text_of(s, "spi"));
+    expect_err(s->name, mkt_csb_psk_identity(csb, cs_id, &name), MKT_OK);
+    expect_octets("PSK identity", (struct mkt_span){identity, name.n}, text(want));
+}
+
+START_TEST(initiator)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is_exchange(s) || initiator_needs_kms(s))
+            continue;
+        struct player p;
+        struct mkt_csb *csb = offer(&p, s);
+        if (value_of(s, "transfer_resp") != NULL) {
+            p.now = ntp(number_of(s, "now"));
+            expect_err(s->name, mkt_csb_take(csb, octets_of(s, "transfer_resp"), text("")), MKT_OK);
+            expect_octets(s->name, mkt_csb_peer(csb).data, text(text_of(s, "id_r")));
+        }
+        expect_tek(s, csb);
+        mkt_csb_free(csb);
+        ck_assert_uint_eq(p.live, 0);
+        free_all();
+    }
+}
+END_TEST
+
+START_TEST(responder)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is_exchange(s) || responder_needs_kms(s))
+            continue;
+        struct player p;
+        struct mkt_csb *csb = answer(&p, s);
+        expect_tek(s, csb);
+        mkt_csb_free(csb);
+        ck_assert_uint_eq(p.live, 0);
+        free_all();
+    }
+}
+END_TEST
+
+/* The keys of forked exchanges too: TEKs from what the messages show and from what the KMS knows. */
+START_TEST(derive_tek)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        struct mkt_key_data key;
+        if (!is_exchange(s) || value_of(s, "tek") != NULL)
+            continue;
+        uint8_t cs_id = (uint8_t)number_of(s, "cs_id"), out[256], mpkr[256], tek[MKT_MAX_TEK];
+        struct mkt_span randi = {NULL, 0}, randr = {NULL, 0};
+        ck_assert(mkt_keys_find(octets_of(s, "ticket_keys"), octets_of(s, "spi"), &key));
+        ck_assert_uint_le(key.key.n, sizeof out);
+        if ((flags_of(s) & MKT_FLAG_H) != 0)
+            randi = payload_of(octets_of(s, "transfer_init"), MKT_RANDR, MKT_RANDR_I).rand.rand;
+        if ((flags_of(s) & MKT_FLAG_G) != 0)
+            randr = payload_of(octets_of(s, "transfer_resp"), MKT_RANDR, MKT_RANDR_R).rand.rand;
+        if ((flags_of(s) & MKT_FLAG_I) != 0) {
+            const struct mkt_label label = {.id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
+            struct mkt_span master = octets_of(s, "mpkr");
+            expect_err(s->name, mkt_derive(suite_of(s), MKT_FORK_MPKR, master, &label, mpkr, master.n), MKT_OK);
+            expect_octets("mpkr_forked", (struct mkt_span){mpkr, master.n}, octets_of(s, "mpkr_forked"));
+            if (key.type == MKT_KEY_TGK || key.type == MKT_KEY_TGK_SALT) {
+                expect_err(s->name, mkt_derive(suite_of(s), MKT_FORK_TGK, key.key, &label, out, key.key.n), MKT_OK);
+                key.key.p = out;
+            }
+        }
+        const char *fields[] = {"tek16", "tek32"};
+        for (size_t f = 0; f < 2; f++) {
+            if (value_of(s, fields[f]) == NULL)
+                continue;
+            struct mkt_span want = octets_of(s, fields[f]);
+            expect_err(s->name,
+                       mkt_derive_traffic(suite_of(s), MKT_TRAFFIC_TEK, key.key, cs_id, randi, randr, tek, want.n), MKT_OK);
+            expect_octets(fields[f], (struct mkt_span){tek, want.n}, want);
+        }
+        free_all();
+    }
+}
+END_TEST
+
+START_TEST(sdp)
+{
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        if (!is_exchange(s))
+            continue;
+        uint8_t out[8192];
+        struct mkt_buf line = {out, sizeof out, 0}, message = {out, sizeof out, 0};
+        expect_err(s->name, mkt_sdp_put(octets_of(s, "transfer_init"), &line), MKT_OK);
+        expect_octets("sdp", (struct mkt_span){out, line.n}, text(text_of(s, "sdp")));
+        expect_err(s->name, mkt_sdp_get(text(text_of(s, "sdp")), MKT_SDP_SESSION, &message), MKT_OK);
+        expect_octets("transfer_init", (struct mkt_span){out, message.n}, octets_of(s, "transfer_init"));
+        free_all();
+    }
+}
+END_TEST
+
+/* ---- nothing is passed over ---- */
+
+/* What only a KMS, a forked exchange or a CSB update reads. */
+static bool needs_kms(const struct section *s, const char *field)
+{
+    static const char *const names[] = {"psk_i", "psk_r", "request_keys", "resolve_keys", "update_i_spi", "update_i_tgk",
+                                        "update_i_tek", "update_r_spi", "update_r_tgk", "update_r_tek"};
+    if (initiator_needs_kms(s) && (strcmp(field, "tek") == 0 || strcmp(field, "supplied") == 0))
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(field, names[i]) == 0)
+            return true;
+    return false;
+}
+
+START_TEST(every_field_is_read)
+{
+    static const char *const sections[] = {"prf", "protect", "traffic", "fork", "ticketkeys"};
+    for (size_t i = 0; i < all.n; i++) {
+        const struct section *s = &all.section[i];
+        bool known = is_exchange(s);
+        for (size_t k = 0; k < sizeof sections / sizeof *sections; k++)
+            known |= is(s, sections[k]);
+        ck_assert_msg(known, "no test runs [%s]", s->name);
+        for (size_t f = 0; f < s->n; f++)
+            ck_assert_msg(s->field[f].read || needs_kms(s, s->field[f].name), "no test reads %s of [%s]", s->field[f].name,
+                          s->name);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("vectors");
+    TCase *tcase = tcase_create("rfc6043");
+    tcase_add_unchecked_fixture(tcase, load, unload);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, prf);
+    tcase_add_test(tcase, protect);
+    tcase_add_test(tcase, traffic);
+    tcase_add_test(tcase, fork_keys);
+    tcase_add_test(tcase, ticketkeys);
+    tcase_add_test(tcase, decode_and_encode);
+    tcase_add_test(tcase, open_ticket);
+    tcase_add_test(tcase, make_ticket);
+    tcase_add_test(tcase, initiator);
+    tcase_add_test(tcase, responder);
+    tcase_add_test(tcase, derive_tek);
+    tcase_add_test(tcase, sdp);
+    tcase_add_test(tcase, every_field_is_read);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
