@@ -170,6 +170,16 @@ enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt
     return err;
 }
 
+enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key)
+{
+    const struct mkt_span chains[] = {csb->bundle.keys, csb->bundle.supplied[0], csb->bundle.supplied[1]};
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++)
+        for (struct mkt_keys keys = mkt_keys_of(chains[i]); mkt_keys_next(&keys, key);)
+            if (key->type != MKT_KEY_MPK && index-- == 0)
+                return MKT_OK;
+    return MKT_E_NO_SESSION;
+}
+
 /* The crypto session with a CS ID, and the key that its SPI names. */
 static enum mkt_err find_session(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_cs *cs, struct mkt_key_data *key)
 {

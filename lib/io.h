@@ -21,6 +21,7 @@ struct io {
     const uint8_t *in; /* GET only */
     uint8_t *out;      /* PUT only */
     size_t pos, end;
+    size_t from; /* where the field at hand begins, to tell where an error is */
     enum mkt_err err;
 };
 
@@ -56,6 +57,7 @@ static inline bool io_take(struct io *io, size_t n, size_t *at)
 {
     if (io->err != MKT_OK)
         return false;
+    io->from = io->pos;
     if (n > io->end - io->pos) {
         io_fail(io, io->mode == IO_GET ? MKT_E_SHORT : MKT_E_SPACE);
         return false;

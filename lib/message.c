@@ -83,7 +83,7 @@ enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *
 size_t mkt_message_error_offset(struct mkt_span in)
 {
     struct mkt_message message;
-    return get(&message, in).pos;
+    return get(&message, in).from;
 }
 
 const struct mkt_payload *mkt_message_find(const struct mkt_message *message, unsigned type, uint8_t role)

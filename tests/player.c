@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "player.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,21 +14,41 @@ static enum mkt_err player_now(void *user, mkt_ntp *now)
 static enum mkt_err player_draw(void *user, uint8_t *out, size_t n)
 {
     struct player *p = user;
+    if (p->no_random)
+        return MKT_E_RANDOM;
     for (size_t i = 0; i < n; i++, p->next_random++)
         out[i] = p->next_random < p->n_random ? p->random[p->next_random] : (uint8_t)(p->next_random * 7 + p->next_random / 37);
     return MKT_OK;
 }
 
+/* Before each block stands how long it is. */
+union header {
+    size_t n;
+    max_align_t align;
+};
+
 static void *player_alloc(void *user, size_t n)
 {
     struct player *p = user;
+    union header *block = p->no_memory ? NULL : malloc(sizeof *block + n);
     p->allocations++;
+    if (n > p->largest)
+        p->largest = n;
+    if (block == NULL)
+        return NULL;
     p->live++;
-    return malloc(n);
+    block->n = n;
+    memset(block + 1, 0xa5, n); /* what malloc gives is not zero */
+    return block + 1;
 }
 
-static void player_release(void *user, void *block)
+/* Nothing that the library owned, secret or not, is left in what it gives back. */
+static void player_release(void *user, void *octets)
 {
+    union header *block = (union header *)octets - 1;
+    const uint8_t *p = octets;
+    for (size_t i = 0; i < block->n; i++)
+        ck_assert_msg(p[i] == 0, "octet %zu of %zu is given back as %02x", i, block->n, p[i]);
     ((struct player *)user)->live--;
     free(block);
 }

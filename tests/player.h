@@ -17,6 +17,8 @@ struct player {
     struct mkt_span seen[16]; /* the replay cache */
     size_t n_seen;
     size_t allocations, live; /* calls of alloc, blocks not yet given back */
+    size_t largest;           /* octets of the largest block */
+    bool no_memory, no_random; /* alloc and random fail */
     enum mkt_err fail;        /* what authorise() answers */
     enum mkt_err logged;      /* the last that was */
 };

@@ -105,6 +105,14 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t 
 MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek);
 
 /**
+ * Reads a key that the bundle holds, for those who show or use keys themselves: first those of the ticket, MPKs left out,
+ * then those that Initiator and Responder supplied. Its spans live as long as the bundle, and are secrets.
+ * @param index  from 0
+ * @return MKT_OK; MKT_E_NO_SESSION beyond the last, and before a message was made or taken
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key);
+
+/**
  * Appends the salt that came with the key of a crypto session (RFC 3830 6.13); nothing where it had none.
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE
  */

@@ -30,13 +30,13 @@ enum mkt_err {
     MKT_E_VERSION,        /**< not MIKEY version 1 */
     MKT_E_PAYLOAD,        /**< an unknown payload type, whose length can't be known */
     MKT_E_MANY,           /**< more payloads than MKT_MAX_PAYLOADS, or more of a kind than the RFC allows */
-    MKT_E_MISSING,        /**< a payload that the RFC demands is not there */
+    MKT_E_MISSING,        /**< a payload, attribute or media section that must be there is not */
     MKT_E_ORDER,          /**< V or SIGN is not the last payload */
     MKT_E_DATA_TYPE,      /**< not the type of message that is expected now */
     MKT_E_MAP,            /**< a CS ID map type that this type of message can't have */
     MKT_E_KEMAC_MAC,      /**< a KEMAC with a MAC of its own, where V has it */
     MKT_E_BASE64,         /**< not base64 by the letter */
-    MKT_E_SDP,            /**< an attribute that is not of the form that its RFC gives */
+    MKT_E_SDP,            /**< an SDP description or RTSP header that is not of the form of its RFC */
     MKT_E_STORED,         /**< not what mkt_ticket_put wrote */
 
     MKT_E_MAC = 300,      /**< the MAC of the message does not verify */

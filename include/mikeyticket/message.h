@@ -79,7 +79,7 @@ MKT_API const struct mkt_payload *mkt_message_find(const struct mkt_message *mes
 /**
  * Finds where decoding stopped, to tell a human.
  * @param in  what mkt_message_get() refused
- * @return the offset in octets of the first that could not be understood
+ * @return the offset in octets of the field that could not be understood
  */
 MKT_API size_t mkt_message_error_offset(struct mkt_span in);
 

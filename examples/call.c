@@ -1,0 +1,751 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* getopt_long, getentropy */
+
+#include "call.h"
+
+#include <mbedtls/platform_util.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+bool ok(enum mkt_err err)
+{
+    if (err == MKT_OK)
+        return true;
+    fprintf(stderr, "refused: %s %s\n", mkt_err_name(err), mkt_err_text(err));
+    return false;
+}
+
+bool fail(const char *text)
+{
+    fprintf(stderr, "refused: %s\n", text);
+    return false;
+}
+
+/* Of mbedTLS: its code says more than our MKT_E_TLS. */
+static bool fail_tls(int code)
+{
+    fprintf(stderr, "refused: %s %s: -0x%04x\n", mkt_err_name(MKT_E_TLS), mkt_err_text(MKT_E_TLS), (unsigned)-code);
+    return false;
+}
+
+/* The command line */
+
+static bool usage(const char *text)
+{
+    fprintf(stderr, "usage: %s\n", text);
+    return false;
+}
+
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    if (at == NULL)
+        return -1;
+    return at - digits < 16 ? (int)(at - digits) : (int)(at - digits) - 6;
+}
+
+/* Reads the key, and takes it out of the list of processes. */
+static bool tpk_get(struct options *options, char *hex)
+{
+    size_t n = strlen(hex);
+    bool good = n % 2 == 0 && n / 2 >= 16 && n / 2 <= sizeof options->tpk;
+    for (size_t i = 0; good && i < n; i += 2) {
+        int high = digit(hex[i]), low = digit(hex[i + 1]);
+        good = high >= 0 && low >= 0;
+        if (good)
+            options->tpk[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    options->tpk_n = n / 2;
+    mbedtls_platform_zeroize(hex, n);
+    return good || usage("--tpk takes 16 to 64 octets as hex digits");
+}
+
+static bool setup_get(struct options *options, const char *name, bool initiator)
+{
+    for (enum mkt_setup setup = MKT_SETUP_ACTIVE; setup <= MKT_SETUP_ACTPASS; setup++) {
+        if (strcmp(name, mkt_setup_name(setup)) == 0 && (initiator || setup != MKT_SETUP_ACTPASS)) {
+            options->setup = setup;
+            return true;
+        }
+    }
+    return usage(initiator ? "--setup takes actpass, active or passive" : "--setup takes active or passive");
+}
+
+static bool choice(bool *second, const char *value, const char *one, const char *two, const char *text)
+{
+    *second = strcmp(value, two) == 0;
+    return *second || strcmp(value, one) == 0 || usage(text);
+}
+
+bool options_get(struct options *options, int argc, char **argv, bool initiator)
+{
+    static const struct option names[] = {
+        {"id", required_argument, NULL, 'i'},
+        {"tpk", required_argument, NULL, 'k'},
+        {"media", required_argument, NULL, 'm'},
+        {"setup", required_argument, NULL, 's'},
+        {"message", required_argument, NULL, 't'},
+        {"legacy", no_argument, NULL, 'l'},
+        {"show-keys", no_argument, NULL, 'w'},
+        {"to", required_argument, NULL, 'r'},
+        {"suite", required_argument, NULL, 'u'},
+        {"flags", required_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
+    };
+    bool second, good = true;
+    int c;
+
+    *options = (struct options){.id = initiator ? "sip:alice@example.com" : "sip:bob@example.com",
+                                .to = "sip:bob@example.com",
+                                .text = "Hello",
+                                .suite = MKT_SUITE_256,
+                                .stream = MKT_STREAM_MSRP,
+                                .setup = MKT_SETUP_ACTPASS};
+    opterr = 0;
+    while (good && (c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (!initiator && (c == 'r' || c == 'u' || c == 'f'))
+            c = '?';
+        switch (c) {
+        case 'i':
+            options->id = optarg;
+            break;
+        case 'r':
+            options->to = optarg;
+            break;
+        case 't':
+            options->text = optarg;
+            break;
+        case 'k':
+            good = tpk_get(options, optarg);
+            break;
+        case 's':
+            good = setup_get(options, optarg, initiator);
+            break;
+        case 'm':
+            good = choice(&second, optarg, "msrp", "bfcp", "--media takes msrp or bfcp");
+            options->stream = second ? MKT_STREAM_BFCP : MKT_STREAM_MSRP;
+            break;
+        case 'u':
+            good = choice(&second, optarg, "256", "128", "--suite takes 256 or 128");
+            options->suite = second ? MKT_SUITE_128 : MKT_SUITE_256;
+            break;
+        case 'f':
+            options->has_flags = true;
+            good = mkt_flags_get(&options->flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
+            break;
+        case 'l':
+            options->legacy = true;
+            break;
+        case 'w':
+            options->show_keys = true;
+            break;
+        default:
+            good = usage(initiator ? "initiator [--id URI] [--to URI] --tpk HEX [--suite 256|128] [--media msrp|bfcp] "
+                                     "[--setup actpass|active|passive] [--flags LETTERS] [--message TEXT] [--legacy] "
+                                     "[--show-keys]"
+                                   : "responder [--id URI] --tpk HEX [--media msrp|bfcp] [--setup active|passive] "
+                                     "[--message TEXT] [--legacy] [--show-keys]");
+            break;
+        }
+    }
+    if (good && optind != argc)
+        good = usage("there is nothing to say without --");
+    if (good && options->tpk_n == 0)
+        good = usage("--tpk is needed");
+    if (good && (options->id[0] == '\0' || options->to[0] == '\0'))
+        good = usage("an identity can't be empty");
+    if (good && strlen(options->text) > MAX_TEXT)
+        good = usage("--message takes 2048 octets at most"); /* RFC 4975 5.1: more has to go in chunks */
+    if (!good)
+        mbedtls_platform_zeroize(options->tpk, sizeof options->tpk);
+    return good;
+}
+
+/* Time and sockets */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Begins a step, which has 10 s. */
+static void begin_step(struct call *call)
+{
+    call->deadline = now_ms() + DEADLINE_MS;
+}
+
+/* Waits until a file descriptor can be read or written; false, without a word, after the deadline. */
+static bool wait_for(const struct call *call, int fd, short events)
+{
+    for (;;) {
+        int64_t left = call->deadline - now_ms();
+        struct pollfd p = {fd, events, 0};
+        int n = left <= 0 ? 0 : poll(&p, 1, (int)left);
+        if (n >= 0 || errno != EINTR)
+            return n > 0;
+    }
+}
+
+/* The two that mbedTLS reads and writes with. What poll() promised may be gone again, so they may have to wait twice.
+ */
+static int tcp_send(void *user, const unsigned char *p, size_t n)
+{
+    const struct call *call = user;
+    while (wait_for(call, call->tcp, POLLOUT)) {
+        ssize_t sent = send(call->tcp, p, n, 0);
+        if (sent >= 0)
+            return (int)sent;
+        if (errno != EAGAIN && errno != EINTR)
+            return MBEDTLS_ERR_SSL_CONN_EOF;
+    }
+    return MBEDTLS_ERR_SSL_TIMEOUT;
+}
+
+static int tcp_receive(void *user, unsigned char *p, size_t n)
+{
+    const struct call *call = user;
+    while (wait_for(call, call->tcp, POLLIN)) {
+        ssize_t got = recv(call->tcp, p, n, 0);
+        if (got >= 0)
+            return (int)got;
+        if (errno != EAGAIN && errno != EINTR)
+            return MBEDTLS_ERR_SSL_CONN_EOF;
+    }
+    return MBEDTLS_ERR_SSL_TIMEOUT;
+}
+
+static void close_tcp(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* The deadlines are those of poll(): nothing else may block. */
+static int new_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+        close_tcp(&fd);
+    return fd;
+}
+
+bool call_listen(struct call *call, enum mkt_setup setup)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof address;
+
+    call->port = 9; /* RFC 4145 4.1: the discard port, for a side that is active */
+    if (setup == MKT_SETUP_ACTIVE)
+        return true;
+    call->listener = new_socket();
+    if (call->listener < 0 || bind(call->listener, (struct sockaddr *)&address, n) != 0 ||
+        listen(call->listener, 1) != 0 || getsockname(call->listener, (struct sockaddr *)&address, &n) != 0)
+        return fail("can't listen on the loopback address");
+    call->port = ntohs(address.sin_port);
+    return true;
+}
+
+static bool accept_tcp(struct call *call)
+{
+    if (!wait_for(call, call->listener, POLLIN))
+        return fail("no TCP connection within 10 s");
+    call->tcp = accept(call->listener, NULL, NULL);
+    if (call->tcp < 0 || fcntl(call->tcp, F_SETFL, O_NONBLOCK) != 0)
+        return fail("can't accept the TCP connection");
+    close_tcp(&call->listener);
+    return true;
+}
+
+static bool connect_tcp(struct call *call)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(call->peer_port)};
+    int error = 0;
+    socklen_t n = sizeof error;
+
+    close_tcp(&call->listener); /* of an offer with actpass */
+    call->tcp = new_socket();
+    if (call->tcp < 0)
+        return fail("no socket");
+    if (connect(call->tcp, (struct sockaddr *)&address, sizeof address) == 0)
+        return true;
+    if (errno != EINPROGRESS || !wait_for(call, call->tcp, POLLOUT) ||
+        getsockopt(call->tcp, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
+        return fail("no TCP connection");
+    return true;
+}
+
+/* The call */
+
+struct call *call_new(const struct options *options, bool offerer)
+{
+    struct call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        fail("no memory");
+        return NULL;
+    }
+    call->options = options;
+    call->offerer = offerer;
+    call->listener = call->tcp = -1;
+    mbedtls_entropy_init(&call->entropy);
+    mbedtls_ctr_drbg_init(&call->drbg);
+    mbedtls_ssl_config_init(&call->conf);
+    mbedtls_ssl_init(&call->ssl);
+    signal(SIGPIPE, SIG_IGN);
+    return call;
+}
+
+void call_free(struct call *call)
+{
+    if (call == NULL)
+        return;
+    mbedtls_ssl_free(&call->ssl);
+    mbedtls_ssl_config_free(&call->conf);
+    mbedtls_ctr_drbg_free(&call->drbg);
+    mbedtls_entropy_free(&call->entropy);
+    close_tcp(&call->tcp);
+    close_tcp(&call->listener);
+    free(call);
+}
+
+/* A number that nobody can guess, as 16 hex digits: RFC 4975 wants such session, transaction and message IDs. */
+static bool unguessable(char hex[17])
+{
+    uint8_t octets[8];
+    if (getentropy(octets, sizeof octets) != 0)
+        return fail("no random octets");
+    for (size_t i = 0; i < sizeof octets; i++)
+        snprintf(hex + 2 * i, 3, "%02x", octets[i]);
+    return true;
+}
+
+/* SDP */
+
+bool call_read_sdp(struct call *call)
+{
+    size_t line = 0; /* where the line begins that is being read */
+    char c;
+
+    begin_step(call);
+    for (;;) {
+        if (!wait_for(call, STDIN_FILENO, POLLIN))
+            return fail("no description on standard input within 10 s");
+        ssize_t got = read(STDIN_FILENO, &c, 1); /* one by one: what follows the empty line is not ours */
+        if (got < 0)
+            return fail("can't read standard input");
+        if (got == 0)
+            break;
+        if (call->sdp_n == sizeof call->sdp)
+            return fail("the description is too long");
+        call->sdp[call->sdp_n++] = c;
+        if (c != '\n')
+            continue;
+        size_t n = call->sdp_n - line;
+        if (n == 1 || (n == 2 && call->sdp[line] == '\r')) {
+            call->sdp_n = line; /* the empty line ends the text and is no part of it */
+            break;
+        }
+        line = call->sdp_n;
+    }
+
+    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n};
+    bool msrp = call->options->stream == MKT_STREAM_MSRP;
+    struct mkt_sdp_media media;
+    if (!ok(mkt_sdp_media(sdp, 0, &media)))
+        return false;
+    if (!mkt_span_equal(media.media, mkt_span_text(msrp ? "message" : "application")) ||
+        !mkt_span_equal(media.proto, mkt_span_text(msrp ? "TCP/TLS/MSRP" : "TCP/TLS/BFCP")) || media.port == 0)
+        return fail("the stream is not of the medium that is wanted");
+    if (!mkt_span_equal(media.address, mkt_span_text("127.0.0.1")))
+        return fail("the address is not 127.0.0.1");
+    call->peer_port = media.port;
+    return true;
+}
+
+/* What only the stream's own section has. */
+static bool write_media(struct call *call)
+{
+    char session[17];
+    if (!unguessable(session))
+        return false;
+    if (call->options->stream == MKT_STREAM_MSRP) {
+        /* RFC 6135 4.2.2: the real address and port where this side can be connected to; 4.4: no a=connection */
+        snprintf(call->path, sizeof call->path, "msrps://127.0.0.1:%u/%s;tcp", call->port, session);
+        printf("a=accept-types:text/plain\r\na=path:%s\r\n", call->path);
+        return true;
+    }
+    printf("a=connection:new\r\na=bfcpver:1\r\n");
+    if (call->offerer) {
+        printf("a=floorctrl:c-only\r\n");
+        return true;
+    }
+    /* RFC 8856 section 10: the floor control server names the conference, the user and a floor, here of no stream */
+    call->conference = (uint32_t)strtoul(session + 8, NULL, 16);
+    call->user = 1;
+    printf("a=floorctrl:s-only\r\na=confid:%lu\r\na=userid:%u\r\na=floorid:1\r\n", (unsigned long)call->conference,
+           call->user);
+    return true;
+}
+
+bool call_write_sdp(struct call *call, enum mkt_setup setup, struct mkt_span message)
+{
+    bool msrp = call->options->stream == MKT_STREAM_MSRP;
+    struct mkt_buf line = {(uint8_t *)call->key_mgmt, sizeof call->key_mgmt, 0};
+
+    if (message.n > 0 && !ok(mkt_sdp_put(message, &line)))
+        return false;
+    printf("v=0\r\no=- %lld 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n", (long long)time(NULL));
+    printf("m=%s %u %s *\r\n", msrp ? "message" : "application", call->port, msrp ? "TCP/TLS/MSRP" : "TCP/TLS/BFCP");
+    printf("a=setup:%s\r\n", mkt_setup_name(setup));
+    if (!write_media(call))
+        return false;
+    if (line.n > 0)
+        printf("%.*s\r\n", (int)line.n, call->key_mgmt);
+    printf("\r\n");
+    return fflush(stdout) == 0 || fail("can't write to standard output");
+}
+
+/* A number in an attribute of the other's description. */
+static bool number_get(const struct call *call, const char *name, uint64_t most, uint64_t *number)
+{
+    struct mkt_span value;
+    if (!ok(mkt_sdp_attribute((struct mkt_span){(const uint8_t *)call->sdp, call->sdp_n}, 0, name, 0, &value)))
+        return false;
+    *number = 0;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9')
+            return ok(MKT_E_SDP);
+        *number = *number * 10 + (uint64_t)(value.p[i] - '0');
+        if (*number > most)
+            return ok(MKT_E_SDP);
+    }
+    return value.n > 0 || ok(MKT_E_SDP);
+}
+
+bool call_read_media(struct call *call)
+{
+    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n}, value;
+    uint64_t conference, user;
+
+    if (call->options->stream == MKT_STREAM_MSRP) {
+        if (!ok(mkt_sdp_attribute(sdp, 0, "path", 0, &value)))
+            return false;
+        if (value.n == 0 || value.n >= sizeof call->peer_path)
+            return fail("no a=path");
+        memcpy(call->peer_path, value.p, value.n);
+        return true;
+    }
+    if (!ok(mkt_sdp_attribute(sdp, 0, "floorctrl", 0, &value)))
+        return false;
+    if (!mkt_span_equal(value, mkt_span_text(call->offerer ? "s-only" : "c-only")))
+        return fail("a=floorctrl gives neither side its role");
+    if (!call->offerer)
+        return true;
+    if (!number_get(call, "confid", UINT32_MAX, &conference) || !number_get(call, "userid", UINT16_MAX, &user))
+        return false;
+    call->conference = (uint32_t)conference;
+    call->user = (uint16_t)user;
+    return true;
+}
+
+/* TLS */
+
+bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
+{
+    uint8_t tek_octets[64], identity_octets[MKT_TLS_MAX_IDENTITY];
+    struct mkt_buf tek = {tek_octets, sizeof tek_octets, 0}, identity = {identity_octets, sizeof identity_octets, 0};
+
+    if (!call->options->show_keys)
+        return true;
+    bool good = ok(mkt_csb_tek(csb, 1, &tek)) && ok(mkt_csb_psk_identity(csb, 1, &identity));
+    if (good) {
+        fprintf(stderr, "tek: ");
+        for (size_t i = 0; i < tek.n; i++)
+            fprintf(stderr, "%02x", tek_octets[i]);
+        fprintf(stderr, "\npsk-identity: %.*s\n", (int)identity.n, (const char *)identity_octets);
+    }
+    mbedtls_platform_zeroize(tek_octets, sizeof tek_octets);
+    return good;
+}
+
+bool call_connect(struct call *call, const struct mkt_csb *csb)
+{
+    struct mkt_roles roles;
+    if (!ok(mkt_setup_roles(call->options->stream, call->offered, call->answered, call->offerer, &roles)))
+        return false;
+
+    begin_step(call);
+    if (roles.tcp == MKT_END_NONE)
+        return fail("the other end wants no connection");
+    if (roles.tcp == MKT_END_SERVER ? !accept_tcp(call) : !connect_tcp(call))
+        return false;
+
+    struct mkt_tls_settings settings = {.end = roles.tls,
+                                        .profile = call->options->legacy ? MKT_TLS_LEGACY : MKT_TLS_MODERN};
+    int code = mbedtls_ctr_drbg_seed(&call->drbg, mbedtls_entropy_func, &call->entropy, NULL, 0);
+    if (code != 0)
+        return fail_tls(code);
+    mbedtls_ssl_conf_rng(&call->conf, mbedtls_ctr_drbg_random, &call->drbg);
+    if (!ok(mkt_tls_setup(&call->conf, &call->tls, &settings, csb, 1)))
+        return false;
+    code = mbedtls_ssl_setup(&call->ssl, &call->conf);
+    if (code != 0)
+        return fail_tls(code);
+    mbedtls_ssl_set_bio(&call->ssl, call, tcp_send, tcp_receive, NULL);
+
+    begin_step(call);
+    code = mbedtls_ssl_handshake(&call->ssl);
+    if (code != 0)
+        return fail_tls(code);
+    fprintf(stderr, "tls: %s %s\n", mbedtls_ssl_get_version(&call->ssl), mbedtls_ssl_get_ciphersuite(&call->ssl));
+    return true;
+}
+
+static bool tls_write(struct call *call, const void *octets, size_t n)
+{
+    const unsigned char *p = octets;
+    while (n > 0) {
+        int sent = mbedtls_ssl_write(&call->ssl, p, n);
+        if (sent <= 0)
+            return fail_tls(sent);
+        p += sent;
+        n -= (size_t)sent;
+    }
+    return true;
+}
+
+/* Appends what comes next to a buffer. */
+static bool tls_read(struct call *call, void *octets, size_t cap, size_t *n)
+{
+    if (*n == cap)
+        return fail("more octets than the message should have");
+    int got = mbedtls_ssl_read(&call->ssl, (unsigned char *)octets + *n, cap - *n);
+    if (got <= 0)
+        return fail_tls(got);
+    *n += (size_t)got;
+    return true;
+}
+
+/* Whoever sent the 200 OK or the HelloAck closes at once after it: TLS, then TCP. */
+static bool hang_up(struct call *call)
+{
+    int code = mbedtls_ssl_close_notify(&call->ssl);
+    close_tcp(&call->tcp);
+    return code == 0 || fail_tls(code);
+}
+
+/* The other end waits for that. */
+static bool wait_for_hang_up(struct call *call)
+{
+    unsigned char octet;
+    int code = mbedtls_ssl_read(&call->ssl, &octet, 1);
+    if (code != MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
+        return code > 0 ? fail("more octets than the message should have") : fail_tls(code);
+    close_tcp(&call->tcp);
+    return true;
+}
+
+/* MSRP */
+
+/* Reads a request or response up to its end-line, "-------" transaction ID "$", which it cuts off. `start` is then what
+   follows the transaction ID in its first line. */
+static bool msrp_read(struct call *call, char id[33], const char **start)
+{
+    char end_line[48], *text = call->msrp, *end;
+    size_t n = 0;
+    for (;;) {
+        if (!tls_read(call, text, sizeof call->msrp - 1, &n))
+            return false;
+        text[n] = '\0';
+        if (strstr(text, "\r\n") == NULL)
+            continue;
+        if (sscanf(text, "MSRP %32[A-Za-z0-9.+%=-]", id) != 1 || text[5 + strlen(id)] != ' ')
+            return fail("not MSRP");
+        *start = text + 5 + strlen(id) + 1;
+        snprintf(end_line, sizeof end_line, "\r\n-------%s$\r\n", id);
+        end = strstr(text, end_line);
+        if (end == NULL)
+            continue;
+        if (end[strlen(end_line)] != '\0')
+            return fail("octets after the end-line");
+        *end = '\0';
+        return true;
+    }
+}
+
+/* Whether a message has a header line as it should be. */
+static bool has_line(const char *text, const char *name, const char *value)
+{
+    const char *at = strstr(text, name);
+    size_t n = strlen(name), m = strlen(value);
+    return at != NULL && strncmp(at + n, value, m) == 0 && (at[n + m] == '\r' || at[n + m] == '\0');
+}
+
+/* RFC 4975 7.1: a message in one chunk. Its transaction ID is drawn when the text is there already, so that the
+   end-line can't be in it. */
+static bool msrp_send(struct call *call, const char *said)
+{
+    char id[17], message_id[17], reply_id[33], *text = call->msrp;
+    const char *start;
+    size_t n = strlen(said);
+
+    if (!unguessable(id) || !unguessable(message_id))
+        return false;
+    int length = snprintf(text, sizeof call->msrp,
+                          "MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: %s\r\nByte-Range: 1-%zu/%zu\r\n"
+                          "Content-Type: text/plain\r\n\r\n%s\r\n-------%s$\r\n",
+                          id, call->peer_path, call->path, message_id, n, n, said, id);
+    if (!tls_write(call, text, (size_t)length) || !msrp_read(call, reply_id, &start))
+        return false;
+    if (strcmp(reply_id, id) != 0 || strncmp(start, "200", 3) != 0 || !has_line(text, "\r\nTo-Path: ", call->path))
+        return fail("the other end did not answer 200 OK");
+    fprintf(stderr, "media: MSRP 200 OK\n");
+    return wait_for_hang_up(call);
+}
+
+/* RFC 4975 7.2 */
+static bool msrp_receive(struct call *call)
+{
+    char id[33], *text = call->msrp, response[2 * MAX_PATH + 256];
+    const char *start;
+
+    if (!msrp_read(call, id, &start))
+        return false;
+    char *body = strstr(text, "\r\n\r\n");
+    if (strncmp(start, "SEND\r\n", 6) != 0 || body == NULL)
+        return fail("no MSRP SEND");
+    *body = '\0';
+    body += 4;
+    if (!has_line(text, "\r\nTo-Path: ", call->path) || !has_line(text, "\r\nFrom-Path: ", call->peer_path) ||
+        !has_line(text, "\r\nContent-Type: ", "text/plain"))
+        return fail("the MSRP SEND is not for this session");
+    int length = snprintf(response, sizeof response, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n",
+                          id, call->peer_path, call->path, id);
+    if (!tls_write(call, response, (size_t)length))
+        return false;
+    for (char *c = body; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?'; /* a terminal gets no control characters from the network */
+    }
+    fprintf(stderr, "media: MSRP SEND %s\n", body);
+    return hang_up(call);
+}
+
+/* BFCP */
+
+enum { HELLO = 11, HELLO_ACK = 12, SUPPORTED_ATTRIBUTES = 10, SUPPORTED_PRIMITIVES = 11, HEADER = 12 };
+
+/* RFC 8855 5.1: version 1, and the length of what follows in units of 4 octets */
+static void bfcp_header(const struct call *call, uint8_t *p, uint8_t primitive, uint8_t units, const uint8_t id[2])
+{
+    const uint8_t header[HEADER] = {1 << 5,
+                                    primitive,
+                                    0,
+                                    units,
+                                    (uint8_t)(call->conference >> 24),
+                                    (uint8_t)(call->conference >> 16),
+                                    (uint8_t)(call->conference >> 8),
+                                    (uint8_t)call->conference,
+                                    id[0],
+                                    id[1],
+                                    (uint8_t)(call->user >> 8),
+                                    (uint8_t)call->user};
+    memcpy(p, header, HEADER);
+}
+
+/* Reads a message and checks its header; the flags of the first octet have no meaning over TCP. `n` is its length. */
+static bool bfcp_read(struct call *call, uint8_t *p, size_t cap, uint8_t primitive, size_t *n)
+{
+    uint8_t want[HEADER];
+    size_t whole = HEADER;
+    *n = 0;
+    while (*n < whole) {
+        if (!tls_read(call, p, cap < whole ? cap : whole, n))
+            return false;
+        if (*n >= HEADER)
+            whole = HEADER + 4 * ((size_t)p[2] << 8 | p[3]);
+    }
+    bfcp_header(call, want, primitive, 0, p + 8);
+    if (p[0] >> 5 != 1 || p[1] != primitive || memcmp(p + 4, want + 4, HEADER - 4) != 0)
+        return fail(primitive == HELLO ? "no BFCP Hello for this conference" : "no BFCP HelloAck for this conference");
+    return true;
+}
+
+/* RFC 8855 5.2: whether an attribute is a list with that entry; answers where the next attribute begins, 0 if not */
+static size_t bfcp_list(const uint8_t *p, size_t n, size_t at, uint8_t type, uint8_t entry)
+{
+    if (n - at < 4 || p[at] >> 1 != type || p[at + 1] < 2 || p[at + 1] > n - at)
+        return 0;
+    size_t length = p[at + 1];
+    if (memchr(p + at + 2, entry, length - 2) == NULL)
+        return 0;
+    return at + (length + 3) / 4 * 4;
+}
+
+/* RFC 8855 5.3.11 */
+static bool bfcp_hello(struct call *call)
+{
+    uint8_t id[2] = {0}, p[512];
+    size_t n;
+
+    while (id[0] == 0 && id[1] == 0) { /* section 8: a transaction ID is not 0 */
+        if (getentropy(id, sizeof id) != 0)
+            return fail("no random octets");
+    }
+    bfcp_header(call, p, HELLO, 0, id);
+    if (!tls_write(call, p, HEADER) || !bfcp_read(call, p, sizeof p, HELLO_ACK, &n))
+        return false;
+    if (memcmp(p + 8, id, sizeof id) != 0)
+        return fail("the BFCP HelloAck is for another transaction");
+    size_t next = bfcp_list(p, n, HEADER, SUPPORTED_PRIMITIVES, HELLO);
+    if (next == 0 || bfcp_list(p, n, next, SUPPORTED_ATTRIBUTES, SUPPORTED_ATTRIBUTES << 1) == 0)
+        return fail("the BFCP HelloAck lacks its lists");
+    fprintf(stderr, "media: BFCP HelloAck\n");
+    return wait_for_hang_up(call);
+}
+
+/* RFC 8855 5.3.12: the lists say what this server knows, which is not much */
+static bool bfcp_hello_ack(struct call *call)
+{
+    static const uint8_t lists[] = {
+        SUPPORTED_PRIMITIVES << 1, 4, HELLO, HELLO_ACK, SUPPORTED_ATTRIBUTES << 1, 4, SUPPORTED_ATTRIBUTES << 1,
+        SUPPORTED_PRIMITIVES << 1,
+    };
+    uint8_t p[512];
+    size_t n;
+
+    if (!bfcp_read(call, p, sizeof p, HELLO, &n))
+        return false;
+    bfcp_header(call, p, HELLO_ACK, sizeof lists / 4, p + 8);
+    memcpy(p + HEADER, lists, sizeof lists);
+    if (!tls_write(call, p, HEADER + sizeof lists))
+        return false;
+    fprintf(stderr, "media: BFCP Hello\n");
+    return hang_up(call);
+}
+
+bool call_talk(struct call *call)
+{
+    begin_step(call);
+    if (call->options->stream == MKT_STREAM_BFCP)
+        return call->offerer ? bfcp_hello(call) : bfcp_hello_ack(call);
+    /* RFC 6135 4.2.2: the active party sends at once */
+    bool active = call->offerer == (call->answered == MKT_SETUP_PASSIVE);
+    return active ? msrp_send(call, call->options->text) : msrp_receive(call);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the two example programs share, and what is not the library's business: options, SDP text, sockets, the loop
+   around mbedTLS, MSRP (RFC 4975) and BFCP (RFC 8855). A function that answers false has said why on standard error. */
+#ifndef EXAMPLES_CALL_H
+#define EXAMPLES_CALL_H
+
+#include <mikeyticket.h>
+#include <mikeyticket/tls.h>
+
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/entropy.h>
+
+/* Whatever does not come within 10 s is a failure. */
+enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512 };
+
+struct options {
+    const char *id, *to; /* URIs of this party and, for the initiator, of the one it calls */
+    const char *text;    /* to send as MSRP message */
+    uint8_t tpk[MKT_MAX_TPK];
+    size_t tpk_n;
+    enum mkt_suite suite;
+    enum mkt_stream stream;
+    enum mkt_setup setup;
+    uint16_t flags; /* of the ticket policy */
+    bool has_flags, legacy, show_keys;
+};
+
+/* One call, its media stream, and room for the texts of both. */
+struct call {
+    const struct options *options;
+    bool offerer;
+    enum mkt_setup offered, answered; /* a=setup */
+    uint16_t port, peer_port;
+    char path[MAX_PATH], peer_path[MAX_PATH]; /* MSRP: a=path */
+    uint32_t conference;                      /* BFCP: what the floor control server says */
+    uint16_t user;
+
+    char sdp[16384]; /* what was read: offer or answer */
+    size_t sdp_n;
+    uint8_t message[8192]; /* a MIKEY message */
+    char key_mgmt[12288];  /* its line in SDP */
+    char msrp[MAX_TEXT + 3 * MAX_PATH];
+
+    int listener, tcp;
+    int64_t deadline; /* of the step that is being done, in ms of the monotonic clock */
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    mbedtls_ssl_config conf;
+    mbedtls_ssl_context ssl;
+    struct mkt_tls tls;
+};
+
+/* Reads the command line; after a mistake it prints one line about it. */
+bool options_get(struct options *options, int argc, char **argv, bool initiator);
+
+/* Whether a function of the library succeeded; if not, prints the line `refused: <name> <text>`. */
+bool ok(enum mkt_err err);
+/* Prints the line `refused: <text>` for what is not the library's; answers false. */
+bool fail(const char *text);
+
+struct call *call_new(const struct options *options, bool offerer);
+void call_free(struct call *call);
+
+/* Reads a description from standard input up to an empty line or the end, and of its first stream the port. */
+bool call_read_sdp(struct call *call);
+/* Binds the socket that the other end may connect to; call->port is then its port, or 9 where this side is active. */
+bool call_listen(struct call *call, enum mkt_setup setup);
+/* Writes a description to standard output, with a MIKEY message unless that is empty. */
+bool call_write_sdp(struct call *call, enum mkt_setup setup, struct mkt_span message);
+/* Reads from the other's description what the medium needs: a=path, or confid and userid. */
+bool call_read_media(struct call *call);
+
+/* Prints key and identity where --show-keys asks for it. */
+bool call_show_keys(const struct call *call, const struct mkt_csb *csb);
+/* Opens TCP and TLS in the roles that a=setup and the medium give, with the key of crypto session 1. */
+bool call_connect(struct call *call, const struct mkt_csb *csb);
+/* Sends and receives one MSRP message or one BFCP Hello, and closes. */
+bool call_talk(struct call *call);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file tls.h
+ * The TEK of a crypto session as pre-shared key of TLS with mbedTLS 2.28 or 3.6 (3GPP TS 23.333 5.20.2). It is the one
+ * header of libmikeyticket-tls; sockets, contexts and the handshake are the caller's:
+ *
+ *     mbedtls_ssl_config_init(&conf);
+ *     mbedtls_ssl_conf_rng(&conf, mbedtls_ctr_drbg_random, &drbg);
+ *     mkt_tls_setup(&conf, &tls, &settings, csb, 1);
+ *     mbedtls_ssl_setup(&ssl, &conf);
+ *
+ * What a configuration set up here does and does not do, over what the list of cipher suites says:
+ * - TLS 1.2 or 1.3, nothing older; streams, not datagrams; each end proves the key, never a certificate;
+ * - offers encrypt-then-MAC (RFC 7366) and extended master secret (RFC 7627), which mbedTLS can't require;
+ * - no compression, no truncated HMAC, no session tickets, no early data;
+ * - TLS 1.3 with psk_dhe_ke alone, never psk_ke (RFC 8446 4.2.9);
+ * - TLS 1.2 only with a peer that has the renegotiation indication of RFC 5746: all others break the handshake, whether
+ *   renegotiation is wanted or not (RFC 5746 4.1, 4.3).
+ *
+ * A TLS server whose client names another identity answers the alert unknown_psk_identity in TLS 1.2 (RFC 4279 section
+ * 2) and missing_extension in TLS 1.3. With the right identity and another key the alert is bad_record_mac in TLS 1.2,
+ * never decrypt_error.
+ */
+#ifndef MIKEYTICKET_TLS_H
+#define MIKEYTICKET_TLS_H
+
+#include <mikeyticket/csb.h>
+#include <mikeyticket/sdp.h>
+
+#include <mbedtls/ssl.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Lists of cipher suites that have a name, in order of preference. What this build of mbedTLS lacks is left out. */
+enum mkt_tls_profile {
+    /**
+     * AEAD with forward secrecy (TS 33.210 6.2): TLS 1.3 with AES-128-GCM and CHACHA20-POLY1305, both with SHA-256 as
+     * external keys demand (RFC 8446 4.2.11); of TLS 1.2 ECDHE-PSK with AES-GCM (RFC 8442, in no mbedTLS so far) and
+     * CHACHA20-POLY1305 (RFC 7905), DHE-PSK with AES-GCM (RFC 5487). Diffie-Hellman groups of 2048 bits or more.
+     *
+     * One key then serves TLS 1.2 or TLS 1.3, whichever the peer has. Where that should not be (RFC 9258 section 7),
+     * give a list of suites of one version.
+     */
+    MKT_TLS_MODERN,
+
+    /**
+     * For peers of the Release 12 era: TLS 1.2 alone. Those of MKT_TLS_MODERN first, so that two that can do better
+     * will, then AES-CBC with ECDHE-PSK (RFC 5489) and DHE-PSK, then AES-GCM and AES-CBC with plain PSK (RFC 4279, RFC
+     * 5487), which has no forward secrecy: who learns the key later can read the stream. Groups of 1024 bits or more.
+     */
+    MKT_TLS_LEGACY
+};
+
+/** What a TLS configuration should be. Zero is right for all that has no remark. */
+struct mkt_tls_settings {
+    enum mkt_end end;             /**< needed: TLS client or server, mkt_roles.tls; it may differ from the TCP role */
+    enum mkt_tls_profile profile; /**< MKT_TLS_MODERN */
+
+    /**
+     * A list of the caller's own in place of the profile, in order of preference: names as mbedTLS has them, such as
+     * "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256" or "TLS1-3-AES-128-GCM-SHA256", the last one followed by NULL. The versions
+     * follow from it: TLS 1.3 is offered where it has a suite of TLS 1.3, 1.2 where it has one of 1.2. Groups as for
+     * `profile`. NULL: that of the profile.
+     */
+    const char *const *suites;
+
+    /**
+     * Lets the peer renegotiate, and this end with mbedtls_ssl_renegotiate(), always by RFC 5746. Off by default: the
+     * peer is answered no_renegotiation. TLS 1.3 has none.
+     */
+    bool renegotiation;
+};
+
+/** The most suites of a list, and the most octets of an identity. */
+enum { MKT_TLS_MAX_SUITES = 32, MKT_TLS_MAX_IDENTITY = 1024 };
+
+/**
+ * What a configuration points into, as mbedTLS does not copy it. The caller's, without need of initialisation; it stays
+ * where it is, and as it is, until mbedtls_ssl_config_free(). Nothing in it is secret and there is nothing to free.
+ */
+struct mkt_tls {
+    int suite[MKT_TLS_MAX_SUITES + 1]; /**< numbers of the IANA registry, then 0 */
+    const char *refused;               /**< with MKT_E_PROFILE: the name in the caller's list at fault, or NULL */
+    int cause;                         /**< with MKT_E_TLS: the error code of mbedTLS */
+};
+
+/**
+ * Sets a configuration up for the stream of a crypto session: its PSK is the TEK, its identity the one of
+ * mkt_csb_psk_identity(). One stream, one configuration. mbedTLS makes copies of key and identity, which
+ * mbedtls_ssl_config_free() wipes; ours are wiped before this returns, so that the bundle may be freed as well.
+ *
+ * Where mbedTLS 3 may negotiate TLS 1.3 it uses PSA, and calls psa_crypto_init() in the handshake by itself. A program
+ * with threads, and one whose mbedTLS has MBEDTLS_USE_PSA_CRYPTO, calls it once beforehand.
+ *
+ * @param conf      fresh from mbedtls_ssl_config_init(). The caller gives it a random generator with
+ *                  mbedtls_ssl_conf_rng(), before or after this, and frees it whatever this returns. After an error it
+ * is good for nothing else.
+ * @param tls       out: outlives `conf`; after an error it tells more
+ * @param settings  not needed afterwards
+ * @param csb       ready (mkt_csb_ready()); not needed afterwards
+ * @param cs_id     the CS ID of the crypto session
+ * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_setup_psk(); MKT_E_STATE before the bundle is ready;
+ *         MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
+ *         mkt_settings.tek_length); MKT_E_SPACE for an identity of more than MKT_TLS_MAX_IDENTITY octets; MKT_E_CRYPTO;
+ *         MKT_E_TLS
+ */
+MKT_API MKT_MUST enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                            const struct mkt_tls_settings *settings, const struct mkt_csb *csb,
+                                            uint8_t cs_id);
+
+/**
+ * The same for a key that came another way, as an MRFP has it from its MRFC.
+ * @param conf      as for mkt_tls_setup()
+ * @param tls       as for mkt_tls_setup()
+ * @param settings  as for mkt_tls_setup()
+ * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
+ * @param identity  the identity, from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1); copied
+ * @return MKT_OK; MKT_E_ARGUMENT for settings or an identity out of range, or for more than MKT_TLS_MAX_SUITES suites;
+ *         MKT_E_KEY_LENGTH; MKT_E_PROFILE for a name in the caller's list that this build of mbedTLS does not know, or
+ *         that uses certificates, no encryption, or, in TLS 1.3, another hash than SHA-256: `tls->refused` is that
+ * name; MKT_E_PROFILE with `tls->refused` NULL where no suite is left; MKT_E_TLS: `tls->cause` says why
+ */
+MKT_API MKT_MUST enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                                const struct mkt_tls_settings *settings, struct mkt_span psk,
+                                                struct mkt_span identity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

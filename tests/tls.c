@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* TLS between two ends in memory: what is agreed on, what is refused, and with which alert. */
+
+#include "vector.h"
+
+#include <mikeyticket/tls.h>
+
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/entropy.h>
+#include <mbedtls/version.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_16 "000102030405060708090a0b0c0d0e0f"
+#define KEY_32 KEY_16 "101112131415161718191a1b1c1d1e1f"
+#define NAME "mikey-ticket:0123abcd:01:00c0ffee"
+
+enum { UNEXPECTED_MESSAGE = 10, BAD_RECORD_MAC = 20, HANDSHAKE_FAILURE = 40, PROTOCOL_VERSION = 70, UNKNOWN_PSK = 115 };
+
+/* Octets on their way to one end, and all that went before. */
+struct pipe {
+    uint8_t octets[1 << 16];
+    size_t n, read;
+};
+
+struct end {
+    mbedtls_ssl_config conf;
+    mbedtls_ssl_context ssl;
+    struct mkt_tls tls;
+    struct pipe sent;
+    struct end *peer;
+    int result; /* of the handshake */
+};
+
+/* Two ends and their random generator. */
+struct line {
+    struct end client, server;
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+};
+
+static int put(void *user, const unsigned char *p, size_t n)
+{
+    struct pipe *pipe = &((struct end *)user)->sent;
+    ck_assert_uint_le(n, sizeof pipe->octets - pipe->n);
+    memcpy(pipe->octets + pipe->n, p, n);
+    pipe->n += n;
+    return (int)n;
+}
+
+static int get(void *user, unsigned char *p, size_t n)
+{
+    struct pipe *pipe = &((struct end *)user)->peer->sent;
+    size_t there = pipe->n - pipe->read;
+    if (there == 0)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    if (n > there)
+        n = there;
+    memcpy(p, pipe->octets + pipe->read, n);
+    pipe->read += n;
+    return (int)n;
+}
+
+/* The description of the alert that an end sent in clear; -1 where there is none. */
+static int alert_of(const struct end *end)
+{
+    const struct pipe *pipe = &end->sent;
+    for (size_t at = 0; at + 7 <= pipe->n;) {
+        size_t n = (size_t)pipe->octets[at + 3] << 8 | pipe->octets[at + 4];
+        if (pipe->octets[at] == MBEDTLS_SSL_MSG_ALERT && n == 2)
+            return pipe->octets[at + 6];
+        at += 5 + n;
+    }
+    return -1;
+}
+
+static struct line *line_new(void)
+{
+    struct line *line = calloc(1, sizeof *line);
+    ck_assert_ptr_nonnull(line);
+    mbedtls_entropy_init(&line->entropy);
+    mbedtls_ctr_drbg_init(&line->drbg);
+    ck_assert_int_eq(mbedtls_ctr_drbg_seed(&line->drbg, mbedtls_entropy_func, &line->entropy, NULL, 0), 0);
+    struct end *ends[] = {&line->client, &line->server};
+    for (size_t i = 0; i < 2; i++) {
+        mbedtls_ssl_config_init(&ends[i]->conf);
+        mbedtls_ssl_conf_rng(&ends[i]->conf, mbedtls_ctr_drbg_random, &line->drbg);
+        mbedtls_ssl_init(&ends[i]->ssl);
+        ends[i]->peer = ends[1 - i];
+        ends[i]->result = MBEDTLS_ERR_SSL_WANT_READ;
+    }
+    return line;
+}
+
+static void line_free(struct line *line)
+{
+    mbedtls_ssl_free(&line->client.ssl);
+    mbedtls_ssl_free(&line->server.ssl);
+    mbedtls_ssl_config_free(&line->client.conf);
+    mbedtls_ssl_config_free(&line->server.conf);
+    mbedtls_ctr_drbg_free(&line->drbg);
+    mbedtls_entropy_free(&line->entropy);
+    free(line);
+}
+
+/* Sets one end up. The octets of key and name are gone by the time that the handshake begins: mbedTLS has its own. */
+static void set_up(struct end *end, struct mkt_tls_settings settings, const char *key, const char *name)
+{
+    struct mkt_span psk = from_hex(key);
+    uint8_t *copy = malloc(psk.n), *identity = malloc(strlen(name));
+    ck_assert(copy != NULL && identity != NULL);
+    memcpy(copy, psk.p, psk.n);
+    memcpy(identity, name, strlen(name));
+    expect_err("setup",
+               mkt_tls_setup_psk(&end->conf, &end->tls, &settings, (struct mkt_span){copy, psk.n},
+                                 (struct mkt_span){identity, strlen(name)}),
+               MKT_OK);
+    memset(copy, 0xee, psk.n);
+    memset(identity, 0xee, strlen(name));
+    free(copy);
+    free(identity);
+}
+
+static void start(struct end *end)
+{
+    ck_assert_int_eq(mbedtls_ssl_setup(&end->ssl, &end->conf), 0);
+    mbedtls_ssl_set_bio(&end->ssl, end, put, get, NULL);
+}
+
+static void go_on(struct end *end)
+{
+    if (end->result == MBEDTLS_ERR_SSL_WANT_READ)
+        end->result = mbedtls_ssl_handshake(&end->ssl);
+}
+
+/* Lets both ends shake hands until neither has more to say. */
+static void shake(struct line *line)
+{
+    for (int i = 0; i < 20; i++) {
+        go_on(&line->client);
+        go_on(&line->server);
+    }
+}
+
+static void start_both(struct line *line)
+{
+    start(&line->client);
+    start(&line->server);
+    shake(line);
+}
+
+static void say(struct end *from, struct end *to, const char *text)
+{
+    unsigned char got[64] = {0};
+    int n = (int)strlen(text);
+    ck_assert_int_eq(mbedtls_ssl_write(&from->ssl, (const unsigned char *)text, strlen(text)), n);
+    int result = MBEDTLS_ERR_SSL_WANT_READ;
+    for (int i = 0; i < 5 && result == MBEDTLS_ERR_SSL_WANT_READ; i++) /* TLS 1.3 may have tickets first */
+        result = mbedtls_ssl_read(&to->ssl, got, sizeof got);
+    ck_assert_msg(result == n, "mbedtls_ssl_read: -0x%04x", (unsigned)-result);
+    ck_assert_str_eq((const char *)got, text);
+}
+
+static void expect_connected(struct line *line)
+{
+    ck_assert_msg(line->client.result == 0, "the client failed: -0x%04x", (unsigned)-line->client.result);
+    ck_assert_msg(line->server.result == 0, "the server failed: -0x%04x", (unsigned)-line->server.result);
+    say(&line->client, &line->server, "from client to server");
+    say(&line->server, &line->client, "from server to client");
+}
+
+static void expect_refused(struct line *line)
+{
+    ck_assert_int_ne(line->client.result, 0);
+    ck_assert_int_ne(line->server.result, 0);
+    ck_assert_int_ne(line->client.result, MBEDTLS_ERR_SSL_WANT_READ);
+    ck_assert_int_ne(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
+}
+
+static const struct mkt_tls_settings client = {MKT_END_CLIENT, MKT_TLS_MODERN, NULL, false};
+static const struct mkt_tls_settings server = {MKT_END_SERVER, MKT_TLS_MODERN, NULL, false};
+
+/* Settings with a list of one suite, which the caller keeps. */
+static struct mkt_tls_settings only(struct mkt_tls_settings settings, const char *list[2], const char *suite)
+{
+    list[0] = suite;
+    list[1] = NULL;
+    settings.suites = list;
+    return settings;
+}
+
+/* What two ends agree on: "" for a profile, and NULL where there must be no agreement. */
+static const struct {
+    const char *key, *client, *server;
+    enum mkt_tls_profile client_profile, server_profile;
+    const char *agreed;
+} pairs[] = {
+#if MBEDTLS_VERSION_MAJOR >= 3
+    {KEY_32, "", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS1-3-AES-128-GCM-SHA256"},
+    {KEY_16, "", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS1-3-AES-128-GCM-SHA256"},
+    {KEY_32 KEY_16, "", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS1-3-AES-128-GCM-SHA256"},
+    {KEY_32 KEY_16, "", "", MKT_TLS_LEGACY, MKT_TLS_MODERN, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+    {KEY_32, "TLS1-3-CHACHA20-POLY1305-SHA256", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS1-3-CHACHA20-POLY1305-SHA256"},
+    {KEY_32, "", "TLS1-3-CHACHA20-POLY1305-SHA256", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS1-3-CHACHA20-POLY1305-SHA256"},
+    {KEY_32, "TLS1-3-AES-128-GCM-SHA256", "", MKT_TLS_MODERN, MKT_TLS_LEGACY, NULL},
+    {KEY_32, "", "TLS1-3-AES-128-GCM-SHA256", MKT_TLS_LEGACY, MKT_TLS_MODERN, NULL},
+#else
+    {KEY_32, "", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+    {KEY_16, "", "", MKT_TLS_MODERN, MKT_TLS_MODERN, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+#endif
+    {KEY_32, "", "", MKT_TLS_LEGACY, MKT_TLS_MODERN, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+    {KEY_16, "", "", MKT_TLS_MODERN, MKT_TLS_LEGACY, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+    {KEY_16, "", "", MKT_TLS_LEGACY, MKT_TLS_LEGACY, "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256"},
+    {KEY_32, "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384", "", 0, 0, "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384"},
+    {KEY_16, "", "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", 0, 0, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"},
+    {KEY_32, "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256", "", 0, 1, "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256"},
+    {KEY_32, "", "TLS-DHE-PSK-WITH-AES-256-CBC-SHA384", 1, 0, "TLS-DHE-PSK-WITH-AES-256-CBC-SHA384"},
+    {KEY_16, "TLS-PSK-WITH-AES-128-GCM-SHA256", "", 0, 1, "TLS-PSK-WITH-AES-128-GCM-SHA256"},
+    {KEY_16, "", "TLS-PSK-WITH-AES-128-CBC-SHA256", 1, 0, "TLS-PSK-WITH-AES-128-CBC-SHA256"},
+    {KEY_32, "TLS-PSK-WITH-AES-128-CBC-SHA", "", 0, 1, "TLS-PSK-WITH-AES-128-CBC-SHA"},
+    {KEY_32, "TLS-PSK-WITH-AES-128-CBC-SHA", "", 0, 0, NULL}, /* the default profile has no legacy suite */
+    {KEY_32, "", "TLS-DHE-PSK-WITH-AES-128-CBC-SHA256", 0, 0, NULL},
+};
+
+START_TEST(agree)
+{
+    const char *client_list[2], *server_list[2];
+    struct mkt_tls_settings c = client, s = server;
+    if (pairs[_i].client[0] != '\0')
+        c = only(c, client_list, pairs[_i].client);
+    if (pairs[_i].server[0] != '\0')
+        s = only(s, server_list, pairs[_i].server);
+    c.profile = pairs[_i].client_profile;
+    s.profile = pairs[_i].server_profile;
+
+    struct line *line = line_new();
+    set_up(&line->client, c, pairs[_i].key, NAME);
+    set_up(&line->server, s, pairs[_i].key, NAME);
+    start_both(line);
+    if (pairs[_i].agreed == NULL) {
+        expect_refused(line);
+    } else {
+        expect_connected(line);
+        ck_assert_str_eq(mbedtls_ssl_get_ciphersuite(&line->client.ssl), pairs[_i].agreed);
+        const char *version = strncmp(pairs[_i].agreed, "TLS1-3", 6) == 0 ? "TLSv1.3" : "TLSv1.2";
+        ck_assert_str_eq(mbedtls_ssl_get_version(&line->server.ssl), version);
+    }
+    line_free(line);
+}
+END_TEST
+
+/* Every suite of a profile is a list that works by itself. */
+START_TEST(every_suite_of_a_profile)
+{
+    struct line *listed = line_new();
+    struct mkt_tls_settings s = server;
+    s.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
+    set_up(&listed->server, s, KEY_32, NAME);
+    size_t n = 0;
+    for (const int *suite = listed->server.tls.suite; *suite != 0; suite++, n++) {
+        const char *list[2], *name = mbedtls_ssl_get_ciphersuite_name(*suite);
+        struct line *line = line_new();
+        set_up(&line->client, only(client, list, name), KEY_32, NAME);
+        set_up(&line->server, s, KEY_32, NAME);
+        start_both(line);
+        expect_connected(line);
+        ck_assert_str_eq(mbedtls_ssl_get_ciphersuite(&line->server.ssl), name);
+        line_free(line);
+    }
+    ck_assert_uint_ge(n, _i == 0 ? 3 : 17);
+    line_free(listed);
+}
+END_TEST
+
+/* A wrong key is a wrong MAC, in TLS 1.2 by the letter; TLS 1.3 finds it in the binder. */
+START_TEST(wrong_key)
+{
+    const char *list[2];
+    struct line *line = line_new();
+    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_16, NAME);
+    set_up(&line->server, server, KEY_32, NAME);
+    start_both(line);
+    expect_refused(line);
+    ck_assert_int_eq(alert_of(&line->server), BAD_RECORD_MAC);
+    ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    line_free(line);
+
+    line = line_new();
+    set_up(&line->client, client, KEY_16, NAME);
+    set_up(&line->server, server, KEY_32, NAME);
+    start_both(line);
+    expect_refused(line);
+    line_free(line);
+}
+END_TEST
+
+START_TEST(wrong_identity)
+{
+    const char *list[2];
+    struct line *line = line_new();
+    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME "0");
+    set_up(&line->server, server, KEY_32, NAME);
+    start_both(line);
+    expect_refused(line);
+    ck_assert_int_eq(alert_of(&line->server), UNKNOWN_PSK);
+    ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    line_free(line);
+
+    line = line_new();
+    set_up(&line->client, client, KEY_32, NAME "0");
+    set_up(&line->server, server, KEY_32, NAME);
+    start_both(line);
+    expect_refused(line);
+    ck_assert_int_ne(alert_of(&line->server), -1); /* missing_extension, with TLS 1.3 */
+    line_free(line);
+}
+END_TEST
+
+/* Two suites that are fine around one that is not. */
+static const char *const refused[] = {
+    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA257",
+    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256", /* RFC 8442: in no mbedTLS */
+    "",
+    "tls-psk-with-aes-128-gcm-sha256",
+    "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
+    "TLS-RSA-PSK-WITH-AES-128-GCM-SHA256",
+    "TLS-PSK-WITH-NULL-SHA256",
+    "TLS1-3-AES-256-GCM-SHA384",
+};
+
+START_TEST(unknown_suite_is_named)
+{
+    struct line *line = line_new();
+    const char *list[] = {"TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", refused[_i], "TLS-PSK-WITH-AES-128-GCM-SHA256", NULL};
+    struct mkt_tls_settings s = server;
+    s.suites = list;
+    expect_err(refused[_i],
+               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
+               MKT_E_PROFILE);
+    ck_assert_ptr_eq(line->server.tls.refused, refused[_i]);
+    line_free(line);
+}
+END_TEST
+
+START_TEST(no_suite_is_left)
+{
+    struct line *line = line_new();
+    const char *list[] = {NULL};
+    struct mkt_tls_settings s = server;
+    s.suites = list;
+    expect_err("none",
+               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
+               MKT_E_PROFILE);
+    ck_assert_ptr_null(line->server.tls.refused);
+    line_free(line);
+}
+END_TEST
+
+START_TEST(arguments)
+{
+    static const char name[MKT_TLS_MAX_IDENTITY + 1];
+    const struct mkt_span id = mkt_span_text(NAME), psk = from_hex(KEY_32), none = {NULL, 0};
+    struct mkt_tls_settings no_end = client, bad_end = client, bad_profile = client, many = client;
+    const char *list[MKT_TLS_MAX_SUITES + 2];
+    for (size_t i = 0; i <= MKT_TLS_MAX_SUITES; i++)
+        list[i] = "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256";
+    list[MKT_TLS_MAX_SUITES + 1] = NULL;
+    no_end.end = MKT_END_NONE;
+    bad_end.end = (enum mkt_end)3;
+    bad_profile.profile = (enum mkt_tls_profile)2;
+    many.suites = list;
+
+    struct line *line = line_new();
+    mbedtls_ssl_config *conf = &line->client.conf;
+    struct mkt_tls *tls = &line->client.tls;
+    expect_err("no conf", mkt_tls_setup_psk(NULL, tls, &client, psk, id), MKT_E_ARGUMENT);
+    expect_err("no tls", mkt_tls_setup_psk(conf, NULL, &client, psk, id), MKT_E_ARGUMENT);
+    expect_err("no settings", mkt_tls_setup_psk(conf, tls, NULL, psk, id), MKT_E_ARGUMENT);
+    expect_err("no bundle", mkt_tls_setup(conf, tls, &client, NULL, 1), MKT_E_ARGUMENT);
+    expect_err("no end", mkt_tls_setup_psk(conf, tls, &no_end, psk, id), MKT_E_ARGUMENT);
+    expect_err("end", mkt_tls_setup_psk(conf, tls, &bad_end, psk, id), MKT_E_ARGUMENT);
+    expect_err("profile", mkt_tls_setup_psk(conf, tls, &bad_profile, psk, id), MKT_E_ARGUMENT);
+    expect_err("many", mkt_tls_setup_psk(conf, tls, &many, psk, id), MKT_E_ARGUMENT);
+    expect_err("no identity", mkt_tls_setup_psk(conf, tls, &client, psk, none), MKT_E_ARGUMENT);
+    expect_err("identity",
+               mkt_tls_setup_psk(conf, tls, &client, psk, (struct mkt_span){(const uint8_t *)name, sizeof name}),
+               MKT_E_ARGUMENT);
+    expect_err("no key", mkt_tls_setup_psk(conf, tls, &client, none, id), MKT_E_ARGUMENT);
+    line_free(line);
+}
+END_TEST
+
+/* From 16 octets to what this mbedTLS takes: 32, or 48. */
+START_TEST(key_lengths)
+{
+    struct mkt_span octets = from_hex(KEY_32 KEY_32 "00");
+    for (size_t n = 1; n <= octets.n; n++) {
+        struct line *line = line_new();
+        enum mkt_err want = n < 16 || n > MBEDTLS_PSK_MAX_LEN ? MKT_E_KEY_LENGTH : MKT_OK;
+        expect_err("length",
+                   mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, (struct mkt_span){octets.p, n},
+                                     mkt_span_text(NAME)),
+                   want);
+        line_free(line);
+    }
+}
+END_TEST
+
+/* The longest identity arrives too. */
+START_TEST(long_identity)
+{
+    char name[MKT_TLS_MAX_IDENTITY + 1];
+    memset(name, 'x', MKT_TLS_MAX_IDENTITY);
+    name[MKT_TLS_MAX_IDENTITY] = '\0';
+    const char *list[2];
+    struct line *line = line_new();
+    set_up(&line->client, _i == 0 ? client : only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, name);
+    set_up(&line->server, server, KEY_32, name);
+    start_both(line);
+    expect_connected(line);
+    line_free(line);
+}
+END_TEST
+
+/* From a bundle: the whole way of a call, ticket to TLS. */
+
+static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    struct mkt_span tpk = from_hex(KEY_32);
+    (void)user, (void)id, (void)policy;
+    if (key->cap - key->n < tpk.n)
+        return MKT_E_SPACE;
+    memcpy(key->p + key->n, tpk.p, tpk.n);
+    key->n += tpk.n;
+    return MKT_OK;
+}
+
+/* An identity of the host's own that is too long for TLS here, by one octet. */
+static enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+{
+    size_t n = MKT_TLS_MAX_IDENTITY + 1;
+    (void)user, (void)csb_id, (void)cs;
+    if (identity->p != NULL && identity->cap - identity->n < n)
+        return MKT_E_SPACE;
+    if (identity->p != NULL)
+        memset(identity->p + identity->n, 'x', n);
+    identity->n += n;
+    return MKT_OK;
+}
+
+/* Both bundles of a call, ready; `host` is the Initiator's. */
+static void bundles(const struct mkt_host *host, enum mkt_suite suite, size_t tek_length, struct mkt_csb *csb[2])
+{
+    static const struct mkt_host responder_host = {.tpk = find_tpk};
+    const struct mkt_id alice = mkt_id_uri("sip:alice@example.com"), bob = mkt_id_uri("sip:bob@example.com");
+    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    struct mkt_policy policy = mkt_policy_default(suite);
+    struct mkt_settings a = mkt_settings_default(alice), b = mkt_settings_default(bob);
+    uint8_t octets[1024];
+    struct mkt_buf message = {octets, sizeof octets, 0};
+    struct mkt_ticket *ticket;
+
+    policy.initiator = alice;
+    policy.responder[0] = bob;
+    policy.n_responders = 1;
+    a.tek_length = b.tek_length = tek_length;
+    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
+    expect_err("ticket", mkt_ticket_make(&ticket, host, &recipe), MKT_OK);
+    const struct mkt_offer offer = {.ticket = ticket, .responder = bob};
+    expect_err("Initiator", mkt_csb_new(&csb[0], MKT_INITIATOR, host, &a), MKT_OK);
+    expect_err("Responder", mkt_csb_new(&csb[1], MKT_RESPONDER, &responder_host, &b), MKT_OK);
+    expect_err("make offer", mkt_csb_make_transfer_init(csb[0], &offer, &message), MKT_OK);
+    mkt_ticket_free(ticket);
+
+    struct line *line = line_new();
+    expect_err("early", mkt_tls_setup(&line->client.conf, &line->client.tls, &client, csb[0], 1), MKT_E_STATE);
+    line_free(line);
+
+    struct mkt_span in = {octets, message.n};
+    expect_err("take offer", mkt_csb_take(csb[1], in, mkt_span_text("mikey")), MKT_OK);
+    message.n = 0;
+    expect_err("make answer", mkt_csb_make_transfer_resp(csb[1], NULL, &message), MKT_OK);
+    in.n = message.n;
+    expect_err("take answer", mkt_csb_take(csb[0], in, mkt_span_text(NULL)), MKT_OK);
+}
+
+static void bundles_free(struct mkt_csb *csb[2])
+{
+    mkt_csb_free(csb[0]);
+    mkt_csb_free(csb[1]);
+}
+
+START_TEST(from_a_bundle)
+{
+    static const struct mkt_host host = {.user = NULL};
+    struct mkt_csb *csb[2];
+    bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    struct line *line = line_new();
+    expect_err("client", mkt_tls_setup(&line->client.conf, &line->client.tls, &client, csb[0], 1), MKT_OK);
+    expect_err("server", mkt_tls_setup(&line->server.conf, &line->server.tls, &server, csb[1], 1), MKT_OK);
+    bundles_free(csb); /* mbedTLS has the key */
+    start_both(line);
+    expect_connected(line);
+    line_free(line);
+}
+END_TEST
+
+START_TEST(bundle_refused)
+{
+    static const struct mkt_host host = {.user = NULL}, long_names = {.psk_identity = name_too_long};
+    struct mkt_csb *csb[2];
+    struct line *line = line_new();
+    mbedtls_ssl_config *conf = &line->client.conf;
+    struct mkt_tls *tls = &line->client.tls;
+
+    bundles(&host, MKT_SUITE_256, 64, csb);
+    expect_err("session", mkt_tls_setup(conf, tls, &client, csb[0], 2), MKT_E_NO_SESSION);
+    expect_err("TEK of 64 octets", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_KEY_LENGTH);
+    bundles_free(csb);
+    bundles(&long_names, MKT_SUITE_256, 0, csb);
+    expect_err("identity", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_SPACE);
+    bundles_free(csb);
+    line_free(line);
+}
+END_TEST
+
+/* RFC 5246 7.4.1.2: a ClientHello of a peer that is not mbedTLS, with the suites that are given.
+   It has one extension, extended master secret: mbedTLS 3.6 refuses the older form that has none. */
+static void client_hello(struct end *to, unsigned minor, const char *suites)
+{
+    struct mkt_span octets = from_hex(suites);
+    size_t body = 2 + 32 + 1 + 2 + octets.n + 2 + 6;
+    const uint8_t head[] = {22, 3, 1, 0, (uint8_t)(body + 4), 1, 0, 0, (uint8_t)body, 3, (uint8_t)minor};
+    const uint8_t random[32] = {1, 2, 3}, lengths[] = {0, 0, (uint8_t)octets.n}, rest[] = {1, 0, 0, 4, 0, 23, 0, 0};
+    put(to->peer, head, sizeof head);
+    put(to->peer, random, sizeof random);
+    put(to->peer, lengths, sizeof lengths);
+    put(to->peer, octets.p, octets.n);
+    put(to->peer, rest, sizeof rest);
+}
+
+/* RFC 5746 3.3: the suite 00ff says that the client is safe; its absence breaks the handshake. */
+static const struct {
+    unsigned minor;
+    const char *suites;
+    int alert;
+} hellos[] = {
+    {3, "00aa00ff", -1},                /* TLS 1.2, with indication: a ServerHello comes */
+    {3, "00aa", HANDSHAKE_FAILURE},     /* without */
+    {2, "008c00ff", PROTOCOL_VERSION},  /* TLS 1.1 */
+    {1, "008c00ff", PROTOCOL_VERSION},  /* TLS 1.0 */
+    {0, "008c00ff", PROTOCOL_VERSION},  /* SSL 3 */
+    {3, "008c00ff", HANDSHAKE_FAILURE}, /* TLS 1.2, a suite that is not in the default profile */
+};
+
+START_TEST(hello)
+{
+    struct line *line = line_new();
+    struct mkt_tls_settings s = server;
+    s.renegotiation = _i % 2 == 0; /* makes no difference here */
+    s.profile = hellos[_i].suites[2] == '8' && hellos[_i].minor < 3 ? MKT_TLS_LEGACY : MKT_TLS_MODERN;
+    set_up(&line->server, s, KEY_32, NAME);
+    start(&line->server);
+    client_hello(&line->server, hellos[_i].minor, hellos[_i].suites);
+    go_on(&line->server);
+    ck_assert_int_eq(alert_of(&line->server), hellos[_i].alert);
+    ck_assert_int_eq(line->server.result == MBEDTLS_ERR_SSL_WANT_READ, hellos[_i].alert == -1);
+    line_free(line);
+}
+END_TEST
+
+/* The client's view: a server of TLS 1.1, and one of TLS 1.2 that knows nothing of RFC 5746. */
+START_TEST(server_hello)
+{
+    const uint8_t minor = _i == 0 ? 2 : 3;
+    const uint8_t head[] = {22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor}, random[32] = {1}, tail[] = {0, 0, 0xaa, 0};
+    const char *list[2];
+    struct line *line = line_new();
+    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME);
+    start(&line->client);
+    go_on(&line->client);
+    put(&line->server, head, sizeof head);
+    put(&line->server, random, sizeof random);
+    put(&line->server, tail, sizeof tail);
+    go_on(&line->client);
+    ck_assert_int_ne(line->client.result, MBEDTLS_ERR_SSL_WANT_READ);
+    ck_assert_int_ne(line->client.result, 0);
+    ck_assert_int_eq(alert_of(&line->client), _i == 0 ? PROTOCOL_VERSION : HANDSHAKE_FAILURE);
+    line_free(line);
+}
+END_TEST
+
+/* Renegotiation by the client, which the server allows or not. */
+START_TEST(renegotiation)
+{
+    bool allowed = _i == 1;
+    const char *list[2];
+    struct line *line = line_new();
+    struct mkt_tls_settings c = only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
+    c.renegotiation = true;
+    s.renegotiation = allowed;
+    set_up(&line->client, c, KEY_32, NAME);
+    set_up(&line->server, s, KEY_32, NAME);
+    start_both(line);
+    expect_connected(line);
+
+    unsigned char octets[16];
+    int asked = MBEDTLS_ERR_SSL_WANT_READ, other = MBEDTLS_ERR_SSL_WANT_READ;
+    for (int i = 0; i < 20 && asked == MBEDTLS_ERR_SSL_WANT_READ; i++) {
+        asked = mbedtls_ssl_renegotiate(&line->client.ssl);
+        other = mbedtls_ssl_read(&line->server.ssl, octets, sizeof octets);
+    }
+    if (allowed) {
+        ck_assert_int_eq(asked, 0);
+        ck_assert_int_eq(other, MBEDTLS_ERR_SSL_WANT_READ);
+        expect_connected(line);
+    } else {
+        ck_assert_int_ne(asked, 0);
+        ck_assert_int_ne(asked, MBEDTLS_ERR_SSL_WANT_READ);
+    }
+    line_free(line);
+}
+END_TEST
+
+/* A client does not follow a server's wish either, unless it was told to. */
+START_TEST(renegotiation_by_server)
+{
+    bool allowed = _i == 1;
+    const char *list[2];
+    struct line *line = line_new();
+    struct mkt_tls_settings c = only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
+    c.renegotiation = allowed;
+    s.renegotiation = true;
+    set_up(&line->client, c, KEY_32, NAME);
+    set_up(&line->server, s, KEY_32, NAME);
+    start_both(line);
+    expect_connected(line);
+
+    unsigned char octets[16];
+    size_t before = line->client.sent.n;
+    ck_assert_int_eq(mbedtls_ssl_renegotiate(&line->server.ssl), 0); /* HelloRequest */
+    for (int i = 0; i < 20; i++) {
+        int got = mbedtls_ssl_read(&line->client.ssl, octets, sizeof octets);
+        ck_assert_int_eq(got, MBEDTLS_ERR_SSL_WANT_READ);
+        got = mbedtls_ssl_read(&line->server.ssl, octets, sizeof octets);
+        ck_assert_int_eq(got, MBEDTLS_ERR_SSL_WANT_READ);
+    }
+    /* A new handshake, or a mere alert no_renegotiation. */
+    ck_assert_int_eq(line->client.sent.n - before > 300, allowed);
+    expect_connected(line);
+    line_free(line);
+}
+END_TEST
+
+#if defined(MBEDTLS_DHM_C) && defined(MBEDTLS_SSL_SRV_C)
+/* RFC 2409 6.2: a group of 1024 bits, which only the legacy profile takes from a server. */
+START_TEST(small_group)
+{
+    static const char prime[] =
+        "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd"
+        "ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed"
+        "ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff";
+    const char *list[2];
+    struct mkt_span p = from_hex(prime);
+    struct mkt_tls_settings c = client, s = only(server, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256");
+    c.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
+    struct line *line = line_new();
+    set_up(&line->client, c, KEY_32, NAME);
+    set_up(&line->server, s, KEY_32, NAME);
+    ck_assert_int_eq(mbedtls_ssl_conf_dh_param_bin(&line->server.conf, p.p, p.n, (const unsigned char *)"\2", 1), 0);
+    start_both(line);
+    if (_i == 0)
+        expect_refused(line);
+    else
+        expect_connected(line);
+    line_free(line);
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("tls");
+    TCase *t = tcase_create("handshake");
+    tcase_add_loop_test(t, agree, 0, sizeof pairs / sizeof *pairs);
+    tcase_add_loop_test(t, every_suite_of_a_profile, 0, 2);
+    tcase_add_test(t, wrong_key);
+    tcase_add_test(t, wrong_identity);
+    tcase_add_loop_test(t, long_identity, 0, 2);
+    suite_add_tcase(suite, t);
+    t = tcase_create("setup");
+    tcase_add_loop_test(t, unknown_suite_is_named, 0, sizeof refused / sizeof *refused);
+    tcase_add_test(t, no_suite_is_left);
+    tcase_add_test(t, arguments);
+    tcase_add_test(t, key_lengths);
+    tcase_add_loop_test(t, from_a_bundle, 0, 2);
+    tcase_add_test(t, bundle_refused);
+    suite_add_tcase(suite, t);
+    t = tcase_create("versions and renegotiation");
+    tcase_add_loop_test(t, hello, 0, sizeof hellos / sizeof *hellos);
+    tcase_add_loop_test(t, server_hello, 0, 2);
+    tcase_add_loop_test(t, renegotiation, 0, 2);
+    tcase_add_loop_test(t, renegotiation_by_server, 0, 2);
+#if defined(MBEDTLS_DHM_C) && defined(MBEDTLS_SSL_SRV_C)
+    tcase_add_loop_test(t, small_group, 0, 2);
+#endif
+    suite_add_tcase(suite, t);
+    return run(suite);
+}
