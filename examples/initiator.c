@@ -34,7 +34,7 @@ static bool make_ticket(const struct options *options, const struct mkt_host *ho
 }
 
 /* The bundle of the call and its TRANSFER_INIT, in an SDP offer. */
-static bool offer(struct call *call, const struct mkt_host *host, const struct mkt_ticket *ticket, struct mkt_csb **csb)
+static bool offer(struct call *call, const struct mkt_host *host, struct mkt_ticket *ticket, struct mkt_csb **csb)
 {
     const struct options *options = call->options;
     struct mkt_settings settings = mkt_settings_default(mkt_id_uri(options->id));

@@ -159,6 +159,7 @@ enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_sp
     if (err == 0 && in.n > 0)
         err = mbedtls_aes_crypt_ctr(&aes, in.n, &used, counter, stream, in.p, out);
     mbedtls_aes_free(&aes);
+    mkt_wipe(counter, sizeof counter);
     mkt_wipe(stream, sizeof stream);
     return err == 0 ? MKT_OK : MKT_E_CRYPTO;
 }

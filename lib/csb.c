@@ -80,7 +80,10 @@ enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_of
     struct mkt_act act = act_on(csb);
     act.offer = offer;
     act.out = out;
-    return make(csb, MKT_TRANSFER_INIT, &act);
+    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &act);
+    if (err == MKT_OK && out->p != NULL)
+        mkt_ticket_use(offer->ticket);
+    return err;
 }
 
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
@@ -173,10 +176,15 @@ enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt
 enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key)
 {
     const struct mkt_span chains[] = {csb->bundle.keys, csb->bundle.supplied[0], csb->bundle.supplied[1]};
-    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++)
-        for (struct mkt_keys keys = mkt_keys_of(chains[i]); mkt_keys_next(&keys, key);)
-            if (key->type != MKT_KEY_MPK && index-- == 0)
-                return MKT_OK;
+    struct mkt_key_data found;
+    for (size_t c = 0; c < sizeof chains / sizeof *chains; c++) {
+        for (size_t i = 0; mkt_keys_session(chains[c], i, &found); i++) {
+            if (index-- > 0)
+                continue;
+            *key = found;
+            return MKT_OK;
+        }
+    }
     return MKT_E_NO_SESSION;
 }
 

@@ -79,7 +79,7 @@ static const struct row {
     ROW(MKT_E_APPLICATION, INVALID_TPPAR, "the ticket is not for this application"),
     ROW(MKT_E_PROTOCOLS, UNSPECIFIED, "the list of key management protocols is absent or not that of the SDP"),
     ROW(MKT_E_RESOLVE, INVALID_TPPAR, "a KMS must resolve the ticket, and none is known"),
-    ROW(MKT_E_RESPONSE, UNSPECIFIED, "the ticket policy forbids a TRANSFER_RESP"),
+    ROW(MKT_E_REUSE, INVALID_TICKET, "the ticket was used before, and its policy forbids to use it again"),
     ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised"),
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
 

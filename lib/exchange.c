@@ -29,6 +29,13 @@ enum mkt_err mkt_keep(struct mkt_act *act, struct mkt_span from, struct mkt_span
     return io_keep(&act->room, from, to);
 }
 
+enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to)
+{
+    if (octets.p != NULL)
+        return mkt_keep(act, octets, to);
+    return io_reserve(&act->room, n) != NULL ? MKT_OK : MKT_E_ROOM;
+}
+
 enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to)
 {
     *to = *from;
@@ -46,16 +53,16 @@ enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
 
-enum mkt_err mkt_t_make(const struct mkt_act *act, struct mkt_payload *t)
+enum mkt_err mkt_t_make(const struct mkt_act *act, struct mkt_t *t)
 {
     uint32_t counter = 0;
-    *t = (struct mkt_payload){.type = MKT_T, .t = {.ts_type = MKT_TS_NTP_UTC}};
+    *t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC};
     if (!act->settings->counter)
-        return mkt_host_now(act->host, &t->t.value);
+        return mkt_host_now(act->host, &t->value);
     if (act->host->counter == NULL)
         return MKT_E_COUNTER;
     enum mkt_err err = act->host->counter(act->host->user, &counter);
-    t->t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = counter};
+    *t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = counter};
     return err;
 }
 
@@ -101,10 +108,10 @@ enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite
     return v->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
 }
 
-struct mkt_payload mkt_v_make(enum mkt_suite suite)
+void mkt_v_add(struct mkt_message *message, enum mkt_suite suite)
 {
     const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
-    return (struct mkt_payload){.type = MKT_V, .v = {a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}}};
+    mkt_message_add(message, MKT_V)->v = (struct mkt_v){a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}};
 }
 
 enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also)
@@ -143,15 +150,17 @@ enum mkt_err mkt_kemac_check(const struct mkt_kemac *kemac, enum mkt_suite suite
     return kemac->mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_KEMAC_MAC;
 }
 
-/* Session keys alone, no MPK, with SPIs of their own in the bundle. */
+/* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
 static enum mkt_err check_keys(const struct mkt_act *act, struct mkt_span keys)
 {
     const struct mkt_bundle *b = &act->bundle;
-    return mkt_keys_check(keys, &(struct mkt_key_rules){b->suite, 0, 0, {b->keys, b->supplied[0]}});
+    struct mkt_key_data key;
+    enum mkt_err err = mkt_keys_check(keys, &(struct mkt_key_rules){b->suite, 0, 0, {b->keys, b->supplied[0]}});
+    return err == MKT_OK && !mkt_keys_session(keys, 0, &key) ? MKT_E_MISSING : err;
 }
 
 enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_t *t,
-                            const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys, struct mkt_payload *kemac)
+                            const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys, struct mkt_kemac *kemac)
 {
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_span others[2] = {b->keys, b->supplied[0]};
@@ -168,10 +177,7 @@ enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *pr
     if (encr_data == NULL)
         return MKT_E_ROOM;
     *keys = chain;
-    *kemac = (struct mkt_payload){
-        .type = MKT_KEMAC,
-        .kemac = {mkt_suite_algorithms(b->suite)->encr_alg, {encr_data, chain.n}, MKT_MAC_NULL, {NULL, 0}},
-    };
+    *kemac = (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(b->suite)->encr_alg, .encr_data = {encr_data, chain.n}};
     return mkt_protect_kemac(protection, b->csb_id, mkt_t_64(t), chain, encr_data);
 }
 

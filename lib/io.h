@@ -152,6 +152,14 @@ static inline void io_vec16(struct io *io, struct mkt_span *s)
     io_vec(io, s, 2);
 }
 
+/* What went wrong in a list that was read on a cursor of its own, from octet `at` of this one on. */
+static inline void io_fail_within(struct io *io, size_t at, const struct io *list)
+{
+    if (io->err == MKT_OK && list->err != MKT_OK)
+        io->from = at + list->from;
+    io_fail(io, list->err);
+}
+
 /* Whether a GET has octets left to read. */
 static inline bool io_left(const struct io *io)
 {
@@ -211,8 +219,10 @@ static inline enum mkt_err io_keep(struct mkt_buf *buf, struct mkt_span from, st
 
 static inline void io_expect_end(struct io *io)
 {
-    if (io->err == MKT_OK && io->mode == IO_GET && io->pos != io->end)
-        io_fail(io, MKT_E_TRAILING);
+    if (io->err != MKT_OK || io->mode != IO_GET || io->pos == io->end)
+        return;
+    io->from = io->pos;
+    io_fail(io, MKT_E_TRAILING);
 }
 
 #endif

@@ -74,7 +74,7 @@ enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *
     struct mkt_hdr hdr = message->hdr;
     if (message->n > MKT_MAX_PAYLOADS)
         return MKT_E_ARGUMENT;
-    uint8_t first = mkt_payloads_first(message->payload, message->n);
+    uint8_t first = mkt_io_first(&io, message->payload, message->n);
     io_hdr(&io, &hdr, &first);
     mkt_io_put_payloads(&io, message->payload, message->n);
     return io_done(&io, out);
@@ -177,10 +177,9 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
     io_bytes(&io, &part[1], up_to(octets.p + io.pos, v->v.mac.p));
 }
 
-enum mkt_err mkt_message_add(struct mkt_message *message, struct mkt_payload payload)
+struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type)
 {
-    if (message->n == MKT_MAX_PAYLOADS)
-        return MKT_E_MANY;
-    message->payload[message->n++] = payload;
-    return MKT_OK;
+    struct mkt_payload *payload = &message->payload[message->n++];
+    *payload = (struct mkt_payload){.type = (uint16_t)type};
+    return payload;
 }

@@ -35,7 +35,7 @@ MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, 
  */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
 
-/* Adds a payload; MKT_E_MANY where the message has no room for it. */
-MKT_MUST enum mkt_err mkt_message_add(struct mkt_message *message, struct mkt_payload payload);
+/* One more payload of a type, zeroed, to be filled in; the caller has counted that MKT_MAX_PAYLOADS are enough. */
+struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type);
 
 #endif

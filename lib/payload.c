@@ -176,7 +176,7 @@ static void io_sp(struct io *io, struct mkt_payload *p)
     struct io list = io_get(p->sp.params);
     while (io->err == MKT_OK && io_left(&list))
         io_sp_param(&list, &(struct mkt_sp_param){0});
-    io_fail(io, list.err);
+    io_fail_within(io, io->pos - p->sp.params.n, &list);
 }
 
 /* RFC 3830 6.11 RAND: RAND len (8), RAND */
@@ -232,26 +232,22 @@ static void io_thdr(struct io *io, struct mkt_payload *p)
     io_vec16(io, &p->thdr.data);
 }
 
+/* RFC 3830 table 6.13.a, RFC 6043 table 6.7: "this field is only included if the salt is specified in the Type-field" */
+static bool has_salt(uint16_t key_type)
+{
+    return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;
+}
+
 /* RFC 3830 6.13 Key data: Type (4 bits), KV (4 bits), Key data len (16), Key data, Salt len (16), Salt data, KV data */
 static void io_key_data(struct io *io, struct mkt_payload *p)
 {
     struct mkt_key_data *k = &p->key_data;
     io_split(io, 1, &k->type, 4, &k->kv.type);
     io_vec16(io, &k->key);
-    switch (k->type) {
-    case MKT_KEY_TGK:
-    case MKT_KEY_TEK:
-    case MKT_KEY_GTGK:
-    case MKT_KEY_MPK:
-        break;
-    case MKT_KEY_TGK_SALT:
-    case MKT_KEY_TEK_SALT:
-    case MKT_KEY_GTGK_SALT:
-        io_vec16(io, &k->salt);
-        break;
-    default:
+    if (k->type > MKT_KEY_MPK || (!has_salt(k->type) && k->salt.n > 0))
         io_fail(io, MKT_E_VALUE);
-    }
+    if (has_salt(k->type))
+        io_vec16(io, &k->salt);
     io_kv(io, &k->kv);
 }
 
@@ -299,7 +295,7 @@ void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map
     /* RFC 4563 section 5: the map is conveyed outside of MIKEY, whatever #CS says */
     for (unsigned i = 0; map_type != MKT_MAP_EMPTY && i < n && list.err == MKT_OK; i++)
         io_cs(&list, map_type, &(struct mkt_cs){0});
-    io_fail(io, list.err);
+    io_fail_within(io, io->pos, &list);
     io_bytes(io, map, list.pos);
 }
 
@@ -344,9 +340,13 @@ const char *mkt_payload_name(unsigned type)
     return type == MKT_LAST ? "Last payload" : kind == NULL ? "unknown" : kind->name;
 }
 
-uint8_t mkt_payloads_first(const struct mkt_payload payload[], size_t n)
+uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n)
 {
-    return n == 0 ? MKT_LAST : (uint8_t)payload[0].type;
+    if (n == 0)
+        return MKT_LAST;
+    if (payload[0].type > UINT8_MAX)
+        io_fail(io, MKT_E_PAYLOAD); /* THDR has no number */
+    return (uint8_t)payload[0].type;
 }
 
 /* One payload of a chain, Next Payload included; the answer is the type of the next. */
@@ -354,6 +354,7 @@ static uint8_t io_payload(struct io *io, struct mkt_payload *p, uint8_t next)
 {
     const struct kind *kind = kind_of(p->type);
     if (kind == NULL) {
+        io->from = io->pos;
         io_fail(io, MKT_E_PAYLOAD);
         return MKT_LAST;
     }
@@ -385,12 +386,8 @@ void mkt_io_put_payload(struct io *io, const struct mkt_payload *payload, uint8_
 
 void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
 {
-    for (size_t i = 0; i < n && io->err == MKT_OK; i++) {
-        bool last = i + 1 == n;
-        if (!last && payload[i + 1].type > UINT8_MAX)
-            io_fail(io, MKT_E_PAYLOAD);
-        mkt_io_put_payload(io, &payload[i], last ? MKT_LAST : (uint8_t)payload[i + 1].type);
-    }
+    for (size_t i = 0; i < n && io->err == MKT_OK; i++)
+        mkt_io_put_payload(io, &payload[i], mkt_io_first(io, payload + i + 1, n - i - 1));
 }
 
 enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest)
@@ -424,7 +421,7 @@ enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, stru
 enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
 {
     struct io io = io_put(out);
-    uint8_t first = mkt_payloads_first(payload, n);
+    uint8_t first = mkt_io_first(&io, payload, n);
     io_u8(&io, &first);
     mkt_io_put_payloads(&io, payload, n);
     return io_done(&io, out);

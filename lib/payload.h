@@ -19,8 +19,8 @@ void mkt_io_put_payload(struct io *io, const struct mkt_payload *payload, uint8_
 /* Writes a chain. */
 void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n);
 
-/* What a chain says in the Next Payload field before its first payload. */
-uint8_t mkt_payloads_first(const struct mkt_payload payload[], size_t n);
+/* What stands in the Next Payload field before a chain: the type of its first payload. */
+uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 
 /* The octets of a MAC; 0 for NULL and for what is unknown. */
 size_t mkt_mac_length(uint8_t mac_alg);

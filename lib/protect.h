@@ -29,7 +29,8 @@ MKT_MUST enum mkt_err mkt_protect_verify(const struct mkt_protection *protection
                                          struct mkt_span mac);
 
 /*
- * Encrypts or decrypts the data of a KEMAC (RFC 3830 4.2.3); `t` is the timestamp of what carries it, padded to 64 bits.
+ * Encrypts or decrypts the data of a KEMAC (RFC 3830 4.2.3); `t` is the timestamp of the message or ticket that carries
+ * it, padded to 64 bits (design decision D4).
  * `out` has room for in.n octets; after an error it holds zeros.
  */
 MKT_MUST enum mkt_err mkt_protect_kemac(const struct mkt_protection *protection, uint32_t csb_id, uint64_t t,

@@ -42,6 +42,12 @@ static enum mkt_err read_time(bool *present, mkt_ntp *place, const struct mkt_t 
 {
     if (*present)
         return MKT_E_MANY;
+    /* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter */
+    if (t->ts_type == MKT_TS_COUNTER)
+        return MKT_E_POLICY;
+    /* 6.10: of TRr "TS Type SHALL be NTP-UTC-32" */
+    if (t->role == MKT_TR_R && t->ts_type != MKT_TS_NTP_UTC_32)
+        return MKT_E_POLICY;
     *present = true;
     *place = mkt_t_64(t);
     return MKT_OK;
@@ -134,6 +140,13 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     struct list tp = {.n = 0};
     if (policy->n_responders > MKT_MAX_RESPONDERS || policy->n_applications > MKT_MAX_APPLICATIONS)
         return MKT_E_ARGUMENT;
+    /* an IDRapp left out would authorise all applications */
+    for (size_t i = 0; i < policy->n_applications; i++)
+        if (policy->application[i].n == 0)
+            return MKT_E_ARGUMENT;
+    for (size_t i = 0; i < policy->n_responders; i++)
+        if (policy->responder[i].data.n == 0)
+            return MKT_E_ARGUMENT;
     add_idr(&tp, MKT_IDR_KMS, policy->kms.type, policy->kms.data);
     add_idr(&tp, MKT_IDR_I, policy->initiator.type, policy->initiator.data);
     add_tr(&tp, MKT_TR_S, policy->has_start, policy->start);
@@ -206,7 +219,7 @@ static bool is_tgk(const struct mkt_key_data *key)
     return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
 }
 
-static bool is_tek(const struct mkt_key_data *key)
+bool mkt_key_is_tek(const struct mkt_key_data *key)
 {
     return key->type == MKT_KEY_TEK || key->type == MKT_KEY_TEK_SALT;
 }
@@ -255,10 +268,10 @@ bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key)
     return false;
 }
 
-bool mkt_keys_session(struct mkt_span chain, struct mkt_key_data *key)
+bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key)
 {
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
-        if (key->type != MKT_KEY_MPK)
+        if (key->type != MKT_KEY_MPK && n-- == 0)
             return true;
     return false;
 }
@@ -268,7 +281,7 @@ size_t mkt_keys_longest(struct mkt_span chain)
     struct mkt_key_data key;
     size_t longest = 0;
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);)
-        if (!is_tek(&key) && key.key.n > longest)
+        if (!mkt_key_is_tek(&key) && key.key.n > longest)
             longest = key.key.n;
     return longest;
 }
@@ -295,6 +308,9 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
             return MKT_E_KEY_LENGTH;
         /* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
         if (!mpk && rules->suite == MKT_SUITE_128 && key.key.n > 16)
+            return MKT_E_KEY_LENGTH;
+        /* design decision D15 */
+        if (mkt_key_is_tek(&key) && key.key.n > MKT_MAX_TEK)
             return MKT_E_KEY_LENGTH;
     }
     if (keys.err != MKT_OK)
@@ -352,6 +368,17 @@ static size_t length_of(struct mkt_span given, size_t wished, size_t otherwise)
     return given.n > 0 ? given.n : wished > 0 ? wished : otherwise;
 }
 
+size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = length_of(wishes[i].key, wishes[i].length, mkt_suite_algorithms(suite)->key);
+        bool tek = wishes[i].type == MKT_KEY_TEK || wishes[i].type == MKT_KEY_TEK_SALT;
+        longest = !tek && length > longest ? length : longest;
+    }
+    return longest;
+}
+
 enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish, bool last,
                           const struct mkt_span others[2], struct mkt_buf *room, size_t chain)
 {
@@ -360,10 +387,12 @@ enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, con
     const struct mkt_span chains[] = {io_tail(room, chain), others[0], others[1]};
     struct mkt_key_data key = {
         .type = wish->type,
-        .key = {wish->key.p, length},
-        .salt = {wish->salt.p, type_has_salt(wish->type) ? salt_length : 0},
+        .key = {wish->key.n > 0 ? wish->key.p : NULL, length},
+        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, type_has_salt(wish->type) ? salt_length : 0},
         .kv = {.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
     };
+    if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)
+        return MKT_E_ARGUMENT;
     enum mkt_err err = put_key(room, &key, last, &key);
     if (err == MKT_OK && wish->key.n == 0)
         err = mkt_host_random(host, io_within(room, key.key), key.key.n);
@@ -385,22 +414,10 @@ static const struct mkt_rule ticket_rules[PARTS] = {
 /* A.1: "If CSB ID is needed in the IV creation it SHALL be set to '0xFFFFFFFF'." */
 static const uint32_t NO_CSB_ID = 0xFFFFFFFF;
 
-static enum mkt_err ticket_data(const struct mkt_payload *ticket, struct mkt_payload part[PARTS])
-{
-    return mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part);
-}
-
-enum mkt_err mkt_ticket_tpk_id(const struct mkt_payload *ticket, struct mkt_id *id)
-{
-    struct mkt_payload part[PARTS];
-    enum mkt_err err = ticket_data(ticket, part);
-    *id = err == MKT_OK ? part[IDRPSK].id : (struct mkt_id){0};
-    return err;
-}
-
 /*
  * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET payload),
- * the Initiator Data length field, the Initiator Data field, and the MAC field itself."
+ * the Initiator Data length field, the Initiator Data field, and the MAC field itself." The cursor checks what is computed
+ * here: the end of Ticket Data lies within the payload, and its V ends it.
  */
 static struct mkt_span ticket_covered(const struct mkt_payload *ticket, size_t mac_length)
 {
@@ -413,6 +430,60 @@ static struct mkt_span ticket_covered(const struct mkt_payload *ticket, size_t m
     return covered;
 }
 
+enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
+                                 const struct mkt_policy *policy)
+{
+    struct mkt_payload part[PARTS];
+    *base = (struct mkt_base_ticket){.suite = MKT_SUITE_256};
+    enum mkt_err err = mkt_suite_of_prf(policy->prf, &base->suite);
+    if (err == MKT_OK)
+        err = mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part);
+    if (err != MKT_OK)
+        return err;
+    const struct mkt_algorithms *a = mkt_suite_algorithms(base->suite);
+    if (part[V].v.mac_alg != a->mac_alg)
+        return MKT_E_MAC_ALG;
+    /* AES-KW-128 is in no suite (design decision D20) */
+    if (part[KEMAC].kemac.encr_alg != a->encr_alg)
+        return MKT_E_ENCR_ALG;
+    /* "The KEMAC payload SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
+    if (part[KEMAC].kemac.mac_alg != MKT_MAC_NULL)
+        return MKT_E_KEMAC_MAC;
+    base->t = part[T].t;
+    base->rand = part[RAND].rand.rand;
+    base->encr_data = part[KEMAC].kemac.encr_data;
+    base->idrpsk = part[IDRPSK].id;
+    base->mac = part[V].v.mac;
+    base->covered = ticket_covered(ticket, base->mac.n);
+    return MKT_OK;
+}
+
+enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
+                                    struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys)
+{
+    const struct mkt_protection by_tpk = {base->suite, MKT_PHASE_TICKET, tpk, {.rand = base->rand}};
+    struct mkt_key_data mpk;
+    if (tpk.n < MKT_MIN_KEY)
+        return MKT_E_KEY_LENGTH;
+    enum mkt_err err = mkt_protect_verify(&by_tpk, &base->covered, 1, base->mac);
+    if (err != MKT_OK)
+        return err == MKT_E_MAC ? MKT_E_TICKET_MAC : err;
+
+    uint8_t *plain = io_reserve(room, base->encr_data.n);
+    if (plain == NULL)
+        return MKT_E_ROOM;
+    *keys = (struct mkt_span){plain, base->encr_data.n};
+    err = mkt_protect_kemac(&by_tpk, NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain);
+    if (err == MKT_OK)
+        err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}, {NULL, 0}}});
+    if (err == MKT_OK && !mkt_keys_mpk(*keys, 0, &mpk))
+        err = MKT_E_MPK;
+    /* 12.1: "the RAND in the MIKEY base ticket MUST at least be as long as the longest of TPK and MPK" */
+    if (err == MKT_OK && (base->rand.n < tpk.n || base->rand.n < mpk.key.n))
+        err = MKT_E_RAND;
+    return err;
+}
+
 enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk, struct mkt_span rand,
                             uint8_t *out)
 {
@@ -420,66 +491,25 @@ enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, str
     return mkt_derive(suite, which, mpk, &label, out, mpk.n);
 }
 
-/* A.1: what the parts of a ticket must be like before its MAC is looked at. */
-static enum mkt_err parts_check(const struct mkt_payload part[PARTS], const struct mkt_algorithms *a)
-{
-    if (part[V].v.mac_alg != a->mac_alg)
-        return MKT_E_MAC_ALG;
-    if (part[KEMAC].kemac.encr_alg != a->encr_alg)
-        return MKT_E_ENCR_ALG;
-    /* "The KEMAC payload SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
-    return part[KEMAC].kemac.mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_KEMAC_MAC;
-}
-
-enum mkt_err mkt_ticket_unseal(const struct mkt_payload *ticket, const struct mkt_policy *policy, struct mkt_span tpk,
-                               struct mkt_buf *room, struct mkt_opened *opened)
-{
-    struct mkt_payload part[PARTS];
-    enum mkt_suite suite;
-    enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    if (err == MKT_OK)
-        err = ticket_data(ticket, part);
-    if (err == MKT_OK)
-        err = parts_check(part, mkt_suite_algorithms(suite));
-    if (err != MKT_OK)
-        return err;
-    if (tpk.n < MKT_MIN_KEY)
-        return MKT_E_KEY_LENGTH;
-
-    const struct mkt_span rand = part[RAND].rand.rand, encr_data = part[KEMAC].kemac.encr_data, mac = part[V].v.mac;
-    const struct mkt_protection by_tpk = {suite, MKT_PHASE_TICKET, tpk, {.rand = rand}};
-    const struct mkt_span covered = ticket_covered(ticket, mac.n);
-    err = mkt_protect_verify(&by_tpk, &covered, 1, mac);
-    if (err != MKT_OK)
-        return err == MKT_E_MAC ? MKT_E_TICKET_MAC : err;
-
-    uint8_t *plain = io_reserve(room, encr_data.n);
-    if (plain == NULL)
-        return MKT_E_ROOM;
-    *opened = (struct mkt_opened){{plain, encr_data.n}, rand};
-    err = mkt_protect_kemac(&by_tpk, NO_CSB_ID, mkt_t_64(&part[T].t), encr_data, plain);
-    if (err == MKT_OK)
-        err = mkt_keys_check(opened->keys, &(struct mkt_key_rules){suite, 1, policy->flags, {{NULL, 0}, {NULL, 0}}});
-    struct mkt_key_data mpk;
-    if (err == MKT_OK && !mkt_keys_mpk(opened->keys, 0, &mpk))
-        err = MKT_E_MPK;
-    /* 12.1: "the RAND in the MIKEY base ticket MUST at least be as long as the longest of TPK and MPK" */
-    if (err == MKT_OK && (rand.n < tpk.n || rand.n < mpk.key.n))
-        err = MKT_E_RAND;
-    return err;
-}
-
 enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk, struct mkt_buf *keys)
 {
     struct mkt_policy policy;
-    struct mkt_opened opened;
+    struct mkt_base_ticket base;
+    struct mkt_span chain;
     const size_t before = keys->n;
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
     if (err == MKT_OK)
         err = mkt_policy_sound(&policy);
     if (err == MKT_OK)
-        err = mkt_ticket_unseal(payload, &policy, tpk, keys, &opened);
-    if (err != MKT_OK && keys->p != NULL) {
+        err = mkt_base_ticket_get(&base, payload, &policy);
+    if (err != MKT_OK)
+        return err;
+    if (keys->p == NULL) {
+        keys->n += base.encr_data.n;
+        return MKT_OK;
+    }
+    err = mkt_base_ticket_unseal(&base, &policy, tpk, keys, &chain);
+    if (err != MKT_OK) {
         mkt_wipe(keys->p + before, keys->n - before);
         keys->n = before;
     }
@@ -491,6 +521,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
 struct mkt_ticket {
     const struct mkt_host *host;
     size_t size;             /* octets of the allocation */
+    bool used;               /* a TRANSFER_INIT was made with it */
     struct mkt_span payload; /* TICKET: Next Payload 0, no Initiator Data */
     struct mkt_span keys;    /* MPKi || [MPKr] || {TEK|TGK|GTGK} */
     uint8_t octets[];
@@ -499,6 +530,16 @@ struct mkt_ticket {
 struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket)
 {
     return ticket->keys;
+}
+
+bool mkt_ticket_used(const struct mkt_ticket *ticket)
+{
+    return ticket->used;
+}
+
+void mkt_ticket_use(struct mkt_ticket *ticket)
+{
+    ticket->used = true;
 }
 
 enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload)
@@ -581,6 +622,13 @@ enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out
 {
     struct io io = io_put(out);
     struct mkt_span payload = ticket->payload, keys = ticket->keys;
+    struct mkt_policy policy;
+    enum mkt_err err = mkt_ticket_policy(ticket, &policy);
+    if (err != MKT_OK)
+        return err;
+    /* 6.10: only with the J flag "the ticket MAY be reused and therefore MAY be cached" */
+    if (ticket->used && (policy.flags & MKT_FLAG_J) == 0)
+        return MKT_E_REUSE;
     io_stored(&io, &payload, &keys);
     return io_done(&io, out);
 }
@@ -661,16 +709,19 @@ static enum mkt_err put_ticket_data(struct work *w, const struct mkt_protection 
         err = mkt_protect_kemac(by_tpk, NO_CSB_ID, mkt_t_64(&t), w->keys, encr_data);
     if (err != MKT_OK)
         return err;
-    struct list data = {.n = 0};
-    add(&data, (struct mkt_payload){.type = MKT_THDR});
-    add(&data, (struct mkt_payload){.type = MKT_T, .t = t});
-    add(&data, (struct mkt_payload){.type = MKT_RAND, .rand = {.rand = w->rand}});
-    add(&data, (struct mkt_payload){.type = MKT_KEMAC,
-                                    .kemac = {a->encr_alg, {encr_data, w->keys.n}, MKT_MAC_NULL, {NULL, 0}}});
-    add_idr(&data, MKT_IDR_PSK, w->recipe->tpk_id.type, w->recipe->tpk_id.data);
-    add(&data, (struct mkt_payload){.type = MKT_V, .v = {a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}}});
+    const struct mkt_id *id = &w->recipe->tpk_id;
+    struct mkt_payload data[PARTS] = {
+        {.type = MKT_THDR},
+        {.type = MKT_T, .t = t},
+        {.type = MKT_RAND, .rand = {.rand = w->rand}},
+        {.type = MKT_KEMAC, .kemac = {.encr_alg = a->encr_alg, .encr_data = {encr_data, w->keys.n}}},
+    };
+    size_t n = IDRPSK;
+    if (id->data.n > 0)
+        data[n++] = (struct mkt_payload){.type = MKT_IDR, .id = {MKT_IDR_PSK, id->type, id->data}};
+    data[n++] = (struct mkt_payload){.type = MKT_V, .v = {a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}}};
     const size_t from = w->room.n;
-    err = mkt_payloads_put(data.payload, data.n, &w->room);
+    err = mkt_payloads_put(data, n, &w->room);
     *out = io_tail(&w->room, from);
     return err;
 }
@@ -680,7 +731,8 @@ static enum mkt_err put_ticket(struct work *w, struct mkt_span *out)
 {
     const struct mkt_policy *policy = w->recipe->policy;
     const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
-    struct mkt_payload ticket = {.type = MKT_TICKET}, part[PARTS];
+    struct mkt_payload ticket = {.type = MKT_TICKET};
+    struct mkt_base_ticket base;
     ticket.ticket = (struct mkt_ticket_payload){
         .type = policy->type,
         .subtype = policy->subtype,
@@ -704,11 +756,8 @@ static enum mkt_err put_ticket(struct work *w, struct mkt_span *out)
     uint16_t type = MKT_TICKET;
     err = mkt_payload_get(&ticket, &type, &rest);
     if (err == MKT_OK)
-        err = ticket_data(&ticket, part);
-    if (err != MKT_OK)
-        return err;
-    struct mkt_span covered = ticket_covered(&ticket, part[V].v.mac.n);
-    return mkt_protect_mac(&by_tpk, &covered, 1, io_within(&w->room, part[V].v.mac));
+        err = mkt_base_ticket_get(&base, &ticket, policy);
+    return err == MKT_OK ? mkt_protect_mac(&by_tpk, &base.covered, 1, io_within(&w->room, base.mac)) : err;
 }
 
 /* An MPK of the holder's after the chain in the room: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */

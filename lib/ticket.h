@@ -38,13 +38,20 @@ struct mkt_key_rules {
 /* MKT_E_MANY, MKT_E_MPK, MKT_E_SPI, MKT_E_KEY_LENGTH, MKT_E_FLAGS, or what is malformed. */
 MKT_MUST enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules);
 
-/* Whether a chain has a session key with an SPI; an n-th MPK, from 0; any session key: then it is in `key`. */
+/*
+ * Whether a chain has a session key with an SPI; an n-th MPK, from 0, of which the first is MPKi and the second MPKr (design
+ * decision D7); an n-th session key, from 0: then it is in `key`.
+ */
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key);
 bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key);
-bool mkt_keys_session(struct mkt_span chain, struct mkt_key_data *key);
+bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key);
+
+/* Whether a key is a TEK itself: not derived from, and not shared by crypto sessions. */
+bool mkt_key_is_tek(const struct mkt_key_data *key);
 
 /* The octets of the longest MPK, TGK or GTGK: what RANDs must be as long as (12.1). */
 size_t mkt_keys_longest(struct mkt_span chain);
+size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n);
 
 /* Octets of an SPI that this library gives. */
 enum { MKT_SPI = 4 };
@@ -59,28 +66,34 @@ MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite s
 
 /* ---- tickets ---- */
 
-/* What is in an opened ticket; views of the room that it was opened into, and of the ticket. */
-struct mkt_opened {
-    struct mkt_span keys; /* the chain of the KEMAC: MPK || {TEK|TGK|GTGK} */
+/* The Ticket Data of a base ticket, as it stands in a TICKET payload; unverified before it is unsealed. */
+struct mkt_base_ticket {
+    enum mkt_suite suite;
+    struct mkt_t t;
     struct mkt_span rand;
+    struct mkt_span encr_data; /* of the KEMAC */
+    struct mkt_id idrpsk;      /* no data where it is left out */
+    struct mkt_span covered, mac;
 };
 
-/*
- * Verifies the ticket's MAC, decrypts its keys into `room` and checks them. The suite is that of the policy, which has
- * been checked.
- */
-MKT_MUST enum mkt_err mkt_ticket_unseal(const struct mkt_payload *ticket, const struct mkt_policy *policy,
-                                        struct mkt_span tpk, struct mkt_buf *room, struct mkt_opened *opened);
+/* Reads it; its algorithms must be those of the suite that the policy's PRF belongs to. */
+MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
+                                          const struct mkt_policy *policy);
 
-/* The IDRpsk of a base ticket; no data where it has none. Unverified, as all of the ticket before it is unsealed. */
-MKT_MUST enum mkt_err mkt_ticket_tpk_id(const struct mkt_payload *ticket, struct mkt_id *id);
+/* Verifies its MAC, decrypts its keys into `room` and checks them: `keys` is the chain MPK || {TEK|TGK|GTGK}. */
+MKT_MUST enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
+                                             struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys);
 
-/* MPKi or MPKr of an MPK (A.2.2): as many octets as the MPK has. */
+/* MPKi or MPKr of an MPK (A.2.2) by the PRF of the policy (design decision D6): as many octets as the MPK has. */
 MKT_MUST enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk,
                                      struct mkt_span rand, uint8_t *out);
 
 /* What a ticket of this holder's is made of: the TICKET payload, and its keys MPKi || [MPKr] || {TEK|TGK|GTGK}. */
 MKT_MUST enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload);
 struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket);
+
+/* Whether a TRANSFER_INIT was made with it; from now on one was. */
+bool mkt_ticket_used(const struct mkt_ticket *ticket);
+void mkt_ticket_use(struct mkt_ticket *ticket);
 
 #endif

@@ -25,25 +25,64 @@ static struct mkt_protection protection(const struct mkt_bundle *b, enum mkt_pha
     };
 }
 
-/*
- * 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
- * So a RAND of ours is as long as the longest of them, and not shorter than a key of the suite.
- */
-static size_t rand_length(const struct mkt_bundle *b)
+static size_t longer(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The octets of the longest MPK, TGK or GTGK of the bundle. */
+static size_t longest_key(const struct mkt_bundle *b)
+{
+    size_t supplied = longer(mkt_keys_longest(b->supplied[0]), mkt_keys_longest(b->supplied[1]));
+    return longer(mkt_keys_longest(b->keys), supplied);
+}
+
+/* A RAND of ours is as long as the longest key, those included that are still wished for (design decision D2). */
+static size_t rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wishes[], size_t n)
 {
     enum { MOST = 255 };
-    size_t key = mkt_suite_algorithms(b->suite)->key, longest = mkt_keys_longest(b->keys);
-    return longest < key ? key : longest < MOST ? longest : MOST;
+    size_t key = longer(longest_key(b), mkt_wishes_longest(b->suite, wishes, n));
+    size_t length = longer(key, mkt_suite_algorithms(b->suite)->key);
+    return length < MOST ? length : MOST;
 }
 
-static struct mkt_payload randr_payload(uint8_t role, struct mkt_span rand)
+/*
+ * 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
+ * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty.
+ */
+static enum mkt_err check_rands(const struct mkt_bundle *b, size_t randr)
 {
-    return (struct mkt_payload){.type = MKT_RANDR, .rand = {role, rand}};
+    const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);
+    return empty || b->randi.n + randr < longest_key(b) ? MKT_E_RAND : MKT_OK;
 }
 
-static struct mkt_payload idr_payload(uint8_t role, const struct mkt_id *id)
+static void add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
 {
-    return (struct mkt_payload){.type = MKT_IDR, .id = {role, id->type, id->data}};
+    mkt_message_add(message, MKT_RANDR)->rand = (struct mkt_rand){role, rand};
+}
+
+static void add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id)
+{
+    mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
+}
+
+/* An SP for TLS has no parameters (design decision D10). */
+static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_type)
+{
+    mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policy_no, prot_type, {NULL, 0}};
+}
+
+/* A message without payloads. */
+static void begin(struct mkt_message *message, const struct mkt_bundle *b, enum mkt_data_type data_type)
+{
+    message->n = 0;
+    message->hdr = (struct mkt_hdr){
+        .version = 1,
+        .data_type = (uint8_t)data_type,
+        .prf = mkt_suite_algorithms(b->suite)->prf,
+        .csb_id = b->csb_id,
+        .map_type = MKT_MAP_GENERIC_ID,
+    };
 }
 
 /* The SP with a policy number, or NULL. */
@@ -66,17 +105,36 @@ static enum mkt_err check_sps(const struct mkt_message *message)
     return MKT_OK;
 }
 
-/* Each policy of a crypto session is that of an SP of its Prot type, in one of two messages; `second` may be NULL. */
-static enum mkt_err check_policies(const struct mkt_cs *cs, const struct mkt_message *first, const struct mkt_message *second)
+/* Whether a security policy is one that this party accepts: by the host's word, else one without parameters (D10). */
+static bool acceptable(const struct mkt_act *act, const struct mkt_sp *sp)
 {
+    return act->host->acceptable != NULL ? act->host->acceptable(act->host->user, sp) : sp->params.n == 0;
+}
+
+/* The SP of a policy number in one of two messages, or NULL; `second` may be NULL. */
+static const struct mkt_sp *sp_of(uint8_t policy_no, const struct mkt_message *first, const struct mkt_message *second)
+{
+    const struct mkt_sp *sp = find_sp(first, policy_no);
+    return sp != NULL || second == NULL ? sp : find_sp(second, policy_no);
+}
+
+/*
+ * Each policy of a crypto session is that of an SP of its Prot type, and one of them is acceptable: `choice` is its number.
+ * 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the Initiator MUST
+ * check that any Responder-generated security policies are acceptable."
+ */
+static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_cs *cs, const struct mkt_message *first,
+                                   const struct mkt_message *second, const uint8_t **choice)
+{
+    *choice = NULL;
     for (size_t i = 0; i < cs->policies.n; i++) {
-        const struct mkt_sp *sp = find_sp(first, cs->policies.p[i]);
-        if (sp == NULL && second != NULL)
-            sp = find_sp(second, cs->policies.p[i]);
+        const struct mkt_sp *sp = sp_of(cs->policies.p[i], first, second);
         if (sp == NULL || sp->prot_type != cs->prot_type)
             return MKT_E_SP;
+        if (*choice == NULL && acceptable(act, sp))
+            *choice = &cs->policies.p[i];
     }
-    return MKT_OK;
+    return *choice == NULL && cs->policies.n > 0 ? MKT_E_SP : MKT_OK;
 }
 
 /* The crypto session of a map with a CS ID. */
@@ -88,7 +146,20 @@ static bool find_cs(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
     return false;
 }
 
-/* Every SPI of a map names a session key of the bundle; `needed` where none may be left out. */
+/* Whether one of the sessions of a map has an SPI. */
+static bool spi_in(struct mkt_span map, struct mkt_span spi)
+{
+    struct mkt_cs cs;
+    while (map.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
+        if (mkt_span_equal(cs.spi, spi))
+            return true;
+    return false;
+}
+
+/*
+ * Every SPI of a map names a session key of the bundle; `needed` where none may be left out. RFC 3830 6.13: "the TEK can
+ * generally not be shared between more than one Crypto Session (unless the Security protocol allows for this, e.g., SRTP)".
+ */
 static enum mkt_err check_spis(const struct mkt_bundle *b, struct mkt_span map, bool needed)
 {
     struct mkt_cs cs;
@@ -97,10 +168,33 @@ static enum mkt_err check_spis(const struct mkt_bundle *b, struct mkt_span map, 
         enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
         if (err != MKT_OK)
             return err;
-        if (cs.spi.n == 0 ? needed : !mkt_bundle_key(b, cs.spi, &key))
+        if (cs.spi.n == 0 && !needed)
+            continue;
+        if (!mkt_bundle_key(b, cs.spi, &key))
+            return MKT_E_SPI;
+        if (mkt_key_is_tek(&key) && cs.prot_type != MKT_PROT_SRTP && spi_in(map, cs.spi))
             return MKT_E_SPI;
     }
     return MKT_OK;
+}
+
+/*
+ * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied first; where there
+ * are fewer, of the last, unless that is a TEK. Empty where there is none.
+ */
+static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
+{
+    const struct mkt_span chains[] = {b->supplied[1], b->supplied[0], b->keys};
+    struct mkt_span last = {NULL, 0};
+    struct mkt_key_data key;
+    for (size_t c = 0; c < sizeof chains / sizeof *chains; c++) {
+        for (size_t i = 0; mkt_keys_session(chains[c], i, &key); i++) {
+            if (n-- == 0)
+                return key.kv.spi;
+            last = mkt_key_is_tek(&key) ? last : key.kv.spi;
+        }
+    }
+    return last;
 }
 
 /* The host's last word on a peer. */
@@ -123,11 +217,20 @@ static bool is_responder(const struct mkt_act *act, const struct mkt_policy *pol
     return false;
 }
 
+/* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
+static enum mkt_err check_application(const struct mkt_act *act, const struct mkt_policy *policy)
+{
+    for (size_t i = 0; i < policy->n_applications; i++)
+        if (mkt_span_equal(policy->application[i], act->settings->application))
+            return MKT_OK;
+    return policy->n_applications == 0 ? MKT_OK : MKT_E_APPLICATION;
+}
+
 /* ---- crypto sessions of a TRANSFER_INIT ---- */
 
 /*
- * Whether the crypto sessions are such as this bundle can have. Where no response will settle what is open, "the offer
- * decides the policy": each has just one, and an SPI.
+ * Whether the crypto sessions are such as this bundle can have. Without F no response will settle what is open: each then
+ * has just one policy, and an SPI.
  */
 static enum mkt_err check_offered(const struct mkt_act *act, const struct mkt_message *message)
 {
@@ -135,6 +238,7 @@ static enum mkt_err check_offered(const struct mkt_act *act, const struct mkt_me
     const bool settled = !mkt_bundle_has(&act->bundle, MKT_FLAG_F);
     struct mkt_span map = hdr->map;
     struct mkt_cs cs, same;
+    const uint8_t *choice;
     if (hdr->map_type != MKT_MAP_GENERIC_ID || hdr->n_cs == 0 || hdr->n_cs > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = check_sps(message);
@@ -150,56 +254,58 @@ static enum mkt_err check_offered(const struct mkt_act *act, const struct mkt_me
             return MKT_E_SP;
         if (settled && cs.spi.n == 0)
             return MKT_E_SPI;
-        err = check_policies(&cs, message, NULL);
+        err = check_policies(act, &cs, message, NULL, &choice);
     }
     return err;
 }
 
-/* The crypto sessions of an offer, by default the one of the TLS profile (design decisions D10, D11). */
+/*
+ * The crypto sessions of an offer, by default the one of the TLS profile (design decisions D10, D11) with the policies of
+ * the offer; without F it needs one in any case.
+ */
 static enum mkt_err put_offered(struct mkt_act *act, struct mkt_message *message)
 {
-    static const uint8_t first_policy[] = {0};
     const struct mkt_offer *offer = act->offer;
-    const bool settled = !mkt_bundle_has(&act->bundle, MKT_FLAG_F);
-    struct mkt_key_data key = {0};
-    if (!mkt_keys_session(act->bundle.supplied[0], &key) && !mkt_keys_session(act->bundle.keys, &key))
-        key.kv.spi = (struct mkt_span){NULL, 0}; /* the Responder will supply one */
+    const bool needs_sp = !mkt_bundle_has(&act->bundle, MKT_FLAG_F) && offer->n_cs == 0 && offer->n_sp == 0;
+    uint8_t policies[MKT_MAX_PAYLOADS] = {0};
+    for (size_t i = 0; i < offer->n_sp; i++) {
+        mkt_message_add(message, MKT_SP)->sp = offer->sp[i];
+        policies[i] = offer->sp[i].policy_no;
+    }
+    if (needs_sp)
+        add_sp(message, policies[0], act->settings->prot_type);
     const struct mkt_cs tls = {
         .cs_id = 1,
         .prot_type = act->settings->prot_type,
-        .policies = {first_policy, settled ? 1 : 0},
+        .policies = {policies, needs_sp ? 1 : offer->n_sp},
     };
     const struct mkt_cs *cs = offer->n_cs > 0 ? offer->cs : &tls;
     const size_t n = offer->n_cs > 0 ? offer->n_cs : 1, from = act->room.n;
     enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
-    for (size_t i = 0; i < n && err == MKT_OK; i++) {
-        struct mkt_cs with_spi = cs[i];
-        if (with_spi.spi.n == 0)
-            with_spi.spi = key.kv.spi;
-        err = mkt_cs_put(&with_spi, MKT_MAP_GENERIC_ID, &act->room);
+    for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
+        struct mkt_cs put = cs[i];
+        if (put.spi.n == 0)
+            put.spi = pick_spi(&act->bundle, without++);
+        err = mkt_cs_put(&put, MKT_MAP_GENERIC_ID, &act->room);
     }
     message->hdr.n_cs = (uint8_t)n;
     message->hdr.map = io_tail(&act->room, from);
-    for (size_t i = 0; i < offer->n_sp && err == MKT_OK; i++)
-        err = mkt_message_add(message, (struct mkt_payload){.type = MKT_SP, .sp = offer->sp[i]});
-    if (offer->n_cs == 0 && settled && err == MKT_OK)
-        err = mkt_message_add(
-            message, (struct mkt_payload){.type = MKT_SP, .sp = {first_policy[0], act->settings->prot_type, {NULL, 0}}});
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.1 ---- */
 
 /* What the ticket gives: its policy must allow this Initiator to use it now, and keys must be there to begin with. */
-static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_payload *ticket)
+static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *ticket)
 {
+    struct mkt_payload payload;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     struct mkt_key_data mpki;
     mkt_ntp now;
-    enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, ticket);
+    enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
     if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &ticket->ticket);
+        err = mkt_policy_get(&policy, &payload.ticket);
     if (err == MKT_OK)
         err = mkt_host_now(act->host, &now);
     if (err == MKT_OK)
@@ -215,54 +321,51 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_payload *ticket)
         return MKT_E_INITIATOR;
     if (mkt_bundle_has(b, MKT_FLAG_I))
         return MKT_E_RESOLVE;
-    err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys);
+    /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
+    if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
+        return MKT_E_REUSE;
+    err = check_application(act, &policy);
+    if (err == MKT_OK)
+        err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys);
     if (err != MKT_OK)
         return err;
     if (!mkt_keys_mpk(b->keys, 0, &mpki))
         return MKT_E_MPK;
     b->mpki = mpki.key;
+    *ticket = payload.ticket;
     return MKT_OK;
 }
 
 /* "HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V", the list of protocols (D12) before V. */
-static enum mkt_err put_init(struct mkt_act *act, const struct mkt_payload *ticket, struct mkt_message *m)
+static enum mkt_err put_init(struct mkt_act *act, const struct mkt_ticket_payload *ticket, struct mkt_message *m)
 {
     const struct mkt_offer *offer = act->offer;
     struct mkt_bundle *b = &act->bundle;
-    struct mkt_payload t, kemac = {.type = MKT_LAST};
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
+    struct mkt_kemac kemac;
+    struct mkt_t t;
     enum mkt_err err = mkt_t_make(act, &t);
     if (err == MKT_OK && offer->n_keys > 0)
-        err = mkt_kemac_make(act, &by_mpki, &t.t, offer->keys, offer->n_keys, &b->supplied[0], &kemac);
+        err = mkt_kemac_make(act, &by_mpki, &t, offer->keys, offer->n_keys, &b->supplied[0], &kemac);
     if (err != MKT_OK)
         return err;
-    *m = (struct mkt_message){.hdr = {
-                                  .version = 1,
-                                  .data_type = MKT_TRANSFER_INIT,
-                                  /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy" */
-                                  .v = mkt_bundle_has(b, MKT_FLAG_F),
-                                  .prf = mkt_suite_algorithms(b->suite)->prf,
-                                  .csb_id = b->csb_id,
-                                  .map_type = MKT_MAP_GENERIC_ID,
-                              }};
-    err = mkt_message_add(m, t);
-    if (err == MKT_OK)
-        err = mkt_message_add(m, randr_payload(MKT_RANDR_I, b->randi));
-    if (err == MKT_OK && !act->settings->leave_out_identities)
-        err = mkt_message_add(m, idr_payload(MKT_IDR_I, &b->initiator));
-    if (err == MKT_OK && !act->settings->leave_out_identities)
-        err = mkt_message_add(m, idr_payload(MKT_IDR_R, &b->asked));
-    if (err == MKT_OK)
-        err = put_offered(act, m);
-    if (err == MKT_OK)
-        err = mkt_message_add(m, *ticket);
-    if (err == MKT_OK && kemac.type != MKT_LAST)
-        err = mkt_message_add(m, kemac);
-    struct mkt_general_ext sdp_ids = {MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
-    if (err == MKT_OK)
-        err = mkt_message_add(m, (struct mkt_payload){.type = MKT_GENERAL_EXT, .general_ext = sdp_ids});
-    if (err == MKT_OK)
-        err = mkt_message_add(m, mkt_v_make(b->suite));
+    begin(m, b, MKT_TRANSFER_INIT);
+    /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy", whatever 6.1 says; nobody looks at it
+     * (design decision D3) */
+    m->hdr.v = mkt_bundle_has(b, MKT_FLAG_F);
+    mkt_message_add(m, MKT_T)->t = t;
+    add_randr(m, MKT_RANDR_I, b->randi);
+    if (!act->settings->leave_out_identities) {
+        add_idr(m, MKT_IDR_I, &b->initiator);
+        add_idr(m, MKT_IDR_R, &b->asked);
+    }
+    err = put_offered(act, m);
+    mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
+    if (offer->n_keys > 0)
+        mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
+    mkt_message_add(m, MKT_GENERAL_EXT)->general_ext = (struct mkt_general_ext){
+        MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
+    mkt_v_add(m, b->suite);
     return err;
 }
 
@@ -270,11 +373,15 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_offer *offer = act->offer;
+    const size_t before = act->out->n;
     struct mkt_message message;
-    struct mkt_payload ticket;
+    struct mkt_ticket_payload ticket;
     struct mkt_span octets, csb_id;
-    if (offer->ticket == NULL || offer->responder.data.n == 0)
+    enum { OTHERS = 9 }; /* payloads that a TRANSFER_INIT has beside the SPs of the offer, at most */
+    if (offer->ticket == NULL || offer->responder.data.n == 0 || offer->n_keys > MKT_MAX_KEYS)
         return MKT_E_ARGUMENT;
+    if (offer->n_sp > MKT_MAX_PAYLOADS - OTHERS)
+        return MKT_E_MANY;
     enum mkt_err err = use_ticket(act, &ticket);
     /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
     if (err == MKT_OK && offer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_L))
@@ -286,13 +393,15 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_draw(act, sizeof b->csb_id, &csb_id);
     if (err == MKT_OK)
-        err = mkt_draw(act, rand_length(b), &b->randi);
+        err = mkt_draw(act, rand_length(b, offer->keys, offer->n_keys), &b->randi);
     if (err != MKT_OK)
         return err;
     struct io io = io_get(csb_id);
     io_u32(&io, &b->csb_id);
 
     err = put_init(act, &ticket, &message);
+    if (err == MKT_OK)
+        err = check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? rand_length(b, NULL, 0) : 0);
     if (err == MKT_OK)
         err = check_offered(act, &message);
     if (err == MKT_OK)
@@ -303,14 +412,13 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     /* table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
     err = mkt_seal(act, &by_mpki, &message, &identities, &octets);
-    if (err == MKT_OK)
-        err = mkt_keep(act, octets, &b->init);
-    if (mkt_bundle_has(b, MKT_FLAG_F))
+    if (err != MKT_OK)
         return err;
+    if (mkt_bundle_has(b, MKT_FLAG_F))
+        return mkt_keep_message(act, octets, act->out->n - before, &b->init);
     b->n_cs = message.hdr.n_cs;
     b->map = message.hdr.map;
-    b->responder = b->asked;
-    return err;
+    return MKT_OK;
 }
 
 /* What can be refused without a key (4.2.2.2): "the Responder SHALL reject without contacting the KMS". */
@@ -344,14 +452,6 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
     return err == MKT_OK ? mkt_t_check(act) : err;
 }
 
-static enum mkt_err check_application(const struct mkt_act *act, const struct mkt_policy *policy)
-{
-    for (size_t i = 0; i < policy->n_applications; i++)
-        if (mkt_span_equal(policy->application[i], act->settings->application))
-            return MKT_OK;
-    return policy->n_applications == 0 ? MKT_OK : MKT_E_APPLICATION;
-}
-
 /* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP". */
 static enum mkt_err check_protocols(const struct mkt_act *act)
 {
@@ -366,50 +466,55 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
 {
     const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_id *initiator = idri != NULL ? &idri->id : &act->settings->peer;
-    const struct mkt_id *asked = idrr != NULL ? &idrr->id : &act->settings->self;
     struct mkt_bundle *b = &act->bundle;
-    if (!mkt_id_equal(initiator, &policy->initiator))
+    b->initiator = idri != NULL ? idri->id : act->settings->peer;
+    b->asked = idrr != NULL ? idrr->id : act->settings->self;
+    b->responder = act->settings->self;
+    if (!mkt_id_equal(&b->initiator, &policy->initiator))
         return MKT_E_INITIATOR;
-    if (!is_responder(act, policy, &act->settings->self))
+    if (!is_responder(act, policy, &b->responder))
         return MKT_E_RESPONDER;
     enum mkt_err err = check_application(act, policy);
-    if (err == MKT_OK)
-        err = check_protocols(act);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, initiator, &b->initiator);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, asked, &b->asked);
-    return err == MKT_OK ? mkt_keep_id(act, &act->settings->self, &b->responder) : err;
+    return err == MKT_OK ? check_protocols(act) : err;
 }
 
-/* Asks the host for the TPK and opens the ticket: the keys, and MPKi of them. */
+/* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
+static enum mkt_err ask_tpk(const struct mkt_act *act, const struct mkt_base_ticket *base, const struct mkt_policy *policy,
+                            uint8_t tpk[MKT_MAX_TPK], size_t *n)
+{
+    struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
+    if (act->host->tpk == NULL)
+        return MKT_E_KEY;
+    enum mkt_err err = act->host->tpk(act->host->user, base->idrpsk.data.n > 0 ? &base->idrpsk : NULL, policy, &key);
+    if (err == MKT_OK && (key.p != tpk || key.n > MKT_MAX_TPK))
+        err = MKT_E_KEY_LENGTH;
+    *n = key.n;
+    return err;
+}
+
+/* Opens the ticket: its keys, and MPKi of them. */
 static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
     struct mkt_bundle *b = &act->bundle;
     uint8_t tpk[MKT_MAX_TPK];
-    struct mkt_buf key = {tpk, sizeof tpk, 0};
-    struct mkt_id id;
-    struct mkt_opened opened = {{NULL, 0}, {NULL, 0}};
+    size_t n = 0;
+    struct mkt_base_ticket base;
     struct mkt_key_data mpk = {0};
-    enum mkt_err err = mkt_ticket_tpk_id(ticket, &id);
-    if (err == MKT_OK && act->host->tpk == NULL)
-        err = MKT_E_KEY;
+    enum mkt_err err = mkt_base_ticket_get(&base, ticket, policy);
     if (err == MKT_OK)
-        err = act->host->tpk(act->host->user, id.data.n > 0 ? &id : NULL, policy, &key);
+        err = ask_tpk(act, &base, policy, tpk, &n);
     if (err == MKT_OK)
-        err = mkt_ticket_unseal(ticket, policy, (struct mkt_span){tpk, key.n}, &act->room, &opened);
+        err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, &act->room, &b->keys);
     mkt_wipe(tpk, sizeof tpk);
-    if (err == MKT_OK && !mkt_keys_mpk(opened.keys, 0, &mpk))
+    if (err == MKT_OK && !mkt_keys_mpk(b->keys, 0, &mpk))
         err = MKT_E_MPK;
     if (err != MKT_OK)
         return err;
-    b->keys = opened.keys;
     uint8_t *mpki = io_reserve(&act->room, mpk.key.n);
     if (mpki == NULL)
         return MKT_E_ROOM;
     b->mpki = (struct mkt_span){mpki, mpk.key.n};
-    return mkt_ticket_mpk(b->suite, MKT_MPKI, mpk.key, opened.rand, mpki);
+    return mkt_ticket_mpk(b->suite, MKT_MPKI, mpk.key, base.rand, mpki);
 }
 
 /* What the message says, now that it is known who says it. */
@@ -419,20 +524,26 @@ static enum mkt_err accept_init(struct mkt_act *act)
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
-    const bool settled = !mkt_bundle_has(b, MKT_FLAG_F);
-    size_t rands = b->randi.n + (mkt_bundle_has(b, MKT_FLAG_G) ? rand_length(b) : 0);
-    enum mkt_err err = rands < mkt_keys_longest(b->keys) ? MKT_E_RAND : MKT_OK;
-    if (err == MKT_OK && kemac != NULL)
+    const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
+    enum mkt_err err = MKT_OK;
+    if (kemac != NULL)
         err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &b->supplied[0]);
     if (err == MKT_OK)
-        err = check_spis(b, m->hdr.map, settled);
+        err = check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? rand_length(b, NULL, 0) : 0);
     if (err == MKT_OK)
-        err = mkt_keep(act, act->in, &b->init);
-    if (err == MKT_OK && settled) {
-        b->n_cs = m->hdr.n_cs;
-        err = mkt_keep(act, m->hdr.map, &b->map);
-    }
-    return err;
+        err = check_spis(b, m->hdr.map, !answered);
+    if (err == MKT_OK)
+        err = mkt_keep(act, b->randi, &b->randi);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->initiator, &b->initiator);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->asked, &b->asked);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->responder, &b->responder);
+    if (err == MKT_OK && answered)
+        return mkt_keep(act, act->in, &b->init);
+    b->n_cs = m->hdr.n_cs;
+    return err == MKT_OK ? mkt_keep(act, m->hdr.map, &b->map) : err;
 }
 
 enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
@@ -448,11 +559,10 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
         err = identify(act, &policy);
     if (err == MKT_OK)
         err = open_ticket(act, ticket, &policy);
-    if (err == MKT_OK)
-        err = mkt_keep(act, mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand, &b->randi);
     if (err != MKT_OK)
         return err;
     b->csb_id = act->message->hdr.csb_id;
+    b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
     err = mkt_verify(act, &by_mpki, &identities);
@@ -494,30 +604,32 @@ static enum mkt_err put_answered(struct mkt_act *act, struct mkt_message *m)
     const size_t from = act->room.n;
     struct mkt_span rest = init->hdr.map;
     struct mkt_key_data key;
-    const bool supplied = mkt_keys_session(b->supplied[1], &key);
-    const bool any = supplied || mkt_keys_session(b->supplied[0], &key) || mkt_keys_session(b->keys, &key);
     bool needs_sp = false;
+    size_t without = 0;
     enum mkt_err err = MKT_OK;
     for (unsigned i = 0; i < init->hdr.n_cs && err == MKT_OK; i++) {
+        const uint8_t *choice;
         struct mkt_cs cs;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
+        if (err == MKT_OK)
+            err = check_policies(act, &cs, init, NULL, &choice);
         if (err != MKT_OK)
             return err;
-        if (cs.spi.n == 0 && !any)
+        /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
+        if (cs.spi.n == 0 || mkt_keys_session(b->supplied[1], without, &key))
+            cs.spi = pick_spi(b, without++);
+        if (cs.spi.n == 0)
             return MKT_E_SPI;
-        if (cs.spi.n == 0 || supplied)
-            cs.spi = key.kv.spi;
-        needs_sp |= cs.policies.n == 0;
-        cs.policies = (struct mkt_span){cs.policies.n > 0 ? cs.policies.p : &new_policy, 1};
+        needs_sp |= choice == NULL;
+        cs.policies = (struct mkt_span){choice != NULL ? choice : &new_policy, 1};
         err = mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, &act->room);
     }
     b->map = io_tail(&act->room, from);
     b->n_cs = init->hdr.n_cs;
     m->hdr.map = b->map;
     m->hdr.n_cs = b->n_cs;
-    if (err == MKT_OK && needs_sp)
-        err = mkt_message_add(
-            m, (struct mkt_payload){.type = MKT_SP, .sp = {new_policy, act->settings->prot_type, {NULL, 0}}});
+    if (needs_sp)
+        add_sp(m, new_policy, act->settings->prot_type);
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
 }
 
@@ -526,30 +638,25 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
-    struct mkt_payload t, kemac = {.type = MKT_LAST};
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
+    struct mkt_kemac kemac;
+    struct mkt_t t;
     enum mkt_err err = mkt_t_make(act, &t);
     if (err == MKT_OK && answer->n_keys > 0)
-        err = mkt_kemac_make(act, &by_mpki, &t.t, answer->keys, answer->n_keys, &b->supplied[1], &kemac);
+        err = mkt_kemac_make(act, &by_mpki, &t, answer->keys, answer->n_keys, &b->supplied[1], &kemac);
     if (err != MKT_OK)
         return err;
-    *m = (struct mkt_message){.hdr = {
-                                  .version = 1,
-                                  .data_type = MKT_TRANSFER_RESP,
-                                  .prf = mkt_suite_algorithms(b->suite)->prf,
-                                  .csb_id = b->csb_id,
-                                  .map_type = MKT_MAP_GENERIC_ID,
-                              }};
-    err = mkt_message_add(m, t);
-    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_G))
-        err = mkt_message_add(m, randr_payload(MKT_RANDR_R, b->randr));
-    if (err == MKT_OK && !act->settings->leave_out_identities)
-        err = mkt_message_add(m, idr_payload(MKT_IDR_R, &b->responder));
-    if (err == MKT_OK)
-        err = put_answered(act, m);
-    if (err == MKT_OK && kemac.type != MKT_LAST)
-        err = mkt_message_add(m, kemac);
-    return err == MKT_OK ? mkt_message_add(m, mkt_v_make(b->suite)) : err;
+    begin(m, b, MKT_TRANSFER_RESP);
+    mkt_message_add(m, MKT_T)->t = t;
+    if (mkt_bundle_has(b, MKT_FLAG_G))
+        add_randr(m, MKT_RANDR_R, b->randr);
+    if (!act->settings->leave_out_identities)
+        add_idr(m, MKT_IDR_R, &b->responder);
+    err = put_answered(act, m);
+    if (answer->n_keys > 0)
+        mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
+    mkt_v_add(m, b->suite);
+    return err;
 }
 
 enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
@@ -561,11 +668,17 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
     if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
+    if (act->answer->n_keys > MKT_MAX_KEYS)
+        return MKT_E_ARGUMENT;
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
     if (mkt_bundle_has(b, MKT_FLAG_G))
-        err = mkt_draw(act, rand_length(b), &b->randr);
+        err = mkt_draw(act, rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
     if (err == MKT_OK)
         err = put_resp(act, &message);
+    if (err == MKT_OK)
+        err = check_rands(b, b->randr.n);
+    if (err == MKT_OK)
+        err = check_spis(b, b->map, true);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
@@ -584,6 +697,7 @@ static enum mkt_err check_answered(const struct mkt_act *act, const struct mkt_m
     enum mkt_err err = check_sps(m);
     for (unsigned i = 0; i < m->hdr.n_cs && err == MKT_OK; i++) {
         struct mkt_cs cs, offered;
+        const uint8_t *choice;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
         if (err != MKT_OK)
             return err;
@@ -596,7 +710,7 @@ static enum mkt_err check_answered(const struct mkt_act *act, const struct mkt_m
             return MKT_E_SP;
         if (cs.spi.n == 0)
             return MKT_E_SPI;
-        err = check_policies(&cs, m, init);
+        err = check_policies(act, &cs, m, init, &choice);
     }
     return err;
 }
@@ -636,7 +750,7 @@ static enum mkt_err check_resp(struct mkt_act *act, struct mkt_policy *policy)
     return err == MKT_OK ? compare_with_init(act, policy) : err;
 }
 
-/* Who answers: "the one who was asked for", or one of the policy (D26). Unverified so far. */
+/* Who answers: the one who was asked for, or one of the policy (D26). */
 static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_policy *policy)
 {
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
@@ -654,11 +768,15 @@ static enum mkt_err accept_resp(struct mkt_act *act)
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
-    enum mkt_err err = b->randi.n + b->randr.n < mkt_keys_longest(b->keys) ? MKT_E_RAND : MKT_OK;
-    if (err == MKT_OK && kemac != NULL)
+    enum mkt_err err = MKT_OK;
+    if (kemac != NULL)
         err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &b->supplied[1]);
     if (err == MKT_OK)
+        err = check_rands(b, b->randr.n);
+    if (err == MKT_OK)
         err = check_spis(b, m->hdr.map, true);
+    if (err == MKT_OK)
+        err = mkt_keep(act, b->randr, &b->randr);
     b->n_cs = m->hdr.n_cs;
     return err == MKT_OK ? mkt_keep(act, m->hdr.map, &b->map) : err;
 }
@@ -669,17 +787,17 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     enum mkt_err err = check_resp(act, &policy);
-    if (err == MKT_OK)
-        err = identify_responder(act, &policy);
-    if (err == MKT_OK && randr != NULL)
-        err = mkt_keep(act, randr->rand.rand, &b->randr);
     if (err != MKT_OK)
         return err;
+    if (randr != NULL)
+        b->randr = randr->rand.rand;
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     err = mkt_verify(act, &by_mpki, &init);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
+    if (err == MKT_OK)
+        err = identify_responder(act, &policy);
     if (err == MKT_OK)
         err = authorise(act, MKT_RESPONDER, &b->responder, &policy);
     if (err == MKT_OK)

@@ -2,6 +2,9 @@
 /* A call: an Initiator and a Responder that share a ticket protection key (mode 4). */
 #include "player.h"
 
+#include "protect.h"
+#include "ticket.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -590,6 +593,353 @@ START_TEST(the_year_2036)
 }
 END_TEST
 
+/* ---- found by readers, and kept as tests ---- */
+
+/* A message of one who knows the MPK but not the rules: put anew, with the MAC that belongs to it. */
+static void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool response)
+{
+    static uint8_t octets[8192];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    struct mkt_key_data mpki = {0};
+    const struct mkt_payload *randi = mkt_message_find(m, MKT_RANDR, MKT_RANDR_I), *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
+    struct mkt_protection by_mpki = {.suite = MKT_SUITE_256, .phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL};
+    struct mkt_message made;
+    ck_assert(mkt_keys_mpk(mkt_ticket_keys(c->ticket), 0, &mpki));
+    by_mpki.key = mpki.key;
+    by_mpki.label.csb_id = m->hdr.csb_id;
+    by_mpki.label.randi = response ? payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand : randi->rand.rand;
+    if (response && randr != NULL)
+        by_mpki.label.randr = randr->rand.rand;
+    expect_err("put", mkt_message_put(m, &buf), MKT_OK);
+    memcpy(out->p, octets, buf.n);
+    out->n = buf.n;
+    struct mkt_span whole = {out->p, out->n}, parts[4] = {{NULL, 0}};
+    expect_err("get", mkt_message_get(&made, whole), MKT_OK);
+    mkt_message_covered(&made, whole, parts);
+    parts[2] = response ? init_of(c) : text("sip:alice@example.com");
+    parts[3] = response ? text("") : text("sip:bob@example.com");
+    expect_err("MAC", mkt_protect_mac(&by_mpki, parts, 4, out->p + out->n - 32), MKT_OK);
+}
+
+static struct mkt_payload *find(struct mkt_message *m, unsigned type, uint8_t role)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->payload[i].type == type && mkt_payload_role(&m->payload[i]) == role)
+            return &m->payload[i];
+    ck_abort_msg("no %s", mkt_payload_name(type));
+    return NULL;
+}
+
+/* 12.1 holds for keys that come in a KEMAC too: RANDs grow with them. */
+START_TEST(rands_as_long_as_the_longest_key)
+{
+    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64}, too_long = {.type = MKT_KEY_TGK, .length = 300};
+    struct call *c = call_new(MKT_SUITE_256, "FHJLMNO");
+    c->offer.keys = &long_tgk;
+    c->offer.n_keys = 1;
+    make_init(c);
+    ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 64);
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){&too_long, 1};
+    expect_err("no RAND is so long", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_RAND);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FHJLNO");
+    c->recipe.keys = &too_long;
+    make_ticket(c);
+    expect_err("no RAND is so long", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_RAND);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FHJLNO"); /* a peer that does not grow it */
+    c->offer.keys = &long_tgk;
+    c->offer.n_keys = 1;
+    make_init(c);
+    struct mkt_message m;
+    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    m.hdr.map = exact(m.hdr.map);
+    struct mkt_payload *kemac = find(&m, MKT_KEMAC, 0);
+    memmove(kemac, kemac + 1, (size_t)(m.payload + m.n - kemac - 1) * sizeof *kemac);
+    m.n--;
+    struct mkt_payload *randi = find(&m, MKT_RANDR, MKT_RANDR_I);
+    randi->rand.rand.n = 16;
+    struct mkt_cs cs;
+    struct mkt_span map = m.hdr.map;
+    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+    struct mkt_key_data tgk = {0};
+    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &tgk));
+    cs.spi = tgk.kv.spi;
+    uint8_t octets[64];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    expect_err("map", mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
+    m.hdr.map = (struct mkt_span){octets, buf.n};
+    reseal(c, &m, &c->init_buf, false);
+    expect_err("16 octets for a key of 32", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_RAND);
+    call_free(c);
+}
+END_TEST
+
+/* G without H: an RANDRr of no octets would derive every TEK of the ticket from nothing. */
+START_TEST(an_empty_randr)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGJLNO");
+    struct mkt_message m;
+    make_resp(c);
+    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    find(&m, MKT_RANDR, MKT_RANDR_R)->rand.rand.n = 0;
+    reseal(c, &m, &c->resp_buf, true);
+    expect_err("empty", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_RAND);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(nobody_answered_is_nobody_known)
+{
+    struct call *c = call_new(MKT_SUITE_256, "HJLNO");
+    make_init(c);
+    ck_assert(mkt_csb_ready(c->i));
+    ck_assert_uint_eq(mkt_csb_peer(c->i).data.n, 0);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(a_kemac_without_keys)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_message m;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    m.payload[m.n] = m.payload[m.n - 1];
+    m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_alg = MKT_ENCR_AES_CM_256}};
+    m.n++;
+    reseal(c, &m, &c->init_buf, false);
+    expect_err("empty", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_MISSING);
+    call_free(c);
+}
+END_TEST
+
+static bool none_acceptable(void *user, const struct mkt_sp *sp)
+{
+    (void)user;
+    (void)sp;
+    return false;
+}
+
+static bool all_acceptable(void *user, const struct mkt_sp *sp)
+{
+    (void)user;
+    return sp->prot_type == MKT_PROT_TLS;
+}
+
+/* 4.2.2.2, 4.2.2.4: security policies that are not acceptable are refused, the first that is is chosen. */
+START_TEST(policies_that_are_not_acceptable)
+{
+    static const uint8_t params[] = {0x63, 1, 0};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {params, sizeof params}}, {8, MKT_PROT_TLS, {NULL, 0}}};
+    struct mkt_cs cs;
+    struct mkt_message m;
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_init(c);
+    c->bob.host.acceptable = none_acceptable;
+    expect_err("none", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_SP);
+    c->bob.host.acceptable = NULL;
+    expect_err("one", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
+    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    ck_assert_uint_eq(cs.policies.p[0], 8);
+    finish(c);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FGHJLNO");
+    make_resp(c);
+    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    find(&m, MKT_SP, 0)->sp.params = (struct mkt_span){params, sizeof params};
+    reseal(c, &m, &c->resp_buf, true);
+    expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_SP);
+    c->alice.host.acceptable = all_acceptable;
+    expect_err("which the host knows", mkt_csb_take(c->i, resp_of(c), mikey), MKT_OK);
+    call_free(c);
+}
+END_TEST
+
+static bool never_asked(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    (void)user;
+    (void)group;
+    ck_abort_msg("asked about %.*s", (int)id->data.n, (const char *)id->data.p);
+    return false;
+}
+
+START_TEST(the_host_is_not_asked_about_an_unverified_answer)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_message m;
+    make_resp(c);
+    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    find(&m, MKT_IDR, MKT_IDR_R)->id.data = text("sip:mallory@example.com");
+    c->resp_buf.n = 0;
+    expect_err("put", mkt_message_put(&m, &c->resp_buf), MKT_OK);
+    c->alice.host.member = never_asked;
+    expect_err("wrong MAC", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_MAC);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(keys_of_a_bundle)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_key_data key = {.type = 9};
+    make_ticket(c);
+    expect_err("none yet", mkt_csb_key(c->i, 0, &key), MKT_E_NO_SESSION);
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("no more", mkt_csb_key(c->i, 1, &key), MKT_E_NO_SESSION);
+    ck_assert_uint_eq(key.type, 9); /* and no MPK by mistake */
+    expect_err("TGK", mkt_csb_key(c->i, 0, &key), MKT_OK);
+    ck_assert_uint_eq(key.type, MKT_KEY_TGK);
+    call_free(c);
+}
+END_TEST
+
+/* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
+START_TEST(a_ticket_used_twice)
+{
+    for (int j = 0; j < 2; j++) {
+        struct call *c = call_new(MKT_SUITE_256, j ? "FGHJLNO" : "FGHLNO");
+        struct mkt_csb *second = NULL;
+        uint8_t octets[2048];
+        struct mkt_buf measured = {NULL, 0, 0}, stored = {octets, sizeof octets, 0}, out = {c->resp, sizeof c->resp, 0};
+        make_ticket(c);
+        expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_OK);
+        expect_err("not used yet", mkt_ticket_put(c->ticket, &stored), MKT_OK);
+        expect_err("first", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+        expect_err("new", mkt_csb_new(&second, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
+        expect_err("second", mkt_csb_make_transfer_init(second, &c->offer, &out), j ? MKT_OK : MKT_E_REUSE);
+        stored.n = 0;
+        expect_err("kept", mkt_ticket_put(c->ticket, &stored), j ? MKT_OK : MKT_E_REUSE);
+        mkt_csb_free(second);
+        call_free(c);
+    }
+}
+END_TEST
+
+static enum mkt_err a_key_too_long(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    (void)user;
+    (void)id;
+    (void)policy;
+    key->n = MKT_MAX_TPK + 1;
+    return MKT_OK;
+}
+
+START_TEST(a_host_that_gives_more_than_there_is_room_for)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    make_init(c);
+    c->bob.host.tpk = a_key_too_long;
+    expect_err("TPK", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_KEY_LENGTH);
+    call_free(c);
+}
+END_TEST
+
+/* A TEK "can generally not be shared between more than one Crypto Session": each session has its own, or there is none. */
+START_TEST(teks_of_several_sessions)
+{
+    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
+    c->offer.cs = cs;
+    c->offer.n_cs = 2;
+    c->offer.keys = teks;
+    c->offer.n_keys = 2;
+    make_resp(c);
+    finish(c);
+    expect_same_tek(c, 1, 32);
+    expect_same_tek(c, 2, 32);
+    ck_assert(!mkt_span_equal(tek_of(c->i, 1), tek_of(c->i, 2)));
+    call_free(c);
+
+    struct mkt_cs shared[2] = {cs[0], cs[1]};
+    struct mkt_key_data tek = {0};
+    c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.max_sessions = 2;
+    c->recipe.keys = teks;
+    make_ticket(c);
+    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &tek));
+    shared[0].spi = shared[1].spi = tek.kv.spi;
+    c->offer.cs = shared;
+    c->offer.n_cs = 2;
+    expect_err("shared", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SPI);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(wishes_of_the_wrong_kind)
+{
+    static const uint8_t octet = 1;
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TEK, .length = 65}, {.type = MKT_KEY_TGK, .length = 15}, {.type = MKT_KEY_MPK}, {.type = 9}};
+    const enum mkt_err errs[] = {MKT_E_KEY_LENGTH, MKT_E_KEY_LENGTH, MKT_E_MPK, MKT_E_ARGUMENT};
+    const struct mkt_key_wish empty_spans = {.type = MKT_KEY_TGK_SALT, .key = {&octet, 0}, .salt = {&octet, 0}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->offer.n_keys = 1;
+    make_ticket(c);
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
+        c->offer.keys = &wishes[i];
+        expect_err("wish", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), errs[i]);
+    }
+    c->offer.keys = &empty_spans; /* random, as empty spans say, wherever they point to */
+    expect_err("empty spans", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    call_free(c);
+}
+END_TEST
+
+/* Nobody fills the room of a bundle before it is known who he is. */
+START_TEST(a_forged_identity_of_any_length)
+{
+    static char long_id[6000];
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_message m;
+    memset(long_id, 'x', sizeof long_id - 1);
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    find(&m, MKT_IDR, MKT_IDR_R)->id.data = text(long_id);
+    c->init_buf.n = 0;
+    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    expect_err("forged", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_MAC);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(measuring_promises_no_more_than_there_is_room_for)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_buf measured = {NULL, 0, 0};
+    while (c->policy.n_responders < MKT_MAX_RESPONDERS)
+        c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
+    c->settings_i.size = 1500;
+    make_ticket(c);
+    expect_err("made", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ROOM);
+    expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_ROOM);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(an_initiator_of_another_application)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->policy.application[c->policy.n_applications++] = text("bfcp");
+    make_ticket(c);
+    expect_err("msrp", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_APPLICATION);
+    c->policy.application[0] = text("");
+    expect_err("an empty one would allow all", mkt_ticket_make(&(struct mkt_ticket *){NULL}, &c->alice.host, &c->recipe),
+               MKT_E_ARGUMENT);
+    call_free(c);
+}
+END_TEST
+
 /* ---- the host ---- */
 
 static size_t mallocs;
@@ -734,6 +1084,20 @@ int main(void)
     tcase_add_test(tcase, tickets_that_an_initiator_cannot_use);
     tcase_add_test(tcase, clocks_that_differ);
     tcase_add_test(tcase, the_year_2036);
+    tcase_add_test(tcase, rands_as_long_as_the_longest_key);
+    tcase_add_test(tcase, an_empty_randr);
+    tcase_add_test(tcase, nobody_answered_is_nobody_known);
+    tcase_add_test(tcase, a_kemac_without_keys);
+    tcase_add_test(tcase, policies_that_are_not_acceptable);
+    tcase_add_test(tcase, the_host_is_not_asked_about_an_unverified_answer);
+    tcase_add_test(tcase, keys_of_a_bundle);
+    tcase_add_test(tcase, a_ticket_used_twice);
+    tcase_add_test(tcase, a_host_that_gives_more_than_there_is_room_for);
+    tcase_add_test(tcase, teks_of_several_sessions);
+    tcase_add_test(tcase, wishes_of_the_wrong_kind);
+    tcase_add_test(tcase, a_forged_identity_of_any_length);
+    tcase_add_test(tcase, measuring_promises_no_more_than_there_is_room_for);
+    tcase_add_test(tcase, an_initiator_of_another_application);
     tcase_add_test(tcase, one_allocation_of_at_most_4_kib);
     tcase_add_test(tcase, the_default_host);
     tcase_add_test(tcase, a_host_that_fails);

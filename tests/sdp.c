@@ -2,6 +2,7 @@
 /* The room sdp: RFC 4567 on strings, and who opens TCP and TLS (RFC 4145, 6135, 8856). */
 #define _GNU_SOURCE /* memmem */
 
+#include "allocations.h"
 #include "vector.h"
 
 #include <mikeyticket/sdp.h>
@@ -14,39 +15,6 @@
 #define TAIL "t=0 0\r\n"
 #define MSRP "m=message 2855 TCP/TLS/MSRP *\r\n"
 #define BFCP "m=application 9 TCP/TLS/BFCP *\r\n"
-
-/* Counts allocations where the C library can be asked to; sanitizers have a malloc of their own. */
-static unsigned long allocations;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_MALLOC 0
-#endif
-#endif
-#if !defined(OWN_MALLOC) && defined(__GLIBC__)
-extern void *__libc_malloc(size_t n);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *p, size_t n);
-
-void *malloc(size_t n)
-{
-    allocations++;
-    return __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t n)
-{
-    allocations++;
-    return __libc_realloc(p, n);
-}
-#endif
 
 static struct mkt_span text(const char *t)
 {

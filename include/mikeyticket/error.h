@@ -69,7 +69,7 @@ enum mkt_err {
     MKT_E_APPLICATION,    /**< the ticket is not for this application (IDRapp) */
     MKT_E_PROTOCOLS,      /**< the list of key management protocols is absent or not that of the SDP */
     MKT_E_RESOLVE,        /**< a KMS must resolve the ticket, and none is at hand */
-    MKT_E_RESPONSE,       /**< F forbids the TRANSFER_RESP */
+    MKT_E_REUSE,          /**< the ticket was used, and J forbids to use it again */
     MKT_E_DENIED,         /**< the host's authorisation callback said no */
     MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
 
@@ -92,7 +92,7 @@ enum mkt_class {
     MKT_CLASS_USE = 1,         /**< the caller's: a wrong use of the API */
     MKT_CLASS_MALFORMED = 2,   /**< the octets, or the shape of the message */
     MKT_CLASS_AUTH = 3,        /**< who sent it can't be told */
-    MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm, type or version that is not supported */
+    MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm or a ticket type that is not supported */
     MKT_CLASS_POLICY = 5,      /**< a rule of the protocol, the ticket or the host */
     MKT_CLASS_FRESHNESS = 6,   /**< time, or a replay */
     MKT_CLASS_HOST = 7         /**< the host or the crypto library failed */

@@ -39,20 +39,20 @@ MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
 
 /** What an Initiator offers. Zero is right for all that has no remark. */
 struct mkt_offer {
-    const struct mkt_ticket *ticket; /**< needed; may be freed after the call */
+    struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
-    const struct mkt_cs *cs;         /**< crypto sessions; by default one, CS ID 1, of the first session key */
+    const struct mkt_cs *cs;         /**< crypto sessions; by default one, CS ID 1. Without SPI: the n-th gets the n-th key */
     size_t n_cs;
-    const struct mkt_sp *sp;         /**< security policies for them */
-    size_t n_sp;
-    const struct mkt_key_wish *keys; /**< session keys that the Initiator supplies itself (L flag) */
+    const struct mkt_sp *sp;         /**< security policies for them; the default session lists them all */
+    size_t n_sp;                     /**< up to 15 */
+    const struct mkt_key_wish *keys; /**< session keys that the Initiator supplies itself (L flag), up to MKT_MAX_KEYS */
     size_t n_keys;
 };
 
 /** What a Responder adds to its answer. Zero is right for all of it. */
 struct mkt_answer {
-    const struct mkt_key_wish *keys; /**< session keys that the Responder supplies itself (M flag) */
+    const struct mkt_key_wish *keys; /**< session keys that the Responder supplies itself (M flag), up to MKT_MAX_KEYS */
     size_t n_keys;
 };
 

@@ -51,19 +51,29 @@ struct mkt_host {
     void (*release)(void *user, void *p);
 
     /**
-     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out. Appends at least
+     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor the
+     * policy is verified by then. Appends at least
      * 16 and at most MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
      */
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 
-    /** Whether `id` belongs to the group that the ticket policy names as a responder; default: no. */
+    /**
+     * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked about
+     * itself, before the policy is verified.
+     */
     bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
+
+    /**
+     * Whether a security policy that the other end offers or chose is acceptable (RFC 6043 4.2.2.2, 4.2.2.4); default: one
+     * without parameters, as for TLS. A Responder is asked before the message is verified.
+     */
+    bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
     /** The last word on a peer that the ticket policy allows; default: yes. Error: MKT_E_DENIED. */
     enum mkt_err (*authorise)(void *user, const struct mkt_peer *peer);
 
     /**
-     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, until the moment `until`. It is asked last, once
+     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, up to and including the moment `until`. It is asked last, once
      * everything else about the message is right. Default: no cache. Error: MKT_E_REPLAY for a tag that it holds already.
      */
     enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);

@@ -43,8 +43,8 @@ struct mkt_policy {
 };
 
 /**
- * A policy to begin with: a MIKEY base ticket of a suite, with the flags F, G, H, J, L, N and O, and of those the
- * implications that 6.10 demands. The caller adds identities and times.
+ * A policy to begin with: a MIKEY base ticket of a suite, with the flags F, G, H, J, L, N and O. The caller adds identities
+ * and times.
  */
 MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
 
@@ -55,15 +55,15 @@ MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
 MKT_API MKT_MUST enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters);
 
 /**
- * Reads a policy from a TP or TICKET payload. Says nothing of who wrote it: mkt_policy_check() and the ticket's MAC do.
+ * Reads a policy from a TP or TICKET payload. Says nothing of who wrote it: the ticket's MAC does.
  * @param policy   out: its spans point to where those of `payload` do
- * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; an error of mkt_payload_get()
+ * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; MKT_E_POLICY for times of the wrong TS type; an error of mkt_payload_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload);
 
 /**
  * Appends the TP Data of a policy, in the order of 6.10, times as NTP-UTC-32.
- * @return MKT_OK; MKT_E_ARGUMENT for more identities than there are; MKT_E_LENGTH; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_ARGUMENT for more identities than there may be, or empty ones; MKT_E_LENGTH; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_data);
 
@@ -83,7 +83,7 @@ struct mkt_key_wish {
     struct mkt_span salt; /**< the salt itself, where the type has one; empty: random */
 };
 
-/** A ticket and its keys; opaque, one allocation. */
+/** A ticket and its keys; opaque, one allocation. mkt_ticket_make() has another one while it works. */
 struct mkt_ticket;
 
 /** What a ticket is made of. */
@@ -121,7 +121,7 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const s
 
 /**
  * Appends a ticket as octets, keys in clear included: keep them as you keep keys.
- * @return MKT_OK; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_REUSE where it was used and must not be used again (J flag); MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out);
 
@@ -137,9 +137,11 @@ MKT_API void mkt_ticket_free(struct mkt_ticket *ticket);
  * Verifies and opens a ticket with its TPK, for tools that show what it holds; a bundle does it by itself.
  * @param payload  a decoded TICKET payload, its `octets` included
  * @param tpk      the ticket protection key
- * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it
- * @return MKT_OK; MKT_E_TICKET_TYPE, MKT_E_PRF, MKT_E_MAC_ALG, MKT_E_ENCR_ALG; MKT_E_TICKET_MAC; MKT_E_RAND, MKT_E_MPK,
- *         MKT_E_KEY_LENGTH, MKT_E_SPI; an error of mkt_payload_get(); MKT_E_SPACE; MKT_E_CRYPTO
+ * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it. With `p`
+ *                 NULL it is measured, and nothing is verified
+ * @return MKT_OK; an error of mkt_policy_check() but for the time; MKT_E_MAC_ALG, MKT_E_ENCR_ALG, MKT_E_KEMAC_MAC;
+ *         MKT_E_TICKET_MAC; MKT_E_RAND, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_SPI, MKT_E_FLAGS; MKT_E_MISSING, MKT_E_MANY,
+ *         MKT_E_ORDER, or an error of mkt_payload_get(); MKT_E_SPACE; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk,
                                               struct mkt_buf *keys);

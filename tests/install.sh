@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Installs a build elsewhere; then a program outside, which knows the pkg-config files and nothing else, is compiled,
+# linked to the shared and to the static libraries, and run.
+#
+#   tests/install.sh BUILD
+set -eu
+
+[ -d "${1:-}" ] || { echo "usage: install.sh BUILD" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+for tool in meson pkg-config gcc g++; do
+    command -v $tool >/dev/null || { echo "no $tool here"; exit 77; }
+done
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+cat >outside.c <<'END'
+#include <mikeyticket.h>
+#include <stdio.h>
+#ifdef TLS
+#include <mikeyticket/tls.h>
+#endif
+int main(void)
+{
+    enum mkt_err err = MKT_OK;
+#ifdef TLS
+    mbedtls_ssl_config conf;
+    mbedtls_ssl_config_init(&conf);
+    struct mkt_tls tls;
+    struct mkt_tls_settings settings = {MKT_END_CLIENT};
+    err = mkt_tls_setup_psk(&conf, &tls, &settings, mkt_span_text("0123456789abcdef"), mkt_span_text("outside"));
+    mbedtls_ssl_config_free(&conf);
+#endif
+    struct mkt_message message;
+    puts(mkt_err_name(err));
+    return err != MKT_OK || mkt_message_get(&message, mkt_span_text("")) == MKT_OK;
+}
+END
+
+meson install -C "$build" --no-rebuild --quiet --destdir "$dir/root"
+PKG_CONFIG_PATH=$(dirname "$(find root -name libmikeyticket.pc)")
+export PKG_CONFIG_PATH
+prefix=$dir/root$(pkg-config --variable=prefix libmikeyticket)
+flags() { pkg-config --define-variable=prefix="$prefix" "$@"; }
+LD_LIBRARY_PATH=$(flags --variable=libdir libmikeyticket)
+
+try() {
+    echo "$@"
+    "$@" && LD_LIBRARY_PATH=$LD_LIBRARY_PATH ./outside
+}
+for package in libmikeyticket libmikeyticket-tls; do
+    case $package in
+    *-tls)
+        [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
+        define=-DTLS
+        ;;
+    *) define=-UTLS ;;
+    esac
+    # shellcheck disable=SC2046
+    {
+        try gcc -o outside $define outside.c $(flags --cflags --libs $package)
+        try g++ -o outside $define -x c++ outside.c -x none $(flags --cflags --libs $package)
+        try gcc -o outside $define outside.c -static $(flags --cflags --libs --static $package)
+    }
+done

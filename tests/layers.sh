@@ -1,0 +1,102 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# A room is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes rooms of its own layer or lower ones,
+# without circles; only crypto and tls name mbedTLS; the codec knows no crypto, and crypto knows no wire.
+#
+#   tests/layers.sh         checks this tree, and that the check finds what it is there to find
+#   tests/layers.sh TOP     checks TOP/lib and TOP/include
+set -u
+export LC_ALL=C
+
+rooms='
+span 0      error 0     io 1        payload 2   message 2   crypto 2    host 2      derive 3    protect 3   ticket 3
+sdp 3       exchange 4  transfer 4  request 4   resolve 4   flow 5      csb 5'
+
+# look TOP: prints what is wrong; status 1 if anything is
+look() (
+    cd "$1" || exit 1
+    # shellcheck disable=SC2016
+    awk -v rooms="$rooms" '
+    BEGIN {
+        n = split(rooms, word)
+        for (i = 1; i < n; i += 2)
+            layer[word[i]] = word[i + 1]
+    }
+    function wrong(why) { print FILENAME ":" FNR ": " room " -> " target ": " why }
+    /^[ \t]*#[ \t]*include/ {
+        room = FILENAME; sub(/.*\//, "", room); sub(/\.[ch]$/, "", room)
+        target = $0; sub(/^[^<"]*/, "", target); sub(/[>"][^>"]*$/, "", target)
+        public = target ~ /^<mikeyticket/
+        private = target ~ /^"/
+        mbedtls = target ~ /^<mbedtls\//
+        target = substr(target, 2)
+        if (mbedtls) {
+            if (room == "tls" || FILENAME == "lib/crypto.c")
+                next
+            if (FILENAME == "lib/crypto.h" && (target == "mbedtls/sha1.h" || target == "mbedtls/sha256.h"))
+                next
+            wrong("mbedTLS belongs to crypto.c and tls alone")
+        }
+        if (!public && !private)
+            next
+        sub(/^mikeyticket\//, "", target); sub(/\.h$/, "", target)
+        if (room == target)
+            next
+        if (room == "tls") {
+            if (!public)
+                wrong("tls stands outside: public headers only")
+            next
+        }
+        if (!(room in layer) || !(target in layer))
+            wrong("no layer is given for one of them in tests/layers.sh")
+        else if (layer[target] > layer[room])
+            wrong("an arrow up, from layer " layer[room] " to " layer[target])
+        else if (room == "payload" && target == "crypto")
+            wrong("the codec knows no crypto")
+        else if (room == "crypto" && (target == "payload" || target == "message"))
+            wrong("crypto knows no wire")
+        else if (room == "sdp" && target !~ /^(span|error|io|crypto)$/)
+            wrong("sdp stands beside: span, error, io and crypto only")
+        else
+            print room, target
+    }' lib/*.[ch] include/mikeyticket/*.h | {
+        arrows=$(cat)
+        found=$(printf '%s\n' "$arrows" | grep ':')
+        circle=$(printf '%s\n' "$arrows" | grep -v ':' | sort -u | tsort 2>&1 >/dev/null | sed -n '2,$s/.* //p' | tr '\n' ' ')
+        [ -z "$found" ] || printf '%s\n' "$found"
+        [ -z "$circle" ] || printf 'a circle: %s\n' "$circle"
+        [ -n "$arrows" ] || echo 'no includes at all?'
+        [ -n "$arrows" ] && [ -z "$found$circle" ]
+    }
+)
+
+[ $# = 0 ] || { look "$1" && exit; exit 1; }
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+look "$top" || exit 1
+copy=$(mktemp -d) || exit 1
+trap 'rm -rf "$copy"' EXIT
+
+# finds WHAT FILE LINE...: with the LINE added to the FILE, and so on, the check must say WHAT
+finds() {
+    what=$1
+    shift
+    rm -rf "${copy:?}"/*
+    cp -R "$top/lib" "$top/include" "$copy" || exit 1
+    while [ $# -gt 0 ]; do
+        printf '%s\n' "$2" >>"$copy/$1"
+        shift 2
+    done
+    said=$(look "$copy") && { echo "did not see: $what"; exit 1; }
+    printf '%s\n' "$said" | grep -q "$what" || { printf 'not "%s" but: %s\n' "$what" "$said"; exit 1; }
+}
+finds 'lib/span.c:[0-9]*: span -> csb: an arrow up' lib/span.c '#include <mikeyticket/csb.h>'
+finds 'io -> crypto: an arrow up' lib/io.h '#  include "crypto.h"'
+finds 'a circle: .*payload' lib/payload.c '#include "message.h"' lib/message.c '#include "payload.h"'
+finds 'a circle: .*protect' lib/derive.c '#include "protect.h"' lib/protect.c '#include "ticket.h"' lib/ticket.c '#include "derive.h"'
+finds 'payload -> crypto: the codec knows no crypto' lib/payload.c '#include "crypto.h"'
+finds 'crypto -> payload: crypto knows no wire' lib/crypto.c '#include <mikeyticket/payload.h>'
+finds 'derive -> mbedtls/sha1.h: mbedTLS belongs' lib/derive.c '#include <mbedtls/sha1.h>'
+finds 'sdp -> host: sdp stands beside' lib/sdp.c '#include <mikeyticket/host.h>'
+finds 'csb -> tls: no layer' lib/csb.c '#include <mikeyticket/tls.h>'
+finds 'tls -> csb: tls stands outside' lib/tls.c '#include "csb.h"'
