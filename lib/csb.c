@@ -229,7 +229,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
         .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : none,
         .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : none,
     };
-    err = mkt_derive(b->suite, MKT_TEK, key.key, &label, out, length);
+    err = mkt_derive(b->suite, MKT_DERIVE_TEK, key.key, &label, out, length);
     if (err != MKT_OK)
         tek->n -= length;
     return mkt_host_log(csb->host, err);

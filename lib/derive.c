@@ -80,85 +80,106 @@ static const struct {
     enum number number;
 } table[] = {
     /* RFC 6043 table 5.1: forked keys */
-    [MKT_FORK_MPKR] = {0x2B288856, FORK},
-    [MKT_FORK_TGK] = {0x1512B54A, FORK},
+    [MKT_DERIVE_FORKED_MPKR] = {0x2B288856, FORK},
+    [MKT_DERIVE_FORKED_TGK] = {0x1512B54A, FORK},
     /* 5.1.2 with the constants of RFC 3830 table 4.1.4: protection of initial and of response messages */
-    [MKT_INITIAL_AUTH] = {0x2D22AC75, INITIAL},
-    [MKT_INITIAL_ENCR] = {0x150533E1, INITIAL},
-    [MKT_INITIAL_SALT] = {0x29B88916, INITIAL},
-    [MKT_RESPONSE_AUTH] = {0x2D22AC75, RESPONSE},
-    [MKT_RESPONSE_ENCR] = {0x150533E1, RESPONSE},
-    [MKT_RESPONSE_SALT] = {0x29B88916, RESPONSE},
+    [MKT_DERIVE_INITIAL_AUTH] = {0x2D22AC75, INITIAL},
+    [MKT_DERIVE_INITIAL_ENCR] = {0x150533E1, INITIAL},
+    [MKT_DERIVE_INITIAL_SALT] = {0x29B88916, INITIAL},
+    [MKT_DERIVE_RESPONSE_AUTH] = {0x2D22AC75, RESPONSE},
+    [MKT_DERIVE_RESPONSE_ENCR] = {0x150533E1, RESPONSE},
+    [MKT_DERIVE_RESPONSE_SALT] = {0x29B88916, RESPONSE},
     /* 5.1.3 with the constants of RFC 3830 table 4.1.3: keys from a TGK or GTGK */
-    [MKT_TEK] = {0x2AD01C64, TRAFFIC},
-    [MKT_AUTH] = {0x1B5C7973, TRAFFIC},
-    [MKT_ENCR] = {0x15798CEF, TRAFFIC},
-    [MKT_SALT_KEY] = {0x39A2C14B, TRAFFIC},
+    [MKT_DERIVE_TEK] = {0x2AD01C64, TRAFFIC},
+    [MKT_DERIVE_AUTH] = {0x1B5C7973, TRAFFIC},
+    [MKT_DERIVE_ENCR] = {0x15798CEF, TRAFFIC},
+    [MKT_DERIVE_SALT] = {0x39A2C14B, TRAFFIC},
     /* 6.10: the Vr of Initiator Data */
-    [MKT_VR_AUTH] = {0x2D22AC75, VR},
+    [MKT_DERIVE_VR_AUTH] = {0x2D22AC75, VR},
     /* A.2.1: keys from a TPK */
-    [MKT_TPK_AUTH] = {0x2D22AC75, TPK},
-    [MKT_TPK_ENCR] = {0x150533E1, TPK},
-    [MKT_TPK_SALT] = {0x29B88916, TPK},
+    [MKT_DERIVE_TPK_AUTH] = {0x2D22AC75, TPK},
+    [MKT_DERIVE_TPK_ENCR] = {0x150533E1, TPK},
+    [MKT_DERIVE_TPK_SALT] = {0x29B88916, TPK},
     /* table A.1: MPKi and MPKr */
-    [MKT_MPKI] = {0x220E99A2, MPK},
-    [MKT_MPKR] = {0x1F4D675B, MPK},
+    [MKT_DERIVE_MPKI] = {0x220E99A2, MPK},
+    [MKT_DERIVE_MPKR] = {0x1F4D675B, MPK},
 };
+
+/* A label as it grows: octets of our own, and views of values, one part after the other. */
+struct label {
+    uint8_t octets[16];
+    struct mkt_buf own;
+    struct mkt_span part[8];
+    size_t n;
+    enum mkt_err err;
+};
+
+static void add_number(struct label *l, uint64_t number, size_t octets)
+{
+    const size_t from = l->own.n;
+    struct io io = io_put(&l->own);
+    io_uint(&io, &number, octets);
+    enum mkt_err err = io_done(&io, &l->own);
+    l->err = l->err != MKT_OK ? l->err : err;
+    l->part[l->n++] = io_tail(&l->own, from);
+}
+
+/* A value after its length as an unsigned integer of so many octets. */
+static void add_value(struct label *l, size_t length_octets, struct mkt_span value)
+{
+    add_number(l, value.n, length_octets);
+    l->part[l->n++] = value;
+}
 
 enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
                         const struct mkt_label *label, uint8_t *out, size_t n)
 {
-    uint8_t fixed[4 + 1 + 4 + 1], first[2], second[1];
-    enum number number = table[what].number;
-    uint32_t constant = table[what].constant;
-    uint32_t csb_id = number == INITIAL || number == RESPONSE ? label->csb_id : 0xFFFFFFFF;
-    uint8_t cs_id = number == TRAFFIC ? label->cs_id : 0xFF, octet = (uint8_t)number;
-    struct mkt_buf fixed_buf = {fixed, sizeof fixed, 0}, first_buf = {first, sizeof first, 0},
-                   second_buf = {second, sizeof second, 0};
-
-    struct io io = io_put(&fixed_buf);
-    io_u32(&io, &constant);
-    io_u8(&io, &cs_id);
-    io_u32(&io, &csb_id);
-    io_u8(&io, &octet);
-    enum mkt_err err = io_done(&io, &fixed_buf);
-
-    /* two values with their lengths: 16 and 8 bits for ID Data and RANDRkms, 8 and 8 for RANDRi and RANDRr, 8 for RAND */
-    struct mkt_span value[2] = {{NULL, 0}, {NULL, 0}};
-    size_t values = number == VR ? 0 : number == TPK || number == MPK ? 1 : 2;
-    value[0] = number == FORK ? label->id : values == 2 ? label->randi : label->rand;
-    value[1] = number == FORK ? label->randkms : label->randr;
-    struct io lengths[2] = {io_put(&first_buf), io_put(&second_buf)};
-    uint64_t length[2] = {value[0].n, value[1].n};
-    io_uint(&lengths[0], &length[0], number == FORK ? 2 : 1);
-    io_uint(&lengths[1], &length[1], 1);
-    if (err == MKT_OK && values > 0)
-        err = io_done(&lengths[0], &first_buf);
-    if (err == MKT_OK && values > 1)
-        err = io_done(&lengths[1], &second_buf);
-    if (err != MKT_OK) {
-        mkt_wipe(out, n);
-        return err;
+    enum { NO_CS_ID = 0xFF };
+    const uint32_t no_csb_id = 0xFFFFFFFF;
+    const enum number number = table[what].number;
+    struct label l = {.n = 0};
+    l.own = (struct mkt_buf){l.octets, sizeof l.octets, 0};
+    add_number(&l, table[what].constant, 4);
+    add_number(&l, number == TRAFFIC ? label->cs_id : NO_CS_ID, 1);
+    add_number(&l, number == INITIAL || number == RESPONSE ? label->csb_id : no_csb_id, 4);
+    add_number(&l, (uint64_t)number, 1);
+    switch (number) {
+    case FORK:
+        add_value(&l, 2, label->id);
+        add_value(&l, 1, label->randkms);
+        break;
+    case INITIAL:
+    case RESPONSE:
+    case TRAFFIC:
+        add_value(&l, 1, label->randi);
+        add_value(&l, 1, label->randr);
+        break;
+    case VR:
+        break;
+    case TPK:
+    case MPK:
+        add_value(&l, 1, label->rand);
+        break;
     }
-
-    const struct mkt_span parts[] = {
-        {fixed, fixed_buf.n}, {first, first_buf.n}, value[0], {second, second_buf.n}, value[1],
-    };
-    return mkt_prf(suite, inkey, parts, 1 + 2 * values, out, n);
+    if (l.err == MKT_OK)
+        return mkt_prf(suite, inkey, l.part, l.n, out, n);
+    mkt_wipe(out, n);
+    return l.err;
 }
 
 enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk, uint8_t cs_id,
                                 struct mkt_span randi, struct mkt_span randr, uint8_t *out, size_t n)
 {
     static const enum mkt_derivation derivation[] = {
-        [MKT_TRAFFIC_TEK] = MKT_TEK,
-        [MKT_TRAFFIC_AUTH] = MKT_AUTH,
-        [MKT_TRAFFIC_ENCR] = MKT_ENCR,
-        [MKT_TRAFFIC_SALT] = MKT_SALT_KEY,
+        [MKT_TRAFFIC_TEK] = MKT_DERIVE_TEK,
+        [MKT_TRAFFIC_AUTH] = MKT_DERIVE_AUTH,
+        [MKT_TRAFFIC_ENCR] = MKT_DERIVE_ENCR,
+        [MKT_TRAFFIC_SALT] = MKT_DERIVE_SALT,
     };
     bool known = (unsigned)suite <= MKT_SUITE_128 && (unsigned)which < sizeof derivation / sizeof *derivation;
     /* RFC 6043 5.1.3: "at least one of RANDRi and RANDRr MUST be used" */
-    if (!known || tgk.n < MKT_MIN_KEY || n == 0 || n > MKT_MAX_TEK || randi.n + randr.n == 0) {
+    bool rands = randi.n <= UINT8_MAX && randr.n <= UINT8_MAX && randi.n + randr.n > 0;
+    if (!known || !rands || tgk.n < MKT_MIN_KEY || n == 0 || n > MKT_MAX_TEK) {
         mkt_wipe(out, n);
         return MKT_E_ARGUMENT;
     }

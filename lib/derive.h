@@ -14,7 +14,7 @@ struct mkt_algorithms {
     size_t key, auth_key; /* octets of keys and RANDs by default, and of an auth_key */
 };
 
-enum { MKT_SALT = 14, MKT_MIN_KEY = 16, MKT_MAX_TEK = 64 };
+enum { MKT_SALT_LENGTH = 14, MKT_MIN_KEY = 16, MKT_MAX_TEK = 64 };
 
 const struct mkt_algorithms *mkt_suite_algorithms(enum mkt_suite suite);
 
@@ -27,24 +27,24 @@ MKT_MUST enum mkt_err mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const
 
 /* All that is ever derived: the rows of the table in derive.c. */
 enum mkt_derivation {
-    MKT_FORK_MPKR,
-    MKT_FORK_TGK,
-    MKT_INITIAL_AUTH,
-    MKT_INITIAL_ENCR,
-    MKT_INITIAL_SALT,
-    MKT_RESPONSE_AUTH,
-    MKT_RESPONSE_ENCR,
-    MKT_RESPONSE_SALT,
-    MKT_TEK,
-    MKT_AUTH,
-    MKT_ENCR,
-    MKT_SALT_KEY,
-    MKT_VR_AUTH,
-    MKT_TPK_AUTH,
-    MKT_TPK_ENCR,
-    MKT_TPK_SALT,
-    MKT_MPKI,
-    MKT_MPKR
+    MKT_DERIVE_FORKED_MPKR,
+    MKT_DERIVE_FORKED_TGK,
+    MKT_DERIVE_INITIAL_AUTH,
+    MKT_DERIVE_INITIAL_ENCR,
+    MKT_DERIVE_INITIAL_SALT,
+    MKT_DERIVE_RESPONSE_AUTH,
+    MKT_DERIVE_RESPONSE_ENCR,
+    MKT_DERIVE_RESPONSE_SALT,
+    MKT_DERIVE_TEK,
+    MKT_DERIVE_AUTH,
+    MKT_DERIVE_ENCR,
+    MKT_DERIVE_SALT,
+    MKT_DERIVE_VR_AUTH,
+    MKT_DERIVE_TPK_AUTH,
+    MKT_DERIVE_TPK_ENCR,
+    MKT_DERIVE_TPK_SALT,
+    MKT_DERIVE_MPKI,
+    MKT_DERIVE_MPKR
 };
 
 /* What the label of a row takes from an exchange; a row reads the fields that it names and no others. */

@@ -6,9 +6,9 @@
 static const struct {
     enum mkt_derivation auth, encr, salt;
 } phases[] = {
-    [MKT_PHASE_INITIAL] = {MKT_INITIAL_AUTH, MKT_INITIAL_ENCR, MKT_INITIAL_SALT},
-    [MKT_PHASE_RESPONSE] = {MKT_RESPONSE_AUTH, MKT_RESPONSE_ENCR, MKT_RESPONSE_SALT},
-    [MKT_PHASE_TICKET] = {MKT_TPK_AUTH, MKT_TPK_ENCR, MKT_TPK_SALT},
+    [MKT_PHASE_INITIAL] = {MKT_DERIVE_INITIAL_AUTH, MKT_DERIVE_INITIAL_ENCR, MKT_DERIVE_INITIAL_SALT},
+    [MKT_PHASE_RESPONSE] = {MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_RESPONSE_ENCR, MKT_DERIVE_RESPONSE_SALT},
+    [MKT_PHASE_TICKET] = {MKT_DERIVE_TPK_AUTH, MKT_DERIVE_TPK_ENCR, MKT_DERIVE_TPK_SALT},
 };
 
 enum mkt_err mkt_protect_mac(const struct mkt_protection *p, const struct mkt_span parts[], size_t n, uint8_t *mac)
@@ -44,7 +44,7 @@ enum mkt_err mkt_protect_verify(const struct mkt_protection *p, const struct mkt
 /* RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000, S being the salting key of 112 bits */
 static enum mkt_err make_iv(const struct mkt_protection *p, uint32_t csb_id, uint64_t t, uint8_t iv[16])
 {
-    uint8_t salt[MKT_SALT];
+    uint8_t salt[MKT_SALT_LENGTH];
     struct mkt_buf buf = {iv, 16, 0};
     struct io io = io_put(&buf);
     uint16_t zero = 0;

@@ -383,7 +383,7 @@ enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, con
                           const struct mkt_span others[2], struct mkt_buf *room, size_t chain)
 {
     const size_t length = length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key);
-    const size_t salt_length = length_of(wish->salt, wish->salt_length, MKT_SALT);
+    const size_t salt_length = length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
     const struct mkt_span chains[] = {io_tail(room, chain), others[0], others[1]};
     struct mkt_key_data key = {
         .type = wish->type,
@@ -765,12 +765,12 @@ static enum mkt_err put_mpk(struct work *w, enum mkt_derivation which, const str
 {
     struct mkt_key_data key = *mpk;
     key.key.p = NULL;
-    if (which == MKT_MPKR)
+    if (which == MKT_DERIVE_MPKR)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
     enum mkt_err err = put_key(&w->room, &key, last, &key);
     if (err == MKT_OK)
         err = mkt_ticket_mpk(w->suite, which, mpk->key, w->rand, io_within(&w->room, key.key));
-    if (err == MKT_OK && which == MKT_MPKR)
+    if (err == MKT_OK && which == MKT_DERIVE_MPKR)
         err = draw_spi(w->host, &w->keys, 1, io_within(&w->room, key.kv.spi));
     return err;
 }
@@ -784,9 +784,9 @@ static enum mkt_err put_holder_keys(struct work *w, struct mkt_span *out)
     struct mkt_key_data key;
     if (!mkt_keys_next(&keys, &key))
         return MKT_E_MPK;
-    enum mkt_err err = put_mpk(w, MKT_MPKI, &key, alone && !forked);
+    enum mkt_err err = put_mpk(w, MKT_DERIVE_MPKI, &key, alone && !forked);
     if (err == MKT_OK && forked)
-        err = put_mpk(w, MKT_MPKR, &key, alone);
+        err = put_mpk(w, MKT_DERIVE_MPKR, &key, alone);
     while (err == MKT_OK && mkt_keys_next(&keys, &key))
         err = put_key(&w->room, &key, keys.type == MKT_LAST, &key);
     *out = io_tail(&w->room, from);
@@ -803,7 +803,7 @@ static enum mkt_err work_room(struct work *w)
     size_t keys = (r->n_keys + 2) * KEY + 2 * a->key;
     for (size_t i = 0; i < r->n_keys; i++) {
         const struct mkt_key_wish *wish = &r->keys[i];
-        keys += length_of(wish->key, wish->length, a->key) + length_of(wish->salt, wish->salt_length, MKT_SALT);
+        keys += length_of(wish->key, wish->length, a->key) + length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
     }
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;

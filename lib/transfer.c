@@ -331,7 +331,7 @@ static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *t
     if (mpki == NULL)
         return MKT_E_ROOM;
     b->mpki = (struct mkt_span){mpki, mpk.key.n};
-    return mkt_ticket_mpk(b->suite, MKT_MPKI, mpk.key, base.rand, mpki);
+    return mkt_ticket_mpk(b->suite, MKT_DERIVE_MPKI, mpk.key, base.rand, mpki);
 }
 
 /* What the message says, now that it is known who says it. */

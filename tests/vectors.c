@@ -80,10 +80,10 @@ START_TEST(protect)
             .randi = octets_of(s, "randi"),
             .randr = octets_of(s, "randr"),
         };
-        expect_derived(s, "auth", initial ? MKT_INITIAL_AUTH : MKT_RESPONSE_AUTH, "key", &label);
-        expect_derived(s, "encr", initial ? MKT_INITIAL_ENCR : MKT_RESPONSE_ENCR, "key", &label);
-        expect_derived(s, "encr256", initial ? MKT_INITIAL_ENCR : MKT_RESPONSE_ENCR, "key", &label);
-        expect_derived(s, "salt", initial ? MKT_INITIAL_SALT : MKT_RESPONSE_SALT, "key", &label);
+        expect_derived(s, "auth", initial ? MKT_DERIVE_INITIAL_AUTH : MKT_DERIVE_RESPONSE_AUTH, "key", &label);
+        expect_derived(s, "encr", initial ? MKT_DERIVE_INITIAL_ENCR : MKT_DERIVE_RESPONSE_ENCR, "key", &label);
+        expect_derived(s, "encr256", initial ? MKT_DERIVE_INITIAL_ENCR : MKT_DERIVE_RESPONSE_ENCR, "key", &label);
+        expect_derived(s, "salt", initial ? MKT_DERIVE_INITIAL_SALT : MKT_DERIVE_RESPONSE_SALT, "key", &label);
     }
 }
 END_TEST
@@ -120,8 +120,8 @@ START_TEST(fork_keys)
         if (!is(s, "fork"))
             continue;
         const struct mkt_label label = {.id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
-        expect_derived(s, "mpkr_forked", MKT_FORK_MPKR, "mpkr", &label);
-        expect_derived(s, "tgk_forked", MKT_FORK_TGK, "tgk", &label);
+        expect_derived(s, "mpkr_forked", MKT_DERIVE_FORKED_MPKR, "mpkr", &label);
+        expect_derived(s, "tgk_forked", MKT_DERIVE_FORKED_TGK, "tgk", &label);
     }
 }
 END_TEST
@@ -133,12 +133,12 @@ START_TEST(ticketkeys)
         if (!is(s, "ticketkeys"))
             continue;
         const struct mkt_label label = {.rand = octets_of(s, "rand")};
-        expect_derived(s, "auth32", MKT_TPK_AUTH, "tpk", &label);
-        expect_derived(s, "encr", MKT_TPK_ENCR, "tpk", &label);
-        expect_derived(s, "salt", MKT_TPK_SALT, "tpk", &label);
-        expect_derived(s, "mpki", MKT_MPKI, "mpk", &label);
-        expect_derived(s, "mpkr", MKT_MPKR, "mpk", &label);
-        expect_derived(s, "vr_auth", MKT_VR_AUTH, "mpkr", &label);
+        expect_derived(s, "auth32", MKT_DERIVE_TPK_AUTH, "tpk", &label);
+        expect_derived(s, "encr", MKT_DERIVE_TPK_ENCR, "tpk", &label);
+        expect_derived(s, "salt", MKT_DERIVE_TPK_SALT, "tpk", &label);
+        expect_derived(s, "mpki", MKT_DERIVE_MPKI, "mpk", &label);
+        expect_derived(s, "mpkr", MKT_DERIVE_MPKR, "mpk", &label);
+        expect_derived(s, "vr_auth", MKT_DERIVE_VR_AUTH, "mpkr", &label);
     }
 }
 END_TEST
@@ -257,9 +257,9 @@ START_TEST(open_ticket)
         struct mkt_key_data key = {0};
         ck_assert(mkt_keys_mpk(chain, 0, &key));
         expect_octets("mpk", key.key, octets_of(s, "mpk"));
-        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_MPKI, key.key, ticket_rand, mpk), MKT_OK);
+        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_DERIVE_MPKI, key.key, ticket_rand, mpk), MKT_OK);
         expect_octets("mpki", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpki"));
-        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_MPKR, key.key, ticket_rand, mpk), MKT_OK);
+        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_DERIVE_MPKR, key.key, ticket_rand, mpk), MKT_OK);
         expect_octets("mpkr", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpkr"));
         free_all();
     }
@@ -539,10 +539,10 @@ START_TEST(derive_tek)
         if ((flags_of(s) & MKT_FLAG_I) != 0) {
             const struct mkt_label label = {.id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
             struct mkt_span master = octets_of(s, "mpkr");
-            expect_err(s->name, mkt_derive(suite_of(s), MKT_FORK_MPKR, master, &label, mpkr, master.n), MKT_OK);
+            expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_MPKR, master, &label, mpkr, master.n), MKT_OK);
             expect_octets("mpkr_forked", (struct mkt_span){mpkr, master.n}, octets_of(s, "mpkr_forked"));
             if (key.type == MKT_KEY_TGK || key.type == MKT_KEY_TGK_SALT) {
-                expect_err(s->name, mkt_derive(suite_of(s), MKT_FORK_TGK, key.key, &label, out, key.key.n), MKT_OK);
+                expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_TGK, key.key, &label, out, key.key.n), MKT_OK);
                 key.key.p = out;
             }
         }

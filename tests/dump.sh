@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# dump shows a message in each form that it can come in, opens it with the TPK, and refuses the rest with one line.
+#
+#   tests/dump.sh PROGRAM VECTORS
+set -u
+
+[ $# -eq 2 ] || { echo "usage: dump.sh PROGRAM VECTORS" >&2; exit 2; }
+dump=$1
+vectors=$2/rfc6043.txt
+failed=0
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+
+# field NAME: of the first exchange that has one
+field() { sed -n '/^\[exchange/,$s/^'"$1"' = //p' "$vectors" | head -n 1; }
+wrong() { echo "dump.sh: $*" >&2; failed=1; }
+# expect STATUS TEXT ARG...: standard input gives that status, and the text stands in what comes out
+expect() {
+    status=$1
+    text=$2
+    shift 2
+    "$dump" "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    [ "$got" = "$status" ] || wrong "status $got, not $status, for $text"
+    cat "$work/out" "$work/err" | grep -qF -- "$text" || wrong "no '$text' in: $(cat "$work/out" "$work/err" | head -n 3)"
+    [ "$status" = 0 ] || [ "$(wc -l <"$work/err")" = 1 ] || wrong "not one line for $text"
+}
+
+init=$(field transfer_init)
+tpk=$(field tpk)
+key=$(field ticket_keys)
+printf '%s\n' "$init" | expect 0 'TRANSFER_INIT'
+cp "$work/out" "$work/hex"
+field sdp | expect 0 'TRANSFER_INIT'
+cmp -s "$work/out" "$work/hex" || wrong 'an attribute is shown otherwise than hex'
+field sdp | sed 's/.* //' | expect 0 'TRANSFER_INIT'
+cmp -s "$work/out" "$work/hex" || wrong 'base64 is shown otherwise than hex'
+printf 'v=0\r\nm=message 9 TCP/TLS/MSRP *\r\n%s\r\n' "$(field sdp)" | expect 0 'TRANSFER_INIT'
+cmp -s "$work/out" "$work/hex" || wrong 'SDP is shown otherwise than hex'
+if command -v perl >/dev/null; then
+    printf '%s' "$init" | perl -ne 'print pack("H*", $_)' | expect 0 'TRANSFER_INIT'
+    cmp -s "$work/out" "$work/hex" || wrong 'octets are shown otherwise than hex'
+fi
+grep -q 'nothing is verified' "$work/hex" || wrong 'an unverified message is not marked so'
+for name in request_init request_resp transfer_resp resolve_init resolve_resp error; do
+    field "$name" | expect 0 'HDR'
+done
+
+printf '%s' "$init" | expect 0 'TICKET: its MAC verifies' --tpk "$tpk"
+grep -q "$(printf '%s' "$key" | cut -c9-72)" "$work/out" || wrong 'the keys of the ticket are not shown'
+printf '%s' "$init" | expect 0 'TRANSFER_INIT: its MAC verifies' --tpk "$tpk"
+case $init in *0) other=1 ;; *) other=0 ;; esac
+printf '%s' "${init%?}$other" | expect 0 'MKT_E_MAC' --tpk "$tpk"
+printf '%s' "$init" | expect 0 'MKT_E_TICKET_MAC' --tpk "$(printf '%s' "$tpk" | sed 's/^../00/')"
+
+printf '%s' "$init" | cut -c1-100 | expect 1 'octet'
+printf '' | expect 1 'octet 0 of 0'
+printf '02' | expect 1 'octet 0 of 1: not MIKEY version 1'
+printf 'no message at all!' | expect 1 'octet 17 of 18'
+printf 'v=0\r\n' | expect 1 'octet'
+printf '' | expect 2 'usage' --wrong
+printf '' | expect 2 '--tpk' --tpk 00
+exit $failed

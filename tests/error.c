@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* error: each value of the enum has one row, and the row says what the header and the RFCs say. */
+#include "vector.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The compiler's own check that no value of the enum is left out below. */
+#pragma GCC diagnostic error "-Wswitch"
+
+/* How the header spells an error; NULL for a code that it does not have. */
+static const char *spelling(enum mkt_err err)
+{
+    switch (err) {
+#define CASE(e)                                                                                                        \
+    case e:                                                                                                            \
+        return #e
+        CASE(MKT_OK);
+        CASE(MKT_E_ARGUMENT);
+        CASE(MKT_E_STATE);
+        CASE(MKT_E_SPACE);
+        CASE(MKT_E_ROOM);
+        CASE(MKT_E_NO_SESSION);
+        CASE(MKT_E_LENGTH);
+        CASE(MKT_E_PROFILE);
+        CASE(MKT_E_SHORT);
+        CASE(MKT_E_TRAILING);
+        CASE(MKT_E_VALUE);
+        CASE(MKT_E_VERSION);
+        CASE(MKT_E_PAYLOAD);
+        CASE(MKT_E_MANY);
+        CASE(MKT_E_MISSING);
+        CASE(MKT_E_ORDER);
+        CASE(MKT_E_DATA_TYPE);
+        CASE(MKT_E_MAP);
+        CASE(MKT_E_KEMAC_MAC);
+        CASE(MKT_E_BASE64);
+        CASE(MKT_E_SDP);
+        CASE(MKT_E_STORED);
+        CASE(MKT_E_MAC);
+        CASE(MKT_E_TICKET_MAC);
+        CASE(MKT_E_CSB_ID);
+        CASE(MKT_E_KEY);
+        CASE(MKT_E_PRF);
+        CASE(MKT_E_MAC_ALG);
+        CASE(MKT_E_ENCR_ALG);
+        CASE(MKT_E_HASH);
+        CASE(MKT_E_DH_GROUP);
+        CASE(MKT_E_TICKET_TYPE);
+        CASE(MKT_E_COUNTER);
+        CASE(MKT_E_FLAGS);
+        CASE(MKT_E_POLICY);
+        CASE(MKT_E_VALIDITY);
+        CASE(MKT_E_MPK);
+        CASE(MKT_E_KEY_LENGTH);
+        CASE(MKT_E_SPI);
+        CASE(MKT_E_RAND);
+        CASE(MKT_E_KEMAC);
+        CASE(MKT_E_INITIATOR_DATA);
+        CASE(MKT_E_CS);
+        CASE(MKT_E_PROT);
+        CASE(MKT_E_SP);
+        CASE(MKT_E_INITIATOR);
+        CASE(MKT_E_RESPONDER);
+        CASE(MKT_E_APPLICATION);
+        CASE(MKT_E_PROTOCOLS);
+        CASE(MKT_E_RESOLVE);
+        CASE(MKT_E_REUSE);
+        CASE(MKT_E_DENIED);
+        CASE(MKT_E_ROLE);
+        CASE(MKT_E_STALE);
+        CASE(MKT_E_FUTURE);
+        CASE(MKT_E_EXPIRED);
+        CASE(MKT_E_NOT_YET);
+        CASE(MKT_E_REPLAY);
+        CASE(MKT_E_MEMORY);
+        CASE(MKT_E_RANDOM);
+        CASE(MKT_E_CLOCK);
+        CASE(MKT_E_CRYPTO);
+        CASE(MKT_E_TLS);
+#undef CASE
+    }
+    return NULL;
+}
+
+enum { CODES = 1000 };
+
+START_TEST(every_error_has_its_name_and_a_sentence)
+{
+    for (int code = 0; code < CODES; code++) {
+        enum mkt_err err = (enum mkt_err)code;
+        const char *name = spelling(err), *sentence = mkt_err_text(err);
+        ck_assert_str_eq(mkt_err_name(err), name == NULL ? "unknown" : name);
+        ck_assert_msg(strlen(sentence) > 0, "%d has no text", code);
+        ck_assert_msg(strpbrk(sentence, "\r\n") == NULL && sentence[strlen(sentence) - 1] != ' ',
+                      "the text of %d is not one line", code);
+    }
+}
+END_TEST
+
+START_TEST(no_two_errors_have_the_same_sentence)
+{
+    for (int a = 0; a < CODES; a++)
+        for (int b = a + 1; b < CODES; b++)
+            if (spelling((enum mkt_err)a) != NULL && spelling((enum mkt_err)b) != NULL)
+                ck_assert_str_ne(mkt_err_text((enum mkt_err)a), mkt_err_text((enum mkt_err)b));
+}
+END_TEST
+
+START_TEST(the_hundreds_tell_the_class)
+{
+    static const struct {
+        enum mkt_err first, last;
+        enum mkt_class class;
+    } bands[] = {
+        {MKT_OK, MKT_OK, MKT_CLASS_OK},
+        {MKT_E_ARGUMENT, MKT_E_PROFILE, MKT_CLASS_USE},
+        {MKT_E_SHORT, MKT_E_STORED, MKT_CLASS_MALFORMED},
+        {MKT_E_MAC, MKT_E_KEY, MKT_CLASS_AUTH},
+        {MKT_E_PRF, MKT_E_COUNTER, MKT_CLASS_UNSUPPORTED},
+        {MKT_E_FLAGS, MKT_E_ROLE, MKT_CLASS_POLICY},
+        {MKT_E_STALE, MKT_E_REPLAY, MKT_CLASS_FRESHNESS},
+        {MKT_E_MEMORY, MKT_E_TLS, MKT_CLASS_HOST},
+    };
+    int banded = 0, all = 0;
+    for (int code = 0; code < CODES; code++)
+        all += spelling((enum mkt_err)code) != NULL;
+    for (size_t i = 0; i < sizeof bands / sizeof *bands; i++)
+        for (int code = (int)bands[i].first; code <= (int)bands[i].last; code++, banded++) {
+            ck_assert_msg(mkt_err_class((enum mkt_err)code) == bands[i].class, "%s", mkt_err_name((enum mkt_err)code));
+            ck_assert_int_eq(code / 100, (int)bands[i].class);
+        }
+    ck_assert_int_eq(banded, all);
+}
+END_TEST
+
+START_TEST(a_peer_is_told_the_number_of_the_rfc)
+{
+    static const struct {
+        enum mkt_err err;
+        uint8_t number;
+    } rows[] = {
+        /* RFC 3830 table 6.12 */
+        {MKT_E_MAC, 0},            /* Auth failure */
+        {MKT_E_TICKET_MAC, 0},     /* Auth failure */
+        {MKT_E_STALE, 1},          /* Invalid TS */
+        {MKT_E_FUTURE, 1},         /* Invalid TS */
+        {MKT_E_REPLAY, 1},         /* Invalid TS */
+        {MKT_E_PRF, 2},            /* Invalid PRF */
+        {MKT_E_MAC_ALG, 3},        /* Invalid MAC */
+        {MKT_E_ENCR_ALG, 4},       /* Invalid EA */
+        {MKT_E_HASH, 5},           /* Invalid HA */
+        {MKT_E_DH_GROUP, 6},       /* Invalid DH */
+        {MKT_E_INITIATOR, 7},      /* Invalid ID */
+        {MKT_E_RESPONDER, 7},      /* Invalid ID */
+        {MKT_E_PROT, 9},           /* Invalid SP */
+        {MKT_E_DATA_TYPE, 11},     /* Invalid DT */
+        {MKT_E_SHORT, 12},         /* Unspecified error */
+        /* RFC 6043 table 6.14 */
+        {MKT_E_TICKET_TYPE, 14},   /* Invalid TICKET */
+        {MKT_E_REUSE, 14},         /* Invalid TICKET */
+        {MKT_E_FLAGS, 15},         /* Invalid TPpar */
+        {MKT_E_POLICY, 15},        /* Invalid TPpar */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ck_assert_msg(mkt_err_number(rows[i].err) == rows[i].number, "%s is %u, not %u", mkt_err_name(rows[i].err),
+                      mkt_err_number(rows[i].err), rows[i].number);
+}
+END_TEST
+
+START_TEST(what_concerns_this_host_alone_is_unspecified_to_a_peer)
+{
+    for (int code = 0; code < CODES; code++) {
+        enum mkt_err err = (enum mkt_err)code;
+        if (code / 100 == 1 || code / 100 == 7)
+            ck_assert_msg(mkt_err_number(err) == 12, "%s is %u", mkt_err_name(err), mkt_err_number(err));
+        ck_assert_msg(mkt_err_number(err) <= 15, "%s has a number that no table has", mkt_err_name(err));
+    }
+}
+END_TEST
+
+START_TEST(an_unknown_code_is_harmless)
+{
+    static const int codes[] = {1, 99, 199, 299, 799, 800, 999, 1000, INT_MAX};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        enum mkt_err err = (enum mkt_err)codes[i];
+        ck_assert_str_eq(mkt_err_name(err), "unknown");
+        ck_assert_str_ne(mkt_err_text(err), mkt_err_text(MKT_OK));
+        ck_assert_uint_eq(mkt_err_number(err), 12);
+        (void)mkt_err_class(err);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("error");
+    TCase *tcase = tcase_create("error");
+    tcase_add_test(tcase, every_error_has_its_name_and_a_sentence);
+    tcase_add_test(tcase, no_two_errors_have_the_same_sentence);
+    tcase_add_test(tcase, the_hundreds_tell_the_class);
+    tcase_add_test(tcase, a_peer_is_told_the_number_of_the_rfc);
+    tcase_add_test(tcase, what_concerns_this_host_alone_is_unspecified_to_a_peer);
+    tcase_add_test(tcase, an_unknown_code_is_harmless);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}

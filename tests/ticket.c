@@ -1,0 +1,1269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ticket: the ticket policy (RFC 6043 6.10), the MIKEY base ticket (Appendix A), and the ticket of its holder. */
+#include "player.h"
+
+#include "ticket.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUITES = 2 };
+static const enum mkt_suite suites[SUITES] = {MKT_SUITE_256, MKT_SUITE_128};
+static const size_t suite_key[SUITES] = {32, 16}; /* octets of keys by default (design decision D2) */
+
+static const mkt_ntp y2020 = (uint64_t)3786825600 << 32; /* 1 January 2020 */
+
+/* `n` octets that count up. */
+static struct mkt_span counting(uint8_t first, size_t n)
+{
+    static uint8_t octets[65536];
+    for (size_t i = 0; i < n; i++)
+        octets[i] = (uint8_t)(first + i);
+    return exact((struct mkt_span){octets, n});
+}
+
+/* A policy that can be granted. */
+static struct mkt_policy granted(enum mkt_suite suite)
+{
+    struct mkt_policy p = mkt_policy_default(suite);
+    p.initiator = mkt_id_uri("sip:alice@example.com");
+    p.responder[p.n_responders++] = mkt_id_uri("sip:bob@example.com");
+    return p;
+}
+
+/* ---- the policy on the wire ---- */
+
+static struct mkt_policy policy_of(struct mkt_span tp_data)
+{
+    struct mkt_policy p;
+    expect_err("TP Data", mkt_policy_get(&p, &(struct mkt_ticket_payload){.tp_data = tp_data}), MKT_OK);
+    return p;
+}
+
+static enum mkt_err read_policy(const char *hex)
+{
+    struct mkt_policy p;
+    return mkt_policy_get(&p, &(struct mkt_ticket_payload){.tp_data = from_hex(hex)});
+}
+
+/* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], {IDRapp}, (IDRr) */
+START_TEST(a_policy_is_written_in_the_order_of_the_rfc)
+{
+    struct mkt_policy p = mkt_policy_default(MKT_SUITE_256);
+    uint8_t out[256];
+    struct mkt_buf buf = {out, sizeof out, 0};
+    p.kms = mkt_id_uri("k");
+    p.initiator = (struct mkt_id){.type = MKT_ID_NAI, .data = text("i")};
+    p.has_start = p.has_end = p.has_rekeying = true;
+    p.start = ntp(1);
+    p.end = ntp(2) | 0x80000000; /* times are whole seconds: NTP-UTC-32 */
+    p.rekeying = ntp(3600);
+    p.application[p.n_applications++] = text("msrp");
+    p.responder[p.n_responders++] = mkt_id_uri("r");
+    p.responder[p.n_responders++] = mkt_id_bytes("g");
+    expect_err("put", mkt_policy_put(&p, &buf), MKT_OK);
+    expect_octets("TP Data", (struct mkt_span){out, buf.n},
+                  from_hex("0e"
+                           "0e03010001" "6b"       /* IDRkms */
+                           "0d01000001" "69"       /* IDRi */
+                           "0d0203" "00000001"     /* TRs */
+                           "0d0303" "00000002"     /* TRe */
+                           "0e0403" "00000e10"     /* TRr */
+                           "0e05020004" "6d737270" /* IDRapp */
+                           "0e02010001" "72"       /* IDRr */
+                           "0002020001" "67"));    /* IDRr */
+    struct mkt_policy bare = mkt_policy_default(MKT_SUITE_256);
+    buf.n = 0;
+    expect_err("put", mkt_policy_put(&bare, &buf), MKT_OK);
+    expect_octets("nothing in it", (struct mkt_span){out, buf.n}, from_hex("00"));
+}
+END_TEST
+
+START_TEST(a_full_policy_is_read_as_it_was_written)
+{
+    struct mkt_policy want = {.type = 1, .subtype = 1, .version = 1, .prf = 1, .flags = 0xabc}, got;
+    uint8_t out[4096];
+    struct mkt_buf buf = {out, sizeof out, 0}, measured = {NULL, 0, 0};
+    want.kms = mkt_id_uri("kms:1");
+    want.initiator = mkt_id_uri("sip:i");
+    want.has_start = want.has_end = want.has_rekeying = true;
+    want.start = ntp(0xfffffff0);
+    want.end = ntp(16); /* after the rollover */
+    want.rekeying = ntp(60);
+    for (; want.n_applications < MKT_MAX_APPLICATIONS; want.n_applications++)
+        want.application[want.n_applications] = counting((uint8_t)want.n_applications, 5);
+    for (; want.n_responders < MKT_MAX_RESPONDERS; want.n_responders++)
+        want.responder[want.n_responders] = (struct mkt_id){.role = MKT_IDR_R,
+                                                            .type = (uint8_t)(want.n_responders % 3),
+                                                            .data = counting((uint8_t)want.n_responders, 7)};
+    expect_err("put", mkt_policy_put(&want, &buf), MKT_OK);
+    expect_err("measure", mkt_policy_put(&want, &measured), MKT_OK);
+    ck_assert_uint_eq(measured.n, buf.n);
+    const struct mkt_ticket_payload payload = {
+        .type = 1, .subtype = 1, .version = 1, .prf = 1, .flags = 0xabc, .tp_data = {out, buf.n}};
+    expect_err("get", mkt_policy_get(&got, &payload), MKT_OK);
+    ck_assert(got.type == 1 && got.subtype == 1 && got.version == 1 && got.prf == 1 && got.flags == 0xabc);
+    ck_assert(mkt_id_equal(&got.kms, &want.kms) && mkt_id_equal(&got.initiator, &want.initiator));
+    ck_assert(got.has_start && got.has_end && got.has_rekeying && !got.has_kemac);
+    ck_assert(got.start == want.start && got.end == want.end && got.rekeying == want.rekeying);
+    ck_assert(got.n_applications == MKT_MAX_APPLICATIONS && got.n_responders == MKT_MAX_RESPONDERS);
+    for (size_t i = 0; i < MKT_MAX_APPLICATIONS; i++)
+        expect_octets("IDRapp", got.application[i], want.application[i]);
+    for (size_t i = 0; i < MKT_MAX_RESPONDERS; i++)
+        ck_assert(mkt_id_equal(&got.responder[i], &want.responder[i]));
+    for (size_t n = 1; n < buf.n; n++) {
+        const struct mkt_ticket_payload cut = {.tp_data = exact((struct mkt_span){out, n})};
+        ck_assert_msg(mkt_policy_get(&got, &cut) != MKT_OK, "%zu octets are taken", n);
+    }
+    buf = (struct mkt_buf){out, measured.n - 1, 0};
+    expect_err("no space", mkt_policy_put(&want, &buf), MKT_E_SPACE);
+    want.n_responders = MKT_MAX_RESPONDERS + 1;
+    expect_err("responders", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    want.n_responders = MKT_MAX_RESPONDERS;
+    want.n_applications = MKT_MAX_APPLICATIONS + 1;
+    expect_err("applications", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+}
+END_TEST
+
+START_TEST(what_may_stand_once_in_a_policy_stands_once)
+{
+    static const struct {
+        const char *hex;
+        enum mkt_err err;
+    } rows[] = {
+        {"-", MKT_OK},
+        {"00", MKT_OK},
+        {"0e" "0e03010001" "6b" "0003010001" "6b", MKT_E_MANY}, /* IDRkms */
+        {"0e" "0e01010001" "69" "0001010001" "69", MKT_E_MANY}, /* IDRi */
+        {"0e" "0e01010000" "0001010001" "69", MKT_E_MANY},      /* IDRi, the first without data */
+        {"0d" "0d0203" "00000001" "000203" "00000001", MKT_E_MANY}, /* TRs */
+        {"0d" "0d0303" "00000001" "000303" "00000001", MKT_E_MANY}, /* TRe */
+        {"0d" "0d0403" "00000001" "000403" "00000001", MKT_E_MANY}, /* TRr */
+        {"0e" "0e02010001" "72" "0002010001" "72", MKT_OK},         /* IDRr */
+        {"0e" "0e05020001" "72" "0005020001" "72", MKT_OK},         /* IDRapp */
+        {"0d" "000302" "00000001", MKT_E_POLICY},           /* TRe as COUNTER, which is no moment */
+        {"0d" "000402" "00000001", MKT_E_POLICY},           /* TRr: "TS Type SHALL be NTP-UTC-32" */
+        {"0d" "000400" "0000000100000000", MKT_E_POLICY},
+        {"0e" "0e01010001" "69", MKT_E_SHORT},
+        {"0e" "0001010001" "69" "00", MKT_E_TRAILING},
+        {"12" "00", MKT_E_PAYLOAD},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect_err(rows[i].hex, read_policy(rows[i].hex), rows[i].err);
+    char many[1024];
+    for (unsigned n = MKT_MAX_APPLICATIONS; n <= MKT_MAX_RESPONDERS + 1; n++)
+        for (unsigned role = MKT_IDR_R; role <= MKT_IDR_APP; role += MKT_IDR_APP - MKT_IDR_R) {
+            unsigned most = role == MKT_IDR_R ? MKT_MAX_RESPONDERS : MKT_MAX_APPLICATIONS;
+            char *at = many + sprintf(many, "0e");
+            for (unsigned i = 1; i <= n; i++)
+                at += sprintf(at, "%s%02x02000161", i == n ? "00" : "0e", role);
+            expect_err("many", read_policy(many), n <= most ? MKT_OK : MKT_E_MANY);
+        }
+}
+END_TEST
+
+/* "Unexpected payloads in the TP Data SHOULD be ignored." */
+START_TEST(unexpected_payloads_of_a_policy_are_ignored)
+{
+    struct mkt_policy p = policy_of(from_hex("0b" "0d0161" "0e0103" "00000001" "0e04020001" "78" "0001010001" "69"));
+    ck_assert(!p.has_start && !p.has_end && !p.has_rekeying && p.kms.data.n == 0 && p.n_responders == 0);
+    expect_octets("IDRi", p.initiator.data, text("i"));
+    ck_assert(policy_of(from_hex("01" "0000000000")).has_kemac);
+    ck_assert(!p.has_kemac);
+}
+END_TEST
+
+START_TEST(a_time_of_64_bits_is_read_as_one)
+{
+    struct mkt_policy p = policy_of(from_hex("0d" "0d0200" "0102030405060708" "000303" "f0e0d0c0"));
+    ck_assert(p.start == 0x0102030405060708 && p.end == 0xf0e0d0c000000000);
+}
+END_TEST
+
+/* Where a name would be left out on the wire, the policy would say something else: no IDRapp authorises all. */
+START_TEST(a_name_without_octets_is_not_silently_left_out)
+{
+    struct mkt_policy p = granted(MKT_SUITE_256);
+    uint8_t out[256];
+    struct mkt_buf buf = {out, sizeof out, 0};
+    p.application[p.n_applications++] = text("");
+    expect_err("IDRapp", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
+    p = granted(MKT_SUITE_256);
+    p.responder[p.n_responders++] = mkt_id_uri("");
+    expect_err("IDRr", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
+    ck_assert_uint_eq(buf.n, 0);
+}
+END_TEST
+
+/* ---- flags ---- */
+
+START_TEST(flags_are_letters)
+{
+    static const char letters[] = "DEFGHIJKLMNO";
+    static const enum mkt_flag flags[] = {MKT_FLAG_D, MKT_FLAG_E, MKT_FLAG_F, MKT_FLAG_G, MKT_FLAG_H, MKT_FLAG_I,
+                                          MKT_FLAG_J, MKT_FLAG_K, MKT_FLAG_L, MKT_FLAG_M, MKT_FLAG_N, MKT_FLAG_O};
+    uint16_t got = 0xffff;
+    expect_err("none", mkt_flags_get(&got, ""), MKT_OK);
+    ck_assert_uint_eq(got, 0);
+    expect_err("all", mkt_flags_get(&got, letters), MKT_OK);
+    ck_assert_uint_eq(got, 0xfff);
+    expect_err("any order", mkt_flags_get(&got, "OFDF"), MKT_OK);
+    ck_assert_uint_eq(got, MKT_FLAG_D | MKT_FLAG_F | MKT_FLAG_O);
+    for (unsigned c = 1; c < 256; c++) {
+        const char one[] = {(char)c, '\0'};
+        const char *at = c < 128 ? strchr(letters, (int)c) : NULL;
+        expect_err(one, mkt_flags_get(&got, one), at != NULL ? MKT_OK : MKT_E_ARGUMENT);
+        if (at != NULL)
+            ck_assert_uint_eq(got, flags[at - letters]);
+    }
+    expect_err("one wrong", mkt_flags_get(&got, "DEFP"), MKT_E_ARGUMENT);
+}
+END_TEST
+
+/* "NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E, K implies D, and M implies F." */
+START_TEST(flags_that_contradict_each_other_are_refused)
+{
+    size_t sound = 0;
+    for (unsigned flags = 0; flags < 4096; flags++) {
+        struct mkt_policy p = granted(MKT_SUITE_256);
+        p.flags = (uint16_t)flags;
+        bool d = flags & MKT_FLAG_D, e = flags & MKT_FLAG_E, f = flags & MKT_FLAG_F, g = flags & MKT_FLAG_G,
+             h = flags & MKT_FLAG_H, i = flags & MKT_FLAG_I, k = flags & MKT_FLAG_K, l = flags & MKT_FLAG_L,
+             m = flags & MKT_FLAG_M;
+        bool agree = true;
+        if (!d && !l)
+            agree = false;
+        if (g && !f)
+            agree = false;
+        if (!g && !h)
+            agree = false;
+        if (!h && !g)
+            agree = false;
+        if (i && !e)
+            agree = false;
+        if (k && !d)
+            agree = false;
+        if (m && !f)
+            agree = false;
+        ck_assert_msg(mkt_policy_check(&p, y2020) == (agree ? MKT_OK : MKT_E_FLAGS), "flags %03x", flags);
+        sound += agree;
+    }
+    ck_assert(sound > 0 && sound < 4096);
+}
+END_TEST
+
+START_TEST(the_default_policy_is_sound_once_it_has_names)
+{
+    for (size_t s = 0; s < SUITES; s++) {
+        struct mkt_policy p = mkt_policy_default(suites[s]);
+        uint16_t flags = 0;
+        expect_err("flags", mkt_flags_get(&flags, "FGHJLNO"), MKT_OK);
+        ck_assert(p.type == 1 && p.subtype == 1 && p.version == 1 && p.flags == flags);
+        ck_assert_uint_eq(p.prf, suites[s] == MKT_SUITE_256 ? 1 : 0);
+        p = granted(suites[s]);
+        expect_err("sound", mkt_policy_check(&p, y2020), MKT_OK);
+    }
+}
+END_TEST
+
+/* ---- what a policy must be like ---- */
+
+START_TEST(a_policy_that_can_not_be_granted_is_refused)
+{
+#define REFUSED(err, change)                                                                                           \
+    do {                                                                                                               \
+        struct mkt_policy p = granted(MKT_SUITE_256);                                                                  \
+        p.has_start = p.has_end = true;                                                                                \
+        p.start = y2020 - ntp(100);                                                                                    \
+        p.end = y2020 + ntp(100);                                                                                      \
+        expect_err("sound", mkt_policy_check(&p, y2020), MKT_OK);                                                      \
+        change;                                                                                                        \
+        expect_err(#change, mkt_policy_check(&p, y2020), err);                                                         \
+    } while (0)
+
+    REFUSED(MKT_E_TICKET_TYPE, p.type = 2); /* 3GPP base ticket */
+    REFUSED(MKT_E_TICKET_TYPE, p.type = 0);
+    REFUSED(MKT_E_TICKET_TYPE, p.type = 0x0101);
+    REFUSED(MKT_E_TICKET_TYPE, p.subtype = 2);
+    REFUSED(MKT_E_TICKET_TYPE, p.version = 2);
+    REFUSED(MKT_E_PRF, p.prf = 2);
+    REFUSED(MKT_E_PRF, p.prf = 127);
+    REFUSED(MKT_E_FLAGS, p.flags = 0);
+    REFUSED(MKT_E_POLICY, p.has_kemac = true);
+    REFUSED(MKT_E_POLICY, p.initiator.data.n = 0);
+    REFUSED(MKT_E_POLICY, p.n_responders = 0);
+    REFUSED(MKT_E_VALIDITY, p.start = p.end);
+    REFUSED(MKT_E_VALIDITY, p.end = p.start - ntp(1));
+    REFUSED(MKT_E_EXPIRED, p.end = y2020 - 1);
+    REFUSED(MKT_E_NOT_YET, p.start = y2020 + 1);
+    REFUSED(MKT_OK, p.prf = 0); /* suite 128 */
+    REFUSED(MKT_OK, p.kms = mkt_id_uri("kms"));
+#undef REFUSED
+}
+END_TEST
+
+/* ---- validity and time: RFC 6043 6.3, RFC 4330 section 3 ---- */
+
+/* Moments as seconds since 1970, UTC, as date(1) has them. */
+static const int64_t t1968 = -61505152 /* 20 January 1968, 03:14:08 */, t1970 = 0, t1999 = 915148800, t2020 = 1577836800,
+                     t2035 = 2066688000 /* 28 June */, t2036 = 2085978496 /* 7 February, 06:28:16 */,
+                     t2036_december = 2111702400, t2100 = 4102444800, t2104 = 4233462143 /* 26 February, 09:42:23 */;
+
+START_TEST(seconds_since_1970_become_seconds_since_1900_and_begin_again_in_2036)
+{
+    ck_assert(mkt_ntp_from_unix(t1970) == (uint64_t)2208988800 << 32);
+    ck_assert(mkt_ntp_from_unix(t1968) == (uint64_t)0x80000000 << 32);
+    ck_assert(mkt_ntp_from_unix(t2020) == y2020);
+    ck_assert(mkt_ntp_from_unix(t2036 - 1) == (uint64_t)0xffffffff << 32);
+    ck_assert(mkt_ntp_from_unix(t2036) == 0);
+    ck_assert(mkt_ntp_from_unix(t2104) == (uint64_t)0x7fffffff << 32);
+}
+END_TEST
+
+START_TEST(moments_from_1968_to_2104_are_in_their_order)
+{
+    const int64_t moments[] = {t1968, t1970, t1999, t2020, t2035, t2036 - 1, t2036, t2036 + 1, t2036_december, t2100, t2104};
+    for (size_t a = 0; a < sizeof moments / sizeof *moments; a++)
+        for (size_t b = 0; b < sizeof moments / sizeof *moments; b++)
+            ck_assert_msg(mkt_ntp_before(mkt_ntp_from_unix(moments[a]), mkt_ntp_from_unix(moments[b])) == (a < b),
+                          "moments %zu and %zu", a, b);
+    ck_assert(mkt_ntp_before(y2020, y2020 + 1) && !mkt_ntp_before(y2020 + 1, y2020));
+}
+END_TEST
+
+START_TEST(a_ticket_is_valid_from_its_start_to_its_end)
+{
+    enum { NONE = -1 }; /* 31 December 1969 is no moment of these rows */
+    const struct {
+        int64_t now, start, end;
+        enum mkt_err err;
+    } rows[] = {
+        {t1999, NONE, NONE, MKT_OK},
+        {t2100, NONE, NONE, MKT_OK},
+        {t1999, t1999, NONE, MKT_OK},
+        {t1999 - 1, t1999, NONE, MKT_E_NOT_YET},
+        {t2100, t1999, NONE, MKT_OK},
+        {t1999, NONE, t1999, MKT_OK},
+        {t1999 + 1, NONE, t1999, MKT_E_EXPIRED},
+        {t1999, NONE, t2100, MKT_OK},
+        {t2020, t1999, t2035, MKT_OK},
+        {t2036 - 1, t2035, t2036_december, MKT_OK}, /* about the rollover */
+        {t2036, t2035, t2036_december, MKT_OK},
+        {t2036, t2036 - 1, t2036 + 1, MKT_OK},
+        {t2036 + 1, t2035, t2036, MKT_E_EXPIRED},
+        {t2036 - 1, t2036, t2100, MKT_E_NOT_YET},
+        {t2035, t2036, t2100, MKT_E_NOT_YET},
+        {t2100, t2035, t2036_december, MKT_E_EXPIRED},
+        {t2100, t2100, t2104, MKT_OK},
+        {t2104, t2020, t2100, MKT_E_EXPIRED},
+        {t2020, t2036, t2035, MKT_E_VALIDITY},
+        {t2020, t2100, t1999, MKT_E_VALIDITY},
+        {t2020, t2035, t2035, MKT_E_VALIDITY},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mkt_policy p = granted(MKT_SUITE_128);
+        p.has_start = rows[i].start != NONE;
+        p.has_end = rows[i].end != NONE;
+        p.start = mkt_ntp_from_unix(rows[i].start);
+        p.end = mkt_ntp_from_unix(rows[i].end);
+        enum mkt_err err = mkt_policy_check(&p, mkt_ntp_from_unix(rows[i].now));
+        ck_assert_msg(err == rows[i].err, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].err));
+    }
+}
+END_TEST
+
+/* ---- making and opening ---- */
+
+static const struct mkt_key_wish one_tgk = {.type = MKT_KEY_TGK};
+
+/* A ticket of one TGK by default, and what to change of it. */
+struct made {
+    struct player player;
+    struct mkt_policy policy;
+    struct mkt_ticket_recipe recipe;
+    struct mkt_ticket *ticket;
+    struct mkt_payload payload; /* TICKET */
+};
+
+static void prepare(struct made *m, enum mkt_suite suite)
+{
+    player_init(&m->player, y2020, (struct mkt_span){NULL, 0});
+    m->policy = granted(suite);
+    m->recipe = (struct mkt_ticket_recipe){
+        .policy = &m->policy,
+        .tpk = counting(0x70, suite == MKT_SUITE_256 ? 32 : 16),
+        .keys = &one_tgk,
+        .n_keys = 1,
+    };
+    m->ticket = NULL;
+}
+
+static enum mkt_err make(struct made *m)
+{
+    return mkt_ticket_make(&m->ticket, &m->player.host, &m->recipe);
+}
+
+static void expect_made(const char *name, struct made *m)
+{
+    expect_err(name, make(m), MKT_OK);
+    expect_err(name, mkt_ticket_payload_get(m->ticket, &m->payload), MKT_OK);
+    ck_assert_uint_eq(m->player.live, 1);
+}
+
+static void release(struct made *m)
+{
+    mkt_ticket_free(m->ticket);
+    ck_assert_uint_eq(m->player.live, 0);
+}
+
+/* A refusal: no ticket, no memory kept, and the host is told. */
+static void expect_refused(const char *name, struct made *m, enum mkt_err want)
+{
+    enum mkt_err err = make(m);
+    ck_assert_msg(err == want, "%s: %s, not %s", name, mkt_err_name(err), mkt_err_name(want));
+    ck_assert_msg(m->ticket == NULL && m->player.live == 0, "%s leaves something", name);
+    ck_assert_msg(m->player.logged == want, "%s: %s is logged", name, mkt_err_name(m->player.logged));
+}
+
+/* Opens into a block of its own; the chain of keys. */
+static struct mkt_span opened(const struct made *m)
+{
+    uint8_t octets[8192];
+    struct mkt_buf keys = {octets, sizeof octets, 0};
+    expect_err("open", mkt_ticket_open(&m->payload, m->recipe.tpk, &keys), MKT_OK);
+    return exact((struct mkt_span){octets, keys.n});
+}
+
+/* The n-th key of a chain, from 0. */
+static struct mkt_key_data nth(struct mkt_span chain, size_t n)
+{
+    struct mkt_keys keys = mkt_keys_of(chain);
+    struct mkt_key_data key = {0};
+    for (size_t i = 0; i <= n; i++)
+        ck_assert_msg(mkt_keys_next(&keys, &key), "there is no key %zu", n);
+    return key;
+}
+
+static size_t count(struct mkt_span chain)
+{
+    struct mkt_keys keys = mkt_keys_of(chain);
+    struct mkt_key_data key;
+    size_t n = 0;
+    while (mkt_keys_next(&keys, &key))
+        n++;
+    expect_err("keys", keys.err, MKT_OK);
+    return n;
+}
+
+/* A part of Ticket Data. */
+static struct mkt_payload part(const struct mkt_payload *ticket, unsigned wanted)
+{
+    struct mkt_span rest = ticket->ticket.ticket_data;
+    uint16_t type = MKT_THDR;
+    struct mkt_payload p = {0};
+    while (type != MKT_LAST && p.type != wanted)
+        expect_err("Ticket Data", mkt_payload_get(&p, &type, &rest), MKT_OK);
+    ck_assert_msg(p.type == wanted, "no %s", mkt_payload_name(wanted));
+    return p;
+}
+
+START_TEST(a_ticket_is_opened_with_its_tpk_and_no_other)
+{
+    struct made m;
+    uint8_t octets[512], tpk[64];
+    prepare(&m, suites[_i]);
+    m.recipe.tpk_id = mkt_id_bytes("tpk-1");
+    expect_made("made", &m);
+    struct mkt_span chain = opened(&m);
+    ck_assert_uint_eq(count(chain), 2);
+    ck_assert(nth(chain, 0).type == MKT_KEY_MPK && nth(chain, 0).key.n == suite_key[_i]);
+    ck_assert(nth(chain, 1).type == MKT_KEY_TGK && nth(chain, 1).key.n == suite_key[_i]);
+    expect_octets("IDRpsk", part(&m.payload, MKT_IDR).id.data, text("tpk-1"));
+    ck_assert(part(&m.payload, MKT_T).t.ts_type == MKT_TS_NTP_UTC && part(&m.payload, MKT_T).t.value == y2020);
+
+    const size_t n = m.recipe.tpk.n;
+    memcpy(tpk, m.recipe.tpk.p, n);
+    for (size_t bit = 0; bit < 8 * n; bit++) {
+        struct mkt_buf keys = {octets, sizeof octets, 3};
+        tpk[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        expect_err("another TPK", mkt_ticket_open(&m.payload, (struct mkt_span){tpk, n}, &keys), MKT_E_TICKET_MAC);
+        ck_assert_uint_eq(keys.n, 3);
+        tpk[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    struct mkt_buf keys = {octets, sizeof octets, 0}, small = {octets, chain.n - 1, 0};
+    expect_err("short", mkt_ticket_open(&m.payload, (struct mkt_span){tpk, 15}, &keys), MKT_E_KEY_LENGTH);
+    expect_err("none", mkt_ticket_open(&m.payload, (struct mkt_span){NULL, 0}, &keys), MKT_E_KEY_LENGTH);
+    expect_err("small", mkt_ticket_open(&m.payload, m.recipe.tpk, &small), MKT_E_SPACE);
+    ck_assert(keys.n == 0 && small.n == 0);
+    release(&m);
+}
+END_TEST
+
+START_TEST(the_keys_of_a_ticket_can_be_measured)
+{
+    struct made m;
+    struct mkt_buf measured = {NULL, 0, 0};
+    prepare(&m, MKT_SUITE_256);
+    expect_made("made", &m);
+    size_t n = opened(&m).n;
+    enum mkt_err err = mkt_ticket_open(&m.payload, m.recipe.tpk, &measured);
+    release(&m);
+    expect_err("measure", err, MKT_OK);
+    ck_assert_uint_eq(measured.n, n);
+}
+END_TEST
+
+/* A.1: the MAC covers all but Next Payload, Initiator Data length, Initiator Data and the MAC itself. */
+START_TEST(every_bit_of_a_ticket_counts)
+{
+    struct made m;
+    prepare(&m, suites[_i]);
+    m.recipe.tpk_id = mkt_id_bytes("tpk-1");
+    m.policy.has_end = true;
+    m.policy.end = y2020 + ntp(86400);
+    expect_made("made", &m);
+    struct mkt_span whole = m.payload.octets;
+    uint8_t *flipped = malloc(whole.n);
+    size_t by_mac = 0;
+    memcpy(flipped, whole.p, whole.n);
+    for (size_t bit = 0; bit < 8 * whole.n; bit++) {
+        uint8_t octets[512];
+        struct mkt_buf keys = {octets, sizeof octets, 0};
+        struct mkt_span rest = {flipped, whole.n};
+        struct mkt_payload payload;
+        uint16_t type = MKT_TICKET;
+        flipped[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        enum mkt_err err = mkt_payload_get(&payload, &type, &rest);
+        if (err == MKT_OK)
+            err = mkt_ticket_open(&payload, m.recipe.tpk, &keys);
+        if (bit / 8 == 0)
+            expect_err("Next Payload is not covered", err, MKT_OK);
+        else
+            ck_assert_msg(err != MKT_OK && keys.n == 0, "bit %zu of octet %zu does not count", bit % 8, bit / 8);
+        by_mac += err == MKT_E_TICKET_MAC;
+        flipped[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    ck_assert_uint_gt(by_mac, 4 * whole.n);
+    free(flipped);
+    release(&m);
+}
+END_TEST
+
+START_TEST(initiator_data_is_not_covered_by_the_mac_of_a_ticket)
+{
+    struct made m;
+    uint8_t octets[2048], out[512];
+    struct mkt_buf buf = {octets, sizeof octets, 0}, keys = {out, sizeof out, 0};
+    uint16_t type = MKT_TICKET;
+    prepare(&m, MKT_SUITE_256);
+    expect_made("made", &m);
+    m.payload.ticket.initiator_data = text("any");
+    expect_err("put", mkt_payloads_put(&m.payload, 1, &buf), MKT_OK);
+    struct mkt_span rest = {octets, buf.n};
+    expect_err("get", mkt_payload_get(&m.payload, &type, &rest), MKT_OK);
+    expect_err("open", mkt_ticket_open(&m.payload, m.recipe.tpk, &keys), MKT_OK);
+    release(&m);
+}
+END_TEST
+
+/*
+ * A ticket sealed here by A.1, whatever is in it: of a chain of keys, and Ticket Data in letters: THDR as H, T, RAND as R,
+ * KEMAC as K, IDRpsk as I, V.
+ */
+struct sealed {
+    const char *letters, *keys;
+    size_t rand_n;
+    uint8_t encr_alg, kemac_mac_alg, mac_alg;
+};
+
+static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
+{
+    static const char letters[] = "HTRKIV";
+    static const struct mkt_span none = {NULL, 0};
+    const struct mkt_span tpk = counting(0x70, 32), rand = counting(0x30, s->rand_n), plain = from_hex(s->keys);
+    const struct mkt_label label = {.rand = rand};
+    const struct mkt_protection by_tpk = {MKT_SUITE_256, MKT_PHASE_TICKET, tpk, label};
+    const struct mkt_policy policy = granted(MKT_SUITE_256);
+    uint8_t encr[256], tp[256], data[512], octets[1024], auth_key[32], mac[32];
+    struct mkt_buf tp_buf = {tp, sizeof tp, 0}, data_buf = {data, sizeof data, 0}, buf = {octets, sizeof octets, 0};
+    struct mkt_payload chain[8];
+    size_t n = 0;
+    expect_err("encrypt", mkt_protect_kemac(&by_tpk, 0xffffffff, y2020, plain, encr), MKT_OK);
+    const struct mkt_payload of_letter[] = {
+        {.type = MKT_THDR},
+        {.type = MKT_T, .t = {0, MKT_TS_NTP_UTC, y2020}},
+        {.type = MKT_RAND, .rand = {.rand = rand}},
+        {.type = MKT_KEMAC,
+         .kemac = {s->encr_alg, {encr, plain.n}, s->kemac_mac_alg, s->kemac_mac_alg == 0 ? none : counting(0, 32)}},
+        {.type = MKT_IDR, .id = {MKT_IDR_PSK, MKT_ID_BYTES, text("tpk")}},
+        {.type = MKT_V, .v = {s->mac_alg, counting(0, s->mac_alg == 0 ? 0 : s->mac_alg == 1 ? 20 : 32)}},
+    };
+    for (const char *l = s->letters; *l != '\0'; l++)
+        chain[n++] = of_letter[strchr(letters, *l) - letters];
+    expect_err("Ticket Data", mkt_payloads_put(chain, n, &data_buf), MKT_OK);
+    expect_err("TP Data", mkt_policy_put(&policy, &tp_buf), MKT_OK);
+    struct mkt_payload ticket = {.type = MKT_TICKET,
+                                 .ticket = {1, 1, 1, 1, policy.flags, 0, {tp, tp_buf.n}, {data, data_buf.n}, none}};
+    expect_err("TICKET", mkt_payloads_put(&ticket, 1, &buf), MKT_OK);
+
+    /* all but Next Payload, Initiator Data length, Initiator Data and the MAC itself */
+    const struct mkt_span covered = {octets + 1, buf.n - 1 - 2 - 32};
+    struct mkt_hmac hmac;
+    expect_err("auth_key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_TPK_AUTH, tpk, &label, auth_key, 32), MKT_OK);
+    expect_err("key", mkt_hmac_key(&hmac, MKT_HASH_SHA_256, (struct mkt_span){auth_key, 32}), MKT_OK);
+    expect_err("MAC", mkt_hmac(&hmac, &covered, 1, mac), MKT_OK);
+    mkt_hmac_wipe(&hmac);
+    if (s->mac_alg == 2 && s->letters[strlen(s->letters) - 1] == 'V')
+        memcpy(octets + buf.n - 2 - 32, mac, 32);
+    struct mkt_span rest = exact((struct mkt_span){octets, buf.n});
+    uint16_t type = MKT_TICKET;
+    expect_err("TICKET", mkt_payload_get(&ticket, &type, &rest), MKT_OK);
+    return mkt_ticket_open(&ticket, tpk, keys);
+}
+
+#define K32 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define MPK_THEN "14610020" K32 "0401020304"
+#define LONG_MPK "00610030" K32 "000102030405060708090a0b0c0d0e0f" "0401020304"
+#define MPK_LAST "00610020" K32 "0401020304"
+#define TGK_LAST "00010020" K32 "0405060708"
+
+START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
+{
+    static const struct {
+        struct sealed sealed;
+        enum mkt_err err;
+    } rows[] = {
+        {{"HTRKV", MPK_THEN TGK_LAST, 32, 3, 0, 2}, MKT_OK},
+        {{"HTRKIV", MPK_LAST, 33, 3, 0, 2}, MKT_OK},
+        {{"HIKRTV", MPK_LAST, 255, 3, 0, 2}, MKT_OK}, /* any order */
+        {{"HTRKV", MPK_LAST, 31, 3, 0, 2}, MKT_E_RAND},
+        {{"HTRKV", LONG_MPK, 47, 3, 0, 2}, MKT_E_RAND}, /* longer than the TPK, shorter than the MPK */
+        {{"HTRKV", LONG_MPK, 48, 3, 0, 2}, MKT_OK},
+        {{"HTRKV", TGK_LAST, 32, 3, 0, 2}, MKT_E_MPK},
+        {{"HTRKV", MPK_THEN "00610020" K32 "0405060708", 32, 3, 0, 2}, MKT_E_MPK}, /* two */
+        {{"HTRKV", "-", 32, 3, 0, 2}, MKT_E_MPK},
+        {{"HTRKV", MPK_THEN "00010020" K32 "0401020304", 32, 3, 0, 2}, MKT_E_SPI}, /* one SPI twice */
+        {{"HTRKV", MPK_THEN "00000020" K32, 32, 3, 0, 2}, MKT_E_SPI},              /* no SPI */
+        {{"HTRKV", MPK_THEN "00010020" K32 "00", 32, 3, 0, 2}, MKT_E_SPI},         /* an empty one */
+        {{"HTRKV", MPK_THEN "00020020" K32 "0000", 32, 3, 0, 2}, MKT_E_SPI},       /* an interval */
+        {{"HTRKV", MPK_THEN "0001000f000102030405060708090a0b0c0d0e" "0405060708", 32, 3, 0, 2}, MKT_E_KEY_LENGTH},
+        {{"HTRKV", "0061000f000102030405060708090a0b0c0d0e" "0405060708", 32, 3, 0, 2}, MKT_E_KEY_LENGTH},
+        {{"HTRKV", MPK_THEN, 32, 3, 0, 2}, MKT_E_SHORT},
+        {{"HTRKV", MPK_LAST "00", 32, 3, 0, 2}, MKT_E_TRAILING},
+        {{"HTRKV", MPK_LAST, 32, 3, 0, 0}, MKT_E_MAC_ALG},
+        {{"HTRKV", MPK_LAST, 32, 3, 0, 1}, MKT_E_MAC_ALG},
+        {{"HTRKV", MPK_LAST, 32, 0, 0, 2}, MKT_E_ENCR_ALG},
+        {{"HTRKV", MPK_LAST, 32, 1, 0, 2}, MKT_E_ENCR_ALG},
+        {{"HTRKV", MPK_LAST, 32, 2, 0, 2}, MKT_E_ENCR_ALG}, /* AES-KW-128, D20 */
+        {{"HTRKV", MPK_LAST, 32, 3, 2, 2}, MKT_E_KEMAC_MAC},
+        {{"HRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MISSING},
+        {{"HTKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MISSING},
+        {{"HTRV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MISSING},
+        {{"HTRK", MPK_LAST, 32, 3, 0, 0}, MKT_E_MISSING},
+        {{"HTTRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
+        {{"HTRRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
+        {{"HTRKKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
+        {{"HTRKIIV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
+        {{"HTRVK", MPK_LAST, 32, 3, 0, 2}, MKT_E_ORDER},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t octets[256];
+        struct mkt_buf keys = {octets, sizeof octets, 7};
+        enum mkt_err err = open_sealed(&rows[i].sealed, &keys);
+        ck_assert_msg(err == rows[i].err, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].err));
+        if (err == MKT_OK)
+            expect_octets("keys", (struct mkt_span){octets + 7, keys.n - 7}, from_hex(rows[i].sealed.keys));
+        else
+            ck_assert_msg(keys.n == 7, "row %zu leaves keys", i);
+    }
+}
+END_TEST
+
+/* ---- keys ---- */
+
+START_TEST(keys_are_random_or_as_given)
+{
+    static const struct {
+        uint8_t type;
+        bool salt;
+    } types[] = {{MKT_KEY_TGK, false},     {MKT_KEY_TGK_SALT, true}, {MKT_KEY_TEK, false},
+                 {MKT_KEY_TEK_SALT, true}, {MKT_KEY_GTGK, false},    {MKT_KEY_GTGK_SALT, true}};
+    for (size_t s = 0; s < SUITES; s++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+            for (int given = 0; given < 3; given++) {
+                struct made m;
+                prepare(&m, suites[s]);
+                struct mkt_key_wish wish = {.type = types[t].type};
+                size_t key_n = suite_key[s], salt_n = 14; /* by default */
+                if (given == 0)
+                    wish.key = wish.salt = text(""); /* "empty: random" */
+                if (given == 1) {
+                    wish.length = key_n = 16;
+                    wish.salt_length = salt_n = 20;
+                }
+                if (given == 2) {
+                    wish.key = counting(1, key_n);
+                    wish.salt = counting(2, salt_n = 3);
+                }
+                m.recipe.keys = &wish;
+                expect_made("made", &m);
+                for (int holder = 0; holder < 2; holder++) {
+                    struct mkt_key_data key = nth(holder != 0 ? mkt_ticket_keys(m.ticket) : opened(&m), 1);
+                    ck_assert_uint_eq(key.type, types[t].type);
+                    ck_assert_uint_eq(key.key.n, key_n);
+                    ck_assert_uint_eq(key.salt.n, types[t].salt ? salt_n : 0);
+                    ck_assert(key.kv.type == MKT_KV_SPI && key.kv.spi.n == 4);
+                    if (given == 2) {
+                        expect_octets("key", key.key, wish.key);
+                        expect_octets("salt", key.salt, types[t].salt ? wish.salt : (struct mkt_span){NULL, 0});
+                    }
+                }
+                expect_octets("the holder's", nth(mkt_ticket_keys(m.ticket), 1).key, nth(opened(&m), 1).key);
+                release(&m);
+            }
+}
+END_TEST
+
+/* "Random are, in this order: the MPK and its SPI, then for each key wished for the key, the salt and the SPI, then RAND,
+   then with the I flag the SPI of MPKr." */
+START_TEST(random_octets_are_used_in_the_order_of_the_header)
+{
+    struct made m;
+    const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_GTGK}};
+    prepare(&m, MKT_SUITE_128);
+    m.recipe.keys = wishes;
+    m.recipe.n_keys = 2;
+    m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+    struct mkt_span all = counting(1, 16 + 4 + 16 + 14 + 4 + 16 + 4 + 16 + 4);
+    player_random(&m.player, all);
+    expect_made("made", &m);
+    struct mkt_span chain = opened(&m), held = mkt_ticket_keys(m.ticket);
+    const struct mkt_span drawn[] = {
+        nth(chain, 0).key,    nth(chain, 0).kv.spi, nth(chain, 1).key,    nth(chain, 1).salt,
+        nth(chain, 1).kv.spi, nth(chain, 2).key,    nth(chain, 2).kv.spi, part(&m.payload, MKT_RAND).rand.rand,
+        nth(held, 1).kv.spi,
+    };
+    for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
+        expect_octets("drawn", drawn[i], (struct mkt_span){all.p, drawn[i].n});
+        all = (struct mkt_span){all.p + drawn[i].n, all.n - drawn[i].n};
+    }
+    ck_assert_uint_eq(all.n, 0);
+    ck_assert_uint_eq(m.player.next_random, m.player.n_random);
+    release(&m);
+}
+END_TEST
+
+/* A.2.2, 4.2.1.5: the holder has MPKi, and with key forking MPKr, in place of the MPK. */
+START_TEST(the_holder_has_mpki_and_with_the_i_flag_mpkr)
+{
+    for (size_t s = 0; s < SUITES; s++)
+        for (size_t forked = 0; forked < 2; forked++)
+            for (size_t n_keys = 0; n_keys < 2; n_keys++) {
+                struct made m;
+                uint8_t mpki[32], mpkr[32];
+                prepare(&m, suites[s]);
+                m.recipe.n_keys = n_keys;
+                m.policy.flags |= forked != 0 ? MKT_FLAG_E | MKT_FLAG_I : 0;
+                expect_made("made", &m);
+                struct mkt_span chain = opened(&m), held = mkt_ticket_keys(m.ticket);
+                struct mkt_key_data mpk = nth(chain, 0), i = nth(held, 0);
+                struct mkt_span rand = part(&m.payload, MKT_RAND).rand.rand;
+                ck_assert_uint_eq(count(chain), 1 + n_keys);
+                ck_assert_uint_eq(count(held), 1 + forked + n_keys);
+                expect_err("MPKi", mkt_ticket_mpk(suites[s], MKT_DERIVE_MPKI, mpk.key, rand, mpki), MKT_OK);
+                expect_err("MPKr", mkt_ticket_mpk(suites[s], MKT_DERIVE_MPKR, mpk.key, rand, mpkr), MKT_OK);
+                ck_assert_uint_eq(i.type, MKT_KEY_MPK);
+                expect_octets("MPKi", i.key, (struct mkt_span){mpki, suite_key[s]});
+                expect_octets("D23: MPKi keeps the SPI", i.kv.spi, mpk.kv.spi);
+                if (forked != 0) {
+                    struct mkt_key_data r = nth(held, 1);
+                    ck_assert_uint_eq(r.type, MKT_KEY_MPK);
+                    expect_octets("MPKr", r.key, (struct mkt_span){mpkr, suite_key[s]});
+                    ck_assert_msg(!mkt_span_equal(r.kv.spi, mpk.kv.spi), "D23: MPKr has an SPI of its own");
+                }
+                release(&m);
+            }
+}
+END_TEST
+
+START_TEST(keys_that_a_ticket_can_not_have_are_refused)
+{
+    static const uint8_t octets[65536] = {1};
+    static const struct {
+        enum mkt_suite suite;
+        struct mkt_key_wish wish;
+        enum mkt_err err;
+    } rows[] = {
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .length = 15}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .key = {octets, 15}}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_256, {.type = MKT_KEY_TEK, .length = 1}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .length = 16}, MKT_OK},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .length = 64}, MKT_OK},
+        {MKT_SUITE_128, {.type = MKT_KEY_TGK, .length = 16}, MKT_OK},
+        {MKT_SUITE_128, {.type = MKT_KEY_TGK, .length = 17}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_128, {.type = MKT_KEY_TEK, .key = {octets, 32}}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_128, {.type = MKT_KEY_GTGK_SALT, .length = 17}, MKT_E_KEY_LENGTH},
+        {MKT_SUITE_256, {.type = MKT_KEY_TEK, .length = 64}, MKT_OK},
+        {MKT_SUITE_256, {.type = MKT_KEY_TEK_SALT, .length = 65}, MKT_E_KEY_LENGTH}, /* D15 */
+        {MKT_SUITE_256, {.type = MKT_KEY_MPK}, MKT_E_MPK},
+        {MKT_SUITE_128, {.type = MKT_KEY_MPK, .key = {octets, 16}}, MKT_E_MPK},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .length = 65536}, MKT_E_ARGUMENT},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .key = {octets, 65536}}, MKT_E_ARGUMENT},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK_SALT, .salt_length = 65536}, MKT_E_ARGUMENT},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK_SALT, .salt = {octets, 65536}}, MKT_E_ARGUMENT},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made m;
+        char name[32];
+        snprintf(name, sizeof name, "row %zu", i);
+        prepare(&m, rows[i].suite);
+        m.recipe.keys = &rows[i].wish;
+        if (rows[i].err != MKT_OK) {
+            expect_refused(name, &m, rows[i].err);
+            continue;
+        }
+        expect_made(name, &m);
+        release(&m);
+    }
+}
+END_TEST
+
+/* The caller's fault, so of that class: a type that has no number in RFC 3830 table 6.13.a or RFC 6043 table 6.7. */
+START_TEST(a_wish_for_no_type_of_key_is_a_wrong_argument)
+{
+    for (unsigned type = MKT_KEY_MPK + 1; type < 256; type += 8) {
+        struct made m;
+        const struct mkt_key_wish wish = {.type = (uint8_t)type};
+        prepare(&m, MKT_SUITE_256);
+        m.recipe.keys = &wish;
+        expect_refused("type", &m, MKT_E_ARGUMENT);
+    }
+}
+END_TEST
+
+START_TEST(there_is_room_for_fewer_than_32_keys_beside_the_mpk)
+{
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct made m;
+    for (size_t i = 0; i < MKT_MAX_KEYS; i++)
+        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT};
+    prepare(&m, MKT_SUITE_256);
+    m.recipe.keys = wishes;
+    m.recipe.n_keys = MKT_MAX_KEYS;
+    expect_refused("32", &m, MKT_E_ARGUMENT);
+    m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+    m.recipe.n_keys = MKT_MAX_KEYS - 2; /* MPKi and MPKr */
+    expect_made("30 and two MPKs", &m);
+    ck_assert_uint_eq(count(mkt_ticket_keys(m.ticket)), MKT_MAX_KEYS);
+    release(&m);
+    m.policy = granted(MKT_SUITE_256);
+    m.recipe.n_keys = MKT_MAX_KEYS - 1;
+    expect_made("31", &m);
+    ck_assert_uint_eq(count(opened(&m)), MKT_MAX_KEYS);
+    release(&m);
+}
+END_TEST
+
+/* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the ticket." */
+START_TEST(a_forked_tgk_needs_the_f_flag)
+{
+    static const struct {
+        uint8_t type;
+        const char *flags;
+        enum mkt_err err;
+    } rows[] = {
+        {MKT_KEY_TGK, "EHILNO", MKT_E_FLAGS}, {MKT_KEY_TGK_SALT, "EHILNO", MKT_E_FLAGS}, {MKT_KEY_TGK, "EFHILNO", MKT_OK},
+        {MKT_KEY_GTGK, "EHILNO", MKT_OK},     {MKT_KEY_TEK, "EHILNO", MKT_OK},           {MKT_KEY_TGK, "EHLNO", MKT_OK},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made m;
+        const struct mkt_key_wish wish = {.type = rows[i].type};
+        prepare(&m, MKT_SUITE_256);
+        m.recipe.keys = &wish;
+        expect_err("flags", mkt_flags_get(&m.policy.flags, rows[i].flags), MKT_OK);
+        enum mkt_err err = make(&m);
+        ck_assert_msg(err == rows[i].err, "row %zu: %s", i, mkt_err_name(err));
+        release(&m);
+    }
+}
+END_TEST
+
+/* 12.1: "the RAND in the MIKEY base ticket MUST at least be as long as the longest of TPK and MPK" */
+START_TEST(rand_is_as_long_as_the_longest_of_tpk_and_mpk)
+{
+    static const size_t lengths[] = {16, 17, 20, 32, 33, 48, 64};
+    for (size_t s = 0; s < SUITES; s++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            struct made m;
+            prepare(&m, suites[s]);
+            m.recipe.tpk = counting(1, lengths[l]);
+            expect_made("made", &m);
+            size_t rand = part(&m.payload, MKT_RAND).rand.rand.n;
+            ck_assert_uint_ge(rand, lengths[l]);
+            ck_assert_uint_ge(rand, nth(opened(&m), 0).key.n);
+            release(&m);
+        }
+}
+END_TEST
+
+START_TEST(a_recipe_that_makes_no_ticket_is_refused)
+{
+#define REFUSED(err, change)                                                                                           \
+    do {                                                                                                               \
+        struct made m;                                                                                                 \
+        prepare(&m, MKT_SUITE_256);                                                                                    \
+        change;                                                                                                        \
+        expect_refused(#change, &m, err);                                                                              \
+    } while (0)
+    REFUSED(MKT_E_ARGUMENT, m.recipe.policy = NULL);
+    REFUSED(MKT_E_KEY_LENGTH, m.recipe.tpk.n = 15);
+    REFUSED(MKT_E_KEY_LENGTH, m.recipe.tpk.n = 0);
+    REFUSED(MKT_E_ARGUMENT, m.recipe.tpk = counting(1, MKT_MAX_TPK + 1));
+    REFUSED(MKT_E_ARGUMENT, m.recipe.tpk_id.data = counting(1, 65536));
+    REFUSED(MKT_E_ARGUMENT, m.policy.n_responders = MKT_MAX_RESPONDERS + 1);
+    REFUSED(MKT_E_FLAGS, m.policy.flags = 0);
+    REFUSED(MKT_E_TICKET_TYPE, m.policy.type = 2);
+    REFUSED(MKT_E_PRF, m.policy.prf = 2);
+    REFUSED(MKT_E_POLICY, m.policy.n_responders = 0);
+    REFUSED(MKT_E_POLICY, m.policy.has_kemac = true);
+    REFUSED(MKT_E_LENGTH, m.policy.responder[0].data = counting(1, 65536));
+    REFUSED(MKT_E_LENGTH, m.policy.kms.data = m.policy.initiator.data = counting(1, 40000)); /* TP Data too long */
+    REFUSED(MKT_E_EXPIRED, m.policy.has_end = true; m.policy.end = y2020 - ntp(1));
+    REFUSED(MKT_E_COUNTER, m.recipe.counter = true);
+#undef REFUSED
+    struct made m;
+    prepare(&m, MKT_SUITE_256);
+    m.policy.has_start = true;
+    m.policy.start = y2020 + ntp(3600);
+    expect_made("its validity may begin later", &m);
+    release(&m);
+}
+END_TEST
+
+static enum mkt_err counter(void *user, uint32_t *value)
+{
+    (void)user;
+    *value = 0x01020304;
+    return MKT_OK;
+}
+
+START_TEST(a_ticket_may_have_a_counter)
+{
+    struct made m;
+    prepare(&m, MKT_SUITE_128);
+    m.player.host.counter = counter;
+    m.recipe.counter = true;
+    expect_made("made", &m);
+    ck_assert(part(&m.payload, MKT_T).t.ts_type == MKT_TS_COUNTER && part(&m.payload, MKT_T).t.value == 0x01020304);
+    ck_assert_uint_eq(count(opened(&m)), 2);
+    release(&m);
+}
+END_TEST
+
+/* ---- keeping a ticket ---- */
+
+static struct mkt_span stored(const struct mkt_ticket *ticket)
+{
+    static uint8_t octets[8192];
+    struct mkt_buf buf = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
+    expect_err("put", mkt_ticket_put(ticket, &buf), MKT_OK);
+    expect_err("measure", mkt_ticket_put(ticket, &measured), MKT_OK);
+    ck_assert_uint_eq(measured.n, buf.n);
+    measured = (struct mkt_buf){octets, buf.n - 1, 0};
+    expect_err("small", mkt_ticket_put(ticket, &measured), MKT_E_SPACE);
+    expect_err("put", mkt_ticket_put(ticket, &(struct mkt_buf){octets, sizeof octets, 0}), MKT_OK);
+    return exact((struct mkt_span){octets, buf.n});
+}
+
+START_TEST(a_stored_ticket_is_read_again)
+{
+    for (size_t s = 0; s < SUITES; s++)
+        for (int forked = 0; forked < 2; forked++) {
+            struct made m;
+            struct mkt_ticket *again = NULL;
+            struct mkt_policy policy;
+            prepare(&m, suites[s]);
+            m.policy.flags |= forked != 0 ? MKT_FLAG_E | MKT_FLAG_I : 0;
+            expect_made("made", &m);
+            struct mkt_span kept = stored(m.ticket);
+            /* the octet 1, a 32-bit length and the TICKET payload, a 32-bit length and the keys */
+            size_t n = m.payload.octets.n, k = mkt_ticket_keys(m.ticket).n;
+            ck_assert(kept.n == 1 + 4 + n + 4 + k && kept.p[0] == 1);
+            ck_assert(kept.p[1] == 0 && kept.p[2] == 0 && kept.p[3] == n >> 8 && kept.p[4] == (n & 0xff));
+            expect_octets("payload", (struct mkt_span){kept.p + 5, n}, m.payload.octets);
+            expect_octets("keys", (struct mkt_span){kept.p + 9 + n, k}, mkt_ticket_keys(m.ticket));
+
+            expect_err("get", mkt_ticket_get(&again, &m.player.host, kept), MKT_OK);
+            expect_octets("again", stored(again), kept);
+            expect_err("policy", mkt_ticket_policy(again, &policy), MKT_OK);
+            ck_assert_uint_eq(policy.flags, m.policy.flags);
+            ck_assert(mkt_id_equal(&policy.responder[0], &m.policy.responder[0]));
+            mkt_ticket_free(again);
+
+            for (size_t cut = 0; cut < kept.n; cut++) {
+                enum mkt_err err = mkt_ticket_get(&again, &m.player.host, exact((struct mkt_span){kept.p, cut}));
+                ck_assert_msg(err == MKT_E_STORED && again == NULL, "%zu octets: %s", cut, mkt_err_name(err));
+                ck_assert_uint_eq(m.player.live, 1);
+            }
+            release(&m);
+        }
+}
+END_TEST
+
+START_TEST(what_is_no_stored_ticket_is_refused)
+{
+    struct made m;
+    struct mkt_ticket *again = NULL;
+    prepare(&m, MKT_SUITE_256);
+    expect_made("made", &m);
+    struct mkt_span kept = stored(m.ticket), ticket = {m.payload.octets.p + 1, m.payload.octets.n - 3};
+    struct mkt_span keys = exact(mkt_ticket_keys(m.ticket));
+    const size_t at_keys = 5 + m.payload.octets.n + 4, mpk = nth(keys, 0).key.n + 9; /* octets of a key */
+    uint8_t *changed = malloc(kept.n + 1);
+
+#define REFUSED(err, change)                                                                                           \
+    do {                                                                                                               \
+        size_t n = kept.n;                                                                                             \
+        memcpy(changed, kept.p, n);                                                                                    \
+        change;                                                                                                        \
+        expect_err(#change, mkt_ticket_get(&again, &m.player.host, (struct mkt_span){changed, n}), err);               \
+        ck_assert(again == NULL && m.player.live == 1);                                                                \
+    } while (0)
+    REFUSED(MKT_E_STORED, changed[0] = 0);
+    REFUSED(MKT_E_STORED, changed[0] = 2);
+    REFUSED(MKT_E_STORED, changed[n++] = 0);
+    REFUSED(MKT_E_STORED, changed[1] = 0xff);
+    REFUSED(MKT_E_STORED, changed[5] = 1);        /* another payload follows, and is not there */
+    REFUSED(MKT_E_TICKET_TYPE, changed[7] = 2);   /* ticket type */
+    REFUSED(MKT_E_PRF, changed[10] |= 4);         /* PRF Func 3 */
+    REFUSED(MKT_E_FLAGS, changed[11] &= 0xbf);    /* G without F */
+    REFUSED(MKT_E_MPK, changed[at_keys + 1] = 1); /* a TGK in place of the MPK */
+    REFUSED(MKT_E_SPI, memcpy(changed + at_keys + 2 * mpk - 4, changed + at_keys + mpk - 4, 4)); /* one SPI twice */
+    REFUSED(MKT_E_TRAILING, changed[at_keys] = 0); /* the first key says that it is the last */
+#undef REFUSED
+
+    /* Initiator Data is of a message, not of a ticket */
+    struct mkt_span with_data = exact(stored_ticket(ticket, keys));
+    memcpy(changed, with_data.p, with_data.n);
+    expect_err("as kept", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){changed, with_data.n}), MKT_OK);
+    mkt_ticket_free(again);
+    uint8_t *longer = malloc(kept.n + 1);
+    size_t n = 5 + m.payload.octets.n;
+    memcpy(longer, kept.p, n);
+    longer[3] = (uint8_t)((n - 4) >> 8);
+    longer[4] = (uint8_t)(n - 4);
+    longer[n - 1] = 1;
+    longer[n] = 0xaa;
+    memcpy(longer + n + 1, kept.p + n, kept.n - n);
+    expect_err("Initiator Data", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){longer, kept.n + 1}), MKT_E_STORED);
+    ck_assert_ptr_null(again);
+
+    /* no keys at all */
+    expect_err("no keys", mkt_ticket_get(&again, &m.player.host, stored_ticket(ticket, from_hex("-"))), MKT_E_MPK);
+    ck_assert(again == NULL && m.player.live == 1);
+    free(longer);
+    free(changed);
+    release(&m);
+}
+END_TEST
+
+/* 6.10: J, "whether the ticket MAY be reused ('1') and therefore MAY be cached" */
+START_TEST(a_ticket_that_was_used_is_kept_only_with_the_j_flag)
+{
+    for (int reusable = 0; reusable < 2; reusable++) {
+        struct made m;
+        struct mkt_buf measured = {NULL, 0, 0};
+        prepare(&m, MKT_SUITE_256);
+        m.policy.flags &= (uint16_t)(reusable != 0 ? 0xfff : 0xfff & ~MKT_FLAG_J);
+        expect_made("made", &m);
+        ck_assert(!mkt_ticket_used(m.ticket));
+        expect_err("unused", mkt_ticket_put(m.ticket, &measured), MKT_OK);
+        mkt_ticket_use(m.ticket);
+        ck_assert(mkt_ticket_used(m.ticket));
+        expect_err("used", mkt_ticket_put(m.ticket, &measured), reusable != 0 ? MKT_OK : MKT_E_REUSE);
+        release(&m);
+    }
+}
+END_TEST
+
+/* With I there are two MPKs, without it one. */
+START_TEST(a_stored_ticket_has_as_many_mpks_as_its_i_flag_says)
+{
+    for (int forked = 0; forked < 2; forked++) {
+        struct made one, two;
+        struct mkt_ticket *again = NULL;
+        prepare(&one, MKT_SUITE_256);
+        prepare(&two, MKT_SUITE_256);
+        two.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+        expect_made("one", &one);
+        expect_made("two", &two);
+        const struct made *policy_of_one = forked != 0 ? &two : &one, *keys_of_other = forked != 0 ? &one : &two;
+        const struct mkt_span ticket = {policy_of_one->payload.octets.p + 1, policy_of_one->payload.octets.n - 3};
+        struct mkt_span octets = stored_ticket(ticket, mkt_ticket_keys(keys_of_other->ticket));
+        expect_err("MPKs", mkt_ticket_get(&again, &one.player.host, octets), MKT_E_MPK);
+        ck_assert_ptr_null(again);
+        release(&one);
+        release(&two);
+    }
+}
+END_TEST
+
+/* ---- a host that fails ---- */
+
+static size_t calls_left; /* until the callback fails */
+static void *(*player_alloc)(void *user, size_t n);
+static enum mkt_err (*player_random_octets)(void *user, uint8_t *out, size_t n);
+
+static void *alloc_until(void *user, size_t n)
+{
+    return calls_left-- == 0 ? NULL : player_alloc(user, n);
+}
+
+static enum mkt_err random_until(void *user, uint8_t *out, size_t n)
+{
+    return calls_left-- == 0 ? MKT_E_RANDOM : player_random_octets(user, out, n);
+}
+
+static enum mkt_err same_random(void *user, uint8_t *out, size_t n)
+{
+    (void)user;
+    memset(out, 7, n);
+    return MKT_OK;
+}
+
+static enum mkt_err no_clock(void *user, mkt_ntp *now)
+{
+    (void)user;
+    (void)now;
+    return MKT_E_CLOCK;
+}
+
+START_TEST(without_memory_nothing_is_made_and_nothing_is_lost)
+{
+    size_t failed = 0;
+    for (size_t n = 0;; n++) {
+        struct made m;
+        prepare(&m, MKT_SUITE_256);
+        player_alloc = m.player.host.alloc;
+        m.player.host.alloc = alloc_until;
+        calls_left = n;
+        enum mkt_err err = make(&m);
+        if (err == MKT_OK) {
+            struct mkt_ticket *again = (struct mkt_ticket *)1;
+            struct mkt_span kept = stored(m.ticket);
+            calls_left = 0;
+            expect_err("get", mkt_ticket_get(&again, &m.player.host, kept), MKT_E_MEMORY);
+            ck_assert_ptr_null(again);
+            release(&m);
+            break;
+        }
+        expect_err("make", err, MKT_E_MEMORY);
+        ck_assert(m.ticket == NULL && m.player.live == 0 && m.player.logged == MKT_E_MEMORY);
+        failed++;
+    }
+    ck_assert_uint_gt(failed, 0);
+}
+END_TEST
+
+START_TEST(without_random_octets_nothing_is_made)
+{
+    static const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_TEK}};
+    size_t failed = 0;
+    for (size_t n = 0;; n++) {
+        struct made m;
+        prepare(&m, MKT_SUITE_256);
+        m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+        m.recipe.keys = wishes;
+        m.recipe.n_keys = 2;
+        player_random_octets = m.player.host.random;
+        m.player.host.random = random_until;
+        calls_left = n;
+        enum mkt_err err = make(&m);
+        if (err == MKT_OK) {
+            release(&m);
+            break;
+        }
+        expect_err("make", err, MKT_E_RANDOM);
+        ck_assert(m.ticket == NULL && m.player.live == 0 && m.player.logged == MKT_E_RANDOM);
+        failed++;
+    }
+    ck_assert_uint_ge(failed, 9); /* MPK, SPI, TGK, salt, SPI, TEK, SPI, RAND, SPI of MPKr */
+}
+END_TEST
+
+START_TEST(spis_that_are_always_the_same_are_no_spis)
+{
+    struct made m;
+    prepare(&m, MKT_SUITE_256);
+    m.player.host.random = same_random;
+    expect_refused("same octets", &m, MKT_E_RANDOM);
+    /* the first SPI of the TGK is that of the MPK: another is drawn */
+    prepare(&m, MKT_SUITE_128);
+    player_random(&m.player, counting(1, 16));
+    player_random(&m.player, from_hex("aaaaaaaa"));
+    player_random(&m.player, counting(1, 16));
+    player_random(&m.player, from_hex("aaaaaaaaaaaaaaaabbbbbbbb"));
+    expect_made("another", &m);
+    expect_octets("MPK", nth(opened(&m), 0).kv.spi, from_hex("aaaaaaaa"));
+    expect_octets("TGK", nth(opened(&m), 1).kv.spi, from_hex("bbbbbbbb"));
+    release(&m);
+}
+END_TEST
+
+START_TEST(without_a_clock_nothing_is_made)
+{
+    struct made m;
+    prepare(&m, MKT_SUITE_256);
+    m.player.host.now = no_clock;
+    expect_refused("no clock", &m, MKT_E_CLOCK);
+    m.player.host.counter = counter;
+    m.recipe.counter = true;
+    expect_refused("no clock to judge the validity by", &m, MKT_E_CLOCK);
+    mkt_ticket_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("ticket");
+    TCase *tcase = tcase_create("ticket");
+    tcase_add_checked_fixture(tcase, NULL, free_all);
+    tcase_add_test(tcase, a_policy_is_written_in_the_order_of_the_rfc);
+    tcase_add_test(tcase, a_full_policy_is_read_as_it_was_written);
+    tcase_add_test(tcase, what_may_stand_once_in_a_policy_stands_once);
+    tcase_add_test(tcase, unexpected_payloads_of_a_policy_are_ignored);
+    tcase_add_test(tcase, a_time_of_64_bits_is_read_as_one);
+    tcase_add_test(tcase, a_name_without_octets_is_not_silently_left_out);
+    tcase_add_test(tcase, flags_are_letters);
+    tcase_add_test(tcase, flags_that_contradict_each_other_are_refused);
+    tcase_add_test(tcase, the_default_policy_is_sound_once_it_has_names);
+    tcase_add_test(tcase, a_policy_that_can_not_be_granted_is_refused);
+    tcase_add_test(tcase, seconds_since_1970_become_seconds_since_1900_and_begin_again_in_2036);
+    tcase_add_test(tcase, moments_from_1968_to_2104_are_in_their_order);
+    tcase_add_test(tcase, a_ticket_is_valid_from_its_start_to_its_end);
+    tcase_add_loop_test(tcase, a_ticket_is_opened_with_its_tpk_and_no_other, 0, SUITES);
+    tcase_add_test(tcase, the_keys_of_a_ticket_can_be_measured);
+    tcase_add_loop_test(tcase, every_bit_of_a_ticket_counts, 0, SUITES);
+    tcase_add_test(tcase, a_ticket_with_the_right_mac_is_refused_for_what_is_in_it);
+    tcase_add_test(tcase, initiator_data_is_not_covered_by_the_mac_of_a_ticket);
+    tcase_add_test(tcase, keys_are_random_or_as_given);
+    tcase_add_test(tcase, random_octets_are_used_in_the_order_of_the_header);
+    tcase_add_test(tcase, the_holder_has_mpki_and_with_the_i_flag_mpkr);
+    tcase_add_test(tcase, keys_that_a_ticket_can_not_have_are_refused);
+    tcase_add_test(tcase, a_wish_for_no_type_of_key_is_a_wrong_argument);
+    tcase_add_test(tcase, there_is_room_for_fewer_than_32_keys_beside_the_mpk);
+    tcase_add_test(tcase, a_forked_tgk_needs_the_f_flag);
+    tcase_add_test(tcase, rand_is_as_long_as_the_longest_of_tpk_and_mpk);
+    tcase_add_test(tcase, a_recipe_that_makes_no_ticket_is_refused);
+    tcase_add_test(tcase, a_ticket_may_have_a_counter);
+    tcase_add_test(tcase, a_stored_ticket_is_read_again);
+    tcase_add_test(tcase, what_is_no_stored_ticket_is_refused);
+    tcase_add_test(tcase, a_ticket_that_was_used_is_kept_only_with_the_j_flag);
+    tcase_add_test(tcase, a_stored_ticket_has_as_many_mpks_as_its_i_flag_says);
+    tcase_add_test(tcase, without_memory_nothing_is_made_and_nothing_is_lost);
+    tcase_add_test(tcase, without_random_octets_nothing_is_made);
+    tcase_add_test(tcase, spis_that_are_always_the_same_are_no_spis);
+    tcase_add_test(tcase, without_a_clock_nothing_is_made);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
