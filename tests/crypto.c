@@ -34,7 +34,8 @@ static const struct hmac_row {
 #define COUNTING "0102030405060708090a0b0c0d0e0f10111213141516171819"
 #define JEFE "4a656665"
 #define LARGER "Test Using Larger Than Block-Size Key - Hash Key First"
-    {"RFC 2202 case 1", MKT_HASH_SHA_1, OCTETS(0x0b, 20), WORDS("Hi There"), "b617318655057264e28bc0b6fb378c8ef146be00"},
+    {"RFC 2202 case 1", MKT_HASH_SHA_1, OCTETS(0x0b, 20), WORDS("Hi There"),
+     "b617318655057264e28bc0b6fb378c8ef146be00"},
     {"RFC 2202 case 2", MKT_HASH_SHA_1, HEX(JEFE), WORDS("what do ya want for nothing?"),
      "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
     {"RFC 2202 case 3", MKT_HASH_SHA_1, OCTETS(0xaa, 20), OCTETS(0xdd, 50), "125d7342b9ac11cd91a39af48aa17b4f63f175d3"},
@@ -233,7 +234,8 @@ static const struct {
     {"666f6f6261", "Zm9vYmE="},
     {"666f6f626172", "Zm9vYmFy"},
     {"fbf0ffbfff", "+/D/v/8="},
-    {"01010580cd177e5001000000000000000000000600c8e350ea00000000090000106d69636b6579406d6f7573652e636f6d00019fc1dd184e4130"
+    {"01010580cd177e5001000000000000000000000600c8e350ea00000000090000106d69636b6579406d6f7573652e636f6d00019fc1dd184e4"
+     "130"
      "35c522e18481afbad80818e5c7",
      "AQEFgM0XflABAAAAAAAAAAAAAAYAyONQ6gAAAAAJAAAQbWlja2V5QG1vdXNlLmNvbQABn8HdGE5BMDXFIuGEga+62AgY5cc="},
 };
@@ -411,7 +413,8 @@ int main(void)
     tcase_add_loop_test(tcase, parts_split_anywhere_give_the_same_mac, 0, sizeof hmac_rows / sizeof *hmac_rows);
     tcase_add_test(tcase, parts_and_mac_may_overlap);
     tcase_add_test(tcase, nothing_is_left_of_an_hmac_key_that_is_wiped);
-    tcase_add_loop_test(tcase, aes_cm_agrees_with_the_vectors_both_ways_at_any_length, 0, sizeof cm_rows / sizeof *cm_rows);
+    tcase_add_loop_test(tcase, aes_cm_agrees_with_the_vectors_both_ways_at_any_length, 0,
+                        sizeof cm_rows / sizeof *cm_rows);
     tcase_add_test(tcase, the_counter_wraps_around);
     tcase_add_test(tcase, a_key_that_is_no_aes_key_is_refused);
     tcase_add_test(tcase, base64_agrees_with_rfc_4648);

@@ -15,7 +15,8 @@ enum { N_SUITES = 2, N_DERIVATIONS = MKT_DERIVE_MPKR + 1 };
 static const uint8_t rand_i[] = "RANDRi of 16 oct", rand_r[] = "RANDRr of 16 oct";
 static const struct mkt_span randi = {rand_i, 16}, randr = {rand_r, 16}, none = {NULL, 0};
 
-static const enum mkt_traffic_key traffic_keys[] = {MKT_TRAFFIC_TEK, MKT_TRAFFIC_AUTH, MKT_TRAFFIC_ENCR, MKT_TRAFFIC_SALT};
+static const enum mkt_traffic_key traffic_keys[] = {MKT_TRAFFIC_TEK, MKT_TRAFFIC_AUTH, MKT_TRAFFIC_ENCR,
+                                                    MKT_TRAFFIC_SALT};
 
 /* A key of `n` octets, all of them different. */
 static struct mkt_span some_key(size_t n)
@@ -33,7 +34,8 @@ static void traffic(enum mkt_suite suite, struct mkt_span tgk, uint8_t out[32])
 
 /* ---- the key ---- */
 
-/* minisip keys the last block of its PRF with length mod 32 octets: of a key of 32 or 64 it does not use the last block. */
+/* minisip keys the last block of its PRF with length mod 32 octets: of a key of 32 or 64 it does not use the last
+ * block. */
 START_TEST(every_bit_of_a_key_counts)
 {
     static const size_t lengths[] = {16, 20, 31, 32, 33, 48, 63, 64, 65, 96, 128};
@@ -155,7 +157,8 @@ START_TEST(no_two_derivations_give_the_same_key)
     for (size_t s = 0; s < N_SUITES; s++) {
         uint8_t out[N_DERIVATIONS][16];
         for (unsigned a = 0; a < N_DERIVATIONS; a++) {
-            expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)a, some_key(32), &label, out[a], 16), MKT_OK);
+            expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)a, some_key(32), &label, out[a], 16),
+                       MKT_OK);
             for (unsigned b = 0; b < a; b++)
                 ck_assert_msg(memcmp(out[a], out[b], 16) != 0, "derivations %u and %u are one", a, b);
         }
@@ -199,7 +202,8 @@ START_TEST(a_label_has_what_its_section_names_and_nothing_else)
             for (unsigned use = CSB_ID; use <= RAND; use *= 2) {
                 struct mkt_label label = some_label();
                 uint8_t out[16], changed[16];
-                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, out, 16), MKT_OK);
+                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, out, 16),
+                           MKT_OK);
                 struct mkt_span *const span = use == RANDI     ? &label.randi
                                               : use == RANDR   ? &label.randr
                                               : use == ID      ? &label.id
@@ -211,8 +215,10 @@ START_TEST(a_label_has_what_its_section_names_and_nothing_else)
                     label.cs_id++;
                 else
                     *span = mkt_span_text("another");
-                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, changed, 16), MKT_OK);
-                ck_assert_msg((memcmp(out, changed, 16) != 0) == ((used[d] & use) != 0), "derivation %u, value %u", d, use);
+                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, changed, 16),
+                           MKT_OK);
+                ck_assert_msg((memcmp(out, changed, 16) != 0) == ((used[d] & use) != 0), "derivation %u, value %u", d,
+                              use);
             }
 }
 END_TEST
@@ -220,7 +226,8 @@ END_TEST
 /* Lengths keep values apart: what one RAND loses and the other gains makes another label. */
 START_TEST(an_octet_can_not_move_from_one_value_to_the_next)
 {
-    static const enum mkt_derivation two_values[] = {MKT_DERIVE_FORKED_MPKR, MKT_DERIVE_INITIAL_AUTH, MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_TEK};
+    static const enum mkt_derivation two_values[] = {MKT_DERIVE_FORKED_MPKR, MKT_DERIVE_INITIAL_AUTH,
+                                                     MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_TEK};
     static const uint8_t octets[] = "0123456789";
     for (size_t i = 0; i < sizeof two_values / sizeof *two_values; i++) {
         uint8_t out[11][16];
@@ -243,10 +250,14 @@ START_TEST(a_value_too_long_for_its_length_is_refused_and_gives_zeros)
         size_t id, randkms, randi, randr, rand;
         enum mkt_err err;
     } rows[] = {
-        {MKT_DERIVE_FORKED_TGK, 65535, 255, 0, 0, 0, MKT_OK},    {MKT_DERIVE_FORKED_TGK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_FORKED_TGK, 1, 256, 0, 0, 0, MKT_E_LENGTH},  {MKT_DERIVE_TEK, 0, 0, 255, 255, 0, MKT_OK},
-        {MKT_DERIVE_TEK, 0, 0, 256, 0, 0, MKT_E_LENGTH},       {MKT_DERIVE_TEK, 0, 0, 0, 256, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 255, MKT_OK},        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 256, MKT_E_LENGTH},
+        {MKT_DERIVE_FORKED_TGK, 65535, 255, 0, 0, 0, MKT_OK},
+        {MKT_DERIVE_FORKED_TGK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
+        {MKT_DERIVE_FORKED_TGK, 1, 256, 0, 0, 0, MKT_E_LENGTH},
+        {MKT_DERIVE_TEK, 0, 0, 255, 255, 0, MKT_OK},
+        {MKT_DERIVE_TEK, 0, 0, 256, 0, 0, MKT_E_LENGTH},
+        {MKT_DERIVE_TEK, 0, 0, 0, 256, 0, MKT_E_LENGTH},
+        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 255, MKT_OK},
+        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 256, MKT_E_LENGTH},
         {MKT_DERIVE_VR_AUTH, 65536, 256, 256, 256, 256, MKT_OK}, /* has none of them */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -337,8 +348,8 @@ START_TEST(a_rand_too_long_is_a_wrong_argument)
         const struct mkt_span too_long = {octets, 256};
         uint8_t out[32], zeros[32] = {0};
         memset(out, 0xee, sizeof out);
-        enum mkt_err err = mkt_derive_traffic(MKT_SUITE_256, MKT_TRAFFIC_TEK, some_key(32), 1, i == 0 ? too_long : randi,
-                                              i == 0 ? randr : too_long, out, sizeof out);
+        enum mkt_err err = mkt_derive_traffic(MKT_SUITE_256, MKT_TRAFFIC_TEK, some_key(32), 1,
+                                              i == 0 ? too_long : randi, i == 0 ? randr : too_long, out, sizeof out);
         expect_octets("out", (struct mkt_span){out, sizeof out}, (struct mkt_span){zeros, sizeof zeros});
         expect_err(i == 0 ? "RANDRi" : "RANDRr", err, MKT_E_ARGUMENT);
     }
@@ -349,7 +360,8 @@ END_TEST
 
 START_TEST(a_suite_is_three_algorithms_that_go_together)
 {
-    const struct mkt_algorithms *a256 = mkt_suite_algorithms(MKT_SUITE_256), *a128 = mkt_suite_algorithms(MKT_SUITE_128);
+    const struct mkt_algorithms *a256 = mkt_suite_algorithms(MKT_SUITE_256),
+                                *a128 = mkt_suite_algorithms(MKT_SUITE_128);
     /* PRF-HMAC-SHA-256, AES-CM-256, HMAC-SHA-256-256 "SHALL be used with a 256-bit authentication key" (6.2) */
     ck_assert(a256->prf == 1 && a256->encr_alg == 3 && a256->mac_alg == 2 && a256->hash == MKT_HASH_SHA_256);
     ck_assert(a256->key == 32 && a256->auth_key == 32);

@@ -94,7 +94,8 @@ START_TEST(every_state_is_reached_and_none_but_keyed_is_an_end)
 }
 END_TEST
 
-/* RFC 6043 4.2.2, 6.10: F tells "whether the TRANSFER_RESP message SHALL be sent ('1') or if it SHALL NOT be sent ('0')" */
+/* RFC 6043 4.2.2, 6.10: F tells "whether the TRANSFER_RESP message SHALL be sent ('1') or if it SHALL NOT be sent
+ * ('0')" */
 START_TEST(a_call_goes_from_fresh_to_keyed_by_its_f_flag)
 {
     const uint16_t all_but_f = 0xfff & ~MKT_FLAG_F;
@@ -309,7 +310,8 @@ END_TEST
 START_TEST(every_message_of_the_steps_has_rules_and_no_other)
 {
     for (unsigned type = 0; type < 256; type++) {
-        const struct mkt_message m = {.hdr = {.version = 1, .data_type = (uint8_t)type, .map_type = MKT_MAP_GENERIC_ID}};
+        const struct mkt_message m = {
+            .hdr = {.version = 1, .data_type = (uint8_t)type, .map_type = MKT_MAP_GENERIC_ID}};
         bool known = false;
         for (size_t i = 0; i < n_steps; i++)
             known |= (unsigned)steps[i].message == type;

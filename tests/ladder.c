@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Prints the ladder of messages from the table of steps, as it stands in README.md: a column for each role that makes or
- * takes something, a line for each message. Dashes are far apart where only tickets with the F flag have the message.
+ * Prints the ladder of messages from the table of steps, as it stands in README.md: a column for each role that makes
+ * or takes something, a line for each message. Dashes are far apart where only tickets with the F flag have the
+ * message.
  */
 #include "flow.h"
 

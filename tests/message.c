@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* message: header, CS ID map and the chain of payloads; the messages of RFC 4567; what hostile octets can't do. */
-#define _DEFAULT_SOURCE /* alarm */
+#define _DEFAULT_SOURCE /* alarm, sigaction */
 
 #include "vector.h"
 
 #include "message.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,7 +72,8 @@ END_TEST
 START_TEST(the_messages_of_rfc_4567_say_what_the_pictures_of_rfc_3830_say)
 {
     struct vectors all = vectors_read("rfc4567.txt");
-    struct mkt_span offer_octets = octets_of(&all.section[0], "octets"), answer_octets = octets_of(&all.section[1], "octets");
+    struct mkt_span offer_octets = octets_of(&all.section[0], "octets"),
+                    answer_octets = octets_of(&all.section[1], "octets");
     struct mkt_message offer = decoded("offer", offer_octets), answer = decoded("answer", answer_octets);
     static const unsigned in_offer[] = {MKT_T, MKT_RAND, MKT_ID, MKT_SP, MKT_KEMAC},
                           in_answer[] = {MKT_T, MKT_ID, MKT_V};
@@ -328,10 +330,15 @@ START_TEST(a_payload_that_is_added_is_the_last_and_empty)
 }
 END_TEST
 
-/* GStreamer 1.22 loops for ever on a payload type that it does not know. SIGALRM ends this program if we do. */
+/*
+ * GStreamer 1.22 loops for ever on a payload type that it does not know. SIGALRM ends this program if we do: this
+ * program alone, as Check's own handler, in one process with the tests, kills the whole process group.
+ */
 START_TEST(a_hostile_chain_ends_at_once)
 {
     static const uint8_t unknown[] = {18, 19, 22, 23, 24, 25, 26, 112, 255};
+    struct sigaction before, plain = {.sa_handler = SIG_DFL};
+    ck_assert_int_eq(sigaction(SIGALRM, &plain, &before), 0);
     alarm(20);
     for (size_t n = MKT_MAX_PAYLOADS + 1; n <= 20000; n = n * 3 / 2)
         expect_err("a long chain", decode(message_of_errors(n)), MKT_E_MANY);
@@ -343,6 +350,7 @@ START_TEST(a_hostile_chain_ends_at_once)
         expect_err("second", decode(from_hex(second)), MKT_E_PAYLOAD);
     }
     alarm(0);
+    ck_assert_int_eq(sigaction(SIGALRM, &before, NULL), 0);
 }
 END_TEST
 
@@ -440,8 +448,15 @@ END_TEST
 START_TEST(find_gives_the_first_of_a_type_and_role)
 {
     /* RANDRi, IDRi, IDRr, IDRr, T */
-    struct mkt_message m = decoded("find", from_hex("010e0f00000000010001" "0e010161" "0e01010001" "62" "0e02010001" "63"
-                                                    "0502010001" "64" "000200000001"));
+    struct mkt_message m = decoded("find", from_hex("010e0f00000000010001"
+                                                    "0e010161"
+                                                    "0e01010001"
+                                                    "62"
+                                                    "0e02010001"
+                                                    "63"
+                                                    "0502010001"
+                                                    "64"
+                                                    "000200000001"));
     ck_assert_ptr_eq(mkt_message_find(&m, MKT_RANDR, MKT_RANDR_I), &m.payload[0]);
     ck_assert_ptr_eq(mkt_message_find(&m, MKT_IDR, MKT_IDR_I), &m.payload[1]);
     ck_assert_ptr_eq(mkt_message_find(&m, MKT_IDR, MKT_IDR_R), &m.payload[2]);
@@ -456,7 +471,8 @@ END_TEST
 
 static enum mkt_err check(const char *letters)
 {
-    static const struct mkt_rule rules[] = {{MKT_T, 0, 1, 1}, {MKT_IDR, MKT_IDR_I, 0, 2}, {MKT_SP, 0, 0, MKT_ANY}, {MKT_V, 0, 1, 1}};
+    static const struct mkt_rule rules[] = {
+        {MKT_T, 0, 1, 1}, {MKT_IDR, MKT_IDR_I, 0, 2}, {MKT_SP, 0, 0, MKT_ANY}, {MKT_V, 0, 1, 1}};
     struct mkt_message m = {.n = 0};
     for (const char *l = letters; *l != '\0'; l++) {
         static const char known[] = "TirPVS";
@@ -476,10 +492,11 @@ START_TEST(rules_say_how_often_a_payload_may_stand_and_v_is_last)
         enum mkt_err err;
     } rows[] = {
         {"TV", MKT_OK},          {"TiiPPPPPPPPV", MKT_OK}, {"PiTiV", MKT_OK},
-        {"V", MKT_E_MISSING},    {"T", MKT_E_MISSING},     {"", MKT_E_MISSING},   {"iiPC", MKT_E_MISSING},
-        {"TTV", MKT_E_MANY},     {"TiiiV", MKT_E_MANY},
-        {"VT", MKT_E_ORDER},     {"TVV", MKT_E_ORDER},     {"TVP", MKT_E_ORDER},  {"TVC", MKT_E_ORDER}, {"TSV", MKT_E_ORDER},
-        {"TCCCV", MKT_OK},       {"TrrrrV", MKT_OK}, /* unexpected payloads are ignored */
+        {"V", MKT_E_MISSING},    {"T", MKT_E_MISSING},     {"", MKT_E_MISSING},
+        {"iiPC", MKT_E_MISSING}, {"TTV", MKT_E_MANY},      {"TiiiV", MKT_E_MANY},
+        {"VT", MKT_E_ORDER},     {"TVV", MKT_E_ORDER},     {"TVP", MKT_E_ORDER},
+        {"TVC", MKT_E_ORDER},    {"TSV", MKT_E_ORDER},     {"TCCCV", MKT_OK},
+        {"TrrrrV", MKT_OK}, /* unexpected payloads are ignored */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_err(rows[i].letters, check(rows[i].letters), rows[i].err);
@@ -488,7 +505,8 @@ END_TEST
 
 START_TEST(a_chain_is_collected_by_its_rules)
 {
-    static const struct mkt_rule rules[] = {{MKT_T, 0, 1, 1}, {MKT_IDR, MKT_IDR_PSK, 0, 1}, {MKT_SP, 0, 0, MKT_ANY}, {MKT_V, 0, 1, 1}};
+    static const struct mkt_rule rules[] = {
+        {MKT_T, 0, 1, 1}, {MKT_IDR, MKT_IDR_PSK, 0, 1}, {MKT_SP, 0, 0, MKT_ANY}, {MKT_V, 0, 1, 1}};
     static const struct {
         const char *octets; /* begins with a T */
         enum mkt_err err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * payload: each payload of RFC 3830 section 6 and RFC 6043 section 6 and A.3 as octets written by hand from the pictures
- * of the RFCs. Octets are hex, two digits each; xx*n stands for n of them; blanks are for the eye.
+ * payload: each payload of RFC 3830 section 6 and RFC 6043 section 6 and A.3 as octets written by hand from the
+ * pictures of the RFCs. Octets are hex, two digits each; xx*n stands for n of them; blanks are for the eye.
  */
 #include "vector.h"
 
@@ -156,7 +156,9 @@ static const struct example {
 } examples[] = {
     /* RFC 3830 6.2: Next payload, Encr alg, Encr data len, Encr data, Mac alg, MAC */
     {"KEMAC, NULL and NULL", {.type = MKT_KEMAC, .kemac = {0, TEXT(""), 0, TEXT("")}}, "00 00 0000 00"},
-    {"KEMAC of suite 128", {.type = MKT_KEMAC, .kemac = {1, TEXT("abcd"), 1, TEXT(M20)}}, "00 01 0004 61626364 01 6d*20"},
+    {"KEMAC of suite 128",
+     {.type = MKT_KEMAC, .kemac = {1, TEXT("abcd"), 1, TEXT(M20)}},
+     "00 01 0004 61626364 01 6d*20"},
     {"KEMAC, AES-KW-128", {.type = MKT_KEMAC, .kemac = {2, TEXT("ab"), 0, TEXT("")}}, "00 02 0002 6162 00"},
     {"KEMAC of suite 256", {.type = MKT_KEMAC, .kemac = {3, TEXT("a"), 2, TEXT(M32)}}, "00 03 0001 61 02 6d*32"},
 
@@ -221,7 +223,11 @@ static const struct example {
     /* 6.10: Next payload, Policy no, Prot type, Policy param length, Policy param: Type, Length, Value */
     {"SP without parameters", {.type = MKT_SP, .sp = {7, 241, TEXT("")}}, "00 07 f1 0000"},
     {"SP with parameters",
-     {.type = MKT_SP, .sp = {0, 0, TEXT("\x00\x01\x01" "\x0b\x00" "\x01\x02\x00\x10")}},
+     {.type = MKT_SP,
+      .sp = {0, 0,
+             TEXT("\x00\x01\x01"
+                  "\x0b\x00"
+                  "\x01\x02\x00\x10")}},
      "00 00 00 0009  00 01 01  0b 00  01 02 0010"},
 
     /* 6.11: Next payload, RAND len, RAND */
@@ -231,32 +237,37 @@ static const struct example {
     /* RFC 6043 6.8: Next payload, RAND Role, RAND length, RAND */
     {"RANDRi", {.type = MKT_RANDR, .rand = {1, TEXT("i")}}, "00 01 01 69"},
     {"RANDRr", {.type = MKT_RANDR, .rand = {2, TEXT("rr")}}, "00 02 02 7272"},
-    {"RANDRkms", {.type = MKT_RANDR, .rand = {3, TEXT(D32 D32 D32 D32 D32 D32 D32 X8("ddd") "ddddddd")}}, "00 03 ff 64*255"},
+    {"RANDRkms",
+     {.type = MKT_RANDR, .rand = {3, TEXT(D32 D32 D32 D32 D32 D32 D32 X8("ddd") "ddddddd")}},
+     "00 03 ff 64*255"},
 
     /* 6.12: Next payload, Error no, Reserved */
     {"ERR", {.type = MKT_ERR, .error = {14, 0}}, "00 0e 0000"},
     {"ERR, reserved", {.type = MKT_ERR, .error = {12, 0xabcd}}, "00 0c abcd"},
 
     /* RFC 6043 6.10: Next payload, Ticket Type, Subtype, Version, PRF Func in 7 bits, D to O, Res in 5 bits, TP Data */
-    {"TP", {.type = MKT_TP, .ticket = {1, 1, 1, 1, MKT_FLAG_D | MKT_FLAG_O, 0, TEXT("abc"), {NULL, 0}, {NULL, 0}}},
+    {"TP",
+     {.type = MKT_TP, .ticket = {1, 1, 1, 1, MKT_FLAG_D | MKT_FLAG_O, 0, TEXT("abc"), {NULL, 0}, {NULL, 0}}},
      "00 0001 01 01 03 0020 0003 616263"},
-    {"TP, all bits", {.type = MKT_TP, .ticket = {0xfffe, 2, 3, 0x7f, 0xfff, 0x1f, TEXT(""), {NULL, 0}, {NULL, 0}}},
+    {"TP, all bits",
+     {.type = MKT_TP, .ticket = {0xfffe, 2, 3, 0x7f, 0xfff, 0x1f, TEXT(""), {NULL, 0}, {NULL, 0}}},
      "00 fffe 02 03 ff ffff 0000"},
     /* then Ticket Data length, Ticket Data, Initiator Data length, Initiator Data */
     {"TICKET",
      {.type = MKT_TICKET,
-      .ticket = {1, 1, 1, 0,
-                 MKT_FLAG_D | MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_H | MKT_FLAG_J | MKT_FLAG_N | MKT_FLAG_O, 0x15,
-                 TEXT("t"), TEXT("ticket"), TEXT("in")}},
+      .ticket = {1, 1, 1, 0, MKT_FLAG_D | MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_H | MKT_FLAG_J | MKT_FLAG_N | MKT_FLAG_O,
+                 0x15, TEXT("t"), TEXT("ticket"), TEXT("in")}},
      "00 0001 01 01 01 7475 0001 74 0006 7469636b6574 0002 696e"},
-    {"TICKET, empty", {.type = MKT_TICKET, .ticket = {2, 0, 0, 0, 0, 0, TEXT(""), TEXT(""), TEXT("")}},
+    {"TICKET, empty",
+     {.type = MKT_TICKET, .ticket = {2, 0, 0, 0, 0, 0, TEXT(""), TEXT(""), TEXT("")}},
      "00 0002 00 00 00 0000 0000 0000 0000"},
 
     /* RFC 6043 A.3: Next Payload, THDR Data length, THDR Data */
     {"THDR", {.type = MKT_THDR, .thdr = {TEXT("any")}}, "00 0003 616e79"},
     {"THDR, empty", {.type = MKT_THDR, .thdr = {TEXT("")}}, "00 0000"},
 
-    /* 6.13, RFC 6043 6.2.1: Next payload, Type and KV in 4 bits each, Key data, with +SALT the salt, KV data as in 6.14 */
+    /* 6.13, RFC 6043 6.2.1: Next payload, Type and KV in 4 bits each, Key data, with +SALT the salt, KV data as in 6.14
+     */
     {"TGK", {.type = MKT_KEY_DATA, .key_data = {0, TEXT("key"), {NULL, 0}, {.type = 0}}}, "00 00 0003 6b6579"},
     {"TGK+SALT, SPI",
      {.type = MKT_KEY_DATA, .key_data = {1, TEXT("key"), TEXT("salt"), {.type = 1, .spi = TEXT("spi")}}},
@@ -265,12 +276,14 @@ static const struct example {
      {.type = MKT_KEY_DATA, .key_data = {2, TEXT("k"), {NULL, 0}, {.type = 2, .from = TEXT("a"), .to = TEXT("zz")}}},
      "00 22 0001 6b 01 61 02 7a7a"},
     {"TEK+SALT", {.type = MKT_KEY_DATA, .key_data = {3, TEXT("k"), TEXT(""), {.type = 0}}}, "00 30 0001 6b 0000"},
-    {"GTGK, empty SPI", {.type = MKT_KEY_DATA, .key_data = {4, TEXT("k"), {NULL, 0}, {.type = 1, .spi = TEXT("")}}},
+    {"GTGK, empty SPI",
+     {.type = MKT_KEY_DATA, .key_data = {4, TEXT("k"), {NULL, 0}, {.type = 1, .spi = TEXT("")}}},
      "00 41 0001 6b 00"},
     {"GTGK+SALT, empty interval",
      {.type = MKT_KEY_DATA, .key_data = {5, TEXT(""), TEXT("s"), {.type = 2, .from = TEXT(""), .to = TEXT("")}}},
      "00 52 0000 0001 73 00 00"},
-    {"MPK, SPI", {.type = MKT_KEY_DATA, .key_data = {6, TEXT("mpk"), {NULL, 0}, {.type = 1, .spi = TEXT("s")}}},
+    {"MPK, SPI",
+     {.type = MKT_KEY_DATA, .key_data = {6, TEXT("mpk"), {NULL, 0}, {.type = 1, .spi = TEXT("s")}}},
      "00 61 0003 6d706b 01 73"},
 
     /* 6.15: Next payload, Type, Length, Data */
@@ -687,12 +700,23 @@ static const struct {
     struct mkt_cs cs;
     const char *octets;
 } sessions[] = {
-    /* RFC 6043 6.1.1: CS ID, Prot type, S in 1 bit, #P in 7 bits, Ps, Session Data Length, Session Data, SPI Length, SPI */
-    {"GENERIC-ID, all there", MKT_MAP_GENERIC_ID, 1, {9, 241, 1, TEXT("\x03\x04"), TEXT("data"), TEXT("spi")},
+    /* RFC 6043 6.1.1: CS ID, Prot type, S in 1 bit, #P in 7 bits, Ps, Session Data Length, Session Data, SPI Length,
+       SPI */
+    {"GENERIC-ID, all there",
+     MKT_MAP_GENERIC_ID,
+     1,
+     {9, 241, 1, TEXT("\x03\x04"), TEXT("data"), TEXT("spi")},
      "09 f1 82 0304 0004 64617461 03 737069"},
-    {"GENERIC-ID, nothing optional", MKT_MAP_GENERIC_ID, 1, {255, 0, 0, TEXT(""), TEXT(""), TEXT("")}, "ff 00 00 0000 00"},
+    {"GENERIC-ID, nothing optional",
+     MKT_MAP_GENERIC_ID,
+     1,
+     {255, 0, 0, TEXT(""), TEXT(""), TEXT("")},
+     "ff 00 00 0000 00"},
     /* RFC 3830 6.1.1: Policy_no, SSRC, ROC; "The stream using SSRC_i will also have Crypto Session ID equal to no i" */
-    {"SRTP-ID, the first", MKT_MAP_SRTP_ID, 1, {1, 0, 0, TEXT("\x07"), TEXT("ssrcroc!"), TEXT("")},
+    {"SRTP-ID, the first",
+     MKT_MAP_SRTP_ID,
+     1,
+     {1, 0, 0, TEXT("\x07"), TEXT("ssrcroc!"), TEXT("")},
      "07 73737263 726f6321"},
     {"SRTP-ID, the third", MKT_MAP_SRTP_ID, 3, {3, 0, 0, TEXT("\x00"), TEXT("dddddddd"), TEXT("")}, "00 64*4 64*4"},
 };

@@ -305,9 +305,10 @@ END_TEST
 /* ---- validity and time: RFC 6043 6.3, RFC 4330 section 3 ---- */
 
 /* Moments as seconds since 1970, UTC, as date(1) has them. */
-static const int64_t t1968 = -61505152 /* 20 January 1968, 03:14:08 */, t1970 = 0, t1999 = 915148800, t2020 = 1577836800,
-                     t2035 = 2066688000 /* 28 June */, t2036 = 2085978496 /* 7 February, 06:28:16 */,
-                     t2036_december = 2111702400, t2100 = 4102444800, t2104 = 4233462143 /* 26 February, 09:42:23 */;
+static const int64_t t1968 = -61505152 /* 20 January 1968, 03:14:08 */, t1970 = 0, t1999 = 915148800,
+                     t2020 = 1577836800, t2035 = 2066688000 /* 28 June */,
+                     t2036 = 2085978496 /* 7 February, 06:28:16 */, t2036_december = 2111702400, t2100 = 4102444800,
+                     t2104 = 4233462143 /* 26 February, 09:42:23 */;
 
 START_TEST(seconds_since_1970_become_seconds_since_1900_and_begin_again_in_2036)
 {
@@ -322,7 +323,8 @@ END_TEST
 
 START_TEST(moments_from_1968_to_2104_are_in_their_order)
 {
-    const int64_t moments[] = {t1968, t1970, t1999, t2020, t2035, t2036 - 1, t2036, t2036 + 1, t2036_december, t2100, t2104};
+    const int64_t moments[] = {t1968, t1970,     t1999,          t2020, t2035, t2036 - 1,
+                               t2036, t2036 + 1, t2036_december, t2100, t2104};
     for (size_t a = 0; a < sizeof moments / sizeof *moments; a++)
         for (size_t b = 0; b < sizeof moments / sizeof *moments; b++)
             ck_assert_msg(mkt_ntp_before(mkt_ntp_from_unix(moments[a]), mkt_ntp_from_unix(moments[b])) == (a < b),
@@ -567,8 +569,8 @@ START_TEST(initiator_data_is_not_covered_by_the_mac_of_a_ticket)
 END_TEST
 
 /*
- * A ticket sealed here by A.1, whatever is in it: of a chain of keys, and Ticket Data in letters: THDR as H, T, RAND as R,
- * KEMAC as K, IDRpsk as I, V.
+ * A ticket sealed here by A.1, whatever is in it: of a chain of keys, and Ticket Data in letters: THDR as H, T, RAND as
+ * R, KEMAC as K, IDRpsk as I, V.
  */
 struct sealed {
     const char *letters, *keys;
@@ -724,8 +726,8 @@ START_TEST(keys_are_random_or_as_given)
 }
 END_TEST
 
-/* "Random are, in this order: the MPK and its SPI, then for each key wished for the key, the salt and the SPI, then RAND,
-   then with the I flag the SPI of MPKr." */
+/* "Random are, in this order: the MPK and its SPI, then for each key wished for the key, the salt and the SPI, then
+   RAND, then with the I flag the SPI of MPKr." */
 START_TEST(random_octets_are_used_in_the_order_of_the_header)
 {
     struct made m;
@@ -864,7 +866,8 @@ START_TEST(there_is_room_for_fewer_than_32_keys_beside_the_mpk)
 }
 END_TEST
 
-/* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the ticket." */
+/* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the
+ * ticket." */
 START_TEST(a_forked_tgk_needs_the_f_flag)
 {
     static const struct {
@@ -872,8 +875,9 @@ START_TEST(a_forked_tgk_needs_the_f_flag)
         const char *flags;
         enum mkt_err err;
     } rows[] = {
-        {MKT_KEY_TGK, "EHILNO", MKT_E_FLAGS}, {MKT_KEY_TGK_SALT, "EHILNO", MKT_E_FLAGS}, {MKT_KEY_TGK, "EFHILNO", MKT_OK},
-        {MKT_KEY_GTGK, "EHILNO", MKT_OK},     {MKT_KEY_TEK, "EHILNO", MKT_OK},           {MKT_KEY_TGK, "EHLNO", MKT_OK},
+        {MKT_KEY_TGK, "EHILNO", MKT_E_FLAGS}, {MKT_KEY_TGK_SALT, "EHILNO", MKT_E_FLAGS},
+        {MKT_KEY_TGK, "EFHILNO", MKT_OK},     {MKT_KEY_GTGK, "EHILNO", MKT_OK},
+        {MKT_KEY_TEK, "EHILNO", MKT_OK},      {MKT_KEY_TGK, "EHLNO", MKT_OK},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct made m;
@@ -1055,7 +1059,8 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     longer[n - 1] = 1;
     longer[n] = 0xaa;
     memcpy(longer + n + 1, kept.p + n, kept.n - n);
-    expect_err("Initiator Data", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){longer, kept.n + 1}), MKT_E_STORED);
+    expect_err("Initiator Data", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){longer, kept.n + 1}),
+               MKT_E_STORED);
     ck_assert_ptr_null(again);
 
     /* no keys at all */
