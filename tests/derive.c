@@ -34,8 +34,7 @@ static void traffic(enum mkt_suite suite, struct mkt_span tgk, uint8_t out[32])
 
 /* ---- the key ---- */
 
-/* minisip keys the last block of its PRF with length mod 32 octets: of a key of 32 or 64 it does not use the last
- * block. */
+/* minisip keys the last block of its PRF with length mod 32 octets: it leaves out the last 32 of a key of 32 or 64. */
 START_TEST(every_bit_of_a_key_counts)
 {
     static const size_t lengths[] = {16, 20, 31, 32, 33, 48, 63, 64, 65, 96, 128};

@@ -115,8 +115,8 @@ static const struct member {
 static uint64_t number_at(const struct member *m, const struct mkt_payload *p)
 {
     const uint8_t *at = (const uint8_t *)p + m->at;
-    uint16_t u16;
-    uint64_t u64;
+    uint16_t u16 = 0;
+    uint64_t u64 = 0;
     memcpy(&u16, at, sizeof u16);
     if (m->as == U64)
         memcpy(&u64, at, sizeof u64);
@@ -266,8 +266,7 @@ static const struct example {
     {"THDR", {.type = MKT_THDR, .thdr = {TEXT("any")}}, "00 0003 616e79"},
     {"THDR, empty", {.type = MKT_THDR, .thdr = {TEXT("")}}, "00 0000"},
 
-    /* 6.13, RFC 6043 6.2.1: Next payload, Type and KV in 4 bits each, Key data, with +SALT the salt, KV data as in 6.14
-     */
+    /* 6.13, RFC 6043 6.2.1: Next payload, Type and KV in 4 bits each, Key data, with +SALT the salt, KV data (6.14) */
     {"TGK", {.type = MKT_KEY_DATA, .key_data = {0, TEXT("key"), {NULL, 0}, {.type = 0}}}, "00 00 0003 6b6579"},
     {"TGK+SALT, SPI",
      {.type = MKT_KEY_DATA, .key_data = {1, TEXT("key"), TEXT("salt"), {.type = 1, .spi = TEXT("spi")}}},
