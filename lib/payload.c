@@ -37,10 +37,7 @@ static void io_kemac(struct io *io, struct mkt_payload *p)
 /* RFC 3830 6.3 PKE: C (2 bits), Data len (14 bits), Data */
 static void io_pke(struct io *io, struct mkt_payload *p)
 {
-    size_t n = p->pke.data.n;
-    if (io->mode != IO_GET && n > 0x3fff)
-        io_fail(io, MKT_E_LENGTH);
-    uint16_t data_len = (uint16_t)n;
+    uint16_t data_len = (uint16_t)p->pke.data.n; /* io_bytes() refuses what this cuts short */
     io_split(io, 2, &p->pke.c, 14, &data_len);
     io_bytes(io, &p->pke.data, data_len);
 }
@@ -84,10 +81,7 @@ static void io_dh(struct io *io, struct mkt_payload *p)
 /* RFC 3830 6.5 SIGN: S type (4 bits), Signature len (12 bits), Signature */
 static void io_sign(struct io *io, struct mkt_payload *p)
 {
-    size_t n = p->sign.signature.n;
-    if (io->mode != IO_GET && n > 0x0fff)
-        io_fail(io, MKT_E_LENGTH);
-    uint16_t signature_len = (uint16_t)n;
+    uint16_t signature_len = (uint16_t)p->sign.signature.n; /* io_bytes() refuses what this cuts short */
     io_split(io, 2, &p->sign.s_type, 12, &signature_len);
     io_bytes(io, &p->sign.signature, signature_len);
 }
@@ -206,8 +200,6 @@ static void io_err(struct io *io, struct mkt_payload *p)
 static void io_tp(struct io *io, struct mkt_payload *p)
 {
     struct mkt_ticket_payload *t = &p->ticket;
-    if (io->mode != IO_GET && t->flags > 0xfff)
-        io_fail(io, MKT_E_LENGTH);
     uint16_t d = t->flags >> 11, e_to_o = t->flags & 0x7ff;
     io_u16(io, &t->type);
     io_u8(io, &t->subtype);
@@ -267,10 +259,7 @@ static void io_cs(struct io *io, uint8_t map_type, struct mkt_cs *cs)
 {
     switch (map_type) {
     case MKT_MAP_GENERIC_ID: {
-        size_t n = cs->policies.n;
-        if (io->mode != IO_GET && n > 0x7f)
-            io_fail(io, MKT_E_LENGTH);
-        uint16_t p = (uint16_t)n;
+        uint16_t p = (uint16_t)cs->policies.n; /* io_bytes() refuses what this cuts short */
         io_u8(io, &cs->cs_id);
         io_u8(io, &cs->prot_type);
         io_split(io, 1, &cs->s, 7, &p);

@@ -309,7 +309,7 @@ MKT_API MKT_MUST enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *res
 /**
  * Appends a chain of `n` payloads; what it writes, mkt_payload_get() reads.
  * @return MKT_OK; MKT_E_LENGTH, MKT_E_VALUE, MKT_E_PAYLOAD, MKT_E_ORDER, MKT_E_MAC_ALG, MKT_E_HASH or MKT_E_DH_GROUP for
- *         what has no encoding; MKT_E_SPACE
+ *         what has no encoding, MKT_E_SHORT for SP parameters that are no list; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 
