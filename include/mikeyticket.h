@@ -14,8 +14,10 @@
 #include <mikeyticket/error.h>
 #include <mikeyticket/exchange.h>
 #include <mikeyticket/host.h>
+#include <mikeyticket/key.h>
 #include <mikeyticket/message.h>
 #include <mikeyticket/payload.h>
+#include <mikeyticket/policy.h>
 #include <mikeyticket/sdp.h>
 #include <mikeyticket/span.h>
 #include <mikeyticket/ticket.h>

@@ -124,6 +124,14 @@ struct mkt_span text(const char *words)
     return mkt_span_text(words);
 }
 
+struct mkt_policy granted(enum mkt_suite suite)
+{
+    struct mkt_policy p = mkt_policy_default(suite);
+    p.initiator = mkt_id_uri("sip:alice@example.com");
+    p.responder[p.n_responders++] = mkt_id_uri("sip:bob@example.com");
+    return p;
+}
+
 struct mkt_payload payload_of(struct mkt_span octets, unsigned type, uint8_t role)
 {
     struct mkt_message message;

@@ -34,6 +34,9 @@ mkt_ntp ntp(unsigned long seconds);
 
 struct mkt_span text(const char *text);
 
+/* A policy that can be granted: of alice, for bob. */
+struct mkt_policy granted(enum mkt_suite suite);
+
 /* The first payload of a type and role of a message that must decode and have it. */
 struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t role);
 

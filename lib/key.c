@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "key.h"
+
+static bool is_tgk(const struct mkt_key_data *key)
+{
+    return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
+}
+
+bool mkt_key_is_tek(const struct mkt_key_data *key)
+{
+    return key->type == MKT_KEY_TEK || key->type == MKT_KEY_TEK_SALT;
+}
+
+struct mkt_keys mkt_keys_of(struct mkt_span chain)
+{
+    return (struct mkt_keys){chain.n > 0 ? MKT_KEY_DATA : MKT_LAST, chain, MKT_OK};
+}
+
+bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
+{
+    struct mkt_payload p;
+    while (keys->err == MKT_OK && keys->type != MKT_LAST) {
+        keys->err = mkt_payload_get(&p, &keys->type, &keys->rest);
+        if (keys->err != MKT_OK || p.type != MKT_KEY_DATA)
+            continue;
+        *key = p.key_data;
+        return true;
+    }
+    return false;
+}
+
+/* Whether one of the keys from here on has an SPI. */
+static bool have(struct mkt_keys keys, struct mkt_span spi)
+{
+    struct mkt_key_data key;
+    while (mkt_keys_next(&keys, &key))
+        if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
+            return true;
+    return false;
+}
+
+bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key)
+{
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
+        if (key->type != MKT_KEY_MPK && key->kv.type == MKT_KV_SPI && mkt_span_equal(key->kv.spi, spi))
+            return true;
+    return false;
+}
+
+bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key)
+{
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
+        if (key->type == MKT_KEY_MPK && n-- == 0)
+            return true;
+    return false;
+}
+
+bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key)
+{
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
+        if (key->type != MKT_KEY_MPK && n-- == 0)
+            return true;
+    return false;
+}
+
+size_t mkt_keys_longest(struct mkt_span chain)
+{
+    struct mkt_key_data key;
+    size_t longest = 0;
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);)
+        if (!mkt_key_is_tek(&key) && key.key.n > longest)
+            longest = key.key.n;
+    return longest;
+}
+
+enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules)
+{
+    size_t n = 0, n_mpk = 0, n_tgk = 0;
+    struct mkt_key_data key;
+    struct mkt_keys keys = mkt_keys_of(chain);
+    while (mkt_keys_next(&keys, &key)) {
+        if (++n > MKT_MAX_KEYS)
+            return MKT_E_MANY;
+        bool mpk = key.type == MKT_KEY_MPK;
+        n_mpk += mpk;
+        n_tgk += is_tgk(&key);
+        /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
+        if (key.kv.type != MKT_KV_SPI || key.kv.spi.n == 0)
+            return MKT_E_SPI;
+        if (have(keys, key.kv.spi) || have(mkt_keys_of(rules->others[0]), key.kv.spi) ||
+            have(mkt_keys_of(rules->others[1]), key.kv.spi))
+            return MKT_E_SPI;
+        /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
+        if (key.key.n < MKT_MIN_KEY)
+            return MKT_E_KEY_LENGTH;
+        /* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
+        if (!mpk && rules->suite == MKT_SUITE_128 && key.key.n > 16)
+            return MKT_E_KEY_LENGTH;
+        /* design decision D15 */
+        if (mkt_key_is_tek(&key) && key.key.n > MKT_MAX_TEK)
+            return MKT_E_KEY_LENGTH;
+    }
+    if (keys.err != MKT_OK)
+        return keys.err;
+    if (n_mpk != rules->n_mpk)
+        return MKT_E_MPK;
+    /* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded" */
+    if ((rules->flags & MKT_FLAG_I) != 0 && (rules->flags & MKT_FLAG_F) == 0 && n_tgk > 0)
+        return MKT_E_FLAGS;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_key_put(struct mkt_buf *room, const struct mkt_key_data *key, bool last, struct mkt_key_data *placed)
+{
+    const size_t from = room->n;
+    const struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
+    struct io io = io_put(room);
+    mkt_io_put_payload(&io, &payload, last ? MKT_LAST : MKT_KEY_DATA);
+    if (io_done(&io, room) != MKT_OK)
+        return io.err == MKT_E_SPACE ? MKT_E_ROOM : io.err;
+
+    struct mkt_payload got;
+    struct mkt_span octets = io_tail(room, from);
+    uint16_t type = MKT_KEY_DATA;
+    enum mkt_err err = mkt_payload_get(&got, &type, &octets);
+    *placed = got.key_data;
+    return err;
+}
+
+enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n, uint8_t spi[MKT_SPI])
+{
+    enum { TRIES = 8 }; /* a source that gives the same octets again and again is none */
+    for (int i = 0; i < TRIES; i++) {
+        bool taken = false;
+        enum mkt_err err = mkt_host_random(host, spi, MKT_SPI);
+        if (err != MKT_OK)
+            return err;
+        for (size_t c = 0; c < n; c++)
+            taken |= have(mkt_keys_of(chains[c]), (struct mkt_span){spi, MKT_SPI});
+        if (!taken)
+            return MKT_OK;
+    }
+    return MKT_E_RANDOM;
+}
+
+static bool type_has_salt(uint8_t type)
+{
+    return type == MKT_KEY_TGK_SALT || type == MKT_KEY_TEK_SALT || type == MKT_KEY_GTGK_SALT;
+}
+
+static size_t length_of(struct mkt_span given, size_t wished, size_t otherwise)
+{
+    return given.n > 0 ? given.n : wished > 0 ? wished : otherwise;
+}
+
+size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish)
+{
+    return length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key) +
+           length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
+}
+
+size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = length_of(wishes[i].key, wishes[i].length, mkt_suite_algorithms(suite)->key);
+        bool tek = wishes[i].type == MKT_KEY_TEK || wishes[i].type == MKT_KEY_TEK_SALT;
+        longest = !tek && length > longest ? length : longest;
+    }
+    return longest;
+}
+
+enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish, bool last,
+                          const struct mkt_span others[2], struct mkt_buf *room, size_t chain)
+{
+    const size_t length = length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key);
+    const size_t salt_length = length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
+    const struct mkt_span chains[] = {io_tail(room, chain), others[0], others[1]};
+    struct mkt_key_data key = {
+        .type = wish->type,
+        .key = {wish->key.n > 0 ? wish->key.p : NULL, length},
+        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, type_has_salt(wish->type) ? salt_length : 0},
+        .kv = {.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
+    };
+    if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)
+        return MKT_E_ARGUMENT;
+    enum mkt_err err = mkt_key_put(room, &key, last, &key);
+    if (err == MKT_OK && wish->key.n == 0)
+        err = mkt_host_random(host, io_within(room, key.key), key.key.n);
+    if (err == MKT_OK && wish->salt.n == 0 && key.salt.n > 0)
+        err = mkt_host_random(host, io_within(room, key.salt), key.salt.n);
+    return err == MKT_OK ? mkt_spi_draw(host, chains, 3, io_within(room, key.kv.spi)) : err;
+}

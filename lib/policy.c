@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "policy.h"
+
+static const char flag_letters[] = "DEFGHIJKLMNO"; /* from the first on the wire to the last */
+
+enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters)
+{
+    uint16_t all = 0;
+    for (const char *l = letters; *l != '\0'; l++) {
+        const char *at = strchr(flag_letters, *l);
+        if (at == NULL)
+            return MKT_E_ARGUMENT;
+        all |= (uint16_t)(MKT_FLAG_D >> (at - flag_letters));
+    }
+    *flags = all;
+    return MKT_OK;
+}
+
+struct mkt_policy mkt_policy_default(enum mkt_suite suite)
+{
+    return (struct mkt_policy){
+        .type = MKT_TICKET_BASE,
+        .subtype = MKT_TICKET_BASE_SUBTYPE,
+        .version = MKT_TICKET_BASE_VERSION,
+        .prf = mkt_suite_algorithms(suite)->prf,
+        .flags = MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_H | MKT_FLAG_J | MKT_FLAG_L | MKT_FLAG_N | MKT_FLAG_O,
+    };
+}
+
+/* Puts what may stand once in its place. */
+static enum mkt_err read_id(struct mkt_id *place, const struct mkt_id *id)
+{
+    if (place->data.p != NULL)
+        return MKT_E_MANY;
+    *place = *id;
+    return MKT_OK;
+}
+
+static enum mkt_err read_time(bool *present, mkt_ntp *place, const struct mkt_t *t)
+{
+    if (*present)
+        return MKT_E_MANY;
+    /* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter */
+    if (t->ts_type == MKT_TS_COUNTER)
+        return MKT_E_POLICY;
+    /* 6.10: of TRr "TS Type SHALL be NTP-UTC-32" */
+    if (t->role == MKT_TR_R && t->ts_type != MKT_TS_NTP_UTC_32)
+        return MKT_E_POLICY;
+    *present = true;
+    *place = mkt_t_64(t);
+    return MKT_OK;
+}
+
+static enum mkt_err read_idr(struct mkt_policy *policy, const struct mkt_id *id)
+{
+    switch (id->role) {
+    case MKT_IDR_KMS:
+        return read_id(&policy->kms, id);
+    case MKT_IDR_I:
+        return read_id(&policy->initiator, id);
+    case MKT_IDR_APP:
+        if (policy->n_applications == MKT_MAX_APPLICATIONS)
+            return MKT_E_MANY;
+        policy->application[policy->n_applications++] = id->data;
+        return MKT_OK;
+    case MKT_IDR_R:
+        if (policy->n_responders == MKT_MAX_RESPONDERS)
+            return MKT_E_MANY;
+        policy->responder[policy->n_responders++] = *id;
+        return MKT_OK;
+    }
+    return MKT_OK;
+}
+
+static enum mkt_err read_tr(struct mkt_policy *policy, const struct mkt_t *t)
+{
+    switch (t->role) {
+    case MKT_TR_S:
+        return read_time(&policy->has_start, &policy->start, t);
+    case MKT_TR_E:
+        return read_time(&policy->has_end, &policy->end, t);
+    case MKT_TR_R:
+        return read_time(&policy->has_rekeying, &policy->rekeying, t);
+    }
+    return MKT_OK;
+}
+
+/* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], [KEMAC], {IDRapp}, (IDRr) */
+enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
+{
+    struct mkt_span rest = payload->tp_data;
+    uint16_t type;
+    *policy = (struct mkt_policy){
+        .type = payload->type,
+        .subtype = payload->subtype,
+        .version = payload->version,
+        .prf = (uint8_t)payload->prf,
+        .flags = payload->flags,
+    };
+    enum mkt_err err = mkt_first_get(&type, &rest);
+    while (err == MKT_OK && type != MKT_LAST) {
+        struct mkt_payload p;
+        err = mkt_payload_get(&p, &type, &rest);
+        if (err == MKT_OK && p.type == MKT_IDR)
+            err = read_idr(policy, &p.id);
+        if (err == MKT_OK && p.type == MKT_TR)
+            err = read_tr(policy, &p.t);
+        policy->has_kemac |= p.type == MKT_KEMAC;
+    }
+    return err;
+}
+
+/* A list of payloads to be written: no more than TP Data can have. */
+struct list {
+    size_t n;
+    struct mkt_payload payload[6 + MKT_MAX_APPLICATIONS + MKT_MAX_RESPONDERS];
+};
+
+static void add(struct list *list, struct mkt_payload payload)
+{
+    list->payload[list->n++] = payload;
+}
+
+static void add_idr(struct list *list, uint8_t role, uint8_t type, struct mkt_span data)
+{
+    if (data.n > 0)
+        add(list, (struct mkt_payload){.type = MKT_IDR, .id = {role, type, data}});
+}
+
+static void add_tr(struct list *list, uint8_t role, bool present, mkt_ntp time)
+{
+    if (present)
+        add(list, (struct mkt_payload){.type = MKT_TR, .t = {role, MKT_TS_NTP_UTC_32, time >> 32}});
+}
+
+enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_data)
+{
+    struct list tp = {.n = 0};
+    if (policy->n_responders > MKT_MAX_RESPONDERS || policy->n_applications > MKT_MAX_APPLICATIONS)
+        return MKT_E_ARGUMENT;
+    /* an IDRapp left out would authorise all applications */
+    for (size_t i = 0; i < policy->n_applications; i++)
+        if (policy->application[i].n == 0)
+            return MKT_E_ARGUMENT;
+    for (size_t i = 0; i < policy->n_responders; i++)
+        if (policy->responder[i].data.n == 0)
+            return MKT_E_ARGUMENT;
+    add_idr(&tp, MKT_IDR_KMS, policy->kms.type, policy->kms.data);
+    add_idr(&tp, MKT_IDR_I, policy->initiator.type, policy->initiator.data);
+    add_tr(&tp, MKT_TR_S, policy->has_start, policy->start);
+    add_tr(&tp, MKT_TR_E, policy->has_end, policy->end);
+    add_tr(&tp, MKT_TR_R, policy->has_rekeying, policy->rekeying);
+    for (size_t i = 0; i < policy->n_applications; i++)
+        add_idr(&tp, MKT_IDR_APP, MKT_ID_BYTES, policy->application[i]);
+    for (size_t i = 0; i < policy->n_responders; i++)
+        add_idr(&tp, MKT_IDR_R, policy->responder[i].type, policy->responder[i].data);
+    return mkt_first_put(tp.payload, tp.n, tp_data);
+}
+
+/*
+ * 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
+ * K implies D, and M implies F." NOT H implies G says the same as NOT G implies H.
+ */
+static bool flags_agree(uint16_t flags)
+{
+    static const struct {
+        uint16_t with, without, needed;
+    } implications[] = {
+        {0, MKT_FLAG_D, MKT_FLAG_L}, {MKT_FLAG_G, 0, MKT_FLAG_F}, {0, MKT_FLAG_G, MKT_FLAG_H},
+        {MKT_FLAG_I, 0, MKT_FLAG_E}, {MKT_FLAG_K, 0, MKT_FLAG_D}, {MKT_FLAG_M, 0, MKT_FLAG_F},
+    };
+    for (size_t i = 0; i < sizeof implications / sizeof *implications; i++) {
+        bool given = (flags & implications[i].with) == implications[i].with && (flags & implications[i].without) == 0;
+        if (given && (flags & implications[i].needed) == 0)
+            return false;
+    }
+    return true;
+}
+
+enum mkt_err mkt_policy_sound(const struct mkt_policy *policy)
+{
+    enum mkt_suite suite;
+    if (policy->type != MKT_TICKET_BASE || policy->subtype != MKT_TICKET_BASE_SUBTYPE ||
+        policy->version != MKT_TICKET_BASE_VERSION)
+        return MKT_E_TICKET_TYPE;
+    if (mkt_suite_of_prf(policy->prf, &suite) != MKT_OK)
+        return MKT_E_PRF;
+    if (!flags_agree(policy->flags))
+        return MKT_E_FLAGS;
+    /* "The KEMAC SHALL NOT be present in the granted Ticket Policy"; the rest is design decision D24 */
+    if (policy->has_kemac || policy->initiator.data.n == 0 || policy->n_responders == 0)
+        return MKT_E_POLICY;
+    if (policy->has_start && policy->has_end && !mkt_ntp_before(policy->start, policy->end))
+        return MKT_E_VALIDITY;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now)
+{
+    if (policy->has_start && mkt_ntp_before(now, policy->start))
+        return MKT_E_NOT_YET;
+    if (policy->has_end && mkt_ntp_before(policy->end, now))
+        return MKT_E_EXPIRED;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
+{
+    enum mkt_err err = mkt_policy_sound(policy);
+    return err == MKT_OK ? mkt_policy_valid(policy, now) : err;
+}
