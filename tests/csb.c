@@ -1003,6 +1003,16 @@ START_TEST(the_default_host)
 }
 END_TEST
 
+START_TEST(counters_that_nobody_keeps)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->settings_i.counter = true;
+    make_ticket(c);
+    expect_err("no counter", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_COUNTER);
+    call_free(c);
+}
+END_TEST
+
 START_TEST(a_host_that_fails)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
@@ -1100,6 +1110,7 @@ int main(void)
     tcase_add_test(tcase, an_initiator_of_another_application);
     tcase_add_test(tcase, one_allocation_of_at_most_4_kib);
     tcase_add_test(tcase, the_default_host);
+    tcase_add_test(tcase, counters_that_nobody_keeps);
     tcase_add_test(tcase, a_host_that_fails);
     tcase_add_test(tcase, a_bundle_states_its_limits);
     suite_add_tcase(suite, tcase);
