@@ -195,7 +195,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     struct mkt_ticket_payload ticket;
     struct mkt_span octets, csb_id;
     enum { OTHERS = 9 }; /* payloads that a TRANSFER_INIT has beside the SPs of the offer, at most */
-    if (offer->ticket == NULL || offer->responder.data.n == 0 || offer->n_keys > MKT_MAX_KEYS)
+    if (offer->ticket == NULL || offer->responder.data.n == 0)
         return MKT_E_ARGUMENT;
     if (offer->n_sp > MKT_MAX_PAYLOADS - OTHERS)
         return MKT_E_MANY;
@@ -435,8 +435,6 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
     if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
-    if (act->answer->n_keys > MKT_MAX_KEYS)
-        return MKT_E_ARGUMENT;
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
     if (mkt_bundle_has(b, MKT_FLAG_G))
         err = mkt_draw(act, rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
