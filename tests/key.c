@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* key: chains of Key data payloads, and what keys must be like (RFC 6043 6.2.1, 12.1). */
+#include "player.h"
+
+#include "key.h"
+
+#include <string.h>
+
+static const uint8_t octets[80] = "no key is as good as another";
+static const uint8_t spis[][2] = {{0, 1}, {0, 2}, {0, 3}, {0, 4}};
+
+static struct mkt_payload key(uint16_t type, size_t n, const uint8_t spi[2])
+{
+    return (struct mkt_payload){.type = MKT_KEY_DATA,
+                                .key_data = {.type = type, .key = {octets, n}, .kv = {.type = MKT_KV_SPI, .spi = {spi, 2}}}};
+}
+
+static struct mkt_span chain(const struct mkt_payload list[], size_t n)
+{
+    static uint8_t out[4096];
+    struct mkt_buf buf = {out, sizeof out, 0};
+    expect_err("chain", mkt_payloads_put(list, n, &buf), MKT_OK);
+    return exact((struct mkt_span){out, buf.n});
+}
+
+static enum mkt_err check(const struct mkt_payload list[], size_t n, struct mkt_key_rules rules)
+{
+    return mkt_keys_check(chain(list, n), &rules);
+}
+
+/* MPK, TGK, TEK and GTGK, with an ID among them, which is no key. */
+static struct mkt_span mixed(void)
+{
+    const struct mkt_payload list[] = {
+        key(MKT_KEY_MPK, 32, spis[0]),
+        {.type = MKT_ID, .id = {0, MKT_ID_URI, {octets, 3}}},
+        key(MKT_KEY_TGK, 40, spis[1]),
+        key(MKT_KEY_TEK, 64, spis[2]),
+        key(MKT_KEY_GTGK, 48, spis[3]),
+    };
+    return chain(list, sizeof list / sizeof *list);
+}
+
+START_TEST(keys_are_walked_in_their_order)
+{
+    static const uint16_t types[] = {MKT_KEY_MPK, MKT_KEY_TGK, MKT_KEY_TEK, MKT_KEY_GTGK};
+    struct mkt_keys keys = mkt_keys_of(mixed());
+    struct mkt_key_data k;
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert(mkt_keys_next(&keys, &k));
+        ck_assert_uint_eq(k.type, types[i]);
+    }
+    ck_assert(!mkt_keys_next(&keys, &k));
+    expect_err("end", keys.err, MKT_OK);
+    keys = mkt_keys_of(text(""));
+    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_OK);
+    keys = mkt_keys_of(text("\024\001"));
+    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_SHORT);
+}
+END_TEST
+
+START_TEST(an_spi_names_a_session_key_and_no_mpk)
+{
+    struct mkt_key_data k;
+    ck_assert(mkt_keys_find(mixed(), (struct mkt_span){spis[2], 2}, &k) && k.type == MKT_KEY_TEK);
+    ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){spis[0], 2}, &k));
+    ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){spis[2], 1}, &k));
+    ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){NULL, 0}, &k));
+    ck_assert(mkt_keys_mpk(mixed(), 0, &k) && !mkt_keys_mpk(mixed(), 1, &k));
+    ck_assert(mkt_keys_session(mixed(), 0, &k) && k.type == MKT_KEY_TGK);
+    ck_assert(mkt_keys_session(mixed(), 2, &k) && k.type == MKT_KEY_GTGK);
+    ck_assert(!mkt_keys_session(mixed(), 3, &k));
+}
+END_TEST
+
+/* 12.1: RANDs are as long as "the longest [...] MPK/TGK/GTGK"; a TEK is used as it is. */
+START_TEST(the_longest_key_is_no_tek)
+{
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TEK, .length = 60}, {.type = MKT_KEY_TGK, .length = 40}, {.type = MKT_KEY_GTGK}};
+    ck_assert_uint_eq(mkt_keys_longest(mixed()), 48);
+    ck_assert_uint_eq(mkt_keys_longest(text("")), 0);
+    ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, wishes, 3), 40);
+    ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, wishes + 2, 1), 32);
+    ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_128, wishes + 2, 1), 16);
+}
+END_TEST
+
+START_TEST(rules_for_keys)
+{
+    const struct mkt_key_rules one_mpk = {MKT_SUITE_256, 1, 0, {{NULL, 0}, {NULL, 0}}};
+    struct mkt_key_rules rules = one_mpk;
+    struct mkt_payload list[3] = {key(MKT_KEY_MPK, 32, spis[0]), key(MKT_KEY_TGK, 32, spis[1]), key(MKT_KEY_TEK, 64, spis[2])};
+    expect_err("right", check(list, 3, one_mpk), MKT_OK);
+    expect_err("no MPK", check(list + 1, 2, one_mpk), MKT_E_MPK);
+    rules.n_mpk = 2;
+    expect_err("one MPK of two", check(list, 3, rules), MKT_E_MPK);
+    list[1].key_data.key.n = 15;
+    expect_err("15 octets", check(list, 3, one_mpk), MKT_E_KEY_LENGTH);
+    list[1].key_data.key.n = 16;
+    expect_err("16 octets", check(list, 3, one_mpk), MKT_OK);
+    list[2].key_data.key.n = 65;
+    expect_err("a TEK of 65 octets", check(list, 3, one_mpk), MKT_E_KEY_LENGTH);
+    rules = one_mpk;
+    rules.suite = MKT_SUITE_128;
+    expect_err("an MPK may be longer", check(list, 2, rules), MKT_OK);
+    list[1].key_data.key.n = 17;
+    expect_err("128-bit algorithms and a TGK of 17 octets", check(list, 2, rules), MKT_E_KEY_LENGTH);
+    list[1].key_data.kv.spi = list[0].key_data.kv.spi;
+    expect_err("an SPI twice", check(list, 2, one_mpk), MKT_E_SPI);
+    list[1].key_data.kv.spi.n = 0;
+    expect_err("an empty SPI", check(list, 2, one_mpk), MKT_E_SPI);
+    list[1].key_data.kv.type = MKT_KV_NULL;
+    expect_err("no SPI", check(list, 2, one_mpk), MKT_E_SPI);
+}
+END_TEST
+
+START_TEST(spis_are_unique_in_the_bundle)
+{
+    const struct mkt_payload ours = key(MKT_KEY_TEK, 32, spis[3]), others = key(MKT_KEY_TGK, 32, spis[3]);
+    struct mkt_key_rules rules = {MKT_SUITE_256, 0, 0, {{NULL, 0}, {NULL, 0}}};
+    expect_err("alone", check(&ours, 1, rules), MKT_OK);
+    for (size_t i = 0; i < 2; i++) {
+        rules.others[i] = chain(&others, 1);
+        expect_err("taken", check(&ours, 1, rules), MKT_E_SPI);
+        rules.others[i] = (struct mkt_span){NULL, 0};
+    }
+}
+END_TEST
+
+/* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the ticket." */
+START_TEST(forked_tgks_need_f)
+{
+    struct mkt_payload one = key(MKT_KEY_TGK, 32, spis[0]);
+    struct mkt_key_rules rules = {MKT_SUITE_256, 0, MKT_FLAG_I, {{NULL, 0}, {NULL, 0}}};
+    expect_err("TGK", check(&one, 1, rules), MKT_E_FLAGS);
+    one.key_data.type = MKT_KEY_TGK_SALT;
+    expect_err("TGK+SALT", check(&one, 1, rules), MKT_E_FLAGS);
+    one.key_data.type = MKT_KEY_GTGK;
+    expect_err("GTGK", check(&one, 1, rules), MKT_OK);
+    one.key_data.type = MKT_KEY_TGK;
+    rules.flags = MKT_FLAG_I | MKT_FLAG_F;
+    expect_err("F", check(&one, 1, rules), MKT_OK);
+}
+END_TEST
+
+START_TEST(no_more_than_32_keys)
+{
+    struct mkt_payload list[MKT_MAX_KEYS + 1];
+    uint8_t many[MKT_MAX_KEYS + 1][2];
+    const struct mkt_key_rules rules = {MKT_SUITE_256, 0, 0, {{NULL, 0}, {NULL, 0}}};
+    for (size_t i = 0; i <= MKT_MAX_KEYS; i++) {
+        many[i][0] = 9;
+        many[i][1] = (uint8_t)i;
+        list[i] = key(MKT_KEY_TGK, 32, many[i]);
+    }
+    expect_err("32", check(list, MKT_MAX_KEYS, rules), MKT_OK);
+    expect_err("33", check(list, MKT_MAX_KEYS + 1, rules), MKT_E_MANY);
+}
+END_TEST
+
+/* An SPI that a key of the bundle has already is drawn again. */
+START_TEST(a_drawn_spi_is_a_new_one)
+{
+    static const uint8_t drawn[] = {7, 7, 7, 7, 8, 8, 8, 8}, given[16] = "a key of octets";
+    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK, .key = {given, 16}};
+    uint8_t room[256];
+    struct mkt_buf buf = {room, sizeof room, 0};
+    struct mkt_payload taken = key(MKT_KEY_TGK, 32, drawn);
+    struct mkt_key_data made;
+    struct player p;
+    taken.key_data.kv.spi.n = 4;
+    const struct mkt_span others[2] = {{NULL, 0}, chain(&taken, 1)};
+    player_init(&p, 0, text(""));
+    player_random(&p, (struct mkt_span){drawn, sizeof drawn});
+    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
+    ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, 0, &made));
+    expect_octets("SPI", made.kv.spi, (struct mkt_span){drawn + 4, 4});
+    expect_octets("key", made.key, (struct mkt_span){given, 16});
+    buf = (struct mkt_buf){room, 20, 0};
+    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_E_ROOM);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("key");
+    TCase *tcase = tcase_create("key");
+    tcase_add_checked_fixture(tcase, NULL, free_all);
+    tcase_add_test(tcase, keys_are_walked_in_their_order);
+    tcase_add_test(tcase, an_spi_names_a_session_key_and_no_mpk);
+    tcase_add_test(tcase, the_longest_key_is_no_tek);
+    tcase_add_test(tcase, rules_for_keys);
+    tcase_add_test(tcase, spis_are_unique_in_the_bundle);
+    tcase_add_test(tcase, forked_tgks_need_f);
+    tcase_add_test(tcase, no_more_than_32_keys);
+    tcase_add_test(tcase, a_drawn_spi_is_a_new_one);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
