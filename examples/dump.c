@@ -33,19 +33,23 @@ static const struct name tr_names[] = {{1, "TRi"}, {2, "TRs"}, {3, "TRe"}, {4, "
 static const struct name id_names[] = {{0, "NAI"}, {1, "URI"}, {2, "byte string"}};
 static const struct name idr_names[] = {{1, "IDRi"}, {2, "IDRr"}, {3, "IDRkms"}, {4, "IDRpsk"}, {5, "IDRapp"}};
 static const struct name randr_names[] = {{1, "RANDRi"}, {2, "RANDRr"}, {3, "RANDRkms"}};
-static const struct name key_names[] = {{0, "TGK"},       {1, "TGK+SALT"}, {2, "TEK"}, {3, "TEK+SALT"}, {4, "GTGK"},
-                                        {5, "GTGK+SALT"}, {6, "MPK"}};
-static const struct name ext_names[] = {{0, "Vendor ID"}, {1, "SDP IDs"}, {2, "TESLA I-Key"}, {3, "Key ID"}, {4, "CSB_ID"}};
+static const struct name key_names[] = {{0, "TGK"},  {1, "TGK+SALT"},  {2, "TEK"}, {3, "TEK+SALT"},
+                                        {4, "GTGK"}, {5, "GTGK+SALT"}, {6, "MPK"}};
+static const struct name ext_names[] = {
+    {0, "Vendor ID"}, {1, "SDP IDs"}, {2, "TESLA I-Key"}, {3, "Key ID"}, {4, "CSB_ID"}};
 static const struct name hash_names[] = {{0, "SHA-1"}, {1, "MD5"}, {2, "SHA-256"}};
 static const struct name dh_names[] = {{0, "OAKLEY 5"}, {1, "OAKLEY 1"}, {2, "OAKLEY 2"}};
 static const struct name cert_names[] = {{0, "X.509v3"}, {1, "X.509v3 URL"}, {2, "X.509v3 Sign"}, {3, "X.509v3 Encr"}};
 static const struct name sign_names[] = {{0, "RSA/PKCS#1/1.5"}, {1, "RSA/PSS"}};
 static const struct name ticket_names[] = {{1, "MIKEY base ticket"}, {2, "3GPP base ticket"}};
-static const struct name error_names[] = {
-    {0, "Auth failure"},   {1, "Invalid TS"},     {2, "Invalid PRF"},       {3, "Invalid MAC"},
-    {4, "Invalid EA"},     {5, "Invalid HA"},     {6, "Invalid DH"},        {7, "Invalid ID"},
-    {8, "Invalid Cert"},   {9, "Invalid SP"},     {10, "Invalid SPpar"},    {11, "Invalid DT"},
-    {12, "Unspecified error"}, {13, "Unsupported message type"}, {14, "Invalid TICKET"}, {15, "Invalid TPpar"}};
+static const struct name error_names[] = {{0, "Auth failure"},       {1, "Invalid TS"},
+                                          {2, "Invalid PRF"},        {3, "Invalid MAC"},
+                                          {4, "Invalid EA"},         {5, "Invalid HA"},
+                                          {6, "Invalid DH"},         {7, "Invalid ID"},
+                                          {8, "Invalid Cert"},       {9, "Invalid SP"},
+                                          {10, "Invalid SPpar"},     {11, "Invalid DT"},
+                                          {12, "Unspecified error"}, {13, "Unsupported message type"},
+                                          {14, "Invalid TICKET"},    {15, "Invalid TPpar"}};
 
 #define NAME(names, number) name_of(names, sizeof names / sizeof *names, number)
 
@@ -370,7 +374,8 @@ static void print_verdict(const char *what, enum mkt_err err)
 }
 
 /* Takes a TRANSFER_INIT as the first Responder of its policy; shows the verdict and the keys. */
-static void verify(const struct mkt_message *m, struct mkt_span octets, const struct mkt_policy *policy, struct mkt_span tpk)
+static void verify(const struct mkt_message *m, struct mkt_span octets, const struct mkt_policy *policy,
+                   struct mkt_span tpk)
 {
     const struct mkt_payload *list = mkt_message_find(m, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
     const struct mkt_payload *t = mkt_message_find(m, MKT_T, 0);

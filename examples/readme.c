@@ -63,12 +63,12 @@ static struct mkt_span describe(char *sdp, size_t n, struct mkt_span line)
 static enum mkt_err answer(struct mkt_csb *csb, struct mkt_span sdp, struct mkt_buf *line)
 {
     uint8_t octets[2048], list[64];
-    struct mkt_buf init = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0}, protocols = {list, sizeof list, 0};
+    struct mkt_buf init = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0},
+                   protocols = {list, sizeof list, 0};
     enum mkt_err err = mkt_sdp_get(sdp, 0, &init);
     err = err != MKT_OK ? err : mkt_sdp_protocols(sdp, 0, &protocols);
-    err = err != MKT_OK
-              ? err
-              : mkt_csb_take(csb, (struct mkt_span){octets, init.n}, (struct mkt_span){list, protocols.n});
+    err = err != MKT_OK ? err
+                        : mkt_csb_take(csb, (struct mkt_span){octets, init.n}, (struct mkt_span){list, protocols.n});
     err = err != MKT_OK ? err : mkt_csb_make_transfer_resp(csb, NULL, &resp);
     return err != MKT_OK ? err : mkt_sdp_put((struct mkt_span){octets, resp.n}, line);
 }
@@ -85,7 +85,8 @@ int main(void)
     enum mkt_err err = offer(&alice, &alices_host, (struct mkt_span){tpk, sizeof tpk}, &line);
     err = err != MKT_OK ? err : mkt_csb_new(&bob, MKT_RESPONDER, &bobs_host, &settings);
     err = err != MKT_OK ? err : answer(bob, describe(sdp, sizeof sdp, (struct mkt_span){there, line.n}), &line_back);
-    err = err != MKT_OK ? err : answered(alice, describe(sdp, sizeof sdp, (struct mkt_span){back, line_back.n}), &tek_i);
+    err =
+        err != MKT_OK ? err : answered(alice, describe(sdp, sizeof sdp, (struct mkt_span){back, line_back.n}), &tek_i);
     err = err != MKT_OK ? err : mkt_csb_tek(bob, 1, &tek_r);
     mkt_csb_free(alice);
     mkt_csb_free(bob);

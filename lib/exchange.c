@@ -160,7 +160,8 @@ static enum mkt_err check_keys(const struct mkt_act *act, struct mkt_span keys)
 }
 
 enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_t *t,
-                            const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys, struct mkt_kemac *kemac)
+                            const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys,
+                            struct mkt_kemac *kemac)
 {
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_span others[2] = {b->keys, b->supplied[0]};
@@ -177,7 +178,8 @@ enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *pr
     if (encr_data == NULL)
         return MKT_E_ROOM;
     *keys = chain;
-    *kemac = (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(b->suite)->encr_alg, .encr_data = {encr_data, chain.n}};
+    *kemac =
+        (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(b->suite)->encr_alg, .encr_data = {encr_data, chain.n}};
     return mkt_protect_kemac(protection, b->csb_id, mkt_t_64(t), chain, encr_data);
 }
 
@@ -187,8 +189,7 @@ enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *pr
     uint8_t *plain = io_reserve(&act->room, kemac->encr_data.n);
     if (plain == NULL)
         return MKT_E_ROOM;
-    enum mkt_err err =
-        mkt_protect_kemac(protection, act->bundle.csb_id, mkt_t_64(t_of(act)), kemac->encr_data, plain);
+    enum mkt_err err = mkt_protect_kemac(protection, act->bundle.csb_id, mkt_t_64(t_of(act)), kemac->encr_data, plain);
     if (err == MKT_OK)
         err = check_keys(act, (struct mkt_span){plain, kemac->encr_data.n});
     if (err == MKT_OK)

@@ -6,9 +6,12 @@
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V */
 enum { THDR, T, RAND, KEMAC, IDRPSK, V, PARTS };
 static const struct mkt_rule ticket_rules[PARTS] = {
-    [THDR] = {MKT_THDR, 0, 1, 1},   [T] = {MKT_T, 0, 1, 1},
-    [RAND] = {MKT_RAND, 0, 1, 1},   [KEMAC] = {MKT_KEMAC, 0, 1, 1},
-    [IDRPSK] = {MKT_IDR, MKT_IDR_PSK, 0, 1}, [V] = {MKT_V, 0, 1, 1},
+    [THDR] = {MKT_THDR, 0, 1, 1},
+    [T] = {MKT_T, 0, 1, 1},
+    [RAND] = {MKT_RAND, 0, 1, 1},
+    [KEMAC] = {MKT_KEMAC, 0, 1, 1},
+    [IDRPSK] = {MKT_IDR, MKT_IDR_PSK, 0, 1},
+    [V] = {MKT_V, 0, 1, 1},
 };
 
 /* A.1: "If CSB ID is needed in the IV creation it SHALL be set to '0xFFFFFFFF'." */
@@ -396,7 +399,8 @@ static enum mkt_err put_holder_keys(struct work *w, struct mkt_span *out)
 /* Room for the keys (as the ticket has them, encrypted, as the holder has them), and for policy and ticket twice. */
 static enum mkt_err work_room(struct work *w)
 {
-    enum { KEY = 64, OTHERS = 256 }; /* what a key has beside itself, MPKs included; what a ticket has beside its parts */
+    /* what a key has beside itself, MPKs included; what a ticket has beside its parts */
+    enum { KEY = 64, OTHERS = 256 };
     const struct mkt_ticket_recipe *r = w->recipe;
     const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
     struct mkt_buf tp_data = {NULL, 0, 0};
@@ -437,7 +441,8 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
-enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *host, const struct mkt_ticket_recipe *recipe)
+enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *host,
+                             const struct mkt_ticket_recipe *recipe)
 {
     struct work w = {.host = host, .recipe = recipe};
     *ticket = NULL;

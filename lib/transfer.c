@@ -180,8 +180,8 @@ static enum mkt_err put_init(struct mkt_act *act, const struct mkt_ticket_payloa
     mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
     if (offer->n_keys > 0)
         mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
-    mkt_message_add(m, MKT_GENERAL_EXT)->general_ext = (struct mkt_general_ext){
-        MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
+    mkt_message_add(m, MKT_GENERAL_EXT)->general_ext =
+        (struct mkt_general_ext){MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
     mkt_v_add(m, b->suite);
     return err;
 }
@@ -296,8 +296,8 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
 }
 
 /* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
-static enum mkt_err ask_tpk(const struct mkt_act *act, const struct mkt_base_ticket *base, const struct mkt_policy *policy,
-                            uint8_t tpk[MKT_MAX_TPK], size_t *n)
+static enum mkt_err ask_tpk(const struct mkt_act *act, const struct mkt_base_ticket *base,
+                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n)
 {
     struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
     if (act->host->tpk == NULL)

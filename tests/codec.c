@@ -56,7 +56,8 @@ START_TEST(get_put_and_sdp_do_not_allocate)
     struct vectors all = vectors_read("rfc6043.txt");
     unsigned long used = 0, messages = 0;
     if (allocations == 0)
-        fprintf(stderr, "codec: allocations are not counted here (sanitizers and valgrind have a malloc of their own)\n");
+        fprintf(stderr,
+                "codec: allocations are not counted here (sanitizers and valgrind have a malloc of their own)\n");
     for (size_t i = 0; i < all.n; i++) {
         for (size_t f = 0; f < all.section[i].n; f++) {
             const char *name = all.section[i].field[f].name, *end = strrchr(name, '_');

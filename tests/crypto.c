@@ -308,15 +308,56 @@ END_TEST
 START_TEST(what_is_not_base64_by_the_letter_is_refused)
 {
     static const char *const rows[] = {
-        "Z",      "Zg",      "Zg=",      "Zm8",       "Zm9vZ",     "Zm9vZg",                      /* cut short */
-        "=",      "==",      "====",     "Z===",      "Zg==Zg==",  "Zg=g",    "=Zg=", "Zm8=Zm8=", /* padding */
-        "Zm9v=",  "Zm9v====", "Zg===",                                                            /* too much of it */
-        "Zh==",   "Zv==",    "Zm9=",     "Zm+=",                                                  /* bits left over */
-        "Zm9v\n", "Zm9v\r\n", " Zm9v",   "Zm9v ",     "Zm 9v",     "Zm9v\nZm9v", "\t",            /* blanks */
-        "Zm-_",   "Zm9%",    "Zm9\x80",  "Zm9v!",     "Zm,v",                                     /* no letters of it */
+        "Z",
+        "Zg",
+        "Zg=",
+        "Zm8",
+        "Zm9vZ",
+        "Zm9vZg", /* cut short */
+        "=",
+        "==",
+        "====",
+        "Z===",
+        "Zg==Zg==",
+        "Zg=g",
+        "=Zg=",
+        "Zm8=Zm8=", /* padding */
+        "Zm9v=",
+        "Zm9v====",
+        "Zg===", /* too much of it */
+        "Zh==",
+        "Zv==",
+        "Zm9=",
+        "Zm+=", /* bits left over */
+        "Zm9v\n",
+        "Zm9v\r\n",
+        " Zm9v",
+        "Zm9v ",
+        "Zm 9v",
+        "Zm9v\nZm9v",
+        "\t", /* blanks */
+        "Zm-_",
+        "Zm9%",
+        "Zm9\x80",
+        "Zm9v!",
+        "Zm,v", /* no letters of it */
         /* about the end of a group of 64 characters */
-        GROUP "Zg==" "Zm9v", GROUP "Zm8=" "Zm9v", GROUP "Zm9v" "Z", GROUP "Zm9v" "=", GROUP "Zm9v\n", GROUP "Zh==",
-        GROUP "Zm9v" "Zh==", GROUP "Zm9v" GROUP "Zg=", GROUP "Zm9", GROUP "Zg=="  "====",
+        GROUP "Zg=="
+              "Zm9v",
+        GROUP "Zm8="
+              "Zm9v",
+        GROUP "Zm9v"
+              "Z",
+        GROUP "Zm9v"
+              "=",
+        GROUP "Zm9v\n",
+        GROUP "Zh==",
+        GROUP "Zm9v"
+              "Zh==",
+        GROUP "Zm9v" GROUP "Zg=",
+        GROUP "Zm9",
+        GROUP "Zg=="
+              "====",
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int measure = 0; measure < 2; measure++) {

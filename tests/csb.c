@@ -14,7 +14,8 @@ START_TEST(tek_length)
     expect_same_tek(c, 1, (size_t)_i);
     call_free(c);
 
-    c = call_new(MKT_SUITE_128, "FGHJLNO"); /* "128-bit algorithms SHALL NOT be used" with longer ones: there is one length */
+    c = call_new(MKT_SUITE_128,
+                 "FGHJLNO"); /* "128-bit algorithms SHALL NOT be used" with longer ones: there is one length */
     c->settings_i.tek_length = c->settings_r.tek_length = (size_t)_i;
     make_resp(c);
     finish(c);

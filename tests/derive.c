@@ -286,9 +286,9 @@ START_TEST(every_argument_of_traffic_makes_another_key)
         uint8_t cs_id;
         bool randi, randr;
     } rows[] = {
-        {MKT_SUITE_256, MKT_TRAFFIC_TEK, 1, true, true},  {MKT_SUITE_128, MKT_TRAFFIC_TEK, 1, true, true},
-        {MKT_SUITE_256, MKT_TRAFFIC_AUTH, 1, true, true}, {MKT_SUITE_256, MKT_TRAFFIC_ENCR, 1, true, true},
-        {MKT_SUITE_256, MKT_TRAFFIC_SALT, 1, true, true}, {MKT_SUITE_256, MKT_TRAFFIC_TEK, 0, true, true},
+        {MKT_SUITE_256, MKT_TRAFFIC_TEK, 1, true, true},   {MKT_SUITE_128, MKT_TRAFFIC_TEK, 1, true, true},
+        {MKT_SUITE_256, MKT_TRAFFIC_AUTH, 1, true, true},  {MKT_SUITE_256, MKT_TRAFFIC_ENCR, 1, true, true},
+        {MKT_SUITE_256, MKT_TRAFFIC_SALT, 1, true, true},  {MKT_SUITE_256, MKT_TRAFFIC_TEK, 0, true, true},
         {MKT_SUITE_256, MKT_TRAFFIC_TEK, 255, true, true}, {MKT_SUITE_256, MKT_TRAFFIC_TEK, 1, false, true},
         {MKT_SUITE_256, MKT_TRAFFIC_TEK, 1, true, false},
     };
@@ -327,10 +327,9 @@ START_TEST(arguments_out_of_range_are_refused_and_give_zeros)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint8_t out[66], zeros[66] = {0};
         memset(out, 0xee, sizeof out);
-        enum mkt_err err =
-            mkt_derive_traffic((enum mkt_suite)rows[i].suite, (enum mkt_traffic_key)rows[i].which,
-                               (struct mkt_span){octets, rows[i].tgk}, 1, (struct mkt_span){octets, rows[i].randi},
-                               (struct mkt_span){octets, rows[i].randr}, out, rows[i].n);
+        enum mkt_err err = mkt_derive_traffic(
+            (enum mkt_suite)rows[i].suite, (enum mkt_traffic_key)rows[i].which, (struct mkt_span){octets, rows[i].tgk},
+            1, (struct mkt_span){octets, rows[i].randi}, (struct mkt_span){octets, rows[i].randr}, out, rows[i].n);
         if (err != MKT_OK)
             expect_octets(rows[i].name, (struct mkt_span){out, rows[i].n}, (struct mkt_span){zeros, rows[i].n});
         ck_assert_uint_eq(out[rows[i].n], 0xee);

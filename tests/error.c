@@ -141,26 +141,26 @@ START_TEST(a_peer_is_told_the_number_of_the_rfc)
         uint8_t number;
     } rows[] = {
         /* RFC 3830 table 6.12 */
-        {MKT_E_MAC, 0},            /* Auth failure */
-        {MKT_E_TICKET_MAC, 0},     /* Auth failure */
-        {MKT_E_STALE, 1},          /* Invalid TS */
-        {MKT_E_FUTURE, 1},         /* Invalid TS */
-        {MKT_E_REPLAY, 1},         /* Invalid TS */
-        {MKT_E_PRF, 2},            /* Invalid PRF */
-        {MKT_E_MAC_ALG, 3},        /* Invalid MAC */
-        {MKT_E_ENCR_ALG, 4},       /* Invalid EA */
-        {MKT_E_HASH, 5},           /* Invalid HA */
-        {MKT_E_DH_GROUP, 6},       /* Invalid DH */
-        {MKT_E_INITIATOR, 7},      /* Invalid ID */
-        {MKT_E_RESPONDER, 7},      /* Invalid ID */
-        {MKT_E_PROT, 9},           /* Invalid SP */
-        {MKT_E_DATA_TYPE, 11},     /* Invalid DT */
-        {MKT_E_SHORT, 12},         /* Unspecified error */
+        {MKT_E_MAC, 0},        /* Auth failure */
+        {MKT_E_TICKET_MAC, 0}, /* Auth failure */
+        {MKT_E_STALE, 1},      /* Invalid TS */
+        {MKT_E_FUTURE, 1},     /* Invalid TS */
+        {MKT_E_REPLAY, 1},     /* Invalid TS */
+        {MKT_E_PRF, 2},        /* Invalid PRF */
+        {MKT_E_MAC_ALG, 3},    /* Invalid MAC */
+        {MKT_E_ENCR_ALG, 4},   /* Invalid EA */
+        {MKT_E_HASH, 5},       /* Invalid HA */
+        {MKT_E_DH_GROUP, 6},   /* Invalid DH */
+        {MKT_E_INITIATOR, 7},  /* Invalid ID */
+        {MKT_E_RESPONDER, 7},  /* Invalid ID */
+        {MKT_E_PROT, 9},       /* Invalid SP */
+        {MKT_E_DATA_TYPE, 11}, /* Invalid DT */
+        {MKT_E_SHORT, 12},     /* Unspecified error */
         /* RFC 6043 table 6.14 */
-        {MKT_E_TICKET_TYPE, 14},   /* Invalid TICKET */
-        {MKT_E_REUSE, 14},         /* Invalid TICKET */
-        {MKT_E_FLAGS, 15},         /* Invalid TPpar */
-        {MKT_E_POLICY, 15},        /* Invalid TPpar */
+        {MKT_E_TICKET_TYPE, 14}, /* Invalid TICKET */
+        {MKT_E_REUSE, 14},       /* Invalid TICKET */
+        {MKT_E_FLAGS, 15},       /* Invalid TPpar */
+        {MKT_E_POLICY, 15},      /* Invalid TPpar */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         ck_assert_msg(mkt_err_number(rows[i].err) == rows[i].number, "%s is %u, not %u", mkt_err_name(rows[i].err),

@@ -166,13 +166,25 @@ static const struct rule_set {
 } ladder[] = {
     /* TRANSFER_INIT = HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V; D12: the list of protocols before V */
     {MKT_TRANSFER_INIT,
-     {{MKT_T, 0, 1, 1}, {MKT_RANDR, 1, 1, 1}, {MKT_IDR, 1, 0, 1}, {MKT_IDR, 2, 0, 1}, {MKT_SP, 0, 0, ANY},
-      {MKT_TICKET, 0, 1, 1}, {MKT_KEMAC, 0, 0, 1}, {MKT_GENERAL_EXT, 1, 0, 1}, {MKT_V, 0, 1, 1}},
+     {{MKT_T, 0, 1, 1},
+      {MKT_RANDR, 1, 1, 1},
+      {MKT_IDR, 1, 0, 1},
+      {MKT_IDR, 2, 0, 1},
+      {MKT_SP, 0, 0, ANY},
+      {MKT_TICKET, 0, 1, 1},
+      {MKT_KEMAC, 0, 0, 1},
+      {MKT_GENERAL_EXT, 1, 0, 1},
+      {MKT_V, 0, 1, 1}},
      9},
     /* TRANSFER_RESP = HDR, T, [RANDRr], [IDRr], [RANDRkms], {SP}, [KEMAC], V */
     {MKT_TRANSFER_RESP,
-     {{MKT_T, 0, 1, 1}, {MKT_RANDR, 2, 0, 1}, {MKT_IDR, 2, 0, 1}, {MKT_RANDR, 3, 0, 1}, {MKT_SP, 0, 0, ANY},
-      {MKT_KEMAC, 0, 0, 1}, {MKT_V, 0, 1, 1}},
+     {{MKT_T, 0, 1, 1},
+      {MKT_RANDR, 2, 0, 1},
+      {MKT_IDR, 2, 0, 1},
+      {MKT_RANDR, 3, 0, 1},
+      {MKT_SP, 0, 0, ANY},
+      {MKT_KEMAC, 0, 0, 1},
+      {MKT_V, 0, 1, 1}},
      7},
 };
 
@@ -281,9 +293,10 @@ END_TEST
 START_TEST(unexpected_payloads_are_ignored_unless_they_come_after_v)
 {
     static const struct carried unexpected[] = {
-        {MKT_CERT, 0, 0, 0},     {MKT_ID, 0, 0, 0},  {MKT_RAND, 0, 0, 0},        {MKT_TR, 0, 0, 0}, {MKT_TP, 0, 0, 0},
-        {MKT_IDR, 3, 0, 0},      {MKT_IDR, 5, 0, 0}, {MKT_GENERAL_EXT, 0, 0, 0}, {MKT_PKE, 0, 0, 0},
-        {MKT_KEY_DATA, 0, 0, 0}, {MKT_ERR, 0, 0, 0}, {MKT_CHASH, 0, 0, 0},       {MKT_DH, 0, 0, 0},
+        {MKT_CERT, 0, 0, 0}, {MKT_ID, 0, 0, 0},       {MKT_RAND, 0, 0, 0}, {MKT_TR, 0, 0, 0},
+        {MKT_TP, 0, 0, 0},   {MKT_IDR, 3, 0, 0},      {MKT_IDR, 5, 0, 0},  {MKT_GENERAL_EXT, 0, 0, 0},
+        {MKT_PKE, 0, 0, 0},  {MKT_KEY_DATA, 0, 0, 0}, {MKT_ERR, 0, 0, 0},  {MKT_CHASH, 0, 0, 0},
+        {MKT_DH, 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof unexpected / sizeof *unexpected; i++) {
         struct mkt_message m = whole(&ladder[_i]);

@@ -56,7 +56,8 @@ END_TEST
 
 START_TEST(identities_are_type_and_octets)
 {
-    struct mkt_id uri = mkt_id_uri("sip:a@example.com"), same = mkt_id_uri("sip:a@example.com"), other = mkt_id_uri("sip:b");
+    struct mkt_id uri = mkt_id_uri("sip:a@example.com"), same = mkt_id_uri("sip:a@example.com"),
+                  other = mkt_id_uri("sip:b");
     struct mkt_id bytes = mkt_id_bytes("sip:a@example.com");
     same.role = MKT_IDR_R;
     ck_assert(mkt_id_equal(&uri, &same));

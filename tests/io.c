@@ -268,9 +268,9 @@ START_TEST(a_part_of_an_octet_too_wide_is_refused)
         uint16_t low;
         enum mkt_err err;
     } rows[] = {
-        {1, 1, 7, 0x7f, MKT_OK},    {1, 2, 7, 0, MKT_E_LENGTH},         {1, 0, 7, 0x80, MKT_E_LENGTH},
-        {1, 0xf, 4, 0xf, MKT_OK},   {1, 0x10, 4, 0, MKT_E_LENGTH},      {1, 0, 4, 0x10, MKT_E_LENGTH},
-        {2, 3, 14, 0x3fff, MKT_OK}, {2, 4, 14, 0, MKT_E_LENGTH},        {2, 0, 14, 0x4000, MKT_E_LENGTH},
+        {1, 1, 7, 0x7f, MKT_OK},     {1, 2, 7, 0, MKT_E_LENGTH},         {1, 0, 7, 0x80, MKT_E_LENGTH},
+        {1, 0xf, 4, 0xf, MKT_OK},    {1, 0x10, 4, 0, MKT_E_LENGTH},      {1, 0, 4, 0x10, MKT_E_LENGTH},
+        {2, 3, 14, 0x3fff, MKT_OK},  {2, 4, 14, 0, MKT_E_LENGTH},        {2, 0, 14, 0x4000, MKT_E_LENGTH},
         {2, 0xf, 12, 0xfff, MKT_OK}, {2, 0x10, 12, 0xfff, MKT_E_LENGTH}, {2, 0xf, 12, 0x1000, MKT_E_LENGTH},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

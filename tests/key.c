@@ -11,8 +11,9 @@ static const uint8_t spis[][2] = {{0, 1}, {0, 2}, {0, 3}, {0, 4}};
 
 static struct mkt_payload key(uint16_t type, size_t n, const uint8_t spi[2])
 {
-    return (struct mkt_payload){.type = MKT_KEY_DATA,
-                                .key_data = {.type = type, .key = {octets, n}, .kv = {.type = MKT_KV_SPI, .spi = {spi, 2}}}};
+    return (struct mkt_payload){
+        .type = MKT_KEY_DATA,
+        .key_data = {.type = type, .key = {octets, n}, .kv = {.type = MKT_KV_SPI, .spi = {spi, 2}}}};
 }
 
 static struct mkt_span chain(const struct mkt_payload list[], size_t n)
@@ -32,10 +33,8 @@ static enum mkt_err check(const struct mkt_payload list[], size_t n, struct mkt_
 static struct mkt_span mixed(void)
 {
     const struct mkt_payload list[] = {
-        key(MKT_KEY_MPK, 32, spis[0]),
-        {.type = MKT_ID, .id = {0, MKT_ID_URI, {octets, 3}}},
-        key(MKT_KEY_TGK, 40, spis[1]),
-        key(MKT_KEY_TEK, 64, spis[2]),
+        key(MKT_KEY_MPK, 32, spis[0]),  {.type = MKT_ID, .id = {0, MKT_ID_URI, {octets, 3}}},
+        key(MKT_KEY_TGK, 40, spis[1]),  key(MKT_KEY_TEK, 64, spis[2]),
         key(MKT_KEY_GTGK, 48, spis[3]),
     };
     return chain(list, sizeof list / sizeof *list);
@@ -90,7 +89,8 @@ START_TEST(rules_for_keys)
 {
     const struct mkt_key_rules one_mpk = {MKT_SUITE_256, 1, 0, {{NULL, 0}, {NULL, 0}}};
     struct mkt_key_rules rules = one_mpk;
-    struct mkt_payload list[3] = {key(MKT_KEY_MPK, 32, spis[0]), key(MKT_KEY_TGK, 32, spis[1]), key(MKT_KEY_TEK, 64, spis[2])};
+    struct mkt_payload list[3] = {key(MKT_KEY_MPK, 32, spis[0]), key(MKT_KEY_TGK, 32, spis[1]),
+                                  key(MKT_KEY_TEK, 64, spis[2])};
     expect_err("right", check(list, 3, one_mpk), MKT_OK);
     expect_err("no MPK", check(list + 1, 2, one_mpk), MKT_E_MPK);
     rules.n_mpk = 2;

@@ -178,20 +178,83 @@ static const struct {
     enum mkt_err err;
 } headers[] = {
     /* version, data type, next payload, V and PRF func, CSB ID, #CS, CS ID map type, CS ID map info */
-    {"Empty map", {1, 14, 0, 0, 0x01020304, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", "010e0000" "01020304" "0001", MKT_OK},
-    {"V and PRF func", {1, 15, 1, 1, 0xfffffffe, 0, MKT_MAP_GENERIC_ID, {NULL, 0}}, "-", "010f0081" "fffffffe" "0002",
+    {"Empty map",
+     {1, 14, 0, 0, 0x01020304, 0, MKT_MAP_EMPTY, {NULL, 0}},
+     "-",
+     "010e0000"
+     "01020304"
+     "0001",
      MKT_OK},
-    {"all of PRF func", {1, 255, 0, 0x7f, 0, 0, MKT_MAP_SRTP_ID, {NULL, 0}}, "-", "01ff007f" "00000000" "0000", MKT_OK},
+    {"V and PRF func",
+     {1, 15, 1, 1, 0xfffffffe, 0, MKT_MAP_GENERIC_ID, {NULL, 0}},
+     "-",
+     "010f0081"
+     "fffffffe"
+     "0002",
+     MKT_OK},
+    {"all of PRF func",
+     {1, 255, 0, 0x7f, 0, 0, MKT_MAP_SRTP_ID, {NULL, 0}},
+     "-",
+     "01ff007f"
+     "00000000"
+     "0000",
+     MKT_OK},
     /* RFC 4563 section 5: with an Empty map, #CS tells sessions whose map is conveyed elsewhere */
-    {"Empty map, #CS 7", {1, 0, 0, 0, 1, 7, MKT_MAP_EMPTY, {NULL, 0}}, "-", "01000000" "00000001" "0701", MKT_OK},
-    {"two SRTP streams", {1, 0, 0, 0, 1, 2, MKT_MAP_SRTP_ID, {NULL, 0}}, "00a1a2a3a4b1b2b3b401c1c2c3c4d1d2d3d4",
-     "01000000" "00000001" "0200" "00a1a2a3a4b1b2b3b4" "01c1c2c3c4d1d2d3d4", MKT_OK},
-    {"a GENERIC-ID session", {1, 14, 0, 1, 1, 1, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f1000000" "0273" "31",
-     "010e0001" "00000001" "0102" "01f100000002" "7331", MKT_OK},
-    {"version 0", {0, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", "000e0000" "00000001" "0001", MKT_E_VERSION},
-    {"version 2", {2, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", "020e0000" "00000001" "0001", MKT_E_VERSION},
-    {"map type 3", {1, 14, 0, 0, 1, 0, 3, {NULL, 0}}, "-", "010e0000" "00000001" "0003", MKT_E_VALUE},
-    {"map type 255", {1, 14, 0, 0, 1, 1, 255, {NULL, 0}}, "-", "010e0000" "00000001" "01ff", MKT_E_VALUE},
+    {"Empty map, #CS 7",
+     {1, 0, 0, 0, 1, 7, MKT_MAP_EMPTY, {NULL, 0}},
+     "-",
+     "01000000"
+     "00000001"
+     "0701",
+     MKT_OK},
+    {"two SRTP streams",
+     {1, 0, 0, 0, 1, 2, MKT_MAP_SRTP_ID, {NULL, 0}},
+     "00a1a2a3a4b1b2b3b401c1c2c3c4d1d2d3d4",
+     "01000000"
+     "00000001"
+     "0200"
+     "00a1a2a3a4b1b2b3b4"
+     "01c1c2c3c4d1d2d3d4",
+     MKT_OK},
+    {"a GENERIC-ID session",
+     {1, 14, 0, 1, 1, 1, MKT_MAP_GENERIC_ID, {NULL, 0}},
+     "01f1000000"
+     "0273"
+     "31",
+     "010e0001"
+     "00000001"
+     "0102"
+     "01f100000002"
+     "7331",
+     MKT_OK},
+    {"version 0",
+     {0, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}},
+     "-",
+     "000e0000"
+     "00000001"
+     "0001",
+     MKT_E_VERSION},
+    {"version 2",
+     {2, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}},
+     "-",
+     "020e0000"
+     "00000001"
+     "0001",
+     MKT_E_VERSION},
+    {"map type 3",
+     {1, 14, 0, 0, 1, 0, 3, {NULL, 0}},
+     "-",
+     "010e0000"
+     "00000001"
+     "0003",
+     MKT_E_VALUE},
+    {"map type 255",
+     {1, 14, 0, 0, 1, 1, 255, {NULL, 0}},
+     "-",
+     "010e0000"
+     "00000001"
+     "01ff",
+     MKT_E_VALUE},
 };
 
 START_TEST(a_header_is_read_and_written)
@@ -236,9 +299,9 @@ START_TEST(a_header_without_encoding_is_refused)
         const char *map;
         enum mkt_err err;
     } rows[] = {
-        {{1, 14, 2, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},               /* V has 1 bit */
-        {{1, 14, 0, 0x80, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},            /* PRF func has 7 */
-        {{1, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "00", MKT_E_LENGTH},              /* a map that is Empty */
+        {{1, 14, 2, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},                 /* V has 1 bit */
+        {{1, 14, 0, 0x80, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},              /* PRF func has 7 */
+        {{1, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "00", MKT_E_LENGTH},                /* a map that is Empty */
         {{1, 14, 0, 0, 1, 0, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_LENGTH}, /* more than #CS */
         {{1, 14, 0, 0, 1, 2, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_SHORT},  /* fewer than #CS */
         {{1, 14, 0, 0, 1, 1, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f1000000", MKT_E_SHORT},    /* half a session */
@@ -357,9 +420,14 @@ END_TEST
 /* SIGN has no Next payload: what comes after it is no payload. */
 START_TEST(nothing_follows_a_signature)
 {
-    struct mkt_message m = decoded("SIGN", from_hex("01020400000000010001" "0001aa"));
+    struct mkt_message m = decoded("SIGN", from_hex("01020400000000010001"
+                                                    "0001aa"));
     ck_assert(m.n == 1 && m.payload[0].type == MKT_SIGN);
-    expect_err("ERR after it", decode(from_hex("01020400000000010001" "0001aa" "000c0000")), MKT_E_TRAILING);
+    expect_err("ERR after it",
+               decode(from_hex("01020400000000010001"
+                               "0001aa"
+                               "000c0000")),
+               MKT_E_TRAILING);
     m.payload[1] = m.payload[0];
     m.n = 2;
     struct mkt_buf measured = {NULL, 0, 0};
@@ -378,27 +446,63 @@ START_TEST(a_length_that_is_a_lie_is_short)
         unsigned type;
         const char *octets;
     } rows[] = {
-        {MKT_KEMAC, "0001ffff" "0000"},
-        {MKT_PKE, "003fff" "0000"},
+        {MKT_KEMAC, "0001ffff"
+                    "0000"},
+        {MKT_PKE, "003fff"
+                  "0000"},
         {MKT_DH, NULL}, /* SPI, below */
-        {MKT_SIGN, "0fff" "0000"},
-        {MKT_ID, "0001ffff" "00"},
-        {MKT_CERT, "0001ffff" "00"},
-        {MKT_SP, "000000ffff" "0001ff"},
-        {MKT_SP, "0000000003" "01ff00"},
-        {MKT_RAND, "00ff" "00"},
-        {MKT_IDR, "000101ffff" "00"},
-        {MKT_RANDR, "0001ff" "00"},
-        {MKT_TP, "00" "00010101000000" "ffff" "00"},
-        {MKT_TICKET, "00" "00010101000000" "ffff" "000000000000"},
-        {MKT_TICKET, "00" "00010101000000" "0000" "ffff" "00000000"},
-        {MKT_TICKET, "00" "00010101000000" "0000" "0000" "ffff" "0000"},
-        {MKT_KEY_DATA, "0010ffff" "00000000"},
-        {MKT_KEY_DATA, "00100000" "ffff" "0000"},
-        {MKT_KEY_DATA, "00010000" "ff" "0000"},
-        {MKT_KEY_DATA, "00020000" "ff" "0000"},
-        {MKT_KEY_DATA, "00020000" "00" "ff" "00"},
-        {MKT_GENERAL_EXT, "0001ffff" "00"},
+        {MKT_SIGN, "0fff"
+                   "0000"},
+        {MKT_ID, "0001ffff"
+                 "00"},
+        {MKT_CERT, "0001ffff"
+                   "00"},
+        {MKT_SP, "000000ffff"
+                 "0001ff"},
+        {MKT_SP, "0000000003"
+                 "01ff00"},
+        {MKT_RAND, "00ff"
+                   "00"},
+        {MKT_IDR, "000101ffff"
+                  "00"},
+        {MKT_RANDR, "0001ff"
+                    "00"},
+        {MKT_TP, "00"
+                 "00010101000000"
+                 "ffff"
+                 "00"},
+        {MKT_TICKET, "00"
+                     "00010101000000"
+                     "ffff"
+                     "000000000000"},
+        {MKT_TICKET, "00"
+                     "00010101000000"
+                     "0000"
+                     "ffff"
+                     "00000000"},
+        {MKT_TICKET, "00"
+                     "00010101000000"
+                     "0000"
+                     "0000"
+                     "ffff"
+                     "0000"},
+        {MKT_KEY_DATA, "0010ffff"
+                       "00000000"},
+        {MKT_KEY_DATA, "00100000"
+                       "ffff"
+                       "0000"},
+        {MKT_KEY_DATA, "00010000"
+                       "ff"
+                       "0000"},
+        {MKT_KEY_DATA, "00020000"
+                       "ff"
+                       "0000"},
+        {MKT_KEY_DATA, "00020000"
+                       "00"
+                       "ff"
+                       "00"},
+        {MKT_GENERAL_EXT, "0001ffff"
+                          "00"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint8_t head[] = {1, 0, (uint8_t)rows[i].type, 0, 0, 0, 0, 1, 0, MKT_MAP_EMPTY}, dh[2 + 96 + 3] = {0, 1};
@@ -409,10 +513,31 @@ START_TEST(a_length_that_is_a_lie_is_short)
         ck_assert_msg(err == MKT_E_SHORT, "row %zu, %s: %s", i, mkt_payload_name(rows[i].type), mkt_err_name(err));
     }
     /* in the map: Session Data Length, SPI Length, #P, #CS */
-    expect_err("Session Data", decode(from_hex("010e0000000000010102" "01f100" "ffff" "0000")), MKT_E_SHORT);
-    expect_err("SPI", decode(from_hex("010e0000000000010102" "01f100" "0000" "ff" "00")), MKT_E_SHORT);
-    expect_err("#P", decode(from_hex("010e0000000000010102" "01f17f" "0000" "0000")), MKT_E_SHORT);
-    expect_err("#CS", decode(from_hex("010e000000000001ff02" "01f100" "0000" "00")), MKT_E_SHORT);
+    expect_err("Session Data",
+               decode(from_hex("010e0000000000010102"
+                               "01f100"
+                               "ffff"
+                               "0000")),
+               MKT_E_SHORT);
+    expect_err("SPI",
+               decode(from_hex("010e0000000000010102"
+                               "01f100"
+                               "0000"
+                               "ff"
+                               "00")),
+               MKT_E_SHORT);
+    expect_err("#P",
+               decode(from_hex("010e0000000000010102"
+                               "01f17f"
+                               "0000"
+                               "0000")),
+               MKT_E_SHORT);
+    expect_err("#CS",
+               decode(from_hex("010e000000000001ff02"
+                               "01f100"
+                               "0000"
+                               "00")),
+               MKT_E_SHORT);
 }
 END_TEST
 
@@ -423,18 +548,39 @@ START_TEST(the_error_offset_is_that_of_the_field_that_could_not_be_understood)
         const char *octets;
         size_t offset;
     } rows[] = {
-        {"02060c00000000010001" "000c0000", 0},            /* version */
-        {"0106", 2},                                       /* Next payload is not there */
-        {"010600000000", 4},                               /* CSB ID is cut short */
-        {"01060000000000010003", 9},                       /* CS ID map type 3 */
-        {"01060c00000000010001", 10},                      /* ERR is not there */
-        {"01060500000000010001" "00040000000000000000", 11}, /* TS type 4 */
-        {"010e0000000000010102" "01f10000", 13},           /* Session Data Length of the first crypto session */
-        {"010e0000000000010202" "01f100000000" "02f1", 18}, /* #P of the second */
-        {"01060a00000000010001" "0000000003" "000201", 17}, /* the value of a policy parameter */
-        {"01060600000000010001" "0001ffff" "00", 14},      /* the data of an ID that is longer than the message */
-        {"01060c00000000010001" "000c0000" "0000", 14},    /* octets after the last payload */
-        {"01060c00000000010001" "120c0000" "000000", 14},  /* a payload of unknown type 18 */
+        {"02060c00000000010001"
+         "000c0000",
+         0},                          /* version */
+        {"0106", 2},                  /* Next payload is not there */
+        {"010600000000", 4},          /* CSB ID is cut short */
+        {"01060000000000010003", 9},  /* CS ID map type 3 */
+        {"01060c00000000010001", 10}, /* ERR is not there */
+        {"01060500000000010001"
+         "00040000000000000000",
+         11}, /* TS type 4 */
+        {"010e0000000000010102"
+         "01f10000",
+         13}, /* Session Data Length of the first crypto session */
+        {"010e0000000000010202"
+         "01f100000000"
+         "02f1",
+         18}, /* #P of the second */
+        {"01060a00000000010001"
+         "0000000003"
+         "000201",
+         17}, /* the value of a policy parameter */
+        {"01060600000000010001"
+         "0001ffff"
+         "00",
+         14}, /* the data of an ID that is longer than the message */
+        {"01060c00000000010001"
+         "000c0000"
+         "0000",
+         14}, /* octets after the last payload */
+        {"01060c00000000010001"
+         "120c0000"
+         "000000",
+         14}, /* a payload of unknown type 18 */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct mkt_span in = from_hex(rows[i].octets);
@@ -511,14 +657,33 @@ START_TEST(a_chain_is_collected_by_its_rules)
         const char *octets; /* begins with a T */
         enum mkt_err err;
     } rows[] = {
-        {"090200000001" "0000", MKT_OK},
-        {"0a0200000001" "0a01000000" "0902000000" "0000", MKT_OK},
-        {"0b0200000001" "0900" "0000", MKT_OK}, /* RAND is not expected */
-        {"050200000001" "090200000001" "0000", MKT_E_MANY},
+        {"090200000001"
+         "0000",
+         MKT_OK},
+        {"0a0200000001"
+         "0a01000000"
+         "0902000000"
+         "0000",
+         MKT_OK},
+        {"0b0200000001"
+         "0900"
+         "0000",
+         MKT_OK}, /* RAND is not expected */
+        {"050200000001"
+         "090200000001"
+         "0000",
+         MKT_E_MANY},
         {"000200000001", MKT_E_MISSING},
-        {"090200000001" "0900" "0000", MKT_E_ORDER},
-        {"120200000001" "0000", MKT_E_PAYLOAD},
-        {"090200000001" "00", MKT_E_SHORT},
+        {"090200000001"
+         "0900"
+         "0000",
+         MKT_E_ORDER},
+        {"120200000001"
+         "0000",
+         MKT_E_PAYLOAD},
+        {"090200000001"
+         "00",
+         MKT_E_SHORT},
     };
     struct mkt_payload found[4];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -533,12 +698,24 @@ END_TEST
 
 START_TEST(the_mac_covers_all_but_itself_and_initiator_data)
 {
-    static const char ticket[] = "09" "00010101000000" "0001" "00" "0002" "7474", data[] = "0003" "696969",
+    static const char ticket[] = "09"
+                                 "00010101000000"
+                                 "0001"
+                                 "00"
+                                 "0002"
+                                 "7474",
+                      data[] = "0003"
+                               "696969",
                       mac[] = "a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4";
     static const struct {
         const char *head;
         bool leaves_out;
-    } rows[] = {{"010e11000000000100" "01", true}, {"010f11000000000100" "01", false}};
+    } rows[] = {{"010e11000000000100"
+                 "01",
+                 true},
+                {"010f11000000000100"
+                 "01",
+                 false}};
     for (size_t i = 0; i < 2; i++) {
         char whole[256], covered[256];
         struct mkt_span part[2];

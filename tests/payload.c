@@ -29,7 +29,10 @@ static struct mkt_span octets(const char *notation)
     return from_hex(hex);
 }
 
-#define TEXT(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define TEXT(text)                                                                                                     \
+    {                                                                                                                  \
+        (const uint8_t *)(text), sizeof(text) - 1                                                                      \
+    }
 #define X8(s) s s s s s s s s
 #define D32 X8("dddd")
 #define M20 "mmmmmmmmmmmmmmmmmmmm"
@@ -45,7 +48,10 @@ static const struct member {
     enum as as;
     size_t at;
 } members[] = {
-#define MEMBER(type, as, member) {type, #member, as, offsetof(struct mkt_payload, member)}
+#define MEMBER(type, as, member)                                                                                       \
+    {                                                                                                                  \
+        type, #member, as, offsetof(struct mkt_payload, member)                                                        \
+    }
     MEMBER(MKT_KEMAC, U8, kemac.encr_alg),
     MEMBER(MKT_KEMAC, SPAN, kemac.encr_data),
     MEMBER(MKT_KEMAC, U8, kemac.mac_alg),
@@ -459,9 +465,9 @@ START_TEST(values_that_do_not_change_the_layout_are_read_and_written)
         unsigned type;
         const char *octets;
     } rows[] = {
-        {MKT_KEMAC, "00 ff 0001 61 00"}, {MKT_PKE, "00 c001 61"},       {MKT_SIGN, "f001 61"},
-        {MKT_ID, "00 ff 0001 61"},       {MKT_IDR, "00 ff ff 0001 61"}, {MKT_CERT, "00 ff 0000"},
-        {MKT_RANDR, "00 ff 00"},         {MKT_TR, "00 ff 02 00000001"}, {MKT_GENERAL_EXT, "00 ff 0001 61"},
+        {MKT_KEMAC, "00 ff 0001 61 00"}, {MKT_PKE, "00 c001 61"},         {MKT_SIGN, "f001 61"},
+        {MKT_ID, "00 ff 0001 61"},       {MKT_IDR, "00 ff ff 0001 61"},   {MKT_CERT, "00 ff 0000"},
+        {MKT_RANDR, "00 ff 00"},         {MKT_TR, "00 ff 02 00000001"},   {MKT_GENERAL_EXT, "00 ff 0001 61"},
         {MKT_ERR, "00 ff 0000"},         {MKT_SP, "00 ff ff 0002 ff 00"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -481,7 +487,10 @@ END_TEST
 
 static const uint8_t many[65536];
 
-#define MANY(n) {many, n}
+#define MANY(n)                                                                                                        \
+    {                                                                                                                  \
+        many, n                                                                                                        \
+    }
 
 START_TEST(what_has_no_place_on_the_wire_is_refused_on_writing)
 {
@@ -604,7 +613,8 @@ static const struct chain {
     } payload[8];
     size_t n;
 } chains[] = {
-    {"TP Data = First Payload, IDRkms, IDRi, TRs, TRe, TRr, IDRapp, IDRr", MKT_LAST,
+    {"TP Data = First Payload, IDRkms, IDRi, TRs, TRe, TRr, IDRapp, IDRr",
+     MKT_LAST,
      "0e"
      "0e 03 01 0003 6b6d73"
      "0d 01 01 0001 69"
@@ -613,19 +623,25 @@ static const struct chain {
      "0e 04 03 00000003"
      "0e 05 02 0004 6d737270"
      "00 02 01 0001 72",
-     {{MKT_IDR, 3}, {MKT_IDR, 1}, {MKT_TR, 2}, {MKT_TR, 3}, {MKT_TR, 4}, {MKT_IDR, 5}, {MKT_IDR, 2}}, 7},
+     {{MKT_IDR, 3}, {MKT_IDR, 1}, {MKT_TR, 2}, {MKT_TR, 3}, {MKT_TR, 4}, {MKT_IDR, 5}, {MKT_IDR, 2}},
+     7},
     {"TP Data without payloads", MKT_LAST, "00", {{0, 0}}, 0},
     {"Initiator Data = First Payload, Vi, Vr", MKT_LAST, "09  09 02 76*32  00 02 77*32", {{MKT_V, 0}, {MKT_V, 0}}, 2},
-    {"Ticket Data = THDR, T, RAND, KEMAC, IDRpsk, V", MKT_THDR,
+    {"Ticket Data = THDR, T, RAND, KEMAC, IDRpsk, V",
+     MKT_THDR,
      "05 0000"
      "0b 00 0102030405060708"
      "01 04 72616e64"
      "0e 03 0003 656e63 00"
      "09 04 02 0003 74706b"
      "00 02 6d*32",
-     {{MKT_THDR, 0}, {MKT_T, 0}, {MKT_RAND, 0}, {MKT_KEMAC, 0}, {MKT_IDR, 4}, {MKT_V, 0}}, 6},
-    {"KEMAC = MPK, TGK+SALT", MKT_KEY_DATA, "14 61 0001 6d 01 73  00 11 0001 74 0001 73 01 74",
-     {{MKT_KEY_DATA, 0}, {MKT_KEY_DATA, 0}}, 2},
+     {{MKT_THDR, 0}, {MKT_T, 0}, {MKT_RAND, 0}, {MKT_KEMAC, 0}, {MKT_IDR, 4}, {MKT_V, 0}},
+     6},
+    {"KEMAC = MPK, TGK+SALT",
+     MKT_KEY_DATA,
+     "14 61 0001 6d 01 73  00 11 0001 74 0001 73 01 74",
+     {{MKT_KEY_DATA, 0}, {MKT_KEY_DATA, 0}},
+     2},
 };
 
 START_TEST(a_chain_is_read_to_its_end_and_written_again)
@@ -663,8 +679,8 @@ START_TEST(the_first_octet_of_tp_data_is_the_type_of_the_first_payload)
         unsigned type;
         size_t left;
     } rows[] = {
-        {"-", MKT_OK, MKT_LAST, 0},          {"00", MKT_OK, MKT_LAST, 0}, {"00 00", MKT_E_TRAILING, MKT_LAST, 0},
-        {"09 00 00", MKT_OK, MKT_V, 2},      {"ff", MKT_OK, 255, 0}, /* which mkt_payload_get() refuses */
+        {"-", MKT_OK, MKT_LAST, 0},     {"00", MKT_OK, MKT_LAST, 0}, {"00 00", MKT_E_TRAILING, MKT_LAST, 0},
+        {"09 00 00", MKT_OK, MKT_V, 2}, {"ff", MKT_OK, 255, 0}, /* which mkt_payload_get() refuses */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct mkt_span rest = strcmp(rows[i].octets, "-") == 0 ? from_hex("-") : octets(rows[i].octets);
@@ -833,9 +849,8 @@ END_TEST
 START_TEST(payloads_are_named_as_the_rfcs_do)
 {
     static const char *const names[256] = {
-        "Last payload", "KEMAC", "PKE", "DH",  "SIGN", "T",   "ID",     "CERT",
-        "CHASH",        "V",     "SP",  "RAND", "ERR", "TR",  "IDR",    "RANDR",
-        "TP",           "TICKET", [20] = "Key data", [21] = "General Ext.",
+        "Last payload", "KEMAC", "PKE", "DH", "SIGN", "T",     "ID", "CERT",   "CHASH",           "V",
+        "SP",           "RAND",  "ERR", "TR", "IDR",  "RANDR", "TP", "TICKET", [20] = "Key data", [21] = "General Ext.",
     };
     for (unsigned type = 0; type < 256; type++)
         ck_assert_str_eq(mkt_payload_name(type), names[type] == NULL ? "unknown" : names[type]);

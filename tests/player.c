@@ -17,7 +17,8 @@ static enum mkt_err player_draw(void *user, uint8_t *out, size_t n)
     if (p->no_random)
         return MKT_E_RANDOM;
     for (size_t i = 0; i < n; i++, p->next_random++)
-        out[i] = p->next_random < p->n_random ? p->random[p->next_random] : (uint8_t)(p->next_random * 7 + p->next_random / 37);
+        out[i] = p->next_random < p->n_random ? p->random[p->next_random]
+                                              : (uint8_t)(p->next_random * 7 + p->next_random / 37);
     return MKT_OK;
 }
 
@@ -53,7 +54,8 @@ static void player_release(void *user, void *octets)
     free(block);
 }
 
-static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy,
+                               struct mkt_buf *key)
 {
     const struct player *p = user;
     (void)id;
@@ -147,7 +149,8 @@ struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys)
     size_t n = ticket.n + 3;
     ck_assert_uint_lt(n + keys.n + 9, sizeof octets);
     const uint8_t head[] = {1, (uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 0};
-    const uint8_t middle[] = {0, 0, (uint8_t)(keys.n >> 24), (uint8_t)(keys.n >> 16), (uint8_t)(keys.n >> 8), (uint8_t)keys.n};
+    const uint8_t middle[] = {
+        0, 0, (uint8_t)(keys.n >> 24), (uint8_t)(keys.n >> 16), (uint8_t)(keys.n >> 8), (uint8_t)keys.n};
     memcpy(octets, head, sizeof head);
     memcpy(octets + sizeof head, ticket.p, ticket.n);
     memcpy(octets + sizeof head + ticket.n, middle, sizeof middle);

@@ -54,14 +54,22 @@ START_TEST(a_policy_is_written_in_the_order_of_the_rfc)
     expect_err("put", mkt_policy_put(&p, &buf), MKT_OK);
     expect_octets("TP Data", (struct mkt_span){out, buf.n},
                   from_hex("0e"
-                           "0e03010001" "6b"       /* IDRkms */
-                           "0d01000001" "69"       /* IDRi */
-                           "0d0203" "00000001"     /* TRs */
-                           "0d0303" "00000002"     /* TRe */
-                           "0e0403" "00000e10"     /* TRr */
-                           "0e05020004" "6d737270" /* IDRapp */
-                           "0e02010001" "72"       /* IDRr */
-                           "0002020001" "67"));    /* IDRr */
+                           "0e03010001"
+                           "6b" /* IDRkms */
+                           "0d01000001"
+                           "69" /* IDRi */
+                           "0d0203"
+                           "00000001" /* TRs */
+                           "0d0303"
+                           "00000002" /* TRe */
+                           "0e0403"
+                           "00000e10" /* TRr */
+                           "0e05020004"
+                           "6d737270" /* IDRapp */
+                           "0e02010001"
+                           "72" /* IDRr */
+                           "0002020001"
+                           "67")); /* IDRr */
     struct mkt_policy bare = mkt_policy_default(MKT_SUITE_256);
     buf.n = 0;
     expect_err("put", mkt_policy_put(&bare, &buf), MKT_OK);
@@ -123,20 +131,77 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
     } rows[] = {
         {"-", MKT_OK},
         {"00", MKT_OK},
-        {"0e" "0e03010001" "6b" "0003010001" "6b", MKT_E_MANY}, /* IDRkms */
-        {"0e" "0e01010001" "69" "0001010001" "69", MKT_E_MANY}, /* IDRi */
-        {"0e" "0e01010000" "0001010001" "69", MKT_E_MANY},      /* IDRi, the first without data */
-        {"0d" "0d0203" "00000001" "000203" "00000001", MKT_E_MANY}, /* TRs */
-        {"0d" "0d0303" "00000001" "000303" "00000001", MKT_E_MANY}, /* TRe */
-        {"0d" "0d0403" "00000001" "000403" "00000001", MKT_E_MANY}, /* TRr */
-        {"0e" "0e02010001" "72" "0002010001" "72", MKT_OK},         /* IDRr */
-        {"0e" "0e05020001" "72" "0005020001" "72", MKT_OK},         /* IDRapp */
-        {"0d" "000302" "00000001", MKT_E_POLICY},           /* TRe as COUNTER, which is no moment */
-        {"0d" "000402" "00000001", MKT_E_POLICY},           /* TRr: "TS Type SHALL be NTP-UTC-32" */
-        {"0d" "000400" "0000000100000000", MKT_E_POLICY},
-        {"0e" "0e01010001" "69", MKT_E_SHORT},
-        {"0e" "0001010001" "69" "00", MKT_E_TRAILING},
-        {"12" "00", MKT_E_PAYLOAD},
+        {"0e"
+         "0e03010001"
+         "6b"
+         "0003010001"
+         "6b",
+         MKT_E_MANY}, /* IDRkms */
+        {"0e"
+         "0e01010001"
+         "69"
+         "0001010001"
+         "69",
+         MKT_E_MANY}, /* IDRi */
+        {"0e"
+         "0e01010000"
+         "0001010001"
+         "69",
+         MKT_E_MANY}, /* IDRi, the first without data */
+        {"0d"
+         "0d0203"
+         "00000001"
+         "000203"
+         "00000001",
+         MKT_E_MANY}, /* TRs */
+        {"0d"
+         "0d0303"
+         "00000001"
+         "000303"
+         "00000001",
+         MKT_E_MANY}, /* TRe */
+        {"0d"
+         "0d0403"
+         "00000001"
+         "000403"
+         "00000001",
+         MKT_E_MANY}, /* TRr */
+        {"0e"
+         "0e02010001"
+         "72"
+         "0002010001"
+         "72",
+         MKT_OK}, /* IDRr */
+        {"0e"
+         "0e05020001"
+         "72"
+         "0005020001"
+         "72",
+         MKT_OK}, /* IDRapp */
+        {"0d"
+         "000302"
+         "00000001",
+         MKT_E_POLICY}, /* TRe as COUNTER, which is no moment */
+        {"0d"
+         "000402"
+         "00000001",
+         MKT_E_POLICY}, /* TRr: "TS Type SHALL be NTP-UTC-32" */
+        {"0d"
+         "000400"
+         "0000000100000000",
+         MKT_E_POLICY},
+        {"0e"
+         "0e01010001"
+         "69",
+         MKT_E_SHORT},
+        {"0e"
+         "0001010001"
+         "69"
+         "00",
+         MKT_E_TRAILING},
+        {"12"
+         "00",
+         MKT_E_PAYLOAD},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_err(rows[i].hex, read_policy(rows[i].hex), rows[i].err);
@@ -155,17 +220,30 @@ END_TEST
 /* "Unexpected payloads in the TP Data SHOULD be ignored." */
 START_TEST(unexpected_payloads_of_a_policy_are_ignored)
 {
-    struct mkt_policy p = policy_of(from_hex("0b" "0d0161" "0e0103" "00000001" "0e04020001" "78" "0001010001" "69"));
+    struct mkt_policy p = policy_of(from_hex("0b"
+                                             "0d0161"
+                                             "0e0103"
+                                             "00000001"
+                                             "0e04020001"
+                                             "78"
+                                             "0001010001"
+                                             "69"));
     ck_assert(!p.has_start && !p.has_end && !p.has_rekeying && p.kms.data.n == 0 && p.n_responders == 0);
     expect_octets("IDRi", p.initiator.data, text("i"));
-    ck_assert(policy_of(from_hex("01" "0000000000")).has_kemac);
+    ck_assert(policy_of(from_hex("01"
+                                 "0000000000"))
+                  .has_kemac);
     ck_assert(!p.has_kemac);
 }
 END_TEST
 
 START_TEST(a_time_of_64_bits_is_read_as_one)
 {
-    struct mkt_policy p = policy_of(from_hex("0d" "0d0200" "0102030405060708" "000303" "f0e0d0c0"));
+    struct mkt_policy p = policy_of(from_hex("0d"
+                                             "0d0200"
+                                             "0102030405060708"
+                                             "000303"
+                                             "f0e0d0c0"));
     ck_assert(p.start == 0x0102030405060708 && p.end == 0xf0e0d0c000000000);
 }
 END_TEST

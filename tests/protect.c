@@ -11,8 +11,7 @@ static const uint8_t mpk[32] = "an MPK or a TPK of two suites...", randi[32] = "
 static struct mkt_protection of(enum mkt_suite suite, enum mkt_phase phase)
 {
     const size_t n = mkt_suite_algorithms(suite)->key;
-    const struct mkt_label label = {
-        .csb_id = 0x12345678, .randi = {randi, n}, .randr = {randr, n}, .rand = {randi, n}};
+    const struct mkt_label label = {.csb_id = 0x12345678, .randi = {randi, n}, .randr = {randr, n}, .rand = {randi, n}};
     return (struct mkt_protection){suite, phase, {mpk, n}, label};
 }
 
@@ -22,7 +21,8 @@ START_TEST(a_mac_verifies_over_the_same_parts_and_no_others)
 {
     const struct mkt_protection p = of(suites[_i], MKT_PHASE_RESPONSE);
     const size_t n = mkt_suite_algorithms(suites[_i])->auth_key; /* as long as the MAC */
-    struct mkt_span parts[] = {text("TRANSFER_RESP"), text("TRANSFER_INIT")}, joined = text("TRANSFER_RESPTRANSFER_INIT");
+    struct mkt_span parts[] = {text("TRANSFER_RESP"), text("TRANSFER_INIT")},
+                    joined = text("TRANSFER_RESPTRANSFER_INIT");
     uint8_t mac[MKT_MAX_HASH];
     expect_err("MAC", mkt_protect_mac(&p, parts, 2, mac), MKT_OK);
     expect_err("same", mkt_protect_verify(&p, parts, 2, (struct mkt_span){mac, n}), MKT_OK);

@@ -86,7 +86,9 @@ static struct mkt_ticket *ticket_of(struct player *p, const struct section *s, s
     const uint8_t mpk_spi[] = {spi.p[0], spi.p[1], spi.p[2], (uint8_t)(spi.p[3] ^ 1)};
     const struct mkt_payload keys[] = {
         {.type = MKT_KEY_DATA,
-         .key_data = {.type = MKT_KEY_MPK, .key = octets_of(s, "mpki"), .kv = {.type = MKT_KV_SPI, .spi = {mpk_spi, 4}}}},
+         .key_data = {.type = MKT_KEY_MPK,
+                      .key = octets_of(s, "mpki"),
+                      .kv = {.type = MKT_KV_SPI, .spi = {mpk_spi, 4}}}},
         {.type = MKT_KEY_DATA,
          .key_data = {.type = MKT_KEY_TGK, .key = octets_of(s, "tgk"), .kv = {.type = MKT_KV_SPI, .spi = spi}}},
     };

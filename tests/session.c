@@ -11,7 +11,8 @@
 START_TEST(policies_offered_and_chosen)
 {
     static const uint8_t seven_nine[] = {7, 9};
-    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {NULL, 0}}, {0, MKT_PROT_TLS, {NULL, 0}}};
+    const struct mkt_sp sp[] = {
+        {7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {NULL, 0}}, {0, MKT_PROT_TLS, {NULL, 0}}};
     const struct mkt_cs cs[] = {{.cs_id = 3, .prot_type = MKT_PROT_TLS, .policies = {seven_nine, 2}},
                                 {.cs_id = 255, .prot_type = MKT_PROT_TLS}};
     struct mkt_cs chosen;
@@ -43,7 +44,8 @@ END_TEST
 START_TEST(offers_that_no_bundle_can_have)
 {
     static const uint8_t seven[] = {7}, spi[] = {1, 2, 3, 4};
-    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {7, MKT_PROT_TLS, {NULL, 0}}, {7, MKT_PROT_SRTP, {NULL, 0}}};
+    const struct mkt_sp sp[] = {
+        {7, MKT_PROT_TLS, {NULL, 0}}, {7, MKT_PROT_TLS, {NULL, 0}}, {7, MKT_PROT_SRTP, {NULL, 0}}};
     const struct mkt_cs two[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
     const struct mkt_cs srtp = {.cs_id = 1}, unknown_spi = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = {spi, 4}};
     const struct mkt_cs policy = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {seven, 1}};

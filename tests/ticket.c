@@ -246,7 +246,10 @@ static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
         {.type = MKT_KEMAC,
          .kemac = {s->encr_alg, {encr, plain.n}, s->kemac_mac_alg, s->kemac_mac_alg == 0 ? none : counting(0, 32)}},
         {.type = MKT_IDR, .id = {MKT_IDR_PSK, MKT_ID_BYTES, text("tpk")}},
-        {.type = MKT_V, .v = {s->mac_alg, counting(0, s->mac_alg == 0 ? 0 : s->mac_alg == 1 ? 20 : 32)}},
+        {.type = MKT_V,
+         .v = {s->mac_alg, counting(0, s->mac_alg == 0   ? 0
+                                       : s->mac_alg == 1 ? 20
+                                                         : 32)}},
     };
     for (const char *l = s->letters; *l != '\0'; l++)
         chain[n++] = of_letter[strchr(letters, *l) - letters];
@@ -273,7 +276,9 @@ static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
 
 #define K32 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define MPK_THEN "14610020" K32 "0401020304"
-#define LONG_MPK "00610030" K32 "000102030405060708090a0b0c0d0e0f" "0401020304"
+#define LONG_MPK                                                                                                       \
+    "00610030" K32 "000102030405060708090a0b0c0d0e0f"                                                                  \
+    "0401020304"
 #define MPK_LAST "00610020" K32 "0401020304"
 #define TGK_LAST "00010020" K32 "0405060708"
 
@@ -296,8 +301,16 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
         {{"HTRKV", MPK_THEN "00000020" K32, 32, 3, 0, 2}, MKT_E_SPI},              /* no SPI */
         {{"HTRKV", MPK_THEN "00010020" K32 "00", 32, 3, 0, 2}, MKT_E_SPI},         /* an empty one */
         {{"HTRKV", MPK_THEN "00020020" K32 "0000", 32, 3, 0, 2}, MKT_E_SPI},       /* an interval */
-        {{"HTRKV", MPK_THEN "0001000f000102030405060708090a0b0c0d0e" "0405060708", 32, 3, 0, 2}, MKT_E_KEY_LENGTH},
-        {{"HTRKV", "0061000f000102030405060708090a0b0c0d0e" "0405060708", 32, 3, 0, 2}, MKT_E_KEY_LENGTH},
+        {{"HTRKV",
+          MPK_THEN "0001000f000102030405060708090a0b0c0d0e"
+                   "0405060708",
+          32, 3, 0, 2},
+         MKT_E_KEY_LENGTH},
+        {{"HTRKV",
+          "0061000f000102030405060708090a0b0c0d0e"
+          "0405060708",
+          32, 3, 0, 2},
+         MKT_E_KEY_LENGTH},
         {{"HTRKV", MPK_THEN, 32, 3, 0, 2}, MKT_E_SHORT},
         {{"HTRKV", MPK_LAST "00", 32, 3, 0, 2}, MKT_E_TRAILING},
         {{"HTRKV", MPK_LAST, 32, 3, 0, 0}, MKT_E_MAC_ALG},

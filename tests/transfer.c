@@ -30,9 +30,10 @@ START_TEST(every_policy_that_needs_no_kms)
             flags[n++] = letters[bit];
     struct call *c = call_new(MKT_SUITE_256, flags);
     uint16_t f = c->policy.flags;
-    bool allowed = ((f & MKT_FLAG_D) != 0 || (f & MKT_FLAG_L) != 0) && ((f & MKT_FLAG_G) == 0 || (f & MKT_FLAG_F) != 0) &&
-                   ((f & MKT_FLAG_G) != 0 || (f & MKT_FLAG_H) != 0) && ((f & MKT_FLAG_K) == 0 || (f & MKT_FLAG_D) != 0) &&
-                   ((f & MKT_FLAG_M) == 0 || (f & MKT_FLAG_F) != 0);
+    bool allowed = ((f & MKT_FLAG_D) != 0 || (f & MKT_FLAG_L) != 0) &&
+                   ((f & MKT_FLAG_G) == 0 || (f & MKT_FLAG_F) != 0) &&
+                   ((f & MKT_FLAG_G) != 0 || (f & MKT_FLAG_H) != 0) &&
+                   ((f & MKT_FLAG_K) == 0 || (f & MKT_FLAG_D) != 0) && ((f & MKT_FLAG_M) == 0 || (f & MKT_FLAG_F) != 0);
     if (!allowed) {
         expect_err(flags, mkt_ticket_make(&c->ticket, &c->alice.host, &c->recipe), MKT_E_FLAGS);
         call_free(c);
@@ -129,7 +130,8 @@ END_TEST
 static bool in_group(void *user, const struct mkt_id *id, const struct mkt_id *group)
 {
     (void)user;
-    return mkt_span_equal(id->data, text("sip:bob@example.com")) && mkt_span_equal(group->data, text("sip:help@example.com"));
+    return mkt_span_equal(id->data, text("sip:bob@example.com")) &&
+           mkt_span_equal(group->data, text("sip:help@example.com"));
 }
 
 START_TEST(a_member_of_a_group_answers)
@@ -264,7 +266,8 @@ END_TEST
 /* 12.1 holds for keys that come in a KEMAC too: RANDs grow with them. */
 START_TEST(rands_as_long_as_the_longest_key)
 {
-    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64}, too_long = {.type = MKT_KEY_TGK, .length = 300};
+    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64},
+                              too_long = {.type = MKT_KEY_TGK, .length = 300};
     struct call *c = call_new(MKT_SUITE_256, "FHJLMNO");
     c->offer.keys = &long_tgk;
     c->offer.n_keys = 1;
@@ -346,7 +349,8 @@ START_TEST(the_host_is_not_asked_about_an_unverified_answer)
 }
 END_TEST
 
-static enum mkt_err a_key_too_long(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+static enum mkt_err a_key_too_long(void *user, const struct mkt_id *id, const struct mkt_policy *policy,
+                                   struct mkt_buf *key)
 {
     (void)user;
     (void)id;
@@ -389,8 +393,8 @@ START_TEST(an_initiator_of_another_application)
     make_ticket(c);
     expect_err("msrp", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_APPLICATION);
     c->policy.application[0] = text("");
-    expect_err("an empty one would allow all", mkt_ticket_make(&(struct mkt_ticket *){NULL}, &c->alice.host, &c->recipe),
-               MKT_E_ARGUMENT);
+    expect_err("an empty one would allow all",
+               mkt_ticket_make(&(struct mkt_ticket *){NULL}, &c->alice.host, &c->recipe), MKT_E_ARGUMENT);
     call_free(c);
 }
 END_TEST

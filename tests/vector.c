@@ -10,7 +10,7 @@
 static struct kept {
     struct kept *next;
     uint8_t *octets;
-} *kept;
+} * kept;
 
 static uint8_t *block(size_t n)
 {

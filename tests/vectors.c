@@ -104,8 +104,9 @@ START_TEST(traffic)
             uint8_t out[MKT_MAX_TEK];
             struct mkt_span want = octets_of(s, keys[k].field);
             expect_err(keys[k].field,
-                       mkt_derive_traffic(suite_of(s), keys[k].which, octets_of(s, "tgk"), (uint8_t)number_of(s, "cs_id"),
-                                          octets_of(s, "randi"), octets_of(s, "randr"), out, want.n),
+                       mkt_derive_traffic(suite_of(s), keys[k].which, octets_of(s, "tgk"),
+                                          (uint8_t)number_of(s, "cs_id"), octets_of(s, "randi"), octets_of(s, "randr"),
+                                          out, want.n),
                        MKT_OK);
             expect_octets(keys[k].field, (struct mkt_span){out, want.n}, want);
         }
@@ -165,8 +166,8 @@ static void expect_round_trip(const char *name, struct mkt_span in)
     expect_err(name, mkt_message_put(&message, &small), MKT_E_SPACE);
     ck_assert_uint_eq(small.n, 0);
     for (size_t n = 0; n < in.n; n++)
-        ck_assert_msg(mkt_message_get(&message, exact((struct mkt_span){in.p, n})) != MKT_OK, "%s: %zu octets are taken",
-                      name, n);
+        ck_assert_msg(mkt_message_get(&message, exact((struct mkt_span){in.p, n})) != MKT_OK,
+                      "%s: %zu octets are taken", name, n);
     free_all();
 }
 
@@ -402,7 +403,8 @@ static struct mkt_csb *offer(struct player *p, const struct section *s)
     struct mkt_buf buf = {out, sizeof out, 0}, measured = {NULL, 0, 0};
     player_init(p, ntp(number_of(s, "now")), octets_of(s, "tpk"));
     settings.counter = set_time(p, &t.t);
-    expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))), MKT_OK);
+    expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
+               MKT_OK);
     player_random(p, (struct mkt_span){want.p + 4, 4});
     player_random(p, randi.rand.rand);
     struct mkt_offer o = {.ticket = ticket, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
@@ -539,10 +541,12 @@ START_TEST(derive_tek)
         if ((flags_of(s) & MKT_FLAG_I) != 0) {
             const struct mkt_label label = {.id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
             struct mkt_span master = octets_of(s, "mpkr");
-            expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_MPKR, master, &label, mpkr, master.n), MKT_OK);
+            expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_MPKR, master, &label, mpkr, master.n),
+                       MKT_OK);
             expect_octets("mpkr_forked", (struct mkt_span){mpkr, master.n}, octets_of(s, "mpkr_forked"));
             if (key.type == MKT_KEY_TGK || key.type == MKT_KEY_TGK_SALT) {
-                expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_TGK, key.key, &label, out, key.key.n), MKT_OK);
+                expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_TGK, key.key, &label, out, key.key.n),
+                           MKT_OK);
                 key.key.p = out;
             }
         }
@@ -552,7 +556,8 @@ START_TEST(derive_tek)
                 continue;
             struct mkt_span want = octets_of(s, fields[f]);
             expect_err(s->name,
-                       mkt_derive_traffic(suite_of(s), MKT_TRAFFIC_TEK, key.key, cs_id, randi, randr, tek, want.n), MKT_OK);
+                       mkt_derive_traffic(suite_of(s), MKT_TRAFFIC_TEK, key.key, cs_id, randi, randr, tek, want.n),
+                       MKT_OK);
             expect_octets(fields[f], (struct mkt_span){tek, want.n}, want);
         }
         free_all();
@@ -582,8 +587,8 @@ END_TEST
 /* What only a KMS, a forked exchange or a CSB update reads. */
 static bool needs_kms(const struct section *s, const char *field)
 {
-    static const char *const names[] = {"psk_i", "psk_r", "request_keys", "resolve_keys", "update_i_spi", "update_i_tgk",
-                                        "update_i_tek", "update_r_spi", "update_r_tgk", "update_r_tek"};
+    static const char *const names[] = {"psk_i",        "psk_r",        "request_keys", "resolve_keys", "update_i_spi",
+                                        "update_i_tgk", "update_i_tek", "update_r_spi", "update_r_tgk", "update_r_tek"};
     if (initiator_needs_kms(s) && (strcmp(field, "tek") == 0 || strcmp(field, "supplied") == 0))
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -602,8 +607,8 @@ START_TEST(every_field_is_read)
             known |= is(s, sections[k]);
         ck_assert_msg(known, "no test runs [%s]", s->name);
         for (size_t f = 0; f < s->n; f++)
-            ck_assert_msg(s->field[f].read || needs_kms(s, s->field[f].name), "no test reads %s of [%s]", s->field[f].name,
-                          s->name);
+            ck_assert_msg(s->field[f].read || needs_kms(s, s->field[f].name), "no test reads %s of [%s]",
+                          s->field[f].name, s->name);
     }
 }
 END_TEST
