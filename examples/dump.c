@@ -4,8 +4,8 @@
  *
  *     dump [--tpk HEX] < message
  *
- * The message comes as octets, hex, base64 or a whole SDP text. With the ticket protection key the ticket in it is opened,
- * and a TRANSFER_INIT is verified as the Responder of its ticket would do it.
+ * The message comes as octets, hex, base64 or a whole SDP text. With the ticket protection key the ticket in it is
+ * opened, and a TRANSFER_INIT is verified as the Responder of its ticket would do it.
  */
 #include <mikeyticket.h>
 

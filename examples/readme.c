@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The example of README.md, and a Responder to talk to: what stands between the two lines of dashes is the same text. */
+/*
+ * The example of README.md, and a Responder to talk to: what stands between the two lines of dashes is the same text.
+ */
 
 #include <mikeyticket.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Any octets as a stored ticket, and as a TICKET payload that is to be opened: what is read is written again to the same
- * octets, and what is refused leaves nothing behind.
+ * Any octets as a stored ticket, and as a TICKET payload that is to be opened: what is read is written again to the
+ * same octets, and what is refused leaves nothing behind.
  */
 #include <mikeyticket.h>
 

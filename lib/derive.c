@@ -72,7 +72,9 @@ static enum mkt_err xor_p(enum mkt_hash hash, struct mkt_span s, const struct mk
 enum mkt_err mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
                      uint8_t *out, size_t n)
 {
-    /* "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each" */
+    /*
+     * "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each"
+     */
     enum { S_I = 256 / 8 };
     enum mkt_err err = inkey.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
     memset(out, 0, n);

@@ -8,8 +8,8 @@
 #include <mikeyticket/exchange.h>
 
 /*
- * What the parties of a call have agreed on so far. Spans view the room of the bundle, and during a step the message that
- * is taken.
+ * What the parties of a call have agreed on so far. Spans view the room of the bundle, and during a step the message
+ * that is taken.
  */
 struct mkt_bundle {
     enum mkt_suite suite;
@@ -27,7 +27,9 @@ struct mkt_bundle {
     struct mkt_id responder;     /* IDRr of the TRANSFER_RESP: who answers */
 };
 
-/* One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle where it succeeds. */
+/*
+ * One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle where it succeeds.
+ */
 struct mkt_act {
     const struct mkt_host *host;
     const struct mkt_settings *settings;
@@ -66,7 +68,9 @@ MKT_MUST enum mkt_err mkt_t_check(const struct mkt_act *act);
 /* Whether the timestamp of the message is in the window; a COUNTER is looked at by mkt_counted(). */
 MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_act *act);
 
-/* The last checks of all, which the host remembers: that the COUNTER is fresh; that the message was not taken before. */
+/*
+ * The last checks of all, which the host remembers: that the COUNTER is fresh; that the message was not taken before.
+ */
 MKT_MUST enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer);
 MKT_MUST enum mkt_err mkt_seen(const struct mkt_act *act);
 
@@ -93,9 +97,9 @@ void mkt_v_add(struct mkt_message *message, enum mkt_suite suite);
 MKT_MUST enum mkt_err mkt_kemac_check(const struct mkt_kemac *kemac, enum mkt_suite suite);
 
 /* Keys as the KEMAC of a message with timestamp `t`: the chain is kept in clear in the room, as is its encryption. */
-MKT_MUST enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_t *t,
-                                     const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys,
-                                     struct mkt_kemac *kemac);
+MKT_MUST enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection,
+                                     const struct mkt_t *t, const struct mkt_key_wish wishes[], size_t n,
+                                     struct mkt_span *keys, struct mkt_kemac *kemac);
 
 /* The keys of the KEMAC of the message that is taken, checked, in the room. */
 MKT_MUST enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *protection,

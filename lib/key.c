@@ -93,7 +93,9 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
         /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
         if (key.key.n < MKT_MIN_KEY)
             return MKT_E_KEY_LENGTH;
-        /* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
+        /*
+         * 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used."
+         */
         if (!mpk && rules->suite == MKT_SUITE_128 && key.key.n > 16)
             return MKT_E_KEY_LENGTH;
         /* design decision D15 */

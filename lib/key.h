@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* key: chains of Key data payloads, as a KEMAC holds them, and what keys must be like (RFC 3830 6.13, RFC 6043 6.2.1). */
+/*
+ * key: chains of Key data payloads, as a KEMAC holds them, and what keys must be like (RFC 3830 6.13, RFC 6043 6.2.1).
+ */
 #ifndef MKT_KEY_H
 #define MKT_KEY_H
 
@@ -31,8 +33,8 @@ struct mkt_key_rules {
 MKT_MUST enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules);
 
 /*
- * Whether a chain has a session key with an SPI; an n-th MPK, from 0, of which the first is MPKi and the second MPKr (design
- * decision D7); an n-th session key, from 0: then it is in `key`.
+ * Whether a chain has a session key with an SPI; an n-th MPK, from 0, of which the first is MPKi and the second MPKr
+ * (design decision D7); an n-th session key, from 0: then it is in `key`.
  */
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key);
 bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key);
@@ -60,8 +62,9 @@ MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt
 size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 
 /*
- * Appends a key to the chain that begins at octet `chain` of the room: random where the wish does not give it, with an SPI
- * that no key of this chain and of `others` has. `last` where no key will follow. Until then the chain is not whole.
+ * Appends a key to the chain that begins at octet `chain` of the room: random where the wish does not give it, with an
+ * SPI that no key of this chain and of `others` has. `last` where no key will follow. Until then the chain is not
+ * whole.
  */
 MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
                                    bool last, const struct mkt_span others[2], struct mkt_buf *room,

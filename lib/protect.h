@@ -25,8 +25,8 @@ MKT_MUST enum mkt_err mkt_protect_mac(const struct mkt_protection *protection, c
                                       uint8_t *mac);
 
 /* MKT_OK where `mac` is the MAC over all parts, else MKT_E_MAC; or MKT_E_CRYPTO. */
-MKT_MUST enum mkt_err mkt_protect_verify(const struct mkt_protection *protection, const struct mkt_span parts[], size_t n,
-                                         struct mkt_span mac);
+MKT_MUST enum mkt_err mkt_protect_verify(const struct mkt_protection *protection, const struct mkt_span parts[],
+                                         size_t n, struct mkt_span mac);
 
 /*
  * Encrypts or decrypts the data of a KEMAC (RFC 3830 4.2.3); `t` is the timestamp of the message or ticket that carries

@@ -43,9 +43,9 @@ static const struct mkt_sp *sp_of(uint8_t policy_no, const struct mkt_message *f
 }
 
 /*
- * Each policy of a crypto session is that of an SP of its Prot type, and one of them is acceptable: `choice` is its number.
- * 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the Initiator MUST
- * check that any Responder-generated security policies are acceptable."
+ * Each policy of a crypto session is that of an SP of its Prot type, and one of them is acceptable: `choice` is its
+ * number. 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the
+ * Initiator MUST check that any Responder-generated security policies are acceptable."
  */
 static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_cs *cs, const struct mkt_message *first,
                                    const struct mkt_message *second, const uint8_t **choice)
@@ -74,8 +74,9 @@ static bool spi_in(struct mkt_span map, struct mkt_span spi)
 }
 
 /*
- * Every SPI of a map names a session key of the bundle; `needed` where none may be left out. RFC 3830 6.13: "the TEK can
- * generally not be shared between more than one Crypto Session (unless the Security protocol allows for this, e.g., SRTP)".
+ * Every SPI of a map names a session key of the bundle; `needed` where none may be left out. RFC 3830 6.13: "the TEK
+ * can generally not be shared between more than one Crypto Session (unless the Security protocol allows for this, e.g.,
+ * SRTP)".
  */
 enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span map, bool needed)
 {
@@ -96,8 +97,8 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
 }
 
 /*
- * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied first; where there
- * are fewer, of the last, unless that is a TEK. Empty where there is none.
+ * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied first; where
+ * there are fewer, of the last, unless that is a TEK. Empty where there is none.
  */
 static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
 {
@@ -126,8 +127,8 @@ static bool find_cs(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
 }
 
 /*
- * Whether the crypto sessions are such as this bundle can have. Without F no response will settle what is open: each then
- * has just one policy, and an SPI.
+ * Whether the crypto sessions are such as this bundle can have. Without F no response will settle what is open: each
+ * then has just one policy, and an SPI.
  */
 enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message)
 {
@@ -157,8 +158,8 @@ enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct 
 }
 
 /*
- * The crypto sessions of an offer, by default the one of the TLS profile (design decisions D10, D11) with the policies of
- * the offer; without F it needs one in any case.
+ * The crypto sessions of an offer, by default the one of the TLS profile (design decisions D10, D11) with the policies
+ * of the offer; without F it needs one in any case.
  */
 enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* session: the crypto sessions of a message, their security policies and the keys that their SPIs name (RFC 6043 6.1.1). */
+/*
+ * session: the crypto sessions of a message, their security policies and the keys that their SPIs name (RFC 6043
+ * 6.1.1).
+ */
 #ifndef MKT_SESSION_H
 #define MKT_SESSION_H
 

@@ -18,9 +18,9 @@ static const struct mkt_rule ticket_rules[PARTS] = {
 static const uint32_t NO_CSB_ID = 0xFFFFFFFF;
 
 /*
- * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET payload),
- * the Initiator Data length field, the Initiator Data field, and the MAC field itself." The cursor checks what is computed
- * here: the end of Ticket Data lies within the payload, and its V ends it.
+ * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET
+ * payload), the Initiator Data length field, the Initiator Data field, and the MAC field itself." The cursor checks
+ * what is computed here: the end of Ticket Data lies within the payload, and its V ends it.
  */
 static struct mkt_span ticket_covered(const struct mkt_payload *ticket, size_t mac_length)
 {

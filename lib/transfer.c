@@ -49,8 +49,9 @@ static size_t rand_length(const struct mkt_bundle *b, const struct mkt_key_wish 
 }
 
 /*
- * 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
- * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty.
+ * 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...]
+ * MPK/TGK/GTGK". 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't
+ * be empty.
  */
 static enum mkt_err check_rands(const struct mkt_bundle *b, size_t randr)
 {
@@ -269,7 +270,9 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
     return err == MKT_OK ? mkt_t_check(act) : err;
 }
 
-/* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP". */
+/*
+ * RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP".
+ */
 static enum mkt_err check_protocols(const struct mkt_act *act)
 {
     const struct mkt_payload *sdp_ids = mkt_message_find(act->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);

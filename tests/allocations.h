@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Counts the allocations of a test program where the C library lets it; under sanitizers, which have a malloc of their own,
- * the count stays 0. For one file of a program.
+ * Counts the allocations of a test program where the C library lets it; under sanitizers, which have a malloc of their
+ * own, the count stays 0. For one file of a program.
  */
 #ifndef TESTS_ALLOCATIONS_H
 #define TESTS_ALLOCATIONS_H

@@ -66,8 +66,8 @@ START_TEST(identities_are_type_and_octets)
 }
 END_TEST
 
-/* "NTP-UTC-32 SHALL be padded to a 64-bit NTP-UTC timestamp (with zeroes in the fractional second part)"; COUNTER "SHALL be
- * padded (with leading zeros)". */
+/* "NTP-UTC-32 SHALL be padded to a 64-bit NTP-UTC timestamp (with zeroes in the fractional second part)"; COUNTER
+ * "SHALL be padded (with leading zeros)". */
 START_TEST(timestamps_are_padded_to_64_bits)
 {
     ck_assert(mkt_t_64(&(struct mkt_t){.ts_type = MKT_TS_NTP_UTC, .value = 0x0123456789abcdef}) == 0x0123456789abcdef);

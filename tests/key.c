@@ -128,7 +128,10 @@ START_TEST(spis_are_unique_in_the_bundle)
 }
 END_TEST
 
-/* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the ticket." */
+/*
+ * 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded in the
+ * ticket."
+ */
 START_TEST(forked_tgks_need_f)
 {
     struct mkt_payload one = key(MKT_KEY_TGK, 32, spis[0]);

@@ -127,7 +127,9 @@ START_TEST(policies_that_are_not_acceptable)
 }
 END_TEST
 
-/* A TEK "can generally not be shared between more than one Crypto Session": each session has its own, or there is none. */
+/*
+ * A TEK "can generally not be shared between more than one Crypto Session": each session has its own, or there is none.
+ */
 START_TEST(teks_of_several_sessions)
 {
     const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transfer: TRANSFER_INIT and TRANSFER_RESP, made and taken by two parties that share a ticket protection key (mode 4). */
+/*
+ * transfer: TRANSFER_INIT and TRANSFER_RESP, made and taken by two parties that share a ticket protection key (mode 4).
+ */
 #include "call.h"
 
 #include "ticket.h"
@@ -19,7 +21,9 @@ START_TEST(both_ends_have_the_same_tek)
 }
 END_TEST
 
-/* Every policy without KMS that 6.10 allows: D to O but E and I, with N and O; supplied keys where L and M allow them. */
+/*
+ * Every policy without KMS that 6.10 allows: D to O but E and I, with N and O; supplied keys where L and M allow them.
+ */
 START_TEST(every_policy_that_needs_no_kms)
 {
     static const char *const letters = "DFGHJKLM";

@@ -36,7 +36,10 @@ struct vectors {
     size_t n;
 };
 
-/* Reads a file of the folder that the environment variable VECTORS names (tests/vectors by default); fails where it can't. vectors_free() gives the memory back. */
+/*
+ * Reads a file of the folder that the environment variable VECTORS names (tests/vectors by default); fails where it
+ * can't. vectors_free() gives the memory back.
+ */
 struct vectors vectors_read(const char *file);
 void vectors_free(struct vectors *vectors);
 

@@ -29,8 +29,8 @@ struct mkt_settings {
 };
 
 /**
- * The octets of a bundle by default. About 3 KiB of them are room for what it has to keep of the exchange: its copy of the
- * TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
+ * The octets of a bundle by default. About 3 KiB of them are room for what it has to keep of the exchange: its copy of
+ * the TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
  */
 enum { MKT_CSB_SIZE = 4096 };
 
@@ -42,17 +42,17 @@ struct mkt_offer {
     struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
-    const struct mkt_cs *cs;         /**< crypto sessions; by default one, CS ID 1. Without SPI: the n-th gets the n-th key */
+    const struct mkt_cs *cs;         /**< crypto sessions: by default one, CS ID 1; without SPI the n-th has the n-th key */
     size_t n_cs;
     const struct mkt_sp *sp;         /**< security policies for them; the default session lists them all */
     size_t n_sp;                     /**< up to 15 */
-    const struct mkt_key_wish *keys; /**< session keys that the Initiator supplies itself (L flag), up to MKT_MAX_KEYS */
+    const struct mkt_key_wish *keys; /**< session keys that the Initiator itself supplies (L flag), to MKT_MAX_KEYS */
     size_t n_keys;
 };
 
 /** What a Responder adds to its answer. Zero is right for all of it. */
 struct mkt_answer {
-    const struct mkt_key_wish *keys; /**< session keys that the Responder supplies itself (M flag), up to MKT_MAX_KEYS */
+    const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag), to MKT_MAX_KEYS */
     size_t n_keys;
 };
 

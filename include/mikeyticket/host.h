@@ -34,7 +34,9 @@ struct mkt_peer {
 /** The most octets that a TPK may have. */
 enum { MKT_MAX_TPK = 64 };
 
-/** The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call. */
+/**
+ * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
+ */
 struct mkt_host {
     void *user; /**< first argument of each callback */
 
@@ -51,21 +53,21 @@ struct mkt_host {
     void (*release)(void *user, void *p);
 
     /**
-     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor the
-     * policy is verified by then. Appends at least
+     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor
+     * the policy is verified by then. Appends at least
      * 16 and at most MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
      */
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 
     /**
-     * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked about
-     * itself, before the policy is verified.
+     * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked
+     * about itself, before the policy is verified.
      */
     bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
 
     /**
-     * Whether a security policy that the other end offers or chose is acceptable (RFC 6043 4.2.2.2, 4.2.2.4); default: one
-     * without parameters, as for TLS. A Responder is asked before the message is verified.
+     * Whether a security policy that the other end offers or chose is acceptable (RFC 6043 4.2.2.2, 4.2.2.4); default:
+     * one without parameters, as for TLS. A Responder is asked before the message is verified.
      */
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
@@ -73,12 +75,16 @@ struct mkt_host {
     enum mkt_err (*authorise)(void *user, const struct mkt_peer *peer);
 
     /**
-     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, up to and including the moment `until`. It is asked last, once
-     * everything else about the message is right. Default: no cache. Error: MKT_E_REPLAY for a tag that it holds already.
+     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, up to and including the moment `until`. It is
+     * asked last, once everything else about the message is right. Default: no cache. Error: MKT_E_REPLAY for a tag
+     * that it holds already.
      */
     enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);
 
-    /** The next value of this party's own counter, for COUNTER timestamps. Default: there are none. Error: MKT_E_COUNTER. */
+    /**
+     * The next value of this party's own counter, for COUNTER timestamps. Default: there are none. Error:
+     * MKT_E_COUNTER.
+     */
     enum mkt_err (*counter)(void *user, uint32_t *value);
 
     /**

@@ -68,8 +68,8 @@ MKT_API MKT_MUST enum mkt_err mkt_message_get(struct mkt_message *message, struc
 
 /**
  * Appends a message as octets; what it writes, mkt_message_get() reads, and what that read it writes again unchanged.
- * @return MKT_OK; an error of mkt_payloads_put(), MKT_E_VERSION, or for the CS ID map MKT_E_SHORT or MKT_E_VALUE, for what has
- *         no encoding; MKT_E_ARGUMENT for more than MKT_MAX_PAYLOADS; MKT_E_SPACE
+ * @return MKT_OK; an error of mkt_payloads_put(), MKT_E_VERSION, or for the CS ID map MKT_E_SHORT or MKT_E_VALUE, for
+ *         what has no encoding; MKT_E_ARGUMENT for more than MKT_MAX_PAYLOADS; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out);
 

@@ -268,7 +268,8 @@ MKT_API MKT_MUST enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, ui
 
 /**
  * Appends a crypto session to a CS ID map.
- * @return MKT_OK; MKT_E_LENGTH for a field that is too long; MKT_E_VALUE for a map type that has no sessions; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_LENGTH for a field that is too long; MKT_E_VALUE for a map type that has no sessions;
+ *         MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map);
 
@@ -285,8 +286,8 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struc
 MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param, struct mkt_buf *params);
 
 /**
- * Takes the next payload off a chain: a decrypted KEMAC (begin with MKT_KEY_DATA), the Ticket Data of a base ticket (begin
- * with MKT_THDR), TP Data or Initiator Data (begin with mkt_first_get()). No copy, no allocation.
+ * Takes the next payload off a chain: a decrypted KEMAC (begin with MKT_KEY_DATA), the Ticket Data of a base ticket
+ * (begin with MKT_THDR), TP Data or Initiator Data (begin with mkt_first_get()). No copy, no allocation.
  *
  *     while (err == MKT_OK && type != MKT_LAST)
  *         err = mkt_payload_get(&payload, &type, &rest);
@@ -308,8 +309,8 @@ MKT_API MKT_MUST enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *res
 
 /**
  * Appends a chain of `n` payloads; what it writes, mkt_payload_get() reads.
- * @return MKT_OK; MKT_E_LENGTH, MKT_E_VALUE, MKT_E_PAYLOAD, MKT_E_ORDER, MKT_E_MAC_ALG, MKT_E_HASH or MKT_E_DH_GROUP for
- *         what has no encoding, MKT_E_SHORT for SP parameters that are no list; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_LENGTH, MKT_E_VALUE, MKT_E_PAYLOAD, MKT_E_ORDER, MKT_E_MAC_ALG, MKT_E_HASH or MKT_E_DH_GROUP
+ *         for what has no encoding, MKT_E_SHORT for SP parameters that are no list; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 

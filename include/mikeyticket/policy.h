@@ -37,8 +37,8 @@ struct mkt_policy {
 };
 
 /**
- * A policy to begin with: a MIKEY base ticket of a suite, with the flags F, G, H, J, L, N and O. The caller adds identities
- * and times.
+ * A policy to begin with: a MIKEY base ticket of a suite, with the flags F, G, H, J, L, N and O. The caller adds
+ * identities and times.
  */
 MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
 
@@ -51,7 +51,8 @@ MKT_API MKT_MUST enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters
 /**
  * Reads a policy from a TP or TICKET payload. Says nothing of who wrote it: the ticket's MAC does.
  * @param policy   out: its spans point to where those of `payload` do
- * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; MKT_E_POLICY for times of the wrong TS type; an error of mkt_payload_get()
+ * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; MKT_E_POLICY for times of the wrong TS type; an
+ * error of mkt_payload_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload);
 

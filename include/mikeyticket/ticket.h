@@ -35,8 +35,9 @@ struct mkt_ticket_recipe {
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @param host    outlives the ticket
  * @param recipe  not needed afterwards, nor what it points to
- * @return MKT_OK; an error of mkt_policy_check(); MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the keys; MKT_E_ARGUMENT;
- *         MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; an error of mkt_policy_check(); MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the keys;
+ *         MKT_E_ARGUMENT; MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CLOCK,
+ *         MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *host,
                                               const struct mkt_ticket_recipe *recipe);
@@ -47,7 +48,8 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const 
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @param host    outlives the ticket
  * @param in      what mkt_ticket_put() wrote; not needed afterwards
- * @return MKT_OK; MKT_E_STORED, or what is wrong with payload, policy or keys: the validity is not looked at; MKT_E_MEMORY
+ * @return MKT_OK; MKT_E_STORED, or what is wrong with payload, policy or keys: the validity is not looked at;
+ * MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *host,
                                              struct mkt_span in);
@@ -70,8 +72,8 @@ MKT_API void mkt_ticket_free(struct mkt_ticket *ticket);
  * Verifies and opens a ticket with its TPK, for tools that show what it holds; a bundle does it by itself.
  * @param payload  a decoded TICKET payload, its `octets` included
  * @param tpk      the ticket protection key
- * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it. With `p`
- *                 NULL it is measured, and nothing is verified
+ * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it. With
+ *                 `p` NULL it is measured, and nothing is verified
  * @return MKT_OK; an error of mkt_policy_check() but for the time; MKT_E_MAC_ALG, MKT_E_ENCR_ALG, MKT_E_KEMAC_MAC;
  *         MKT_E_TICKET_MAC; MKT_E_RAND, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_SPI, MKT_E_FLAGS; MKT_E_MISSING, MKT_E_MANY,
  *         MKT_E_ORDER, or an error of mkt_payload_get(); MKT_E_SPACE; MKT_E_CRYPTO
