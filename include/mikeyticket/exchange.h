@@ -42,7 +42,7 @@ struct mkt_offer {
     struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
-    const struct mkt_cs *cs;         /**< crypto sessions: by default one, CS ID 1; without SPI the n-th has the n-th key */
+    const struct mkt_cs *cs;         /**< by default one crypto session, CS ID 1; without SPI the n-th has the n-th key */
     size_t n_cs;
     const struct mkt_sp *sp;         /**< security policies for them; the default session lists them all */
     size_t n_sp;                     /**< up to 15 */
