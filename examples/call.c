@@ -27,17 +27,22 @@ bool ok(enum mkt_err err)
     return false;
 }
 
-bool fail(const char *text)
+bool fail(enum mkt_err err, const char *what)
 {
-    fprintf(stderr, "refused: %s\n", text);
+    fprintf(stderr, "refused: %s %s: %s\n", mkt_err_name(err), mkt_err_text(err), what);
     return false;
 }
 
 /* Of mbedTLS: its code says more than our MKT_E_TLS. */
 static bool fail_tls(int code)
 {
-    fprintf(stderr, "refused: %s %s: -0x%04x\n", mkt_err_name(MKT_E_TLS), mkt_err_text(MKT_E_TLS), (unsigned)-code);
-    return false;
+    char what[64];
+    if (code == 0 || code == MBEDTLS_ERR_SSL_CONN_EOF)
+        return fail(MKT_E_TLS, "TCP was closed without close_notify");
+    if (code == MBEDTLS_ERR_SSL_TIMEOUT)
+        return fail(MKT_E_TLS, "the other end said nothing for 10 s");
+    snprintf(what, sizeof what, "mbedTLS error -0x%04x", (unsigned)-code);
+    return fail(MKT_E_TLS, what);
 }
 
 /* The command line */
@@ -162,7 +167,7 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         }
     }
     if (good && optind != argc)
-        good = usage("there is nothing to say without --");
+        good = usage("options begin with --, and there is nothing else to say");
     if (good && options->tpk_n == 0)
         good = usage("--tpk is needed");
     if (good && (options->id[0] == '\0' || options->to[0] == '\0'))
@@ -245,6 +250,13 @@ static int new_socket(void)
     return fd;
 }
 
+bool call_roles(struct call *call)
+{
+    if (!ok(mkt_setup_roles(call->options->stream, call->offered, call->answered, call->offerer, &call->roles)))
+        return false;
+    return call->roles.tcp != MKT_END_NONE || fail(MKT_E_ROLE, "the other end wants no connection");
+}
+
 bool call_listen(struct call *call, enum mkt_setup setup)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -256,7 +268,7 @@ bool call_listen(struct call *call, enum mkt_setup setup)
     call->listener = new_socket();
     if (call->listener < 0 || bind(call->listener, (struct sockaddr *)&address, n) != 0 ||
         listen(call->listener, 1) != 0 || getsockname(call->listener, (struct sockaddr *)&address, &n) != 0)
-        return fail("can't listen on the loopback address");
+        return fail(MKT_E_TLS, "can't listen on the loopback address");
     call->port = ntohs(address.sin_port);
     return true;
 }
@@ -264,10 +276,10 @@ bool call_listen(struct call *call, enum mkt_setup setup)
 static bool accept_tcp(struct call *call)
 {
     if (!wait_for(call, call->listener, POLLIN))
-        return fail("no TCP connection within 10 s");
+        return fail(MKT_E_TLS, "no TCP connection within 10 s");
     call->tcp = accept(call->listener, NULL, NULL);
     if (call->tcp < 0 || fcntl(call->tcp, F_SETFL, O_NONBLOCK) != 0)
-        return fail("can't accept the TCP connection");
+        return fail(MKT_E_TLS, "can't accept the TCP connection");
     close_tcp(&call->listener);
     return true;
 }
@@ -282,12 +294,12 @@ static bool connect_tcp(struct call *call)
     close_tcp(&call->listener); /* of an offer with actpass */
     call->tcp = new_socket();
     if (call->tcp < 0)
-        return fail("no socket");
+        return fail(MKT_E_TLS, "no socket");
     if (connect(call->tcp, (struct sockaddr *)&address, sizeof address) == 0)
         return true;
     if (errno != EINPROGRESS || !wait_for(call, call->tcp, POLLOUT) ||
         getsockopt(call->tcp, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
-        return fail("no TCP connection");
+        return fail(MKT_E_TLS, "no TCP connection");
     return true;
 }
 
@@ -297,7 +309,7 @@ struct call *call_new(const struct options *options, bool offerer)
 {
     struct call *call = calloc(1, sizeof *call);
     if (call == NULL) {
-        fail("no memory");
+        fail(MKT_E_MEMORY, "no memory");
         return NULL;
     }
     call->options = options;
@@ -329,7 +341,7 @@ static bool unguessable(char hex[17])
 {
     uint8_t octets[8];
     if (getentropy(octets, sizeof octets) != 0)
-        return fail("no random octets");
+        return fail(MKT_E_RANDOM, "no random octets");
     for (size_t i = 0; i < sizeof octets; i++)
         snprintf(hex + 2 * i, 3, "%02x", octets[i]);
     return true;
@@ -345,14 +357,14 @@ bool call_read_sdp(struct call *call)
     begin_step(call);
     for (;;) {
         if (!wait_for(call, STDIN_FILENO, POLLIN))
-            return fail("no description on standard input within 10 s");
+            return fail(MKT_E_MISSING, "no description on standard input within 10 s");
         ssize_t got = read(STDIN_FILENO, &c, 1); /* one by one: what follows the empty line is not ours */
         if (got < 0)
-            return fail("can't read standard input");
+            return fail(MKT_E_MISSING, "can't read standard input");
         if (got == 0)
             break;
         if (call->sdp_n == sizeof call->sdp)
-            return fail("the description is too long");
+            return fail(MKT_E_SDP, "the description is too long");
         call->sdp[call->sdp_n++] = c;
         if (c != '\n')
             continue;
@@ -366,14 +378,20 @@ bool call_read_sdp(struct call *call)
 
     struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n};
     bool msrp = call->options->stream == MKT_STREAM_MSRP;
-    struct mkt_sdp_media media;
-    if (!ok(mkt_sdp_media(sdp, 0, &media)))
-        return false;
+    struct mkt_sdp_media media, second;
+    if (call->sdp_n == 0)
+        return fail(MKT_E_MISSING, "standard input has no description");
+    enum mkt_err err = mkt_sdp_media(sdp, 0, &media);
+    if (err != MKT_OK)
+        return fail(err, "the m= line");
+    /* RFC 3264 section 6: an answer has an m= line for each of the offer; these programs answer one */
+    if (mkt_sdp_media(sdp, 1, &second) == MKT_OK)
+        return fail(MKT_E_SDP, "more than one media section, and this program has one stream");
     if (!mkt_span_equal(media.media, mkt_span_text(msrp ? "message" : "application")) ||
         !mkt_span_equal(media.proto, mkt_span_text(msrp ? "TCP/TLS/MSRP" : "TCP/TLS/BFCP")) || media.port == 0)
-        return fail("the stream is not of the medium that is wanted");
+        return fail(MKT_E_SDP, "the stream is not of the medium that is wanted");
     if (!mkt_span_equal(media.address, mkt_span_text("127.0.0.1")))
-        return fail("the address is not 127.0.0.1");
+        return fail(MKT_E_SDP, "the address is not 127.0.0.1");
     call->peer_port = media.port;
     return true;
 }
@@ -418,7 +436,7 @@ bool call_write_sdp(struct call *call, enum mkt_setup setup, struct mkt_span mes
     if (line.n > 0)
         printf("%.*s\r\n", (int)line.n, call->key_mgmt);
     printf("\r\n");
-    return fflush(stdout) == 0 || fail("can't write to standard output");
+    return fflush(stdout) == 0 || fail(MKT_E_SPACE, "can't write to standard output");
 }
 
 /* A number in an attribute of the other's description. */
@@ -427,15 +445,17 @@ static bool number_get(const struct call *call, const char *name, uint64_t most,
     struct mkt_span value;
     if (!ok(mkt_sdp_attribute((struct mkt_span){(const uint8_t *)call->sdp, call->sdp_n}, 0, name, 0, &value)))
         return false;
+    if (value.n == 0)
+        return fail(MKT_E_MISSING, name);
     *number = 0;
     for (size_t i = 0; i < value.n; i++) {
         if (value.p[i] < '0' || value.p[i] > '9')
-            return ok(MKT_E_SDP);
+            return fail(MKT_E_SDP, name);
         *number = *number * 10 + (uint64_t)(value.p[i] - '0');
         if (*number > most)
-            return ok(MKT_E_SDP);
+            return fail(MKT_E_SDP, name);
     }
-    return value.n > 0 || ok(MKT_E_SDP);
+    return true;
 }
 
 bool call_read_media(struct call *call)
@@ -447,14 +467,14 @@ bool call_read_media(struct call *call)
         if (!ok(mkt_sdp_attribute(sdp, 0, "path", 0, &value)))
             return false;
         if (value.n == 0 || value.n >= sizeof call->peer_path)
-            return fail("no a=path");
+            return fail(MKT_E_MISSING, "no a=path");
         memcpy(call->peer_path, value.p, value.n);
         return true;
     }
     if (!ok(mkt_sdp_attribute(sdp, 0, "floorctrl", 0, &value)))
         return false;
     if (!mkt_span_equal(value, mkt_span_text(call->offerer ? "s-only" : "c-only")))
-        return fail("a=floorctrl gives neither side its role");
+        return fail(MKT_E_ROLE, "a=floorctrl gives neither side its role");
     if (!call->offerer)
         return true;
     if (!number_get(call, "confid", UINT32_MAX, &conference) || !number_get(call, "userid", UINT16_MAX, &user))
@@ -471,9 +491,11 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
     uint8_t tek_octets[64], identity_octets[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {tek_octets, sizeof tek_octets, 0}, identity = {identity_octets, sizeof identity_octets, 0};
 
+    struct mkt_cs cs;
     if (!call->options->show_keys)
         return true;
-    bool good = ok(mkt_csb_tek(csb, 1, &tek)) && ok(mkt_csb_psk_identity(csb, 1, &identity));
+    bool good = ok(mkt_csb_session(csb, 0, &cs)) && ok(mkt_csb_tek(csb, cs.cs_id, &tek)) &&
+                ok(mkt_csb_psk_identity(csb, cs.cs_id, &identity));
     if (good) {
         fprintf(stderr, "tek: ");
         for (size_t i = 0; i < tek.n; i++)
@@ -486,23 +508,21 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
 
 bool call_connect(struct call *call, const struct mkt_csb *csb)
 {
-    struct mkt_roles roles;
-    if (!ok(mkt_setup_roles(call->options->stream, call->offered, call->answered, call->offerer, &roles)))
+    struct mkt_cs cs;
+    if (!ok(mkt_csb_session(csb, 0, &cs)))
         return false;
 
     begin_step(call);
-    if (roles.tcp == MKT_END_NONE)
-        return fail("the other end wants no connection");
-    if (roles.tcp == MKT_END_SERVER ? !accept_tcp(call) : !connect_tcp(call))
+    if (call->roles.tcp == MKT_END_SERVER ? !accept_tcp(call) : !connect_tcp(call))
         return false;
 
-    struct mkt_tls_settings settings = {.end = roles.tls,
+    struct mkt_tls_settings settings = {.end = call->roles.tls,
                                         .profile = call->options->legacy ? MKT_TLS_LEGACY : MKT_TLS_MODERN};
     int code = mbedtls_ctr_drbg_seed(&call->drbg, mbedtls_entropy_func, &call->entropy, NULL, 0);
     if (code != 0)
         return fail_tls(code);
     mbedtls_ssl_conf_rng(&call->conf, mbedtls_ctr_drbg_random, &call->drbg);
-    if (!ok(mkt_tls_setup(&call->conf, &call->tls, &settings, csb, 1)))
+    if (!ok(mkt_tls_setup(&call->conf, &call->tls, &settings, csb, cs.cs_id)))
         return false;
     code = mbedtls_ssl_setup(&call->ssl, &call->conf);
     if (code != 0)
@@ -534,7 +554,7 @@ static bool tls_write(struct call *call, const void *octets, size_t n)
 static bool tls_read(struct call *call, void *octets, size_t cap, size_t *n)
 {
     if (*n == cap)
-        return fail("more octets than the message should have");
+        return fail(MKT_E_TRAILING, "more octets than the message should have");
     int got = mbedtls_ssl_read(&call->ssl, (unsigned char *)octets + *n, cap - *n);
     if (got <= 0)
         return fail_tls(got);
@@ -556,7 +576,7 @@ static bool wait_for_hang_up(struct call *call)
     unsigned char octet;
     int code = mbedtls_ssl_read(&call->ssl, &octet, 1);
     if (code != MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
-        return code > 0 ? fail("more octets than the message should have") : fail_tls(code);
+        return code > 0 ? fail(MKT_E_TRAILING, "more octets than the message should have") : fail_tls(code);
     close_tcp(&call->tcp);
     return true;
 }
@@ -576,14 +596,14 @@ static bool msrp_read(struct call *call, char id[33], const char **start)
         if (strstr(text, "\r\n") == NULL)
             continue;
         if (sscanf(text, "MSRP %32[A-Za-z0-9.+%=-]", id) != 1 || text[5 + strlen(id)] != ' ')
-            return fail("not MSRP");
+            return fail(MKT_E_VALUE, "not MSRP");
         *start = text + 5 + strlen(id) + 1;
         snprintf(end_line, sizeof end_line, "\r\n-------%s$\r\n", id);
         end = strstr(text, end_line);
         if (end == NULL)
             continue;
         if (end[strlen(end_line)] != '\0')
-            return fail("octets after the end-line");
+            return fail(MKT_E_TRAILING, "octets after the end-line");
         *end = '\0';
         return true;
     }
@@ -594,7 +614,8 @@ static bool has_line(const char *text, const char *name, const char *value)
 {
     const char *at = strstr(text, name);
     size_t n = strlen(name), m = strlen(value);
-    return at != NULL && strncmp(at + n, value, m) == 0 && (at[n + m] == '\r' || at[n + m] == '\0');
+    return at != NULL && strncmp(at + n, value, m) == 0 &&
+           memchr("\r;", at[n + m], 3) != NULL; /* or NUL, or ;charset= */
 }
 
 /* RFC 4975 7.1: a message in one chunk. Its transaction ID is drawn when the text is there already, so that the
@@ -614,7 +635,7 @@ static bool msrp_send(struct call *call, const char *said)
     if (!tls_write(call, text, (size_t)length) || !msrp_read(call, reply_id, &start))
         return false;
     if (strcmp(reply_id, id) != 0 || strncmp(start, "200", 3) != 0 || !has_line(text, "\r\nTo-Path: ", call->path))
-        return fail("the other end did not answer 200 OK");
+        return fail(MKT_E_VALUE, "the other end did not answer 200 OK");
     fprintf(stderr, "media: MSRP 200 OK\n");
     return wait_for_hang_up(call);
 }
@@ -629,12 +650,12 @@ static bool msrp_receive(struct call *call)
         return false;
     char *body = strstr(text, "\r\n\r\n");
     if (strncmp(start, "SEND\r\n", 6) != 0 || body == NULL)
-        return fail("no MSRP SEND");
+        return fail(MKT_E_VALUE, "no MSRP SEND");
     *body = '\0';
     body += 4;
     if (!has_line(text, "\r\nTo-Path: ", call->path) || !has_line(text, "\r\nFrom-Path: ", call->peer_path) ||
         !has_line(text, "\r\nContent-Type: ", "text/plain"))
-        return fail("the MSRP SEND is not for this session");
+        return fail(MKT_E_VALUE, "the MSRP SEND is not for this session");
     int length = snprintf(response, sizeof response, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n",
                           id, call->peer_path, call->path, id);
     if (!tls_write(call, response, (size_t)length))
@@ -683,7 +704,8 @@ static bool bfcp_read(struct call *call, uint8_t *p, size_t cap, uint8_t primiti
     }
     bfcp_header(call, want, primitive, 0, p + 8);
     if (p[0] >> 5 != 1 || p[1] != primitive || memcmp(p + 4, want + 4, HEADER - 4) != 0)
-        return fail(primitive == HELLO ? "no BFCP Hello for this conference" : "no BFCP HelloAck for this conference");
+        return fail(MKT_E_VALUE,
+                    primitive == HELLO ? "no BFCP Hello for this conference" : "no BFCP HelloAck for this conference");
     return true;
 }
 
@@ -706,16 +728,16 @@ static bool bfcp_hello(struct call *call)
 
     while (id[0] == 0 && id[1] == 0) { /* section 8: a transaction ID is not 0 */
         if (getentropy(id, sizeof id) != 0)
-            return fail("no random octets");
+            return fail(MKT_E_RANDOM, "no random octets");
     }
     bfcp_header(call, p, HELLO, 0, id);
     if (!tls_write(call, p, HEADER) || !bfcp_read(call, p, sizeof p, HELLO_ACK, &n))
         return false;
     if (memcmp(p + 8, id, sizeof id) != 0)
-        return fail("the BFCP HelloAck is for another transaction");
+        return fail(MKT_E_VALUE, "the BFCP HelloAck is for another transaction");
     size_t next = bfcp_list(p, n, HEADER, SUPPORTED_PRIMITIVES, HELLO);
     if (next == 0 || bfcp_list(p, n, next, SUPPORTED_ATTRIBUTES, SUPPORTED_ATTRIBUTES << 1) == 0)
-        return fail("the BFCP HelloAck lacks its lists");
+        return fail(MKT_E_MISSING, "the BFCP HelloAck lacks its lists");
     fprintf(stderr, "media: BFCP HelloAck\n");
     return wait_for_hang_up(call);
 }
@@ -746,6 +768,6 @@ bool call_talk(struct call *call)
     if (call->options->stream == MKT_STREAM_BFCP)
         return call->offerer ? bfcp_hello(call) : bfcp_hello_ack(call);
     /* RFC 6135 4.2.2: the active party sends at once */
-    bool active = call->offerer == (call->answered == MKT_SETUP_PASSIVE);
+    bool active = call->roles.tcp == MKT_END_CLIENT;
     return active ? msrp_send(call, call->options->text) : msrp_receive(call);
 }

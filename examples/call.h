@@ -30,6 +30,7 @@ struct call {
     const struct options *options;
     bool offerer;
     enum mkt_setup offered, answered; /* a=setup */
+    struct mkt_roles roles;           /* that come of it */
     uint16_t port, peer_port;
     char path[MAX_PATH], peer_path[MAX_PATH]; /* MSRP: a=path */
     uint32_t conference;                      /* BFCP: what the floor control server says */
@@ -55,14 +56,16 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
 
 /* Whether a function of the library succeeded; if not, prints the line `refused: <name> <text>`. */
 bool ok(enum mkt_err err);
-/* Prints the line `refused: <text>` for what is not the library's; answers false. */
-bool fail(const char *text);
+/* Prints the same, and what it was about; answers false. */
+bool fail(enum mkt_err err, const char *what);
 
 struct call *call_new(const struct options *options, bool offerer);
 void call_free(struct call *call);
 
 /* Reads a description from standard input up to an empty line or the end, and of its first stream the port. */
 bool call_read_sdp(struct call *call);
+/* From the a=setup of offer and answer to the roles of this end. */
+bool call_roles(struct call *call);
 /* Binds the socket that the other end may connect to; call->port is then its port, or 9 where this side is active. */
 bool call_listen(struct call *call, enum mkt_setup setup);
 /* Writes a description to standard output, with a MIKEY message unless that is empty. */
@@ -72,7 +75,7 @@ bool call_read_media(struct call *call);
 
 /* Prints key and identity where --show-keys asks for it. */
 bool call_show_keys(const struct call *call, const struct mkt_csb *csb);
-/* Opens TCP and TLS in the roles that a=setup and the medium give, with the key of crypto session 1. */
+/* Opens TCP and TLS in those roles, with the key of the one crypto session. */
 bool call_connect(struct call *call, const struct mkt_csb *csb);
 /* Sends and receives one MSRP message or one BFCP Hello, and closes. */
 bool call_talk(struct call *call);

@@ -484,32 +484,45 @@ static enum mkt_err from_sdp(struct mkt_span in, struct mkt_buf *out)
     return err;
 }
 
+/* A line of a description: `<type>=`. */
+static bool is_sdp(struct mkt_span in)
+{
+    return in.n >= 2 && isalpha(in.p[0]) && in.p[1] == '=';
+}
+
+/* The first octet that is neither white space nor a hex digit; n where there is none. */
+static size_t not_hex(struct mkt_span in)
+{
+    size_t i = 0;
+    while (i < in.n && (isspace(in.p[i]) || isxdigit(in.p[i])))
+        i++;
+    return i;
+}
+
 /* Where what is no message in any form is wrong: the attribute that holds it, or the first octet that is not base64. */
 static size_t wrong_octet(struct mkt_span in)
 {
     static const char attribute[] = "a=key-mgmt:";
-    bool sdp = begins(in, "v=") || begins(in, "a=");
     for (size_t i = 0; i < in.n; i++) {
         bool base64 = isalnum(in.p[i]) || isspace(in.p[i]) || memchr("+/=", in.p[i], 3) != NULL;
-        if (sdp ? begins((struct mkt_span){in.p + i, in.n - i}, attribute) : !base64)
+        if (is_sdp(in) ? begins((struct mkt_span){in.p + i, in.n - i}, attribute) : !base64)
             return i;
     }
     return in.n;
 }
 
-/* What the input is, told by its first octets: no MIKEY message of version 1 begins like any of the texts. */
+/* What the input is, told by its first octets: no MIKEY message begins like any of the texts, but with its version. */
 static enum mkt_err decode_input(struct mkt_span in, struct mkt_buf *out)
 {
-    if (in.n == 0 || in.p[0] == 1) {
+    if (in.n == 0 || (in.p[0] < ' ' && !isspace(in.p[0]))) {
         memcpy(out->p, in.p, in.n);
         out->n = in.n;
         return MKT_OK;
     }
-    if (begins(in, "v=") || begins(in, "a="))
+    if (is_sdp(in))
         return from_sdp(in, out);
-    if (from_hex(in, out))
-        return MKT_OK;
-    out->n = 0;
+    if (not_hex(in) == in.n)
+        return from_hex(in, out) ? MKT_OK : MKT_E_SHORT;
     return from_base64(in, out);
 }
 
@@ -530,6 +543,9 @@ static int dump(struct mkt_span in, struct mkt_buf *octets, struct mkt_span tpk)
         print_payload((struct at){0, message.p}, &m.payload[i]);
     if (tpk.n > 0)
         open_ticket(&m, message, tpk);
+    if (tpk.n > 0 && m.hdr.data_type != MKT_TRANSFER_INIT)
+        printf("%s: not verified: its MAC takes more than the TPK and this message\n",
+               mkt_data_type_name(m.hdr.data_type));
     return 0;
 }
 

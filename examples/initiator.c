@@ -61,12 +61,14 @@ static bool take_answer(struct call *call, struct mkt_csb *csb)
     struct mkt_buf message = {call->message, sizeof call->message, 0};
 
     if (!mkt_csb_ready(csb)) {
-        if (!ok(mkt_sdp_get(sdp, 0, &message)))
-            return false;
+        enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
+        if (err != MKT_OK)
+            return fail(err, "a=key-mgmt:mikey in the answer");
         if (!ok(mkt_csb_take(csb, (struct mkt_span){message.p, message.n}, no_protocols)))
             return false;
     }
-    return ok(mkt_setup_get(sdp, 0, &call->answered)) && call_read_media(call) && call_show_keys(call, csb);
+    return ok(mkt_setup_get(sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
+           call_show_keys(call, csb);
 }
 
 int main(int argc, char **argv)

@@ -9,14 +9,12 @@
 
 #include <string.h>
 
-/* The library asks for the key that protects a ticket, by its name. */
+/* The library asks for the key that protects a ticket, by its name; this program has one key, whatever it is called. */
 static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
 {
     const struct options *options = user;
-    struct mkt_id ours = mkt_id_bytes("tpk");
+    (void)id;
     (void)policy;
-    if (id == NULL || !mkt_id_equal(id, &ours))
-        return MKT_E_KEY;
     if (key->cap - key->n < options->tpk_n)
         return MKT_E_SPACE;
     memcpy(key->p + key->n, options->tpk, options->tpk_n);
@@ -37,7 +35,10 @@ static bool take_offer(struct call *call, const struct mkt_host *host, struct mk
     if (!call_read_sdp(call))
         return false;
     struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n};
-    if (!ok(mkt_sdp_get(sdp, 0, &message)) || !ok(mkt_sdp_protocols(sdp, 0, &protocols)))
+    enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
+    if (err != MKT_OK)
+        return fail(err, "a=key-mgmt:mikey in the offer");
+    if (!ok(mkt_sdp_protocols(sdp, 0, &protocols)))
         return false;
 
     if (options->stream == MKT_STREAM_BFCP)
@@ -51,7 +52,7 @@ static bool take_offer(struct call *call, const struct mkt_host *host, struct mk
         return false;
     if (!ok(mkt_setup_answer(options->stream, call->offered, options->setup, &call->answered)))
         return false;
-    return call_read_media(call);
+    return call_roles(call) && call_read_media(call);
 }
 
 /* The SDP answer, with a TRANSFER_RESP if one is due (F flag). */

@@ -126,13 +126,25 @@ static struct io io_part(struct mkt_span in, size_t from, size_t to)
     return from == to ? io_get(none) : io_get((struct mkt_span){in.p + from, to - from});
 }
 
+/* A text may end with one empty line: bodies do, and programs that read descriptions from a pipe want it. */
+static struct mkt_span without_last_empty_line(struct mkt_span sdp)
+{
+    size_t n = sdp.n;
+    if (n >= 2 && sdp.p[n - 1] == '\n' && sdp.p[n - 2] == '\n')
+        n -= 1;
+    else if (n >= 3 && sdp.p[n - 1] == '\n' && sdp.p[n - 2] == '\r' && sdp.p[n - 3] == '\n')
+        n -= 2;
+    return (struct mkt_span){sdp.p, n};
+}
+
 /*
  * Looks at every line, and gives those of the level whose fields apply to a media section: its own, its m= line
  * included, or those of the session level. RFC 4567 3.1: "if the media-level attribute is present, the session level
  * attribute MUST be ignored for this media". A malformed one is present.
  */
-static enum mkt_err level(struct mkt_span sdp, size_t media, char type, struct mkt_span name, struct io *lines)
+static enum mkt_err level(struct mkt_span text, size_t media, char type, struct mkt_span name, struct io *lines)
 {
+    const struct mkt_span sdp = without_last_empty_line(text);
     struct io io = io_get(sdp);
     struct mkt_span value;
     size_t sections = 0, session_end = sdp.n, from = sdp.n, to = sdp.n;

@@ -120,6 +120,41 @@ sdp_lines() {
 expect sdp_lines offer
 expect sdp_lines answer
 
+# An answer without a=setup is passive: RFC 4145 section 4.
+without_setup() {
+    name="an answer without a=setup"
+    { "$initiator" --tpk $tpk --message "from Alice" 2>i.err <back; echo $? >i.status; } |
+        { "$responder" --tpk $tpk 2>r.err; echo $? >r.status; } | sed -u '/^a=setup/d' >back
+    expect status i 0
+    expect status r 0
+    expect says '^media: MSRP SEND from Alice$' r.err
+}
+without_setup
+
+# refused NAME SED OPTIONS...: the responder refuses an offer that sed has changed, and answers nothing
+refused() {
+    name=$1
+    script=$2
+    shift 2
+    "$initiator" --tpk $tpk "$@" </dev/null 2>/dev/null | sed "$script" >offer
+    "$responder" --tpk $tpk "$@" <offer >answer 2>r.err
+    echo $? >r.status
+    expect status r 1
+    expect test ! -s answer
+    expect says '^refused: MKT_E_[A-Z_0-9]* .' r.err
+}
+refused "an offer that holds the connection" 's/^a=setup:.*/a=setup:holdconn/' --media bfcp
+refused "an offer of two streams" '/^a=key-mgmt/a m=audio 9 RTP/AVP 0' --media msrp
+refused "an offer without MIKEY" '/^a=key-mgmt/d' --media msrp
+refused "an offer of another medium" 's/^m=message/m=audio/' --media msrp
+
+# What the initiator writes, other programs read: dump, where it is beside it.
+if [ -x "$(dirname "$initiator")/dump" ]; then
+    name="dump of an offer"
+    "$initiator" --tpk $tpk </dev/null 2>/dev/null | "$(dirname "$initiator")/dump" --tpk $tpk >dumped 2>&1
+    expect says '^TRANSFER_INIT: its MAC verifies$' dumped
+fi
+
 # refuse NAME ERROR "OPTIONS OF THE RESPONDER": the responder refuses the offer and answers nothing
 refuse() {
     name=$1

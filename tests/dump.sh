@@ -54,9 +54,12 @@ case $init in *0) other=1 ;; *) other=0 ;; esac
 printf '%s' "${init%?}$other" | expect 0 'MKT_E_MAC' --tpk "$tpk"
 printf '%s' "$init" | expect 0 'MKT_E_TICKET_MAC' --tpk "$(printf '%s' "$tpk" | sed 's/^../00/')"
 
+field transfer_resp | expect 0 'not verified' --tpk "$tpk"
 printf '%s' "$init" | cut -c1-100 | expect 1 'octet'
 printf '' | expect 1 'octet 0 of 0'
 printf '02' | expect 1 'octet 0 of 1: not MIKEY version 1'
+printf '02' | tr '02' '\000\002' | expect 1 'octet 0 of 2: not MIKEY version 1'
+printf '010' | expect 1 'octet 3 of 3: the octets end within a field'
 printf 'no message at all!' | expect 1 'octet 17 of 18'
 printf 'v=0\r\n' | expect 1 'octet'
 printf '' | expect 2 'usage' --wrong

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HEAD "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n"
@@ -176,6 +177,9 @@ START_TEST(lines)
 {
     finds("a=key-mgmt:mikey YWJj\na=x\r\n", MKT_SDP_SESSION, "abc");
     finds("a=x\r\na=key-mgmt:mikey YWJj", MKT_SDP_SESSION, "abc");
+    finds("a=key-mgmt:mikey YWJj\r\n\r\n", MKT_SDP_SESSION, "abc"); /* one empty line may end the text */
+    finds("a=key-mgmt:mikey YWJj\n\n", MKT_SDP_SESSION, "abc");
+    finds(MSRP "a=key-mgmt:mikey YWJj\r\n\r\n", 0, "abc");
     refuses("", MKT_SDP_SESSION, MKT_E_MISSING);
     static const char *const bad[] = {
         "a=key-mgmt:mikey YWJj\r", /* a CR that ends no line */
@@ -183,7 +187,9 @@ START_TEST(lines)
         "a=x\rb\na=key-mgmt:mikey YWJj\n",
         "a=x\ra=key-mgmt:mikey YWJj\n",
         "\ra=key-mgmt:mikey YWJj\n",
-        "a=key-mgmt:mikey YWJj\r\n\r\n", /* an empty line */
+        "a=key-mgmt:mikey YWJj\r\n\r\na=x\r\n", /* an empty line */
+        "a=key-mgmt:mikey YWJj\r\n\r\n\r\n",    /* two, even at the end */
+        "a=key-mgmt:mikey YWJj\n\n\n",
         "\na=key-mgmt:mikey YWJj\n",
         "\n",
         "\r\n",
@@ -824,35 +830,49 @@ START_TEST(no_allocation)
 }
 END_TEST
 
-/* A text of 60,000 hostile lines: with a time that is quadratic in them this would take minutes. */
-START_TEST(linear)
+/* The time of all calls on a text of so many octets, the least of three. */
+static clock_t time_of(const char *piece, size_t size)
 {
-    static const char *const piece[] = {"m=\n", "a=x\n", "a=key-mgmt:k k\n", "a=key-mgmt:k\r\n", "c=\n", "\n", "\r"};
-    enum { SIZE = 1 << 18 };
-    uint8_t *octets = malloc(SIZE);
+    uint8_t *octets = malloc(size);
     ck_assert_ptr_nonnull(octets);
-    for (size_t i = 0; i < COUNT(piece); i++) {
-        size_t n = strlen(piece[i]), used = SIZE / n * n;
+    size_t n = strlen(piece), used = size / n * n;
+    for (size_t at = 0; at < used; at += n)
+        memcpy(octets + at, piece, n);
+    clock_t least = 0;
+    for (int i = 0; i < 3; i++) {
         struct mkt_buf list = {NULL, 0, 0};
         struct mkt_span in = {octets, used}, value;
         struct mkt_sdp_media m;
-        enum mkt_err err[4];
-        for (size_t at = 0; at < used; at += n)
-            memcpy(octets + at, piece[i], n);
-        err[0] = mkt_sdp_get(in, 1000, &list);
+        enum mkt_err err[5];
+        clock_t before = clock();
+        err[0] = mkt_sdp_get(in, 1000000, &list);
         err[1] = mkt_sdp_protocols(in, MKT_SDP_SESSION, &list);
         err[2] = mkt_sdp_media(in, used / n - 1, &m);
         err[3] = mkt_sdp_attribute(in, MKT_SDP_SESSION, "x", used / n - 1, &value);
+        err[4] = mkt_keymgmt_get(in, mkt_span_text(""), &list);
+        clock_t took = clock() - before;
+        least = i == 0 || took < least ? took : least;
         ck_assert_int_ne(err[0], MKT_OK);
         ck_assert_int_ne(err[2], MKT_OK);
         ck_assert(err[1] == MKT_OK || err[1] == MKT_E_SDP);
         ck_assert(err[3] == MKT_OK || err[3] == MKT_E_SDP);
+        ck_assert_int_ne(err[4], MKT_OK);
     }
-    memset(octets, ' ', SIZE);
-    memcpy(octets, "KeyMgmt:", 8);
-    struct mkt_buf out = {NULL, 0, 0};
-    expect_err("blanks", mkt_keymgmt_get((struct mkt_span){octets, SIZE}, mkt_span_text(""), &out), MKT_E_SDP);
     free(octets);
+    return least;
+}
+
+/* Of a text 16 times as long the time is some 16 times as long, not 256 times. */
+START_TEST(linear)
+{
+    static const char *const piece[] = {"m=\n", "a=x\n", "a=key-mgmt:k k\n", "a=key-mgmt:k\r\n", "c=\n",
+                                        "\n",   "\r",    "KeyMgmt: "};
+    const clock_t tick = CLOCKS_PER_SEC / 500; /* what is shorter can't be told from noise */
+    for (size_t i = 0; i < COUNT(piece); i++) {
+        clock_t small = time_of(piece[i], 1 << 14), large = time_of(piece[i], 1 << 18);
+        small = small > tick ? small : tick;
+        ck_assert_msg(large < 64 * small, "%s: %ld ticks, then %ld", piece[i], (long)small, (long)large);
+    }
 }
 END_TEST
 

@@ -67,8 +67,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
- * Takes a message: TRANSFER_INIT as Responder, TRANSFER_RESP as Initiator. Looks at it in this order: shape, what needs
- * no key, key, MAC, freshness, authorisation, meaning, replay; only then does the bundle change.
+ * Takes a message: TRANSFER_INIT as Responder, TRANSFER_RESP as Initiator (RFC 6043 4.2.2.2, 4.2.2.4). Looks at it in
+ * this order: shape, what needs no key, key, MAC, freshness, authorisation, meaning, replay; only then does the bundle
+ * change.
  * @param in         the message, to the last octet; not needed afterwards
  * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
  *                   mkt_sdp_protocols(); of other messages not looked at

@@ -274,13 +274,13 @@ MKT_API MKT_MUST enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, ui
 MKT_API MKT_MUST enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map);
 
 /**
- * Takes the next parameter off mkt_sp.params.
+ * Takes the next parameter off mkt_sp.params (RFC 3830 6.10).
  * @return MKT_OK; MKT_E_SHORT
  */
 MKT_API MKT_MUST enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struct mkt_span *rest);
 
 /**
- * Appends a parameter to what will be mkt_sp.params.
+ * Appends a parameter to what will be mkt_sp.params (RFC 3830 6.10).
  * @return MKT_OK; MKT_E_LENGTH for a value of over 255 octets; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param, struct mkt_buf *params);
@@ -314,7 +314,11 @@ MKT_API MKT_MUST enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *res
  */
 MKT_API MKT_MUST enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 
-/** mkt_payloads_put() for TP Data and Initiator Data: before the chain the type of its first payload, or MKT_LAST. */
+/**
+ * mkt_payloads_put() for TP Data and Initiator Data (RFC 6043 6.10): before the chain the type of its first payload, or
+ * MKT_LAST.
+ * @return an error of mkt_payloads_put()
+ */
 MKT_API MKT_MUST enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 
 /**

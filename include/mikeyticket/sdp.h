@@ -6,7 +6,8 @@
  * Strings in, strings out: no state, no allocation, and a time linear in the input. This is no SDP library. It takes a
  * whole description (RFC 8866), finds what MIKEY and its streams need, and leaves the rest alone; but a text in which
  * two readers could see different lines is refused wherever that is: a NUL, a CR that ends no line, a line that is not
- * `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the last may lack its end.
+ * `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the last may lack its end,
+ * or one empty line may follow it.
  *
  * An attribute of a media section replaces all of that name at session level, for that section (RFC 4567 3.1).
  */
@@ -37,7 +38,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_bu
  * sensitive; the data of other protocols is not looked at.
  *
  * Sections without an attribute of their own share the session's message: take it once for all of them.
- * @param sdp      a whole description, or the line that mkt_sdp_put() wrote
+ * @param sdp      a whole description; with MKT_SDP_SESSION also just the line that mkt_sdp_put() wrote
  * @param media    number of the media section, from 0; or MKT_SDP_SESSION
  * @param message  the message is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_MISSING where no attribute for mikey applies or there is no such media section; MKT_E_SDP;

@@ -43,8 +43,9 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const 
                                               const struct mkt_ticket_recipe *recipe);
 
 /**
- * Reads a ticket that was kept: the octet 1, a 32-bit length and the TICKET payload with Next Payload 0 and without
- * Initiator Data, a 32-bit length and the keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads.
+ * Reads a ticket that was kept, or handed out some other way (RFC 6043 4.1.1): the octet 1, a 32-bit length and the
+ * TICKET payload with Next Payload 0 and without Initiator Data, a 32-bit length and the keys as the chain MPKi,
+ * [MPKr], {TEK|TGK|GTGK} of Key data payloads.
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @param host    outlives the ticket
  * @param in      what mkt_ticket_put() wrote; not needed afterwards
@@ -61,7 +62,8 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const s
 MKT_API MKT_MUST enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out);
 
 /**
- * Reads the policy of a ticket; its spans live as long as the ticket.
+ * Reads the policy of a ticket (RFC 6043 6.10); its spans live as long as the ticket.
+ * @return MKT_OK; an error of mkt_policy_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_policy *policy);
 
@@ -69,7 +71,8 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket,
 MKT_API void mkt_ticket_free(struct mkt_ticket *ticket);
 
 /**
- * Verifies and opens a ticket with its TPK, for tools that show what it holds; a bundle does it by itself.
+ * Verifies and opens a ticket with its TPK (RFC 6043 A.1), for tools that show what it holds; a bundle does it by
+ * itself.
  * @param payload  a decoded TICKET payload, its `octets` included
  * @param tpk      the ticket protection key
  * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it. With
