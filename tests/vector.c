@@ -56,16 +56,20 @@ struct mkt_span exact(struct mkt_span octets)
     return (struct mkt_span){p, octets.n};
 }
 
+/* The section that was read from last: what fails is most likely about it. */
+static const char *section = "";
+
 void expect_octets(const char *name, struct mkt_span got, struct mkt_span want)
 {
     for (size_t i = 0; i < got.n && i < want.n; i++)
-        ck_assert_msg(got.p[i] == want.p[i], "%s: octet %zu is %02x, not %02x", name, i, got.p[i], want.p[i]);
-    ck_assert_msg(got.n == want.n, "%s: %zu octets, not %zu", name, got.n, want.n);
+        ck_assert_msg(got.p[i] == want.p[i], "%s %s: octet %zu is %02x, not %02x", section, name, i, got.p[i],
+                      want.p[i]);
+    ck_assert_msg(got.n == want.n, "%s %s: %zu octets, not %zu", section, name, got.n, want.n);
 }
 
 void expect_err(const char *name, enum mkt_err got, enum mkt_err want)
 {
-    ck_assert_msg(got == want, "%s: %s, not %s", name, mkt_err_name(got), mkt_err_name(want));
+    ck_assert_msg(got == want, "%s %s: %s, not %s", section, name, mkt_err_name(got), mkt_err_name(want));
 }
 
 static void *more(void *list, size_t n, size_t size)
@@ -115,11 +119,13 @@ void vectors_free(struct vectors *v)
         free(v->section[i].name);
     }
     free(v->section);
+    section = "";
     *v = (struct vectors){NULL, 0};
 }
 
 const char *value_of(const struct section *s, const char *name)
 {
+    section = s->name;
     for (size_t i = 0; i < s->n; i++) {
         if (strcmp(s->field[i].name, name) != 0)
             continue;

@@ -14,7 +14,7 @@ struct mkt_span from_hex(const char *hex);
 struct mkt_span exact(struct mkt_span octets);
 void free_all(void);
 
-/* Fails with the name and the first differing octet. */
+/* Fails with the name, that of the section of vectors that was read last, and the first differing octet. */
 void expect_octets(const char *name, struct mkt_span got, struct mkt_span want);
 
 /* Fails with the name and both errors by name. */
