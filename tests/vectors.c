@@ -589,6 +589,8 @@ static bool needs_kms(const struct section *s, const char *field)
 {
     static const char *const names[] = {"psk_i",        "psk_r",        "request_keys", "resolve_keys", "update_i_spi",
                                         "update_i_tgk", "update_i_tek", "update_r_spi", "update_r_tgk", "update_r_tek"};
+    if (!is_exchange(s))
+        return false;
     if (initiator_needs_kms(s) && (strcmp(field, "tek") == 0 || strcmp(field, "supplied") == 0))
         return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
