@@ -211,7 +211,8 @@ static struct mkt_message whole(const struct rule_set *set)
 
 static void insert(struct mkt_message *m, size_t at, struct mkt_payload p)
 {
-    memmove(m->payload + at + 1, m->payload + at, (m->n - at) * sizeof *m->payload);
+    for (size_t i = m->n; i > at; i--)
+        m->payload[i] = m->payload[i - 1];
     m->payload[at] = p;
     m->n++;
 }
@@ -219,7 +220,8 @@ static void insert(struct mkt_message *m, size_t at, struct mkt_payload p)
 static void take_out(struct mkt_message *m, size_t at)
 {
     m->n--;
-    memmove(m->payload + at, m->payload + at + 1, (m->n - at) * sizeof *m->payload);
+    for (size_t i = at; i < m->n; i++)
+        m->payload[i] = m->payload[i + 1];
 }
 
 START_TEST(what_the_rfc_demands_must_be_there_and_the_rest_may)

@@ -295,9 +295,9 @@ START_TEST(rands_as_long_as_the_longest_key)
     struct mkt_message m;
     expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
     m.hdr.map = exact(m.hdr.map);
-    struct mkt_payload *kemac = find(&m, MKT_KEMAC, 0);
-    memmove(kemac, kemac + 1, (size_t)(m.payload + m.n - kemac - 1) * sizeof *kemac);
     m.n--;
+    for (struct mkt_payload *p = find(&m, MKT_KEMAC, 0); p < m.payload + m.n; p++)
+        *p = p[1];
     struct mkt_payload *randi = find(&m, MKT_RANDR, MKT_RANDR_I);
     randi->rand.rand.n = 16;
     struct mkt_cs cs;
