@@ -98,11 +98,11 @@ length() { [ "$(line tek i.err | wc -c)" = $((2 * $1 + 1)) ]; }
 for suite in 256 128; do
     roles "actpass, suite $suite" actpass passive "--suite $suite" ""
     expect length $((suite / 8))
+    roles "actpass, active, suite $suite" actpass active "--suite $suite" "--setup active"
+    roles "actpass, passive, suite $suite" actpass passive "--suite $suite" "--setup passive"
+    roles "active, suite $suite" active passive "--suite $suite" ""
+    roles "passive, suite $suite" passive active "--suite $suite" ""
 done
-roles "actpass, active" actpass active "" "--setup active"
-roles "actpass, passive" actpass passive "" "--setup passive"
-roles "active" active passive "" ""
-roles "passive" passive active "" ""
 roles "legacy" actpass passive --legacy --legacy
 expect says '^tls: TLSv1.2 TLS-' i.err
 roles "legacy and modern" actpass active --legacy "--setup active"
