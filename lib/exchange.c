@@ -53,19 +53,6 @@ enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
 
-enum mkt_err mkt_t_make(const struct mkt_act *act, struct mkt_t *t)
-{
-    uint32_t counter = 0;
-    *t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC};
-    if (!act->settings->counter)
-        return mkt_host_now(act->host, &t->value);
-    if (act->host->counter == NULL)
-        return MKT_E_COUNTER;
-    enum mkt_err err = act->host->counter(act->host->user, &counter);
-    *t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = counter};
-    return err;
-}
-
 static const struct mkt_t *t_of(const struct mkt_act *act)
 {
     return &mkt_message_find(act->message, MKT_T, 0)->t;

@@ -59,9 +59,6 @@ MKT_MUST enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from
 /* `n` random octets in the room of the bundle. */
 MKT_MUST enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to);
 
-/* The timestamp of a message to be made. */
-MKT_MUST enum mkt_err mkt_t_make(const struct mkt_act *act, struct mkt_t *t);
-
 /* Whether the timestamp of the message is one that can be judged at all: MKT_E_COUNTER. Needs no key. */
 MKT_MUST enum mkt_err mkt_t_check(const struct mkt_act *act);
 

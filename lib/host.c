@@ -100,3 +100,16 @@ uint64_t mkt_t_64(const struct mkt_t *t)
 {
     return t->ts_type == MKT_TS_NTP_UTC_32 ? t->value << 32 : t->value;
 }
+
+enum mkt_err mkt_t_make(const struct mkt_host *host, bool counter, struct mkt_t *t)
+{
+    uint32_t value = 0;
+    *t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC};
+    if (!counter)
+        return mkt_host_now(host, &t->value);
+    if (host->counter == NULL)
+        return MKT_E_COUNTER;
+    enum mkt_err err = host->counter(host->user, &value);
+    *t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = value};
+    return err;
+}

@@ -145,11 +145,6 @@ enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span cha
     return MKT_E_RANDOM;
 }
 
-static bool type_has_salt(uint8_t type)
-{
-    return type == MKT_KEY_TGK_SALT || type == MKT_KEY_TEK_SALT || type == MKT_KEY_GTGK_SALT;
-}
-
 static size_t length_of(struct mkt_span given, size_t wished, size_t otherwise)
 {
     return given.n > 0 ? given.n : wished > 0 ? wished : otherwise;
@@ -181,7 +176,7 @@ enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, con
     struct mkt_key_data key = {
         .type = wish->type,
         .key = {wish->key.n > 0 ? wish->key.p : NULL, length},
-        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, type_has_salt(wish->type) ? salt_length : 0},
+        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, mkt_key_has_salt(wish->type) ? salt_length : 0},
         .kv = {.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
     };
     if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)

@@ -227,7 +227,7 @@ static void io_thdr(struct io *io, struct mkt_payload *p)
 /*
  * RFC 3830 table 6.13.a, RFC 6043 table 6.7: "this field is only included if the salt is specified in the Type-field"
  */
-static bool has_salt(uint16_t key_type)
+bool mkt_key_has_salt(uint16_t key_type)
 {
     return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;
 }
@@ -238,9 +238,9 @@ static void io_key_data(struct io *io, struct mkt_payload *p)
     struct mkt_key_data *k = &p->key_data;
     io_split(io, 1, &k->type, 4, &k->kv.type);
     io_vec16(io, &k->key);
-    if (k->type > MKT_KEY_MPK || (!has_salt(k->type) && k->salt.n > 0))
+    if (k->type > MKT_KEY_MPK || (!mkt_key_has_salt(k->type) && k->salt.n > 0))
         io_fail(io, MKT_E_VALUE);
-    if (has_salt(k->type))
+    if (mkt_key_has_salt(k->type))
         io_vec16(io, &k->salt);
     io_kv(io, &k->kv);
 }

@@ -22,6 +22,9 @@ void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 
+/* Whether keys of a type come with a salt. */
+bool mkt_key_has_salt(uint16_t key_type);
+
 /* The octets of a MAC; 0 for NULL and for what is unknown. */
 size_t mkt_mac_length(uint8_t mac_alg);
 

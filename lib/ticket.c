@@ -259,11 +259,6 @@ struct work {
     struct mkt_span rand;
 };
 
-static size_t longest(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Keys and RAND as long as design decision D2 says. */
 static enum mkt_err draw(struct work *w)
 {
@@ -279,26 +274,13 @@ static enum mkt_err draw(struct work *w)
         err = mkt_keys_check(w->keys, &(struct mkt_key_rules){w->suite, 1, r->policy->flags, {none[0], none[1]}});
     if (err != MKT_OK)
         return err;
-    w->rand.n = longest(r->tpk.n, mkt_suite_algorithms(w->suite)->key);
+    const size_t key = mkt_suite_algorithms(w->suite)->key;
+    w->rand.n = r->tpk.n > key ? r->tpk.n : key;
     uint8_t *rand = io_reserve(&w->room, w->rand.n);
     if (rand == NULL)
         return MKT_E_ROOM;
     w->rand.p = rand;
     return mkt_host_random(w->host, rand, w->rand.n);
-}
-
-/* A.1: "T is a timestamp containing the time of issue or a counter." */
-static enum mkt_err issue_time(const struct work *w, struct mkt_t *t)
-{
-    uint32_t value = 0;
-    *t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC};
-    if (!w->recipe->counter)
-        return mkt_host_now(w->host, &t->value);
-    if (w->host->counter == NULL)
-        return MKT_E_COUNTER;
-    enum mkt_err err = w->host->counter(w->host->user, &value);
-    *t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = value};
-    return err;
 }
 
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the MAC of V is still zero. */
@@ -307,7 +289,8 @@ static enum mkt_err put_ticket_data(struct work *w, const struct mkt_protection 
     const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
     struct mkt_t t;
     uint8_t *encr_data = io_reserve(&w->room, w->keys.n);
-    enum mkt_err err = encr_data == NULL ? MKT_E_ROOM : issue_time(w, &t);
+    /* A.1: "T is a timestamp containing the time of issue or a counter." */
+    enum mkt_err err = encr_data == NULL ? MKT_E_ROOM : mkt_t_make(w->host, w->recipe->counter, &t);
     if (err == MKT_OK)
         err = mkt_protect_kemac(by_tpk, NO_CSB_ID, mkt_t_64(&t), w->keys, encr_data);
     if (err != MKT_OK)

@@ -162,7 +162,7 @@ static enum mkt_err put_init(struct mkt_act *act, const struct mkt_ticket_payloa
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
     struct mkt_kemac kemac;
     struct mkt_t t;
-    enum mkt_err err = mkt_t_make(act, &t);
+    enum mkt_err err = mkt_t_make(act->host, act->settings->counter, &t);
     if (err == MKT_OK && offer->n_keys > 0)
         err = mkt_kemac_make(act, &by_mpki, &t, offer->keys, offer->n_keys, &b->supplied[0], &kemac);
     if (err != MKT_OK)
@@ -411,7 +411,7 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
     const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
     struct mkt_kemac kemac;
     struct mkt_t t;
-    enum mkt_err err = mkt_t_make(act, &t);
+    enum mkt_err err = mkt_t_make(act->host, act->settings->counter, &t);
     if (err == MKT_OK && answer->n_keys > 0)
         err = mkt_kemac_make(act, &by_mpki, &t, answer->keys, answer->n_keys, &b->supplied[1], &kemac);
     if (err != MKT_OK)
