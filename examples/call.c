@@ -3,6 +3,8 @@
 
 #include "call.h"
 
+#include "text.h"
+
 #include <mbedtls/platform_util.h>
 
 #include <arpa/inet.h>
@@ -53,29 +55,12 @@ static bool usage(const char *text)
     return false;
 }
 
-static int digit(char c)
+/* Reads a key, and takes it out of the list of processes. */
+static bool key_get(uint8_t *key, size_t cap, size_t *n, char *hex, const char *text)
 {
-    static const char digits[] = "0123456789abcdefABCDEF";
-    const char *at = c == '\0' ? NULL : strchr(digits, c);
-    if (at == NULL)
-        return -1;
-    return at - digits < 16 ? (int)(at - digits) : (int)(at - digits) - 6;
-}
-
-/* Reads the key, and takes it out of the list of processes. */
-static bool tpk_get(struct options *options, char *hex)
-{
-    size_t n = strlen(hex);
-    bool good = n % 2 == 0 && n / 2 >= 16 && n / 2 <= sizeof options->tpk;
-    for (size_t i = 0; good && i < n; i += 2) {
-        int high = digit(hex[i]), low = digit(hex[i + 1]);
-        good = high >= 0 && low >= 0;
-        if (good)
-            options->tpk[i / 2] = (uint8_t)(high << 4 | low);
-    }
-    options->tpk_n = n / 2;
-    mbedtls_platform_zeroize(hex, n);
-    return good || usage("--tpk takes 16 to 64 octets as hex digits");
+    bool good = text_get_key(hex, key, cap, n);
+    mbedtls_platform_zeroize(hex, strlen(hex));
+    return good || usage(text);
 }
 
 static bool setup_get(struct options *options, const char *name, bool initiator)
@@ -95,34 +80,84 @@ static bool choice(bool *second, const char *value, const char *one, const char 
     return *second || strcmp(value, one) == 0 || usage(text);
 }
 
+enum { FORK = 256, NO_FORK, KMS, KMS_ID, PSK, PSK_ID, TPK, TPK_ID };
+
+static const char initiator_usage[] =
+    "initiator [--id URI] [--to URI] [--member URI] (--tpk HEX [--tpk-id ID] | --kms URL --psk HEX [--psk-id ID]) "
+    "[--kms-id URI] [--ticket FILE] [--suite 256|128] [--flags LETTERS] [--fork|--no-fork] [--media msrp|bfcp] "
+    "[--setup actpass|active|passive] [--message TEXT] [--legacy] [--show-keys]";
+static const char responder_usage[] =
+    "responder [--id URI] [--group URI] [--tpk HEX [--tpk-id ID]] [--kms URL --psk HEX [--psk-id ID]] [--kms-id URI] "
+    "[--resolved FILE] [--media msrp|bfcp] [--setup active|passive] [--message TEXT] [--legacy] [--show-keys]; "
+    "--tpk or --kms is needed";
+
+/* The flags of the ticket policy, where they are not said: a KMS makes tickets for one Responder, whose keys it forks
+   (RFC 6043 12.4). Who has a TPK may be no KMS, and makes tickets that a Responder can resolve by itself. */
+static void default_flags(struct options *options)
+{
+    const uint16_t forked = MKT_FLAG_D | MKT_FLAG_E | MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_H | MKT_FLAG_I | MKT_FLAG_J |
+                            MKT_FLAG_N | MKT_FLAG_O;
+    options->flags = options->kms != NULL ? forked : mkt_policy_default(options->suite).flags;
+}
+
+/* What options demand or exclude each other. */
+static bool options_agree(const struct options *options, bool initiator)
+{
+    if (options->tpk_n == 0 && options->kms == NULL)
+        return usage("--tpk or --kms is needed");
+    if (initiator && options->tpk_n > 0 && options->kms != NULL)
+        return usage("with --tpk the ticket is made here, with --kms it is asked for: say one of them");
+    if (options->tpk_n == 0 && options->tpk_id != NULL)
+        return usage("--tpk-id is the name of what --tpk has to say");
+    if ((options->kms != NULL) != (options->credential.psk.n > 0))
+        return usage("--kms and --psk go together");
+    if (options->kms == NULL && options->credential.name.data.n > 0)
+        return usage("--psk-id is the name of what --psk has to say");
+    if (options->id[0] == '\0' || options->to[0] == '\0' || options->credential.kms.data.n == 0 ||
+        (options->group != NULL && options->group[0] == '\0'))
+        return usage("an identity can't be empty");
+    return strlen(options->text) <= MAX_TEXT ||
+           usage("--message takes 2048 octets at most"); /* RFC 4975 5.1: more has to go in chunks */
+}
+
 bool options_get(struct options *options, int argc, char **argv, bool initiator)
 {
-    static const struct option names[] = {
-        {"id", required_argument, NULL, 'i'},
-        {"tpk", required_argument, NULL, 'k'},
-        {"media", required_argument, NULL, 'm'},
-        {"setup", required_argument, NULL, 's'},
-        {"message", required_argument, NULL, 't'},
-        {"legacy", no_argument, NULL, 'l'},
-        {"show-keys", no_argument, NULL, 'w'},
-        {"to", required_argument, NULL, 'r'},
-        {"suite", required_argument, NULL, 'u'},
-        {"flags", required_argument, NULL, 'f'},
-        {NULL, 0, NULL, 0},
+    static const struct option both[] = {
+        {"id", required_argument, NULL, 'i'},        {"tpk", required_argument, NULL, TPK},
+        {"tpk-id", required_argument, NULL, TPK_ID}, {"kms", required_argument, NULL, KMS},
+        {"kms-id", required_argument, NULL, KMS_ID}, {"psk", required_argument, NULL, PSK},
+        {"psk-id", required_argument, NULL, PSK_ID}, {"media", required_argument, NULL, 'm'},
+        {"setup", required_argument, NULL, 's'},     {"message", required_argument, NULL, 't'},
+        {"legacy", no_argument, NULL, 'l'},          {"show-keys", no_argument, NULL, 'w'},
     };
-    bool second, good = true;
+    static const struct option initiators[] = {
+        {"to", required_argument, NULL, 'r'},     {"member", required_argument, NULL, 'g'},
+        {"suite", required_argument, NULL, 'u'},  {"flags", required_argument, NULL, 'f'},
+        {"fork", no_argument, NULL, FORK},        {"no-fork", no_argument, NULL, NO_FORK},
+        {"ticket", required_argument, NULL, 'k'},
+    };
+    static const struct option responders[] = {
+        {"group", required_argument, NULL, 'g'},
+        {"resolved", required_argument, NULL, 'k'},
+    };
+    struct option names[sizeof both / sizeof *both + sizeof initiators / sizeof *initiators + 1] = {{NULL, 0, NULL, 0}};
+    bool second, good = true, has_flags = false;
+    uint16_t flags = 0, add = 0, leave_out = 0;
     int c;
 
+    memcpy(names, both, sizeof both);
+    memcpy(names + sizeof both / sizeof *both, initiator ? initiators : responders,
+           initiator ? sizeof initiators : sizeof responders);
     *options = (struct options){.id = initiator ? "sip:alice@example.com" : "sip:bob@example.com",
                                 .to = "sip:bob@example.com",
                                 .text = "Hello",
                                 .suite = MKT_SUITE_256,
                                 .stream = MKT_STREAM_MSRP,
-                                .setup = MKT_SETUP_ACTPASS};
+                                .setup = MKT_SETUP_ACTPASS,
+                                .credential.kms = mkt_id_uri("http://kms.example.com"),
+                                .credential.psk.p = options->psk};
     opterr = 0;
     while (good && (c = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        if (!initiator && (c == 'r' || c == 'u' || c == 'f'))
-            c = '?';
         switch (c) {
         case 'i':
             options->id = optarg;
@@ -130,11 +165,35 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         case 'r':
             options->to = optarg;
             break;
+        case 'g':
+            options->group = optarg;
+            break;
         case 't':
             options->text = optarg;
             break;
         case 'k':
-            good = tpk_get(options, optarg);
+            options->file = optarg;
+            break;
+        case TPK:
+            good = key_get(options->tpk, sizeof options->tpk, &options->tpk_n, optarg,
+                           "--tpk takes 16 to 64 octets as hex digits");
+            break;
+        case TPK_ID:
+            options->tpk_id = optarg;
+            break;
+        case KMS:
+            options->kms = optarg;
+            good = http_is_url(optarg) || usage("--kms takes a URL that begins with http:// or https://");
+            break;
+        case KMS_ID:
+            options->credential.kms = mkt_id_uri(optarg);
+            break;
+        case PSK:
+            good = key_get(options->psk, sizeof options->psk, &options->credential.psk.n, optarg,
+                           "--psk takes 16 to 64 octets as hex digits");
+            break;
+        case PSK_ID:
+            options->credential.name = mkt_id_bytes(optarg);
             break;
         case 's':
             good = setup_get(options, optarg, initiator);
@@ -148,8 +207,16 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
             options->suite = second ? MKT_SUITE_128 : MKT_SUITE_256;
             break;
         case 'f':
-            options->has_flags = true;
-            good = mkt_flags_get(&options->flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
+            has_flags = true;
+            good = mkt_flags_get(&flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
+            break;
+        case FORK: /* RFC 6043 6.10: I implies E and F */
+            add = MKT_FLAG_E | MKT_FLAG_F | MKT_FLAG_I;
+            leave_out = 0;
+            break;
+        case NO_FORK:
+            add = 0;
+            leave_out = MKT_FLAG_E | MKT_FLAG_I;
             break;
         case 'l':
             options->legacy = true;
@@ -158,25 +225,33 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
             options->show_keys = true;
             break;
         default:
-            good = usage(initiator ? "initiator [--id URI] [--to URI] --tpk HEX [--suite 256|128] [--media msrp|bfcp] "
-                                     "[--setup actpass|active|passive] [--flags LETTERS] [--message TEXT] [--legacy] "
-                                     "[--show-keys]"
-                                   : "responder [--id URI] --tpk HEX [--media msrp|bfcp] [--setup active|passive] "
-                                     "[--message TEXT] [--legacy] [--show-keys]");
+            good = usage(initiator ? initiator_usage : responder_usage);
             break;
         }
     }
     if (good && optind != argc)
         good = usage("options begin with --, and there is nothing else to say");
-    if (good && options->tpk_n == 0)
-        good = usage("--tpk is needed");
-    if (good && (options->id[0] == '\0' || options->to[0] == '\0'))
-        good = usage("an identity can't be empty");
-    if (good && strlen(options->text) > MAX_TEXT)
-        good = usage("--message takes 2048 octets at most"); /* RFC 4975 5.1: more has to go in chunks */
-    if (!good)
+    good = good && options_agree(options, initiator);
+    if (has_flags)
+        options->flags = flags;
+    else
+        default_flags(options);
+    options->flags = (uint16_t)((options->flags | add) & ~leave_out);
+    if (!good) {
         mbedtls_platform_zeroize(options->tpk, sizeof options->tpk);
+        mbedtls_platform_zeroize(options->psk, sizeof options->psk);
+    }
     return good;
+}
+
+struct mkt_settings options_settings(const struct options *options)
+{
+    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(options->id));
+    if (options->kms != NULL)
+        settings.kms = &options->credential;
+    if (options->stream == MKT_STREAM_BFCP)
+        settings.application = mkt_span_text("bfcp");
+    return settings;
 }
 
 /* Time and sockets */
@@ -315,6 +390,12 @@ struct call *call_new(const struct options *options, bool offerer)
     call->options = options;
     call->offerer = offerer;
     call->listener = call->tcp = -1;
+    if (!http_open(&call->http)) {
+        fail(MKT_E_MEMORY, "no memory for HTTP");
+        http_close(&call->http);
+        free(call);
+        return NULL;
+    }
     mbedtls_entropy_init(&call->entropy);
     mbedtls_ctr_drbg_init(&call->drbg);
     mbedtls_ssl_config_init(&call->conf);
@@ -333,7 +414,78 @@ void call_free(struct call *call)
     mbedtls_entropy_free(&call->entropy);
     close_tcp(&call->tcp);
     close_tcp(&call->listener);
+    http_close(&call->http);
+    mbedtls_platform_zeroize(call->kept, sizeof call->kept);
     free(call);
+}
+
+void call_ladder(const struct call *call, const char *arrow, const char *other, struct mkt_span message)
+{
+    fprintf(stderr, "%s %s %s: %s, %zu octets\n", call->offerer ? "initiator" : "responder", arrow, other,
+            mkt_data_type_name(message.n > 1 ? message.p[1] : UINT8_MAX), message.n);
+}
+
+/* The KMS */
+
+void call_report(void *user, const struct mkt_report *report)
+{
+    struct call *call = user;
+    const struct mkt_span kms = call->options->credential.kms.data;
+    call->reported = true;
+    fprintf(stderr, "refused: %s, by %.*s: error %u, %s, %s\n", mkt_data_type_name(call->asked), (int)kms.n,
+            (const char *)kms.p, report->number, text_error(report->number),
+            report->authenticated ? "authenticated" : "not authenticated: anybody may have sent it");
+}
+
+bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, struct mkt_span message)
+{
+    struct mkt_buf answer = {call->answer, sizeof call->answer, 0};
+    char what[CURL_ERROR_SIZE + 64];
+
+    call_ladder(call, "->", "kms", message);
+    if (!http_post(&call->http, call->options->kms, type, message, DEADLINE_MS, &answer)) {
+        snprintf(what, sizeof what, "no answer from the KMS: %s", call->http.error);
+        return fail(MKT_E_MISSING, what);
+    }
+    if (!call->http.mikey || (call->http.status != 200 && call->http.status != 403)) {
+        snprintf(what, sizeof what, "the KMS answered HTTP status %ld%s", call->http.status,
+                 call->http.mikey ? "" : ", and no MIKEY message");
+        return fail(MKT_E_MISSING, what);
+    }
+    call_ladder(call, "<-", "kms", (struct mkt_span){answer.p, answer.n});
+    call->asked = message.p[1];
+    call->reported = false;
+    return ok(mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n}, mkt_span_text(""))) && !call->reported;
+}
+
+/* Files */
+
+static bool fail_file(const char *file, const char *what)
+{
+    fprintf(stderr, "refused: %s: %s: name another file\n", file, what);
+    return false;
+}
+
+bool call_read_file(const char *file, struct mkt_buf *octets)
+{
+    FILE *in = fopen(file, "rb");
+    if (in == NULL)
+        return errno == ENOENT || fail_file(file, strerror(errno));
+    setvbuf(in, NULL, _IONBF, 0); /* no copy of what is secret */
+    size_t n = fread(octets->p + octets->n, 1, octets->cap - octets->n, in);
+    bool good = !ferror(in) && feof(in);
+    fclose(in);
+    octets->n += n;
+    return good || fail_file(file, "too long, or can't be read");
+}
+
+bool call_write_file(const char *file, struct mkt_span octets)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    bool good = fd >= 0 && write(fd, octets.p, octets.n) == (ssize_t)octets.n;
+    if (fd >= 0)
+        good = close(fd) == 0 && good;
+    return good || fail_file(file, "can't be written");
 }
 
 /* A number that nobody can guess, as 16 hex digits: RFC 4975 wants such session, transaction and message IDs. */
@@ -489,6 +641,7 @@ bool call_read_media(struct call *call)
 bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
 {
     uint8_t tek_octets[64], identity_octets[MKT_TLS_MAX_IDENTITY];
+    char hex[2 * sizeof tek_octets + 1];
     struct mkt_buf tek = {tek_octets, sizeof tek_octets, 0}, identity = {identity_octets, sizeof identity_octets, 0};
 
     struct mkt_cs cs;
@@ -496,12 +649,9 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
         return true;
     bool good = ok(mkt_csb_session(csb, 0, &cs)) && ok(mkt_csb_tek(csb, cs.cs_id, &tek)) &&
                 ok(mkt_csb_psk_identity(csb, cs.cs_id, &identity));
-    if (good) {
-        fprintf(stderr, "tek: ");
-        for (size_t i = 0; i < tek.n; i++)
-            fprintf(stderr, "%02x", tek_octets[i]);
-        fprintf(stderr, "\npsk-identity: %.*s\n", (int)identity.n, (const char *)identity_octets);
-    }
+    if (good && text_put_hex(hex, sizeof hex, (struct mkt_span){tek_octets, tek.n}))
+        fprintf(stderr, "tek: %s\npsk-identity: %.*s\n", hex, (int)identity.n, (const char *)identity_octets);
+    mbedtls_platform_zeroize(hex, sizeof hex);
     mbedtls_platform_zeroize(tek_octets, sizeof tek_octets);
     return good;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the two example programs share, and what is not the library's business: options, SDP text, sockets, the loop
-   around mbedTLS, MSRP (RFC 4975) and BFCP (RFC 8855). A function that answers false has said why on standard error. */
+/* What the two ends of a call share, and what is not the library's business: options, SDP text, HTTP to the KMS,
+   sockets, the loop around mbedTLS, MSRP (RFC 4975) and BFCP (RFC 8855). A function that answers false has said why on
+   standard error. */
 #ifndef EXAMPLES_CALL_H
 #define EXAMPLES_CALL_H
+
+#include "http.h"
 
 #include <mikeyticket.h>
 #include <mikeyticket/tls.h>
@@ -16,13 +19,19 @@ enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512 };
 struct options {
     const char *id, *to; /* URIs of this party and, for the initiator, of the one it calls */
     const char *text;    /* to send as MSRP message */
+    const char *group;   /* of the responder; of the initiator: who may answer for the group that it calls */
+    const char *file;    /* where the ticket is kept, of the responder the keys of one that was resolved; or NULL */
+    const char *tpk_id;  /* the name of the TPK; NULL: none was given */
     uint8_t tpk[MKT_MAX_TPK];
-    size_t tpk_n;
+    size_t tpk_n;                     /* 0: this party has none */
+    const char *kms;                  /* the URL of the KMS; NULL: this party has none */
+    struct mkt_credential credential; /* for that KMS */
+    uint8_t psk[MKT_MAX_PSK];
     enum mkt_suite suite;
     enum mkt_stream stream;
     enum mkt_setup setup;
     uint16_t flags; /* of the ticket policy */
-    bool has_flags, legacy, show_keys;
+    bool legacy, show_keys;
 };
 
 /* One call, its media stream, and room for the texts of both. */
@@ -39,9 +48,15 @@ struct call {
     char sdp[16384]; /* what was read: offer or answer */
     size_t sdp_n;
     uint8_t message[8192]; /* a MIKEY message */
-    char key_mgmt[12288];  /* its line in SDP */
+    uint8_t answer[8192];  /* what the KMS answers */
+    uint8_t kept[8192];    /* what --ticket and --resolved keep: secret */
+    size_t kept_n;         /* octets of it that are to be kept with what comes */
+    char key_mgmt[12288];  /* the line of a message in SDP */
     char msrp[MAX_TEXT + 3 * MAX_PATH];
 
+    struct http http;
+    uint8_t asked; /* the message that was sent to the KMS */
+    bool reported; /* an Error message has come */
     int listener, tcp;
     int64_t deadline; /* of the step that is being done, in ms of the monotonic clock */
     mbedtls_entropy_context entropy;
@@ -51,8 +66,10 @@ struct call {
     struct mkt_tls tls;
 };
 
-/* Reads the command line; after a mistake it prints one line about it. */
+/* Reads the command line; after a mistake it prints one line about it. The options must stay where they are. */
 bool options_get(struct options *options, int argc, char **argv, bool initiator);
+/* What a bundle of this party is told. */
+struct mkt_settings options_settings(const struct options *options);
 
 /* Whether a function of the library succeeded; if not, prints the line `refused: <name> <text>`. */
 bool ok(enum mkt_err err);
@@ -61,6 +78,17 @@ bool fail(enum mkt_err err, const char *what);
 
 struct call *call_new(const struct options *options, bool offerer);
 void call_free(struct call *call);
+
+/* A step of the ladder, as a line on standard error: a message that is sent (->) or has come (<-). */
+void call_ladder(const struct call *call, const char *arrow, const char *other, struct mkt_span message);
+/* Tells the user of an Error message: mkt_host.report, where the call is mkt_host.user. */
+void call_report(void *user, const struct mkt_report *report);
+/* Sends a message to the KMS and lets the bundle take the answer. `type` is what HTTP calls the exchange. */
+bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, struct mkt_span message);
+
+/* Appends a file that the last call left, if there is one, to a buffer; there is nothing in it that others may read. */
+bool call_read_file(const char *file, struct mkt_buf *octets);
+bool call_write_file(const char *file, struct mkt_span octets);
 
 /* Reads a description from standard input up to an empty line or the end, and of its first stream the port. */
 bool call_read_sdp(struct call *call);

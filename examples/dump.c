@@ -7,6 +7,8 @@
  * The message comes as octets, hex, base64 or a whole SDP text. With the ticket protection key the ticket in it is
  * opened, and a TRANSFER_INIT is verified as the Responder of its ticket would do it.
  */
+#include "text.h"
+
 #include <mikeyticket.h>
 
 #include <ctype.h>
@@ -42,15 +44,6 @@ static const struct name dh_names[] = {{0, "OAKLEY 5"}, {1, "OAKLEY 1"}, {2, "OA
 static const struct name cert_names[] = {{0, "X.509v3"}, {1, "X.509v3 URL"}, {2, "X.509v3 Sign"}, {3, "X.509v3 Encr"}};
 static const struct name sign_names[] = {{0, "RSA/PKCS#1/1.5"}, {1, "RSA/PSS"}};
 static const struct name ticket_names[] = {{1, "MIKEY base ticket"}, {2, "3GPP base ticket"}};
-static const struct name error_names[] = {{0, "Auth failure"},       {1, "Invalid TS"},
-                                          {2, "Invalid PRF"},        {3, "Invalid MAC"},
-                                          {4, "Invalid EA"},         {5, "Invalid HA"},
-                                          {6, "Invalid DH"},         {7, "Invalid ID"},
-                                          {8, "Invalid Cert"},       {9, "Invalid SP"},
-                                          {10, "Invalid SPpar"},     {11, "Invalid DT"},
-                                          {12, "Unspecified error"}, {13, "Unsupported message type"},
-                                          {14, "Invalid TICKET"},    {15, "Invalid TPpar"}};
-
 #define NAME(names, number) name_of(names, sizeof names / sizeof *names, number)
 
 static const char *name_of(const struct name *names, size_t n, unsigned number)
@@ -246,7 +239,7 @@ static void print_fields(const struct at *at, const struct mkt_payload *p)
         print_octets(at, "RAND", p->rand.rand);
         return;
     case MKT_ERR:
-        print_number(at, "Error no", p->error.number, NAME(error_names, p->error.number));
+        print_number(at, "Error no", p->error.number, text_error(p->error.number));
         return;
     case MKT_TP:
     case MKT_TICKET:

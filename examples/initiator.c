@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The end that calls: makes a ticket for whoever shares the ticket protection key (mode 4 of RFC 6043), writes an SDP
- * offer with it to standard output, reads the answer from standard input, and opens the stream with the key that came
- * of it.
+ * The end that calls: asks the KMS for a ticket (modes 1 and 2 of RFC 6043), or makes one for whoever shares the ticket
+ * protection key (modes 3 and 4); writes an SDP offer with it to standard output, reads the answer from standard input,
+ * and opens the stream with the key that came of it.
  */
 #include "call.h"
 
@@ -10,44 +10,85 @@
 
 #include <time.h>
 
-/* A ticket for one Responder, valid for an hour from a minute ago, with one TGK beside its MPK. */
-static bool make_ticket(const struct options *options, const struct mkt_host *host, struct mkt_ticket **ticket)
+/* What the ticket is to be good for: one Responder or group, for an hour from a minute ago. */
+static struct mkt_policy make_policy(const struct options *options)
 {
     struct mkt_policy policy = mkt_policy_default(options->suite);
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
     int64_t now = (int64_t)time(NULL);
 
+    policy.flags = options->flags;
     policy.initiator = mkt_id_uri(options->id);
     policy.responder[0] = mkt_id_uri(options->to);
     policy.n_responders = 1;
     policy.has_start = policy.has_end = true;
     policy.start = mkt_ntp_from_unix(now - 60);
     policy.end = mkt_ntp_from_unix(now - 60 + 3600);
-    if (options->has_flags)
-        policy.flags = options->flags;
+    if (options->kms != NULL || (options->flags & MKT_FLAG_E) != 0)
+        policy.kms = options->credential.kms; /* who can, or must, resolve it */
+    return policy;
+}
+
+/* A ticket made here, with one TGK beside its MPK. */
+static bool make_ticket(const struct options *options, const struct mkt_host *host, struct mkt_ticket **ticket)
+{
+    const struct mkt_policy policy = make_policy(options);
+    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
     const struct mkt_ticket_recipe recipe = {.policy = &policy,
-                                             .tpk_id = mkt_id_bytes("tpk"),
+                                             .tpk_id = mkt_id_bytes(options->tpk_id != NULL ? options->tpk_id : "tpk"),
                                              .tpk = {options->tpk, options->tpk_n},
                                              .keys = &tgk,
                                              .n_keys = 1};
     return ok(mkt_ticket_make(ticket, host, &recipe));
 }
 
-/* The bundle of the call and its TRANSFER_INIT, in an SDP offer. */
-static bool offer(struct call *call, const struct mkt_host *host, struct mkt_ticket *ticket, struct mkt_csb **csb)
+/* A ticket from the KMS. What it granted is what was asked for, or it says so by the K flag. */
+static bool request_ticket(struct call *call, struct mkt_csb *csb, struct mkt_ticket **ticket)
+{
+    const struct mkt_policy policy = make_policy(call->options);
+    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    const struct mkt_request request = {.policy = &policy, .keys = &tgk, .n_keys = 1};
+    struct mkt_buf message = {call->message, sizeof call->message, 0};
+    struct mkt_policy granted;
+
+    if (!ok(mkt_csb_make_request_init(csb, &request, &message)) ||
+        !call_ask_kms(call, csb, "ticketrequest", (struct mkt_span){message.p, message.n}) ||
+        !ok(mkt_csb_ticket(csb, ticket)) || !ok(mkt_ticket_policy(*ticket, &granted)))
+        return false;
+    return (granted.flags & MKT_FLAG_K) == 0 || fail(MKT_E_CHANGED, "the KMS granted another ticket");
+}
+
+/* The ticket: the one of --ticket that an earlier call has left, or a new one. */
+static bool get_ticket(struct call *call, const struct mkt_host *host, struct mkt_csb *csb, struct mkt_ticket **ticket)
 {
     const struct options *options = call->options;
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(options->id));
+    struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
+
+    if (options->file != NULL && !call_read_file(options->file, &kept))
+        return false;
+    if (kept.n > 0)
+        return ok(mkt_ticket_get(ticket, host, (struct mkt_span){kept.p, kept.n}));
+    return options->kms != NULL ? request_ticket(call, csb, ticket) : make_ticket(options, host, ticket);
+}
+
+/* Keeps the ticket for the next call, unless it must not be used again (J flag). */
+static bool keep_ticket(struct call *call, const struct mkt_ticket *ticket)
+{
+    struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
+    return call->options->file == NULL || (ok(mkt_ticket_put(ticket, &kept)) &&
+                                           call_write_file(call->options->file, (struct mkt_span){kept.p, kept.n}));
+}
+
+/* The TRANSFER_INIT in an SDP offer. */
+static bool offer(struct call *call, struct mkt_ticket *ticket, struct mkt_csb *csb)
+{
+    const struct options *options = call->options;
     struct mkt_offer offer = {.ticket = ticket, .responder = mkt_id_uri(options->to)};
     struct mkt_buf message = {call->message, sizeof call->message, 0};
 
-    if (options->stream == MKT_STREAM_BFCP)
-        settings.application = mkt_span_text("bfcp");
-    if (!ok(mkt_csb_new(csb, MKT_INITIATOR, host, &settings)))
-        return false;
-    if (!ok(mkt_csb_make_transfer_init(*csb, &offer, &message)))
+    if (!ok(mkt_csb_make_transfer_init(csb, &offer, &message)) || !keep_ticket(call, ticket))
         return false;
     call->offered = options->setup;
+    call_ladder(call, "->", "responder", (struct mkt_span){message.p, message.n});
     return call_listen(call, call->offered) &&
            call_write_sdp(call, call->offered, (struct mkt_span){message.p, message.n});
 }
@@ -64,11 +105,23 @@ static bool take_answer(struct call *call, struct mkt_csb *csb)
         enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
         if (err != MKT_OK)
             return fail(err, "a=key-mgmt:mikey in the answer");
+        call_ladder(call, "<-", "responder", (struct mkt_span){message.p, message.n});
         if (!ok(mkt_csb_take(csb, (struct mkt_span){message.p, message.n}, no_protocols)))
             return false;
     }
     return ok(mkt_setup_get(sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
            call_show_keys(call, csb);
+}
+
+/* Who may answer for the group that is called. */
+static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    const struct options *options = ((const struct call *)user)->options;
+    const struct mkt_id called = mkt_id_uri(options->to);
+    if (options->group == NULL)
+        return false;
+    const struct mkt_id member = mkt_id_uri(options->group);
+    return mkt_id_equal(group, &called) && mkt_id_equal(id, &member);
 }
 
 int main(int argc, char **argv)
@@ -77,12 +130,14 @@ int main(int argc, char **argv)
     if (!options_get(&options, argc, argv, true))
         return 2;
 
-    struct mkt_host host = {.user = NULL}; /* the defaults are those of this system */
+    struct call *call = call_new(&options, true);
+    const struct mkt_host host = {.user = call, .member = is_member, .report = call_report};
+    const struct mkt_settings settings = options_settings(&options);
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *csb = NULL;
-    struct call *call = call_new(&options, true);
-    bool done = call != NULL && make_ticket(&options, &host, &ticket) && offer(call, &host, ticket, &csb) &&
-                take_answer(call, csb) && call_connect(call, csb) && call_talk(call);
+    bool done = call != NULL && ok(mkt_csb_new(&csb, MKT_INITIATOR, &host, &settings)) &&
+                get_ticket(call, &host, csb, &ticket) && offer(call, ticket, csb) && take_answer(call, csb) &&
+                call_connect(call, csb) && call_talk(call);
 
     call_free(call);
     mkt_csb_free(csb);

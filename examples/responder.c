@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The end that is called: reads an SDP offer from standard input, opens the ticket in it with the ticket protection
- * key, writes the answer to standard output, and opens the stream with the key that came of it.
+ * The end that is called: reads an SDP offer from standard input, opens the ticket in it with the ticket protection key
+ * (modes 2 and 4 of RFC 6043), or has it resolved by the KMS (modes 1 and 3); writes the answer to standard output, and
+ * opens the stream with the key that came of it.
  */
 #include "call.h"
 
@@ -9,25 +10,94 @@
 
 #include <string.h>
 
-/* The library asks for the key that protects a ticket, by its name; this program has one key, whatever it is called. */
+static enum mkt_err append(struct mkt_buf *out, struct mkt_span octets)
+{
+    if (out->cap - out->n < octets.n)
+        return MKT_E_SPACE;
+    memcpy(out->p + out->n, octets.p, octets.n);
+    out->n += octets.n;
+    return MKT_OK;
+}
+
+/* The library asks for the key that protects a ticket, by its name; without --tpk-id it is the one, however called. */
 static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
 {
-    const struct options *options = user;
-    (void)id;
+    const struct options *options = ((const struct call *)user)->options;
     (void)policy;
-    if (key->cap - key->n < options->tpk_n)
+    if (options->tpk_n == 0)
+        return MKT_E_KEY;
+    if (options->tpk_id != NULL && (id == NULL || !mkt_span_equal(id->data, mkt_span_text(options->tpk_id))))
+        return MKT_E_KEY;
+    return append(key, (struct mkt_span){options->tpk, options->tpk_n});
+}
+
+static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    const struct options *options = ((const struct call *)user)->options;
+    (void)id; /* it is this party that is asked about */
+    if (options->group == NULL)
+        return false;
+    const struct mkt_id own = mkt_id_uri(options->group);
+    return mkt_id_equal(group, &own);
+}
+
+/*
+ * The library asks whether the KMS has resolved a ticket before (RFC 6043 5.3). The file of --resolved holds one: 4
+ * octets for the length of what names it, that, and what the library wants to have again. Where it is another ticket
+ * now, its name is kept, for what comes of it.
+ */
+static enum mkt_err find_resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
+{
+    struct call *call = user;
+    struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
+    const uint8_t length[4] = {(uint8_t)(ticket.n >> 24), (uint8_t)(ticket.n >> 16), (uint8_t)(ticket.n >> 8),
+                               (uint8_t)ticket.n};
+    size_t n = sizeof length + ticket.n;
+
+    if (call->kept_n > n && memcmp(kept.p, length, sizeof length) == 0 &&
+        memcmp(kept.p + sizeof length, ticket.p, ticket.n) == 0)
+        return append(octets, (struct mkt_span){kept.p + n, call->kept_n - n});
+    if (append(&kept, (struct mkt_span){length, sizeof length}) != MKT_OK || append(&kept, ticket) != MKT_OK)
         return MKT_E_SPACE;
-    memcpy(key->p + key->n, options->tpk, options->tpk_n);
-    key->n += options->tpk_n;
-    return MKT_OK;
+    call->kept_n = kept.n;
+    return MKT_E_KEY;
+}
+
+/* Reads the file before there is a call that it could disturb. */
+static bool read_resolved(struct call *call)
+{
+    struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
+    if (call->options->file != NULL && !call_read_file(call->options->file, &kept))
+        return false;
+    call->kept_n = kept.n;
+    return true;
+}
+
+static bool keep_resolved(struct call *call, const struct mkt_csb *csb)
+{
+    struct mkt_buf kept = {call->kept, sizeof call->kept, call->kept_n};
+    if (call->options->file == NULL)
+        return true;
+    enum mkt_err err = mkt_csb_resolved_put(csb, &kept);
+    if (err == MKT_E_REUSE)
+        return true; /* it will not be seen again */
+    return ok(err) && call_write_file(call->options->file, (struct mkt_span){kept.p, kept.n});
+}
+
+/* Has the KMS resolve the ticket: only then is it known whether the offer is good. */
+static bool resolve(struct call *call, struct mkt_csb *csb)
+{
+    struct mkt_buf message = {call->message, sizeof call->message, 0};
+    return ok(mkt_csb_make_resolve_init(csb, &message)) &&
+           call_ask_kms(call, csb, "ticketresolve", (struct mkt_span){message.p, message.n}) &&
+           keep_resolved(call, csb);
 }
 
 /* The offer: the TRANSFER_INIT in it, with the list of protocols that it must confirm, and what each end does on TCP.
  */
-static bool take_offer(struct call *call, const struct mkt_host *host, struct mkt_csb **csb)
+static bool take_offer(struct call *call, struct mkt_csb *csb)
 {
     const struct options *options = call->options;
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(options->id));
     struct mkt_buf message = {call->message, sizeof call->message, 0};
     uint8_t list[256];
     struct mkt_buf protocols = {list, sizeof list, 0};
@@ -41,11 +111,10 @@ static bool take_offer(struct call *call, const struct mkt_host *host, struct mk
     if (!ok(mkt_sdp_protocols(sdp, 0, &protocols)))
         return false;
 
-    if (options->stream == MKT_STREAM_BFCP)
-        settings.application = mkt_span_text("bfcp");
-    if (!ok(mkt_csb_new(csb, MKT_RESPONDER, host, &settings)))
+    call_ladder(call, "<-", "initiator", (struct mkt_span){message.p, message.n});
+    if (!ok(mkt_csb_take(csb, (struct mkt_span){message.p, message.n}, (struct mkt_span){protocols.p, protocols.n})))
         return false;
-    if (!ok(mkt_csb_take(*csb, (struct mkt_span){message.p, message.n}, (struct mkt_span){protocols.p, protocols.n})))
+    if (mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) && !resolve(call, csb))
         return false;
 
     if (!ok(mkt_setup_get(sdp, 0, &call->offered)))
@@ -59,8 +128,11 @@ static bool take_offer(struct call *call, const struct mkt_host *host, struct mk
 static bool answer(struct call *call, struct mkt_csb *csb)
 {
     struct mkt_buf message = {call->message, sizeof call->message, 0};
-    if (mkt_csb_owes_response(csb) && !ok(mkt_csb_make_transfer_resp(csb, NULL, &message)))
-        return false;
+    if (mkt_csb_owes(csb, MKT_TRANSFER_RESP)) {
+        if (!ok(mkt_csb_make_transfer_resp(csb, NULL, &message)))
+            return false;
+        call_ladder(call, "->", "initiator", (struct mkt_span){message.p, message.n});
+    }
     return call_listen(call, call->answered) &&
            call_write_sdp(call, call->answered, (struct mkt_span){message.p, message.n}) && call_show_keys(call, csb);
 }
@@ -71,11 +143,13 @@ int main(int argc, char **argv)
     if (!options_get(&options, argc, argv, false))
         return 2;
 
-    struct mkt_host host = {.user = &options, .tpk = find_tpk};
-    struct mkt_csb *csb = NULL;
     struct call *call = call_new(&options, false);
-    bool done = call != NULL && take_offer(call, &host, &csb) && answer(call, csb) && call_connect(call, csb) &&
-                call_talk(call);
+    const struct mkt_host host = {
+        .user = call, .tpk = find_tpk, .resolved = find_resolved, .member = is_member, .report = call_report};
+    const struct mkt_settings settings = options_settings(&options);
+    struct mkt_csb *csb = NULL;
+    bool done = call != NULL && read_resolved(call) && ok(mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings)) &&
+                take_offer(call, csb) && answer(call, csb) && call_connect(call, csb) && call_talk(call);
 
     call_free(call);
     mkt_csb_free(csb);

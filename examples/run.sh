@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Lets the two example programs talk to each other, for MSRP and for BFCP, and shows what they say: SDP with MIKEY-TICKET
-# through two pipes, then TLS over TCP with the key they agreed on. Installs what is missing from Debian's packages.
+# Lets the example programs talk to each other, for MSRP and for BFCP, and shows what they say, in the order of time:
+# the Initiator asks the KMS for a ticket and offers a call in SDP, the Responder has the KMS resolve the ticket and
+# answers; then TLS over TCP with the key they agreed on. Installs what is missing from Debian's packages.
 #
-# Builds in build/examples. Exit status 1 if they do not come to the same key, or if either fails.
+# Builds in build/examples. Exit status 1 if they do not come to the same key, or if any of them fails.
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,7 +12,7 @@ build=$top/build/examples
 # shellcheck source=tests/debian.sh
 . "$top/tests/debian.sh"
 
-need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev
+need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev
 mkdir -p "$top/build"
 rm -rf "$build"
 if ! { CC=gcc meson setup -Dtests=disabled "$build" "$top" && meson compile -C "$build"; } >"$build.log" 2>&1; then
@@ -19,34 +20,63 @@ if ! { CC=gcc meson setup -Dtests=disabled "$build" "$top" && meson compile -C "
     die "the examples do not build: see above"
 fi
 
+export no_proxy=127.0.0.1
+umask 077
 dir=$(mktemp -d) || die "no temporary directory"
-trap 'rm -rf "$dir"' EXIT
+kms=
+trap '[ -z "$kms" ] || kill "$kms" 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 cd "$dir" || exit 1
-mkfifo offer answer Initiator Responder Initiator.err Responder.err
+mkfifo said offer answer offered answered
+cr=$(printf '\r')
 
-# show NAME SDP: what comes out of the program NAME, each line with its name; its SDP goes on to the other
-show() {
-    tee "$2" <"$1" | sed -u "s/^/$1 | /; s/\r$//" &
-    tee "$1.said" <"$1.err" | sed -u "s/^/$1 | /; s/\r$//" &
+key() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# pass NAME: SDP on its way from one to the other, and each line with its name to what is shown
+pass() {
+    while IFS= read -r line; do
+        printf '%s | %s\n' "$1" "${line%"$cr"}" >&3
+        printf '%s\n' "$line"
+    done
 }
 
-# talk MEDIA: one session
+# talk MEDIA: a KMS and one call; all that they say comes through one FIFO, and so in order
 talk() {
     say "$1"
-    tpk=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-    show Initiator offer
-    show Responder answer
-    "$build/examples/initiator" --tpk "$tpk" --media "$1" --show-keys >Initiator 2>Initiator.err <answer &
+    tee transcript <said &
+    exec 3>said
+    alice=$(key)
+    bob=$(key)
+    cat >users <<END
+# user PSK-ID IDENTITY HEX-KEY, and tpk ID HEX-KEY, the key that protects tickets
+user alice-1 sip:alice@example.com $alice
+user bob-1 sip:bob@example.com $bob
+tpk tpk-1 $(key)
+END
+    "$build/examples/kms" --listen 127.0.0.1:0 --users users >&3 2>&3 &
+    kms=$!
+    url=
+    while [ -z "$url" ] && kill -0 "$kms" 2>/dev/null; do
+        sleep 0.1
+        url=$(sed -n 's/^kms: listening on \([^ ]*\) .*/\1/p' transcript)
+    done
+    pass Initiator <offered >offer &
+    pass Responder <answered >answer &
+    "$build/examples/initiator" --kms "$url" --psk-id alice-1 --psk "$alice" --media "$1" --show-keys \
+        >offered 2>&3 <answer &
     initiator=$!
-    "$build/examples/responder" --tpk "$tpk" --media "$1" --show-keys >Responder 2>Responder.err <offer &
+    "$build/examples/responder" --kms "$url" --psk-id bob-1 --psk "$bob" --media "$1" --show-keys \
+        >answered 2>&3 <offer &
     responder=$!
     for one in $initiator $responder; do
-        wait "$one" || { say "$1: one of them failed, status $?"; failed=1; }
+        wait "$one" || { say "$1: one of them failed, status $?" >&3; failed=1; }
     done
+    kill "$kms"
+    wait "$kms" || { say "$1: the KMS failed, status $?" >&3; failed=1; }
+    kms=
+    exec 3>&-
     wait
-    keys=$(grep -h '^tek:' Initiator.said | sort)
-    if [ -n "$keys" ] && [ "$keys" = "$(grep -h '^tek:' Responder.said | sort)" ]; then
+    if [ "$(grep -c '^tek: ' transcript)" = 2 ] && [ "$(grep '^tek: ' transcript | sort -u | wc -l)" = 1 ]; then
         say "$1: both have the same key"
     else
         say "$1: they do not have the same key"

@@ -18,6 +18,7 @@
 #include <mikeyticket/message.h>
 #include <mikeyticket/payload.h>
 #include <mikeyticket/policy.h>
+#include <mikeyticket/replay.h>
 #include <mikeyticket/sdp.h>
 #include <mikeyticket/span.h>
 #include <mikeyticket/ticket.h>

@@ -2,6 +2,10 @@
 #include <mikeyticket/csb.h>
 
 #include "flow.h"
+#include "report.h"
+#include "request.h"
+#include "session.h"
+#include "transfer.h"
 
 struct mkt_csb {
     const struct mkt_host *host;
@@ -19,7 +23,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
 {
     const size_t tek = settings->tek_length;
     *out = NULL;
-    if ((role != MKT_INITIATOR && role != MKT_RESPONDER) || settings->self.data.n == 0 || settings->max_sessions == 0 ||
+    if ((unsigned)role > MKT_KMS || settings->self.data.n == 0 || settings->max_sessions == 0 ||
         settings->size < sizeof(struct mkt_csb) || (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
         return mkt_host_log(host, MKT_E_ARGUMENT);
     struct mkt_csb *csb = mkt_host_alloc(host, settings->size);
@@ -41,9 +45,23 @@ void mkt_csb_free(struct mkt_csb *csb)
         mkt_host_release(csb->host, csb, csb->size);
 }
 
+/* ---- steps ---- */
+
 static struct mkt_act act_on(const struct mkt_csb *csb)
 {
-    return (struct mkt_act){.host = csb->host, .settings = &csb->settings, .bundle = csb->bundle, .room = csb->room};
+    return (struct mkt_act){
+        .host = csb->host,
+        .settings = &csb->settings,
+        .role = csb->role,
+        .bundle = csb->bundle,
+        .room = csb->room,
+    };
+}
+
+/* What an act appended to the room is wiped where nothing of it counts. */
+static void forget(struct mkt_csb *csb)
+{
+    mkt_wipe(csb->room.p + csb->room.n, csb->room.cap - csb->room.n);
 }
 
 /* Does the act; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it stays. */
@@ -53,34 +71,79 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
     if (err == MKT_OK && counts) {
         csb->bundle = act->bundle;
         csb->room = act->room;
-        csb->state = mkt_step_next(step, act->bundle.flags);
-    } else {
-        mkt_wipe(csb->room.p + csb->room.n, csb->room.cap - csb->room.n);
+        csb->state = mkt_step_next(step, act->outcome);
+        mkt_bundle_pack(&csb->bundle, &csb->room);
     }
+    forget(csb);
     return err;
 }
 
-static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type message, struct mkt_act *act)
+/* Takes back what was appended to the caller's buffer before something failed. */
+static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err err)
 {
-    const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, message);
-    struct mkt_buf *out = act->out;
-    const size_t before = out->n;
-    if (found == NULL)
-        return mkt_host_log(csb->host, MKT_E_STATE);
-    enum mkt_err err = step(csb, found, act, out->p != NULL);
     if (err != MKT_OK && out->p != NULL && out->n > before) {
         mkt_wipe(out->p + before, out->n - before);
         out->n = before;
     }
-    return mkt_host_log(csb->host, err);
+    return err;
+}
+
+static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type message, struct mkt_act *act, struct mkt_buf *out)
+{
+    const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, message);
+    const size_t before = out->n;
+    if (found == NULL)
+        return mkt_host_log(csb->host, MKT_E_STATE);
+    act->out = out;
+    enum mkt_err err = step(csb, found, act, out->p != NULL);
+    return mkt_host_log(csb->host, take_back(out, before, err));
+}
+
+/* Makes a message that answers, or passes on, the one that the bundle keeps. */
+static enum mkt_err make_about_init(struct mkt_csb *csb, enum mkt_data_type message, struct mkt_act *act,
+                                    struct mkt_buf *out)
+{
+    struct mkt_message init;
+    if (!mkt_csb_owes(csb, message))
+        return mkt_host_log(csb->host, MKT_E_STATE);
+    enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
+    if (err != MKT_OK)
+        return mkt_host_log(csb->host, err);
+    act->message = &init;
+    return make(csb, message, act, out);
+}
+
+enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
+{
+    struct mkt_act act = act_on(csb);
+    act.request = request;
+    return make(csb, MKT_REQUEST_INIT_PSK, &act, out);
+}
+
+enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket, struct mkt_buf *out)
+{
+    struct mkt_act act = act_on(csb);
+    act.ticket = ticket;
+    return make_about_init(csb, MKT_REQUEST_RESP, &act, out);
+}
+
+enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
+{
+    struct mkt_act act = act_on(csb);
+    return make_about_init(csb, MKT_RESOLVE_INIT_PSK, &act, out);
+}
+
+enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
+{
+    struct mkt_act act = act_on(csb);
+    return make_about_init(csb, MKT_RESOLVE_RESP, &act, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
 {
     struct mkt_act act = act_on(csb);
     act.offer = offer;
-    act.out = out;
-    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &act);
+    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &act, out);
     if (err == MKT_OK && out->p != NULL)
         mkt_ticket_use(offer->ticket);
     return err;
@@ -88,39 +151,43 @@ enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_of
 
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
 {
-    static const struct mkt_answer nothing = {NULL, 0};
-    struct mkt_message init;
+    static const struct mkt_answer nothing = {.cs = NULL};
     struct mkt_act act = act_on(csb);
-    if (!mkt_csb_owes_response(csb))
-        return mkt_host_log(csb->host, MKT_E_STATE);
-    enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
-    if (err != MKT_OK)
-        return mkt_host_log(csb->host, err);
-    act.message = &init;
     act.answer = answer != NULL ? answer : &nothing;
-    act.out = out;
-    return make(csb, MKT_TRANSFER_RESP, &act);
+    return make_about_init(csb, MKT_TRANSFER_RESP, &act, out);
+}
+
+enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
+{
+    struct mkt_act act = act_on(csb);
+    act.update = update;
+    return make(csb, MKT_TRANSFER_INIT, &act, out);
 }
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
     struct mkt_message message;
     struct mkt_act act = act_on(csb);
-    if (!mkt_takes(csb->role, csb->state))
+    if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
         return MKT_E_STATE;
     enum mkt_err err = mkt_message_get(&message, in);
     if (err != MKT_OK)
         return err;
+    const bool report = message.hdr.data_type == MKT_ERROR && csb->bundle.guard != MKT_GUARD_NONE;
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
-    if (found == NULL)
-        return MKT_E_DATA_TYPE;
-    err = mkt_rules_check(&message);
+    if (found == NULL && !report)
+        return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
+    err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
     if (err != MKT_OK)
         return err;
     act.message = &message;
     act.in = in;
     act.protocols = protocols;
-    return step(csb, found, &act, true);
+    if (!report)
+        return step(csb, found, &act, true);
+    err = mkt_take_report(&act);
+    forget(csb);
+    return err;
 }
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
@@ -128,14 +195,257 @@ enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_sp
     return mkt_host_log(csb->host, take(csb, in, protocols));
 }
 
-bool mkt_csb_ready(const struct mkt_csb *csb)
+void mkt_csb_abandon(struct mkt_csb *csb)
 {
-    return csb->state == MKT_KEYED;
+    const enum mkt_state state = mkt_abandoned(csb->role, csb->state);
+    struct mkt_bundle *b = &csb->bundle;
+    if (state == csb->state)
+        return;
+    b->asked_kms = (struct mkt_span){NULL, 0};
+    if (state != MKT_SUSPENDED)
+        b->init = (struct mkt_span){NULL, 0};
+    if (state == MKT_KEYED)
+        b->keys[MKT_FROM_UPDATE] = (struct mkt_span){NULL, 0};
+    else
+        b->guard = MKT_GUARD_NONE;
+    if (state == MKT_FRESH)
+        *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
+    csb->state = state;
+    mkt_bundle_pack(b, &csb->room);
 }
 
-bool mkt_csb_owes_response(const struct mkt_csb *csb)
+/* The message that an Error message is to be about, whole where it decodes and has its shape, else the HDR alone. */
+static enum mkt_err read_about(struct mkt_span about, struct mkt_message *message, bool *whole)
 {
-    return mkt_step_find(csb->role, csb->state, MKT_MAKE, MKT_TRANSFER_RESP) != NULL;
+    enum { HDR = 10 }; /* octets up to the CS ID map */
+    enum mkt_err err = mkt_message_get(message, about);
+    *whole = err == MKT_OK && (mkt_rules_check(message, false) == MKT_OK || mkt_rules_check(message, true) == MKT_OK);
+    if (err != MKT_OK)
+        err = about.n < HDR || about.p[0] != 1 ? MKT_E_VERSION : MKT_OK;
+    return err == MKT_OK && message->hdr.data_type == MKT_ERROR ? MKT_E_DATA_TYPE : err;
+}
+
+enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum mkt_err why, const struct mkt_sp sp[],
+                                size_t n_sp, struct mkt_buf *out)
+{
+    struct mkt_message message;
+    struct mkt_act act = act_on(csb);
+    const size_t before = out->n;
+    bool whole = false;
+    const bool owes = mkt_owes_answer(csb->state);
+    if (about.n == 0 && owes)
+        about = csb->bundle.init;
+    act.in = about;
+    act.out = out;
+    if (act.in.n == 0 || why == MKT_OK)
+        return mkt_host_log(csb->host, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
+    enum mkt_err err = read_about(act.in, &message, &whole);
+    act.message = whole ? &message : NULL;
+    if (err == MKT_OK)
+        err = mkt_make_report(&act, &message.hdr, why, sp, n_sp);
+    forget(csb);
+    return mkt_host_log(csb->host, take_back(out, before, err));
+}
+
+/* ---- what a KMS is asked, and grants ---- */
+
+enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket)
+{
+    const struct mkt_bundle *b = &csb->bundle;
+    *ticket = NULL;
+    if (csb->role != MKT_INITIATOR || csb->state != MKT_FRESH || b->ticket.n == 0)
+        return mkt_host_log(csb->host, MKT_E_STATE);
+    return mkt_host_log(csb->host, mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET]));
+}
+
+enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy, struct mkt_key_wish keys[],
+                             size_t *n_keys)
+{
+    const struct mkt_bundle *b = &csb->bundle;
+    if (csb->state != MKT_TOOK_REQUEST)
+        return mkt_host_log(csb->host, MKT_E_STATE);
+    enum mkt_err err = mkt_request_get(b->init, policy, keys, n_keys);
+    if (err != MKT_OK)
+        return mkt_host_log(csb->host, err);
+    /* 4.2.1.1: "This identity SHOULD be included in the granted Ticket Policy." */
+    if (policy->initiator.data.n == 0)
+        policy->initiator = b->initiator;
+    if (policy->kms.data.n == 0)
+        policy->kms = csb->settings.self;
+    policy->flags = (uint16_t)((policy->flags | MKT_FLAG_D) & ~MKT_FLAG_K);
+    /* 4.2.1.5: "it is RECOMMENDED that the KMS's default KEMAC include a single TGK" */
+    if (*n_keys == 0)
+        keys[(*n_keys)++] = (struct mkt_key_wish){.type = MKT_KEY_TGK};
+    return MKT_OK;
+}
+
+enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
+                           struct mkt_ticket **ticket)
+{
+    struct mkt_ticket_recipe granted = *recipe;
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_policy policy;
+    size_t n_keys;
+    bool changed;
+    *ticket = NULL;
+    enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
+    if (err != MKT_OK)
+        return err;
+    if (recipe->policy != NULL)
+        policy = *recipe->policy;
+    if (recipe->keys == NULL) {
+        granted.keys = keys;
+        granted.n_keys = n_keys;
+    }
+    policy.flags |= MKT_FLAG_D;
+    granted.policy = &policy;
+    err = mkt_request_changed(csb->bundle.init, &policy, granted.keys, granted.n_keys, &changed);
+    if (err != MKT_OK)
+        return mkt_host_log(csb->host, err);
+    policy.flags = (uint16_t)(changed ? policy.flags | MKT_FLAG_K : policy.flags & ~MKT_FLAG_K);
+    return mkt_ticket_make(ticket, csb->host, &granted);
+}
+
+enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out)
+{
+    struct mkt_bundle b = csb->bundle;
+    struct mkt_span ticket = b.ticket;
+    struct io io = io_put(out);
+    if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || csb->state < MKT_TOOK_TRANSFER)
+        return mkt_host_log(csb->host, MKT_E_STATE);
+    if (ticket.n == 0)
+        return mkt_host_log(csb->host, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);
+    mkt_io_resolved(&io, &b, &ticket);
+    return mkt_host_log(csb->host, mkt_done_secret(&io, out));
+}
+
+/* ---- as octets ---- */
+
+/* How a bundle is kept: version, role, state, then all that struct mkt_bundle has. */
+static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_bundle *bundle)
+{
+    uint8_t version = 1;
+    io_u8(io, &version);
+    io_u8(io, role);
+    io_u8(io, state);
+    if (version != 1 || *role > MKT_KMS || *state >= MKT_STATES)
+        io_fail(io, MKT_E_STORED);
+    mkt_io_bundle(io, bundle);
+    io_expect_end(io);
+}
+
+enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
+{
+    struct io io = io_put(out);
+    struct mkt_bundle bundle = csb->bundle;
+    uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
+    io_stored(&io, &role, &state, &bundle);
+    return mkt_host_log(csb->host, mkt_done_secret(&io, out));
+}
+
+/* The type of the initial message that a bundle keeps in a state; none in those where no exchange is under way. */
+static unsigned kept_type(enum mkt_role role, enum mkt_state state)
+{
+    switch (state) {
+    case MKT_FRESH:
+    case MKT_KEYED:
+    case MKT_STATES:
+        return MKT_PSK;
+    case MKT_MADE_REQUEST:
+    case MKT_TOOK_REQUEST:
+        return MKT_REQUEST_INIT_PSK;
+    case MKT_SUSPENDED:
+    case MKT_MADE_RESOLVE:
+    case MKT_TOOK_RESOLVE:
+        return role == MKT_KMS ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_INIT;
+    case MKT_MADE_TRANSFER:
+    case MKT_TOOK_TRANSFER:
+    case MKT_MADE_UPDATE:
+    case MKT_TOOK_UPDATE:
+        return MKT_TRANSFER_INIT;
+    }
+    return MKT_PSK;
+}
+
+/* Whether octets are a message of that type, in its shape, or nothing where it is none. */
+static bool is_kept(struct mkt_span octets, unsigned type, bool update)
+{
+    struct mkt_message message;
+    if (type == MKT_PSK || octets.n == 0)
+        return type == MKT_PSK && octets.n == 0;
+    return mkt_message_get(&message, octets) == MKT_OK && message.hdr.data_type == type &&
+           mkt_rules_check(&message, update) == MKT_OK;
+}
+
+/* Keys that were once checked. */
+static bool are_keys(struct mkt_span chain)
+{
+    struct mkt_keys keys = mkt_keys_of(chain);
+    struct mkt_key_data key;
+    while (mkt_keys_next(&keys, &key))
+        if (key.key.n < MKT_MIN_KEY || (mkt_key_is_tek(&key) && key.key.n > MKT_MAX_TEK))
+            return false;
+    return keys.err == MKT_OK;
+}
+
+/* Whether the parts of a bundle that was read agree, as far as later steps rely on it. */
+static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_bundle *b)
+{
+    const bool keyed = state >= MKT_KEYED;
+    if (!mkt_in_flow(role, state) || !is_kept(b->init, kept_type(role, state), keyed) ||
+        !is_kept(b->asked_kms, state == MKT_MADE_RESOLVE ? MKT_RESOLVE_INIT_PSK : MKT_PSK, false))
+        return false;
+    for (size_t c = 0; c < MKT_CHAINS; c++)
+        if (!are_keys(b->keys[c]))
+            return false;
+    if (b->randi.n > UINT8_MAX || b->randr.n > UINT8_MAX || b->randkms.n > UINT8_MAX)
+        return false;
+    const bool has_mpks = b->mpki.n >= MKT_MIN_KEY && (!mkt_bundle_has(b, MKT_FLAG_I) || b->mpkr.n >= MKT_MIN_KEY);
+    if (!keyed)
+        return b->map.n == 0 && b->sps.n == 0 && b->n_cs == 0;
+    return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b);
+}
+
+enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
+                         struct mkt_span in)
+{
+    struct io io = io_get(in);
+    struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
+    uint8_t role = 0, state = 0;
+    *csb = NULL;
+    io_stored(&io, &role, &state, &bundle);
+    if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
+        return mkt_host_log(host, MKT_E_STORED);
+    enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);
+    if (err != MKT_OK)
+        return err;
+    err = mkt_bundle_keep(&bundle, &(*csb)->room);
+    if (err != MKT_OK) {
+        mkt_csb_free(*csb);
+        *csb = NULL;
+        return mkt_host_log(host, err);
+    }
+    (*csb)->bundle = bundle;
+    (*csb)->state = (enum mkt_state)state;
+    return MKT_OK;
+}
+
+/* ---- what is known ---- */
+
+bool mkt_csb_ready(const struct mkt_csb *csb)
+{
+    return csb->state >= MKT_KEYED;
+}
+
+bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message)
+{
+    return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK &&
+           mkt_step_find(csb->role, csb->state, MKT_MAKE, (unsigned)message) != NULL;
+}
+
+uint32_t mkt_csb_rekeying(const struct mkt_csb *csb)
+{
+    return mkt_csb_ready(csb) ? csb->bundle.rekeying : 0;
 }
 
 uint32_t mkt_csb_id(const struct mkt_csb *csb)
@@ -150,9 +460,17 @@ enum mkt_role mkt_csb_role(const struct mkt_csb *csb)
 
 struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
 {
-    bool known = csb->role == MKT_INITIATOR ? csb->state == MKT_KEYED : csb->state != MKT_FRESH;
-    const struct mkt_id *peer = csb->role == MKT_INITIATOR ? &csb->bundle.responder : &csb->bundle.initiator;
-    return known ? *peer : (struct mkt_id){0};
+    const struct mkt_bundle *b = &csb->bundle;
+    const struct mkt_id unknown = {0};
+    switch (csb->role) {
+    case MKT_INITIATOR:
+        return mkt_csb_ready(csb) ? b->responder : unknown;
+    case MKT_RESPONDER:
+        return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
+    case MKT_KMS:
+        return csb->state == MKT_FRESH ? unknown : csb->state == MKT_TOOK_REQUEST ? b->initiator : b->responder;
+    }
+    return unknown;
 }
 
 /* ---- crypto sessions and their keys ---- */
@@ -175,10 +493,9 @@ enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt
 
 enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key)
 {
-    const struct mkt_span chains[] = {csb->bundle.keys, csb->bundle.supplied[0], csb->bundle.supplied[1]};
     struct mkt_key_data found;
-    for (size_t c = 0; c < sizeof chains / sizeof *chains; c++) {
-        for (size_t i = 0; mkt_keys_session(chains[c], i, &found); i++) {
+    for (size_t c = 0; c < MKT_CHAINS && mkt_has_call(csb->role, csb->state); c++) {
+        for (size_t i = 0; mkt_keys_session(csb->bundle.keys[c], i, &found); i++) {
             if (index-- > 0)
                 continue;
             *key = found;
@@ -197,6 +514,20 @@ static enum mkt_err find_session(const struct mkt_csb *csb, uint8_t cs_id, struc
         if (cs->cs_id == cs_id)
             return mkt_bundle_key(&csb->bundle, cs->spi, key) ? MKT_OK : MKT_E_NO_SESSION;
     return MKT_E_NO_SESSION;
+}
+
+enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp)
+{
+    struct mkt_span rest = csb->bundle.sps;
+    struct mkt_cs cs;
+    struct mkt_key_data key;
+    enum mkt_err err = find_session(csb, cs_id, &cs, &key);
+    while (err == MKT_OK && rest.n > 0) {
+        err = mkt_sps_get(sp, &rest);
+        if (err == MKT_OK && sp->policy_no == cs.policies.p[0])
+            return MKT_OK;
+    }
+    return mkt_host_log(csb->host, err == MKT_OK ? MKT_E_NO_SESSION : err);
 }
 
 enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek)
@@ -244,7 +575,7 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
     if (err == MKT_OK)
         io_bytes(&io, &key.salt, key.salt.n);
     if (err == MKT_OK)
-        err = io_done(&io, salt);
+        err = mkt_done_secret(&io, salt);
     return mkt_host_log(csb->host, err);
 }
 

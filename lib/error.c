@@ -47,12 +47,13 @@ static const struct row {
     ROW(MKT_E_KEMAC_MAC, INVALID_MAC, "the KEMAC has a MAC of its own: it must use the NULL authentication algorithm"),
     ROW(MKT_E_BASE64, UNSPECIFIED, "not base64 by the letter of RFC 4648"),
     ROW(MKT_E_SDP, UNSPECIFIED, "an SDP description or RTSP header is not of the form of its RFC"),
-    ROW(MKT_E_STORED, UNSPECIFIED, "not a stored ticket"),
+    ROW(MKT_E_STORED, UNSPECIFIED, "not a stored ticket, bundle or replay cache"),
 
     ROW(MKT_E_MAC, AUTH_FAILURE, "the MAC of the message does not verify"),
     ROW(MKT_E_TICKET_MAC, AUTH_FAILURE, "the MAC of the ticket does not verify"),
     ROW(MKT_E_CSB_ID, AUTH_FAILURE, "the CSB ID is not that of the exchange"),
     ROW(MKT_E_KEY, AUTH_FAILURE, "no key of that name"),
+    ROW(MKT_E_INITIATOR_MAC, AUTH_FAILURE, "the Initiator Data of the ticket is not of this message or its Initiator"),
 
     ROW(MKT_E_PRF, INVALID_PRF, "the PRF is unknown, not that of the exchange, or of another suite"),
     ROW(MKT_E_MAC_ALG, INVALID_MAC, "the MAC algorithm is unknown, NULL, or of another suite"),
@@ -82,6 +83,9 @@ static const struct row {
     ROW(MKT_E_REUSE, INVALID_TICKET, "the ticket was used before, and its policy forbids to use it again"),
     ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised"),
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
+    ROW(MKT_E_KMS, INVALID_ID, "the message or the ticket is for another KMS"),
+    ROW(MKT_E_CHANGED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
+    ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update that has a ticket or a RAND, or that comes back to its own sender"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old"),
     ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),
@@ -94,6 +98,7 @@ static const struct row {
     ROW(MKT_E_CLOCK, UNSPECIFIED, "the clock failed"),
     ROW(MKT_E_CRYPTO, UNSPECIFIED, "the crypto library failed"),
     ROW(MKT_E_TLS, UNSPECIFIED, "the TLS library failed"),
+    ROW(MKT_E_CACHE_FULL, UNSPECIFIED, "the replay cache is full"),
 #undef ROW
 };
 

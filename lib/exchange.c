@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "exchange.h"
 
+#include <mikeyticket/replay.h>
+
 struct mkt_settings mkt_settings_default(struct mkt_id self)
 {
     return (struct mkt_settings){
@@ -13,27 +15,9 @@ struct mkt_settings mkt_settings_default(struct mkt_id self)
     };
 }
 
-bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
-{
-    return (bundle->flags & flag) != 0;
-}
-
-bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key)
-{
-    return mkt_keys_find(bundle->keys, spi, key) || mkt_keys_find(bundle->supplied[0], spi, key) ||
-           mkt_keys_find(bundle->supplied[1], spi, key);
-}
-
 enum mkt_err mkt_keep(struct mkt_act *act, struct mkt_span from, struct mkt_span *to)
 {
     return io_keep(&act->room, from, to);
-}
-
-enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to)
-{
-    if (octets.p != NULL)
-        return mkt_keep(act, octets, to);
-    return io_reserve(&act->room, n) != NULL ? MKT_OK : MKT_E_ROOM;
 }
 
 enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to)
@@ -51,40 +35,117 @@ enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
     return mkt_host_random(act->host, p, n);
 }
 
-/* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
-
-static const struct mkt_t *t_of(const struct mkt_act *act)
+enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id)
 {
-    return &mkt_message_find(act->message, MKT_T, 0)->t;
+    struct mkt_span octets;
+    enum mkt_err err = mkt_draw(act, sizeof *csb_id, &octets);
+    if (err != MKT_OK)
+        return err;
+    struct io io = io_get(octets);
+    io_u32(&io, csb_id);
+    return MKT_OK;
 }
 
-enum mkt_err mkt_t_check(const struct mkt_act *act)
+/* ---- who is who ---- */
+
+enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
+                           const struct mkt_policy *policy)
 {
-    return t_of(act)->ts_type == MKT_TS_COUNTER && act->host->count == NULL ? MKT_E_COUNTER : MKT_OK;
+    const struct mkt_peer peer = {role, *id, act->bundle.asked, policy};
+    return act->host->authorise == NULL ? MKT_OK : act->host->authorise(act->host->user, &peer);
+}
+
+bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who)
+{
+    const struct mkt_host *host = act->host;
+    for (size_t i = 0; i < policy->n_responders; i++) {
+        const struct mkt_id *responder = &policy->responder[i];
+        if (mkt_id_equal(who, responder) || (host->member != NULL && host->member(host->user, who, responder)))
+            return true;
+    }
+    return false;
+}
+
+/* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
+enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy)
+{
+    for (size_t i = 0; i < policy->n_applications; i++)
+        if (mkt_span_equal(policy->application[i], act->settings->application))
+            return MKT_OK;
+    return policy->n_applications == 0 ? MKT_OK : MKT_E_APPLICATION;
+}
+
+/* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
+
+const struct mkt_t *mkt_t_of(const struct mkt_message *message)
+{
+    return &mkt_message_find(message, MKT_T, 0)->t;
 }
 
 enum mkt_err mkt_t_fresh(const struct mkt_act *act)
 {
+    const struct mkt_t *t = mkt_t_of(act->message);
     mkt_ntp now;
-    if (t_of(act)->ts_type == MKT_TS_COUNTER)
+    if (t->ts_type == MKT_TS_COUNTER)
         return MKT_OK;
     enum mkt_err err = mkt_host_now(act->host, &now);
-    return err == MKT_OK ? mkt_ntp_fresh(mkt_t_64(t_of(act)), now, act->settings->skew) : err;
+    return err == MKT_OK ? mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew) : err;
 }
 
 enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer)
 {
-    if (t_of(act)->ts_type != MKT_TS_COUNTER)
+    const struct mkt_t *t = mkt_t_of(act->message);
+    if (t->ts_type != MKT_TS_COUNTER)
         return MKT_OK;
-    return act->host->count(act->host->user, peer, (uint32_t)t_of(act)->value);
+    return act->host->count(act->host->user, peer, (uint32_t)t->value);
+}
+
+/* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
+enum mkt_err mkt_saw(const struct mkt_act *act, const struct mkt_t *t, struct mkt_span mac)
+{
+    const struct mkt_host *host = act->host;
+    const mkt_ntp until = mkt_ntp_after(mkt_t_64(t), act->settings->skew);
+    mkt_ntp now;
+    if (t->ts_type == MKT_TS_COUNTER)
+        return MKT_OK;
+    if (host->replay != NULL)
+        return host->replay(host->user, mac, until);
+    if (host->cache == NULL)
+        return MKT_OK;
+    enum mkt_err err = mkt_host_now(host, &now);
+    return err == MKT_OK ? mkt_replay_check(host->cache, mac, now, until) : err;
 }
 
 enum mkt_err mkt_seen(const struct mkt_act *act)
 {
-    const struct mkt_payload *v = mkt_message_find(act->message, MKT_V, 0);
-    if (act->host->replay == NULL || t_of(act)->ts_type == MKT_TS_COUNTER)
-        return MKT_OK;
-    return act->host->replay(act->host->user, v->v.mac, mkt_ntp_after(mkt_t_64(t_of(act)), act->settings->skew));
+    return mkt_saw(act, mkt_t_of(act->message), mkt_message_find(act->message, MKT_V, 0)->v.mac);
+}
+
+/* ---- messages ---- */
+
+enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+                       uint32_t csb_id)
+{
+    const bool transfer = data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
+    message->n = 0;
+    message->hdr = (struct mkt_hdr){
+        .version = 1,
+        .data_type = (uint8_t)data_type,
+        .prf = mkt_suite_algorithms(act->bundle.suite)->prf,
+        .csb_id = csb_id,
+        .map_type = transfer ? MKT_MAP_GENERIC_ID : MKT_MAP_EMPTY,
+    };
+    return mkt_t_make(act->host, act->settings->counter, &mkt_message_add(message, MKT_T)->t);
+}
+
+void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
+{
+    mkt_message_add(message, MKT_RANDR)->rand = (struct mkt_rand){role, rand};
+}
+
+void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id)
+{
+    mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
 }
 
 /* ---- MAC: RFC 6043 5.5 ---- */
@@ -99,6 +160,50 @@ void mkt_v_add(struct mkt_message *message, enum mkt_suite suite)
 {
     const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
     mkt_message_add(message, MKT_V)->v = (struct mkt_v){a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}};
+}
+
+/* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */
+struct mkt_protection mkt_by_mpk(const struct mkt_bundle *b, enum mkt_phase phase)
+{
+    const struct mkt_span none = {NULL, 0};
+    const bool response = phase == MKT_PHASE_RESPONSE;
+    return (struct mkt_protection){
+        .suite = b->suite,
+        .phase = phase,
+        .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
+        .label = {.csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
+    };
+}
+
+static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
+{
+    const struct mkt_payload *randr = mkt_message_find(message, MKT_RANDR, role);
+    return randr != NULL ? randr->rand.rand : (struct mkt_span){NULL, 0};
+}
+
+struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
+                                 enum mkt_phase phase)
+{
+    const bool request = init->hdr.data_type == MKT_REQUEST_INIT_PSK;
+    const struct mkt_span none = {NULL, 0};
+    return (struct mkt_protection){
+        .suite = suite,
+        .phase = phase,
+        .key = psk,
+        .label = {.csb_id = init->hdr.csb_id,
+                  .randi = request ? rand_of(init, MKT_RANDR_I) : none,
+                  .randr = request ? none : rand_of(init, MKT_RANDR_R)},
+    };
+}
+
+enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init, enum mkt_phase phase,
+                           struct mkt_protection *protection)
+{
+    struct mkt_message message;
+    enum mkt_err err = mkt_message_get(&message, init);
+    if (err == MKT_OK)
+        *protection = mkt_by_psk(suite, psk, &message, phase);
+    return err;
 }
 
 enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also)
@@ -127,59 +232,99 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
     return mkt_protect_mac(protection, parts, 4, io_within(act->out, mkt_message_find(&made, MKT_V, 0)->v.mac));
 }
 
-/* ---- KEMAC: RFC 6043 5.2 ---- */
-
-enum mkt_err mkt_kemac_check(const struct mkt_kemac *kemac, enum mkt_suite suite)
+enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to)
 {
-    if (kemac->encr_alg != mkt_suite_algorithms(suite)->encr_alg)
-        return MKT_E_ENCR_ALG;
-    /* "The KEMAC SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
-    return kemac->mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_KEMAC_MAC;
+    if (octets.p != NULL)
+        return mkt_keep(act, octets, to);
+    return io_reserve(&act->room, n) != NULL ? MKT_OK : MKT_E_ROOM;
 }
 
-/* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
-static enum mkt_err check_keys(const struct mkt_act *act, struct mkt_span keys)
-{
-    const struct mkt_bundle *b = &act->bundle;
-    struct mkt_key_data key;
-    enum mkt_err err = mkt_keys_check(keys, &(struct mkt_key_rules){b->suite, 0, 0, {b->keys, b->supplied[0]}});
-    return err == MKT_OK && !mkt_keys_session(keys, 0, &key) ? MKT_E_MISSING : err;
-}
+/* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */
 
-enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_t *t,
-                            const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys,
-                            struct mkt_kemac *kemac)
+enum mkt_err mkt_algorithms_check(const struct mkt_act *act)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span others[2] = {b->keys, b->supplied[0]};
-    const size_t from = act->room.n;
-    enum mkt_err err = n > MKT_MAX_KEYS ? MKT_E_ARGUMENT : MKT_OK;
-    for (size_t i = 0; i < n && err == MKT_OK; i++)
-        err = mkt_key_make(act->host, b->suite, &wishes[i], i + 1 == n, others, &act->room, from);
-    struct mkt_span chain = io_tail(&act->room, from);
-    if (err == MKT_OK)
-        err = check_keys(act, chain);
+    const struct mkt_payload *kemac = mkt_message_find(act->message, MKT_KEMAC, 0);
+    const enum mkt_err err = mkt_v_check(act->message, act->bundle.suite);
     if (err != MKT_OK)
         return err;
-    uint8_t *encr_data = io_reserve(&act->room, chain.n);
+    if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(act->bundle.suite)->encr_alg)
+        return MKT_E_ENCR_ALG;
+    /* "The KEMAC SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
+    if (kemac != NULL && kemac->kemac.mac_alg != MKT_MAC_NULL)
+        return MKT_E_KEMAC_MAC;
+    return mkt_t_of(act->message)->ts_type == MKT_TS_COUNTER && act->host->count == NULL ? MKT_E_COUNTER : MKT_OK;
+}
+
+enum mkt_err mkt_kemac_seal(struct mkt_act *act, const struct mkt_protection *protection,
+                            const struct mkt_message *message, struct mkt_span keys, struct mkt_kemac *kemac)
+{
+    uint8_t *encr_data = io_reserve(&act->room, keys.n);
     if (encr_data == NULL)
         return MKT_E_ROOM;
-    *keys = chain;
-    *kemac =
-        (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(b->suite)->encr_alg, .encr_data = {encr_data, chain.n}};
-    return mkt_protect_kemac(protection, b->csb_id, mkt_t_64(t), chain, encr_data);
+    *kemac = (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(act->bundle.suite)->encr_alg,
+                                .encr_data = {encr_data, keys.n}};
+    return mkt_protect_kemac(protection, message->hdr.csb_id, mkt_t_64(mkt_t_of(message)), keys, encr_data);
 }
 
 enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_kemac *kemac,
                             struct mkt_span *keys)
 {
+    const uint64_t t = mkt_t_64(mkt_t_of(act->message));
     uint8_t *plain = io_reserve(&act->room, kemac->encr_data.n);
     if (plain == NULL)
         return MKT_E_ROOM;
-    enum mkt_err err = mkt_protect_kemac(protection, act->bundle.csb_id, mkt_t_64(t_of(act)), kemac->encr_data, plain);
+    *keys = (struct mkt_span){plain, kemac->encr_data.n};
+    return mkt_protect_kemac(protection, act->message->hdr.csb_id, t, kemac->encr_data, plain);
+}
+
+/* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
+enum mkt_err mkt_check_supplied(const struct mkt_act *act, struct mkt_span keys)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    struct mkt_key_rules rules = {.suite = b->suite};
+    struct mkt_key_data key;
+    memcpy(rules.others, b->keys, sizeof rules.others);
+    enum mkt_err err = mkt_keys_check(keys, &rules);
+    return err == MKT_OK && !mkt_keys_session(keys, 0, &key) ? MKT_E_MISSING : err;
+}
+
+enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const size_t from = act->room.n;
+    enum mkt_err err = n > MKT_MAX_KEYS ? MKT_E_ARGUMENT : MKT_OK;
+    for (size_t i = 0; i < n && err == MKT_OK; i++)
+        err = mkt_key_make(act->host, b->suite, &wishes[i], i + 1 == n, b->keys, &act->room, from);
+    if (err != MKT_OK)
+        return err;
+    const struct mkt_span chain = io_tail(&act->room, from);
+    err = mkt_check_supplied(act, chain);
     if (err == MKT_OK)
-        err = check_keys(act, (struct mkt_span){plain, kemac->encr_data.n});
-    if (err == MKT_OK)
-        *keys = (struct mkt_span){plain, kemac->encr_data.n};
+        *keys = chain;
     return err;
+}
+
+/* ---- RANDs: 12.1, design decision D2 ---- */
+
+static size_t longer(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t mkt_rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wishes[], size_t n)
+{
+    enum { MOST = 255 };
+    size_t key = longer(mkt_bundle_longest(b), mkt_wishes_longest(b->suite, wishes, n));
+    size_t length = longer(key, mkt_suite_algorithms(b->suite)->key);
+    return length < MOST ? length : MOST;
+}
+
+/*
+ * "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
+ * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty.
+ */
+enum mkt_err mkt_check_rands(const struct mkt_bundle *b, size_t randr)
+{
+    const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);
+    return empty || b->randi.n + randr < mkt_bundle_longest(b) ? MKT_E_RAND : MKT_OK;
 }

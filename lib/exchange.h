@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* exchange: what a bundle holds, one step on it, and what the messages of every exchange have in common. */
+/* exchange: one step on a bundle, and what the messages of every exchange have in common. */
 #ifndef MKT_EXCHANGE_H
 #define MKT_EXCHANGE_H
 
+#include "bundle.h"
 #include "ticket.h"
 
 #include <mikeyticket/exchange.h>
 
-/*
- * What the parties of a call have agreed on so far. Spans view the room of the bundle, and during a step the message
- * that is taken.
- */
-struct mkt_bundle {
-    enum mkt_suite suite;
-    uint32_t csb_id;
-    uint16_t flags;              /* of the ticket policy */
-    struct mkt_span init;        /* the TRANSFER_INIT as it was sent, where F wants an answer, whose MAC covers it */
-    struct mkt_span randi, randr;
-    struct mkt_span mpki;
-    struct mkt_span keys;        /* those of the ticket, MPKs included */
-    struct mkt_span supplied[2]; /* those of the KEMAC of the TRANSFER_INIT, of the TRANSFER_RESP */
-    uint8_t n_cs;
-    struct mkt_span map;         /* GENERIC-ID, once it is final */
-    struct mkt_id initiator;     /* IDRi */
-    struct mkt_id asked;         /* IDRr of the TRANSFER_INIT */
-    struct mkt_id responder;     /* IDRr of the TRANSFER_RESP: who answers */
+/* What a step leads to, where that is not the same for all messages of a type. */
+enum mkt_outcome {
+    MKT_DONE,   /* nothing more is to come */
+    MKT_ANSWER, /* a response is to come */
+    MKT_RESOLVE /* a KMS must resolve the ticket first */
 };
 
 /*
@@ -33,43 +21,70 @@ struct mkt_bundle {
 struct mkt_act {
     const struct mkt_host *host;
     const struct mkt_settings *settings;
+    enum mkt_role role;
     struct mkt_bundle bundle;
     struct mkt_buf room; /* of the bundle; what a failed step appended is wiped */
+    enum mkt_outcome outcome;
     const struct mkt_message *message; /* that is taken, or that is answered */
     /* taken */
     struct mkt_span in;        /* its octets */
     struct mkt_span protocols; /* the list that the SDP has */
-    /* made */
+    /* made: one of them */
+    const struct mkt_request *request;
+    const struct mkt_ticket *ticket;
     const struct mkt_offer *offer;
     const struct mkt_answer *answer;
+    const struct mkt_update *update;
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
 
-bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
-
-/* The session key that an SPI names, whoever supplied it. */
-bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key);
-
 /* Copies into the room of the bundle: MKT_E_ROOM. */
 MKT_MUST enum mkt_err mkt_keep(struct mkt_act *act, struct mkt_span from, struct mkt_span *to);
-/* The same of a message that mkt_seal() made: where it was only measured, as many octets as it would have. */
-MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to);
 MKT_MUST enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to);
 
-/* `n` random octets in the room of the bundle. */
+/* `n` random octets in the room of the bundle; as a CSB ID. */
 MKT_MUST enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to);
+MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id);
 
-/* Whether the timestamp of the message is one that can be judged at all: MKT_E_COUNTER. Needs no key. */
-MKT_MUST enum mkt_err mkt_t_check(const struct mkt_act *act);
+/* ---- who is who ---- */
+
+/* The host's last word on a peer. */
+MKT_MUST enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
+                                    const struct mkt_policy *policy);
+
+/* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
+bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who);
+
+/* Whether the policy allows the application of this party: MKT_E_APPLICATION. */
+MKT_MUST enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy);
+
+/* ---- timestamps ---- */
 
 /* Whether the timestamp of the message is in the window; a COUNTER is looked at by mkt_counted(). */
 MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_act *act);
 
+/* The timestamp of the message. */
+const struct mkt_t *mkt_t_of(const struct mkt_message *message);
+
 /*
  * The last checks of all, which the host remembers: that the COUNTER is fresh; that the message was not taken before.
+ * For initial messages: the MAC of a response covers one that was fresh.
  */
 MKT_MUST enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer);
 MKT_MUST enum mkt_err mkt_seen(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_saw(const struct mkt_act *act, const struct mkt_t *t, struct mkt_span mac);
+
+/* ---- messages ---- */
+
+/* Begins a message: HDR and T, of the clock or counter of this party. */
+MKT_MUST enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+                                uint32_t csb_id);
+
+void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
+void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
+
+/* Adds a V of the suite, whose MAC mkt_seal() puts in. */
+void mkt_v_add(struct mkt_message *message, enum mkt_suite suite);
 
 /* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
 MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
@@ -79,6 +94,16 @@ struct mkt_also {
     struct mkt_span span[2];
 };
 
+/* The keys of the Ticket Transfer exchange: MPKi, for responses MPKr where keys are forked (5.1.2). */
+struct mkt_protection mkt_by_mpk(const struct mkt_bundle *bundle, enum mkt_phase phase);
+
+/* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
+struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
+                                 enum mkt_phase phase);
+/* The same where the initial message is octets. */
+MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
+                                    enum mkt_phase phase, struct mkt_protection *protection);
+
 /* Verifies the MAC of the message that is taken: MKT_E_MAC. */
 MKT_MUST enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_protection *protection,
                                  const struct mkt_also *also);
@@ -87,19 +112,33 @@ MKT_MUST enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_pro
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
                                const struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
 
-/* Adds a V of the suite, whose MAC mkt_seal() puts in. */
-void mkt_v_add(struct mkt_message *message, enum mkt_suite suite);
+/* Keeps what mkt_seal() made: where it was only measured, as many octets as it would have. */
+MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to);
 
-/* What a KEMAC in a message must be like before it is opened: MKT_E_ENCR_ALG, MKT_E_KEMAC_MAC. */
-MKT_MUST enum mkt_err mkt_kemac_check(const struct mkt_kemac *kemac, enum mkt_suite suite);
+/* ---- KEMAC ---- */
 
-/* Keys as the KEMAC of a message with timestamp `t`: the chain is kept in clear in the room, as is its encryption. */
-MKT_MUST enum mkt_err mkt_kemac_make(struct mkt_act *act, const struct mkt_protection *protection,
-                                     const struct mkt_t *t, const struct mkt_key_wish wishes[], size_t n,
-                                     struct mkt_span *keys, struct mkt_kemac *kemac);
+/* What can be refused of any message before its key is known: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
+MKT_MUST enum mkt_err mkt_algorithms_check(const struct mkt_act *act);
 
-/* The keys of the KEMAC of the message that is taken, checked, in the room. */
+/* A chain of keys as the KEMAC of a message, encrypted in the room. */
+MKT_MUST enum mkt_err mkt_kemac_seal(struct mkt_act *act, const struct mkt_protection *protection,
+                                     const struct mkt_message *message, struct mkt_span keys, struct mkt_kemac *kemac);
+
+/* The plaintext of the KEMAC of the message that is taken, in the room, unchecked. */
 MKT_MUST enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *protection,
                                      const struct mkt_kemac *kemac, struct mkt_span *keys);
+
+/* Session keys that this party supplies, as a chain in the room; of those that the other one supplies, the check. */
+MKT_MUST enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n,
+                                 struct mkt_span *keys);
+MKT_MUST enum mkt_err mkt_check_supplied(const struct mkt_act *act, struct mkt_span keys);
+
+/* ---- RANDs ---- */
+
+/* A RAND of ours is as long as the longest key, those included that are still wished for (design decision D2). */
+size_t mkt_rand_length(const struct mkt_bundle *bundle, const struct mkt_key_wish wishes[], size_t n);
+
+/* The RANDs of the Ticket Transfer exchange, RANDRr being so long: MKT_E_RAND (12.1, 5.1.3). */
+MKT_MUST enum mkt_err mkt_check_rands(const struct mkt_bundle *bundle, size_t randr);
 
 #endif

@@ -1,7 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "flow.h"
 
+#include "request.h"
+#include "resolve.h"
+#include "transfer.h"
+#include "update.h"
+
 /* ---- what each message carries: in the order of RFC 6043 4.2, V last ---- */
+
+static const struct mkt_rule request_init[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_RANDR, MKT_RANDR_I, 1, 1},
+    {MKT_IDR, MKT_IDR_I, 0, 1},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_TP, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_PSK, 0, 1},
+    {MKT_V, 0, 1, 1},
+};
+
+static const struct mkt_rule request_resp[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_TICKET, 0, 1, 1},
+    {MKT_KEMAC, 0, 1, 1},
+    {MKT_V, 0, 1, 1},
+};
 
 static const struct mkt_rule transfer_init[] = {
     {MKT_T, 0, 1, 1},
@@ -25,36 +48,130 @@ static const struct mkt_rule transfer_resp[] = {
     {MKT_V, 0, 1, 1},
 };
 
+static const struct mkt_rule resolve_init[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_RANDR, MKT_RANDR_R, 1, 1},
+    {MKT_IDR, MKT_IDR_R, 0, 1},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_TICKET, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_PSK, 0, 1},
+    {MKT_V, 0, 1, 1},
+};
+
+static const struct mkt_rule resolve_resp[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_KEMAC, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_R, 0, 1},
+    {MKT_RANDR, MKT_RANDR_KMS, 0, 1},
+    {MKT_V, 0, 1, 1},
+};
+
+/* 5.2: TRANSFER_INIT and TRANSFER_RESP of an update, by either end */
+static const struct mkt_rule update[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_IDR, MKT_IDR_I, 0, 1},
+    {MKT_IDR, MKT_IDR_R, 0, 1},
+    {MKT_SP, 0, 0, MKT_ANY},
+    {MKT_KEMAC, 0, 0, 1},
+    {MKT_V, 0, 1, 1},
+};
+
+/* 5.4 */
+static const struct mkt_rule error[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_ERR, 0, 1, MKT_ANY},
+    {MKT_SP, 0, 0, MKT_ANY},
+    {MKT_V, 0, 0, 1},
+};
+
+#define RULES(rules) rules, sizeof(rules) / sizeof *(rules)
 static const struct {
     enum mkt_data_type type;
+    bool update;
     const struct mkt_rule *rule;
     size_t n;
 } messages[] = {
-    {MKT_TRANSFER_INIT, transfer_init, sizeof transfer_init / sizeof *transfer_init},
-    {MKT_TRANSFER_RESP, transfer_resp, sizeof transfer_resp / sizeof *transfer_resp},
+    {MKT_REQUEST_INIT_PSK, false, RULES(request_init)},
+    {MKT_REQUEST_RESP, false, RULES(request_resp)},
+    {MKT_TRANSFER_INIT, false, RULES(transfer_init)},
+    {MKT_TRANSFER_INIT, true, RULES(update)},
+    {MKT_TRANSFER_RESP, false, RULES(transfer_resp)},
+    {MKT_TRANSFER_RESP, true, RULES(update)},
+    {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init)},
+    {MKT_RESOLVE_RESP, false, RULES(resolve_resp)},
+    {MKT_ERROR, false, RULES(error)},
+    {MKT_ERROR, true, RULES(error)},
 };
+#undef RULES
 
-enum mkt_err mkt_rules_check(const struct mkt_message *message)
+static enum mkt_err check_map(const struct mkt_hdr *hdr)
 {
+    const unsigned type = hdr->data_type;
     /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
-    if (message->hdr.map_type == MKT_MAP_SRTP_ID)
+    if (hdr->map_type == MKT_MAP_SRTP_ID)
         return MKT_E_MAP;
-    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
-        if (messages[i].type == (enum mkt_data_type)message->hdr.data_type)
+    if (type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR)
+        return MKT_OK;
+    /* 4.2.1.1: "the #CS MUST be set to '0' and the CS ID map type SHALL be the "Empty map"" */
+    return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_MAP;
+}
+
+enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of)
+{
+    const enum mkt_err err = check_map(&message->hdr);
+    for (size_t i = 0; i < sizeof messages / sizeof *messages && err == MKT_OK; i++)
+        if (messages[i].type == (enum mkt_data_type)message->hdr.data_type && messages[i].update == update_of)
             return mkt_message_check(message, messages[i].rule, messages[i].n);
-    return MKT_E_DATA_TYPE;
+    return err == MKT_OK ? MKT_E_DATA_TYPE : err;
 }
 
 /* ---- who makes or takes what, when ---- */
 
 static const struct mkt_step steps[] = {
-    /* Ticket Transfer, RFC 6043 4.2.2; without F there is no TRANSFER_RESP */
-    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_FLAG_F, MKT_MADE_TRANSFER},
-    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, 0, MKT_KEYED},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_FLAG_F, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, 0, MKT_KEYED},
-    {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_transfer_resp, MKT_FLAG_F, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_transfer_resp, MKT_FLAG_F, MKT_KEYED},
+    /* Ticket Request, RFC 6043 4.2.1 */
+    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_REQUEST_INIT_PSK, mkt_make_request_init, MKT_ANSWER, MKT_MADE_REQUEST},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, mkt_take_request_init, MKT_ANSWER, MKT_TOOK_REQUEST},
+    {MKT_KMS, MKT_TOOK_REQUEST, MKT_MAKE, MKT_REQUEST_RESP, mkt_make_request_resp, MKT_DONE, MKT_FRESH},
+    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_TAKE, MKT_REQUEST_RESP, mkt_take_request_resp, MKT_DONE, MKT_FRESH},
+
+    /* Ticket Transfer, 4.2.2; without F there is no TRANSFER_RESP */
+    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_ANSWER, MKT_MADE_TRANSFER},
+    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_ANSWER, MKT_TOOK_TRANSFER},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_RESOLVE, MKT_SUSPENDED},
+
+    /* Ticket Resolve, 4.2.3; a KMS may ask another one, section 10 */
+    {MKT_RESPONDER, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER,
+     MKT_MADE_RESOLVE},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, mkt_take_resolve_init, MKT_ANSWER, MKT_TOOK_RESOLVE},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, mkt_take_resolve_init, MKT_RESOLVE, MKT_SUSPENDED},
+    {MKT_KMS, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
+    {MKT_KMS, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
+    {MKT_KMS, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp_of_kms, MKT_ANSWER, MKT_TOOK_RESOLVE},
+    {MKT_KMS, MKT_TOOK_RESOLVE, MKT_MAKE, MKT_RESOLVE_RESP, mkt_make_resolve_resp, MKT_DONE, MKT_FRESH},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp, MKT_ANSWER, MKT_TOOK_TRANSFER},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp, MKT_DONE, MKT_KEYED},
+
+    /* Ticket Transfer goes on */
+    {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_transfer_resp, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_transfer_resp, MKT_DONE, MKT_KEYED},
+
+    /* CSB updating, 5.2, by either end; the V flag says whether there is a TRANSFER_RESP */
+    {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
+    {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
+    {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_ANSWER, MKT_TOOK_UPDATE},
+    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_ANSWER, MKT_TOOK_UPDATE},
+    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_update_resp, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_update_resp, MKT_DONE, MKT_KEYED},
 };
 
 static const size_t n_steps = sizeof steps / sizeof *steps;
@@ -75,12 +192,20 @@ const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, e
     return NULL;
 }
 
-enum mkt_state mkt_step_next(const struct mkt_step *step, uint16_t flags)
+enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome)
 {
     for (const struct mkt_step *s = step; s < steps + n_steps; s++)
-        if (s->role == step->role && s->state == step->state && s->act == step->act && s->f == (flags & MKT_FLAG_F))
+        if (s->role == step->role && s->state == step->state && s->act == step->act && s->outcome == outcome)
             return s->next;
     return step->state;
+}
+
+bool mkt_in_flow(enum mkt_role role, enum mkt_state state)
+{
+    for (size_t i = 0; i < n_steps; i++)
+        if (steps[i].role == role && (steps[i].state == state || steps[i].next == state))
+            return true;
+    return false;
 }
 
 bool mkt_takes(enum mkt_role role, enum mkt_state state)
@@ -89,4 +214,31 @@ bool mkt_takes(enum mkt_role role, enum mkt_state state)
         if (steps[i].role == role && steps[i].state == state && steps[i].direction == MKT_TAKE)
             return true;
     return false;
+}
+
+bool mkt_owes_answer(enum mkt_state state)
+{
+    return state == MKT_TOOK_REQUEST || state == MKT_SUSPENDED || state == MKT_MADE_RESOLVE ||
+           state == MKT_TOOK_RESOLVE || state == MKT_TOOK_TRANSFER || state == MKT_TOOK_UPDATE;
+}
+
+bool mkt_has_call(enum mkt_role role, enum mkt_state state)
+{
+    return role != MKT_KMS && (state == MKT_MADE_TRANSFER || state >= MKT_TOOK_TRANSFER);
+}
+
+enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state)
+{
+    switch (state) {
+    case MKT_MADE_UPDATE:
+    case MKT_TOOK_UPDATE:
+        return MKT_KEYED;
+    case MKT_MADE_REQUEST:
+    case MKT_SUSPENDED:
+        return MKT_FRESH;
+    case MKT_MADE_RESOLVE:
+        return role == MKT_KMS ? MKT_FRESH : MKT_SUSPENDED;
+    default:
+        return role == MKT_KMS ? MKT_FRESH : state;
+    }
 }

@@ -3,10 +3,23 @@
 #ifndef MKT_FLOW_H
 #define MKT_FLOW_H
 
-#include "transfer.h"
+#include "exchange.h"
 
 /* What has happened to a bundle. */
-enum mkt_state { MKT_FRESH, MKT_MADE_TRANSFER, MKT_TOOK_TRANSFER, MKT_KEYED };
+enum mkt_state {
+    MKT_FRESH,
+    MKT_MADE_REQUEST,
+    MKT_TOOK_REQUEST,
+    MKT_MADE_TRANSFER,
+    MKT_SUSPENDED, /* a KMS must resolve the ticket */
+    MKT_MADE_RESOLVE,
+    MKT_TOOK_RESOLVE,
+    MKT_TOOK_TRANSFER,
+    MKT_KEYED,
+    MKT_MADE_UPDATE,
+    MKT_TOOK_UPDATE,
+    MKT_STATES
+};
 
 enum mkt_direction { MKT_MAKE, MKT_TAKE };
 
@@ -17,7 +30,7 @@ struct mkt_step {
     enum mkt_direction direction;
     enum mkt_data_type message;
     enum mkt_err (*act)(struct mkt_act *act);
-    uint16_t f; /* MKT_FLAG_F or 0: the row that holds where the F flag of the ticket policy is so */
+    enum mkt_outcome outcome; /* of the act: the row that then holds */
     enum mkt_state next;
 };
 
@@ -28,13 +41,26 @@ const struct mkt_step *mkt_steps(size_t *n);
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message);
 
-/* The state after a step, now that the flags of the ticket policy are known. */
-enum mkt_state mkt_step_next(const struct mkt_step *step, uint16_t flags);
+/* The state after a step with that outcome. */
+enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome);
+
+/* Whether a role is ever in a state. */
+bool mkt_in_flow(enum mkt_role role, enum mkt_state state);
 
 /* Whether a role takes any message in a state. */
 bool mkt_takes(enum mkt_role role, enum mkt_state state);
 
-/* Whether a message has the shape that its type demands: MKT_E_MAP, MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER. */
-MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message);
+/* Whether somebody waits for this party's answer; whether the keys of a call are there, for all or but for some. */
+bool mkt_owes_answer(enum mkt_state state);
+bool mkt_has_call(enum mkt_role role, enum mkt_state state);
+
+/* The state to which a role goes back where it forgets the exchange that is under way. */
+enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state);
+
+/*
+ * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_MAP,
+ * MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
+ */
+MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update);
 
 #endif

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "key.h"
 
-static bool is_tgk(const struct mkt_key_data *key)
+enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out)
+{
+    const enum mkt_err err = io_done(io, out);
+    if (err != MKT_OK && out->p != NULL && io->mode == IO_PUT)
+        mkt_wipe(out->p + out->n, io->pos);
+    return err;
+}
+
+bool mkt_key_is_tgk(const struct mkt_key_data *key)
 {
     return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
 }
@@ -29,12 +37,26 @@ bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
     return false;
 }
 
+bool mkt_keys_end(struct mkt_keys keys)
+{
+    struct mkt_key_data key;
+    return !mkt_keys_next(&keys, &key);
+}
+
 /* Whether one of the keys from here on has an SPI. */
 static bool have(struct mkt_keys keys, struct mkt_span spi)
 {
     struct mkt_key_data key;
     while (mkt_keys_next(&keys, &key))
         if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
+            return true;
+    return false;
+}
+
+static bool have_any(const struct mkt_span chains[], size_t n, struct mkt_span spi)
+{
+    for (size_t c = 0; c < n; c++)
+        if (have(mkt_keys_of(chains[c]), spi))
             return true;
     return false;
 }
@@ -83,12 +105,11 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
             return MKT_E_MANY;
         bool mpk = key.type == MKT_KEY_MPK;
         n_mpk += mpk;
-        n_tgk += is_tgk(&key);
+        n_tgk += mkt_key_is_tgk(&key);
         /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
         if (key.kv.type != MKT_KV_SPI || key.kv.spi.n == 0)
             return MKT_E_SPI;
-        if (have(keys, key.kv.spi) || have(mkt_keys_of(rules->others[0]), key.kv.spi) ||
-            have(mkt_keys_of(rules->others[1]), key.kv.spi))
+        if (have(keys, key.kv.spi) || have_any(rules->others, MKT_CHAINS, key.kv.spi))
             return MKT_E_SPI;
         /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
         if (key.key.n < MKT_MIN_KEY)
@@ -133,14 +154,9 @@ enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span cha
 {
     enum { TRIES = 8 }; /* a source that gives the same octets again and again is none */
     for (int i = 0; i < TRIES; i++) {
-        bool taken = false;
         enum mkt_err err = mkt_host_random(host, spi, MKT_SPI);
-        if (err != MKT_OK)
+        if (err != MKT_OK || !have_any(chains, n, (struct mkt_span){spi, MKT_SPI}))
             return err;
-        for (size_t c = 0; c < n; c++)
-            taken |= have(mkt_keys_of(chains[c]), (struct mkt_span){spi, MKT_SPI});
-        if (!taken)
-            return MKT_OK;
     }
     return MKT_E_RANDOM;
 }
@@ -150,17 +166,26 @@ static size_t length_of(struct mkt_span given, size_t wished, size_t otherwise)
     return given.n > 0 ? given.n : wished > 0 ? wished : otherwise;
 }
 
+size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish)
+{
+    return length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key);
+}
+
+size_t mkt_wish_salt_length(const struct mkt_key_wish *wish)
+{
+    return mkt_key_has_salt(wish->type) ? length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH) : 0;
+}
+
 size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish)
 {
-    return length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key) +
-           length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
+    return mkt_wish_key_length(suite, wish) + mkt_wish_salt_length(wish);
 }
 
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
 {
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t length = length_of(wishes[i].key, wishes[i].length, mkt_suite_algorithms(suite)->key);
+        size_t length = mkt_wish_key_length(suite, &wishes[i]);
         bool tek = wishes[i].type == MKT_KEY_TEK || wishes[i].type == MKT_KEY_TEK_SALT;
         longest = !tek && length > longest ? length : longest;
     }
@@ -168,23 +193,61 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
 }
 
 enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish, bool last,
-                          const struct mkt_span others[2], struct mkt_buf *room, size_t chain)
+                          const struct mkt_span others[MKT_CHAINS], struct mkt_buf *room, size_t chain)
 {
-    const size_t length = length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key);
-    const size_t salt_length = length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH);
-    const struct mkt_span chains[] = {io_tail(room, chain), others[0], others[1]};
+    struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(room, chain)};
     struct mkt_key_data key = {
         .type = wish->type,
-        .key = {wish->key.n > 0 ? wish->key.p : NULL, length},
-        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, mkt_key_has_salt(wish->type) ? salt_length : 0},
+        .key = {wish->key.n > 0 ? wish->key.p : NULL, mkt_wish_key_length(suite, wish)},
+        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, mkt_wish_salt_length(wish)},
         .kv = {.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
     };
     if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)
         return MKT_E_ARGUMENT;
+    memcpy(chains + 1, others, MKT_CHAINS * sizeof *others);
     enum mkt_err err = mkt_key_put(room, &key, last, &key);
     if (err == MKT_OK && wish->key.n == 0)
         err = mkt_host_random(host, io_within(room, key.key), key.key.n);
     if (err == MKT_OK && wish->salt.n == 0 && key.salt.n > 0)
         err = mkt_host_random(host, io_within(room, key.salt), key.salt.n);
-    return err == MKT_OK ? mkt_spi_draw(host, chains, 3, io_within(room, key.kv.spi)) : err;
+    return err == MKT_OK ? mkt_spi_draw(host, chains, 1 + MKT_CHAINS, io_within(room, key.kv.spi)) : err;
+}
+
+/* Which label a key is forked with, if it is: the second MPK is MPKr (design decision D7). */
+static bool is_forked(const struct mkt_key_data *key, size_t n_mpk, enum mkt_derivation *with)
+{
+    *with = key->type == MKT_KEY_MPK ? MKT_DERIVE_FORKED_MPKR : MKT_DERIVE_FORKED_TGK;
+    return mkt_key_is_tgk(key) || (key->type == MKT_KEY_MPK && n_mpk == 2);
+}
+
+enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
+                           struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked)
+{
+    const struct mkt_label modifier = {.id = idrr->data, .randkms = randkms};
+    const size_t from = room->n;
+    struct mkt_keys keys = mkt_keys_of(chain);
+    struct mkt_key_data key, placed;
+    enum mkt_derivation with;
+    enum mkt_err err = MKT_OK;
+    for (size_t n_mpk = 0; err == MKT_OK && mkt_keys_next(&keys, &key);) {
+        n_mpk += key.type == MKT_KEY_MPK;
+        err = mkt_key_put(room, &key, mkt_keys_end(keys), &placed);
+        if (err == MKT_OK && is_forked(&key, n_mpk, &with))
+            err = mkt_derive(suite, with, key.key, &modifier, io_within(room, placed.key), key.key.n);
+    }
+    *forked = io_tail(room, from);
+    return err == MKT_OK ? keys.err : err;
+}
+
+size_t mkt_keys_longest_forked(struct mkt_span chain)
+{
+    size_t longest = 0, n_mpk = 0;
+    struct mkt_key_data key;
+    enum mkt_derivation with;
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);) {
+        n_mpk += key.type == MKT_KEY_MPK;
+        if (is_forked(&key, n_mpk, &with) && key.key.n > longest)
+            longest = key.key.n;
+    }
+    return longest;
 }

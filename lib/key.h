@@ -21,12 +21,21 @@ struct mkt_keys {
 struct mkt_keys mkt_keys_of(struct mkt_span chain);
 bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key);
 
+/* Whether no key follows. */
+bool mkt_keys_end(struct mkt_keys keys);
+
+/* io_done() for octets that hold secrets: after an error nothing of them stays in the caller's buffer. */
+MKT_MUST enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out);
+
+/* The chains of keys that one bundle has, at most. */
+enum { MKT_CHAINS = 4 };
+
 /* How the keys of a chain must be (RFC 6043 6.2.1, 12.1; design decisions D2, D8, D19, D24). */
 struct mkt_key_rules {
     enum mkt_suite suite;
     size_t n_mpk;              /* just so many MPKs */
     uint16_t flags;            /* of the ticket policy, where F must agree with I and the TGKs; 0 where it need not */
-    struct mkt_span others[2]; /* chains of the same bundle, whose SPIs the keys must not have */
+    struct mkt_span others[MKT_CHAINS]; /* of the same bundle, whose SPIs the keys must not have */
 };
 
 /* MKT_E_MANY, MKT_E_MPK, MKT_E_SPI, MKT_E_KEY_LENGTH, MKT_E_FLAGS, or what is malformed. */
@@ -39,6 +48,9 @@ MKT_MUST enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key);
 bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key);
 bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key);
+
+/* Whether a key is a TGK, which is forked; a GTGK is none. */
+bool mkt_key_is_tgk(const struct mkt_key_data *key);
 
 /* Whether a key is a TEK itself: not derived from, and not shared by crypto sessions. */
 bool mkt_key_is_tek(const struct mkt_key_data *key);
@@ -58,7 +70,9 @@ MKT_MUST enum mkt_err mkt_key_put(struct mkt_buf *room, const struct mkt_key_dat
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
                                    uint8_t spi[MKT_SPI]);
 
-/* Octets of key and salt that a wish takes, at most. */
+/* Octets of the key and of the salt that a wish is for; both, at most. */
+size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
+size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 
 /*
@@ -67,7 +81,17 @@ size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
  * whole.
  */
 MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
-                                   bool last, const struct mkt_span others[2], struct mkt_buf *room,
+                                   bool last, const struct mkt_span others[MKT_CHAINS], struct mkt_buf *room,
                                    size_t chain);
+
+/*
+ * Key forking (RFC 6043 5.1.1): appends the chain with MPKr and the TGKs, which only Initiator and KMS know, forked by
+ * the modifier; "The TEKs and GTGKs (Group TGKs), however, SHALL NOT be forked."
+ */
+MKT_MUST enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
+                                    struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked);
+
+/* 12.1: "RANDRkms MUST at least be as long as the longest MPKr/TGK" */
+size_t mkt_keys_longest_forked(struct mkt_span chain);
 
 #endif

@@ -85,6 +85,16 @@ static enum mkt_err read_tr(struct mkt_policy *policy, const struct mkt_t *t)
     return MKT_OK;
 }
 
+/* 6.10: "The KEMAC payload SHALL use the NULL encryption algorithm and the NULL authentication algorithm". */
+static enum mkt_err read_kemac(struct mkt_policy *policy, const struct mkt_kemac *kemac)
+{
+    if (policy->has_kemac)
+        return MKT_E_MANY;
+    policy->has_kemac = true;
+    policy->kemac = kemac->encr_data;
+    return kemac->encr_alg == MKT_ENCR_NULL && kemac->mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_POLICY;
+}
+
 /* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], [KEMAC], {IDRapp}, (IDRr) */
 enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
 {
@@ -105,7 +115,8 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
             err = read_idr(policy, &p.id);
         if (err == MKT_OK && p.type == MKT_TR)
             err = read_tr(policy, &p.t);
-        policy->has_kemac |= p.type == MKT_KEMAC;
+        if (err == MKT_OK && p.type == MKT_KEMAC)
+            err = read_kemac(policy, &p.kemac);
     }
     return err;
 }
@@ -150,6 +161,8 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     add_tr(&tp, MKT_TR_S, policy->has_start, policy->start);
     add_tr(&tp, MKT_TR_E, policy->has_end, policy->end);
     add_tr(&tp, MKT_TR_R, policy->has_rekeying, policy->rekeying);
+    if (policy->has_kemac)
+        add(&tp, (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_data = policy->kemac}});
     for (size_t i = 0; i < policy->n_applications; i++)
         add_idr(&tp, MKT_IDR_APP, MKT_ID_BYTES, policy->application[i]);
     for (size_t i = 0; i < policy->n_responders; i++)
@@ -161,7 +174,7 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
  * 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
  * K implies D, and M implies F." NOT H implies G says the same as NOT G implies H.
  */
-static bool flags_agree(uint16_t flags)
+bool mkt_policy_flags_agree(uint16_t flags)
 {
     static const struct {
         uint16_t with, without, needed;
@@ -177,15 +190,18 @@ static bool flags_agree(uint16_t flags)
     return true;
 }
 
+bool mkt_policy_is_base(const struct mkt_policy *policy)
+{
+    return policy->type == MKT_TICKET_BASE && policy->subtype == MKT_TICKET_BASE_SUBTYPE &&
+           policy->version == MKT_TICKET_BASE_VERSION;
+}
+
 enum mkt_err mkt_policy_sound(const struct mkt_policy *policy)
 {
     enum mkt_suite suite;
-    if (policy->type != MKT_TICKET_BASE || policy->subtype != MKT_TICKET_BASE_SUBTYPE ||
-        policy->version != MKT_TICKET_BASE_VERSION)
-        return MKT_E_TICKET_TYPE;
     if (mkt_suite_of_prf(policy->prf, &suite) != MKT_OK)
         return MKT_E_PRF;
-    if (!flags_agree(policy->flags))
+    if (!mkt_policy_flags_agree(policy->flags))
         return MKT_E_FLAGS;
     /* "The KEMAC SHALL NOT be present in the granted Ticket Policy"; the rest is design decision D24 */
     if (policy->has_kemac || policy->initiator.data.n == 0 || policy->n_responders == 0)
@@ -206,6 +222,47 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now)
 
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
-    enum mkt_err err = mkt_policy_sound(policy);
+    enum mkt_err err = mkt_policy_is_base(policy) ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
     return err == MKT_OK ? mkt_policy_valid(policy, now) : err;
+}
+
+/* To the second: policies are written with no more (NTP-UTC-32). */
+static bool same_time(bool has_a, mkt_ntp a, bool has_b, mkt_ntp b)
+{
+    return has_a == has_b && (!has_a || a >> 32 == b >> 32);
+}
+
+/* Whether each application of one is one of the other; likewise responders. */
+static bool has_applications(const struct mkt_policy *a, const struct mkt_policy *b)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < b->n_applications; i++)
+        for (size_t k = 0; k < a->n_applications; k++)
+            if (mkt_span_equal(a->application[k], b->application[i])) {
+                found++;
+                break;
+            }
+    return found == b->n_applications;
+}
+
+static bool has_responders(const struct mkt_policy *a, const struct mkt_policy *b)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < b->n_responders; i++)
+        for (size_t k = 0; k < a->n_responders; k++)
+            if (mkt_id_equal(&a->responder[k], &b->responder[i])) {
+                found++;
+                break;
+            }
+    return found == b->n_responders;
+}
+
+bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b)
+{
+    return a->type == b->type && a->subtype == b->subtype && a->version == b->version && a->prf == b->prf &&
+           ((a->flags ^ b->flags) & ~(MKT_FLAG_D | MKT_FLAG_K)) == 0 && mkt_id_equal(&a->kms, &b->kms) &&
+           mkt_id_equal(&a->initiator, &b->initiator) && same_time(a->has_start, a->start, b->has_start, b->start) &&
+           same_time(a->has_end, a->end, b->has_end, b->end) &&
+           same_time(a->has_rekeying, a->rekeying, b->has_rekeying, b->rekeying) && has_applications(a, b) &&
+           has_applications(b, a) && has_responders(a, b) && has_responders(b, a);
 }

@@ -9,8 +9,17 @@
 
 #include <mikeyticket/policy.h>
 
-/* The policy alone, whatever the time: mkt_policy_check() without validity. */
+/* The policy alone, whatever the time and the type of the ticket: mkt_policy_check() without them. */
 MKT_MUST enum mkt_err mkt_policy_sound(const struct mkt_policy *policy);
+
+/* Whether it is the MIKEY base ticket that the policy speaks of. */
+bool mkt_policy_is_base(const struct mkt_policy *policy);
+
+/* The implications of 6.10 (design decision D19). */
+bool mkt_policy_flags_agree(uint16_t flags);
+
+/* Whether two policies say the same, in whatever order; D, K and KEMAC are not looked at. */
+bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b);
 
 /* The validity alone: MKT_E_EXPIRED or MKT_E_NOT_YET. */
 MKT_MUST enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now);

@@ -3,12 +3,20 @@
 
 #include "io.h"
 
+/* Fuzzers reach what lies behind the MAC in a build of their own, fuzz/meson.build, which nothing else may be. */
+#ifdef MKT_FUZZERS_ACCEPT_EVERY_MAC
+#define MAC_IS_WRONG MKT_OK
+#else
+#define MAC_IS_WRONG MKT_E_MAC
+#endif
+
 static const struct {
     enum mkt_derivation auth, encr, salt;
 } phases[] = {
     [MKT_PHASE_INITIAL] = {MKT_DERIVE_INITIAL_AUTH, MKT_DERIVE_INITIAL_ENCR, MKT_DERIVE_INITIAL_SALT},
     [MKT_PHASE_RESPONSE] = {MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_RESPONSE_ENCR, MKT_DERIVE_RESPONSE_SALT},
     [MKT_PHASE_TICKET] = {MKT_DERIVE_TPK_AUTH, MKT_DERIVE_TPK_ENCR, MKT_DERIVE_TPK_SALT},
+    [MKT_PHASE_VR] = {.auth = MKT_DERIVE_VR_AUTH},
 };
 
 enum mkt_err mkt_protect_mac(const struct mkt_protection *p, const struct mkt_span parts[], size_t n, uint8_t *mac)
@@ -36,7 +44,7 @@ enum mkt_err mkt_protect_verify(const struct mkt_protection *p, const struct mkt
         return MKT_E_MAC;
     enum mkt_err err = mkt_protect_mac(p, parts, n, expected);
     if (err == MKT_OK && !mkt_same(expected, mac.p, length))
-        err = MKT_E_MAC;
+        err = MAC_IS_WRONG;
     mkt_wipe(expected, sizeof expected);
     return err;
 }

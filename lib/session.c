@@ -3,19 +3,46 @@
 
 /* ---- security policies ---- */
 
-/* An SP for TLS has no parameters (design decision D10). */
-static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_type)
+/* Where the SP of a policy number may stand: in one of two messages, of which either may be NULL, or in the bundle. */
+struct known {
+    const struct mkt_message *message, *init;
+    struct mkt_span sps;
+};
+
+enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
 {
-    mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policy_no, prot_type, {NULL, 0}};
+    struct mkt_payload p;
+    struct io io = io_get(*rest);
+    uint16_t type = MKT_SP;
+    mkt_io_get_payload(&io, &type, &p); /* the next one is an SP by keep_sps(), also where there is none */
+    *sp = p.sp;
+    *rest = io_rest(&io);
+    return io.err;
 }
 
-/* The SP with a policy number, or NULL. */
+/* The SP with a policy number of a message, or NULL; the message may be NULL. */
 static const struct mkt_sp *find_sp(const struct mkt_message *message, uint8_t policy_no)
 {
-    for (size_t i = 0; i < message->n; i++)
+    for (size_t i = 0; message != NULL && i < message->n; i++)
         if (message->payload[i].type == MKT_SP && message->payload[i].sp.policy_no == policy_no)
             return &message->payload[i].sp;
     return NULL;
+}
+
+static bool find_known(const struct known *known, uint8_t policy_no, struct mkt_sp *sp)
+{
+    const struct mkt_sp *found = find_sp(known->message, policy_no);
+    struct mkt_span rest = known->sps;
+    if (found == NULL)
+        found = find_sp(known->init, policy_no);
+    if (found != NULL) {
+        *sp = *found;
+        return true;
+    }
+    while (rest.n > 0 && mkt_sps_get(sp, &rest) == MKT_OK)
+        if (sp->policy_no == policy_no)
+            return true;
+    return false;
 }
 
 /* RFC 3830 6.10: "each security policy payload must be given a distinct number". */
@@ -35,36 +62,79 @@ static bool acceptable(const struct mkt_act *act, const struct mkt_sp *sp)
     return act->host->acceptable != NULL ? act->host->acceptable(act->host->user, sp) : sp->params.n == 0;
 }
 
-/* The SP of a policy number in one of two messages, or NULL; `second` may be NULL. */
-static const struct mkt_sp *sp_of(uint8_t policy_no, const struct mkt_message *first, const struct mkt_message *second)
-{
-    const struct mkt_sp *sp = find_sp(first, policy_no);
-    return sp != NULL || second == NULL ? sp : find_sp(second, policy_no);
-}
-
 /*
  * Each policy of a crypto session is that of an SP of its Prot type, and one of them is acceptable: `choice` is its
  * number. 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the
  * Initiator MUST check that any Responder-generated security policies are acceptable."
  */
-static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_cs *cs, const struct mkt_message *first,
-                                   const struct mkt_message *second, const uint8_t **choice)
+static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_cs *cs, const struct known *known,
+                                   const uint8_t **choice)
 {
+    struct mkt_sp sp;
     *choice = NULL;
     for (size_t i = 0; i < cs->policies.n; i++) {
-        const struct mkt_sp *sp = sp_of(cs->policies.p[i], first, second);
-        if (sp == NULL || sp->prot_type != cs->prot_type)
+        if (!find_known(known, cs->policies.p[i], &sp) || sp.prot_type != cs->prot_type)
             return MKT_E_SP;
-        if (*choice == NULL && acceptable(act, sp))
+        if (*choice == NULL && acceptable(act, &sp))
             *choice = &cs->policies.p[i];
     }
     return *choice == NULL && cs->policies.n > 0 ? MKT_E_SP : MKT_OK;
 }
 
+/* ---- crypto sessions ---- */
+
+/* The crypto session of a map with a CS ID. */
+static bool find_cs(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
+{
+    while (map.n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
+        if (cs->cs_id == cs_id)
+            return true;
+    return false;
+}
+
+/*
+ * 6.1.1: the Session Data of SRTP is SSRC, and where the S flag is set ROC and SEQ; "Session Data MAY be omitted in the
+ * initial message (length = 0), but it MUST be provided in the response message." Those of other protocols are not
+ * ours to judge.
+ */
+static enum mkt_err check_session_data(const struct mkt_cs *cs, bool needed)
+{
+    enum { SSRC = 4, ROC = 4, SEQ = 2 };
+    if (cs->prot_type != MKT_PROT_SRTP || (cs->session_data.n == 0 && !needed))
+        return MKT_OK;
+    return cs->session_data.n == (cs->s ? SSRC + ROC + SEQ : SSRC) ? MKT_OK : MKT_E_CS;
+}
+
+/* What crypto sessions of a message must be like whether it is an initial one or a response. */
+static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs, struct mkt_span rest, bool settled)
+{
+    struct mkt_cs same;
+    if (cs->prot_type != act->settings->prot_type)
+        return MKT_E_PROT;
+    if (find_cs(rest, cs->cs_id, &same))
+        return MKT_E_CS;
+    /* 6.1.1: "In response messages, #P SHALL always be exactly 1." */
+    if (settled && cs->policies.n != 1)
+        return MKT_E_SP;
+    if (settled && cs->spi.n == 0)
+        return MKT_E_SPI;
+    return check_session_data(cs, settled);
+}
+
+/* How many sessions the bundle has once it has those of a map too. */
+static size_t count_with(const struct mkt_bundle *b, const struct mkt_hdr *hdr)
+{
+    struct mkt_span rest = b->map;
+    struct mkt_cs cs, same;
+    size_t n = hdr->n_cs;
+    while (rest.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) == MKT_OK)
+        n += !find_cs(hdr->map, cs.cs_id, &same);
+    return n;
+}
+
 /* ---- keys ---- */
 
-/* Whether one of the sessions of a map has an SPI. */
-static bool spi_in(struct mkt_span map, struct mkt_span spi)
+bool mkt_spi_in(struct mkt_span map, struct mkt_span spi)
 {
     struct mkt_cs cs;
     while (map.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
@@ -74,9 +144,8 @@ static bool spi_in(struct mkt_span map, struct mkt_span spi)
 }
 
 /*
- * Every SPI of a map names a session key of the bundle; `needed` where none may be left out. RFC 3830 6.13: "the TEK
- * can generally not be shared between more than one Crypto Session (unless the Security protocol allows for this, e.g.,
- * SRTP)".
+ * RFC 3830 6.13: "the TEK can generally not be shared between more than one Crypto Session (unless the Security
+ * protocol allows for this, e.g., SRTP)".
  */
 enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span map, bool needed)
 {
@@ -90,23 +159,22 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
             continue;
         if (!mkt_bundle_key(b, cs.spi, &key))
             return MKT_E_SPI;
-        if (mkt_key_is_tek(&key) && cs.prot_type != MKT_PROT_SRTP && spi_in(map, cs.spi))
+        if (mkt_key_is_tek(&key) && cs.prot_type != MKT_PROT_SRTP && mkt_spi_in(map, cs.spi))
             return MKT_E_SPI;
     }
     return MKT_OK;
 }
 
 /*
- * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied first; where
- * there are fewer, of the last, unless that is a TEK. Empty where there is none.
+ * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied last first;
+ * where there are fewer, of the last, unless that is a TEK. Empty where there is none.
  */
 static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
 {
-    const struct mkt_span chains[] = {b->supplied[1], b->supplied[0], b->keys};
     struct mkt_span last = {NULL, 0};
     struct mkt_key_data key;
-    for (size_t c = 0; c < sizeof chains / sizeof *chains; c++) {
-        for (size_t i = 0; mkt_keys_session(chains[c], i, &key); i++) {
+    for (size_t c = MKT_CHAINS; c-- > 0;) {
+        for (size_t i = 0; mkt_keys_session(b->keys[c], i, &key); i++) {
             if (n-- == 0)
                 return key.kv.spi;
             last = mkt_key_is_tek(&key) ? last : key.kv.spi;
@@ -117,51 +185,44 @@ static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
 
 /* ---- the crypto sessions of a TRANSFER_INIT ---- */
 
-/* The crypto session of a map with a CS ID. */
-static bool find_cs(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
-{
-    while (map.n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
-        if (cs->cs_id == cs_id)
-            return true;
-    return false;
-}
-
-/*
- * Whether the crypto sessions are such as this bundle can have. Without F no response will settle what is open: each
- * then has just one policy, and an SPI.
- */
-enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message)
+enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message, bool settled)
 {
     const struct mkt_hdr *hdr = &message->hdr;
-    const bool settled = !mkt_bundle_has(&act->bundle, MKT_FLAG_F);
+    const struct known known = {message, NULL, act->bundle.sps};
     struct mkt_span map = hdr->map;
-    struct mkt_cs cs, same;
     const uint8_t *choice;
-    if (hdr->map_type != MKT_MAP_GENERIC_ID || hdr->n_cs == 0 || hdr->n_cs > act->settings->max_sessions)
+    if (hdr->map_type != MKT_MAP_GENERIC_ID || hdr->n_cs == 0 ||
+        count_with(&act->bundle, hdr) > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = check_sps(message);
     for (unsigned i = 0; i < hdr->n_cs && err == MKT_OK; i++) {
+        struct mkt_cs cs;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err != MKT_OK)
-            return err;
-        if (cs.prot_type != act->settings->prot_type)
-            return MKT_E_PROT;
-        if (find_cs(map, cs.cs_id, &same))
-            return MKT_E_CS;
-        if (settled && cs.policies.n != 1)
-            return MKT_E_SP;
-        if (settled && cs.spi.n == 0)
-            return MKT_E_SPI;
-        err = check_policies(act, &cs, message, NULL, &choice);
+        if (err == MKT_OK)
+            err = check_cs(act, &cs, map, settled);
+        if (err == MKT_OK)
+            err = check_policies(act, &cs, &known, &choice);
     }
     return err;
 }
 
+/* An SP for TLS has no parameters (design decision D10). */
+static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_type)
+{
+    mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policy_no, prot_type, {NULL, 0}};
+}
+
+static enum mkt_err put_cs(struct mkt_act *act, const struct mkt_cs *cs)
+{
+    enum mkt_err err = mkt_cs_put(cs, MKT_MAP_GENERIC_ID, &act->room);
+    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+}
+
 /*
- * The crypto sessions of an offer, by default the one of the TLS profile (design decisions D10, D11) with the policies
- * of the offer; without F it needs one in any case.
+ * The crypto sessions of the first offer, by default the one of the TLS profile (design decisions D10, D11) with the
+ * policies of the offer; without F it needs one in any case.
  */
-enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
+static enum mkt_err offer_first(struct mkt_act *act, struct mkt_message *message)
 {
     const struct mkt_offer *offer = act->offer;
     const bool needs_sp = !mkt_bundle_has(&act->bundle, MKT_FLAG_F) && offer->n_cs == 0 && offer->n_sp == 0;
@@ -178,95 +239,298 @@ enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message
         .policies = {policies, needs_sp ? 1 : offer->n_sp},
     };
     const struct mkt_cs *cs = offer->n_cs > 0 ? offer->cs : &tls;
-    const size_t n = offer->n_cs > 0 ? offer->n_cs : 1, from = act->room.n;
+    const size_t n = offer->n_cs > 0 ? offer->n_cs : 1;
     enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
     for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
         struct mkt_cs put = cs[i];
         if (put.spi.n == 0)
             put.spi = pick_spi(&act->bundle, without++);
-        err = mkt_cs_put(&put, MKT_MAP_GENERIC_ID, &act->room);
+        err = put_cs(act, &put);
     }
     message->hdr.n_cs = (uint8_t)n;
+    return err;
+}
+
+/* The SPI of the n-th new key of an update, or of the last that can be shared; where there is none, that of before. */
+static struct mkt_span new_spi(const struct mkt_bundle *b, size_t n, struct mkt_span before)
+{
+    struct mkt_span spi = before;
+    struct mkt_key_data key;
+    for (size_t i = 0; mkt_keys_session(b->keys[MKT_FROM_UPDATE], i, &key); i++) {
+        if (i == n)
+            return key.kv.spi;
+        spi = mkt_key_is_tek(&key) ? spi : key.kv.spi;
+    }
+    return spi;
+}
+
+/* The sessions of an update that come from the bundle: all of them, with the new keys where there are any. */
+static enum mkt_err update_all(struct mkt_act *act, struct mkt_message *message)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    struct mkt_span rest = b->map;
+    struct mkt_cs cs;
+    enum mkt_err err = MKT_OK;
+    for (size_t i = 0; rest.n > 0 && err == MKT_OK; i++) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
+        cs.spi = new_spi(b, i, cs.spi);
+        if (err == MKT_OK)
+            err = put_cs(act, &cs);
+    }
+    message->hdr.n_cs = b->n_cs;
+    return err;
+}
+
+/* Those that the caller names: such as the bundle has keep what is not said anew. */
+static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message)
+{
+    const struct mkt_update *update = act->update;
+    enum mkt_err err = update->n_cs > UINT8_MAX ? MKT_E_CS : MKT_OK;
+    for (size_t i = 0, without = 0; i < update->n_cs && err == MKT_OK; i++) {
+        struct mkt_cs cs = update->cs[i], before = {0};
+        const bool had = find_cs(act->bundle.map, cs.cs_id, &before);
+        if (had && cs.policies.n == 0)
+            cs.policies = before.policies;
+        if (had && cs.session_data.n == 0) {
+            cs.session_data = before.session_data;
+            cs.s = before.s;
+        }
+        if (cs.spi.n == 0 && (had || update->n_keys > 0))
+            cs.spi = new_spi(&act->bundle, without++, before.spi);
+        if (cs.spi.n == 0)
+            cs.spi = pick_spi(&act->bundle, without++);
+        err = put_cs(act, &cs);
+    }
+    message->hdr.n_cs = (uint8_t)update->n_cs;
+    return err;
+}
+
+/* The SPs of an update: those that it brings, and those that its sessions name and that were agreed on before. */
+static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message, struct mkt_span map)
+{
+    const struct mkt_update *update = act->update;
+    const struct known known = {NULL, NULL, act->bundle.sps};
+    struct mkt_cs cs;
+    struct mkt_sp sp;
+    for (size_t i = 0; i < update->n_sp; i++)
+        mkt_message_add(message, MKT_SP)->sp = update->sp[i];
+    while (map.n > 0) {
+        enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
+        for (size_t i = 0; i < cs.policies.n && err == MKT_OK; i++) {
+            if (find_sp(message, cs.policies.p[i]) != NULL || !find_known(&known, cs.policies.p[i], &sp))
+                continue;
+            if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC, SDP IDs and V are still to come */
+                return MKT_E_MANY;
+            mkt_message_add(message, MKT_SP)->sp = sp;
+        }
+        if (err != MKT_OK)
+            return err;
+    }
+    return MKT_OK;
+}
+
+enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
+{
+    const size_t from = act->room.n;
+    enum mkt_err err;
+    if (act->offer != NULL)
+        err = offer_first(act, message);
+    else
+        err = act->update->n_cs > 0 ? update_some(act, message) : update_all(act, message);
     message->hdr.map = io_tail(&act->room, from);
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    return err == MKT_OK && act->offer == NULL ? update_sps(act, message, message->hdr.map) : err;
 }
 
 /* ---- the crypto sessions of a TRANSFER_RESP ---- */
 
-/* A policy number that no SP of the offer has. */
-static uint8_t free_policy_no(const struct mkt_message *init)
+/* A policy number that no SP of the offer, and none of the answer's, has. */
+static uint8_t free_policy_no(const struct known *known)
 {
+    struct mkt_sp sp;
     uint8_t no = 0;
-    while (no < UINT8_MAX && find_sp(init, no) != NULL)
+    while (no < UINT8_MAX && find_known(known, no, &sp))
         no++;
     return no;
 }
 
+/* What the answer says of a session. */
+static const struct mkt_cs *answered(const struct mkt_answer *answer, uint8_t cs_id)
+{
+    for (size_t i = 0; i < answer->n_cs; i++)
+        if (answer->cs[i].cs_id == cs_id)
+            return &answer->cs[i];
+    return NULL;
+}
+
 /*
  * "The Responder SHALL update the CS ID map info so that each crypto session has exactly one security policy indicated.
- * The Responder MUST provide [...] SPI for each crypto session for which the Initiator has not supplied [...] SPI."
+ * The Responder MUST provide Session Data (at least for SRTP) and SPI for each crypto session for which the Initiator
+ * has not supplied Session Data and SPI."
  */
+static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, struct mkt_cs *cs, size_t *without,
+                              const uint8_t *new_policy, bool *needs_sp)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_cs *said = answered(act->answer, cs->cs_id);
+    struct mkt_key_data key;
+    const uint8_t *choice;
+    if (said != NULL && said->session_data.n > 0) {
+        cs->session_data = said->session_data;
+        cs->s = said->s;
+    }
+    if (said != NULL && said->policies.n > 0)
+        cs->policies = said->policies;
+    enum mkt_err err = check_policies(act, cs, known, &choice);
+    if (err != MKT_OK)
+        return err;
+    if (said != NULL && said->spi.n > 0)
+        cs->spi = said->spi;
+    /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
+    else if (cs->spi.n == 0 || mkt_keys_session(b->keys[MKT_FROM_RESPONDER], *without, &key))
+        cs->spi = pick_spi(b, (*without)++);
+    if (cs->spi.n == 0)
+        return MKT_E_SPI;
+    *needs_sp |= choice == NULL;
+    cs->policies = (struct mkt_span){choice != NULL ? choice : new_policy, 1};
+    err = check_session_data(cs, true);
+    return err == MKT_OK ? put_cs(act, cs) : err;
+}
+
 enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
 {
     const struct mkt_message *init = act->message;
-    struct mkt_bundle *b = &act->bundle;
-    const uint8_t new_policy = free_policy_no(init);
+    const struct mkt_answer *answer = act->answer;
+    const struct known known = {m, init, act->bundle.sps};
     const size_t from = act->room.n;
     struct mkt_span rest = init->hdr.map;
-    struct mkt_key_data key;
+    struct mkt_cs cs, same;
     bool needs_sp = false;
-    size_t without = 0;
+    size_t without = 0, n = init->hdr.n_cs;
     enum mkt_err err = MKT_OK;
+    for (size_t i = 0; i < answer->n_sp; i++)
+        mkt_message_add(m, MKT_SP)->sp = answer->sp[i];
+    const uint8_t new_policy = free_policy_no(&known);
     for (unsigned i = 0; i < init->hdr.n_cs && err == MKT_OK; i++) {
-        const uint8_t *choice;
-        struct mkt_cs cs;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
         if (err == MKT_OK)
-            err = check_policies(act, &cs, init, NULL, &choice);
-        if (err != MKT_OK)
-            return err;
-        /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
-        if (cs.spi.n == 0 || mkt_keys_session(b->supplied[1], without, &key))
-            cs.spi = pick_spi(b, without++);
-        if (cs.spi.n == 0)
-            return MKT_E_SPI;
-        needs_sp |= choice == NULL;
-        cs.policies = (struct mkt_span){choice != NULL ? choice : &new_policy, 1};
-        err = mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, &act->room);
+            err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
     }
-    b->map = io_tail(&act->room, from);
-    b->n_cs = init->hdr.n_cs;
-    m->hdr.map = b->map;
-    m->hdr.n_cs = b->n_cs;
+    /* "If the Responder adds crypto sessions, the #CS SHALL be updated." */
+    for (size_t i = 0; i < answer->n_cs && err == MKT_OK; i++) {
+        if (find_cs(init->hdr.map, answer->cs[i].cs_id, &same))
+            continue;
+        cs = answer->cs[i];
+        n++;
+        err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
+    }
+    m->hdr.map = io_tail(&act->room, from);
+    m->hdr.n_cs = (uint8_t)n;
+    if (err != MKT_OK || n > UINT8_MAX)
+        return err == MKT_OK ? MKT_E_CS : err;
     if (needs_sp)
         add_sp(m, new_policy, act->settings->prot_type);
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    return mkt_sessions_check_answered(act, m, init);
 }
 
-/* The crypto sessions of the answer: those of the offer, each with one policy, known by now, and an SPI. */
-enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *init)
+/* The crypto sessions of the answer: those of the offer, each with one policy, known by now, and an SPI; and others. */
+enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *m,
+                                         const struct mkt_message *init)
 {
-    const struct mkt_message *m = act->message;
+    const struct known known = {m, init, act->bundle.sps};
     struct mkt_span map = m->hdr.map;
-    if (m->hdr.map_type != MKT_MAP_GENERIC_ID || m->hdr.n_cs != init->hdr.n_cs)
+    size_t offered = 0;
+    if (m->hdr.map_type != MKT_MAP_GENERIC_ID || count_with(&act->bundle, &m->hdr) > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = check_sps(m);
     for (unsigned i = 0; i < m->hdr.n_cs && err == MKT_OK; i++) {
-        struct mkt_cs cs, offered;
+        struct mkt_cs cs, offer;
         const uint8_t *choice;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err != MKT_OK)
-            return err;
-        if (cs.prot_type != act->settings->prot_type)
-            return MKT_E_PROT;
-        if (find_cs(map, cs.cs_id, &offered) || !find_cs(init->hdr.map, cs.cs_id, &offered))
-            return MKT_E_CS;
-        /* 6.1.1: "In response messages, #P SHALL always be exactly 1." */
-        if (cs.policies.n != 1)
-            return MKT_E_SP;
-        if (cs.spi.n == 0)
-            return MKT_E_SPI;
-        err = check_policies(act, &cs, m, init, &choice);
+        if (err == MKT_OK)
+            err = check_cs(act, &cs, map, true);
+        offered += err == MKT_OK && find_cs(init->hdr.map, cs.cs_id, &offer);
+        if (err == MKT_OK)
+            err = check_policies(act, &cs, &known, &choice);
     }
-    return err;
+    return err == MKT_OK && offered != init->hdr.n_cs ? MKT_E_CS : err;
+}
+
+/* ---- the crypto sessions of the bundle ---- */
+
+/* Whether a session in a map, before one with a CS ID, names a policy too. */
+static bool named_before(struct mkt_span map, uint8_t cs_id, uint8_t policy_no)
+{
+    struct mkt_cs cs;
+    while (map.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK && cs.cs_id != cs_id)
+        if (cs.policies.p[0] == policy_no)
+            return true;
+    return false;
+}
+
+/* An SP payload that claims to have another one after it, so that any number of them can be read one by one. */
+static enum mkt_err keep_sp(struct mkt_act *act, const struct mkt_sp *sp)
+{
+    const struct mkt_payload payload = {.type = MKT_SP, .sp = *sp};
+    struct io io = io_put(&act->room);
+    mkt_io_put_payload(&io, &payload, MKT_SP);
+    return io_done(&io, &act->room);
+}
+
+/* The SPs that the sessions of the bundle name, one each. */
+static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const size_t from = act->room.n;
+    struct mkt_span rest = b->map;
+    enum mkt_err err = MKT_OK;
+    while (rest.n > 0 && err == MKT_OK) {
+        struct mkt_cs cs;
+        struct mkt_sp sp;
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
+        if (err == MKT_OK && !named_before(b->map, cs.cs_id, cs.policies.p[0]))
+            err = find_known(known, cs.policies.p[0], &sp) ? keep_sp(act, &sp) : MKT_E_SP;
+    }
+    b->sps = io_tail(&act->room, from);
+    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+}
+
+enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *message, const struct mkt_message *init)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct known known = {message, init, b->sps};
+    const size_t n = count_with(b, &message->hdr), from = act->room.n;
+    struct mkt_span old = b->map, new = message->hdr.map;
+    struct mkt_cs cs, same;
+    enum mkt_err err = MKT_OK;
+    while (old.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &old);
+        if (err == MKT_OK && find_cs(new, cs.cs_id, &same))
+            cs = same;
+        if (err == MKT_OK)
+            err = put_cs(act, &cs);
+    }
+    while (new.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &new);
+        if (err == MKT_OK && !find_cs(b->map, cs.cs_id, &same))
+            err = put_cs(act, &cs);
+    }
+    b->map = io_tail(&act->room, from);
+    b->n_cs = (uint8_t)n;
+    if (err == MKT_OK)
+        err = mkt_sessions_check_keys(b, b->map, true);
+    return err == MKT_OK ? keep_sps(act, &known) : err;
+}
+
+bool mkt_sessions_whole(const struct mkt_bundle *b)
+{
+    const struct known known = {NULL, NULL, b->sps};
+    struct mkt_span rest = b->map;
+    struct mkt_cs cs;
+    struct mkt_sp sp;
+    unsigned n = 0;
+    for (; rest.n > 0; n++)
+        if (mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
+            !find_known(&known, cs.policies.p[0], &sp))
+            return false;
+    return n == b->n_cs && mkt_sessions_check_keys(b, b->map, true) == MKT_OK;
 }

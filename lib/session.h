@@ -8,19 +8,43 @@
 
 #include "exchange.h"
 
-/* Adds the SPs of an offer to a TRANSFER_INIT, and sets the CS ID map; the keys of the bundle are known by then. */
+/*
+ * Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map; the keys of the bundle are known by
+ * then.
+ */
 MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message);
 
-/* Whether a TRANSFER_INIT has crypto sessions that this bundle can have: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. */
-MKT_MUST enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message);
+/*
+ * Whether a TRANSFER_INIT has crypto sessions that this bundle can have: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI.
+ * `settled` where no response will settle what is open.
+ */
+MKT_MUST enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message,
+                                                 bool settled);
 
-/* Sets the CS ID map of a TRANSFER_RESP to what was offered, each session with one policy and an SPI; adds an SP. */
+/* Sets the CS ID map of a TRANSFER_RESP to what was offered, each session with one policy and an SPI; adds SPs. */
 MKT_MUST enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *message);
 
-/* Whether the TRANSFER_RESP that is taken has the crypto sessions of the TRANSFER_INIT: errors as above. */
-MKT_MUST enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *init);
+/* Whether a TRANSFER_RESP has the crypto sessions of the TRANSFER_INIT, and others if it likes: errors as above. */
+MKT_MUST enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *message,
+                                                  const struct mkt_message *init);
+
+/* Whether one of the sessions of a map has an SPI. */
+bool mkt_spi_in(struct mkt_span map, struct mkt_span spi);
 
 /* Whether each SPI of a map names a session key of the bundle: MKT_E_SPI. `needed` where none may be left out. */
 MKT_MUST enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span map, bool needed);
+
+/*
+ * The sessions of a message become those of the bundle, in the place of such as have the same CS ID; and with them the
+ * SPs that they name, of that message, of the one that it answers (or NULL), or agreed on before.
+ */
+MKT_MUST enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *message,
+                                          const struct mkt_message *init);
+
+/* Whether each session of the bundle has what mkt_sessions_settle() gives it: one policy with its SP, and a key. */
+bool mkt_sessions_whole(const struct mkt_bundle *b);
+
+/* Takes the next SP off mkt_bundle.sps. */
+MKT_MUST enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest);
 
 #endif

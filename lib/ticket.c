@@ -17,20 +17,15 @@ static const struct mkt_rule ticket_rules[PARTS] = {
 /* A.1: "If CSB ID is needed in the IV creation it SHALL be set to '0xFFFFFFFF'." */
 static const uint32_t NO_CSB_ID = 0xFFFFFFFF;
 
-/*
- * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET
- * payload), the Initiator Data length field, the Initiator Data field, and the MAC field itself." The cursor checks
- * what is computed here: the end of Ticket Data lies within the payload, and its V ends it.
- */
-static struct mkt_span ticket_covered(const struct mkt_payload *ticket, size_t mac_length)
+struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket)
 {
     struct io io = io_get(ticket->octets);
-    struct mkt_span covered = {NULL, 0};
+    struct mkt_span octets = {NULL, 0};
     const uint8_t *end = ticket->ticket.ticket_data.p + ticket->ticket.ticket_data.n;
     uint8_t next;
     io_u8(&io, &next);
-    io_bytes(&io, &covered, (size_t)(end - ticket->octets.p) - 1 - mac_length);
-    return covered;
+    io_bytes(&io, &octets, (size_t)(end - ticket->octets.p) - 1);
+    return octets;
 }
 
 enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
@@ -57,7 +52,12 @@ enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_
     base->encr_data = part[KEMAC].kemac.encr_data;
     base->idrpsk = part[IDRPSK].id;
     base->mac = part[V].v.mac;
-    base->covered = ticket_covered(ticket, base->mac.n);
+    /*
+     * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET
+     * payload), the Initiator Data length field, the Initiator Data field, and the MAC field itself", which is last.
+     */
+    base->covered = mkt_ticket_octets(ticket);
+    base->covered.n -= base->mac.n;
     return MKT_OK;
 }
 
@@ -78,7 +78,7 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
     *keys = (struct mkt_span){plain, base->encr_data.n};
     err = mkt_protect_kemac(&by_tpk, NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain);
     if (err == MKT_OK)
-        err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}, {NULL, 0}}});
+        err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
     if (err == MKT_OK && !mkt_keys_mpk(*keys, 0, &mpk))
         err = MKT_E_MPK;
     /* 12.1: "the RAND in the MIKEY base ticket MUST at least be as long as the longest of TPK and MPK" */
@@ -94,6 +94,127 @@ enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, str
     return mkt_derive(suite, which, mpk, &label, out, mpk.n);
 }
 
+enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag)
+{
+    bool ours = mkt_policy_is_base(policy) && (policy->flags & flag) == flag;
+    return ours || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
+}
+
+/* 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be included": beside MPKi. */
+static size_t n_mpk(const struct mkt_policy *policy)
+{
+    return (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
+}
+
+/* What a base ticket encodes: MPK || {TEK|TGK|GTGK}, and the RAND that goes with it. */
+struct encoded {
+    enum mkt_suite suite;
+    struct mkt_span keys, rand;
+};
+
+/* An MPK of the holder's at the end of a chain: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
+static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *of, enum mkt_derivation which,
+                            bool last, struct mkt_buf *room)
+{
+    const bool mpkr = which == MKT_DERIVE_MPKR;
+    struct mkt_key_data mpk, key;
+    if (!mkt_keys_mpk(of->keys, 0, &mpk))
+        return MKT_E_MPK;
+    key = mpk;
+    key.key.p = NULL;
+    if (mpkr)
+        key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
+    enum mkt_err err = mkt_key_put(room, &key, last, &key);
+    if (err == MKT_OK)
+        err = mkt_ticket_mpk(of->suite, which, mpk.key, of->rand, io_within(room, key.key));
+    if (err == MKT_OK && mpkr)
+        err = mkt_spi_draw(host, &of->keys, 1, io_within(room, key.kv.spi));
+    return err;
+}
+
+/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
+static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct encoded *of, bool mpkr,
+                                    struct mkt_buf *room, struct mkt_span *holder)
+{
+    const size_t from = room->n;
+    struct mkt_key_data key;
+    const bool alone = !mkt_keys_session(of->keys, 0, &key);
+    enum mkt_err err = put_mpk(host, of, MKT_DERIVE_MPKI, alone && !mpkr, room);
+    if (err == MKT_OK && mpkr)
+        err = put_mpk(host, of, MKT_DERIVE_MPKR, alone, room);
+    for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next(&keys, &key);)
+        if (key.type != MKT_KEY_MPK)
+            err = mkt_key_put(room, &key, mkt_keys_end(keys), &key);
+    *holder = io_tail(room, from);
+    return err;
+}
+
+/* By a callback of the host's that appends to octets of the room. */
+static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_payload *ticket,
+                               const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_span *keys)
+{
+    struct mkt_buf chain = {room->p + room->n, room->cap - room->n, 0};
+    struct mkt_key_rules rules = {.n_mpk = n_mpk(policy), .flags = policy->flags};
+    enum mkt_err err = host->open(host->user, ticket, policy, &chain);
+    const uint8_t *p = io_reserve(room, chain.n);
+    if (err == MKT_OK)
+        err = p == NULL ? MKT_E_ROOM : mkt_suite_of_prf(policy->prf, &rules.suite);
+    if (err != MKT_OK)
+        return err;
+    *keys = (struct mkt_span){p, chain.n};
+    return mkt_keys_check(*keys, &rules);
+}
+
+/* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
+static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_ticket *base,
+                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n)
+{
+    struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
+    if (host->tpk == NULL)
+        return MKT_E_KEY;
+    enum mkt_err err = host->tpk(host->user, base->idrpsk.data.n > 0 ? &base->idrpsk : NULL, policy, &key);
+    if (err == MKT_OK && (key.p != tpk || key.n > MKT_MAX_TPK))
+        err = MKT_E_KEY_LENGTH;
+    *n = key.n;
+    return err;
+}
+
+/* MPK becomes MPKi where it stands: it is as long, and has the same SPI (design decision D23). */
+static enum mkt_err become_mpki(enum mkt_suite suite, struct mkt_span keys, struct mkt_span rand, struct mkt_buf *room)
+{
+    struct mkt_key_data mpk;
+    if (!mkt_keys_mpk(keys, 0, &mpk))
+        return MKT_E_MPK;
+    uint8_t *mpki = io_reserve(room, mpk.key.n);
+    if (mpki == NULL)
+        return MKT_E_ROOM;
+    enum mkt_err err = mkt_ticket_mpk(suite, MKT_DERIVE_MPKI, mpk.key, rand, mpki);
+    memcpy(io_within(room, mpk.key), mpki, mpk.key.n);
+    return err;
+}
+
+enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
+                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,
+                                struct mkt_span *keys)
+{
+    uint8_t tpk[MKT_MAX_TPK];
+    size_t n = 0;
+    struct mkt_base_ticket base;
+    if (mkt_ticket_type_check(&(struct mkt_host){0}, policy, MKT_FLAG_O) != MKT_OK && host->open != NULL)
+        return host_opens(host, ticket, policy, room, keys);
+    enum mkt_err err = mkt_base_ticket_get(&base, ticket, policy);
+    if (err == MKT_OK)
+        err = ask_tpk(host, &base, policy, tpk, &n);
+    if (err == MKT_OK)
+        err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, room, keys);
+    mkt_wipe(tpk, sizeof tpk);
+    if (err != MKT_OK)
+        return err;
+    if (mpkr)
+        return put_holder_keys(host, &(struct encoded){base.suite, *keys, base.rand}, true, room, keys);
+    return become_mpki(base.suite, *keys, base.rand, room);
+}
+
 enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk, struct mkt_buf *keys)
 {
     struct mkt_policy policy;
@@ -102,7 +223,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     const size_t before = keys->n;
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
     if (err == MKT_OK)
-        err = mkt_policy_sound(&policy);
+        err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy) : MKT_E_TICKET_TYPE;
     if (err == MKT_OK)
         err = mkt_base_ticket_get(&base, payload, &policy);
     if (err != MKT_OK)
@@ -168,20 +289,20 @@ static enum mkt_err ticket_check(const struct mkt_ticket *ticket)
     struct mkt_key_rules rules = {.n_mpk = 1};
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
     if (err == MKT_OK)
+        err = mkt_ticket_type_check(ticket->host, &policy, 0);
+    if (err == MKT_OK)
         err = mkt_policy_sound(&policy);
     if (err == MKT_OK)
         err = mkt_suite_of_prf(policy.prf, &rules.suite);
     if (err != MKT_OK)
         return err;
-    /* 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be included" */
-    rules.n_mpk = (policy.flags & MKT_FLAG_I) != 0 ? 2 : 1;
+    rules.n_mpk = n_mpk(&policy);
     rules.flags = policy.flags;
     return mkt_keys_check(ticket->keys, &rules);
 }
 
-/* A ticket of one allocation from a TICKET payload and its keys, both copied. */
-static enum mkt_err ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
-                                struct mkt_span keys)
+enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
+                             struct mkt_span keys)
 {
     size_t size = sizeof **out + payload.n + keys.n;
     struct mkt_ticket *ticket = mkt_host_alloc(host, size);
@@ -233,7 +354,7 @@ enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out
     if (ticket->used && (policy.flags & MKT_FLAG_J) == 0)
         return MKT_E_REUSE;
     io_stored(&io, &payload, &keys);
-    return io_done(&io, out);
+    return mkt_done_secret(&io, out);
 }
 
 enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span in)
@@ -244,7 +365,7 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
     io_stored(&io, &payload, &keys);
     if (io.err != MKT_OK)
         return mkt_host_log(host, MKT_E_STORED);
-    return mkt_host_log(host, ticket_hold(ticket, host, payload, keys));
+    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys));
 }
 
 /* ---- making a ticket ---- */
@@ -259,21 +380,25 @@ struct work {
     struct mkt_span rand;
 };
 
-/* Keys and RAND as long as design decision D2 says. */
-static enum mkt_err draw(struct work *w)
+/* So many MPKs, and the keys wished for, as long as design decision D2 says. */
+static enum mkt_err draw_keys(struct work *w, size_t mpks)
 {
     const struct mkt_ticket_recipe *r = w->recipe;
     const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
-    const struct mkt_span none[2] = {{NULL, 0}, {NULL, 0}};
-    const size_t from = w->room.n;
-    enum mkt_err err = mkt_key_make(w->host, w->suite, &mpk, r->n_keys == 0, none, &w->room, from);
-    for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++)
-        err = mkt_key_make(w->host, w->suite, &r->keys[i], i + 1 == r->n_keys, none, &w->room, from);
+    const struct mkt_span none[MKT_CHAINS] = {{NULL, 0}};
+    const size_t from = w->room.n, n = mpks + r->n_keys;
+    enum mkt_err err = MKT_OK;
+    for (size_t i = 0; i < n && err == MKT_OK; i++)
+        err = mkt_key_make(w->host, w->suite, i < mpks ? &mpk : &r->keys[i - mpks], i + 1 == n, none, &w->room, from);
     w->keys = io_tail(&w->room, from);
-    if (err == MKT_OK)
-        err = mkt_keys_check(w->keys, &(struct mkt_key_rules){w->suite, 1, r->policy->flags, {none[0], none[1]}});
     if (err != MKT_OK)
         return err;
+    return mkt_keys_check(w->keys, &(struct mkt_key_rules){w->suite, mpks, r->policy->flags, {{NULL, 0}}});
+}
+
+static enum mkt_err draw_rand(struct work *w)
+{
+    const struct mkt_ticket_recipe *r = w->recipe;
     const size_t key = mkt_suite_algorithms(w->suite)->key;
     w->rand.n = r->tpk.n > key ? r->tpk.n : key;
     uint8_t *rand = io_reserve(&w->room, w->rand.n);
@@ -313,77 +438,79 @@ static enum mkt_err put_ticket_data(struct work *w, const struct mkt_protection 
 }
 
 /* The TICKET payload: Next Payload 0, no Initiator Data. */
-static enum mkt_err put_ticket(struct work *w, struct mkt_span *out)
+static enum mkt_err put_ticket(struct work *w, struct mkt_span ticket_data, struct mkt_span *out)
 {
     const struct mkt_policy *policy = w->recipe->policy;
-    const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
     struct mkt_payload ticket = {.type = MKT_TICKET};
-    struct mkt_base_ticket base;
     ticket.ticket = (struct mkt_ticket_payload){
         .type = policy->type,
         .subtype = policy->subtype,
         .version = policy->version,
         .prf = policy->prf,
         .flags = policy->flags,
+        .ticket_data = ticket_data,
     };
     size_t from = w->room.n;
     enum mkt_err err = mkt_policy_put(policy, &w->room);
     ticket.ticket.tp_data = io_tail(&w->room, from);
-    if (err == MKT_OK)
-        err = put_ticket_data(w, &by_tpk, &ticket.ticket.ticket_data);
     from = w->room.n;
     if (err == MKT_OK)
         err = mkt_payloads_put(&ticket, 1, &w->room);
+    *out = io_tail(&w->room, from);
+    return err;
+}
+
+/* A base ticket, and the keys of its holder. */
+static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct mkt_span *keys)
+{
+    struct mkt_protection by_tpk = {.suite = w->suite, .phase = MKT_PHASE_TICKET, .key = w->recipe->tpk};
+    const bool mpkr = (w->recipe->policy->flags & MKT_FLAG_I) != 0;
+    struct mkt_span ticket_data;
+    struct mkt_payload ticket;
+    struct mkt_base_ticket base;
+    enum mkt_err err = draw_keys(w, 1);
+    if (err == MKT_OK)
+        err = draw_rand(w);
+    by_tpk.label.rand = w->rand;
+    if (err == MKT_OK)
+        err = put_ticket_data(w, &by_tpk, &ticket_data);
+    if (err == MKT_OK)
+        err = put_ticket(w, ticket_data, payload);
     if (err != MKT_OK)
         return err;
 
-    *out = io_tail(&w->room, from);
-    struct mkt_span rest = *out;
+    struct mkt_span rest = *payload;
     uint16_t type = MKT_TICKET;
     err = mkt_payload_get(&ticket, &type, &rest);
     if (err == MKT_OK)
-        err = mkt_base_ticket_get(&base, &ticket, policy);
-    return err == MKT_OK ? mkt_protect_mac(&by_tpk, &base.covered, 1, io_within(&w->room, base.mac)) : err;
-}
-
-/* An MPK of the holder's after the chain in the room: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
-static enum mkt_err put_mpk(struct work *w, enum mkt_derivation which, const struct mkt_key_data *mpk, bool last)
-{
-    struct mkt_key_data key = *mpk;
-    key.key.p = NULL;
-    if (which == MKT_DERIVE_MPKR)
-        key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
-    enum mkt_err err = mkt_key_put(&w->room, &key, last, &key);
+        err = mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
     if (err == MKT_OK)
-        err = mkt_ticket_mpk(w->suite, which, mpk->key, w->rand, io_within(&w->room, key.key));
-    if (err == MKT_OK && which == MKT_DERIVE_MPKR)
-        err = mkt_spi_draw(w->host, &w->keys, 1, io_within(&w->room, key.kv.spi));
-    return err;
+        err = mkt_protect_mac(&by_tpk, &base.covered, 1, io_within(&w->room, base.mac));
+    if (err != MKT_OK)
+        return err;
+    return put_holder_keys(w->host, &(struct encoded){w->suite, w->keys, w->rand}, mpkr, &w->room, keys);
 }
 
-/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
-static enum mkt_err put_holder_keys(struct work *w, struct mkt_span *out)
+/* A ticket of a type of the host's: its holder's keys are random, and the host makes the Ticket Data (section 11). */
+static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struct mkt_span *keys)
 {
-    const bool forked = (w->recipe->policy->flags & MKT_FLAG_I) != 0, alone = w->recipe->n_keys == 0;
-    const size_t from = w->room.n;
-    struct mkt_keys keys = mkt_keys_of(w->keys);
-    struct mkt_key_data key;
-    if (!mkt_keys_next(&keys, &key))
-        return MKT_E_MPK;
-    enum mkt_err err = put_mpk(w, MKT_DERIVE_MPKI, &key, alone && !forked);
-    if (err == MKT_OK && forked)
-        err = put_mpk(w, MKT_DERIVE_MPKR, &key, alone);
-    while (err == MKT_OK && mkt_keys_next(&keys, &key))
-        err = mkt_key_put(&w->room, &key, keys.type == MKT_LAST, &key);
-    *out = io_tail(&w->room, from);
-    return err;
+    const struct mkt_policy *policy = w->recipe->policy;
+    enum mkt_err err = draw_keys(w, n_mpk(policy));
+    struct mkt_buf data = {w->room.p + w->room.n, w->room.cap - w->room.n, 0};
+    if (err == MKT_OK)
+        err = w->host->seal(w->host->user, policy, w->keys, &data);
+    struct mkt_span ticket_data = {io_reserve(&w->room, data.n), data.n};
+    if (err == MKT_OK && ticket_data.p == NULL)
+        err = MKT_E_ROOM;
+    *keys = w->keys;
+    return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
 }
 
 /* Room for the keys (as the ticket has them, encrypted, as the holder has them), and for policy and ticket twice. */
 static enum mkt_err work_room(struct work *w)
 {
     /* what a key has beside itself, MPKs included; what a ticket has beside its parts */
-    enum { KEY = 64, OTHERS = 256 };
+    enum { KEY = 64, OTHERS = 256, BY_HOST = 8192 };
     const struct mkt_ticket_recipe *r = w->recipe;
     const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
     struct mkt_buf tp_data = {NULL, 0, 0};
@@ -392,18 +519,16 @@ static enum mkt_err work_room(struct work *w)
         keys += mkt_wish_length(w->suite, &r->keys[i]);
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
+    w->room.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;
     return err;
 }
 
 static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
 {
     struct mkt_span payload, keys;
-    enum mkt_err err = draw(w);
-    if (err == MKT_OK)
-        err = put_ticket(w, &payload);
-    if (err == MKT_OK)
-        err = put_holder_keys(w, &keys);
-    return err == MKT_OK ? ticket_hold(ticket, w->host, payload, keys) : err;
+    const bool base = mkt_policy_is_base(w->recipe->policy);
+    enum mkt_err err = base ? make_base(w, &payload, &keys) : make_by_host(w, &payload, &keys);
+    return err == MKT_OK ? mkt_ticket_hold(ticket, w->host, payload, keys) : err;
 }
 
 static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r)
@@ -411,7 +536,10 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
     mkt_ntp now;
     if (r->policy == NULL || r->tpk.n > MKT_MAX_TPK || r->tpk_id.data.n > UINT16_MAX || r->n_keys >= MKT_MAX_KEYS)
         return MKT_E_ARGUMENT;
-    if (r->tpk.n < MKT_MIN_KEY)
+    const bool base = mkt_policy_is_base(r->policy);
+    if (!base && host->seal == NULL)
+        return MKT_E_TICKET_TYPE;
+    if (base && r->tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
     for (size_t i = 0; i < r->n_keys; i++) {
         const struct mkt_key_wish *k = &r->keys[i];
@@ -420,7 +548,9 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
     }
     enum mkt_err err = mkt_host_now(host, &now);
     if (err == MKT_OK)
-        err = mkt_policy_check(r->policy, now);
+        err = mkt_policy_sound(r->policy);
+    if (err == MKT_OK)
+        err = mkt_policy_valid(r->policy, now);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 

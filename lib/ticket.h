@@ -28,6 +28,26 @@ MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const st
 MKT_MUST enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
                                              struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys);
 
+/* Whether this library, or the host in its stead, can use a ticket as Initiator (N) or Responder (O): MKT_E_TICKET_TYPE. */
+MKT_MUST enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt_policy *policy,
+                                            uint16_t flag);
+
+/*
+ * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself where it is of a type of
+ * its own. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the room. Random is the SPI of MPKr, where `mpkr`
+ * says that it is wanted.
+ */
+MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
+                                         const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,
+                                         struct mkt_span *keys);
+
+/* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator Data. */
+struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
+
+/* A ticket of one allocation from a TICKET payload, Next Payload 0, and the keys of its holder; both are copied. */
+MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
+                                      struct mkt_span keys);
+
 /* MPKi or MPKr of an MPK (A.2.2) by the PRF of the policy (design decision D6): as many octets as the MPK has. */
 MKT_MUST enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk,
                                      struct mkt_span rand, uint8_t *out);

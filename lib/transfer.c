@@ -11,104 +11,30 @@
  */
 #include "transfer.h"
 
+#include "initiator_data.h"
 #include "session.h"
 
-/* ---- what both messages have in common ---- */
-
-/* The keys that protect a message (5.1.2); RANDRr is empty in the initial one and where the G flag is not set. */
-static struct mkt_protection protection(const struct mkt_bundle *b, enum mkt_phase phase)
+/* What a policy says of the bundle. */
+static void read_policy(struct mkt_bundle *b, const struct mkt_policy *policy)
 {
-    const struct mkt_span none = {NULL, 0};
-    return (struct mkt_protection){
-        .suite = b->suite,
-        .phase = phase,
-        .key = b->mpki,
-        .label = {.csb_id = b->csb_id, .randi = b->randi, .randr = phase == MKT_PHASE_RESPONSE ? b->randr : none},
-    };
+    b->flags = policy->flags;
+    const uint32_t seconds = (uint32_t)(policy->rekeying >> 32);
+    b->rekeying = !policy->has_rekeying ? 0 : seconds > 0 ? seconds : 1;
 }
 
-static size_t longer(size_t a, size_t b)
+/* MPKi and MPKr among the keys of the ticket, as its holder or the KMS has them. */
+static enum mkt_err find_mpks(struct mkt_bundle *b)
 {
-    return a > b ? a : b;
-}
-
-/* The octets of the longest MPK, TGK or GTGK of the bundle. */
-static size_t longest_key(const struct mkt_bundle *b)
-{
-    size_t supplied = longer(mkt_keys_longest(b->supplied[0]), mkt_keys_longest(b->supplied[1]));
-    return longer(mkt_keys_longest(b->keys), supplied);
-}
-
-/* A RAND of ours is as long as the longest key, those included that are still wished for (design decision D2). */
-static size_t rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wishes[], size_t n)
-{
-    enum { MOST = 255 };
-    size_t key = longer(longest_key(b), mkt_wishes_longest(b->suite, wishes, n));
-    size_t length = longer(key, mkt_suite_algorithms(b->suite)->key);
-    return length < MOST ? length : MOST;
-}
-
-/*
- * 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...]
- * MPK/TGK/GTGK". 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't
- * be empty.
- */
-static enum mkt_err check_rands(const struct mkt_bundle *b, size_t randr)
-{
-    const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);
-    return empty || b->randi.n + randr < longest_key(b) ? MKT_E_RAND : MKT_OK;
-}
-
-static void add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
-{
-    mkt_message_add(message, MKT_RANDR)->rand = (struct mkt_rand){role, rand};
-}
-
-static void add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id)
-{
-    mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
-}
-
-/* A message without payloads. */
-static void begin(struct mkt_message *message, const struct mkt_bundle *b, enum mkt_data_type data_type)
-{
-    message->n = 0;
-    message->hdr = (struct mkt_hdr){
-        .version = 1,
-        .data_type = (uint8_t)data_type,
-        .prf = mkt_suite_algorithms(b->suite)->prf,
-        .csb_id = b->csb_id,
-        .map_type = MKT_MAP_GENERIC_ID,
-    };
-}
-
-/* The host's last word on a peer. */
-static enum mkt_err authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
-                              const struct mkt_policy *policy)
-{
-    const struct mkt_peer peer = {role, *id, act->bundle.asked, policy};
-    return act->host->authorise == NULL ? MKT_OK : act->host->authorise(act->host->user, &peer);
-}
-
-/* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
-static bool is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who)
-{
-    const struct mkt_host *host = act->host;
-    for (size_t i = 0; i < policy->n_responders; i++) {
-        const struct mkt_id *responder = &policy->responder[i];
-        if (mkt_id_equal(who, responder) || (host->member != NULL && host->member(host->user, who, responder)))
-            return true;
-    }
-    return false;
-}
-
-/* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
-static enum mkt_err check_application(const struct mkt_act *act, const struct mkt_policy *policy)
-{
-    for (size_t i = 0; i < policy->n_applications; i++)
-        if (mkt_span_equal(policy->application[i], act->settings->application))
-            return MKT_OK;
-    return policy->n_applications == 0 ? MKT_OK : MKT_E_APPLICATION;
+    struct mkt_key_data mpk;
+    if (!mkt_keys_mpk(b->keys[MKT_FROM_TICKET], 0, &mpk))
+        return MKT_E_MPK;
+    b->mpki = mpk.key;
+    if (!mkt_bundle_has(b, MKT_FLAG_I))
+        return MKT_OK;
+    if (!mkt_keys_mpk(b->keys[MKT_FROM_TICKET], 1, &mpk))
+        return MKT_E_MPK;
+    b->mpkr = mpk.key;
+    return MKT_OK;
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.1 ---- */
@@ -119,7 +45,6 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     struct mkt_payload payload;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
-    struct mkt_key_data mpki;
     mkt_ntp now;
     enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
     if (err == MKT_OK)
@@ -127,55 +52,63 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     if (err == MKT_OK)
         err = mkt_host_now(act->host, &now);
     if (err == MKT_OK)
-        err = mkt_policy_check(&policy, now);
+        err = mkt_policy_sound(&policy);
+    if (err == MKT_OK)
+        err = mkt_policy_valid(&policy, now);
+    if (err == MKT_OK)
+        err = mkt_ticket_type_check(act->host, &policy, MKT_FLAG_N);
     if (err == MKT_OK)
         err = mkt_suite_of_prf(policy.prf, &b->suite);
     if (err != MKT_OK)
         return err;
-    b->flags = policy.flags;
-    if (!mkt_bundle_has(b, MKT_FLAG_N))
-        return MKT_E_TICKET_TYPE;
+    read_policy(b, &policy);
     if (!mkt_id_equal(&policy.initiator, &act->settings->self))
         return MKT_E_INITIATOR;
-    if (mkt_bundle_has(b, MKT_FLAG_I))
-        return MKT_E_RESOLVE;
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
     if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
         return MKT_E_REUSE;
-    err = check_application(act, &policy);
+    err = mkt_check_application(act, &policy);
     if (err == MKT_OK)
-        err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys);
-    if (err != MKT_OK)
-        return err;
-    if (!mkt_keys_mpk(b->keys, 0, &mpki))
-        return MKT_E_MPK;
-    b->mpki = mpki.key;
+        err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
     *ticket = payload.ticket;
-    return MKT_OK;
+    return err == MKT_OK ? find_mpks(b) : err;
+}
+
+/* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section 9). */
+static enum mkt_err choose_randi(struct mkt_act *act)
+{
+    const struct mkt_offer *offer = act->offer;
+    struct mkt_span *randi = &act->bundle.randi;
+    if (offer->randi.n > 0)
+        return mkt_keep(act, offer->randi, randi);
+    return mkt_draw(act, mkt_rand_length(&act->bundle, offer->keys, offer->n_keys), randi);
 }
 
 /* "HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V", the list of protocols (D12) before V. */
-static enum mkt_err put_init(struct mkt_act *act, const struct mkt_ticket_payload *ticket, struct mkt_message *m)
+static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *ticket, struct mkt_message *m)
 {
     const struct mkt_offer *offer = act->offer;
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
+    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     struct mkt_kemac kemac;
-    struct mkt_t t;
-    enum mkt_err err = mkt_t_make(act->host, act->settings->counter, &t);
+    enum mkt_err err = MKT_OK;
+    if (offer->n_keys > 0)
+        err = mkt_supply(act, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
+    if (err == MKT_OK)
+        err = mkt_begin(act, m, MKT_TRANSFER_INIT, b->csb_id);
     if (err == MKT_OK && offer->n_keys > 0)
-        err = mkt_kemac_make(act, &by_mpki, &t, offer->keys, offer->n_keys, &b->supplied[0], &kemac);
+        err = mkt_kemac_seal(act, &by_mpki, m, b->keys[MKT_FROM_INITIATOR], &kemac);
+    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I))
+        err = mkt_initiator_data_put(b->suite, &act->room, &ticket->initiator_data);
     if (err != MKT_OK)
         return err;
-    begin(m, b, MKT_TRANSFER_INIT);
     /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy", whatever 6.1 says; nobody looks at it
      * (design decision D3) */
     m->hdr.v = mkt_bundle_has(b, MKT_FLAG_F);
-    mkt_message_add(m, MKT_T)->t = t;
-    add_randr(m, MKT_RANDR_I, b->randi);
+    mkt_add_randr(m, MKT_RANDR_I, b->randi);
     if (!act->settings->leave_out_identities) {
-        add_idr(m, MKT_IDR_I, &b->initiator);
-        add_idr(m, MKT_IDR_R, &b->asked);
+        mkt_add_idr(m, MKT_IDR_I, &b->initiator);
+        mkt_add_idr(m, MKT_IDR_R, &b->asked);
     }
     err = mkt_sessions_offer(act, m);
     mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
@@ -187,20 +120,18 @@ static enum mkt_err put_init(struct mkt_act *act, const struct mkt_ticket_payloa
     return err;
 }
 
-enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
+/* Who, what and how of an offer that is to be made. */
+static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *ticket)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_offer *offer = act->offer;
-    const size_t before = act->out->n;
-    struct mkt_message message;
-    struct mkt_ticket_payload ticket;
-    struct mkt_span octets, csb_id;
     enum { OTHERS = 9 }; /* payloads that a TRANSFER_INIT has beside the SPs of the offer, at most */
-    if (offer->ticket == NULL || offer->responder.data.n == 0)
+    if (offer->ticket == NULL || offer->responder.data.n == 0 || offer->randi.n > UINT8_MAX)
         return MKT_E_ARGUMENT;
     if (offer->n_sp > MKT_MAX_PAYLOADS - OTHERS)
         return MKT_E_MANY;
-    enum mkt_err err = use_ticket(act, &ticket);
+    *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted to this bundle is in tickets of their own */
+    enum mkt_err err = use_ticket(act, ticket);
     /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
     if (err == MKT_OK && offer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_L))
         err = MKT_E_KEMAC;
@@ -209,37 +140,58 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_keep_id(act, &offer->responder, &b->asked);
     if (err == MKT_OK)
-        err = mkt_draw(act, sizeof b->csb_id, &csb_id);
-    if (err == MKT_OK)
-        err = mkt_draw(act, rand_length(b, offer->keys, offer->n_keys), &b->randi);
-    if (err != MKT_OK)
-        return err;
-    struct io io = io_get(csb_id);
-    io_u32(&io, &b->csb_id);
+        err = mkt_draw_csb_id(act, &b->csb_id);
+    return err == MKT_OK ? choose_randi(act) : err;
+}
 
-    err = put_init(act, &ticket, &message);
+enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_message message;
+    struct mkt_ticket_payload ticket;
+    struct mkt_span octets;
+    if (act->offer == NULL)
+        return MKT_E_STATE;
+    const size_t before = act->out->n;
+    enum mkt_err err = begin_init(act, &ticket);
     if (err == MKT_OK)
-        err = check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? rand_length(b, NULL, 0) : 0);
+        err = put_init(act, &ticket, &message);
     if (err == MKT_OK)
-        err = mkt_sessions_check_offered(act, &message);
+        err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_offered(act, &message, !mkt_bundle_has(b, MKT_FLAG_F));
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, message.hdr.map, false);
     if (err != MKT_OK)
         return err;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
+    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     /* table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
     err = mkt_seal(act, &by_mpki, &message, &identities, &octets);
+    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && octets.p != NULL)
+        err = mkt_initiator_data_seal(b->suite, b->mpkr, octets, act->out);
     if (err != MKT_OK)
         return err;
-    if (mkt_bundle_has(b, MKT_FLAG_F))
-        return mkt_keep_message(act, octets, act->out->n - before, &b->init);
-    b->n_cs = message.hdr.n_cs;
-    b->map = message.hdr.map;
-    return MKT_OK;
+    b->sent = mkt_t_64(mkt_t_of(&message));
+    b->guard = MKT_GUARD_MPK_INITIAL;
+    if (!mkt_bundle_has(b, MKT_FLAG_F))
+        return mkt_sessions_settle(act, &message, NULL);
+    act->outcome = MKT_ANSWER;
+    return mkt_keep_message(act, octets, act->out->n - before, &b->init);
 }
 
-/* What can be refused without a key (4.2.2.2): "the Responder SHALL reject without contacting the KMS". */
+/* ---- TRANSFER_INIT: 4.2.2.2 ---- */
+
+/* Initiator Data is there where keys are forked, and of this message: 6.10, 4.2.3.6. */
+static enum mkt_err check_initiator_data(const struct mkt_act *act, const struct mkt_span data)
+{
+    const bool forked = mkt_bundle_has(&act->bundle, MKT_FLAG_I);
+    if (forked != (data.n > 0))
+        return MKT_E_INITIATOR_DATA;
+    return forked ? mkt_initiator_data_match(data, &mkt_message_find(act->message, MKT_V, 0)->v) : MKT_OK;
+}
+
+/* What can be refused without a key: "the Responder SHALL reject without contacting the KMS". */
 static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
     const struct mkt_message *m = act->message;
@@ -247,27 +199,24 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
     if (err == MKT_OK)
-        err = mkt_v_check(m, b->suite);
+        err = mkt_algorithms_check(act);
     if (err == MKT_OK)
         err = mkt_policy_sound(policy);
     if (err != MKT_OK)
         return err;
-    b->flags = policy->flags;
+    read_policy(b, policy);
     if (policy->prf != m->hdr.prf)
         return MKT_E_PRF;
-    if (!mkt_bundle_has(b, MKT_FLAG_O))
-        return MKT_E_TICKET_TYPE;
-    if (mkt_bundle_has(b, MKT_FLAG_I) != (ticket->ticket.initiator_data.n > 0))
-        return MKT_E_INITIATOR_DATA;
-    if (mkt_bundle_has(b, MKT_FLAG_E))
+    err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_O);
+    if (err == MKT_OK)
+        err = check_initiator_data(act, ticket->ticket.initiator_data);
+    if (err != MKT_OK)
+        return err;
+    if (mkt_bundle_has(b, MKT_FLAG_E) && act->settings->kms == NULL && act->host->resolved == NULL)
         return MKT_E_RESOLVE;
     if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
         return MKT_E_KEMAC;
-    if (kemac != NULL)
-        err = mkt_kemac_check(&kemac->kemac, b->suite);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_offered(act, m);
-    return err == MKT_OK ? mkt_t_check(act) : err;
+    return mkt_sessions_check_offered(act, m, !mkt_bundle_has(b, MKT_FLAG_F));
 }
 
 /*
@@ -292,49 +241,120 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
     b->responder = act->settings->self;
     if (!mkt_id_equal(&b->initiator, &policy->initiator))
         return MKT_E_INITIATOR;
-    if (!is_responder(act, policy, &b->responder))
+    if (!mkt_is_responder(act, policy, &b->responder))
         return MKT_E_RESPONDER;
-    enum mkt_err err = check_application(act, policy);
+    enum mkt_err err = mkt_check_application(act, policy);
     return err == MKT_OK ? check_protocols(act) : err;
 }
 
-/* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
-static enum mkt_err ask_tpk(const struct mkt_act *act, const struct mkt_base_ticket *base,
-                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n)
+/* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, then keys and modifier. */
+void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticket)
 {
-    struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
-    if (act->host->tpk == NULL)
-        return MKT_E_KEY;
-    enum mkt_err err = act->host->tpk(act->host->user, base->idrpsk.data.n > 0 ? &base->idrpsk : NULL, policy, &key);
-    if (err == MKT_OK && (key.p != tpk || key.n > MKT_MAX_TPK))
-        err = MKT_E_KEY_LENGTH;
-    *n = key.n;
-    return err;
+    uint8_t version = 1;
+    io_u8(io, &version);
+    if (version != 1)
+        io_fail(io, MKT_E_STORED);
+    io_vec(io, ticket, 4);
+    io_vec(io, &b->keys[MKT_FROM_TICKET], 4);
+    io_u8(io, &b->responder.type);
+    io_vec16(io, &b->responder.data);
+    io_vec8(io, &b->randkms);
+    io_expect_end(io);
 }
 
-/* Opens the ticket: its keys, and MPKi of them. */
-static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+/*
+ * With key forking only the KMS can tell by Vr who sent a TRANSFER_INIT. Without it, the Initiator proves itself by
+ * using forked TGKs, which nobody else has: so it must be them that are used.
+ */
+static bool proves_itself(const struct mkt_act *act)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    struct mkt_key_data key;
+    if (!mkt_bundle_has(b, MKT_FLAG_I))
+        return true;
+    for (size_t i = 0; mkt_keys_session(b->keys[MKT_FROM_TICKET], i, &key); i++)
+        if (!mkt_key_is_tgk(&key))
+            return false;
+    return mkt_message_find(act->message, MKT_KEMAC, 0) == NULL;
+}
+
+/* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
+ * modifier (IDRr, RANDRkms) SHALL be used." (5.3) */
+static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *ticket)
 {
     struct mkt_bundle *b = &act->bundle;
-    uint8_t tpk[MKT_MAX_TPK];
-    size_t n = 0;
-    struct mkt_base_ticket base;
-    struct mkt_key_data mpk = {0};
-    enum mkt_err err = mkt_base_ticket_get(&base, ticket, policy);
+    const struct mkt_span octets = mkt_ticket_octets(ticket);
+    struct mkt_buf stored = {act->room.p + act->room.n, act->room.cap - act->room.n, 0};
+    const struct mkt_key_rules rules = {b->suite, mkt_bundle_has(b, MKT_FLAG_I) ? 2 : 1, b->flags, {{NULL, 0}}};
+    struct mkt_span kept = {NULL, 0};
+    if (act->host->resolved == NULL)
+        return MKT_E_KEY;
+    enum mkt_err err = act->host->resolved(act->host->user, octets, &stored);
+    const uint8_t *p = io_reserve(&act->room, stored.n);
+    if (err != MKT_OK || p == NULL)
+        return err == MKT_OK ? MKT_E_ROOM : err;
+    struct io io = io_get((struct mkt_span){p, stored.n});
+    mkt_io_resolved(&io, b, &kept);
+    if (io.err != MKT_OK || !mkt_span_equal(kept, octets))
+        return MKT_E_STORED;
+    if (mkt_bundle_has(b, MKT_FLAG_I) != (b->randkms.n > 0) || !mkt_bundle_has(b, MKT_FLAG_J))
+        return MKT_E_STORED;
+    b->named = b->randkms.n > 0;
+    err = mkt_keys_check(b->keys[MKT_FROM_TICKET], &rules);
+    return err == MKT_OK && !proves_itself(act) ? MKT_E_KEY : err;
+}
+
+/* The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY where only a KMS has them. */
+static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+{
+    const struct mkt_bundle before = act->bundle;
+    const enum mkt_err err = remember(act, ticket);
+    if (err != MKT_E_KEY)
+        return err;
+    act->bundle = before;
+    if (mkt_bundle_has(&before, MKT_FLAG_E))
+        return err;
+    return mkt_ticket_resolve(act->host, ticket, policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
+}
+
+/* Waits for the KMS, with nothing of the message verified but what needs no key. */
+static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy)
+{
+    struct mkt_bundle *b = &act->bundle;
+    mkt_ntp now;
+    enum mkt_err err = mkt_t_fresh(act);
     if (err == MKT_OK)
-        err = ask_tpk(act, &base, policy, tpk, &n);
+        err = mkt_host_now(act->host, &now);
     if (err == MKT_OK)
-        err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, &act->room, &b->keys);
-    mkt_wipe(tpk, sizeof tpk);
-    if (err == MKT_OK && !mkt_keys_mpk(b->keys, 0, &mpk))
-        err = MKT_E_MPK;
+        err = mkt_policy_valid(policy, now);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->initiator, &b->initiator);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->asked, &b->asked);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &b->responder, &b->responder);
+    act->outcome = MKT_RESOLVE;
+    return err == MKT_OK ? mkt_keep(act, act->in, &b->init) : err;
+}
+
+enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
+{
+    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
+    struct mkt_policy policy;
+    enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
+    if (err == MKT_OK)
+        err = early_reject(act, ticket, &policy);
+    if (err == MKT_OK)
+        err = identify(act, &policy);
     if (err != MKT_OK)
         return err;
-    uint8_t *mpki = io_reserve(&act->room, mpk.key.n);
-    if (mpki == NULL)
-        return MKT_E_ROOM;
-    b->mpki = (struct mkt_span){mpki, mpk.key.n};
-    return mkt_ticket_mpk(b->suite, MKT_DERIVE_MPKI, mpk.key, base.rand, mpki);
+    act->bundle.csb_id = act->message->hdr.csb_id;
+    err = resolve(act, ticket, &policy);
+    if (err == MKT_E_KEY && act->settings->kms != NULL)
+        return suspend(act, &policy);
+    if (err == MKT_E_KEY && mkt_bundle_has(&act->bundle, MKT_FLAG_E))
+        return MKT_E_RESOLVE;
+    return err == MKT_OK ? mkt_take_resolved(act, false) : err;
 }
 
 /* What the message says, now that it is known who says it. */
@@ -343,13 +363,19 @@ static enum mkt_err accept_init(struct mkt_act *act)
     const struct mkt_message *m = act->message;
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
+    struct mkt_span *keys = &b->keys[MKT_FROM_INITIATOR];
+    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
+    struct mkt_span chain;
     enum mkt_err err = MKT_OK;
     if (kemac != NULL)
-        err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &b->supplied[0]);
+        err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &chain);
+    if (err == MKT_OK && kemac != NULL)
+        err = mkt_check_supplied(act, chain);
+    if (err == MKT_OK && kemac != NULL)
+        *keys = chain;
     if (err == MKT_OK)
-        err = check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? rand_length(b, NULL, 0) : 0);
+        err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, m->hdr.map, !answered);
     if (err == MKT_OK)
@@ -360,13 +386,17 @@ static enum mkt_err accept_init(struct mkt_act *act)
         err = mkt_keep_id(act, &b->asked, &b->asked);
     if (err == MKT_OK)
         err = mkt_keep_id(act, &b->responder, &b->responder);
-    if (err == MKT_OK && answered)
-        return mkt_keep(act, act->in, &b->init);
-    b->n_cs = m->hdr.n_cs;
-    return err == MKT_OK ? mkt_keep(act, m->hdr.map, &b->map) : err;
+    if (err == MKT_OK && answered && b->init.n == 0)
+        err = mkt_keep(act, act->in, &b->init);
+    if (err != MKT_OK || answered)
+        return err;
+    b->responder = b->asked; /* the Initiator knows no other name of this party's */
+    err = mkt_sessions_settle(act, m, NULL);
+    b->init = (struct mkt_span){NULL, 0};
+    return err;
 }
 
-enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
+enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
 {
     const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
     struct mkt_bundle *b = &act->bundle;
@@ -374,16 +404,11 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
     mkt_ntp now;
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
     if (err == MKT_OK)
-        err = early_reject(act, ticket, &policy);
-    if (err == MKT_OK)
-        err = identify(act, &policy);
-    if (err == MKT_OK)
-        err = open_ticket(act, ticket, &policy);
+        err = find_mpks(b);
     if (err != MKT_OK)
         return err;
-    b->csb_id = act->message->hdr.csb_id;
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_INITIAL);
+    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
     err = mkt_verify(act, &by_mpki, &identities);
     if (err == MKT_OK)
@@ -393,11 +418,15 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_policy_valid(&policy, now);
     if (err == MKT_OK)
-        err = authorise(act, MKT_INITIATOR, &b->initiator, &policy);
+        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy);
+    if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
+        err = mkt_keep(act, mkt_ticket_octets(ticket), &b->ticket);
     if (err == MKT_OK)
         err = accept_init(act);
     if (err == MKT_OK)
         err = mkt_counted(act, &b->initiator);
+    b->newest = mkt_t_64(mkt_t_of(act->message));
+    act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
     return err == MKT_OK ? mkt_seen(act) : err;
 }
 
@@ -408,20 +437,26 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
+    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
+    const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_kemac kemac;
-    struct mkt_t t;
-    enum mkt_err err = mkt_t_make(act->host, act->settings->counter, &t);
+    enum mkt_err err = MKT_OK;
+    if (answer->n_keys > 0)
+        err = mkt_supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
+    if (err == MKT_OK)
+        err = mkt_begin(act, m, MKT_TRANSFER_RESP, b->csb_id);
     if (err == MKT_OK && answer->n_keys > 0)
-        err = mkt_kemac_make(act, &by_mpki, &t, answer->keys, answer->n_keys, &b->supplied[1], &kemac);
+        err = mkt_kemac_seal(act, &by_mpk, m, b->keys[MKT_FROM_RESPONDER], &kemac);
     if (err != MKT_OK)
         return err;
-    begin(m, b, MKT_TRANSFER_RESP);
-    mkt_message_add(m, MKT_T)->t = t;
     if (mkt_bundle_has(b, MKT_FLAG_G))
-        add_randr(m, MKT_RANDR_R, b->randr);
-    if (!act->settings->leave_out_identities)
-        add_idr(m, MKT_IDR_R, &b->responder);
+        mkt_add_randr(m, MKT_RANDR_R, b->randr);
+    /* "If the Responder receives an IDRr payload in the RESOLVE_RESP message, the same identity MUST be sent"; and the
+     * Initiator can't guess one that it did not ask for */
+    if (!act->settings->leave_out_identities || b->named || forked || !mkt_id_equal(&b->responder, &b->asked))
+        mkt_add_idr(m, MKT_IDR_R, &b->responder);
+    if (forked)
+        mkt_add_randr(m, MKT_RANDR_KMS, b->randkms);
     err = mkt_sessions_answer(act, m);
     if (answer->n_keys > 0)
         mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
@@ -434,60 +469,77 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message message;
     struct mkt_span octets;
-    enum mkt_err err = MKT_OK;
+    enum { OTHERS = 9 }; /* payloads that a TRANSFER_RESP has beside the SPs of the answer, at most */
+    enum mkt_err err = act->answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
     if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
-    if (mkt_bundle_has(b, MKT_FLAG_G))
-        err = mkt_draw(act, rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
+    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_G))
+        err = mkt_draw(act, mkt_rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
     if (err == MKT_OK)
         err = put_resp(act, &message);
     if (err == MKT_OK)
-        err = check_rands(b, b->randr.n);
+        err = mkt_check_rands(b, b->randr.n);
     if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, b->map, true);
+        err = mkt_sessions_settle(act, &message, act->message);
     if (err != MKT_OK)
         return err;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
+    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
     /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
     const struct mkt_also init = {{b->init, {NULL, 0}}};
-    return mkt_seal(act, &by_mpki, &message, &init, &octets);
+    err = mkt_seal(act, &by_mpk, &message, &init, &octets);
+    b->sent = mkt_t_64(mkt_t_of(&message));
+    b->guard = MKT_GUARD_MPK_RESPONSE;
+    b->init = (struct mkt_span){NULL, 0};
+    return err;
 }
 
-/* What the TRANSFER_INIT of this bundle says of the answer: its sessions, and who may give it. */
-static enum mkt_err compare_with_init(struct mkt_act *act, struct mkt_policy *policy)
-{
-    struct mkt_message init;
-    enum mkt_err err = mkt_message_get(&init, act->bundle.init);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_answered(act, &init);
-    return err == MKT_OK ? mkt_policy_get(policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket) : err;
-}
+/* ---- TRANSFER_RESP: 4.2.2.4 ---- */
 
 /* What can be refused without a key. */
-static enum mkt_err check_resp(struct mkt_act *act, struct mkt_policy *policy)
+static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *init)
 {
     const struct mkt_message *m = act->message;
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     const struct mkt_payload *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
     const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
     struct mkt_bundle *b = &act->bundle;
+    const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     /* "The version, PRF func and CSB ID fields in the HDR payload SHALL be identical" */
     if (m->hdr.prf != mkt_suite_algorithms(b->suite)->prf)
         return MKT_E_PRF;
     if (m->hdr.csb_id != b->csb_id)
         return MKT_E_CSB_ID;
-    if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || mkt_bundle_has(b, MKT_FLAG_I) != (randkms != NULL))
+    if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || forked != (randkms != NULL))
         return MKT_E_RAND;
+    if (forked && randkms->rand.rand.n < mkt_keys_longest_forked(b->keys[MKT_FROM_TICKET]))
+        return MKT_E_RAND;
+    /* the keys are forked by who answers: that can't be left out */
+    if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
+        return MKT_E_RESPONDER;
     if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
-    enum mkt_err err = mkt_v_check(m, b->suite);
-    if (err == MKT_OK && kemac != NULL)
-        err = mkt_kemac_check(&kemac->kemac, b->suite);
-    if (err == MKT_OK)
-        err = mkt_t_check(act);
-    return err == MKT_OK ? compare_with_init(act, policy) : err;
+    const enum mkt_err err = mkt_algorithms_check(act);
+    return err == MKT_OK ? mkt_sessions_check_answered(act, m, init) : err;
+}
+
+enum mkt_err mkt_resp_keys(struct mkt_act *act)
+{
+    const struct mkt_payload *randr = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
+    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
+    if (randr != NULL)
+        b->randr = randr->rand.rand;
+    if (!mkt_bundle_has(b, MKT_FLAG_I))
+        return MKT_OK;
+    if (randkms == NULL || idrr == NULL)
+        return MKT_E_RAND;
+    b->randkms = randkms->rand.rand;
+    enum mkt_err err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
+    return err == MKT_OK ? find_mpks(b) : err;
 }
 
 /* Who answers: the one who was asked for, or one of the policy (D26). */
@@ -496,51 +548,60 @@ static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_pol
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->asked;
-    if (!mkt_id_equal(responder, &b->asked) && !is_responder(act, policy, responder))
+    if (!mkt_id_equal(responder, &b->asked) && !mkt_is_responder(act, policy, responder))
         return MKT_E_RESPONDER;
-    return mkt_keep_id(act, responder, &b->responder);
+    enum mkt_err err = mkt_keep_id(act, responder, &b->responder);
+    return err == MKT_OK ? mkt_authorise(act, MKT_RESPONDER, &b->responder, policy) : err;
 }
 
 /* What the message says, now that it is known who says it. */
-static enum mkt_err accept_resp(struct mkt_act *act)
+static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *init)
 {
     const struct mkt_message *m = act->message;
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
+    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
+    struct mkt_span chain;
     enum mkt_err err = MKT_OK;
     if (kemac != NULL)
-        err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &b->supplied[1]);
+        err = mkt_kemac_open(act, &by_mpk, &kemac->kemac, &chain);
+    if (err == MKT_OK && kemac != NULL)
+        err = mkt_check_supplied(act, chain);
+    if (err == MKT_OK && kemac != NULL)
+        b->keys[MKT_FROM_RESPONDER] = chain;
     if (err == MKT_OK)
-        err = check_rands(b, b->randr.n);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, m->hdr.map, true);
+        err = mkt_check_rands(b, b->randr.n);
     if (err == MKT_OK)
         err = mkt_keep(act, b->randr, &b->randr);
-    b->n_cs = m->hdr.n_cs;
-    return err == MKT_OK ? mkt_keep(act, m->hdr.map, &b->map) : err;
+    if (err == MKT_OK)
+        err = mkt_keep(act, b->randkms, &b->randkms);
+    return err == MKT_OK ? mkt_sessions_settle(act, m, init) : err;
 }
 
 enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
 {
-    const struct mkt_payload *randr = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_R);
     struct mkt_bundle *b = &act->bundle;
+    const struct mkt_also also = {{b->init, {NULL, 0}}};
+    struct mkt_message init;
     struct mkt_policy policy;
-    enum mkt_err err = check_resp(act, &policy);
+    enum mkt_err err = mkt_message_get(&init, b->init);
+    if (err == MKT_OK)
+        err = check_resp(act, &init);
+    if (err == MKT_OK)
+        err = mkt_policy_get(&policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
+    if (err == MKT_OK)
+        err = mkt_resp_keys(act);
     if (err != MKT_OK)
         return err;
-    if (randr != NULL)
-        b->randr = randr->rand.rand;
-    const struct mkt_protection by_mpki = protection(b, MKT_PHASE_RESPONSE);
-    const struct mkt_also init = {{b->init, {NULL, 0}}};
-    err = mkt_verify(act, &by_mpki, &init);
+    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
+    err = mkt_verify(act, &by_mpk, &also);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
         err = identify_responder(act, &policy);
     if (err == MKT_OK)
-        err = authorise(act, MKT_RESPONDER, &b->responder, &policy);
-    if (err == MKT_OK)
-        err = accept_resp(act);
-    return err == MKT_OK ? mkt_counted(act, &b->responder) : err;
+        err = accept_resp(act, &init);
+    b->newest = mkt_t_64(mkt_t_of(act->message));
+    b->init = (struct mkt_span){NULL, 0};
+    return err;
 }

@@ -113,6 +113,11 @@ expect in_sdp offer 'a=key-mgmt:mikey .*'
 expect not_in_sdp answer 'a=key-mgmt:.*'
 call "no TRANSFER_RESP, bfcp" "--flags HLNO --media bfcp --suite 128" "--media bfcp"
 
+rm -f ticket
+call "a ticket that is kept" "--ticket ticket" ""
+call "and used again" "--ticket ticket" ""
+rm -f ticket
+
 # Descriptions end with an empty line, and all lines with CRLF.
 sdp_lines() {
     [ "$(grep -c -v "$(printf '\r$')" "$1")" = 0 ] && [ "$(tail -c 4 "$1" | od -An -tx1)" = " 0d 0a 0d 0a" ]
@@ -180,6 +185,9 @@ offer
 refuse "wrong key" 'MKT_E_TICKET_MAC [a-zA-Z]' "--tpk $other"
 refuse "wrong responder" 'MKT_E_RESPONDER [a-zA-Z]' "--tpk $tpk --id sip:eve@example.com"
 refuse "wrong medium" . "--tpk $tpk --media bfcp"
+offer --fork
+refuse "a ticket that a KMS must resolve" MKT_E_RESOLVE "--tpk $tpk"
+offer
 sed 's/^a=key-mgmt:mikey ...../&A/' offer >changed && mv changed offer
 refuse "changed message" MKT_E_ "--tpk $tpk"
 grep -v '^a=key-mgmt' offer >changed && mv changed offer

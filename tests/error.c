@@ -41,6 +41,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_TICKET_MAC);
         CASE(MKT_E_CSB_ID);
         CASE(MKT_E_KEY);
+        CASE(MKT_E_INITIATOR_MAC);
         CASE(MKT_E_PRF);
         CASE(MKT_E_MAC_ALG);
         CASE(MKT_E_ENCR_ALG);
@@ -68,6 +69,9 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_REUSE);
         CASE(MKT_E_DENIED);
         CASE(MKT_E_ROLE);
+        CASE(MKT_E_KMS);
+        CASE(MKT_E_CHANGED);
+        CASE(MKT_E_UPDATE);
         CASE(MKT_E_STALE);
         CASE(MKT_E_FUTURE);
         CASE(MKT_E_EXPIRED);
@@ -78,6 +82,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_CLOCK);
         CASE(MKT_E_CRYPTO);
         CASE(MKT_E_TLS);
+        CASE(MKT_E_CACHE_FULL);
 #undef CASE
     }
     return NULL;
@@ -116,11 +121,11 @@ START_TEST(the_hundreds_tell_the_class)
         {MKT_OK, MKT_OK, MKT_CLASS_OK},
         {MKT_E_ARGUMENT, MKT_E_PROFILE, MKT_CLASS_USE},
         {MKT_E_SHORT, MKT_E_STORED, MKT_CLASS_MALFORMED},
-        {MKT_E_MAC, MKT_E_KEY, MKT_CLASS_AUTH},
+        {MKT_E_MAC, MKT_E_INITIATOR_MAC, MKT_CLASS_AUTH},
         {MKT_E_PRF, MKT_E_COUNTER, MKT_CLASS_UNSUPPORTED},
-        {MKT_E_FLAGS, MKT_E_ROLE, MKT_CLASS_POLICY},
+        {MKT_E_FLAGS, MKT_E_UPDATE, MKT_CLASS_POLICY},
         {MKT_E_STALE, MKT_E_REPLAY, MKT_CLASS_FRESHNESS},
-        {MKT_E_MEMORY, MKT_E_TLS, MKT_CLASS_HOST},
+        {MKT_E_MEMORY, MKT_E_CACHE_FULL, MKT_CLASS_HOST},
     };
     int banded = 0, all = 0;
     for (int code = 0; code < CODES; code++)

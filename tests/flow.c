@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { ROLES = MKT_KMS + 1, STATES = MKT_KEYED + 1 };
+enum { ROLES = MKT_KMS + 1, OUTCOMES = MKT_RESOLVE + 1 };
 
 static const struct mkt_step *steps;
 static size_t n_steps;
@@ -16,106 +16,280 @@ static void load(void)
     steps = mkt_steps(&n_steps);
 }
 
-static bool plays(enum mkt_role role)
+static bool is_for(const struct mkt_step *step, enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
+                   unsigned message)
 {
-    for (size_t i = 0; i < n_steps; i++)
-        if (steps[i].role == role)
-            return true;
-    return false;
+    return step->role == role && step->state == state && step->direction == direction &&
+           (unsigned)step->message == message;
 }
 
+/* As lib/csb.c has it. */
+static bool of_update(const struct mkt_step *step)
+{
+    return step->state >= MKT_KEYED;
+}
+
+static bool is_init(const struct mkt_step *step)
+{
+    return step->message == MKT_REQUEST_INIT_PSK || step->message == MKT_TRANSFER_INIT ||
+           step->message == MKT_RESOLVE_INIT_PSK;
+}
+
+/* ---- modes: who sends what to whom, RFC 6043 figures 1, 3 and 9 ---- */
+
+enum party { I, R, KMS, ISSUER, PARTIES, NOBODY };
+static const enum mkt_role role_of[PARTIES] = {MKT_INITIATOR, MKT_RESPONDER, MKT_KMS, MKT_KMS};
+
+enum { LEGS = 10 };
+enum leg {
+    END,
+    REQUEST,
+    GRANT,
+    OFFER,
+    OFFER_ONLY,
+    OFFER_SEALED,
+    OFFER_SEALED_ONLY,
+    RESOLVE,
+    RESOLVE_LOST,
+    RESOLVE_ELSEWHERE,
+    PASS_ON,
+    PASS_ON_LOST,
+    PASS_BACK,
+    RESOLVED,
+    RESOLVED_ONLY,
+    ANSWER,
+    I_UPDATE,
+    I_UPDATE_ONLY,
+    R_ANSWER,
+    R_UPDATE,
+    R_UPDATE_ONLY,
+    I_ANSWER
+};
+
+/* One message from one party to another: what that means to each, and where each is then. */
+static const struct {
+    enum mkt_data_type message;
+    struct end {
+        enum party party;
+        enum mkt_outcome outcome;
+        enum mkt_state next;
+    } from, to;
+} legs[] = {
+    [REQUEST] = {MKT_REQUEST_INIT_PSK, {I, MKT_ANSWER, MKT_MADE_REQUEST}, {KMS, MKT_ANSWER, MKT_TOOK_REQUEST}},
+    [GRANT] = {MKT_REQUEST_RESP, {KMS, MKT_DONE, MKT_FRESH}, {I, MKT_DONE, MKT_FRESH}},
+
+    /* with F, and without; a ticket that the Responder opens, and one that it can't */
+    [OFFER] = {MKT_TRANSFER_INIT, {I, MKT_ANSWER, MKT_MADE_TRANSFER}, {R, MKT_ANSWER, MKT_TOOK_TRANSFER}},
+    [OFFER_ONLY] = {MKT_TRANSFER_INIT, {I, MKT_DONE, MKT_KEYED}, {R, MKT_DONE, MKT_KEYED}},
+    [OFFER_SEALED] = {MKT_TRANSFER_INIT, {I, MKT_ANSWER, MKT_MADE_TRANSFER}, {R, MKT_RESOLVE, MKT_SUSPENDED}},
+    [OFFER_SEALED_ONLY] = {MKT_TRANSFER_INIT, {I, MKT_DONE, MKT_KEYED}, {R, MKT_RESOLVE, MKT_SUSPENDED}},
+
+    [RESOLVE] = {MKT_RESOLVE_INIT_PSK, {R, MKT_ANSWER, MKT_MADE_RESOLVE}, {KMS, MKT_ANSWER, MKT_TOOK_RESOLVE}},
+    [RESOLVE_LOST] = {MKT_RESOLVE_INIT_PSK, {R, MKT_ANSWER, MKT_MADE_RESOLVE}, {.party = NOBODY}},
+    [RESOLVE_ELSEWHERE] = {MKT_RESOLVE_INIT_PSK, {R, MKT_ANSWER, MKT_MADE_RESOLVE}, {KMS, MKT_RESOLVE, MKT_SUSPENDED}},
+    [PASS_ON] = {MKT_RESOLVE_INIT_PSK, {KMS, MKT_ANSWER, MKT_MADE_RESOLVE}, {ISSUER, MKT_ANSWER, MKT_TOOK_RESOLVE}},
+    [PASS_ON_LOST] = {MKT_RESOLVE_INIT_PSK, {KMS, MKT_ANSWER, MKT_MADE_RESOLVE}, {.party = NOBODY}},
+    [PASS_BACK] = {MKT_RESOLVE_RESP, {ISSUER, MKT_DONE, MKT_FRESH}, {KMS, MKT_ANSWER, MKT_TOOK_RESOLVE}},
+    [RESOLVED] = {MKT_RESOLVE_RESP, {KMS, MKT_DONE, MKT_FRESH}, {R, MKT_ANSWER, MKT_TOOK_TRANSFER}},
+    [RESOLVED_ONLY] = {MKT_RESOLVE_RESP, {KMS, MKT_DONE, MKT_FRESH}, {R, MKT_DONE, MKT_KEYED}},
+
+    [ANSWER] = {MKT_TRANSFER_RESP, {R, MKT_DONE, MKT_KEYED}, {I, MKT_DONE, MKT_KEYED}},
+
+    /* CSB updating, 5.2: with V, and without */
+    [I_UPDATE] = {MKT_TRANSFER_INIT, {I, MKT_ANSWER, MKT_MADE_UPDATE}, {R, MKT_ANSWER, MKT_TOOK_UPDATE}},
+    [I_UPDATE_ONLY] = {MKT_TRANSFER_INIT, {I, MKT_DONE, MKT_KEYED}, {R, MKT_DONE, MKT_KEYED}},
+    [R_ANSWER] = {MKT_TRANSFER_RESP, {R, MKT_DONE, MKT_KEYED}, {I, MKT_DONE, MKT_KEYED}},
+    [R_UPDATE] = {MKT_TRANSFER_INIT, {R, MKT_ANSWER, MKT_MADE_UPDATE}, {I, MKT_ANSWER, MKT_TOOK_UPDATE}},
+    [R_UPDATE_ONLY] = {MKT_TRANSFER_INIT, {R, MKT_DONE, MKT_KEYED}, {I, MKT_DONE, MKT_KEYED}},
+    [I_ANSWER] = {MKT_TRANSFER_RESP, {I, MKT_DONE, MKT_KEYED}, {R, MKT_DONE, MKT_KEYED}},
+};
+
+static const struct path {
+    const char *name;
+    enum leg leg[LEGS];
+} paths[] = {
+    /* 4.1.1; 4.2.2.2: "If the F flag in the Ticket Policy is set, the Responder MUST send a TRANSFER_RESP message." */
+    {"mode 1", {REQUEST, GRANT, OFFER_SEALED, RESOLVE, RESOLVED, ANSWER}},
+    {"mode 1 without F", {REQUEST, GRANT, OFFER_SEALED_ONLY, RESOLVE, RESOLVED_ONLY}},
+    {"mode 2", {REQUEST, GRANT, OFFER, ANSWER}},
+    {"mode 2 without F", {REQUEST, GRANT, OFFER_ONLY}},
+    {"mode 3", {OFFER_SEALED, RESOLVE, RESOLVED, ANSWER}},
+    {"mode 3 without F", {OFFER_SEALED_ONLY, RESOLVE, RESOLVED_ONLY}},
+    {"mode 4", {OFFER, ANSWER}},
+    {"mode 4 without F", {OFFER_ONLY}},
+    /* 4.2.1.6: "MAY send a new REQUEST_INIT message suggesting a different Ticket Policy than before" */
+    {"another ticket", {REQUEST, GRANT, REQUEST, GRANT, OFFER, ANSWER}},
+    {"RESOLVE_INIT again", {OFFER_SEALED, RESOLVE_LOST, RESOLVE, RESOLVED, ANSWER}},
+    /* section 10 */
+    {"two KMSs", {OFFER_SEALED, RESOLVE_ELSEWHERE, PASS_ON, PASS_BACK, RESOLVED, ANSWER}},
+    {"two KMSs without F", {OFFER_SEALED_ONLY, RESOLVE_ELSEWHERE, PASS_ON, PASS_BACK, RESOLVED_ONLY}},
+    {"two KMSs, again", {OFFER_SEALED, RESOLVE_ELSEWHERE, PASS_ON_LOST, PASS_ON, PASS_BACK, RESOLVED, ANSWER}},
+    /* 5.2: "started by the Initiator", "also be started by the Responder" */
+    {"updates by the Initiator", {OFFER, ANSWER, I_UPDATE, R_ANSWER, I_UPDATE_ONLY, I_UPDATE, R_ANSWER}},
+    {"updates by the Responder", {OFFER, ANSWER, R_UPDATE, I_ANSWER, R_UPDATE_ONLY, R_UPDATE, I_ANSWER}},
+    {"updates without F", {OFFER_ONLY, I_UPDATE, R_ANSWER, R_UPDATE, I_ANSWER, R_UPDATE_ONLY, I_UPDATE_ONLY}},
+};
+enum { PATHS = sizeof paths / sizeof *paths };
+
+/* One end of a leg; its row counts as walked. */
+static void walk_end(const char *path, const struct end *end, enum mkt_direction direction, enum mkt_data_type message,
+                     enum mkt_state at[PARTIES], bool walked[])
+{
+    if (end->party == NOBODY)
+        return;
+    const enum mkt_role role = role_of[end->party];
+    const enum mkt_state state = at[end->party];
+    const char *name = mkt_data_type_name((unsigned)message);
+    const struct mkt_step *step = mkt_step_find(role, state, direction, (unsigned)message);
+    size_t row = 0;
+    while (row < n_steps &&
+           !(is_for(&steps[row], role, state, direction, (unsigned)message) && steps[row].outcome == end->outcome))
+        row++;
+    ck_assert_msg(step != NULL && row < n_steps, "%s: no row for %s, role %u, state %u", path, name, role, state);
+    ck_assert_msg(mkt_step_next(step, end->outcome) == end->next, "%s: %s, role %u, state %u", path, name, role, state);
+    at[end->party] = end->next;
+    walked[row] = true;
+}
+
+static void walk(const struct path *path, bool walked[])
+{
+    enum mkt_state at[PARTIES] = {MKT_FRESH, MKT_FRESH, MKT_FRESH, MKT_FRESH};
+    for (const enum leg *leg = path->leg; *leg != END; leg++) {
+        walk_end(path->name, &legs[*leg].from, MKT_MAKE, legs[*leg].message, at, walked);
+        walk_end(path->name, &legs[*leg].to, MKT_TAKE, legs[*leg].message, at, walked);
+    }
+    ck_assert_msg(at[I] == MKT_KEYED && at[R] == MKT_KEYED, "%s does not end with keys", path->name);
+    ck_assert_msg(at[KMS] == MKT_FRESH && at[ISSUER] == MKT_FRESH, "%s leaves a KMS behind", path->name);
+}
+
+enum { MANY_STEPS = 128 };
+
+START_TEST(each_mode_leads_from_fresh_to_keyed)
+{
+    bool walked[MANY_STEPS] = {false};
+    walk(&paths[_i], walked);
+}
+END_TEST
+
+START_TEST(there_is_no_step_beside_the_modes)
+{
+    bool walked[MANY_STEPS] = {false};
+    ck_assert_uint_le(n_steps, MANY_STEPS);
+    for (size_t p = 0; p < PATHS; p++)
+        walk(&paths[p], walked);
+    for (size_t i = 0; i < n_steps; i++)
+        ck_assert_msg(walked[i], "row %zu: %s", i, mkt_data_type_name((unsigned)steps[i].message));
+}
+END_TEST
+
 /* ---- steps ---- */
+
+static bool same_place(const struct mkt_step *a, const struct mkt_step *b)
+{
+    return is_for(a, b->role, b->state, b->direction, (unsigned)b->message);
+}
 
 START_TEST(for_each_role_state_direction_and_message_there_is_one_act)
 {
     for (size_t a = 0; a < n_steps; a++) {
         ck_assert(steps[a].act != NULL);
-        ck_assert(steps[a].f == 0 || steps[a].f == MKT_FLAG_F);
+        ck_assert_uint_lt((unsigned)steps[a].outcome, OUTCOMES);
+        ck_assert_uint_lt((unsigned)steps[a].next, MKT_STATES);
         for (size_t b = a + 1; b < n_steps; b++) {
-            if (steps[a].role != steps[b].role || steps[a].state != steps[b].state ||
-                steps[a].direction != steps[b].direction || steps[a].message != steps[b].message)
+            if (!same_place(&steps[a], &steps[b]))
                 continue;
             ck_assert_msg(steps[a].act == steps[b].act, "rows %zu and %zu have two acts", a, b);
-            ck_assert_msg(steps[a].f != steps[b].f, "rows %zu and %zu are one", a, b);
+            ck_assert_msg(steps[a].outcome != steps[b].outcome, "rows %zu and %zu are one", a, b);
         }
     }
-    for (size_t a = 0; a < n_steps; a++) /* and an act is of one message and direction */
-        for (size_t b = 0; b < n_steps; b++)
-            ck_assert(steps[a].act != steps[b].act ||
-                      (steps[a].message == steps[b].message && steps[a].direction == steps[b].direction));
 }
 END_TEST
 
-START_TEST(every_message_that_is_made_is_taken_by_another_role)
+/* But for the KMS, which does not go on with a TRANSFER_INIT after the RESOLVE_RESP, it is the same for all roles. */
+START_TEST(an_act_is_of_one_message_and_direction_in_calls_or_updates)
+{
+    for (size_t a = 0; a < n_steps; a++)
+        for (size_t b = a + 1; b < n_steps; b++) {
+            const bool same = steps[a].message == steps[b].message && steps[a].direction == steps[b].direction &&
+                              of_update(&steps[a]) == of_update(&steps[b]);
+            const bool two = steps[a].message == MKT_RESOLVE_RESP && steps[a].role != steps[b].role;
+            ck_assert_msg((steps[a].act == steps[b].act) == (same && !two), "rows %zu and %zu", a, b);
+        }
+}
+END_TEST
+
+/* Of an update it is the other end, of Ticket Resolve it may be another KMS. */
+START_TEST(what_one_party_makes_another_takes)
 {
     for (size_t a = 0; a < n_steps; a++) {
         size_t others = 0;
         for (size_t b = 0; b < n_steps; b++)
             others += steps[b].message == steps[a].message && steps[b].direction != steps[a].direction &&
-                      steps[b].role != steps[a].role && steps[b].f == steps[a].f;
+                      of_update(&steps[b]) == of_update(&steps[a]) &&
+                      (steps[b].role != steps[a].role || steps[a].role == MKT_KMS);
         ck_assert_msg(others > 0, "row %zu: %s has one end alone", a, mkt_data_type_name((unsigned)steps[a].message));
     }
 }
 END_TEST
 
-/* Fills in the states that a role comes to. */
-static void reach(enum mkt_role role, bool reached[STATES])
+/* Error messages lead nowhere, and other ones are of exchanges that this library does not have. */
+START_TEST(messages_are_those_of_the_three_exchanges_with_a_psk)
 {
-    bool more = true;
-    memset(reached, 0, STATES * sizeof *reached);
-    reached[MKT_FRESH] = true;
-    while (more) {
-        more = false;
-        for (size_t i = 0; i < n_steps; i++)
-            if (steps[i].role == role && reached[steps[i].state] && !reached[steps[i].next])
-                reached[steps[i].next] = more = true;
-    }
-}
-
-START_TEST(every_state_is_reached_and_none_but_keyed_is_an_end)
-{
-    bool reached_at_all[STATES] = {false};
-    for (unsigned r = 0; r < ROLES; r++) {
-        bool reached[STATES];
-        reach((enum mkt_role)r, reached);
-        for (size_t i = 0; i < n_steps; i++)
-            ck_assert_msg(steps[i].role != (enum mkt_role)r || reached[steps[i].state], "row %zu can't be reached", i);
-        for (unsigned s = 0; s < STATES && plays((enum mkt_role)r); s++) {
-            size_t ways = 0;
-            for (size_t i = 0; i < n_steps; i++)
-                ways += steps[i].role == (enum mkt_role)r && steps[i].state == (enum mkt_state)s;
-            reached_at_all[s] |= reached[s];
-            if (reached[s] && s != MKT_KEYED)
-                ck_assert_msg(ways > 0, "role %u is stuck in state %u", r, s);
-        }
-    }
-    for (unsigned s = 0; s < STATES; s++)
-        ck_assert_msg(reached_at_all[s], "nobody comes to state %u", s);
+    for (size_t i = 0; i < n_steps; i++)
+        ck_assert(is_init(&steps[i]) || steps[i].message == MKT_REQUEST_RESP || steps[i].message == MKT_TRANSFER_RESP ||
+                  steps[i].message == MKT_RESOLVE_RESP);
 }
 END_TEST
 
-/* RFC 6043 4.2.2, 6.10: F tells "whether the TRANSFER_RESP message SHALL be sent ('1') or if it SHALL NOT be sent
- * ('0')" */
-START_TEST(a_call_goes_from_fresh_to_keyed_by_its_f_flag)
+START_TEST(an_outcome_says_what_comes_next)
 {
-    const uint16_t all_but_f = 0xfff & ~MKT_FLAG_F;
-    const struct mkt_step *makes = mkt_step_find(MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT);
-    const struct mkt_step *takes = mkt_step_find(MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT);
-    ck_assert(makes != NULL && takes != NULL);
-    ck_assert_int_eq(mkt_step_next(makes, all_but_f), MKT_KEYED);
-    ck_assert_int_eq(mkt_step_next(takes, all_but_f), MKT_KEYED);
-    ck_assert_int_eq(mkt_step_next(makes, 0), MKT_KEYED);
-    for (unsigned rest = 0; rest < 2; rest++) {
-        const uint16_t flags = (uint16_t)(rest == 0 ? MKT_FLAG_F : 0xfff);
-        ck_assert_int_eq(mkt_step_next(makes, flags), MKT_MADE_TRANSFER);
-        ck_assert_int_eq(mkt_step_next(takes, flags), MKT_TOOK_TRANSFER);
-        const struct mkt_step *answers = mkt_step_find(MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP);
-        const struct mkt_step *hears = mkt_step_find(MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP);
-        ck_assert(answers != NULL && hears != NULL);
-        ck_assert_int_eq(mkt_step_next(answers, flags), MKT_KEYED);
-        ck_assert_int_eq(mkt_step_next(hears, flags), MKT_KEYED);
-        ck_assert_msg(mkt_step_next(answers, all_but_f) == MKT_TOOK_TRANSFER, "where F forbids it there is no step");
+    for (size_t i = 0; i < n_steps; i++) {
+        const struct mkt_step *s = &steps[i];
+        bool waits = mkt_step_find(s->role, s->next, MKT_TAKE, MKT_REQUEST_RESP) != NULL ||
+                     mkt_step_find(s->role, s->next, MKT_TAKE, MKT_TRANSFER_RESP) != NULL ||
+                     mkt_step_find(s->role, s->next, MKT_TAKE, MKT_RESOLVE_RESP) != NULL;
+        bool owes = mkt_step_find(s->role, s->next, MKT_MAKE, MKT_REQUEST_RESP) != NULL ||
+                    mkt_step_find(s->role, s->next, MKT_MAKE, MKT_TRANSFER_RESP) != NULL ||
+                    mkt_step_find(s->role, s->next, MKT_MAKE, MKT_RESOLVE_RESP) != NULL;
+        bool resolves = mkt_step_find(s->role, s->next, MKT_MAKE, MKT_RESOLVE_INIT_PSK) != NULL;
+        ck_assert_msg(waits == (s->outcome == MKT_ANSWER && s->direction == MKT_MAKE), "row %zu", i);
+        ck_assert_msg(owes == (s->outcome == MKT_ANSWER && s->direction == MKT_TAKE), "row %zu", i);
+        /* may be made again until an answer comes */
+        const bool made = s->message == MKT_RESOLVE_INIT_PSK && s->direction == MKT_MAKE;
+        ck_assert_msg(resolves == (s->outcome == MKT_RESOLVE || made), "row %zu", i);
+        ck_assert_msg(s->outcome != MKT_DONE || s->next == MKT_FRESH || s->next == MKT_KEYED, "row %zu", i);
     }
+}
+END_TEST
+
+/* 4.2.1.1, 4.2.3.1: "a response is MANDATORY"; 6.10, 5.2: of a TRANSFER_INIT F says whether, of an update the V flag */
+START_TEST(none_but_a_transfer_init_goes_without_answer)
+{
+    for (size_t a = 0; a < n_steps; a++) {
+        bool outcome[OUTCOMES] = {false};
+        for (size_t b = 0; b < n_steps; b++)
+            if (same_place(&steps[a], &steps[b]))
+                outcome[steps[b].outcome] = true;
+        if (is_init(&steps[a])) {
+            ck_assert_msg(outcome[MKT_ANSWER], "row %zu", a);
+            ck_assert_msg(outcome[MKT_DONE] == (steps[a].message == MKT_TRANSFER_INIT), "row %zu", a);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_kms_is_fresh_after_each_answer)
+{
+    size_t answers = 0;
+    for (size_t i = 0; i < n_steps; i++) {
+        if (steps[i].role != MKT_KMS)
+            continue;
+        const bool answer = steps[i].direction == MKT_MAKE && !is_init(&steps[i]);
+        ck_assert_msg((steps[i].next == MKT_FRESH) == answer, "row %zu", i);
+        ck_assert_msg((steps[i].outcome == MKT_DONE) == answer, "row %zu", i);
+        answers += answer;
+    }
+    ck_assert_uint_eq(answers, 2);
 }
 END_TEST
 
@@ -124,89 +298,269 @@ START_TEST(a_step_is_found_where_a_row_has_it)
 {
     size_t found = 0;
     for (unsigned r = 0; r < ROLES; r++)
-        for (unsigned s = 0; s < STATES; s++) {
+        for (unsigned s = 0; s < MKT_STATES; s++) {
             bool takes_any = false;
             for (unsigned d = MKT_MAKE; d <= MKT_TAKE; d++)
                 for (unsigned m = 0; m < 256; m++) {
                     const struct mkt_step *step =
                         mkt_step_find((enum mkt_role)r, (enum mkt_state)s, (enum mkt_direction)d, m);
-                    bool there = false;
-                    for (size_t i = 0; i < n_steps; i++)
-                        there |= steps[i].role == (enum mkt_role)r && steps[i].state == (enum mkt_state)s &&
-                                 steps[i].direction == (enum mkt_direction)d && (unsigned)steps[i].message == m;
-                    ck_assert_msg((step != NULL) == there, "role %u, state %u, message %u", r, s, m);
-                    takes_any |= there && d == MKT_TAKE;
-                    found += there;
-                    if (step != NULL)
-                        ck_assert(step->role == (enum mkt_role)r && step->state == (enum mkt_state)s &&
-                                  step->direction == (enum mkt_direction)d && (unsigned)step->message == m);
+                    size_t first = 0;
+                    while (first < n_steps &&
+                           !is_for(&steps[first], (enum mkt_role)r, (enum mkt_state)s, (enum mkt_direction)d, m))
+                        first++;
+                    ck_assert_msg(step == (first < n_steps ? &steps[first] : NULL), "role %u, state %u, message %u", r,
+                                  s, m);
+                    takes_any |= step != NULL && d == MKT_TAKE;
+                    found += step != NULL;
                 }
             ck_assert_int_eq(mkt_takes((enum mkt_role)r, (enum mkt_state)s), takes_any);
         }
     ck_assert_uint_gt(found, 0);
-    ck_assert(mkt_takes(MKT_RESPONDER, MKT_FRESH) && !mkt_takes(MKT_INITIATOR, MKT_FRESH));
-    ck_assert(mkt_takes(MKT_INITIATOR, MKT_MADE_TRANSFER) && !mkt_takes(MKT_RESPONDER, MKT_TOOK_TRANSFER));
 }
 END_TEST
 
-/* ---- rules: the ladder of RFC 6043 4.2.2 ---- */
-
-enum { ANY = 9 }; /* as good as any number */
-
-struct carried {
-    unsigned type;
-    uint8_t role;
-    unsigned least, most;
-};
-
-static const struct rule_set {
-    enum mkt_data_type message;
-    struct carried carried[10]; /* V is the last */
-    size_t n;
-} ladder[] = {
-    /* TRANSFER_INIT = HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V; D12: the list of protocols before V */
-    {MKT_TRANSFER_INIT,
-     {{MKT_T, 0, 1, 1},
-      {MKT_RANDR, 1, 1, 1},
-      {MKT_IDR, 1, 0, 1},
-      {MKT_IDR, 2, 0, 1},
-      {MKT_SP, 0, 0, ANY},
-      {MKT_TICKET, 0, 1, 1},
-      {MKT_KEMAC, 0, 0, 1},
-      {MKT_GENERAL_EXT, 1, 0, 1},
-      {MKT_V, 0, 1, 1}},
-     9},
-    /* TRANSFER_RESP = HDR, T, [RANDRr], [IDRr], [RANDRkms], {SP}, [KEMAC], V */
-    {MKT_TRANSFER_RESP,
-     {{MKT_T, 0, 1, 1},
-      {MKT_RANDR, 2, 0, 1},
-      {MKT_IDR, 2, 0, 1},
-      {MKT_RANDR, 3, 0, 1},
-      {MKT_SP, 0, 0, ANY},
-      {MKT_KEMAC, 0, 0, 1},
-      {MKT_V, 0, 1, 1}},
-     7},
-};
-
-static struct mkt_payload payload(const struct carried *c)
+START_TEST(an_outcome_that_no_row_has_leads_nowhere)
 {
-    struct mkt_payload p = {.type = (uint16_t)c->type};
+    for (size_t a = 0; a < n_steps; a++) {
+        const struct mkt_step *step =
+            mkt_step_find(steps[a].role, steps[a].state, steps[a].direction, (unsigned)steps[a].message);
+        for (unsigned o = 0; o < OUTCOMES; o++) {
+            enum mkt_state want = steps[a].state;
+            for (size_t b = 0; b < n_steps; b++)
+                if (same_place(&steps[a], &steps[b]) && steps[b].outcome == (enum mkt_outcome)o)
+                    want = steps[b].next;
+            ck_assert_msg(mkt_step_next(step, (enum mkt_outcome)o) == want, "row %zu, outcome %u", a, o);
+        }
+    }
+}
+END_TEST
+
+/* ---- states ---- */
+
+enum { NEVER = MKT_STATES };
+
+/* Where each role goes back to when it gives up in a state; in which it never is. Keys of a call stay, and a Responder
+   that hears nothing from the KMS may ask again. */
+static const struct {
+    enum mkt_state state;
+    unsigned initiator, responder, kms;
+} abandoned[MKT_STATES] = {
+    {MKT_FRESH, MKT_FRESH, MKT_FRESH, MKT_FRESH},
+    {MKT_MADE_REQUEST, MKT_FRESH, NEVER, NEVER},
+    {MKT_TOOK_REQUEST, NEVER, NEVER, MKT_FRESH},
+    {MKT_MADE_TRANSFER, MKT_MADE_TRANSFER, NEVER, NEVER},
+    {MKT_SUSPENDED, NEVER, MKT_FRESH, MKT_FRESH},
+    {MKT_MADE_RESOLVE, NEVER, MKT_SUSPENDED, MKT_FRESH},
+    {MKT_TOOK_RESOLVE, NEVER, NEVER, MKT_FRESH},
+    {MKT_TOOK_TRANSFER, NEVER, MKT_TOOK_TRANSFER, NEVER},
+    {MKT_KEYED, MKT_KEYED, MKT_KEYED, NEVER},
+    {MKT_MADE_UPDATE, MKT_KEYED, MKT_KEYED, NEVER},
+    {MKT_TOOK_UPDATE, MKT_KEYED, MKT_KEYED, NEVER},
+};
+
+static unsigned goes_back_to(unsigned role, unsigned state)
+{
+    const unsigned to[ROLES] = {
+        [MKT_INITIATOR] = abandoned[state].initiator,
+        [MKT_RESPONDER] = abandoned[state].responder,
+        [MKT_KMS] = abandoned[state].kms,
+    };
+    ck_assert_uint_eq((unsigned)abandoned[state].state, state);
+    return to[role];
+}
+
+START_TEST(who_gives_up_goes_back)
+{
+    for (unsigned r = 0; r < ROLES; r++)
+        for (unsigned s = 0; s < MKT_STATES; s++) {
+            const unsigned to = goes_back_to(r, s);
+            const bool is = mkt_in_flow((enum mkt_role)r, (enum mkt_state)s);
+            ck_assert_msg(is == (to != NEVER), "role %u, state %u", r, s);
+            ck_assert_msg(!is || mkt_abandoned((enum mkt_role)r, (enum mkt_state)s) == to, "role %u, state %u", r, s);
+        }
+}
+END_TEST
+
+START_TEST(a_call_is_what_is_not_given_up)
+{
+    for (unsigned r = 0; r < ROLES; r++)
+        for (unsigned s = 0; s < MKT_STATES; s++) {
+            const unsigned to = goes_back_to(r, s);
+            const bool stays = to == MKT_MADE_TRANSFER || to == MKT_TOOK_TRANSFER || to == MKT_KEYED;
+            if (to != NEVER)
+                ck_assert_msg(mkt_has_call((enum mkt_role)r, (enum mkt_state)s) == stays, "role %u, state %u", r, s);
+        }
+}
+END_TEST
+
+/* Somebody waits also while a KMS is asked. */
+START_TEST(an_answer_is_owed_where_one_is_made)
+{
+    for (unsigned s = 0; s < MKT_STATES; s++) {
+        bool makes = s == MKT_SUSPENDED || s == MKT_MADE_RESOLVE;
+        for (size_t i = 0; i < n_steps; i++)
+            makes |= steps[i].state == (enum mkt_state)s && steps[i].direction == MKT_MAKE && !is_init(&steps[i]);
+        ck_assert_msg(mkt_owes_answer((enum mkt_state)s) == makes, "state %u", s);
+    }
+}
+END_TEST
+
+/* Fills in the states that a role comes to. */
+static void reach(enum mkt_role role, enum mkt_state from, bool reached[MKT_STATES])
+{
+    bool more = true;
+    memset(reached, 0, MKT_STATES * sizeof *reached);
+    reached[from] = true;
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < n_steps; i++)
+            if (steps[i].role == role && reached[steps[i].state] && !reached[steps[i].next])
+                reached[steps[i].next] = more = true;
+    }
+}
+
+START_TEST(every_state_is_reached_and_leads_on)
+{
+    bool reached_at_all[MKT_STATES] = {false};
+    for (unsigned r = 0; r < ROLES; r++) {
+        const enum mkt_role role = (enum mkt_role)r;
+        const enum mkt_state end = role == MKT_KMS ? MKT_FRESH : MKT_KEYED;
+        bool reached[MKT_STATES], further[MKT_STATES];
+        reach(role, MKT_FRESH, reached);
+        for (unsigned s = 0; s < MKT_STATES; s++) {
+            ck_assert_msg(reached[s] == mkt_in_flow(role, (enum mkt_state)s), "role %u, state %u", r, s);
+            reached_at_all[s] |= reached[s];
+            reach(role, (enum mkt_state)s, further);
+            ck_assert_msg(!reached[s] || further[end], "role %u is stuck in state %u", r, s);
+        }
+    }
+    for (unsigned s = 0; s < MKT_STATES; s++)
+        ck_assert_msg(reached_at_all[s], "nobody comes to state %u", s);
+}
+END_TEST
+
+/* ---- rules ---- */
+
+/* Letter by letter as the RFC has them. */
+static const struct form {
+    enum mkt_data_type message;
+    bool update;
+    const char *rfc;
+} forms[] = {
+    /* 4.2.1 */
+    {MKT_REQUEST_INIT_PSK, false, "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V"},
+    {MKT_REQUEST_RESP, false, "HDR, T, [IDRkms], TICKET, KEMAC, V"},
+    /* 4.2.2; D12: the list of protocols before V */
+    {MKT_TRANSFER_INIT, false, "HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], [SDP IDs], V"},
+    {MKT_TRANSFER_RESP, false, "HDR, T, [RANDRr], [IDRr], [RANDRkms], {SP}, [KEMAC], V"},
+    /* 4.2.3 */
+    {MKT_RESOLVE_INIT_PSK, false, "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V"},
+    {MKT_RESOLVE_RESP, false, "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V"},
+    /* 5.2: started by the Initiator, started by the Responder */
+    {MKT_TRANSFER_INIT, true, "HDR, T, [IDRi], [IDRr], {SP}, [KEMAC], V"},
+    {MKT_TRANSFER_RESP, true, "HDR, T, [IDRr], {SP}, [KEMAC], V"},
+    {MKT_TRANSFER_INIT, true, "HDR, T, [IDRr], [IDRi], {SP}, [KEMAC], V"},
+    {MKT_TRANSFER_RESP, true, "HDR, T, [IDRi], {SP}, [KEMAC], V"},
+    /* 5.4 */
+    {MKT_ERROR, false, "HDR, T, (ERR), {SP}, [V]"},
+    {MKT_ERROR, true, "HDR, T, (ERR), {SP}, [V]"},
+};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+/* 2.3, tables 6.11 and 6.13 */
+static const struct {
+    const char *name;
+    uint16_t type;
+    uint8_t role;
+} names[] = {
+    {"T", MKT_T, 0},
+    {"RANDRi", MKT_RANDR, 1},
+    {"RANDRr", MKT_RANDR, 2},
+    {"RANDRkms", MKT_RANDR, 3},
+    {"IDRi", MKT_IDR, 1},
+    {"IDRr", MKT_IDR, 2},
+    {"IDRkms", MKT_IDR, 3},
+    {"IDRpsk", MKT_IDR, 4},
+    {"TP", MKT_TP, 0},
+    {"TICKET", MKT_TICKET, 0},
+    {"SP", MKT_SP, 0},
+    {"KEMAC", MKT_KEMAC, 0},
+    {"SDP IDs", MKT_GENERAL_EXT, 1},
+    {"ERR", MKT_ERR, 0},
+    {"V", MKT_V, 0},
+};
+
+static struct mkt_payload payload(uint16_t type, uint8_t role)
+{
+    struct mkt_payload p = {.type = type};
     if (p.type == MKT_RANDR)
-        p.rand.role = c->role;
+        p.rand.role = role;
     if (p.type == MKT_IDR)
-        p.id.role = c->role;
+        p.id.role = role;
+    if (p.type == MKT_TR)
+        p.t.role = role;
     if (p.type == MKT_GENERAL_EXT)
-        p.general_ext.type = c->role;
+        p.general_ext.type = role;
     return p;
 }
 
-/* One of each. */
-static struct mkt_message whole(const struct rule_set *set)
+static struct mkt_payload named(const char *name, size_t n)
 {
-    struct mkt_message m = {.hdr = {.version = 1, .data_type = (uint8_t)set->message, .map_type = MKT_MAP_GENERIC_ID}};
-    for (size_t i = 0; i < set->n; i++)
-        m.payload[m.n++] = payload(&set->carried[i]);
+    size_t i = 0;
+    while (i < sizeof names / sizeof *names && (strlen(names[i].name) != n || memcmp(names[i].name, name, n) != 0))
+        i++;
+    ck_assert_msg(i < sizeof names / sizeof *names, "no payload is called %.*s", (int)n, name);
+    return payload(names[i].type, names[i].role);
+}
+
+enum { ANY = 9 }; /* as good as any number */
+
+struct set {
+    const struct form *form;
+    struct {
+        struct mkt_payload payload;
+        unsigned least, most;
+    } carried[10]; /* V is the last */
+    size_t n;
+};
+
+/* 2.1: "[p] p is optional", "{p} Zero or more occurrences of p", "(p) One or more occurrences of p" */
+static struct set set_of(const struct form *form)
+{
+    struct set set = {.form = form};
+    const char *at = form->rfc + strlen("HDR");
+    while (*at != '\0') {
+        at += strlen(", ");
+        const char sign = *at;
+        const bool in_brackets = strchr("[{(", sign) != NULL;
+        const size_t n = strcspn(at += in_brackets, "]}),");
+        set.carried[set.n].payload = named(at, n);
+        set.carried[set.n].least = sign != '[' && sign != '{';
+        set.carried[set.n++].most = sign == '{' || sign == '(' ? ANY : 1;
+        at += n + in_brackets;
+    }
+    return set;
+}
+
+static struct mkt_message empty(const struct form *form)
+{
+    return (struct mkt_message){.hdr = {.version = 1, .data_type = (uint8_t)form->message, .map_type = MKT_MAP_EMPTY}};
+}
+
+/* One of each. */
+static struct mkt_message whole(const struct set *set)
+{
+    struct mkt_message m = empty(set->form);
+    while (m.n < set->n) {
+        m.payload[m.n] = set->carried[m.n].payload;
+        m.n++;
+    }
     return m;
+}
+
+static enum mkt_err check(const struct set *set, const struct mkt_message *m)
+{
+    return mkt_rules_check(m, set->form->update);
 }
 
 static void insert(struct mkt_message *m, size_t at, struct mkt_payload p)
@@ -226,36 +580,36 @@ static void take_out(struct mkt_message *m, size_t at)
 
 START_TEST(what_the_rfc_demands_must_be_there_and_the_rest_may)
 {
-    const struct rule_set *set = &ladder[_i];
-    struct mkt_message m = whole(set);
-    expect_err("whole", mkt_rules_check(&m), MKT_OK);
-    for (size_t i = 0; i < set->n; i++) {
-        m = whole(set);
+    const struct set set = set_of(&forms[_i]);
+    struct mkt_message m = whole(&set);
+    expect_err("whole", check(&set, &m), MKT_OK);
+    for (size_t i = 0; i < set.n; i++) {
+        m = whole(&set);
         take_out(&m, i);
-        enum mkt_err err = mkt_rules_check(&m), want = set->carried[i].least > 0 ? MKT_E_MISSING : MKT_OK;
+        enum mkt_err err = check(&set, &m), want = set.carried[i].least > 0 ? MKT_E_MISSING : MKT_OK;
         ck_assert_msg(err == want, "without payload %zu: %s", i, mkt_err_name(err));
     }
     m.n = 0;
-    for (size_t i = 0; i < set->n; i++)
-        if (set->carried[i].least > 0)
-            m.payload[m.n++] = payload(&set->carried[i]);
-    expect_err("no more than it must have", mkt_rules_check(&m), MKT_OK);
+    for (size_t i = 0; i < set.n; i++)
+        if (set.carried[i].least > 0)
+            m.payload[m.n++] = set.carried[i].payload;
+    expect_err("no more than it must have", check(&set, &m), MKT_OK);
     m.n = 0;
-    expect_err("nothing", mkt_rules_check(&m), MKT_E_MISSING);
+    expect_err("nothing", check(&set, &m), MKT_E_MISSING);
 }
 END_TEST
 
 START_TEST(more_of_a_kind_than_the_rfc_has_is_too_many)
 {
-    const struct rule_set *set = &ladder[_i];
-    for (size_t i = 0; i + 1 < set->n; i++) {
-        struct mkt_message m = whole(set);
-        insert(&m, 0, payload(&set->carried[i]));
-        enum mkt_err err = mkt_rules_check(&m), want = set->carried[i].most == 1 ? MKT_E_MANY : MKT_OK;
+    const struct set set = set_of(&forms[_i]);
+    for (size_t i = 0; i + 1 < set.n; i++) {
+        struct mkt_message m = whole(&set);
+        insert(&m, 0, set.carried[i].payload);
+        enum mkt_err err = check(&set, &m), want = set.carried[i].most == 1 ? MKT_E_MANY : MKT_OK;
         ck_assert_msg(err == want, "two of payload %zu: %s", i, mkt_err_name(err));
         while (want == MKT_OK && m.n < MKT_MAX_PAYLOADS)
-            insert(&m, 0, payload(&set->carried[i]));
-        ck_assert_msg(mkt_rules_check(&m) == want, "many of payload %zu", i);
+            insert(&m, 0, set.carried[i].payload);
+        ck_assert_msg(check(&set, &m) == want, "many of payload %zu", i);
     }
 }
 END_TEST
@@ -263,95 +617,166 @@ END_TEST
 /* Design decision D13: "take: any, V or SIGN last" */
 START_TEST(the_order_is_free_but_v_is_last)
 {
-    const struct rule_set *set = &ladder[_i];
-    for (size_t a = 0; a + 1 < set->n; a++)
-        for (size_t b = 0; b + 1 < set->n; b++) {
-            struct mkt_message m = whole(set);
+    const struct set set = set_of(&forms[_i]);
+    for (size_t a = 0; a + 1 < set.n; a++)
+        for (size_t b = 0; b + 1 < set.n; b++) {
+            struct mkt_message m = whole(&set);
             struct mkt_payload moved = m.payload[a];
             take_out(&m, a);
             insert(&m, b, moved);
-            ck_assert_msg(mkt_rules_check(&m) == MKT_OK, "payload %zu as %zu", a, b);
+            ck_assert_msg(check(&set, &m) == MKT_OK, "payload %zu as %zu", a, b);
         }
-    for (size_t at = 0; at + 1 < set->n; at++) {
-        struct mkt_message m = whole(set);
-        struct mkt_payload v = m.payload[set->n - 1];
-        take_out(&m, set->n - 1);
+    for (size_t at = 0; at + 1 < set.n; at++) {
+        struct mkt_message m = whole(&set);
+        struct mkt_payload v = m.payload[set.n - 1];
+        take_out(&m, set.n - 1);
         insert(&m, at, v);
-        ck_assert_msg(mkt_rules_check(&m) == MKT_E_ORDER, "V as %zu", at);
+        ck_assert_msg(check(&set, &m) == MKT_E_ORDER, "V as %zu", at);
     }
-    struct mkt_message m = whole(set);
+    struct mkt_message m = whole(&set);
     insert(&m, m.n, m.payload[m.n - 1]);
-    expect_err("V twice", mkt_rules_check(&m), MKT_E_ORDER);
-    m = whole(set);
-    insert(&m, m.n, (struct mkt_payload){.type = MKT_SIGN});
-    expect_err("SIGN after V", mkt_rules_check(&m), MKT_E_ORDER);
-    m = whole(set);
-    insert(&m, m.n - 1, (struct mkt_payload){.type = MKT_SIGN});
-    expect_err("V after SIGN", mkt_rules_check(&m), MKT_E_ORDER);
+    expect_err("V twice", check(&set, &m), MKT_E_ORDER);
+    m = whole(&set);
+    insert(&m, m.n, payload(MKT_SIGN, 0));
+    expect_err("SIGN after V", check(&set, &m), MKT_E_ORDER);
+    m = whole(&set);
+    insert(&m, m.n - 1, payload(MKT_SIGN, 0));
+    expect_err("V after SIGN", check(&set, &m), MKT_E_ORDER);
 }
 END_TEST
 
-/* "Unexpected payloads in the TRANSFER_INIT message SHOULD be ignored." */
-START_TEST(unexpected_payloads_are_ignored_unless_they_come_after_v)
+/* 5.4: "Error message = HDR, T, (ERR), [V|SIGNx]"; the messages with a SIGN of their own are those of public keys */
+START_TEST(none_but_an_error_message_is_signed)
 {
-    static const struct carried unexpected[] = {
-        {MKT_CERT, 0, 0, 0}, {MKT_ID, 0, 0, 0},       {MKT_RAND, 0, 0, 0}, {MKT_TR, 0, 0, 0},
-        {MKT_TP, 0, 0, 0},   {MKT_IDR, 3, 0, 0},      {MKT_IDR, 5, 0, 0},  {MKT_GENERAL_EXT, 0, 0, 0},
-        {MKT_PKE, 0, 0, 0},  {MKT_KEY_DATA, 0, 0, 0}, {MKT_ERR, 0, 0, 0},  {MKT_CHASH, 0, 0, 0},
-        {MKT_DH, 0, 0, 0},
-    };
-    for (size_t i = 0; i < sizeof unexpected / sizeof *unexpected; i++) {
-        struct mkt_message m = whole(&ladder[_i]);
-        insert(&m, 0, payload(&unexpected[i]));
-        insert(&m, 0, payload(&unexpected[i]));
-        ck_assert_msg(mkt_rules_check(&m) == MKT_OK, "%s is not ignored", mkt_payload_name(unexpected[i].type));
-        insert(&m, m.n, payload(&unexpected[i]));
-        expect_err("after V", mkt_rules_check(&m), MKT_E_ORDER);
-    }
+    const struct set set = set_of(&forms[_i]);
+    struct mkt_message m = whole(&set);
+    m.payload[m.n - 1] = payload(MKT_SIGN, 0);
+    expect_err("SIGN", check(&set, &m), forms[_i].message == MKT_ERROR ? MKT_OK : MKT_E_MISSING);
 }
 END_TEST
+
+static bool carries(const struct set *set, const struct mkt_payload *p)
+{
+    const uint8_t role = mkt_payload_role(p);
+    for (size_t i = 0; i < set->n; i++)
+        if (set->carried[i].payload.type == p->type && mkt_payload_role(&set->carried[i].payload) == role)
+            return true;
+    return false;
+}
+
+/* In updates there is one set of rules for both messages and both ends. */
+static bool may_be_counted(const struct set *set, const struct mkt_payload *p)
+{
+    const uint8_t role = mkt_payload_role(p);
+    return set->form->update && set->form->message != MKT_ERROR &&
+           p->type == MKT_IDR && (role == MKT_IDR_I || role == MKT_IDR_R);
+}
+
+/* Of each: "Unexpected payloads in the [...] message SHOULD be ignored." */
+START_TEST(unexpected_payloads_are_ignored_unless_they_come_after_v)
+{
+    const struct set set = set_of(&forms[_i]);
+    size_t ignored = 0;
+    for (uint16_t type = MKT_KEMAC; type <= MKT_GENERAL_EXT; type++)
+        for (uint8_t role = 0; role <= MKT_IDR_APP; role++) {
+            struct mkt_message m = whole(&set);
+            const struct mkt_payload p = payload(type, role);
+            if (type == MKT_V || type == MKT_SIGN || carries(&set, &p))
+                continue;
+            insert(&m, 0, p);
+            ck_assert_msg(check(&set, &m) == MKT_OK, "%s, %u is not ignored", mkt_payload_name(type), role);
+            insert(&m, 0, p);
+            if (!may_be_counted(&set, &p))
+                ck_assert_msg(check(&set, &m) == MKT_OK, "two of %s, %u are not", mkt_payload_name(type), role);
+            m = whole(&set);
+            insert(&m, m.n, p);
+            expect_err("after V", check(&set, &m), MKT_E_ORDER);
+            ignored++;
+        }
+    ck_assert_uint_gt(ignored, 0);
+}
+END_TEST
+
+/* ---- CS ID map ---- */
 
 /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
 START_TEST(an_srtp_id_map_is_refused)
 {
-    struct mkt_message m = whole(&ladder[_i]);
+    const struct set set = set_of(&forms[_i]);
+    struct mkt_message m = whole(&set);
     m.hdr.map_type = MKT_MAP_SRTP_ID;
-    expect_err("SRTP-ID", mkt_rules_check(&m), MKT_E_MAP);
+    expect_err("SRTP-ID", check(&set, &m), MKT_E_MAP);
+    m.hdr.n_cs = 1;
+    expect_err("SRTP-ID with a session", check(&set, &m), MKT_E_MAP);
     m.n = 0;
-    expect_err("SRTP-ID, whatever else there is", mkt_rules_check(&m), MKT_E_MAP);
+    expect_err("SRTP-ID, whatever else there is", check(&set, &m), MKT_E_MAP);
 }
 END_TEST
 
-START_TEST(every_message_of_the_steps_has_rules_and_no_other)
+/* 4.2.1.1, 4.2.3.1, and for the answers 4.2.1.5, 4.2.3.5: "As Crypto Sessions (CSs) SHALL NOT be handled, the #CS MUST
+ * be set to '0' and the CS ID map type SHALL be the "Empty map"" */
+START_TEST(ticket_request_and_resolve_have_the_empty_map)
 {
-    for (unsigned type = 0; type < 256; type++) {
-        const struct mkt_message m = {
-            .hdr = {.version = 1, .data_type = (uint8_t)type, .map_type = MKT_MAP_GENERIC_ID}};
-        bool known = false;
-        for (size_t i = 0; i < n_steps; i++)
-            known |= (unsigned)steps[i].message == type;
-        ck_assert_msg(mkt_rules_check(&m) == (known ? MKT_E_MISSING : MKT_E_DATA_TYPE), "%s", mkt_data_type_name(type));
-    }
+    const struct set set = set_of(&forms[_i]);
+    const enum mkt_data_type type = forms[_i].message;
+    const bool has_sessions = type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR;
+    const enum mkt_err want = has_sessions ? MKT_OK : MKT_E_MAP;
+    struct mkt_message m = whole(&set);
+    expect_err("Empty map", check(&set, &m), MKT_OK);
+    m.hdr.n_cs = 1;
+    expect_err("Empty map with a session", check(&set, &m), want);
+    m.hdr.map_type = MKT_MAP_GENERIC_ID;
+    expect_err("GENERIC-ID", check(&set, &m), want);
+    m.hdr.n_cs = 0; /* of an Error message: design decision D22 */
+    expect_err("GENERIC-ID without a session", check(&set, &m), want);
+}
+END_TEST
+
+START_TEST(every_message_of_the_steps_has_rules_and_beside_them_only_error_messages)
+{
+    for (unsigned type = 0; type < 256; type++)
+        for (unsigned update = 0; update < 2; update++) {
+            const struct mkt_message m = empty(&(struct form){(enum mkt_data_type)type, false, ""});
+            bool known = type == MKT_ERROR, listed = false;
+            for (size_t i = 0; i < n_steps; i++)
+                known |= (unsigned)steps[i].message == type && of_update(&steps[i]) == (update == 1);
+            for (size_t i = 0; i < FORMS; i++)
+                listed |= (unsigned)forms[i].message == type && forms[i].update == (update == 1);
+            ck_assert_msg(known == listed, "%s", mkt_data_type_name(type));
+            ck_assert_msg(mkt_rules_check(&m, update == 1) == (known ? MKT_E_MISSING : MKT_E_DATA_TYPE), "%s",
+                          mkt_data_type_name(type));
+        }
 }
 END_TEST
 
 int main(void)
 {
-    enum { SETS = sizeof ladder / sizeof *ladder };
     Suite *suite = suite_create("flow");
     TCase *tcase = tcase_create("flow");
     tcase_add_checked_fixture(tcase, load, NULL);
+    tcase_add_loop_test(tcase, each_mode_leads_from_fresh_to_keyed, 0, PATHS);
+    tcase_add_test(tcase, there_is_no_step_beside_the_modes);
     tcase_add_test(tcase, for_each_role_state_direction_and_message_there_is_one_act);
-    tcase_add_test(tcase, every_message_that_is_made_is_taken_by_another_role);
-    tcase_add_test(tcase, every_state_is_reached_and_none_but_keyed_is_an_end);
-    tcase_add_test(tcase, a_call_goes_from_fresh_to_keyed_by_its_f_flag);
+    tcase_add_test(tcase, an_act_is_of_one_message_and_direction_in_calls_or_updates);
+    tcase_add_test(tcase, what_one_party_makes_another_takes);
+    tcase_add_test(tcase, messages_are_those_of_the_three_exchanges_with_a_psk);
+    tcase_add_test(tcase, an_outcome_says_what_comes_next);
+    tcase_add_test(tcase, none_but_a_transfer_init_goes_without_answer);
+    tcase_add_test(tcase, a_kms_is_fresh_after_each_answer);
     tcase_add_test(tcase, a_step_is_found_where_a_row_has_it);
-    tcase_add_loop_test(tcase, what_the_rfc_demands_must_be_there_and_the_rest_may, 0, SETS);
-    tcase_add_loop_test(tcase, more_of_a_kind_than_the_rfc_has_is_too_many, 0, SETS);
-    tcase_add_loop_test(tcase, the_order_is_free_but_v_is_last, 0, SETS);
-    tcase_add_loop_test(tcase, unexpected_payloads_are_ignored_unless_they_come_after_v, 0, SETS);
-    tcase_add_loop_test(tcase, an_srtp_id_map_is_refused, 0, SETS);
-    tcase_add_test(tcase, every_message_of_the_steps_has_rules_and_no_other);
+    tcase_add_test(tcase, an_outcome_that_no_row_has_leads_nowhere);
+    tcase_add_test(tcase, who_gives_up_goes_back);
+    tcase_add_test(tcase, a_call_is_what_is_not_given_up);
+    tcase_add_test(tcase, an_answer_is_owed_where_one_is_made);
+    tcase_add_test(tcase, every_state_is_reached_and_leads_on);
+    tcase_add_loop_test(tcase, what_the_rfc_demands_must_be_there_and_the_rest_may, 0, FORMS);
+    tcase_add_loop_test(tcase, more_of_a_kind_than_the_rfc_has_is_too_many, 0, FORMS);
+    tcase_add_loop_test(tcase, the_order_is_free_but_v_is_last, 0, FORMS);
+    tcase_add_loop_test(tcase, none_but_an_error_message_is_signed, 0, FORMS);
+    tcase_add_loop_test(tcase, unexpected_payloads_are_ignored_unless_they_come_after_v, 0, FORMS);
+    tcase_add_loop_test(tcase, an_srtp_id_map_is_refused, 0, FORMS);
+    tcase_add_loop_test(tcase, ticket_request_and_resolve_have_the_empty_map, 0, FORMS);
+    tcase_add_test(tcase, every_message_of_the_steps_has_rules_and_beside_them_only_error_messages);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

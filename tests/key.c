@@ -173,7 +173,7 @@ START_TEST(a_drawn_spi_is_a_new_one)
     struct mkt_key_data made;
     struct player p;
     taken.key_data.kv.spi.n = 4;
-    const struct mkt_span others[2] = {{NULL, 0}, chain(&taken, 1)};
+    const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}, chain(&taken, 1)};
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn});
     expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Prints the ladder of messages from the table of steps, as it stands in README.md: a column for each role that makes
- * or takes something, a line for each message. Dashes are far apart where only tickets with the F flag have the
- * message.
+ * or takes something, a line for each message. Dashes are far apart where not every call has the message, and at the
+ * right it says which calls do. What a KMS asks another one is left out.
  */
 #include "flow.h"
 
@@ -15,10 +15,12 @@ static const struct {
     const char *name;
 } roles[] = {{MKT_INITIATOR, "Initiator"}, {MKT_KMS, "KMS"}, {MKT_RESPONDER, "Responder"}};
 
-enum { ROLES = sizeof roles / sizeof *roles, APART = 32, MARGIN = 4, LINE = MARGIN + APART * ROLES + 40 };
+enum { ROLES = sizeof roles / sizeof *roles, APART = 30, MARGIN = 4, LINE = MARGIN + APART * ROLES + 40 };
 
 static const struct mkt_step *steps;
 static size_t n_steps;
+
+/* ---- what the table says ---- */
 
 static bool plays(enum mkt_role role)
 {
@@ -27,6 +29,88 @@ static bool plays(enum mkt_role role)
             return true;
     return false;
 }
+
+static bool of_update(const struct mkt_step *step)
+{
+    return step->state >= MKT_KEYED;
+}
+
+/* Whether two steps are about one message, and both in a call or both in an update. */
+static bool same_message(const struct mkt_step *a, const struct mkt_step *b)
+{
+    return a->message == b->message && of_update(a) == of_update(b);
+}
+
+/* The first step of another role that makes, or takes, the message of a step; or NULL. */
+static const struct mkt_step *peer(const struct mkt_step *step, enum mkt_direction direction)
+{
+    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+        if (s->direction == direction && same_message(s, step) && s->role != step->role)
+            return s;
+    return NULL;
+}
+
+/* The first step of a role that makes the message of a step, or NULL. */
+static const struct mkt_step *maker(enum mkt_role role, const struct mkt_step *step)
+{
+    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+        if (s->direction == MKT_MAKE && same_message(s, step) && s->role == role)
+            return s;
+    return NULL;
+}
+
+/* The first step by which the message that one role makes is made by the role that takes it, or NULL. */
+static const struct mkt_step *way_back(const struct mkt_step *made, const struct mkt_step *taken)
+{
+    const struct mkt_step *other = maker(taken->role, made);
+    return other != NULL && peer(other, MKT_TAKE) != NULL ? other : NULL;
+}
+
+/* Whether it is the first row with the message between two roles. */
+static bool is_first(const struct mkt_step *made, const struct mkt_step *taken)
+{
+    const struct mkt_step *back = way_back(made, taken);
+    return made == maker(made->role, made) && (back == NULL || made < back);
+}
+
+/* Whether nothing may come after the message of a step. */
+static bool may_end(const struct mkt_step *step)
+{
+    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+        if (s->role == step->role && s->state == step->state && s->act == step->act && s->outcome == MKT_DONE)
+            return true;
+    return false;
+}
+
+/* Whether a role that makes a message is, after the answer to it, where it was before. */
+static bool comes_back(const struct mkt_step *made)
+{
+    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+        if (s->role == made->role && s->state == made->next && s->direction == MKT_TAKE && s->next == made->state)
+            return true;
+    return false;
+}
+
+/* Which calls have the message, or NULL if all do. */
+static const char *which(const struct mkt_step *made)
+{
+    for (const struct mkt_step *s = steps; s < steps + n_steps; s++) {
+        const struct mkt_step *init = peer(s, MKT_MAKE);
+        if (s->role != made->role || s->direction != MKT_TAKE || s->next != made->state || s->outcome == MKT_DONE ||
+            init == NULL)
+            continue;
+        if (s->outcome == MKT_RESOLVE)
+            return "where a KMS must resolve the ticket";
+        if (may_end(s))
+            return of_update(s) ? "where the V flag is set" : "where the F flag is set";
+        return which(init);
+    }
+    if (!comes_back(made))
+        return NULL;
+    return of_update(made) ? "CSB update, by either end" : "where the KMS makes the ticket";
+}
+
+/* ---- printing ---- */
 
 /* Where the lifeline of a role stands. */
 static size_t place(enum mkt_role role)
@@ -60,55 +144,33 @@ static void print_names(void)
     print(line);
 }
 
-static void print_message(const struct mkt_step *made, const struct mkt_step *taken, bool always)
+/* With two heads where both ends make it. */
+static void print_message(const struct mkt_step *made, const struct mkt_step *taken)
 {
     char line[LINE];
-    size_t from = place(made->role), to = place(taken->role);
-    size_t left = (from < to ? from : to) + 2, right = (from < to ? to : from) - 2, end = 0;
-    const char *name = mkt_data_type_name((unsigned)made->message);
+    const size_t from = place(made->role), to = place(taken->role);
+    const size_t left = (from < to ? from : to) + 2, right = (from < to ? to : from) - 2;
+    const char *name = mkt_data_type_name((unsigned)made->message), *calls = which(made);
+    const bool both = way_back(made, taken) != NULL;
+    size_t end = 0;
     memset(line, ' ', sizeof line);
     for (size_t i = 0; i < ROLES; i++)
         if (plays(roles[i].role)) {
             line[place(roles[i].role)] = '|';
             end = place(roles[i].role);
         }
+    const size_t at = left + (right - left + 1 - strlen(name)) / 2;
     for (size_t i = left; i <= right; i++)
-        line[i] = always || (i - left) % 2 == 1 ? '-' : ' ';
-    line[from < to ? right : left] = from < to ? '>' : '<';
-    size_t at = left + (right - left + 1 - strlen(name)) / 2;
+        line[i] = calls == NULL || (i - left) % 2 == 1 ? '-' : ' ';
+    if (both || to < from)
+        line[left] = '<';
+    if (both || from < to)
+        line[right] = '>';
     write_at(line, at - 1, " ");
     write_at(line, at, name);
     write_at(line, at + strlen(name), " ");
-    if (!always)
-        write_at(line, end + 4, "where the F flag is set");
+    write_at(line, end + 4, calls == NULL ? "" : calls);
     print(line);
-}
-
-/* The first step with that message in that direction by another role, or NULL. */
-static const struct mkt_step *taker(const struct mkt_step *made)
-{
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
-        if (s->direction == MKT_TAKE && s->message == made->message && s->role != made->role)
-            return s;
-    return NULL;
-}
-
-/* Whether the same role makes the same message in an earlier row. */
-static bool printed(const struct mkt_step *made)
-{
-    for (const struct mkt_step *s = steps; s < made; s++)
-        if (s->direction == MKT_MAKE && s->message == made->message && s->role == made->role)
-            return true;
-    return false;
-}
-
-/* Whether the message is made without the F flag too. */
-static bool without_f(const struct mkt_step *made)
-{
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
-        if (s->direction == MKT_MAKE && s->message == made->message && s->role == made->role && s->f == 0)
-            return true;
-    return false;
 }
 
 int main(void)
@@ -116,9 +178,9 @@ int main(void)
     steps = mkt_steps(&n_steps);
     print_names();
     for (const struct mkt_step *s = steps; s < steps + n_steps; s++) {
-        const struct mkt_step *taken = taker(s);
-        if (s->direction == MKT_MAKE && !printed(s) && taken != NULL)
-            print_message(s, taken, without_f(s));
+        const struct mkt_step *taken = peer(s, MKT_TAKE);
+        if (s->direction == MKT_MAKE && taken != NULL && is_first(s, taken))
+            print_message(s, taken);
     }
     return 0;
 }

@@ -10,7 +10,8 @@ export LC_ALL=C
 
 rooms='
 span 0      error 0     io 1        payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
-sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   flow 5      csb 5'
+bundle 3    initiator_data 3        replay 3
+sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    report 4    flow 5      csb 5'
 
 # look TOP: prints what is wrong; status 1 if anything is
 look() (

@@ -67,6 +67,45 @@ static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct
     return MKT_OK;
 }
 
+/* By its name, or where that is left out by the identity. */
+static enum mkt_err player_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
+{
+    const struct player *p = user;
+    for (size_t i = 0; i < p->n_friends; i++) {
+        const struct friend *f = &p->friend[i];
+        if (name != NULL ? !mkt_id_equal(name, &f->name) : id == NULL || !mkt_id_equal(id, &f->id))
+            continue;
+        ck_assert_uint_le(f->psk.n, psk->key.cap);
+        memcpy(psk->key.p, f->psk.p, f->psk.n);
+        psk->key.n = f->psk.n;
+        psk->owner = f->id;
+        psk->vouches = f->vouches;
+        return MKT_OK;
+    }
+    return MKT_E_KEY;
+}
+
+static enum mkt_err player_resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
+{
+    const struct player *p = user;
+    ck_assert_uint_gt(ticket.n, 0);
+    if (p->resolved.n == 0)
+        return MKT_E_KEY;
+    ck_assert_uint_le(p->resolved.n, octets->cap - octets->n);
+    memcpy(octets->p + octets->n, p->resolved.p, p->resolved.n);
+    octets->n += p->resolved.n;
+    return MKT_OK;
+}
+
+static void player_report(void *user, const struct mkt_report *report)
+{
+    struct player *p = user;
+    p->reports++;
+    p->reported = report->number;
+    p->authenticated = report->authenticated;
+    ck_assert_uint_eq(mkt_message_find(report->message, MKT_ERR, 0)->error.number, report->number);
+}
+
 static enum mkt_err player_replay(void *user, struct mkt_span tag, mkt_ntp until)
 {
     struct player *p = user;
@@ -102,7 +141,10 @@ void player_init(struct player *p, mkt_ntp now, struct mkt_span tpk)
         .alloc = player_alloc,
         .release = player_release,
         .tpk = player_tpk,
+        .psk = player_psk,
+        .resolved = player_resolved,
         .replay = player_replay,
+        .report = player_report,
         .authorise = player_authorise,
         .log = player_log,
     };

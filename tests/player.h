@@ -13,7 +13,19 @@ struct player {
     uint8_t random[1024]; /* what random() gives, in this order; after that it counts up */
     size_t n_random, next_random;
     uint32_t counter;
+    struct mkt_span counted[4]; /* whose counters are kept, */
+    uint32_t count[4];          /* and where they stand */
     struct mkt_span tpk;
+    struct friend {
+        struct mkt_id name, id;
+        struct mkt_span psk;
+        bool vouches;
+    } friend[4]; /* with whom a KMS shares keys */
+    size_t n_friends;
+    struct mkt_span resolved; /* a ticket that was resolved before */
+    size_t reports;           /* calls of report() */
+    uint8_t reported;         /* the number of the last */
+    bool authenticated;       /* whether it was */
     struct mkt_span seen[16]; /* the replay cache */
     size_t n_seen;
     size_t allocations, live; /* calls of alloc, blocks not yet given back */

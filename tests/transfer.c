@@ -49,7 +49,7 @@ START_TEST(every_policy_that_needs_no_kms)
     c->answer.n_keys = (f & MKT_FLAG_M) != 0;
     make_init(c);
     expect_err(flags, mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
-    ck_assert(mkt_csb_owes_response(c->r) == ((f & MKT_FLAG_F) != 0));
+    ck_assert(mkt_csb_owes(c->r, MKT_TRANSFER_RESP) == ((f & MKT_FLAG_F) != 0));
     ck_assert(mkt_csb_ready(c->i) == ((f & MKT_FLAG_F) == 0) && mkt_csb_ready(c->r) == ((f & MKT_FLAG_F) == 0));
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 32);
     if ((f & MKT_FLAG_F) != 0) {
@@ -66,7 +66,7 @@ END_TEST
 START_TEST(supplied_keys_that_the_policy_forbids)
 {
     struct call *c = call_new(MKT_SUITE_256, "DFGHNO");
-    c->answer = (struct mkt_answer){&one_tgk, 1};
+    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
     make_ticket(c);
     c->offer.keys = &one_tgk;
     c->offer.n_keys = 1;
@@ -94,7 +94,7 @@ START_TEST(a_tek_that_the_responder_supplies)
     make_init(c);
     expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
-    c->answer = (struct mkt_answer){&wish, 1};
+    c->answer = (struct mkt_answer){.keys = &wish, .n_keys = 1};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
     finish(c);
     expect_octets("TEK", tek_of(c->i, 1), (struct mkt_span){given, sizeof given});
@@ -179,7 +179,7 @@ END_TEST
 START_TEST(every_bit_of_an_answer_counts)
 {
     struct call *c = call_new(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "FGHJLMNO");
-    c->answer = (struct mkt_answer){&one_tgk, 1};
+    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
     make_resp(c);
     for (size_t bit = 0; bit < 8 * c->resp_buf.n; bit++) {
         c->resp[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -278,7 +278,7 @@ START_TEST(rands_as_long_as_the_longest_key)
     make_init(c);
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 64);
     expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){&too_long, 1};
+    c->answer = (struct mkt_answer){.keys = &too_long, .n_keys = 1};
     expect_err("no RAND is so long", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_RAND);
     call_free(c);
 

@@ -3,11 +3,26 @@
  * @file csb.h
  * The crypto session bundle: one call, one party. Octets of messages go in and out, keys come out.
  *
- *     Initiator                                        Responder
- *     mkt_csb_new(INITIATOR)                           mkt_csb_new(RESPONDER)
+ *     Initiator                                        KMS
+ *     mkt_csb_new(INITIATOR)                           mkt_csb_new(KMS)
+ *     mkt_csb_make_request_init()   --REQUEST_INIT-->  mkt_csb_take(), mkt_csb_grant()
+ *     mkt_csb_take()                <--REQUEST_RESP--  mkt_csb_make_request_resp()
+ *     mkt_csb_ticket()
+ *                                                      Responder
+ *                                                      mkt_csb_new(RESPONDER)
  *     mkt_csb_make_transfer_init()  --TRANSFER_INIT--> mkt_csb_take()
+ *
+ *                              KMS                     where mkt_csb_owes(MKT_RESOLVE_INIT_PSK):
+ *                   mkt_csb_take()  <--RESOLVE_INIT--  mkt_csb_make_resolve_init()
+ *      mkt_csb_make_resolve_resp()  --RESOLVE_RESP-->  mkt_csb_take()
+ *
  *     mkt_csb_take()           <- - -TRANSFER_RESP- -  mkt_csb_make_transfer_resp()
  *     mkt_csb_tek()                                    mkt_csb_tek()
+ *
+ * With a ticket of its own (mkt_ticket_make(), modes 3 and 4) an Initiator begins with the TRANSFER_INIT; a Responder
+ * that has the ticket's key (modes 2 and 4) resolves it by itself. A bundle that has its keys can be updated by either
+ * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). The bundle of a KMS is as
+ * new after each answer.
  *
  * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards.
  */
@@ -26,7 +41,7 @@ struct mkt_csb;
 /**
  * Makes a bundle for one call.
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
- * @param role      MKT_INITIATOR or MKT_RESPONDER
+ * @param role      the party that it plays
  * @param host      outlives the bundle
  * @param settings  copied; spans in them are not
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_MEMORY
@@ -37,6 +52,89 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_new(struct mkt_csb **csb, enum mkt_role ro
 /** Wipes and frees a bundle; NULL is fine. */
 MKT_API void mkt_csb_free(struct mkt_csb *csb);
 
+/* ---- Ticket Request: RFC 6043 4.2.1 ---- */
+
+/**
+ * Makes a REQUEST_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.1.1, 4.2.1.2). Random are, in this order: CSB ID,
+ * RANDRi. Its algorithms are those of the suite of the desired policy.
+ * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS; MKT_E_KEY_LENGTH; MKT_E_PRF; MKT_E_FLAGS;
+ *         MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
+                                                        struct mkt_buf *out);
+
+/**
+ * The ticket that a REQUEST_RESP granted, with its keys, as an object of its own: to be offered by this bundle or
+ * others, and to be kept. Look at its policy (mkt_ticket_policy()): the K flag says that the KMS changed something.
+ * Without the J flag take it once: each object counts its own use.
+ * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
+ * @return MKT_OK; MKT_E_STATE where none was granted; MKT_E_MEMORY
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
+
+/**
+ * A KMS reads what the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
+ * @param policy  out: the desired policy, with the Initiator and this KMS where it names none, D set and K not; its
+ *                spans live until the next message is made or taken
+ * @param keys    out: MKT_MAX_KEYS of them; the keys asked for, one TGK where none are
+ * @param n_keys  out
+ * @return MKT_OK; MKT_E_STATE; MKT_E_MANY; an error of mkt_policy_get()
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy,
+                                              struct mkt_key_wish keys[], size_t *n_keys);
+
+/**
+ * A KMS makes the ticket that it grants: mkt_ticket_make(), after it has set the D flag, and the K flag where policy or
+ * keys are not those asked for.
+ * @param recipe  its policy NULL: the one asked for; its keys NULL: those asked for
+ * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
+ * @return MKT_OK; an error of mkt_csb_request() or mkt_ticket_make(); MKT_E_PRF for a policy of another suite
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
+                                            struct mkt_ticket **ticket);
+
+/**
+ * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new then.
+ * @param ticket  not needed afterwards
+ * @param out     the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K;
+ *         MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_CLOCK, MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket,
+                                                        struct mkt_buf *out);
+
+/* ---- Ticket Resolve: RFC 6043 4.2.3 ---- */
+
+/**
+ * Makes the RESOLVE_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.3.1, 4.2.3.2): as a Responder with the ticket of
+ * the TRANSFER_INIT that it took, as a KMS with that of a RESOLVE_INIT that it passes on (section 10). Random are, in
+ * this order: CSB ID, RANDRr. May be made again as long as no answer was taken.
+ * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
+ *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out);
+
+/**
+ * Makes the RESOLVE_RESP (RFC 6043 4.2.3.5), keys forked where the policy wants it. Random is RANDRkms, then. The
+ * bundle of the KMS is as new then.
+ * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_KEY_LENGTH for keys that no RANDRkms can be as long as; MKT_E_COUNTER;
+ *         MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out);
+
+/**
+ * Appends what a Responder remembers of a ticket that a KMS resolved for it, for mkt_host.resolved: when the ticket is
+ * used again (J flag), the KMS need not be asked, and the modifier is the same (RFC 6043 5.3). Keys are in it, in
+ * clear. To be called before an update.
+ * @return MKT_OK; MKT_E_STATE where no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out);
+
+/* ---- Ticket Transfer: RFC 6043 4.2.2 ---- */
+
 /**
  * Makes the TRANSFER_INIT of a call (RFC 6043 4.2.2.1), once. Random are, in this order: CSB ID, RANDRi, then for each
  * key supplied the key, the salt and the SPI. RFC 3830 6.1: where the CSB ID is one that this Initiator has with this
@@ -45,8 +143,8 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
  * @param out    the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle and
  *               the ticket stay as they were
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_MANY for too many SPs; an error of mkt_policy_check(); MKT_E_REUSE
- *         for a used ticket without J; MKT_E_RESOLVE for one with I; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC,
- *         MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT,
+ *         for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
+ *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT,
  *         MKT_E_SP for the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK,
  *         MKT_E_CRYPTO
  */
@@ -54,8 +152,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
- * Makes the TRANSFER_RESP to the TRANSFER_INIT that was taken (RFC 6043 4.2.2.3), once. Random are, in this order:
- * RANDRr where G asks for it, then for each key supplied the key, the salt and the SPI.
+ * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
+ * this order: RANDRr where G asks for it in the first one, then for each key supplied the key, the salt and the SPI.
  * @param answer  NULL: nothing to add
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle
  *                stays as it was
@@ -67,9 +165,24 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
- * Takes a message: TRANSFER_INIT as Responder, TRANSFER_RESP as Initiator (RFC 6043 4.2.2.2, 4.2.2.4). Looks at it in
+ * Makes a CSB update (RFC 6043 5.2): new keys, new sessions, other keys or policies for those that there are. With the
+ * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
+ * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
+ * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_RAND for the keys;
+ *         MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP for the crypto sessions; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE;
+ *         MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
+                                                  struct mkt_buf *out);
+
+/* ---- all exchanges ---- */
+
+/**
+ * Takes a message, any that this party may get now: REQUEST_INIT and RESOLVE_INIT as KMS, REQUEST_RESP, TRANSFER_INIT,
+ * RESOLVE_RESP, TRANSFER_RESP, updates, and Error messages, of which the host is told (mkt_host.report). Looks at it in
  * this order: shape, what needs no key, key, MAC, freshness, authorisation, meaning, replay; only then does the bundle
- * change.
+ * change. Of a TRANSFER_INIT that the KMS is to resolve first nothing is known before the RESOLVE_RESP was taken.
  * @param in         the message, to the last octet; not needed afterwards
  * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
  *                   mkt_sdp_protocols(); of other messages not looked at
@@ -78,20 +191,70 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
 
+/**
+ * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
+ * answered. It has a MAC where this party knows the keys of that message, and the message is authentic and no replay; a
+ * TRANSFER_INIT that was refused leaves no keys behind. Its own Error messages enter the replay cache too.
+ * @param about  the message; empty: the one that this party took and has not answered
+ * @param err    why: gives the error number, mkt_err_number()
+ * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
+ *               policies, the one of the TLS profile
+ * @param out    the message is appended, or measured
+ * @return MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE about an Error message, which none
+ *         answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK,
+ *         MKT_E_CRYPTO; MKT_E_CACHE_FULL
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum mkt_err err,
+                                                 const struct mkt_sp sp[], size_t n_sp, struct mkt_buf *out);
+
+/**
+ * Forgets the exchange that is under way, if one is: a request without answer, a message that a KMS took and has not
+ * answered, an update. A RESOLVE_INIT without answer is forgotten first, and the TRANSFER_INIT waits on; called again,
+ * that is forgotten too. Keys that the bundle has stay.
+ *
+ * Where both ends make an update at once, neither takes the other's: both abandon theirs (SIP answers 491), and one of
+ * them begins anew. Where an answer was lost, the ends may differ in the sessions of that update: make another one, for
+ * all of them.
+ */
+MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
+
+/**
+ * Appends a bundle as octets, to go on in another process or after a restart: state, keys in clear, and all else but
+ * host and settings.
+ * @return MKT_OK; MKT_E_SPACE
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out);
+
+/**
+ * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
+ * mkt_settings.size is fine as long as everything has room. Only one of several copies may go on: each would make
+ * other messages.
+ * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new()
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host,
+                                          const struct mkt_settings *settings, struct mkt_span in);
+
 /** Whether the keys are there: after the answer was taken or made, or the offer where F wants no answer. */
 MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
 
-/** Whether this Responder is to send a TRANSFER_RESP now (F flag). */
-MKT_API bool mkt_csb_owes_response(const struct mkt_csb *csb);
+/**
+ * Whether this party is to make a message of a type now: REQUEST_RESP, RESOLVE_RESP as KMS, RESOLVE_INIT_PSK where a
+ * KMS must resolve the ticket, TRANSFER_RESP.
+ */
+MKT_API bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message);
 
-/** The CSB ID; 0 before the first message. */
+/** The seconds after which new keys must have come (TRr of the ticket policy), by mkt_csb_make_update(); 0: no limit. */
+MKT_API uint32_t mkt_csb_rekeying(const struct mkt_csb *csb);
+
+/** The CSB ID; 0 before the first message. Unverified while a Responder waits for its KMS. */
 MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 
 /** The party that this bundle plays. */
 MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 
 /**
- * The identity of the other end, authenticated; no data where no message of its was taken. Lives as long as the bundle.
+ * The identity of the other end, authenticated; no data where no message of its was taken. Of a KMS: who asked. Lives
+ * until the next message is made or taken.
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
@@ -99,11 +262,18 @@ MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 MKT_API size_t mkt_csb_sessions(const struct mkt_csb *csb);
 
 /**
- * Reads a crypto session; its spans live as long as the bundle.
+ * Reads a crypto session; its spans live until the next message is made or taken.
  * @param index  from 0 to mkt_csb_sessions() - 1
  * @return MKT_OK; MKT_E_NO_SESSION
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt_cs *cs);
+
+/**
+ * Reads the security policy that was agreed on for a crypto session; its spans live until the next message is made or
+ * taken.
+ * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp);
 
 /**
  * Appends the TEK of a crypto session: derived from the TGK or GTGK that its SPI names (RFC 6043 5.1.3), or the TEK
@@ -116,7 +286,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_
 /**
  * Reads a session key that the bundle holds, for those who show or use keys themselves: first those of the ticket, then
  * those that Initiator and Responder supplied; no MPKs. They are there once the TRANSFER_INIT was made or taken, before
- * the bundle is ready. Spans live as long as the bundle, and are secrets.
+ * the bundle is ready. Spans live until the next message is made or taken, and are secrets.
  * @param index  from 0
  * @return MKT_OK; MKT_E_NO_SESSION beyond the last, and before a message was made or taken
  */

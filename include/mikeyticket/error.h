@@ -37,12 +37,13 @@ enum mkt_err {
     MKT_E_KEMAC_MAC,      /**< a KEMAC with a MAC of its own, where V has it */
     MKT_E_BASE64,         /**< not base64 by the letter */
     MKT_E_SDP,            /**< an SDP description or RTSP header that is not of the form of its RFC */
-    MKT_E_STORED,         /**< not what mkt_ticket_put wrote */
+    MKT_E_STORED,         /**< not what a put function of this library wrote */
 
     MKT_E_MAC = 300,      /**< the MAC of the message does not verify */
     MKT_E_TICKET_MAC,     /**< the MAC of the ticket does not verify */
     MKT_E_CSB_ID,         /**< the CSB ID is not that of the exchange */
     MKT_E_KEY,            /**< the host has no key of that name */
+    MKT_E_INITIATOR_MAC,  /**< Initiator Data does not verify, or is not of this TRANSFER_INIT */
 
     MKT_E_PRF = 400,      /**< the PRF is unknown, not that of the exchange, or of another suite */
     MKT_E_MAC_ALG,        /**< the MAC algorithm is unknown, NULL, or of another suite */
@@ -72,6 +73,9 @@ enum mkt_err {
     MKT_E_REUSE,          /**< the ticket was used, and J forbids to use it again */
     MKT_E_DENIED,         /**< the host's authorisation callback said no */
     MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
+    MKT_E_KMS,            /**< the message is for another KMS, or another KMS must resolve the ticket */
+    MKT_E_CHANGED,        /**< not the policy or keys that were asked for, and the K flag does not say so */
+    MKT_E_UPDATE,         /**< a CSB update with a TICKET or a RAND, or one that its own sender gets back */
 
     MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew */
     MKT_E_FUTURE,         /**< the timestamp is further ahead than the allowed skew */
@@ -83,7 +87,8 @@ enum mkt_err {
     MKT_E_RANDOM,         /**< the random source failed */
     MKT_E_CLOCK,          /**< the clock failed */
     MKT_E_CRYPTO,         /**< the crypto library failed */
-    MKT_E_TLS             /**< the TLS library failed */
+    MKT_E_TLS,            /**< the TLS library failed */
+    MKT_E_CACHE_FULL      /**< the replay cache is full: no message can be taken until one of its expires */
 };
 
 /** The classes of refusal: whose fault it is. */

@@ -13,17 +13,25 @@
 extern "C" {
 #endif
 
+/** How a party is known to a KMS: the key that they share. Its spans live as long as it does. */
+struct mkt_credential {
+    struct mkt_id kms;    /**< needed: who the KMS is (IDRkms) */
+    struct mkt_id name;   /**< which key (IDRpsk); no data: left out */
+    struct mkt_span psk;  /**< needed: 16 to MKT_MAX_PSK octets; a secret */
+};
+
 /** How a bundle behaves. Copied by mkt_csb_new(); what its spans point to outlives the bundle. */
 struct mkt_settings {
     struct mkt_id self;          /**< who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
-    struct mkt_span application; /**< application ID that IDRapp must name (D25); "msrp" */
+    const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
+    struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
     uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */
     uint8_t max_sessions;        /**< crypto sessions in the bundle (D11); 1 */
     uint32_t skew;               /**< seconds that a timestamp may differ from the clock (D18); 300 */
     size_t tek_length;           /**< octets of a TEK, 16 to 64 with suite 256 (D15); 0: that of the suite */
     bool allow_no_protocols;     /**< take a TRANSFER_INIT without list of key management protocols (D12); false */
-    bool leave_out_identities;   /**< make messages without IDRi and IDRr: both sides know `peer`; false */
+    bool leave_out_identities;   /**< make messages without IDRi, IDRr, IDRkms: the other side knows them; false */
     bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
     size_t size;                 /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
 };
@@ -37,6 +45,13 @@ enum { MKT_CSB_SIZE = 4096 };
 /** The settings that the lines above name as defaults, for a party of that identity. */
 MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
 
+/** What an Initiator asks its KMS for (RFC 6043 4.2.1). */
+struct mkt_request {
+    const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
+    const struct mkt_key_wish *keys; /**< number, types and lengths of the session keys that the ticket is to have */
+    size_t n_keys;                   /**< none: those that the KMS gives by default, usually one TGK */
+};
+
 /** What an Initiator offers. Zero is right for all that has no remark. */
 struct mkt_offer {
     struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
@@ -48,12 +63,28 @@ struct mkt_offer {
     size_t n_sp;                     /**< up to 15 */
     const struct mkt_key_wish *keys; /**< session keys that the Initiator itself supplies (L flag), to MKT_MAX_KEYS */
     size_t n_keys;
+    struct mkt_span randi;           /**< RANDRi, up to 255 octets: for a group key the same in all exchanges (section 9) */
 };
 
 /** What a Responder adds to its answer. Zero is right for all of it. */
 struct mkt_answer {
     const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag), to MKT_MAX_KEYS */
     size_t n_keys;
+    const struct mkt_cs *cs; /**< crypto sessions: the Session Data and SPI of one that was offered, or one to be added */
+    size_t n_cs;
+    const struct mkt_sp *sp; /**< security policies that these name, and that the offer does not have */
+    size_t n_sp;             /**< up to 15 */
+};
+
+/** A CSB update (RFC 6043 5.2). Zero is right for all that has no remark. */
+struct mkt_update {
+    const struct mkt_key_wish *keys; /**< new session keys (L flag, of a Responder M flag), to MKT_MAX_KEYS */
+    size_t n_keys;
+    const struct mkt_cs *cs;         /**< sessions that change or are added; by default all, the n-th with the n-th key */
+    size_t n_cs;
+    const struct mkt_sp *sp;         /**< security policies for them, beside those that the bundle has */
+    size_t n_sp;                     /**< up to 15 */
+    bool no_answer;                  /**< no TRANSFER_RESP is wanted (V flag): each session has its policy and SPI */
 };
 
 #ifdef __cplusplus

@@ -15,6 +15,8 @@ extern "C" {
 #endif
 
 struct mkt_policy;
+struct mkt_message;
+struct mkt_replay;
 
 /** A moment as a 64-bit NTP-UTC timestamp: seconds since 1900 in the upper half, their fraction in the lower. After
  *  7 February 2036 the seconds start again from 0, which RFC 4330 reads as being in the range 1968 to 2104. */
@@ -27,12 +29,28 @@ enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 struct mkt_peer {
     enum mkt_role role;              /**< what the peer is */
     struct mkt_id id;                /**< its identity; by then IDRi of the policy, or IDRr of the answer */
-    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group */
+    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may have
+                                          been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket */
 };
 
-/** The most octets that a TPK may have. */
-enum { MKT_MAX_TPK = 64 };
+/** The most octets that a TPK, and a key shared with a KMS, may have. */
+enum { MKT_MAX_TPK = 64, MKT_MAX_PSK = 64 };
+
+/** What a KMS knows of a key that it shares with somebody. */
+struct mkt_psk {
+    struct mkt_buf key;  /**< room of the library's for 16 to MKT_MAX_PSK octets, which wipes them; append there */
+    struct mkt_id owner; /**< needed: whose key it is; its octets live until the next call of a callback */
+    bool vouches;        /**< the owner is a KMS, and the identity that is asked about is of one of its users, whose
+                              RESOLVE_INIT it may pass on (RFC 6043 10); it can't ask for tickets in their name */
+};
+
+/** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: what to do is the host's to say. */
+struct mkt_report {
+    bool authenticated;                /**< whether its MAC was verified; else anybody may have sent it: only a hint */
+    uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
+    const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
+};
 
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
@@ -60,6 +78,39 @@ struct mkt_host {
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 
     /**
+     * A KMS asks for the key that it shares with an Initiator or Responder. `name` is the IDRpsk of the message and
+     * `id` its IDRi or IDRr, NULL where they are left out; none of it is verified by then. The library refuses a
+     * message whose IDRi or IDRr is not the owner's: answer as owner the one of the identities of that user that the
+     * message names, or the user's main one. Default: there are no keys. Error: MKT_E_KEY.
+     */
+    enum mkt_err (*psk)(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk);
+
+    /**
+     * A Responder asks whether it has resolved a ticket before. `ticket` are the octets of the TICKET payload from
+     * Ticket Type to Ticket Data, which name it. Appends what mkt_csb_resolved_put() wrote, which the library wipes.
+     * With key forking only a KMS can verify who sent a TRANSFER_INIT (Vr): a remembered ticket then serves only calls
+     * whose keys are forked TGKs, which the Initiator alone has beside KMS and Responder, so that using them proves it;
+     * for others the KMS is asked. Default: no ticket is remembered. Error: MKT_E_KEY.
+     */
+    enum mkt_err (*resolved)(void *user, struct mkt_span ticket, struct mkt_buf *octets);
+
+    /**
+     * Ticket types other than the MIKEY base ticket, and tickets without the N or O flag (RFC 6043 11): verifies a
+     * TICKET payload, and appends its keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads, which the
+     * library checks and wipes. Default: such tickets are refused. Errors: MKT_E_TICKET_TYPE, MKT_E_TICKET_MAC,
+     * MKT_E_KEY.
+     */
+    enum mkt_err (*open)(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                         struct mkt_buf *keys);
+
+    /**
+     * The other way: appends the Ticket Data of a ticket of a type of the host's own, for a policy and keys in that
+     * form. Default: such tickets are not made. Error: MKT_E_TICKET_TYPE.
+     */
+    enum mkt_err (*seal)(void *user, const struct mkt_policy *policy, struct mkt_span keys,
+                         struct mkt_buf *ticket_data);
+
+    /**
      * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked
      * about itself, before the policy is verified.
      */
@@ -76,10 +127,13 @@ struct mkt_host {
 
     /**
      * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, up to and including the moment `until`. It is
-     * asked last, once everything else about the message is right. Default: no cache. Error: MKT_E_REPLAY for a tag
-     * that it holds already.
+     * asked last, once everything else about the message is right. Default: `cache`. Errors: MKT_E_REPLAY for a tag
+     * that it holds already, MKT_E_CACHE_FULL.
      */
     enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);
+
+    /** The library's own replay cache (mikeyticket/replay.h), for all threads and processes; default: none. */
+    struct mkt_replay *cache;
 
     /**
      * The next value of this party's own counter, for COUNTER timestamps. Default: there are none. Error:
@@ -98,6 +152,9 @@ struct mkt_host {
      * Error: MKT_E_SPACE.
      */
     enum mkt_err (*psk_identity)(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity);
+
+    /** Is told of an Error message; default: nobody is. */
+    void (*report)(void *user, const struct mkt_report *report);
 
     /** Is told of each refusal: the error and its text, never a key. Default: nobody is. */
     void (*log)(void *user, enum mkt_err err, const char *text);

@@ -34,6 +34,7 @@ struct mkt_policy {
     size_t n_responders;
     struct mkt_id responder[MKT_MAX_RESPONDERS]; /**< IDRr: responders and groups of them */
     bool has_kemac;         /**< a KEMAC, which only a desired policy may have */
+    struct mkt_span kemac;  /**< what it asks for, as a chain for mkt_payload_get() that begins with MKT_KEY_DATA */
 };
 
 /**
@@ -51,7 +52,8 @@ MKT_API MKT_MUST enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters
 /**
  * Reads a policy from a TP or TICKET payload. Says nothing of who wrote it: the ticket's MAC does.
  * @param policy   out: its spans point to where those of `payload` do
- * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; MKT_E_POLICY for times of the wrong TS type; an
+ * @return MKT_OK; MKT_E_MANY for more identities than the struct holds; MKT_E_POLICY for times of the wrong TS type and
+ * for a KEMAC that is encrypted or has a MAC; an
  * error of mkt_payload_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload);

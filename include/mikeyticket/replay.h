@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file replay.h
+ * A replay cache (RFC 3830 5.4, RFC 6043 12.4) for mkt_host.cache, in memory of the caller's. All processes that the
+ * memory is shared between (MAP_SHARED, shm_open) and all their threads may ask it at once. There is no lock in it: who
+ * is stopped or killed while he asks, holds nobody up and makes nothing be forgotten.
+ *
+ * A message is known by its tag, which is its MAC. A full cache refuses messages rather than forget one.
+ */
+#ifndef MIKEYTICKET_REPLAY_H
+#define MIKEYTICKET_REPLAY_H
+
+#include <mikeyticket/error.h>
+#include <mikeyticket/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The cache; opaque, without pointers in it. There is nothing to free but the memory. */
+struct mkt_replay;
+
+/**
+ * The octets of a cache that holds so many messages at once, 48 for each and some more. How many: those that are
+ * accepted in twice the skew (mkt_settings.skew), as a timestamp may be that much ahead of the clock; 600 s by default.
+ *
+ * A message has its place in two buckets of 16, which its tag picks, so that there can be no room for it before all
+ * room is taken: with MACs as tags this happens less than once in 10^15 messages as long as the cache holds no more
+ * than `messages`, and never up to 32. Beyond, it begins at about one and a half times as many.
+ * @return 0 where the octets can't be counted
+ */
+MKT_API size_t mkt_replay_size(size_t messages);
+
+/**
+ * Makes an empty cache, before anybody else has the memory. What was in it is lost: begin no sooner than all that it
+ * may have held is stale.
+ * @param cache   out: it is the memory and lives as long; NULL after an error
+ * @param memory  aligned as malloc and mmap do
+ * @param n       its octets, of mkt_replay_size() or more; what is left over is not used
+ * @return MKT_OK; MKT_E_ARGUMENT where the memory is NULL, misaligned or less than mkt_replay_size(1)
+ */
+MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay **cache, void *memory, size_t n);
+
+/**
+ * Finds the cache that another process made in the same memory, at whatever address it is mapped here.
+ * @param cache   out: as of mkt_replay_new()
+ * @param memory  as for mkt_replay_new()
+ * @param n       as it was for mkt_replay_new()
+ * @return MKT_OK; MKT_E_ARGUMENT as mkt_replay_new(); MKT_E_STORED where there is no cache of that size
+ */
+MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *memory, size_t n);
+
+/**
+ * Whether a message is new; then it is remembered. Ask once the message is authenticated, and after all else is right
+ * about it (RFC 3830 5.4). Of all who ask about one message one gets MKT_OK, even in the same instant: none only where
+ * that one is killed before he has it.
+ * @param tag    the MAC of the message; 16 octets at least, of which the first 16 count
+ * @param now    the clock
+ * @param until  the last moment at which the message would be taken, its timestamp and the skew: for a message the same
+ *               whenever it is asked about, by whomever
+ * @return MKT_OK; MKT_E_REPLAY; MKT_E_STALE where `until` is before `now`, or not after that of a message which is
+ *         forgotten already, as one asked whose clock is ahead; MKT_E_CACHE_FULL; MKT_E_ARGUMENT for a short tag
+ */
+MKT_API MKT_MUST enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
+                                               mkt_ntp until);
+
+/** How many messages are remembered that have not expired, to watch it fill. It looks at all of the cache. */
+MKT_API size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bundle.h"
+
+bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
+{
+    return (bundle->flags & flag) != 0;
+}
+
+bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key)
+{
+    for (size_t c = 0; c < MKT_CHAINS; c++)
+        if (mkt_keys_find(bundle->keys[c], spi, key))
+            return true;
+    return false;
+}
+
+size_t mkt_bundle_longest(const struct mkt_bundle *bundle)
+{
+    size_t longest = bundle->mpki.n > bundle->mpkr.n ? bundle->mpki.n : bundle->mpkr.n;
+    for (size_t c = 0; c < MKT_CHAINS; c++) {
+        size_t n = mkt_keys_longest(bundle->keys[c]);
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
+/* ---- its spans, in one list ---- */
+
+enum { SPANS = 14 + MKT_CHAINS };
+
+static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
+{
+    struct mkt_span *const all[SPANS] = {
+        &b->init,    &b->asked_kms, &b->psk,     &b->randi,   &b->randr,          &b->randkms,
+        &b->mpki,    &b->mpkr,      &b->map,     &b->sps,     &b->ticket,         &b->initiator.data,
+        &b->asked.data, &b->responder.data, &b->keys[0], &b->keys[1], &b->keys[2], &b->keys[3],
+    };
+    memcpy(span, all, sizeof all);
+}
+
+/* In the order in which they stand; spans of nothing first. */
+static void sort(struct mkt_span *span[SPANS])
+{
+    for (size_t i = 1; i < SPANS; i++) {
+        struct mkt_span *s = span[i];
+        size_t at = i;
+        for (; at > 0 && (s->n == 0 || (span[at - 1]->n > 0 && s->p < span[at - 1]->p)); at--)
+            span[at] = span[at - 1];
+        span[at] = s;
+    }
+}
+
+/* Spans may overlap: a key and the chain that it is in. What overlaps moves as one piece. */
+void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room)
+{
+    struct mkt_span *span[SPANS];
+    const size_t before = room->n;
+    size_t from = 0, end = 0, to = 0; /* octets from..end of the room stand at to.. by now */
+    list_spans(bundle, span);
+    sort(span);
+    for (size_t i = 0; i < SPANS; i++) {
+        if (span[i]->n == 0) {
+            *span[i] = (struct mkt_span){NULL, 0};
+            continue;
+        }
+        size_t at = (size_t)(span[i]->p - room->p), after = at + span[i]->n;
+        if (at >= end) {
+            to += end - from;
+            from = end = at;
+        }
+        if (after > end) {
+            memmove(room->p + to + (end - from), room->p + end, after - end);
+            end = after;
+        }
+        span[i]->p = room->p + to + (at - from);
+    }
+    room->n = to + (end - from);
+    mkt_wipe(room->p + room->n, before - room->n);
+}
+
+enum mkt_err mkt_bundle_keep(struct mkt_bundle *bundle, struct mkt_buf *room)
+{
+    struct mkt_span *span[SPANS];
+    enum mkt_err err = MKT_OK;
+    list_spans(bundle, span);
+    for (size_t i = 0; i < SPANS && err == MKT_OK; i++)
+        err = io_keep(room, *span[i], span[i]);
+    return err;
+}
+
+/* ---- as octets ---- */
+
+static void io_id(struct io *io, struct mkt_id *id)
+{
+    io_u8(io, &id->role);
+    io_u8(io, &id->type);
+}
+
+void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
+{
+    struct mkt_span *span[SPANS];
+    uint8_t suite = (uint8_t)b->suite, guard = (uint8_t)b->guard, named = b->named;
+    io_u8(io, &suite);
+    io_u8(io, &guard);
+    io_u32(io, &b->csb_id);
+    io_u16(io, &b->flags);
+    io_u32(io, &b->rekeying);
+    io_u8(io, &named);
+    io_uint(io, &b->newest, 8);
+    io_uint(io, &b->sent, 8);
+    io_u8(io, &b->n_cs);
+    io_id(io, &b->initiator);
+    io_id(io, &b->asked);
+    io_id(io, &b->responder);
+    list_spans(b, span);
+    for (size_t i = 0; i < SPANS; i++)
+        io_vec16(io, span[i]);
+    if (suite > MKT_SUITE_128 || guard >= MKT_GUARDS || named > 1)
+        io_fail(io, MKT_E_STORED);
+    b->suite = suite == MKT_SUITE_128 ? MKT_SUITE_128 : MKT_SUITE_256;
+    b->guard = (enum mkt_guard)guard;
+    b->named = named == 1;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* bundle: what the parties of a call have agreed on so far, how it is kept, packed, and written to octets. */
+#ifndef MKT_BUNDLE_H
+#define MKT_BUNDLE_H
+
+#include "key.h"
+
+/* Which keys protect the message that this party sent last; an Error message about it has them (RFC 6043 5.4). */
+enum mkt_guard { MKT_GUARD_NONE, MKT_GUARD_PSK, MKT_GUARD_MPK_INITIAL, MKT_GUARD_MPK_RESPONSE, MKT_GUARDS };
+
+/* Where session keys came from: chains of Key data payloads. */
+enum {
+    MKT_FROM_TICKET,    /* or from all exchanges but the one that is under way */
+    MKT_FROM_INITIATOR, /* the KEMAC of the TRANSFER_INIT */
+    MKT_FROM_UPDATE,    /* the KEMAC of an update that is not answered yet */
+    MKT_FROM_RESPONDER  /* the KEMAC of the TRANSFER_RESP, or of the answer to an update */
+};
+
+/* Spans view the room of the bundle, and during a step the message that is taken. */
+struct mkt_bundle {
+    enum mkt_suite suite;
+    enum mkt_guard guard;
+    uint32_t csb_id;
+    uint16_t flags;        /* of the ticket policy */
+    uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
+    bool named;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
+    uint64_t newest;       /* T of the last message of Ticket Transfer that the peer sent, 0 for none, */
+    uint64_t sent;         /* and that this party sent: an update is later than both */
+    struct mkt_span init;  /* the initial message of the exchange under way as it was sent, whose MAC covers the answer */
+    struct mkt_span asked_kms;            /* the RESOLVE_INIT that this party sent */
+    struct mkt_span psk;                  /* of a KMS, with the one who asks */
+    struct mkt_span randi, randr, randkms;
+    struct mkt_span mpki, mpkr;           /* MPKr is forked once it is known who answers */
+    struct mkt_span keys[MKT_CHAINS];     /* by where they came from */
+    uint8_t n_cs;
+    struct mkt_span map;                  /* GENERIC-ID, once it is final */
+    struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
+    struct mkt_span ticket;               /* TICKET payload that a KMS granted, or resolved for this party */
+    struct mkt_id initiator;              /* IDRi */
+    struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
+    struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
+};
+
+bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
+
+/* The session key that an SPI names, whoever supplied it. */
+bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key);
+
+/* The octets of the longest MPK, TGK or GTGK. */
+size_t mkt_bundle_longest(const struct mkt_bundle *bundle);
+
+/* Moves what the bundle views to the front of its room, so that what it views no more has its room back, wiped. */
+void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room);
+
+/* Writes or reads it whole; what is read views the input. MKT_E_STORED for values that no bundle has. */
+void mkt_io_bundle(struct io *io, struct mkt_bundle *bundle);
+
+/* Copies what the bundle views elsewhere into the room: MKT_E_ROOM. */
+MKT_MUST enum mkt_err mkt_bundle_keep(struct mkt_bundle *bundle, struct mkt_buf *room);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "initiator_data.h"
+
+enum mkt_err mkt_initiator_data_put(enum mkt_suite suite, struct mkt_buf *room, struct mkt_span *data)
+{
+    const uint8_t mac_alg = mkt_suite_algorithms(suite)->mac_alg;
+    const struct mkt_v v = {mac_alg, {NULL, mkt_mac_length(mac_alg)}};
+    const struct mkt_payload vs[] = {{.type = MKT_V, .v = v}, {.type = MKT_V, .v = v}};
+    const size_t from = room->n;
+    enum mkt_err err = mkt_first_put(vs, 2, room);
+    *data = io_tail(room, from);
+    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+}
+
+enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
+{
+    struct mkt_span rest = data;
+    struct mkt_payload p = {.type = MKT_LAST};
+    uint16_t type;
+    size_t n = 0;
+    *vi = *vr = (struct mkt_v){0};
+    enum mkt_err err = mkt_first_get(&type, &rest);
+    while (err == MKT_OK && type != MKT_LAST) {
+        err = mkt_payload_get(&p, &type, &rest);
+        if (err != MKT_OK || p.type != MKT_V)
+            continue;
+        *(n == 0 ? vi : vr) = p.v;
+        n++;
+    }
+    if (err != MKT_OK)
+        return err;
+    /* "The last payload (Vr) SHALL be a Verification payload" */
+    if (n != 2)
+        return n < 2 ? MKT_E_MISSING : MKT_E_MANY;
+    return p.type == MKT_V ? MKT_OK : MKT_E_ORDER;
+}
+
+/* "the MAC SHALL cover the entire Initiator Data field except the MAC field itself" */
+static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
+{
+    return (struct mkt_span){data.p, data.n - vr->mac.n};
+}
+
+/*
+ * "The Vi payload SHALL be identical to the V payload in the TRANSFER_INIT message", but for its Next Payload (design
+ * decision D14). "The authentication key (auth_key) SHALL be derived from MPKr (not forked)".
+ */
+enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span message,
+                                     struct mkt_buf *out)
+{
+    const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
+    struct mkt_message m;
+    struct mkt_v vi, vr;
+    enum mkt_err err = mkt_message_get(&m, message);
+    if (err != MKT_OK)
+        return err;
+    const struct mkt_span v_mac = mkt_message_find(&m, MKT_V, 0)->v.mac;
+    const struct mkt_span data = mkt_message_find(&m, MKT_TICKET, 0)->ticket.initiator_data;
+    err = mkt_initiator_data_get(data, &vi, &vr);
+    if (err == MKT_OK && vi.mac.n != v_mac.n)
+        err = MKT_E_LENGTH;
+    if (err != MKT_OK)
+        return err;
+    memcpy(io_within(out, vi.mac), v_mac.p, v_mac.n);
+    const struct mkt_span part = covered(data, &vr);
+    return mkt_protect_mac(&by_mpkr, &part, 1, io_within(out, vr.mac));
+}
+
+enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v)
+{
+    struct mkt_v vi, vr;
+    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
+    if (err != MKT_OK)
+        return err;
+    /* neither is a secret: both stand in the message */
+    return vi.mac_alg == v->mac_alg && mkt_span_equal(vi.mac, v->mac) ? MKT_OK : MKT_E_INITIATOR_MAC;
+}
+
+enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span data)
+{
+    const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
+    struct mkt_v vi, vr;
+    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
+    if (err != MKT_OK)
+        return err;
+    /* "The authentication algorithm SHALL be the same as used for the Vi payload." */
+    if (vr.mac_alg != vi.mac_alg || vr.mac_alg != mkt_suite_algorithms(suite)->mac_alg)
+        return MKT_E_MAC_ALG;
+    const struct mkt_span part = covered(data, &vr);
+    err = mkt_protect_verify(&by_mpkr, &part, 1, vr.mac);
+    return err == MKT_E_MAC ? MKT_E_INITIATOR_MAC : err;
+}

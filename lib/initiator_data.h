@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * initiator_data: with key forking, what shows that the one who requested a ticket also sent the TRANSFER_INIT
+ * (RFC 6043 6.10): "Initiator Data = First Payload, Vi, Vr".
+ */
+#ifndef MKT_INITIATOR_DATA_H
+#define MKT_INITIATOR_DATA_H
+
+#include "message.h"
+#include "protect.h"
+
+/* Vi and Vr, their MACs still zeros, appended to `room`: to stand in the TICKET payload of a message to be sealed. */
+MKT_MUST enum mkt_err mkt_initiator_data_put(enum mkt_suite suite, struct mkt_buf *room, struct mkt_span *data);
+
+/* Fills them in where they stand in `out`, in a TRANSFER_INIT whose V has its MAC. */
+MKT_MUST enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span message,
+                                              struct mkt_buf *out);
+
+/* The shape: MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER, or an error of mkt_payload_get(). */
+MKT_MUST enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr);
+
+/* Whether Vi is the V of the TRANSFER_INIT: MKT_E_INITIATOR_MAC. Needs no key. */
+MKT_MUST enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v);
+
+/* Whether Vr was made with this MPKr: MKT_E_INITIATOR_MAC, MKT_E_MAC_ALG. */
+MKT_MUST enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span data);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The replay cache: a table of slots, in buckets. A tag picks two buckets and may stand in any slot of either.
+ *
+ * Each process may stop for any time, or for good, between any two steps. So there are no locks, and nobody waits for
+ * what another has begun. Every access is seq_cst: all agree on one order of steps. That no message is accepted twice,
+ * nor an accepted one forgotten, follows from this:
+ *
+ * 1. Who takes a slot has seen it expired, and changes `until` from the value that he saw to his own, which is later:
+ *    it is not before his clock, and the other is. So the `until` of a slot only grows, and who took it can be told.
+ * 2. He changes the tag, too, from the one that he saw before he took the slot. If an earlier taker wakes up now and
+ *    wants to write his, the one of the two who comes second finds another tag than he saw and goes elsewhere. So who
+ *    has written his tag knows that it stands until the slot is taken again, or 3.
+ * 3. Then he searches for the same tag in other slots. Of two who have written it, the second one at least sees the
+ *    other's. Slots are in order, the same for both: the one in front strikes the other's tag out, the one behind gives
+ *    up. Who is left settles his tag, unless it has been struck out; a tag that is settled can't be struck out, and
+ *    nobody accepts a message before he has settled it. So of those who ask at the same time, one accepts.
+ * 4. Before a slot is taken, `forgotten` is raised to its `until`. Who did not find a tag because somebody, with a
+ *    clock ahead of his, has taken its slot meanwhile, sees that at the end and refuses the message, as its `until` is
+ *    the same. So does he whose own slot was taken.
+ *
+ * Who is killed between 1 and 2 leaves a slot with a tag that has expired, or half of it and half of his: the slot is
+ * lost until it expires. That tags, or halves of them that 2 relies on, are the same by accident has odds of 2^-127 and
+ * 2^-63; by intent it needs two tags of one's own, as nobody knows those of others before they come.
+ */
+#include <mikeyticket/replay.h>
+
+#include <stdatomic.h>
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "no locks between processes: 64-bit atomics must be lock-free");
+
+enum { SLOTS = 16, LEAST_BUCKETS = 2 };
+
+struct slot {
+    _Atomic uint64_t until;
+    _Atomic uint64_t tag[2];
+};
+
+struct bucket {
+    struct slot slot[SLOTS];
+};
+
+struct mkt_replay {
+    _Atomic uint64_t made;      /* MADE, once the rest is */
+    _Atomic uint64_t forgotten; /* the latest `until` of all slots that were taken again */
+    uint64_t n_buckets;
+    struct bucket bucket[];
+};
+
+/* "mktreply", which also says how the numbers above are laid out and in what order their octets are. */
+static const uint64_t MADE = 0x6d6b747265706c79;
+
+/* The earliest moment there is (mkt_ntp_before()), in 1968: a slot that was never used is one that has expired. */
+static const mkt_ntp EARLIEST = (mkt_ntp)1 << 63;
+
+/* The last bit of the tag in a slot; a tag that is asked about has 0 there. */
+static const uint64_t SETTLED = 1;
+
+/* A message that is asked about. */
+struct message {
+    mkt_ntp now, until;
+    uint64_t tag[2];
+    struct bucket *bucket[2];
+};
+
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < 8; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* One to one. A MAC is as good as random and would not need it, but who knows what else somebody takes for a tag. */
+static uint64_t mix(uint64_t v)
+{
+    const uint64_t odd = 0xd6e8feb86659fd93;
+    v = (v ^ v >> 32) * odd;
+    v = (v ^ v >> 32) * odd;
+    return v ^ v >> 32;
+}
+
+static struct message message_of(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+{
+    struct message m = {.now = now, .until = until, .tag = {get64(tag.p), mix(get64(tag.p + 8)) & ~SETTLED}};
+    uint64_t n = cache->n_buckets, hash = mix(m.tag[0] ^ m.tag[1]);
+    uint64_t one = hash % n, other = (one + 1 + mix(hash) % (n - 1)) % n;
+    m.bucket[0] = &cache->bucket[one];
+    m.bucket[1] = &cache->bucket[other];
+    return m;
+}
+
+static struct slot *slot_of(const struct message *m, size_t i)
+{
+    return &m->bucket[i / SLOTS]->slot[i % SLOTS];
+}
+
+static bool alive(const struct slot *slot, mkt_ntp now)
+{
+    return !mkt_ntp_before(atomic_load(&slot->until), now);
+}
+
+/*
+ * Whether the tag stands in another slot than `own`. Behind that one, a tag that is not settled does not count, and is
+ * struck out.
+ */
+static bool known(const struct message *m, const struct slot *own)
+{
+    for (size_t i = 0; i < 2 * SLOTS; i++) {
+        struct slot *slot = slot_of(m, i);
+        uint64_t last = atomic_load(&slot->tag[1]);
+        if (slot == own || (last & ~SETTLED) != m->tag[1] || atomic_load(&slot->tag[0]) != m->tag[0] ||
+            !alive(slot, m->now))
+            continue;
+        if (own == NULL || slot < own || (last & SETTLED) != 0 ||
+            !atomic_compare_exchange_strong(&slot->tag[1], &last, ~last))
+            return true;
+    }
+    return false;
+}
+
+/* A slot that is free in the bucket that has more of them, so that both fill up alike; NULL where neither has one. */
+static struct slot *vacant(const struct message *m)
+{
+    struct slot *found[2] = {NULL, NULL};
+    size_t n[2] = {0, 0};
+    for (size_t i = 0; i < 2 * SLOTS; i++) {
+        struct slot *slot = slot_of(m, i);
+        if (alive(slot, m->now))
+            continue;
+        found[i / SLOTS] = slot;
+        n[i / SLOTS]++;
+    }
+    return found[n[1] > n[0]];
+}
+
+static void forget(struct mkt_replay *cache, uint64_t until)
+{
+    uint64_t latest = atomic_load(&cache->forgotten);
+    while (mkt_ntp_before(latest, until) && !atomic_compare_exchange_weak(&cache->forgotten, &latest, until))
+        continue;
+}
+
+/* False where somebody else was faster. */
+static bool take(struct mkt_replay *cache, struct slot *slot, const struct message *m)
+{
+    uint64_t until = atomic_load(&slot->until);
+    uint64_t tag[2] = {atomic_load(&slot->tag[0]), atomic_load(&slot->tag[1])};
+    if (!mkt_ntp_before(until, m->now))
+        return false;
+    forget(cache, until);
+    return atomic_compare_exchange_strong(&slot->until, &until, m->until) &&
+           atomic_compare_exchange_strong(&slot->tag[0], &tag[0], m->tag[0]) &&
+           atomic_compare_exchange_strong(&slot->tag[1], &tag[1], m->tag[1]);
+}
+
+/* False where the tag was struck out. */
+static bool settle(struct slot *own, const struct message *m)
+{
+    uint64_t last = m->tag[1];
+    return atomic_compare_exchange_strong(&own->tag[1], &last, last | SETTLED);
+}
+
+/* How many buckets fit; 0 where the memory is none for a cache. */
+static size_t buckets_of(const void *memory, size_t n)
+{
+    if (memory == NULL || (uintptr_t)memory % _Alignof(struct mkt_replay) != 0 || n < sizeof(struct mkt_replay))
+        return 0;
+    n = (n - sizeof(struct mkt_replay)) / sizeof(struct bucket);
+    return n < LEAST_BUCKETS ? 0 : n;
+}
+
+/* With 8 messages to 16 slots, two choices leave no bucket full (mikeyticket/replay.h says how surely). */
+size_t mkt_replay_size(size_t messages)
+{
+    size_t n = messages / (SLOTS / 2) + LEAST_BUCKETS;
+    if (n > (SIZE_MAX - sizeof(struct mkt_replay)) / sizeof(struct bucket))
+        return 0;
+    return sizeof(struct mkt_replay) + n * sizeof(struct bucket);
+}
+
+enum mkt_err mkt_replay_new(struct mkt_replay **cache, void *memory, size_t n)
+{
+    struct mkt_replay *made = memory;
+    size_t n_buckets = buckets_of(memory, n);
+    *cache = NULL;
+    if (n_buckets == 0)
+        return MKT_E_ARGUMENT;
+    atomic_store(&made->made, 0);
+    atomic_store(&made->forgotten, EARLIEST);
+    made->n_buckets = n_buckets;
+    for (size_t i = 0; i < n_buckets * SLOTS; i++) {
+        struct slot *slot = &made->bucket[i / SLOTS].slot[i % SLOTS];
+        atomic_init(&slot->until, EARLIEST);
+        atomic_init(&slot->tag[0], 0);
+        atomic_init(&slot->tag[1], 0);
+    }
+    atomic_store(&made->made, MADE);
+    *cache = made;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *memory, size_t n)
+{
+    struct mkt_replay *there = memory;
+    size_t n_buckets = buckets_of(memory, n);
+    *cache = NULL;
+    if (n_buckets == 0)
+        return MKT_E_ARGUMENT;
+    if (atomic_load(&there->made) != MADE || there->n_buckets != n_buckets)
+        return MKT_E_STORED;
+    *cache = there;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+{
+    struct slot *own;
+    if (tag.n < 16)
+        return MKT_E_ARGUMENT;
+    if (mkt_ntp_before(until, now))
+        return MKT_E_STALE;
+    struct message m = message_of(cache, tag, now, until);
+    do {
+        if (known(&m, NULL))
+            return MKT_E_REPLAY;
+        own = vacant(&m);
+        if (own == NULL)
+            return MKT_E_CACHE_FULL;
+    } while (!take(cache, own, &m));
+    bool won = !known(&m, own) && settle(own, &m);
+    if (!mkt_ntp_before(atomic_load(&cache->forgotten), until))
+        return MKT_E_STALE;
+    return won ? MKT_OK : MKT_E_REPLAY;
+}
+
+size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < cache->n_buckets * SLOTS; i++)
+        n += alive(&cache->bucket[i / SLOTS].slot[i % SLOTS], now);
+    return n;
+}

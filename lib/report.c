@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "report.h"
+
+#include "request.h"
+#include "transfer.h"
+
+static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}};
+
+/* ---- making ---- */
+
+/* The keys of a message to a KMS, and what its MAC covers. */
+static enum mkt_err kms_keys(struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+{
+    const struct mkt_message *m = act->message;
+    const bool request = m->hdr.data_type == MKT_REQUEST_INIT_PSK;
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_asker asker = {.vouched_for = false};
+    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
+    if (err == MKT_OK)
+        err = mkt_kms_knows(act, request ? MKT_IDR_I : MKT_IDR_R, &asker);
+    *protection = mkt_by_psk(b->suite, b->psk, m, MKT_PHASE_INITIAL);
+    *also = (struct mkt_also){{asker.id.data, act->settings->self.data}};
+    return err;
+}
+
+/* The keys of the answer of a KMS to the question that this party asked. */
+static enum mkt_err answer_keys(const struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const bool request = act->message->hdr.data_type == MKT_REQUEST_RESP;
+    const struct mkt_span question = request ? b->init : b->asked_kms;
+    if (act->settings->kms == NULL || question.n == 0)
+        return MKT_E_STATE;
+    *also = (struct mkt_also){{question, {NULL, 0}}};
+    return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_RESPONSE, protection);
+}
+
+/* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
+static enum mkt_err transfer_keys(struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const bool init = act->message->hdr.data_type == MKT_TRANSFER_INIT;
+    const bool update = mkt_message_find(act->message, MKT_TICKET, 0) == NULL && b->map.n > 0;
+    enum mkt_err err = b->mpki.n == 0 || act->message->hdr.csb_id != b->csb_id ? MKT_E_STATE : MKT_OK;
+    if (err == MKT_OK && !init && !update)
+        err = mkt_resp_keys(act);
+    *protection = mkt_by_mpk(b, (update && mkt_bundle_has(b, MKT_FLAG_F)) || !init ? MKT_PHASE_RESPONSE
+                                                                                   : MKT_PHASE_INITIAL);
+    *also = init ? (struct mkt_also){{b->initiator.data, update ? b->responder.data : b->asked.data}}
+                 : (struct mkt_also){{b->init, {NULL, 0}}};
+    return err;
+}
+
+/*
+ * "The auth_key SHALL be the same as in the message where the error occurred." Where that message does not verify, its
+ * sender is anybody, and gets no MAC of this party.
+ */
+static enum mkt_err find_keys(struct mkt_act *act, struct mkt_protection *protection)
+{
+    struct mkt_also also = nothing;
+    enum mkt_err err = MKT_E_STATE;
+    switch (act->message->hdr.data_type) {
+    case MKT_REQUEST_INIT_PSK:
+    case MKT_RESOLVE_INIT_PSK:
+        err = kms_keys(act, protection, &also);
+        break;
+    case MKT_REQUEST_RESP:
+    case MKT_RESOLVE_RESP:
+        err = answer_keys(act, protection, &also);
+        break;
+    case MKT_TRANSFER_INIT:
+    case MKT_TRANSFER_RESP:
+        err = transfer_keys(act, protection, &also);
+        break;
+    }
+    if (err == MKT_OK)
+        err = mkt_v_check(act->message, act->bundle.suite);
+    return err == MKT_OK ? mkt_verify(act, protection, &also) : err;
+}
+
+/* Whether what is wrong is what this party offers or supports: then the Error message "SHOULD include the supported
+ * parameters". */
+static bool is_about_policies(enum mkt_err why)
+{
+    return why == MKT_E_SP || why == MKT_E_PROT || why == MKT_E_CS;
+}
+
+/* "HDR, T, (ERR), {SP}, [V]" */
+enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, enum mkt_err why,
+                             const struct mkt_sp sp[], size_t n_sp)
+{
+    enum { OTHERS = 3 }; /* T, ERR, V */
+    struct mkt_protection protection;
+    struct mkt_message m;
+    struct mkt_span octets;
+    /* who sends a message a second time is not who made it */
+    const bool known = act->message != NULL && why != MKT_E_REPLAY && find_keys(act, &protection) == MKT_OK;
+    if (n_sp > MKT_MAX_PAYLOADS - OTHERS)
+        return MKT_E_MANY;
+    enum mkt_err err = mkt_begin(act, &m, MKT_ERROR, about->csb_id);
+    if (err != MKT_OK)
+        return err;
+    /* "the version, PRF func, and CSB ID fields in the HDR payload SHALL be identical to the corresponding fields in
+     * the message where the error occurred"; the map is GENERIC-ID, as an Empty one allows no SP (D22) */
+    m.hdr.prf = about->prf;
+    m.hdr.map_type = MKT_MAP_GENERIC_ID;
+    mkt_message_add(&m, MKT_ERR)->error.number = mkt_err_number(why);
+    for (size_t i = 0; i < n_sp; i++)
+        mkt_message_add(&m, MKT_SP)->sp = sp[i];
+    if (n_sp == 0 && is_about_policies(why))
+        mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, act->settings->prot_type, {NULL, 0}};
+    if (!known)
+        return mkt_message_put(&m, act->out);
+    mkt_v_add(&m, act->bundle.suite);
+    err = mkt_seal(act, &protection, &m, &nothing, &octets);
+    if (err != MKT_OK || octets.p == NULL)
+        return err;
+    /* an Error message does not say which end made it: who made one must not take it for the peer's when it comes back */
+    const size_t mac = m.payload[m.n - 1].v.mac.n;
+    return mkt_saw(act, mkt_t_of(&m), (struct mkt_span){octets.p + (octets.n - mac), mac});
+}
+
+/* ---- taking ---- */
+
+/* The keys that protect what this party sent last, which the error is about; none where it sent nothing. */
+static enum mkt_err sent_keys(const struct mkt_act *act, struct mkt_protection *protection)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_span question = b->asked_kms.n > 0 ? b->asked_kms : b->init;
+    if (b->guard == MKT_GUARD_NONE)
+        return MKT_E_STATE;
+    if (b->guard != MKT_GUARD_PSK) {
+        *protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
+        return MKT_OK;
+    }
+    if (act->settings->kms == NULL)
+        return MKT_E_ARGUMENT;
+    return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_INITIAL, protection);
+}
+
+enum mkt_err mkt_take_report(struct mkt_act *act)
+{
+    const struct mkt_message *m = act->message;
+    const bool authenticated = mkt_message_find(m, MKT_V, 0) != NULL;
+    struct mkt_protection protection;
+    enum mkt_err err = sent_keys(act, &protection);
+    if (err == MKT_OK && m->hdr.csb_id != protection.label.csb_id)
+        err = MKT_E_CSB_ID;
+    if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection.suite)->prf)
+        err = MKT_E_PRF;
+    if (err == MKT_OK && authenticated)
+        err = mkt_v_check(m, protection.suite);
+    if (err == MKT_OK && authenticated)
+        err = mkt_verify(act, &protection, &nothing);
+    if (err == MKT_OK)
+        err = mkt_t_fresh(act);
+    if (err == MKT_OK && authenticated)
+        err = mkt_seen(act);
+    if (err != MKT_OK || act->host->report == NULL)
+        return err;
+    const struct mkt_report report = {authenticated, mkt_message_find(m, MKT_ERR, 0)->error.number, m};
+    act->host->report(act->host->user, &report);
+    return MKT_OK;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ *   Initiator                               KMS
+ *
+ *   REQUEST_INIT_PSK =              ---->
+ *   HDR, T, RANDRi, [IDRi],
+ *      [IDRkms], TP,                 <----  REQUEST_RESP =
+ *      [IDRpsk], V                          HDR, T, [IDRkms],
+ *                                              TICKET, KEMAC, V
+ */
+#include "request.h"
+
+/* ---- initial messages to a KMS, of Ticket Request and Ticket Resolve ---- */
+
+enum mkt_err mkt_credential_check(const struct mkt_credential *kms)
+{
+    if (kms == NULL || kms->kms.data.n == 0 || kms->psk.n > MKT_MAX_PSK)
+        return MKT_E_ARGUMENT;
+    return kms->psk.n < MKT_MIN_KEY ? MKT_E_KEY_LENGTH : MKT_OK;
+}
+
+/* As long as the key, 12.1, and as those of the suite, design decision D2. */
+size_t mkt_psk_rand_length(enum mkt_suite suite, struct mkt_span psk)
+{
+    const size_t key = mkt_suite_algorithms(suite)->key;
+    return psk.n > key ? psk.n : key;
+}
+
+enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const struct mkt_id *who,
+                              struct mkt_span *init)
+{
+    const struct mkt_credential *kms = act->settings->kms;
+    const size_t before = act->out->n;
+    const struct mkt_also identities = {{who->data, kms->kms.data}};
+    const struct mkt_protection by_psk = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
+    struct mkt_span octets;
+    if (kms->name.data.n > 0)
+        mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
+    mkt_v_add(m, act->bundle.suite);
+    enum mkt_err err = mkt_seal(act, &by_psk, m, &identities, &octets);
+    return err == MKT_OK ? mkt_keep_message(act, octets, act->out->n - before, init) : err;
+}
+
+enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker)
+{
+    const struct mkt_message *m = act->message;
+    const struct mkt_payload *kms = mkt_message_find(m, MKT_IDR, MKT_IDR_KMS);
+    const struct mkt_payload *name = mkt_message_find(m, MKT_IDR, MKT_IDR_PSK);
+    const struct mkt_payload *who = mkt_message_find(m, MKT_IDR, role);
+    uint8_t *octets = io_reserve(&act->room, MKT_MAX_PSK);
+    if (octets == NULL)
+        return MKT_E_ROOM;
+    struct mkt_psk psk = {.key = {octets, MKT_MAX_PSK, 0}};
+    if (kms != NULL && !mkt_id_equal(&kms->id, &act->settings->self))
+        return MKT_E_KMS;
+    if (act->host->psk == NULL)
+        return MKT_E_KEY;
+    enum mkt_err err = act->host->psk(act->host->user, name != NULL ? &name->id : NULL,
+                                      who != NULL ? &who->id : NULL, &psk);
+    if (err != MKT_OK)
+        return err;
+    if (psk.key.p != octets || psk.key.n < MKT_MIN_KEY || psk.key.n > MKT_MAX_PSK)
+        return MKT_E_KEY_LENGTH;
+    act->bundle.psk = (struct mkt_span){octets, psk.key.n};
+    err = psk.owner.data.n == 0 ? MKT_E_KEY : mkt_keep_id(act, &psk.owner, &asker->owner);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, who != NULL ? &who->id : &psk.owner, &asker->id);
+    /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
+    asker->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
+    return err;
+}
+
+enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_asker *asker)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_INITIAL);
+    const struct mkt_also identities = {{asker->id.data, act->settings->self.data}};
+    enum mkt_err err = mkt_verify(act, &by_psk, &identities);
+    if (err == MKT_OK)
+        err = mkt_t_fresh(act);
+    /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
+     * key"; here is but one of them */
+    if (err == MKT_OK && by_psk.label.randi.n + by_psk.label.randr.n < b->psk.n)
+        err = MKT_E_RAND;
+    if (err == MKT_OK && !asker->vouched_for && !mkt_id_equal(&asker->id, &asker->owner))
+        err = role == MKT_IDR_I ? MKT_E_INITIATOR : MKT_E_RESPONDER;
+    return err;
+}
+
+enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_protection *by_psk)
+{
+    const struct mkt_message *m = act->message;
+    const struct mkt_payload *kms = mkt_message_find(m, MKT_IDR, MKT_IDR_KMS);
+    /* "The version, PRF func and CSB ID, #CS, and CS ID map type fields in the HDR payload SHALL be identical" */
+    if (m->hdr.prf != mkt_suite_algorithms(act->bundle.suite)->prf)
+        return MKT_E_PRF;
+    if (m->hdr.csb_id != by_psk->label.csb_id)
+        return MKT_E_CSB_ID;
+    if (kms != NULL && !mkt_id_equal(&kms->id, &act->settings->kms->kms))
+        return MKT_E_KMS;
+    return mkt_algorithms_check(act);
+}
+
+/* ---- what is asked for: 6.10, TP ---- */
+
+/* The desired KEMAC: "The Key Data fields SHALL be set to '0' by the Initiator and ignored by the KMS." */
+static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
+{
+    const struct mkt_request *r = act->request;
+    const size_t from = act->room.n;
+    struct mkt_key_data placed;
+    enum mkt_err err = r->n_keys > MKT_MAX_KEYS ? MKT_E_MANY : MKT_OK;
+    for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++) {
+        const struct mkt_key_data key = {
+            .type = r->keys[i].type,
+            .key = {NULL, mkt_wish_key_length(act->bundle.suite, &r->keys[i])},
+            .salt = {NULL, mkt_wish_salt_length(&r->keys[i])},
+        };
+        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK
+                                             : mkt_key_put(&act->room, &key, i + 1 == r->n_keys, &placed);
+    }
+    policy->has_kemac = r->n_keys > 0;
+    policy->kemac = io_tail(&act->room, from);
+    return err;
+}
+
+enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
+                             struct mkt_key_wish wishes[MKT_MAX_KEYS], size_t *n)
+{
+    struct mkt_message init;
+    struct mkt_key_data key;
+    *n = 0;
+    enum mkt_err err = mkt_message_get(&init, request_init);
+    if (err == MKT_OK)
+        err = mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
+    if (err != MKT_OK)
+        return err;
+    struct mkt_keys keys = mkt_keys_of(policy->kemac);
+    while (mkt_keys_next(&keys, &key)) {
+        if (key.type == MKT_KEY_MPK)
+            continue;
+        if (*n == MKT_MAX_KEYS - 1)
+            return MKT_E_MANY;
+        if (key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX) /* no RAND can be as long */
+            return MKT_E_KEY_LENGTH;
+        wishes[(*n)++] =
+            (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
+    }
+    policy->has_kemac = false;
+    policy->kemac = (struct mkt_span){NULL, 0};
+    return keys.err;
+}
+
+/* Whether the keys of two lists are alike, one by one; none asked for: any will do. */
+static bool same_keys(enum mkt_suite suite, const struct mkt_key_wish asked[], size_t n_asked,
+                      const struct mkt_key_wish keys[], size_t n)
+{
+    for (size_t i = 0; i < n_asked && n == n_asked; i++)
+        if (asked[i].type != keys[i].type ||
+            mkt_wish_key_length(suite, &asked[i]) != mkt_wish_key_length(suite, &keys[i]) ||
+            mkt_wish_salt_length(&asked[i]) != mkt_wish_salt_length(&keys[i]))
+            return false;
+    return n_asked == 0 || n == n_asked;
+}
+
+enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_policy *policy,
+                                 const struct mkt_key_wish keys[], size_t n, bool *changed)
+{
+    struct mkt_key_wish asked[MKT_MAX_KEYS];
+    struct mkt_policy desired;
+    enum mkt_suite suite;
+    size_t n_asked;
+    enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
+    if (err == MKT_OK)
+        err = mkt_request_get(request_init, &desired, asked, &n_asked);
+    /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
+    if (err == MKT_OK && desired.initiator.data.n == 0)
+        desired.initiator = policy->initiator;
+    if (err == MKT_OK && desired.kms.data.n == 0)
+        desired.kms = policy->kms;
+    *changed = err == MKT_OK && !(mkt_policy_same(&desired, policy) && same_keys(suite, asked, n_asked, keys, n));
+    return err;
+}
+
+/* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
+
+/* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
+enum mkt_err mkt_make_request_init(struct mkt_act *act)
+{
+    const struct mkt_credential *kms = act->settings->kms;
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_policy policy;
+    struct mkt_message m;
+    struct mkt_span randi;
+    uint32_t csb_id = 0;
+    enum mkt_err err = act->request->policy == NULL ? MKT_E_ARGUMENT : mkt_credential_check(kms);
+    if (err != MKT_OK)
+        return err;
+    policy = *act->request->policy;
+    *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted before is in a ticket of its own */
+    err = mkt_suite_of_prf(policy.prf, &b->suite);
+    if (err == MKT_OK)
+        err = mkt_policy_flags_agree(policy.flags) ? MKT_OK : MKT_E_FLAGS;
+    if (err == MKT_OK)
+        err = mkt_draw_csb_id(act, &csb_id);
+    if (err == MKT_OK)
+        err = mkt_draw(act, mkt_psk_rand_length(b->suite, kms->psk), &randi);
+    if (err == MKT_OK)
+        err = put_wishes(act, &policy);
+    if (err == MKT_OK)
+        err = mkt_begin(act, &m, MKT_REQUEST_INIT_PSK, csb_id);
+    if (err != MKT_OK)
+        return err;
+    m.hdr.v = 1; /* "The V flag MUST be set to '1'" */
+    mkt_add_randr(&m, MKT_RANDR_I, randi);
+    if (!act->settings->leave_out_identities) {
+        mkt_add_idr(&m, MKT_IDR_I, &act->settings->self);
+        mkt_add_idr(&m, MKT_IDR_KMS, &kms->kms);
+    }
+    const size_t from = act->room.n;
+    err = mkt_policy_put(&policy, &act->room);
+    mkt_message_add(&m, MKT_TP)->ticket = (struct mkt_ticket_payload){
+        .type = policy.type,
+        .subtype = policy.subtype,
+        .version = policy.version,
+        .prf = policy.prf,
+        .flags = policy.flags & (uint16_t)~MKT_FLAG_K, /* "In the TP payload, it SHALL be set to '0'" */
+        .tp_data = io_tail(&act->room, from),
+    };
+    b->guard = MKT_GUARD_PSK;
+    if (err != MKT_OK)
+        return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    act->outcome = MKT_ANSWER;
+    return mkt_seal_for_kms(act, &m, &act->settings->self, &b->init);
+}
+
+/* Whether what is asked for can be read. */
+static enum mkt_err check_wishes(struct mkt_span request_init)
+{
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct mkt_policy policy;
+    size_t n;
+    return mkt_request_get(request_init, &policy, wishes, &n);
+}
+
+/* The KMS "MUST check the Initiator's authorization"; what it grants the host says afterwards. */
+enum mkt_err mkt_take_request_init(struct mkt_act *act)
+{
+    const struct mkt_message *m = act->message;
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_policy policy;
+    struct mkt_asker asker = {.vouched_for = false};
+    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
+    if (err == MKT_OK)
+        err = mkt_algorithms_check(act);
+    if (err == MKT_OK)
+        err = mkt_policy_get(&policy, &mkt_message_find(m, MKT_TP, 0)->ticket);
+    if (err == MKT_OK && policy.prf != m->hdr.prf)
+        err = MKT_E_PRF;
+    if (err == MKT_OK && !mkt_policy_flags_agree(policy.flags & (uint16_t)~MKT_FLAG_K))
+        err = MKT_E_FLAGS;
+    if (err == MKT_OK)
+        err = check_wishes(act->in);
+    if (err == MKT_OK)
+        err = mkt_kms_knows(act, MKT_IDR_I, &asker);
+    if (err == MKT_OK)
+        err = mkt_kms_verify(act, MKT_IDR_I, &asker);
+    b->initiator = asker.id;
+    if (err == MKT_OK && policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &b->initiator))
+        err = MKT_E_INITIATOR;
+    if (err == MKT_OK)
+        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy);
+    if (err == MKT_OK)
+        err = mkt_keep(act, act->in, &b->init);
+    if (err == MKT_OK)
+        err = mkt_counted(act, &b->initiator);
+    act->outcome = MKT_ANSWER;
+    return err == MKT_OK ? mkt_seen(act) : err;
+}
+
+/* ---- REQUEST_RESP: 4.2.1.5 ---- */
+
+/* Whether a ticket is what was asked for, or says by its K flag that it is not: MKT_E_CHANGED (D24). */
+static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt_policy *granted, struct mkt_span keys)
+{
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct mkt_key_data key;
+    size_t n = 0;
+    bool changed;
+    for (; n < MKT_MAX_KEYS && mkt_keys_session(keys, n, &key); n++)
+        wishes[n] =
+            (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
+    enum mkt_err err = mkt_request_changed(request_init, granted, wishes, n, &changed);
+    return err == MKT_OK && changed && (granted->flags & MKT_FLAG_K) == 0 ? MKT_E_CHANGED : err;
+}
+
+/* "HDR, T, [IDRkms], TICKET, KEMAC, V" */
+enum mkt_err mkt_make_request_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_span keys = mkt_ticket_keys(act->ticket);
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
+    const struct mkt_also init = {{b->init, {NULL, 0}}};
+    struct mkt_policy policy;
+    struct mkt_payload ticket;
+    struct mkt_kemac kemac;
+    struct mkt_message m;
+    struct mkt_span octets;
+    enum mkt_err err = mkt_ticket_payload_get(act->ticket, &ticket);
+    if (err == MKT_OK)
+        err = mkt_policy_get(&policy, &ticket.ticket);
+    if (err == MKT_OK && policy.prf != act->message->hdr.prf)
+        err = MKT_E_PRF;
+    if (err == MKT_OK)
+        err = check_granted(b->init, &policy, keys);
+    if (err == MKT_OK)
+        err = mkt_begin(act, &m, MKT_REQUEST_RESP, act->message->hdr.csb_id);
+    if (err == MKT_OK)
+        err = mkt_kemac_seal(act, &by_psk, &m, keys, &kemac);
+    if (err != MKT_OK)
+        return err;
+    if (!act->settings->leave_out_identities)
+        mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
+    mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
+    mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_v_add(&m, b->suite);
+    err = mkt_seal(act, &by_psk, &m, &init, &octets);
+    *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
+    return err;
+}
+
+/* What can be refused of the ticket before its MAC is verified, which only the KMS can do. */
+static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_payload *ticket,
+                                 const struct mkt_policy *policy)
+{
+    mkt_ntp now;
+    enum mkt_err err = mkt_policy_sound(policy);
+    if (err == MKT_OK)
+        err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_N);
+    if (err == MKT_OK && policy->prf != act->message->hdr.prf)
+        err = MKT_E_PRF;
+    /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
+    if (err == MKT_OK && ticket->ticket.initiator_data.n > 0)
+        err = MKT_E_INITIATOR_DATA;
+    if (err == MKT_OK && !mkt_id_equal(&policy->initiator, &act->settings->self))
+        err = MKT_E_INITIATOR;
+    if (err == MKT_OK)
+        err = mkt_host_now(act->host, &now);
+    if (err == MKT_OK)
+        err = mkt_policy_valid(policy, now);
+    return err == MKT_E_NOT_YET ? MKT_OK : err;
+}
+
+/* The KEMAC: "KEMAC = E(encr_key, MPKi || [MPKr] || {TEK|TGK|GTGK})" */
+static enum mkt_err take_keys(struct mkt_act *act, const struct mkt_protection *by_psk, const struct mkt_policy *policy,
+                              struct mkt_span *keys)
+{
+    const struct mkt_key_rules rules = {
+        .suite = act->bundle.suite,
+        .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
+        .flags = policy->flags,
+    };
+    enum mkt_err err = mkt_kemac_open(act, by_psk, &mkt_message_find(act->message, MKT_KEMAC, 0)->kemac, keys);
+    if (err == MKT_OK)
+        err = mkt_keys_check(*keys, &rules);
+    return err == MKT_OK ? check_granted(act->bundle.init, policy, *keys) : err;
+}
+
+enum mkt_err mkt_take_request_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
+    const struct mkt_also also = {{b->init, {NULL, 0}}};
+    struct mkt_protection by_psk;
+    struct mkt_policy policy;
+    if (act->settings->kms == NULL)
+        return MKT_E_ARGUMENT;
+    enum mkt_err err = mkt_by_psk_of(b->suite, act->settings->kms->psk, b->init, MKT_PHASE_RESPONSE, &by_psk);
+    if (err == MKT_OK)
+        err = mkt_check_kms_answer(act, &by_psk);
+    if (err == MKT_OK)
+        err = mkt_policy_get(&policy, &ticket->ticket);
+    if (err == MKT_OK)
+        err = check_ticket(act, ticket, &policy);
+    if (err == MKT_OK)
+        err = mkt_verify(act, &by_psk, &also);
+    if (err == MKT_OK)
+        err = mkt_t_fresh(act);
+    if (err == MKT_OK)
+        err = take_keys(act, &by_psk, &policy, &b->keys[MKT_FROM_TICKET]);
+    if (err == MKT_OK)
+        err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy);
+    if (err != MKT_OK)
+        return err;
+    const size_t from = act->room.n;
+    err = mkt_payloads_put(ticket, 1, &act->room);
+    b->ticket = io_tail(&act->room, from);
+    b->init = (struct mkt_span){NULL, 0};
+    b->guard = MKT_GUARD_NONE;
+    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+}

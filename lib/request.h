@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* request: the Ticket Request exchange (RFC 6043 4.2.1) with a pre-shared key. */
+#ifndef MKT_REQUEST_H
+#define MKT_REQUEST_H
+
+#include "exchange.h"
+
+/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
+MKT_MUST enum mkt_err mkt_make_request_init(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_take_request_init(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_take_request_resp(struct mkt_act *act);
+
+/* What a REQUEST_INIT asks for; with `n` 0 the keys are those that a KMS gives by default. */
+MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
+                                      struct mkt_key_wish keys[MKT_MAX_KEYS], size_t *n);
+
+/* Whether a ticket of such policy and keys would not be what a REQUEST_INIT asks for. */
+MKT_MUST enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_policy *policy,
+                                          const struct mkt_key_wish keys[], size_t n, bool *changed);
+
+/* ---- what Ticket Resolve has in common with it ---- */
+
+/* Whether a KMS can be asked with it: MKT_E_ARGUMENT, MKT_E_KEY_LENGTH. */
+MKT_MUST enum mkt_err mkt_credential_check(const struct mkt_credential *kms);
+
+/* The octets of a RAND in a message that a key with a KMS protects. */
+size_t mkt_psk_rand_length(enum mkt_suite suite, struct mkt_span psk);
+
+/* Who asks a KMS. */
+struct mkt_asker {
+    struct mkt_id id;    /* as the message says, or else the host */
+    struct mkt_id owner; /* of the key, by the host's word */
+    bool vouched_for;    /* the owner is a KMS that speaks for one of its users */
+};
+
+/* The KMS's part of an initial message: whether it is for this KMS, and the key of who sent it. Nothing is verified. */
+MKT_MUST enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker);
+
+/* Its MAC covers the identities of who asks and of the KMS (table 5.2); T is fresh; nobody asks with another's key. */
+MKT_MUST enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_asker *asker);
+
+/* What the answer of a KMS must be like before its MAC is verified, with keys that the question tells. */
+MKT_MUST enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_protection *by_psk);
+
+/* Appends the end of an initial message to a KMS, [IDRpsk] and V, and seals it; it becomes `init`. */
+MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *message, const struct mkt_id *who,
+                                       struct mkt_span *init);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ *   Responder                               KMS
+ *
+ *   RESOLVE_INIT_PSK =              ---->
+ *   HDR, T, RANDRr, [IDRr],
+ *      [IDRkms], TICKET,             <----  RESOLVE_RESP
+ *      [IDRpsk], V                          HDR, T, [IDRkms], KEMAC,
+ *                                              [IDRr], [RANDRkms], V
+ */
+#include "resolve.h"
+
+#include "initiator_data.h"
+#include "request.h"
+#include "transfer.h"
+
+/* ---- RESOLVE_INIT_PSK: 4.2.3.1, 4.2.3.2 ---- */
+
+/*
+ * "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
+ * the previous RESOLVE_INIT message SHOULD be reused."
+ */
+enum mkt_err mkt_make_resolve_init(struct mkt_act *act)
+{
+    const struct mkt_credential *kms = act->settings->kms;
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_message m;
+    struct mkt_span randr;
+    uint32_t csb_id = 0;
+    enum mkt_err err = mkt_credential_check(kms);
+    if (err == MKT_OK)
+        err = mkt_draw_csb_id(act, &csb_id);
+    if (err == MKT_OK)
+        err = mkt_draw(act, mkt_psk_rand_length(b->suite, kms->psk), &randr);
+    if (err == MKT_OK)
+        err = mkt_begin(act, &m, MKT_RESOLVE_INIT_PSK, csb_id);
+    if (err != MKT_OK)
+        return err;
+    m.hdr.v = 1; /* "The V flag MUST be set to '1'" */
+    mkt_add_randr(&m, MKT_RANDR_R, randr);
+    if (!act->settings->leave_out_identities || act->role == MKT_KMS)
+        mkt_add_idr(&m, MKT_IDR_R, &b->responder);
+    if (!act->settings->leave_out_identities)
+        mkt_add_idr(&m, MKT_IDR_KMS, &kms->kms);
+    mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->message, MKT_TICKET, 0)->ticket;
+    b->guard = MKT_GUARD_PSK;
+    act->outcome = MKT_ANSWER;
+    return mkt_seal_for_kms(act, &m, &b->responder, &b->asked_kms);
+}
+
+/* What can be refused without a key. */
+static enum mkt_err check_init(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+{
+    const struct mkt_message *m = act->message;
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_v vi, vr;
+    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
+    if (err == MKT_OK)
+        err = mkt_algorithms_check(act);
+    if (err == MKT_OK)
+        err = mkt_policy_sound(policy);
+    if (err != MKT_OK)
+        return err;
+    b->flags = policy->flags;
+    if (policy->prf != m->hdr.prf)
+        return MKT_E_PRF;
+    if (mkt_bundle_has(b, MKT_FLAG_I) != (ticket->ticket.initiator_data.n > 0))
+        return MKT_E_INITIATOR_DATA;
+    return mkt_bundle_has(b, MKT_FLAG_I) ? mkt_initiator_data_get(ticket->ticket.initiator_data, &vi, &vr) : MKT_OK;
+}
+
+/*
+ * "the KMS verifies that the Responder is authorized to resolve the ticket based on ticket and KMS policies": named in
+ * it, or in a group that is; of the application, where this KMS serves but one. The host has the last word once the
+ * policy is known to be that of the ticket.
+ */
+static enum mkt_err check_responder(const struct mkt_act *act, const struct mkt_policy *policy)
+{
+    mkt_ntp now;
+    enum mkt_err err = mkt_host_now(act->host, &now);
+    if (err == MKT_OK)
+        err = mkt_policy_valid(policy, now);
+    if (err == MKT_OK && !mkt_is_responder(act, policy, &act->bundle.responder))
+        err = MKT_E_RESPONDER;
+    if (err == MKT_OK && act->settings->application.n > 0)
+        err = mkt_check_application(act, policy);
+    return err;
+}
+
+/* The keys that the ticket encodes. "If key forking is used (I flag), the KMS SHALL also verify the integrity of the
+ * Initiator Data field in the TICKET payload." */
+static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+{
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
+    const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
+    struct mkt_key_data mpkr;
+    enum mkt_err err = mkt_ticket_type_check(act->host, policy, 0);
+    if (err == MKT_OK)
+        err = mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
+    if (err != MKT_OK || !forked)
+        return err;
+    if (!mkt_keys_mpk(*keys, 1, &mpkr))
+        return MKT_E_MPK;
+    return mkt_initiator_data_verify(b->suite, mpkr.key, ticket->ticket.initiator_data);
+}
+
+enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
+{
+    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_policy policy;
+    struct mkt_asker asker = {.vouched_for = false};
+    enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
+    if (err == MKT_OK)
+        err = check_init(act, ticket, &policy);
+    if (err == MKT_OK)
+        err = mkt_kms_knows(act, MKT_IDR_R, &asker);
+    if (err == MKT_OK)
+        err = mkt_kms_verify(act, MKT_IDR_R, &asker);
+    b->responder = asker.id;
+    if (err == MKT_OK)
+        err = check_responder(act, &policy);
+    if (err != MKT_OK)
+        return err;
+    /* section 10: a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
+    const bool own = policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self);
+    const struct mkt_credential *other = act->settings->kms;
+    if (!own && (other == NULL || asker.vouched_for || !mkt_id_equal(&policy.kms, &other->kms)))
+        return MKT_E_KMS;
+    if (own)
+        err = open_ticket(act, ticket, &policy);
+    if (err == MKT_OK && own)
+        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, &policy.initiator, &b->initiator);
+    if (err == MKT_OK)
+        err = mkt_keep(act, act->in, &b->init);
+    if (err == MKT_OK)
+        err = mkt_counted(act, &b->responder);
+    act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
+    return err == MKT_OK ? mkt_seen(act) : err;
+}
+
+/* ---- RESOLVE_RESP: 4.2.3.5 ---- */
+
+/* "The KMS SHALL also fork the MPKr and the TGKs": by a modifier of its own, or it was done by the KMS that it asked. */
+static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const size_t key = mkt_suite_algorithms(b->suite)->key, longest = mkt_keys_longest_forked(*keys);
+    if (!mkt_bundle_has(b, MKT_FLAG_I) || b->randkms.n > 0)
+        return MKT_OK;
+    if (longest > UINT8_MAX)
+        return MKT_E_KEY_LENGTH;
+    enum mkt_err err = mkt_draw(act, longest > key ? longest : key, &b->randkms);
+    return err == MKT_OK ? mkt_keys_fork(b->suite, *keys, &b->responder, b->randkms, &act->room, keys) : err;
+}
+
+/* "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V" */
+enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
+    const struct mkt_also init = {{b->init, {NULL, 0}}};
+    struct mkt_span keys = b->keys[MKT_FROM_TICKET], octets;
+    struct mkt_kemac kemac;
+    struct mkt_message m;
+    enum mkt_err err = fork_keys(act, &keys);
+    if (err == MKT_OK)
+        err = mkt_begin(act, &m, MKT_RESOLVE_RESP, act->message->hdr.csb_id);
+    if (err == MKT_OK)
+        err = mkt_kemac_seal(act, &by_psk, &m, keys, &kemac);
+    if (err != MKT_OK)
+        return err;
+    if (!act->settings->leave_out_identities)
+        mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
+    mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
+    if (mkt_bundle_has(b, MKT_FLAG_I) || b->named)
+        mkt_add_idr(&m, MKT_IDR_R, &b->responder);
+    if (mkt_bundle_has(b, MKT_FLAG_I))
+        mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
+    mkt_v_add(&m, b->suite);
+    err = mkt_seal(act, &by_psk, &m, &init, &octets);
+    *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
+    return err;
+}
+
+/* Who answers, by the word of the KMS: this Responder itself, or as it is named in the ticket (D26). */
+static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_policy *policy)
+{
+    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
+    const bool forked = (policy->flags & MKT_FLAG_I) != 0;
+    if (forked != (randkms != NULL))
+        return MKT_E_RAND;
+    if (idrr == NULL)
+        return forked ? MKT_E_RESPONDER : MKT_OK;
+    if (mkt_id_equal(&idrr->id, &act->bundle.responder))
+        return MKT_OK;
+    for (size_t i = 0; i < policy->n_responders; i++)
+        if (mkt_id_equal(&idrr->id, &policy->responder[i]))
+            return MKT_OK;
+    return MKT_E_RESPONDER;
+}
+
+/* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
+static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_protection *by_psk,
+                                const struct mkt_policy *policy)
+{
+    const struct mkt_message *m = act->message;
+    const struct mkt_payload *idrr = mkt_message_find(m, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
+    const struct mkt_key_rules rules = {
+        .suite = b->suite,
+        .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
+        .flags = policy->flags,
+    };
+    enum mkt_err err = mkt_kemac_open(act, by_psk, &mkt_message_find(m, MKT_KEMAC, 0)->kemac, keys);
+    if (err == MKT_OK)
+        err = mkt_keys_check(*keys, &rules);
+    if (err == MKT_OK && randkms != NULL && randkms->rand.rand.n < mkt_keys_longest_forked(*keys))
+        err = MKT_E_RAND;
+    if (err == MKT_OK && randkms != NULL)
+        err = mkt_keep(act, randkms->rand.rand, &b->randkms);
+    b->named = idrr != NULL;
+    return err == MKT_OK && idrr != NULL ? mkt_keep_id(act, &idrr->id, &b->responder) : err;
+}
+
+/* Takes the answer to the RESOLVE_INIT that this party made; the bundle has the keys then. */
+static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *init)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_credential *kms = act->settings->kms;
+    const struct mkt_also also = {{b->asked_kms, {NULL, 0}}};
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, kms->psk, init, MKT_PHASE_RESPONSE);
+    struct mkt_policy policy;
+    enum mkt_err err = mkt_check_kms_answer(act, &by_psk);
+    if (err == MKT_OK)
+        err = mkt_policy_get(&policy, &mkt_message_find(init, MKT_TICKET, 0)->ticket);
+    if (err == MKT_OK)
+        err = check_modifier(act, &policy);
+    if (err == MKT_OK)
+        err = mkt_verify(act, &by_psk, &also);
+    if (err == MKT_OK)
+        err = mkt_t_fresh(act);
+    if (err == MKT_OK && act->role == MKT_KMS)
+        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy);
+    if (err == MKT_OK)
+        err = mkt_authorise(act, MKT_KMS, &kms->kms, &policy);
+    return err == MKT_OK ? accept_keys(act, &by_psk, &policy) : err;
+}
+
+enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)
+{
+    struct mkt_message init;
+    enum mkt_err err = act->settings->kms == NULL ? MKT_E_ARGUMENT : mkt_message_get(&init, act->bundle.asked_kms);
+    if (err == MKT_OK)
+        err = take_answer(act, &init);
+    act->bundle.asked_kms = (struct mkt_span){NULL, 0};
+    act->bundle.guard = MKT_GUARD_NONE;
+    act->outcome = MKT_ANSWER;
+    return err;
+}
+
+/* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
+enum mkt_err mkt_take_resolve_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_message init;
+    enum mkt_err err = mkt_take_resolve_resp_of_kms(act);
+    if (err == MKT_OK)
+        err = mkt_message_get(&init, b->init);
+    if (err != MKT_OK)
+        return err;
+    struct mkt_act transfer = *act;
+    transfer.message = &init;
+    transfer.in = b->init;
+    err = mkt_take_resolved(&transfer, true);
+    act->bundle = transfer.bundle;
+    act->room = transfer.room;
+    act->outcome = transfer.outcome;
+    return err;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* resolve: the Ticket Resolve exchange (RFC 6043 4.2.3) with a pre-shared key. */
+#ifndef MKT_RESOLVE_H
+#define MKT_RESOLVE_H
+
+#include "exchange.h"
+
+/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
+MKT_MUST enum mkt_err mkt_make_resolve_init(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_take_resolve_init(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_make_resolve_resp(struct mkt_act *act);
+
+/* By a Responder, which then takes the TRANSFER_INIT that it keeps; by a KMS that passes it on. */
+MKT_MUST enum mkt_err mkt_take_resolve_resp(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ *   One end                                 The other
+ *
+ *   TRANSFER_INIT =                 ---->
+ *   HDR, T, [IDRi], [IDRr],
+ *      {SP}, [KEMAC], V              < - -  TRANSFER_RESP =
+ *                                           HDR, T, [IDRr],
+ *                                           {SP}, [KEMAC], V
+ *
+ * The Responder's own update has IDRr before IDRi, and IDRi in the answer.
+ */
+#include "update.h"
+
+#include "session.h"
+
+/*
+ * "Both messages SHALL be protected with the same keys (derived from MPKi or MPKr') that protected the last message
+ * (TRANSFER_INIT or TRANSFER_RESP) in the initial exchange."
+ */
+static struct mkt_protection by_last(const struct mkt_bundle *b)
+{
+    return mkt_by_mpk(b, mkt_bundle_has(b, MKT_FLAG_F) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
+}
+
+/* Whether a role may supply keys: "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be
+ * included." */
+static bool may_supply(const struct mkt_bundle *b, enum mkt_role role)
+{
+    return mkt_bundle_has(b, role == MKT_INITIATOR ? MKT_FLAG_L : MKT_FLAG_M);
+}
+
+static enum mkt_role other(enum mkt_role role)
+{
+    return role == MKT_INITIATOR ? MKT_RESPONDER : MKT_INITIATOR;
+}
+
+static uint8_t idr_role(enum mkt_role role)
+{
+    return role == MKT_INITIATOR ? MKT_IDR_I : MKT_IDR_R;
+}
+
+/* Who plays a role, as it was agreed on (design decision D17); without TRANSFER_RESP that is who was asked. */
+static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role)
+{
+    const struct mkt_id *responder = b->responder.data.n > 0 ? &b->responder : &b->asked;
+    return role == MKT_INITIATOR ? &b->initiator : responder;
+}
+
+/* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */
+static struct mkt_also identities(const struct mkt_bundle *b)
+{
+    return (struct mkt_also){{id_of(b, MKT_INITIATOR)->data, id_of(b, MKT_RESPONDER)->data}};
+}
+
+/*
+ * All session keys in one chain, but those that sessions used before and use no more: their room is for new ones, and
+ * who breaks in later does not find them.
+ */
+static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const size_t from = act->room.n;
+    struct mkt_key_data key, last = {0}, placed;
+    bool any = false;
+    enum mkt_err err = MKT_OK;
+    for (size_t c = 0; c < MKT_CHAINS; c++) {
+        for (size_t i = 0; err == MKT_OK && mkt_keys_session(b->keys[c], i, &key); i++) {
+            if (mkt_spi_in(map_before, key.kv.spi) && !mkt_spi_in(b->map, key.kv.spi))
+                continue;
+            if (any)
+                err = mkt_key_put(&act->room, &last, false, &placed);
+            last = key;
+            any = true;
+        }
+    }
+    if (err == MKT_OK && any)
+        err = mkt_key_put(&act->room, &last, true, &placed);
+    memset(b->keys, 0, sizeof b->keys);
+    b->keys[MKT_FROM_TICKET] = io_tail(&act->room, from);
+    b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
+    return err;
+}
+
+/* The sessions of a message count from now on, and the exchange is over. */
+static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *message, const struct mkt_message *init)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_span before = b->map;
+    enum mkt_err err = mkt_sessions_settle(act, message, init);
+    b->init = (struct mkt_span){NULL, 0};
+    act->outcome = MKT_DONE;
+    return err == MKT_OK ? gather_keys(act, before) : err;
+}
+
+/* ---- making ---- */
+
+/* The later of two timestamps of one kind, of which 0 is none. */
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return b == 0 || (a != 0 && mkt_ntp_before(b, a)) ? a : b;
+}
+
+/*
+ * "MUST use new timestamps". Later than those of both ends: they encrypt with the same keys, and an IV differs from
+ * others by T alone (design decision D4). A clock may stand still, or be behind that of the peer; a counter that has
+ * come to where that of the peer stands is passed over.
+ */
+static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const uint64_t last = later(b->sent, b->newest);
+    enum mkt_err err = mkt_begin(act, m, data_type, b->csb_id);
+    struct mkt_t *t = &m->payload[0].t;
+    if (err == MKT_OK && t->ts_type == MKT_TS_COUNTER && t->value == b->newest)
+        err = mkt_t_make(act->host, true, t);
+    if (err == MKT_OK && t->ts_type == MKT_TS_NTP_UTC && last != 0 && !mkt_ntp_before(last, t->value))
+        t->value = last + 1;
+    if (err == MKT_OK)
+        b->sent = mkt_t_64(t);
+    return err;
+}
+
+/* Keys for an update or its answer, as a KEMAC that is added later. */
+static enum mkt_err supply(struct mkt_act *act, const struct mkt_message *m, const struct mkt_key_wish wishes[],
+                           size_t n, struct mkt_span *keys, struct mkt_kemac *kemac)
+{
+    const struct mkt_protection by_mpk = by_last(&act->bundle);
+    if (n == 0)
+        return MKT_OK;
+    if (!may_supply(&act->bundle, act->role))
+        return MKT_E_KEMAC;
+    enum mkt_err err = mkt_supply(act, wishes, n, keys);
+    if (err == MKT_OK)
+        err = mkt_check_rands(&act->bundle, act->bundle.randr.n);
+    return err == MKT_OK ? mkt_kemac_seal(act, &by_mpk, m, *keys, kemac) : err;
+}
+
+enum mkt_err mkt_make_update_init(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_update *update = act->update;
+    const struct mkt_also also = identities(b);
+    struct mkt_kemac kemac;
+    struct mkt_message m;
+    struct mkt_span octets;
+    enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, at least */
+    if (update == NULL)
+        return MKT_E_STATE;
+    const size_t before = act->out->n;
+    enum mkt_err err = update->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : gather_keys(act, b->map);
+    if (err == MKT_OK)
+        err = begin(act, &m, MKT_TRANSFER_INIT);
+    if (err == MKT_OK)
+        err = supply(act, &m, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE], &kemac);
+    if (err != MKT_OK)
+        return err;
+    /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
+    m.hdr.v = !update->no_answer;
+    /* never left out, so that nobody can send it back to this party: check_identities() */
+    mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
+    mkt_add_idr(&m, idr_role(other(act->role)), id_of(b, other(act->role)));
+    err = mkt_sessions_offer(act, &m);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_offered(act, &m, update->no_answer);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
+    if (err != MKT_OK)
+        return err;
+    if (update->n_keys > 0)
+        mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_v_add(&m, b->suite);
+    const struct mkt_protection by_mpk = by_last(b);
+    err = mkt_seal(act, &by_mpk, &m, &also, &octets);
+    if (err != MKT_OK)
+        return err;
+    b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
+    if (update->no_answer)
+        return finish(act, &m, NULL);
+    act->outcome = MKT_ANSWER;
+    return mkt_keep_message(act, octets, act->out->n - before, &b->init);
+}
+
+enum mkt_err mkt_make_update_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_answer *answer = act->answer;
+    const struct mkt_also also = {{b->init, {NULL, 0}}};
+    struct mkt_kemac kemac;
+    struct mkt_message m;
+    struct mkt_span octets;
+    enum { OTHERS = 9 };
+    enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : begin(act, &m, MKT_TRANSFER_RESP);
+    if (err == MKT_OK)
+        err = supply(act, &m, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER], &kemac);
+    if (err != MKT_OK)
+        return err;
+    if (!act->settings->leave_out_identities)
+        mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
+    err = mkt_sessions_answer(act, &m);
+    if (err != MKT_OK)
+        return err;
+    if (answer->n_keys > 0)
+        mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_v_add(&m, b->suite);
+    const struct mkt_protection by_mpk = by_last(b);
+    err = mkt_seal(act, &by_mpk, &m, &also, &octets);
+    b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
+    return err == MKT_OK ? finish(act, &m, act->message) : err;
+}
+
+/* ---- taking ---- */
+
+/* "New RANDs or TICKETs MUST NOT be included"; the old ones are of no use to anybody. */
+static bool has_static(const struct mkt_message *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->payload[i].type == MKT_TICKET || m->payload[i].type == MKT_RANDR || m->payload[i].type == MKT_RAND)
+            return true;
+    return false;
+}
+
+/*
+ * The identities are those agreed on. Both ends protect with the same keys, so a message could be sent back to who made
+ * it: the first identity is the sender's, as 5.2 has it.
+ */
+static enum mkt_err check_identities(const struct mkt_act *act)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const enum mkt_role roles[] = {MKT_INITIATOR, MKT_RESPONDER};
+    const struct mkt_payload *idr[2];
+    for (size_t r = 0; r < 2; r++) {
+        idr[r] = mkt_message_find(act->message, MKT_IDR, idr_role(roles[r]));
+        if (idr[r] != NULL && !mkt_id_equal(&idr[r]->id, id_of(b, roles[r])))
+            return r == 0 ? MKT_E_INITIATOR : MKT_E_RESPONDER;
+    }
+    const struct mkt_payload *own = idr[act->role == MKT_INITIATOR ? 0 : 1];
+    const struct mkt_payload *peer = idr[act->role == MKT_INITIATOR ? 1 : 0];
+    return own != NULL && (peer == NULL || own < peer) ? MKT_E_UPDATE : MKT_OK;
+}
+
+/* What can be refused without a key. */
+static enum mkt_err check(const struct mkt_act *act)
+{
+    const struct mkt_message *m = act->message;
+    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
+    const struct mkt_bundle *b = &act->bundle;
+    if (m->hdr.prf != mkt_suite_algorithms(b->suite)->prf)
+        return MKT_E_PRF;
+    /* "The new message exchange MUST use the same CSB ID as the initial exchange" */
+    if (m->hdr.csb_id != b->csb_id)
+        return MKT_E_CSB_ID;
+    if (has_static(m))
+        return MKT_E_UPDATE;
+    if (kemac != NULL && !may_supply(b, other(act->role)))
+        return MKT_E_KEMAC;
+    const enum mkt_err err = mkt_algorithms_check(act);
+    return err == MKT_OK ? check_identities(act) : err;
+}
+
+/* MAC and time: later than all that the peer has sent in this bundle. */
+static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_protection by_mpk = by_last(b);
+    const struct mkt_t *t = mkt_t_of(act->message);
+    enum mkt_err err = mkt_verify(act, &by_mpk, also);
+    if (err == MKT_OK)
+        err = mkt_t_fresh(act);
+    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && b->newest != 0 && !mkt_ntp_before(b->newest, mkt_t_64(t)))
+        err = MKT_E_STALE;
+    /* the IV would be that of a KEMAC of this party's own */
+    if (err == MKT_OK && mkt_message_find(act->message, MKT_KEMAC, 0) != NULL && mkt_t_64(t) == b->sent)
+        err = MKT_E_STALE;
+    b->newest = mkt_t_64(t);
+    return err;
+}
+
+/* "KEMAC = E(encr_key, (TEK|TGK|GTGK))"; "If a new TGK is exchanged, it SHALL NOT be forked." */
+static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span *keys)
+{
+    const struct mkt_payload *kemac = mkt_message_find(act->message, MKT_KEMAC, 0);
+    const struct mkt_protection by_mpk = by_last(&act->bundle);
+    struct mkt_span chain;
+    if (kemac == NULL)
+        return MKT_OK;
+    enum mkt_err err = mkt_kemac_open(act, &by_mpk, &kemac->kemac, &chain);
+    if (err == MKT_OK)
+        err = mkt_check_supplied(act, chain);
+    if (err == MKT_OK)
+        *keys = chain;
+    return err == MKT_OK ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
+}
+
+enum mkt_err mkt_take_update_init(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_message *m = act->message;
+    const bool settled = m->hdr.v == 0;
+    const struct mkt_also also = identities(b);
+    enum mkt_err err = check(act);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_offered(act, m, settled);
+    if (err == MKT_OK)
+        err = verify(act, &also);
+    if (err == MKT_OK)
+        err = gather_keys(act, b->map);
+    if (err == MKT_OK)
+        err = accept_keys(act, &b->keys[MKT_FROM_UPDATE]);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_keys(b, m->hdr.map, settled);
+    act->outcome = MKT_ANSWER;
+    if (err == MKT_OK)
+        err = settled ? finish(act, m, NULL) : mkt_keep(act, act->in, &b->init);
+    if (err == MKT_OK)
+        err = mkt_counted(act, id_of(b, other(act->role)));
+    return err == MKT_OK ? mkt_seen(act) : err;
+}
+
+enum mkt_err mkt_take_update_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_also also = {{b->init, {NULL, 0}}};
+    struct mkt_message init;
+    enum mkt_err err = mkt_message_get(&init, b->init);
+    if (err == MKT_OK)
+        err = check(act);
+    if (err == MKT_OK)
+        err = mkt_sessions_check_answered(act, act->message, &init);
+    if (err == MKT_OK)
+        err = verify(act, &also);
+    if (err == MKT_OK)
+        err = accept_keys(act, &b->keys[MKT_FROM_RESPONDER]);
+    return err == MKT_OK ? finish(act, act->message, &init) : err;
+}
