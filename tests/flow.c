@@ -573,9 +573,8 @@ static void insert(struct mkt_message *m, size_t at, struct mkt_payload p)
 
 static void take_out(struct mkt_message *m, size_t at)
 {
+    memmove(m->payload + at, m->payload + at + 1, (m->n - at - 1) * sizeof *m->payload);
     m->n--;
-    for (size_t i = at; i < m->n; i++)
-        m->payload[i] = m->payload[i + 1];
 }
 
 START_TEST(what_the_rfc_demands_must_be_there_and_the_rest_may)

@@ -186,7 +186,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * @param in         the message, to the last octet; not needed afterwards
  * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
  *                   mkt_sdp_protocols(); of other messages not looked at
- * @return MKT_OK; MKT_E_STATE where this party takes no message now; any error of the classes malformed, auth,
+ * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
+ *         party takes no message now; any error of the classes malformed, auth,
  *         unsupported, policy, freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);

@@ -72,8 +72,9 @@ struct mkt_host {
 
     /**
      * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor
-     * the policy is verified by then. Appends at least
-     * 16 and at most MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
+     * the policy is verified by then. A key that an Initiator has too (mode 3) is to be given only for tickets of that
+     * Initiator, `policy->initiator`: who has it can make tickets in anybody's name. Appends 16 to
+     * MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
      */
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 

@@ -32,8 +32,8 @@ struct mkt_replay;
 MKT_API size_t mkt_replay_size(size_t messages);
 
 /**
- * Makes an empty cache, before anybody else has the memory. What was in it is lost: begin no sooner than all that it
- * may have held is stale.
+ * Makes an empty cache, before anybody else has the memory. What was in it is forgotten and could be replayed: after a
+ * restart rather open the cache, if its memory is still there, or take no messages for twice the skew (RFC 3830 5.4).
  * @param cache   out: it is the memory and lives as long; NULL after an error
  * @param memory  aligned as malloc and mmap do
  * @param n       its octets, of mkt_replay_size() or more; what is left over is not used
