@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Any octets as a description and as an RTSP header. What decodes must encode to base64 that stands in the input, what
- * is measured must be what is written, and spans must lie in the input.
+ * Any octets as a description, as an RTSP header, and as up to four descriptions of two exchanges, which begin with v=.
+ * What decodes must encode to base64 that stands in the input, what is measured must be what is written, spans must lie
+ * in the input, and what one end awaits the other must connect to.
  */
 #define _GNU_SOURCE /* memmem */
 
-#include <mikeyticket/sdp.h>
+#include <mikeyticket/connection.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,12 +113,65 @@ static void header(struct mkt_span in, const char *uri)
     free(written.p);
 }
 
+/* Two bodies, from both ends; a second call of the same says the same. */
+static void connection(struct mkt_sdp_exchange now, const struct mkt_sdp_exchange *first, struct mkt_span in)
+{
+    for (size_t media = 0; media < 3; media++) {
+        struct mkt_connection c[2];
+        enum mkt_err err[2];
+        for (size_t i = 0; i < 2; i++) {
+            struct mkt_sdp_exchange before = first == NULL ? now : *first;
+            now.offerer = i == 0;
+            before.offerer = (i == 0) == before.offerer;
+            err[i] = mkt_connection_get(&now, first == NULL ? NULL : &before, media, &c[i]);
+            bool opens = err[i] == MKT_OK && (c[i].action == MKT_ACTION_CONNECT || c[i].action == MKT_ACTION_LISTEN);
+            must(err[i] != MKT_OK || (c[i].media == media && within(c[i].session, in) && within(c[i].peer, in)));
+            must(err[i] != MKT_OK || first != NULL ||
+                 (c[i].action != MKT_ACTION_KEEP && c[i].action != MKT_ACTION_CLOSE && !c[i].replaces));
+            must(!opens || (within(c[i].address, in) && c[i].address.n > 0 && c[i].port != 0 && c[i].port != 9));
+            must(!opens || c[i].tls != MKT_END_NONE);
+            must(err[i] != MKT_OK || opens || (c[i].address.n == 0 && c[i].port == 0 && c[i].tls == MKT_END_NONE));
+        }
+        if (err[0] != MKT_OK || err[1] != MKT_OK || first != NULL)
+            continue;
+        must(mkt_span_equal(c[0].session, c[1].peer) && mkt_span_equal(c[1].session, c[0].peer));
+        must(c[0].keying == c[1].keying && c[0].stream == c[1].stream);
+        must(c[0].action != MKT_ACTION_CONNECT || c[1].action == MKT_ACTION_LISTEN);
+        must(c[1].action != MKT_ACTION_CONNECT || c[0].action == MKT_ACTION_LISTEN ||
+             c[0].action == MKT_ACTION_OFFER_AGAIN);
+        must(c[0].tls == MKT_END_NONE || c[1].tls == MKT_END_NONE || c[0].tls != c[1].tls);
+    }
+}
+
+/* The input up to the next line that is v=, or all that is left. */
+static struct mkt_span body(struct mkt_span *in)
+{
+    const uint8_t *next = in->n < 2 ? NULL : memmem(in->p + 1, in->n - 1, "\nv=", 3);
+    struct mkt_span first = {in->p, next == NULL ? in->n : (size_t)(next + 1 - in->p)};
+    *in = (struct mkt_span){in->p + first.n, in->n - first.n};
+    return first;
+}
+
+static void exchanges(struct mkt_span in)
+{
+    struct mkt_span rest = in;
+    struct mkt_sdp_exchange one = {.offer = body(&rest), .offerer = true}, two = {.offerer = true};
+    one.answer = rest.n == 0 ? one.offer : body(&rest);
+    two.offer = rest.n == 0 ? one.offer : body(&rest);
+    two.answer = rest.n == 0 ? one.answer : body(&rest);
+    connection(one, NULL, in);
+    connection(two, &one, in);
+    one.offerer = false; /* the other end offers */
+    connection(two, &one, in);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mkt_span in = {data, size};
     for (size_t media = 0; media < 3; media++)
         description(in, media);
     description(in, MKT_SDP_SESSION);
+    exchanges(in);
     header(in, "");
     header(in, "rtsp://a");
     return 0;

@@ -9,6 +9,7 @@
 #ifndef MIKEYTICKET_H
 #define MIKEYTICKET_H
 
+#include <mikeyticket/connection.h>
 #include <mikeyticket/csb.h>
 #include <mikeyticket/derive.h>
 #include <mikeyticket/error.h>

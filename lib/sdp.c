@@ -1,75 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * RFC 4567 on strings, and the roles of RFC 4145. A text is read with the cursor of io.h: each function below takes
- * what one rule of a grammar says, and MKT_E_SDP sticks where it is not there. An octet is looked at a fixed number of
- * times, however hostile the text.
- */
-#include <mikeyticket/sdp.h>
+/* RFC 4567 on strings, and the roles of RFC 4145. */
+#include "sdp.h"
 
 #include "crypto.h"
-#include "io.h"
 
 #define MIKEY "mikey" /* RFC 4567 section 7: "the protocol identifier SHALL be "mikey"" */
 
-/* What may stand in a word beside ALPHA and DIGIT */
-#define DIGITS NULL                   /* and no ALPHA either */
-#define KMPID ""                      /* RFC 4567 section 3 */
-#define BASE64 "+/="                  /* RFC 8866 section 9, base64-char and base64-pad */
-#define ADDRESS "-.:/"                /* RFC 8866 section 9: IP addresses, multicast ones with "/ttl", and FQDN */
-#define TOKEN "!#$%&'*+-.^_`{|}~"     /* RFC 8866 section 9, token-char */
-#define URI "-._~:/?#[]@!$&'()*+,;=%" /* RFC 3986 section 2 */
-
 static const struct mkt_span none = {NULL, 0};
-
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
-
-static bool is_in(uint8_t c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
-
-/* How many characters of a text belong to its first word. */
-static size_t word_length(struct mkt_span text, const char *others)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        uint8_t c = text.p[i];
-        bool is_alpha = others != DIGITS && lower(c) >= 'a' && lower(c) <= 'z';
-        if (!is_alpha && !(c >= '0' && c <= '9') && !(others != DIGITS && is_in(c, others)))
-            return i;
-    }
-    return text.n;
-}
-
-/* Takes a word of at least one character. */
-static struct mkt_span io_word(struct io *io, const char *others)
-{
-    struct mkt_span word = io_rest(io);
-    size_t n = word_length(word, others);
-    if (n == 0)
-        io_fail(io, MKT_E_SDP);
-    io_bytes(io, &word, n);
-    return word;
-}
-
-/* Takes a literal if it is there; RFC 4234 2.3: literals are case-insensitive. */
-static bool io_accept(struct io *io, const char *literal)
-{
-    struct mkt_span rest = io_rest(io), want = mkt_span_text(literal);
-    for (size_t i = 0; i < want.n; i++)
-        if (i == rest.n || lower(rest.p[i]) != lower(want.p[i]))
-            return false;
-    io_bytes(io, &rest, want.n);
-    return true;
-}
-
-static void io_literal(struct io *io, const char *literal)
-{
-    if (!io_accept(io, literal))
-        io_fail(io, MKT_E_SDP);
-}
 
 /*
  * Takes a line and its end. RFC 8866 section 5: "The sequence CRLF (0x0d0a) is used to end a line, although parsers
@@ -169,17 +106,30 @@ static enum mkt_err level(struct mkt_span text, size_t media, char type, struct 
     return io.err;
 }
 
+enum mkt_err mkt_sdp_sections(struct mkt_span sdp, size_t *n)
+{
+    struct io io = io_get(without_last_empty_line(sdp));
+    size_t sections = 0;
+    while (io_left(&io)) {
+        struct mkt_span line = io_line(&io);
+        if (io.err == MKT_OK && line.p[0] == 'm')
+            sections++;
+    }
+    if (io.err == MKT_OK)
+        *n = sections;
+    return io.err;
+}
+
 static bool is_mikey(struct mkt_span prot)
 {
     return mkt_span_equal(prot, mkt_span_text(MIKEY));
 }
 
 /*
- * Walks the key-mgmt attributes that apply: writes the list of their protocols and finds the data of the one for mikey,
- * without octets where there is none. RFC 4567 4.1.2 has multiple instances, "each transporting a different key
- * management protocol": of two for mikey nobody can say which one is meant.
+ * RFC 4567 4.1.2 has multiple instances, "each transporting a different key management protocol": of two for mikey
+ * nobody can say which one is meant.
  */
-static enum mkt_err key_mgmt(struct mkt_span sdp, size_t media, struct mkt_buf *list, struct mkt_span *mikey)
+enum mkt_err mkt_sdp_key_mgmt(struct mkt_span sdp, size_t media, struct mkt_buf *list, struct mkt_span *mikey)
 {
     struct io lines, put = io_put(list);
     struct mkt_span name = mkt_span_text("key-mgmt"), value, separator = none;
@@ -211,7 +161,7 @@ enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, struct mkt_buf *mess
 {
     struct mkt_buf list = {NULL, 0, 0};
     struct mkt_span mikey;
-    enum mkt_err err = key_mgmt(sdp, media, &list, &mikey);
+    enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &list, &mikey);
     if (err != MKT_OK)
         return err;
     return mikey.n == 0 ? MKT_E_MISSING : mkt_base64_get(mikey, message);
@@ -220,7 +170,7 @@ enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, struct mkt_buf *mess
 enum mkt_err mkt_sdp_protocols(struct mkt_span sdp, size_t media, struct mkt_buf *list)
 {
     struct mkt_span mikey;
-    return key_mgmt(sdp, media, list, &mikey);
+    return mkt_sdp_key_mgmt(sdp, media, list, &mikey);
 }
 
 static void append(enum mkt_err *err, struct mkt_buf *out, struct mkt_span octets)
@@ -248,13 +198,9 @@ static void io_m(struct io *io, struct mkt_sdp_media *m)
 {
     m->media = io_word(io, TOKEN);
     io_literal(io, " ");
-    struct mkt_span port = io_word(io, DIGITS);
-    uint32_t number = 0;
-    for (size_t i = 0; i < port.n && number <= UINT16_MAX; i++)
-        number = 10 * number + port.p[i] - '0';
-    m->port = (uint16_t)number;
+    m->port = io_port(io);
     struct mkt_span ports = io_accept(io, "/") ? io_word(io, DIGITS) : none;
-    if (number > UINT16_MAX || (ports.n > 0 && ports.p[0] == '0'))
+    if (ports.n > 0 && ports.p[0] == '0')
         io_fail(io, MKT_E_SDP);
     io_literal(io, " ");
     size_t from = io->pos;
@@ -322,6 +268,15 @@ enum mkt_err mkt_sdp_attribute(struct mkt_span sdp, size_t media, const char *na
     if (lines.err == MKT_OK)
         *value = has ? found : none;
     return lines.err;
+}
+
+enum mkt_err mkt_sdp_single(struct mkt_span sdp, size_t media, const char *name, struct mkt_span *value)
+{
+    struct mkt_span second = none;
+    enum mkt_err err = mkt_sdp_attribute(sdp, media, name, 0, value);
+    if (err == MKT_OK)
+        err = mkt_sdp_attribute(sdp, media, name, 1, &second);
+    return err == MKT_OK && second.p != NULL ? MKT_E_SDP : err;
 }
 
 /* RFC 2326 section 15: LWS = [CRLF] 1*( SP | HT ), implied between tokens; RFC 4567 5.3 has a header folded so. */
@@ -428,16 +383,14 @@ const char *mkt_setup_name(enum mkt_setup setup)
 
 enum mkt_err mkt_setup_get(struct mkt_span sdp, size_t media, enum mkt_setup *setup)
 {
-    struct mkt_span value, second = none;
-    enum mkt_err err = mkt_sdp_attribute(sdp, media, "setup", 0, &value);
-    if (err == MKT_OK)
-        err = mkt_sdp_attribute(sdp, media, "setup", 1, &second);
+    struct mkt_span value;
+    enum mkt_err err = mkt_sdp_single(sdp, media, "setup", &value);
     if (err != MKT_OK)
         return err;
     size_t i = value.p == NULL ? MKT_SETUP_ABSENT : MKT_SETUP_ACTIVE;
     while (value.p != NULL && i < SETUPS && !mkt_span_equal(value, mkt_span_text(setups[i])))
         i++;
-    if (i == SETUPS || second.p != NULL)
+    if (i == SETUPS)
         return MKT_E_SDP;
     *setup = (enum mkt_setup)i;
     return MKT_OK;

@@ -10,7 +10,7 @@ export LC_ALL=C
 
 rooms='
 span 0      error 0     io 1        payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
-bundle 3    initiator_data 3        replay 3
+bundle 3    initiator_data 3        replay 3    connection 3
 sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    report 4    flow 5      csb 5'
 
 # look TOP: prints what is wrong; status 1 if anything is
@@ -56,6 +56,8 @@ look() (
             wrong("the codec knows no crypto")
         else if (room == "crypto" && (target == "payload" || target == "message"))
             wrong("crypto knows no wire")
+        else if (room == "connection" && target !~ /^(span|error|io|sdp)$/)
+            wrong("connection stands beside sdp: span, error, io and sdp only")
         else if (room == "sdp" && target !~ /^(span|error|io|crypto)$/)
             wrong("sdp stands beside: span, error, io and crypto only")
         else
@@ -101,3 +103,4 @@ finds 'derive -> mbedtls/sha1.h: mbedTLS belongs' lib/derive.c '#include <mbedtl
 finds 'sdp -> host: sdp stands beside' lib/sdp.c '#include <mikeyticket/host.h>'
 finds 'csb -> tls: no layer' lib/csb.c '#include <mikeyticket/tls.h>'
 finds 'tls -> csb: tls stands outside' lib/tls.c '#include "csb.h"'
+finds 'connection -> crypto: connection stands beside' lib/connection.c '#include "crypto.h"'

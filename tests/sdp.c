@@ -5,6 +5,7 @@
 #include "allocations.h"
 #include "vector.h"
 
+#include <mikeyticket/message.h>
 #include <mikeyticket/sdp.h>
 
 #include <stdlib.h>
@@ -213,6 +214,7 @@ START_TEST(lines)
         expect(mkt_sdp_protocols, bad[i], MKT_SDP_SESSION, MKT_E_SDP, NULL);
         expect_err(bad[i], mkt_sdp_attribute(text(bad[i]), MKT_SDP_SESSION, "x", 0, &value), MKT_E_SDP);
         expect_err(bad[i], mkt_sdp_media(text(bad[i]), 0, &m), MKT_E_SDP);
+        expect_err(bad[i], mkt_sdp_sections(text(bad[i]), &value.n), MKT_E_SDP);
         expect_err(bad[i], mkt_setup_get(text(bad[i]), MKT_SDP_SESSION, &setup), MKT_E_SDP);
         ck_assert_uint_eq(value.n, 42);
     }
@@ -376,6 +378,54 @@ START_TEST(rfc4567_5_1)
 }
 END_TEST
 
+/* What a message is after it was decoded and encoded again. */
+static struct mkt_span through_the_codec(struct mkt_span octets)
+{
+    static uint8_t again[1000];
+    struct mkt_buf out = {again, sizeof again, 0};
+    struct mkt_message m;
+    expect_err("decode", mkt_message_get(&m, octets), MKT_OK);
+    expect_err("encode", mkt_message_put(&m, &out), MKT_OK);
+    return written(&out);
+}
+
+/* The two messages of RFC 4567 5.1 in the forms of 5.1 and of 5.3 (whose own one is the beginning of the answer):
+   what is read, decoded, encoded and written again is what was there. */
+START_TEST(rfc4567_messages_in_sdp_and_rtsp)
+{
+    static const char *const base64[] = {RFC4567_OFFER, RFC4567_ANSWER};
+    static const char uri[] = "rtsp://movie.example.com/action";
+    struct vectors v = vectors_read("rfc4567.txt");
+    ck_assert_uint_eq(v.n, COUNT(base64));
+    for (size_t i = 0; i < v.n; i++) {
+        const char *name = text_of(&v.section[i], "name");
+        struct mkt_span octets = octets_of(&v.section[i], "octets");
+        char line[400], header[400], folded[400];
+        snprintf(line, sizeof line, "a=key-mgmt:mikey %s", base64[i]);
+        snprintf(header, sizeof header, "KeyMgmt: prot=mikey; uri=\"%s\"; data=\"%s\"", uri, base64[i]);
+        snprintf(folded, sizeof folded, "keymgmt: prot=mikey; uri=\"%s\";\r\n            data=\"%s\"\r\n", uri,
+                 base64[i]);
+        struct mkt_buf message = buffer(), out = {room + 1000, 1000, 0};
+        expect_err(name, mkt_sdp_get(text(line), MKT_SDP_SESSION, &message), MKT_OK);
+        expect_octets(name, written(&message), octets);
+        expect_err(name, mkt_sdp_put(through_the_codec(written(&message)), &out), MKT_OK);
+        expect_octets(name, written(&out), mkt_span_text(line));
+
+        const char *const headers[] = {header, folded};
+        for (size_t j = 0; j < COUNT(headers); j++) {
+            message = buffer();
+            out.n = 0;
+            expect_err(name, mkt_keymgmt_get(text(headers[j]), mkt_span_text(uri), &message), MKT_OK);
+            expect_octets(name, written(&message), octets);
+            struct mkt_keymgmt spec = {mkt_span_text(uri), through_the_codec(written(&message))};
+            expect_err(name, mkt_keymgmt_put(&spec, 1, &out), MKT_OK);
+            expect_octets(name, written(&out), mkt_span_text(header));
+        }
+    }
+    vectors_free(&v);
+}
+END_TEST
+
 START_TEST(rfc4567_5_2)
 {
     static const char sdp[] =
@@ -394,6 +444,24 @@ START_TEST(rfc4567_5_2)
 END_TEST
 
 /* Media sections and attributes */
+
+START_TEST(number_of_sections)
+{
+    static const struct {
+        const char *sdp;
+        size_t n;
+    } row[] = {{"", 0},        {HEAD TAIL, 0},       {MSRP, 1},       {HEAD TAIL MSRP BFCP MSRP, 3},
+               {"m=\nm=x", 2}, {"a=m=\nb=m=x\n", 0}, {MSRP "\r\n", 1}};
+    for (size_t i = 0; i < COUNT(row); i++) {
+        size_t n = 42;
+        expect_err(row[i].sdp, mkt_sdp_sections(text(row[i].sdp), &n), MKT_OK);
+        ck_assert_msg(n == row[i].n, "%s: %zu sections", row[i].sdp, n);
+    }
+    size_t n = 42;
+    expect_err("malformed", mkt_sdp_sections(text(MSRP "garbage\n"), &n), MKT_E_SDP);
+    ck_assert_uint_eq(n, 42);
+}
+END_TEST
 
 static void media_is(const char *sdp, size_t nth, const char *want)
 {
@@ -890,7 +958,9 @@ int main(void)
         two_for_mikey,
         rfc4567_4_1_4,
         rfc4567_5_1,
+        rfc4567_messages_in_sdp_and_rtsp,
         rfc4567_5_2,
+        number_of_sections,
         media_sections,
         malformed_media_sections,
         attributes,

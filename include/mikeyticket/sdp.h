@@ -59,6 +59,14 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, str
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_protocols(struct mkt_span sdp, size_t media, struct mkt_buf *list);
 
+/**
+ * How many media sections a description has.
+ * @param sdp  a whole description
+ * @param n    out; unchanged after an error
+ * @return MKT_OK; MKT_E_SDP
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_sections(struct mkt_span sdp, size_t *n);
+
 /** What an m= line says, and the c= line for it (RFC 8866 5.14, 5.7). Spans point into the description. */
 struct mkt_sdp_media {
     struct mkt_span media;    /**< such as "message" or "application" */
@@ -177,7 +185,8 @@ MKT_API MKT_MUST enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_
 /**
  * The TCP and TLS roles that an offer and its answer give to one end (RFC 4145 4.1, RFC 6135 section 6, RFC 8856
  * section 8). They say nothing where the answer has `a=connection:existing`: then the connection stays as it is
- * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4).
+ * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4). mkt_connection_get() of connection.h heeds that
+ * attribute and all else that two descriptions say of a connection.
  * @param stream   MSRP or BFCP
  * @param offer    what the offer says
  * @param answer   what the answer says

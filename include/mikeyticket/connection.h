@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file connection.h
+ * What an offer and its answer say of the TCP and TLS connection of an MSRP or BFCP stream (RFC 4145, 4975, 6135, 6714,
+ * 8856): whether to open one, keep it or close it, where it leads to, and whether its key is to be agreed on again.
+ *
+ * Nothing is opened, resolved or remembered here, and nothing is allocated; the time is linear in the descriptions.
+ * Those of the other end are nothing to rely on until key management has authenticated it, and addresses not even then:
+ * whether a host may be connected to is for the application to say.
+ */
+#ifndef MIKEYTICKET_CONNECTION_H
+#define MIKEYTICKET_CONNECTION_H
+
+#include <mikeyticket/sdp.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** An offer and its answer (RFC 3264), as one of the two ends holds them. */
+struct mkt_sdp_exchange {
+    struct mkt_span offer;
+    struct mkt_span answer;
+    bool offerer; /**< true: this end made the offer; false: it made the answer */
+    bool ended;   /**< of an exchange before: its connection is no longer there, so that it can't be kept or closed */
+};
+
+/** What to do with the connection of a stream. */
+enum mkt_action {
+    MKT_ACTION_NOTHING = 0, /**< there is none, and none is wanted (port 0, holdconn) */
+    MKT_ACTION_CONNECT,     /**< connect to the address and port */
+    MKT_ACTION_LISTEN,      /**< await the other end at the address and port, which are this end's own */
+    MKT_ACTION_KEEP,        /**< the connection of the exchange before goes on, with its roles and its keys */
+    MKT_ACTION_CLOSE,       /**< the connection of the exchange before is to be closed, and none is wanted */
+    MKT_ACTION_OFFER_AGAIN  /**< the offerer must send a new offer without a=msrp-cema (RFC 6714 4.2) */
+};
+
+/** What to do about the key of a stream (RFC 4567 4.1.2). */
+enum mkt_keying {
+    MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it: no key management, keys stay as they are */
+    MKT_KEYING_SAME,     /**< both ends repeat what they sent before: take no message, keys stay as they are */
+    MKT_KEYING_NEW       /**< run key management: the first time, or to re-key */
+};
+
+/** The connection of a stream. Spans are valid as long as the descriptions. */
+struct mkt_connection {
+    size_t media;           /**< number of the media section, which is the stream */
+    enum mkt_stream stream; /**< its medium, by its m= line */
+    enum mkt_action action;
+    bool replaces;            /**< CONNECT, LISTEN, OFFER_AGAIN: close the connection of the exchange before */
+    enum mkt_end tls;         /**< CONNECT, LISTEN: TLS client or server; with BFCP that is not the TCP role */
+    struct mkt_span addrtype; /**< CONNECT, LISTEN: "IP4" or "IP6", static or of the c= line; none of a name in a URI */
+    struct mkt_span address;  /**< CONNECT, LISTEN: an IP address without brackets, or a host name to be resolved */
+    uint16_t port;            /**< CONNECT, LISTEN: neither 0 nor 9 */
+    struct mkt_span session;  /**< MSRP: the session-id of this end's URI, which requests from the peer are sent to */
+    struct mkt_span peer;     /**< MSRP: the session-id of the peer's URI */
+    enum mkt_keying keying;
+};
+
+/**
+ * Tells what to do with the connection of a stream after an offer and its answer. The stream is MSRP where the m= line
+ * of the offer has `message` and `TCP/TLS/MSRP`, and BFCP where it has `application` and `TCP/TLS/BFCP`.
+ *
+ * Roles: those of mkt_setup_roles(), from the a=setup of both.
+ *
+ * Where to: the passive end's c= and m= lines with BFCP; with MSRP the first URI of its a=path, which must be `msrps`
+ * over `tcp` (RFC 4975 5.4, 8.3). An active MSRP end whose own description has a=msrp-cema goes by RFC 6714: to c= and
+ * m=, but to the a=path of an offerer's peer that is behind a relay with no middlebox before it. Where that RFC wants
+ * the address of c= and m= to match a=path, names are not resolved here: a name matches but the same name, so
+ * an offerer may be told to offer again where it would not have had to.
+ *
+ * A second exchange: streams that were and still are wanted keep their connection
+ *   - where both ends send the descriptions that they sent before, octet by octet (RFC 3264 section 8: "a no-op");
+ *   - with BFCP, where the answer has a=connection:existing, whatever else the two say (RFC 4145 5.1). Without
+ *     that attribute the connection is a new one;
+ *   - with MSRP, which ignores a=connection, where the a=path of both ends is as it was, by the comparison of RFC 4975
+ *     6.1 with port 9 for any, and this end, if it was and is active, still has the same place to connect to.
+ * All else replaces it. Re-keying is told apart from that: a connection that is kept goes on with the keys of its
+ * handshake, and a new key is for the next handshake, be that a renegotiation or another connection.
+ *
+ * @param now         the exchange; port 0 in one of the two refuses the stream
+ * @param before      the exchange before it of the same session, in which key management was as it is; NULL at first
+ * @param media       number of the media section, from 0
+ * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
+ * @return MKT_OK;
+ *         MKT_E_MISSING where there is no such media section, or it is neither of the two media over TLS; where a=path,
+ *         or the c= line that says where to connect to, is not there;
+ *         MKT_E_SDP where a description is malformed, a=setup, a=connection or a=path is there twice or is none, or an
+ *         address is of the wrong type;
+ *         MKT_E_ROLE where the answer does not answer the offer (number of media sections, m= line, a=setup,
+ *         a=connection), where it keeps a connection that is not there, where the passive end gives no address or port
+ *         to connect to (0.0.0.0, ::, 9), where this end's own a=path has several URIs (who is behind a relay connects
+ *         to that, whatever SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
+ *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols
+ *         (RFC 4567 4.1.2)
+ */
+MKT_API MKT_MUST enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now,
+                                                 const struct mkt_sdp_exchange *before, size_t media,
+                                                 struct mkt_connection *connection);
+
+/** The name of an action in lower case, such as "connect" or "offer again"; static; NULL where there is none. */
+MKT_API const char *mkt_action_name(enum mkt_action action);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

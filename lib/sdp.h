@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the rooms that read SDP share. A text is read with the cursor of io.h: each function takes what one rule of a
+ * grammar says, and MKT_E_SDP sticks where it is not there. An octet is looked at a fixed number of times, however
+ * hostile the text.
+ */
+#ifndef MKT_SDP_H
+#define MKT_SDP_H
+
+#include <mikeyticket/sdp.h>
+
+#include "io.h"
+
+/* What may stand in a word beside ALPHA and DIGIT */
+#define DIGITS NULL                   /* and no ALPHA either */
+#define KMPID ""                      /* RFC 4567 section 3 */
+#define BASE64 "+/="                  /* RFC 8866 section 9, base64-char and base64-pad */
+#define ADDRESS "-.:/"                /* RFC 8866 section 9: IP addresses, multicast ones with "/ttl", and FQDN */
+#define TOKEN "!#$%&'*+-.^_`{|}~"     /* RFC 8866 section 9, token-char */
+#define URI "-._~:/?#[]@!$&'()*+,;=%" /* RFC 3986 section 2 */
+
+static inline uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static inline bool is_in(uint8_t c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+/* How many characters of a text belong to its first word. */
+static inline size_t word_length(struct mkt_span text, const char *others)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        uint8_t c = text.p[i];
+        bool is_alpha = others != DIGITS && lower(c) >= 'a' && lower(c) <= 'z';
+        if (!is_alpha && !(c >= '0' && c <= '9') && !(others != DIGITS && is_in(c, others)))
+            return i;
+    }
+    return text.n;
+}
+
+/* Takes a word of at least one character. */
+static inline struct mkt_span io_word(struct io *io, const char *others)
+{
+    struct mkt_span word = io_rest(io);
+    size_t n = word_length(word, others);
+    if (n == 0)
+        io_fail(io, MKT_E_SDP);
+    io_bytes(io, &word, n);
+    return word;
+}
+
+/* Takes a literal if it is there; RFC 4234 2.3: literals are case-insensitive. */
+static inline bool io_accept(struct io *io, const char *literal)
+{
+    struct mkt_span rest = io_rest(io), want = mkt_span_text(literal);
+    for (size_t i = 0; i < want.n; i++)
+        if (i == rest.n || lower(rest.p[i]) != lower(want.p[i]))
+            return false;
+    io_bytes(io, &rest, want.n);
+    return true;
+}
+
+static inline void io_literal(struct io *io, const char *literal)
+{
+    if (!io_accept(io, literal))
+        io_fail(io, MKT_E_SDP);
+}
+
+/* Takes a number of 16 bits in decimal digits. */
+static inline uint16_t io_port(struct io *io)
+{
+    struct mkt_span digits = io_word(io, DIGITS);
+    uint32_t number = 0;
+    for (size_t i = 0; i < digits.n && number <= UINT16_MAX; i++)
+        number = 10 * number + digits.p[i] - '0';
+    if (number > UINT16_MAX)
+        io_fail(io, MKT_E_SDP);
+    return (uint16_t)number;
+}
+
+/* As mkt_sdp_attribute() the only one of that name; MKT_E_SDP where there are two at the level. */
+MKT_MUST enum mkt_err mkt_sdp_single(struct mkt_span sdp, size_t media, const char *name, struct mkt_span *value);
+
+/*
+ * Walks the key-mgmt attributes that apply: writes the list of their protocols as mkt_sdp_protocols() does, and finds
+ * the data of the one for mikey, in base64 and not looked at; without octets where there is none.
+ */
+MKT_MUST enum mkt_err mkt_sdp_key_mgmt(struct mkt_span sdp, size_t media, struct mkt_buf *list, struct mkt_span *mikey);
+
+#endif
