@@ -29,8 +29,8 @@ static const struct row {
     ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument is missing, too long or out of range"),
     ROW(MKT_E_STATE, UNSPECIFIED, "this party can't make or take this message now"),
     ROW(MKT_E_SPACE, UNSPECIFIED, "the output buffer is too small: call with a NULL buffer to measure"),
-    ROW(MKT_E_ROOM, UNSPECIFIED, "more than the bundle has room for: raise the setting size"),
-    ROW(MKT_E_NO_SESSION, UNSPECIFIED, "the bundle has no crypto session with that CS ID"),
+    ROW(MKT_E_ROOM, UNSPECIFIED, "more than the bundle or the set of streams has room for"),
+    ROW(MKT_E_NO_SESSION, UNSPECIFIED, "no crypto session with that CS ID, or no such stream"),
     ROW(MKT_E_LENGTH, UNSPECIFIED, "a field is too long for its place on the wire"),
     ROW(MKT_E_PROFILE, UNSPECIFIED, "no such TLS profile or cipher suite in this build of mbedTLS"),
 

@@ -11,73 +11,92 @@
 /* Under this many octets a key is refused everywhere in the library (design decision D2). */
 enum { LEAST_PSK = 16 };
 
-/* TS 33.210 6.2. mbedTLS chooses by the order of the server. */
-static const char *const modern[] = {
-    "TLS1-3-AES-128-GCM-SHA256",
-    "TLS1-3-CHACHA20-POLY1305-SHA256",
-    "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384",
-    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
-    "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384",
-    "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256",
-    NULL,
+enum { MODERN = 1, LEGACY = 2 };
+
+/*
+ * Every suite that proves a PSK and nothing else, and encrypts with what is not broken: no certificate (RSA-PSK), no
+ * NULL, no RC4, no 3DES. In order of preference for the profiles; a server of mbedTLS chooses by its own order in TLS
+ * 1.2, and by that of the client in TLS 1.3. An external PSK of TLS 1.3 belongs to one hash, SHA-256 where nothing else
+ * is agreed on (RFC 8446 4.2.11).
+ */
+static const struct suite {
+    const char *name; /* that of mbedTLS, or, where no mbedTLS has it, as it would be */
+    unsigned profiles;
+} suites[] = {
+    /* RFC 8446 B.4 */
+    {"TLS1-3-AES-128-GCM-SHA256", MODERN},
+    {"TLS1-3-CHACHA20-POLY1305-SHA256", MODERN},
+    {"TLS1-3-AES-128-CCM-SHA256", 0},
+    {"TLS1-3-AES-128-CCM-8-SHA256", 0},
+    /* RFC 8442, RFC 7905, RFC 5487: AEAD with forward secrecy */
+    {"TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384", MODERN | LEGACY},
+    {"TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256", MODERN | LEGACY},
+    {"TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256", MODERN | LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-256-GCM-SHA384", MODERN | LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", MODERN | LEGACY},
+    /* RFC 5489, RFC 5487, RFC 4279: CBC with forward secrecy */
+    {"TLS-ECDHE-PSK-WITH-AES-256-CBC-SHA384", LEGACY},
+    {"TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256", LEGACY},
+    {"TLS-ECDHE-PSK-WITH-AES-256-CBC-SHA", LEGACY},
+    {"TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA", LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-256-CBC-SHA384", LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-128-CBC-SHA256", LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-256-CBC-SHA", LEGACY},
+    {"TLS-DHE-PSK-WITH-AES-128-CBC-SHA", LEGACY},
+    /* RFC 5487, RFC 4279: without forward secrecy */
+    {"TLS-PSK-WITH-AES-256-GCM-SHA384", LEGACY},
+    {"TLS-PSK-WITH-AES-128-GCM-SHA256", LEGACY},
+    {"TLS-PSK-WITH-AES-256-CBC-SHA384", LEGACY},
+    {"TLS-PSK-WITH-AES-128-CBC-SHA256", LEGACY},
+    {"TLS-PSK-WITH-AES-256-CBC-SHA", LEGACY},
+    {"TLS-PSK-WITH-AES-128-CBC-SHA", LEGACY},
+    /* RFC 7905, RFC 8442, RFC 6655 */
+    {"TLS-DHE-PSK-WITH-CHACHA20-POLY1305-SHA256", 0},
+    {"TLS-PSK-WITH-CHACHA20-POLY1305-SHA256", 0},
+    {"TLS-ECDHE-PSK-WITH-AES-128-CCM-SHA256", 0},
+    {"TLS-ECDHE-PSK-WITH-AES-128-CCM-8-SHA256", 0},
+    {"TLS-DHE-PSK-WITH-AES-256-CCM", 0},
+    {"TLS-DHE-PSK-WITH-AES-128-CCM", 0},
+    {"TLS-DHE-PSK-WITH-AES-256-CCM-8", 0},
+    {"TLS-DHE-PSK-WITH-AES-128-CCM-8", 0},
+    {"TLS-PSK-WITH-AES-256-CCM", 0},
+    {"TLS-PSK-WITH-AES-128-CCM", 0},
+    {"TLS-PSK-WITH-AES-256-CCM-8", 0},
+    {"TLS-PSK-WITH-AES-128-CCM-8", 0},
+    /* RFC 6367 */
+    {"TLS-DHE-PSK-WITH-CAMELLIA-256-GCM-SHA384", 0},
+    {"TLS-DHE-PSK-WITH-CAMELLIA-128-GCM-SHA256", 0},
+    {"TLS-PSK-WITH-CAMELLIA-256-GCM-SHA384", 0},
+    {"TLS-PSK-WITH-CAMELLIA-128-GCM-SHA256", 0},
+    {"TLS-ECDHE-PSK-WITH-CAMELLIA-256-CBC-SHA384", 0},
+    {"TLS-ECDHE-PSK-WITH-CAMELLIA-128-CBC-SHA256", 0},
+    {"TLS-DHE-PSK-WITH-CAMELLIA-256-CBC-SHA384", 0},
+    {"TLS-DHE-PSK-WITH-CAMELLIA-128-CBC-SHA256", 0},
+    {"TLS-PSK-WITH-CAMELLIA-256-CBC-SHA384", 0},
+    {"TLS-PSK-WITH-CAMELLIA-128-CBC-SHA256", 0},
+    /* RFC 6209 */
+    {"TLS-DHE-PSK-WITH-ARIA-256-GCM-SHA384", 0},
+    {"TLS-DHE-PSK-WITH-ARIA-128-GCM-SHA256", 0},
+    {"TLS-PSK-WITH-ARIA-256-GCM-SHA384", 0},
+    {"TLS-PSK-WITH-ARIA-128-GCM-SHA256", 0},
+    {"TLS-ECDHE-PSK-WITH-ARIA-256-CBC-SHA384", 0},
+    {"TLS-ECDHE-PSK-WITH-ARIA-128-CBC-SHA256", 0},
+    {"TLS-DHE-PSK-WITH-ARIA-256-CBC-SHA384", 0},
+    {"TLS-DHE-PSK-WITH-ARIA-128-CBC-SHA256", 0},
+    {"TLS-PSK-WITH-ARIA-256-CBC-SHA384", 0},
+    {"TLS-PSK-WITH-ARIA-128-CBC-SHA256", 0},
 };
 
-static const char *const legacy[] = {
-    "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384",
-    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
-    "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384",
-    "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-ECDHE-PSK-WITH-AES-256-CBC-SHA384",
-    "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256",
-    "TLS-ECDHE-PSK-WITH-AES-256-CBC-SHA",
-    "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA",
-    "TLS-DHE-PSK-WITH-AES-256-CBC-SHA384",
-    "TLS-DHE-PSK-WITH-AES-128-CBC-SHA256",
-    "TLS-DHE-PSK-WITH-AES-256-CBC-SHA",
-    "TLS-DHE-PSK-WITH-AES-128-CBC-SHA",
-    "TLS-PSK-WITH-AES-256-GCM-SHA384",
-    "TLS-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-PSK-WITH-AES-256-CBC-SHA384",
-    "TLS-PSK-WITH-AES-128-CBC-SHA256",
-    "TLS-PSK-WITH-AES-256-CBC-SHA",
-    "TLS-PSK-WITH-AES-128-CBC-SHA",
-    NULL,
+enum { N_SUITES = sizeof suites / sizeof *suites };
+
+/* No list is longer, as none has a suite twice. */
+_Static_assert((int)N_SUITES <= (int)MKT_TLS_MAX_SUITES, "mkt_tls has room for all");
+
+/* What follows from a list of suites. */
+struct plan {
+    size_t n, left_out;
+    bool tls12, tls13, small_groups;
 };
-
-/* The versions that a list of suites is for. */
-struct versions {
-    bool tls12, tls13;
-};
-
-static bool begins(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static bool ends(const char *text, const char *suffix)
-{
-    size_t n = strlen(text), m = strlen(suffix);
-    return n >= m && strcmp(text + n - m, suffix) == 0;
-}
-
-/* The name tells all that matters of a suite, in mbedTLS 2.28 as in 3.6, where the struct of a suite is private. */
-static bool is_tls13(const char *name)
-{
-    return begins(name, "TLS1-3-");
-}
-
-/* Whether a suite proves the PSK and nothing else, and encrypts. TLS-RSA-PSK has a certificate, so it is not here. An
- * external PSK of TLS 1.3 belongs to one hash, SHA-256 where nothing else is agreed on (RFC 8446 4.2.11). */
-static bool is_ours(const char *name)
-{
-    if (is_tls13(name))
-        return ends(name, "-SHA256");
-    if (strstr(name, "-WITH-NULL-") != NULL)
-        return false;
-    return begins(name, "TLS-PSK-WITH-") || begins(name, "TLS-DHE-PSK-WITH-") || begins(name, "TLS-ECDHE-PSK-WITH-");
-}
 
 /* The number of a suite; 0 where this build can't do it: mbedTLS knows names of suites that it no longer lists. */
 static int number_of(const char *name)
@@ -90,39 +109,99 @@ static int number_of(const char *name)
     return 0;
 }
 
-/* Fills tls->suite and says which versions it needs. */
-static enum mkt_err choose_suites(struct mkt_tls *tls, const struct mkt_tls_settings *settings,
-                                  struct versions *versions)
+/* Adds a suite to the list, or to what is left out, if it is in neither. */
+static void add_suite(struct mkt_tls *tls, struct plan *plan, const struct suite *suite)
 {
-    bool own = settings->suites != NULL;
-    const char *const *names = own ? settings->suites : settings->profile == MKT_TLS_LEGACY ? legacy : modern;
-    size_t n = 0;
+    int number = number_of(suite->name);
+    if (number == 0) {
+        for (size_t i = 0; i < plan->left_out; i++) {
+            if (tls->left_out[i] == suite->name)
+                return;
+        }
+        tls->left_out[plan->left_out++] = suite->name;
+        return;
+    }
+    for (size_t i = 0; i < plan->n; i++) {
+        if (tls->suite[i] == number)
+            return;
+    }
+    tls->suite[plan->n++] = number;
+    if (strncmp(suite->name, "TLS1-3-", 7) == 0)
+        plan->tls13 = true;
+    else
+        plan->tls12 = true;
+}
 
-    for (; *names != NULL; names++) {
-        int number = is_ours(*names) ? number_of(*names) : 0;
-        if (number == 0 && !own)
-            continue;
-        if (number == 0) {
-            tls->refused = *names;
+static void add_profile(struct mkt_tls *tls, struct plan *plan, unsigned profile)
+{
+    for (size_t i = 0; i < N_SUITES; i++) {
+        if ((suites[i].profiles & profile) != 0)
+            add_suite(tls, plan, &suites[i]);
+    }
+    if (profile == LEGACY)
+        plan->small_groups = true;
+}
+
+/* Adds what a name stands for, a profile or a suite; false where it is neither. */
+static bool add_name(struct mkt_tls *tls, struct plan *plan, struct mkt_span name)
+{
+    bool modern = mkt_span_equal(name, mkt_span_text("modern"));
+    if (modern || mkt_span_equal(name, mkt_span_text("legacy"))) {
+        add_profile(tls, plan, modern ? MODERN : LEGACY);
+        return true;
+    }
+    for (size_t i = 0; i < N_SUITES; i++) {
+        if (mkt_span_equal(name, mkt_span_text(suites[i].name))) {
+            add_suite(tls, plan, &suites[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool separates(uint8_t c)
+{
+    return c != '\0' && strchr(":, \t\r\n", c) != NULL;
+}
+
+/* Cuts the next name off the front of a list; it is empty where there is none. */
+static struct mkt_span next_name(struct mkt_span *list)
+{
+    size_t from = 0;
+    while (from < list->n && separates(list->p[from]))
+        from++;
+    size_t to = from;
+    while (to < list->n && !separates(list->p[to]))
+        to++;
+    struct mkt_span name = {list->p + from, to - from};
+    *list = (struct mkt_span){list->p + to, list->n - to};
+    return name;
+}
+
+/* Fills tls->suite and tls->left_out. */
+static enum mkt_err choose_suites(struct mkt_tls *tls, struct plan *plan, const struct mkt_tls_settings *settings)
+{
+    struct mkt_span list = settings->suites;
+    if (list.p == NULL)
+        add_profile(tls, plan, settings->profile == MKT_TLS_LEGACY ? LEGACY : MODERN);
+    else
+        plan->small_groups = settings->profile == MKT_TLS_LEGACY;
+    while (list.n > 0) {
+        struct mkt_span name = next_name(&list);
+        if (name.n > 0 && !add_name(tls, plan, name)) {
+            tls->refused = name;
             return MKT_E_PROFILE;
         }
-        if (n == MKT_TLS_MAX_SUITES)
-            return MKT_E_ARGUMENT;
-        tls->suite[n++] = number;
-        if (is_tls13(*names))
-            versions->tls13 = true;
-        else
-            versions->tls12 = true;
     }
-    return n > 0 ? MKT_OK : MKT_E_PROFILE;
+    return plan->n > 0 ? MKT_OK : MKT_E_PROFILE;
 }
 
 #if MBEDTLS_VERSION_MAJOR >= 3
 
-static void set_versions(mbedtls_ssl_config *conf, struct versions versions)
+static void set_versions(mbedtls_ssl_config *conf, const struct plan *plan)
 {
-    mbedtls_ssl_conf_min_tls_version(conf, versions.tls12 ? MBEDTLS_SSL_VERSION_TLS1_2 : MBEDTLS_SSL_VERSION_TLS1_3);
-    mbedtls_ssl_conf_max_tls_version(conf, versions.tls13 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_min_tls_version(conf, plan->tls12 ? MBEDTLS_SSL_VERSION_TLS1_2 : MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_max_tls_version(conf, plan->tls13 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
     mbedtls_ssl_conf_tls13_key_exchange_modes(conf, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL);
 #endif
@@ -132,9 +211,9 @@ static void set_versions(mbedtls_ssl_config *conf, struct versions versions)
 
 /* 2.28 has TLS 1.2 at most, and offers weak curves, compression, RC4 and truncated HMAC where it was built with them.
  */
-static void set_versions(mbedtls_ssl_config *conf, struct versions versions)
+static void set_versions(mbedtls_ssl_config *conf, const struct plan *plan)
 {
-    (void)versions;
+    (void)plan;
     mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
     mbedtls_ssl_conf_max_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #if defined(MBEDTLS_ECP_C)
@@ -153,7 +232,7 @@ static void set_versions(mbedtls_ssl_config *conf, struct versions versions)
 #endif
 
 /* What does not depend on the version of mbedTLS; its defaults are repeated where our promise rests on them. */
-static void set_options(mbedtls_ssl_config *conf, const struct mkt_tls_settings *settings)
+static void set_options(mbedtls_ssl_config *conf, const struct mkt_tls_settings *settings, const struct plan *plan)
 {
     /* No CA is configured, so a certificate that turned up by whatever error would be refused. */
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);
@@ -172,7 +251,7 @@ static void set_options(mbedtls_ssl_config *conf, const struct mkt_tls_settings 
     mbedtls_ssl_conf_session_tickets(conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
 #endif
 #if defined(MBEDTLS_DHM_C) && defined(MBEDTLS_SSL_CLI_C)
-    mbedtls_ssl_conf_dhm_min_bitlen(conf, settings->profile == MKT_TLS_LEGACY ? 1024 : 2048);
+    mbedtls_ssl_conf_dhm_min_bitlen(conf, plan->small_groups ? 1024 : 2048);
 #endif
 }
 
@@ -183,24 +262,19 @@ static enum mkt_err from_mbedtls(struct mkt_tls *tls, int cause)
     return cause == 0 ? MKT_OK : MKT_E_TLS;
 }
 
-enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings,
-                               struct mkt_span psk, struct mkt_span identity)
+enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
 {
-    if (conf == NULL || tls == NULL || settings == NULL)
+    if (tls == NULL || settings == NULL)
         return MKT_E_ARGUMENT;
-    *tls = (struct mkt_tls){{0}, NULL, 0};
+    *tls = (struct mkt_tls){.cause = 0};
     if (settings->end != MKT_END_CLIENT && settings->end != MKT_END_SERVER)
         return MKT_E_ARGUMENT;
     if (settings->profile != MKT_TLS_MODERN && settings->profile != MKT_TLS_LEGACY)
         return MKT_E_ARGUMENT;
-    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
-        return MKT_E_ARGUMENT;
-    if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
-        return MKT_E_KEY_LENGTH;
 
-    struct versions versions = {false, false};
-    enum mkt_err err = choose_suites(tls, settings, &versions);
-    if (err != MKT_OK)
+    struct plan plan = {0};
+    enum mkt_err err = choose_suites(tls, &plan, settings);
+    if (err != MKT_OK || conf == NULL)
         return err;
 
     int end = settings->end == MKT_END_SERVER ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT;
@@ -209,8 +283,21 @@ enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, co
     if (err != MKT_OK)
         return err;
     mbedtls_ssl_conf_ciphersuites(conf, tls->suite);
-    set_versions(conf, versions);
-    set_options(conf, settings);
+    set_versions(conf, &plan);
+    set_options(conf, settings, &plan);
+    return MKT_OK;
+}
+
+enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings,
+                               struct mkt_span psk, struct mkt_span identity)
+{
+    if (conf == NULL || psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
+        return MKT_E_ARGUMENT;
+    if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
+        return MKT_E_KEY_LENGTH;
+    enum mkt_err err = mkt_tls_configure(conf, tls, settings);
+    if (err != MKT_OK)
+        return err;
     return from_mbedtls(tls, mbedtls_ssl_conf_psk(conf, psk.p, psk.n, identity.p, identity.n));
 }
 
@@ -221,7 +308,7 @@ enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const 
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
 
     if (tls != NULL)
-        *tls = (struct mkt_tls){{0}, NULL, 0};
+        *tls = (struct mkt_tls){.cause = 0};
     enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
     if (err == MKT_OK)
         err = mkt_csb_tek(csb, cs_id, &tek);

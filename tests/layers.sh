@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # A room is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes rooms of its own layer or lower ones,
-# without circles; only crypto and tls name mbedTLS; the codec knows no crypto, and crypto knows no wire.
+# without circles; only crypto, tls and streams name mbedTLS; the codec knows no crypto, and crypto knows no wire.
 #
 #   tests/layers.sh         checks this tree, and that the check finds what it is there to find
 #   tests/layers.sh TOP     checks TOP/lib and TOP/include
@@ -32,20 +32,22 @@ look() (
         mbedtls = target ~ /^<mbedtls\//
         target = substr(target, 2)
         if (mbedtls) {
-            if (room == "tls" || FILENAME == "lib/crypto.c")
+            if (room == "tls" || room == "streams" || FILENAME == "lib/crypto.c")
                 next
             if (FILENAME == "lib/crypto.h" && (target == "mbedtls/sha1.h" || target == "mbedtls/sha256.h"))
                 next
-            wrong("mbedTLS belongs to crypto.c and tls alone")
+            wrong("mbedTLS belongs to crypto.c, tls and streams alone")
         }
         if (!public && !private)
             next
         sub(/^mikeyticket\//, "", target); sub(/\.h$/, "", target)
         if (room == target)
             next
-        if (room == "tls") {
+        if (room == "tls" || room == "streams") {
             if (!public)
-                wrong("tls stands outside: public headers only")
+                wrong(room " stands outside: public headers only")
+            else if (target == "streams")
+                wrong("streams knows tls, not the other way round")
             next
         }
         if (!(room in layer) || !(target in layer))
@@ -104,3 +106,5 @@ finds 'sdp -> host: sdp stands beside' lib/sdp.c '#include <mikeyticket/host.h>'
 finds 'csb -> tls: no layer' lib/csb.c '#include <mikeyticket/tls.h>'
 finds 'tls -> csb: tls stands outside' lib/tls.c '#include "csb.h"'
 finds 'connection -> crypto: connection stands beside' lib/connection.c '#include "crypto.h"'
+finds 'streams -> csb: streams stands outside' lib/streams.c '#include "csb.h"'
+finds 'tls -> streams: streams knows tls' lib/tls.c '#include <mikeyticket/streams.h>'

@@ -71,7 +71,7 @@ smoke() {
 }
 
 [ $# -gt 0 ] || set -- release valgrind notls debug clang fuzz
-packages="gcc g++ libc6-dev meson ninja-build pkgconf check libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev curl"
+packages="gcc g++ libc6-dev meson ninja-build pkgconf check libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev curl openssl gnutls-bin"
 case " $* " in *" valgrind "*) packages="$packages valgrind" ;; esac
 case " $* " in *" clang "* | *" fuzz "*) packages="$packages clang libclang-rt-dev" ;; esac
 # shellcheck disable=SC2086

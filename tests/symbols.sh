@@ -30,8 +30,8 @@ for library; do
     *) defined -D "$library" ;;
     esac >"$dir/defined"
     case $library in
-    *-tls.*) declared -name tls.h ;;
-    *) declared ! -name tls.h ;;
+    *-tls.*) declared "(" -name tls.h -o -name streams.h ")" ;;
+    *) declared ! -name tls.h ! -name streams.h ;;
     esac >"$dir/declared"
 
     [ -s "$dir/declared" ] || echo "$library: nothing is declared MKT_API"

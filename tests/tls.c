@@ -1,108 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* TLS between two ends in memory: what is agreed on, what is refused, and with which alert. */
 
-#include "vector.h"
+#include "line.h"
 
-#include <mikeyticket/tls.h>
-
-#include <mbedtls/ctr_drbg.h>
-#include <mbedtls/entropy.h>
 #include <mbedtls/version.h>
 
 #include <stdlib.h>
 #include <string.h>
-
-#define KEY_16 "000102030405060708090a0b0c0d0e0f"
-#define KEY_32 KEY_16 "101112131415161718191a1b1c1d1e1f"
-#define NAME "mikey-ticket:0123abcd:01:00c0ffee"
-
-enum { UNEXPECTED_MESSAGE = 10, BAD_RECORD_MAC = 20, HANDSHAKE_FAILURE = 40, PROTOCOL_VERSION = 70, UNKNOWN_PSK = 115 };
-
-/* Octets on their way to one end, and all that went before. */
-struct pipe {
-    uint8_t octets[1 << 16];
-    size_t n, read;
-};
-
-struct end {
-    mbedtls_ssl_config conf;
-    mbedtls_ssl_context ssl;
-    struct mkt_tls tls;
-    struct pipe sent;
-    struct end *peer;
-    int result; /* of the handshake */
-};
-
-/* Two ends and their random generator. */
-struct line {
-    struct end client, server;
-    mbedtls_entropy_context entropy;
-    mbedtls_ctr_drbg_context drbg;
-};
-
-static int put(void *user, const unsigned char *p, size_t n)
-{
-    struct pipe *pipe = &((struct end *)user)->sent;
-    ck_assert_uint_le(n, sizeof pipe->octets - pipe->n);
-    memcpy(pipe->octets + pipe->n, p, n);
-    pipe->n += n;
-    return (int)n;
-}
-
-static int get(void *user, unsigned char *p, size_t n)
-{
-    struct pipe *pipe = &((struct end *)user)->peer->sent;
-    size_t there = pipe->n - pipe->read;
-    if (there == 0)
-        return MBEDTLS_ERR_SSL_WANT_READ;
-    if (n > there)
-        n = there;
-    memcpy(p, pipe->octets + pipe->read, n);
-    pipe->read += n;
-    return (int)n;
-}
-
-/* The description of the alert that an end sent in clear; -1 where there is none. */
-static int alert_of(const struct end *end)
-{
-    const struct pipe *pipe = &end->sent;
-    for (size_t at = 0; at + 7 <= pipe->n;) {
-        size_t n = (size_t)pipe->octets[at + 3] << 8 | pipe->octets[at + 4];
-        if (pipe->octets[at] == MBEDTLS_SSL_MSG_ALERT && n == 2)
-            return pipe->octets[at + 6];
-        at += 5 + n;
-    }
-    return -1;
-}
-
-static struct line *line_new(void)
-{
-    struct line *line = calloc(1, sizeof *line);
-    ck_assert_ptr_nonnull(line);
-    mbedtls_entropy_init(&line->entropy);
-    mbedtls_ctr_drbg_init(&line->drbg);
-    ck_assert_int_eq(mbedtls_ctr_drbg_seed(&line->drbg, mbedtls_entropy_func, &line->entropy, NULL, 0), 0);
-    struct end *ends[] = {&line->client, &line->server};
-    for (size_t i = 0; i < 2; i++) {
-        mbedtls_ssl_config_init(&ends[i]->conf);
-        mbedtls_ssl_conf_rng(&ends[i]->conf, mbedtls_ctr_drbg_random, &line->drbg);
-        mbedtls_ssl_init(&ends[i]->ssl);
-        ends[i]->peer = ends[1 - i];
-        ends[i]->result = MBEDTLS_ERR_SSL_WANT_READ;
-    }
-    return line;
-}
-
-static void line_free(struct line *line)
-{
-    mbedtls_ssl_free(&line->client.ssl);
-    mbedtls_ssl_free(&line->server.ssl);
-    mbedtls_ssl_config_free(&line->client.conf);
-    mbedtls_ssl_config_free(&line->server.conf);
-    mbedtls_ctr_drbg_free(&line->drbg);
-    mbedtls_entropy_free(&line->entropy);
-    free(line);
-}
 
 /* Sets one end up. The octets of key and name are gone by the time that the handshake begins: mbedTLS has its own. */
 static void set_up(struct end *end, struct mkt_tls_settings settings, const char *key, const char *name)
@@ -122,71 +26,13 @@ static void set_up(struct end *end, struct mkt_tls_settings settings, const char
     free(identity);
 }
 
-static void start(struct end *end)
-{
-    ck_assert_int_eq(mbedtls_ssl_setup(&end->ssl, &end->conf), 0);
-    mbedtls_ssl_set_bio(&end->ssl, end, put, get, NULL);
-}
+static const struct mkt_tls_settings client = {.end = MKT_END_CLIENT};
+static const struct mkt_tls_settings server = {.end = MKT_END_SERVER};
 
-static void go_on(struct end *end)
+/* Settings with a list of the caller's. */
+static struct mkt_tls_settings only(struct mkt_tls_settings settings, const char *list)
 {
-    if (end->result == MBEDTLS_ERR_SSL_WANT_READ)
-        end->result = mbedtls_ssl_handshake(&end->ssl);
-}
-
-/* Lets both ends shake hands until neither has more to say. */
-static void shake(struct line *line)
-{
-    for (int i = 0; i < 20; i++) {
-        go_on(&line->client);
-        go_on(&line->server);
-    }
-}
-
-static void start_both(struct line *line)
-{
-    start(&line->client);
-    start(&line->server);
-    shake(line);
-}
-
-static void say(struct end *from, struct end *to, const char *text)
-{
-    unsigned char got[64] = {0};
-    int n = (int)strlen(text);
-    ck_assert_int_eq(mbedtls_ssl_write(&from->ssl, (const unsigned char *)text, strlen(text)), n);
-    int result = MBEDTLS_ERR_SSL_WANT_READ;
-    for (int i = 0; i < 5 && result == MBEDTLS_ERR_SSL_WANT_READ; i++) /* TLS 1.3 may have tickets first */
-        result = mbedtls_ssl_read(&to->ssl, got, sizeof got);
-    ck_assert_msg(result == n, "mbedtls_ssl_read: -0x%04x", (unsigned)-result);
-    ck_assert_str_eq((const char *)got, text);
-}
-
-static void expect_connected(struct line *line)
-{
-    ck_assert_msg(line->client.result == 0, "the client failed: -0x%04x", (unsigned)-line->client.result);
-    ck_assert_msg(line->server.result == 0, "the server failed: -0x%04x", (unsigned)-line->server.result);
-    say(&line->client, &line->server, "from client to server");
-    say(&line->server, &line->client, "from server to client");
-}
-
-static void expect_refused(struct line *line)
-{
-    ck_assert_int_ne(line->client.result, 0);
-    ck_assert_int_ne(line->server.result, 0);
-    ck_assert_int_ne(line->client.result, MBEDTLS_ERR_SSL_WANT_READ);
-    ck_assert_int_ne(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
-}
-
-static const struct mkt_tls_settings client = {MKT_END_CLIENT, MKT_TLS_MODERN, NULL, false};
-static const struct mkt_tls_settings server = {MKT_END_SERVER, MKT_TLS_MODERN, NULL, false};
-
-/* Settings with a list of one suite, which the caller keeps. */
-static struct mkt_tls_settings only(struct mkt_tls_settings settings, const char *list[2], const char *suite)
-{
-    list[0] = suite;
-    list[1] = NULL;
-    settings.suites = list;
+    settings.suites = mkt_span_text(list);
     return settings;
 }
 
@@ -225,12 +71,11 @@ static const struct {
 
 START_TEST(agree)
 {
-    const char *client_list[2], *server_list[2];
     struct mkt_tls_settings c = client, s = server;
     if (pairs[_i].client[0] != '\0')
-        c = only(c, client_list, pairs[_i].client);
+        c = only(c, pairs[_i].client);
     if (pairs[_i].server[0] != '\0')
-        s = only(s, server_list, pairs[_i].server);
+        s = only(s, pairs[_i].server);
     c.profile = pairs[_i].client_profile;
     s.profile = pairs[_i].server_profile;
 
@@ -259,9 +104,9 @@ START_TEST(every_suite_of_a_profile)
     set_up(&listed->server, s, KEY_32, NAME);
     size_t n = 0;
     for (const int *suite = listed->server.tls.suite; *suite != 0; suite++, n++) {
-        const char *list[2], *name = mbedtls_ssl_get_ciphersuite_name(*suite);
+        const char *name = mbedtls_ssl_get_ciphersuite_name(*suite);
         struct line *line = line_new();
-        set_up(&line->client, only(client, list, name), KEY_32, NAME);
+        set_up(&line->client, only(client, name), KEY_32, NAME);
         set_up(&line->server, s, KEY_32, NAME);
         start_both(line);
         expect_connected(line);
@@ -276,9 +121,8 @@ END_TEST
 /* A wrong key is a wrong MAC, in TLS 1.2 by the letter; TLS 1.3 finds it in the binder. */
 START_TEST(wrong_key)
 {
-    const char *list[2];
     struct line *line = line_new();
-    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_16, NAME);
+    set_up(&line->client, only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_16, NAME);
     set_up(&line->server, server, KEY_32, NAME);
     start_both(line);
     expect_refused(line);
@@ -297,9 +141,8 @@ END_TEST
 
 START_TEST(wrong_identity)
 {
-    const char *list[2];
     struct line *line = line_new();
-    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME "0");
+    set_up(&line->client, only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME "0");
     set_up(&line->server, server, KEY_32, NAME);
     start_both(line);
     expect_refused(line);
@@ -317,42 +160,124 @@ START_TEST(wrong_identity)
 }
 END_TEST
 
-/* Two suites that are fine around one that is not. */
+/* What is no suite, or none that will do, between two that are fine. */
 static const char *const refused[] = {
     "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA257",
-    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256", /* RFC 8442: in no mbedTLS */
-    "",
+    "TLS-ECDHE-PSK-WITH-AES-128-GCM",
+    "modern+",
+    "Modern",
     "tls-psk-with-aes-128-gcm-sha256",
     "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
     "TLS-RSA-PSK-WITH-AES-128-GCM-SHA256",
     "TLS-PSK-WITH-NULL-SHA256",
+    "TLS-PSK-WITH-RC4-128-SHA",
+    "TLS-PSK-WITH-3DES-EDE-CBC-SHA",
     "TLS1-3-AES-256-GCM-SHA384",
 };
 
 START_TEST(unknown_suite_is_named)
 {
-    struct line *line = line_new();
-    const char *list[] = {"TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", refused[_i], "TLS-PSK-WITH-AES-128-GCM-SHA256", NULL};
+    char list[200];
+    const char *before = "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256, ";
+    snprintf(list, sizeof list, "%s%s:TLS-PSK-WITH-AES-128-GCM-SHA256", before, refused[_i]);
+    struct mkt_tls tls;
+    struct mkt_tls_settings s = only(server, list);
+    expect_err(refused[_i], mkt_tls_configure(NULL, &tls, &s), MKT_E_PROFILE);
+    expect_octets("refused", tls.refused, mkt_span_text(refused[_i]));
+    ck_assert_ptr_eq(tls.refused.p, (const uint8_t *)list + strlen(before));
+}
+END_TEST
+
+/* Lists, and the suites that come of them with any mbedTLS: numbers of the IANA registry. */
+static const struct {
+    const char *list;
+    int suite[4];
+} lists[] = {
+    {"TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", {0xaa}},
+    {"TLS-DHE-PSK-WITH-AES-128-GCM-SHA256:TLS-PSK-WITH-AES-128-CBC-SHA", {0xaa, 0x8c}},
+    {"\tTLS-PSK-WITH-AES-128-CBC-SHA ,, TLS-DHE-PSK-WITH-AES-128-GCM-SHA256\r\n", {0x8c, 0xaa}},
+    {"TLS-PSK-WITH-AES-128-CBC-SHA TLS-PSK-WITH-AES-128-GCM-SHA256:TLS-PSK-WITH-AES-128-CBC-SHA", {0x8c, 0xa8}},
+    {"TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256:TLS-PSK-WITH-AES-128-CCM", {0xc0a4}},
+};
+
+START_TEST(list)
+{
+    struct mkt_tls tls;
+    struct mkt_tls_settings s = only(server, lists[_i].list);
+    expect_err(lists[_i].list, mkt_tls_configure(NULL, &tls, &s), MKT_OK);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(tls.suite[i], lists[_i].suite[i]);
+        if (tls.suite[i] == 0)
+            break;
+    }
+}
+END_TEST
+
+static bool left_out(const struct mkt_tls *tls, const char *name)
+{
+    size_t found = 0;
+    for (size_t i = 0; tls->left_out[i] != NULL; i++)
+        found += strcmp(tls->left_out[i], name) == 0;
+    ck_assert_uint_le(found, 1);
+    return found == 1;
+}
+
+/* What the build lacks is left out and reported, of profiles and of lists; with nothing else it is an error. */
+START_TEST(left_out_is_reported)
+{
+    struct mkt_tls tls, of_list;
     struct mkt_tls_settings s = server;
-    s.suites = list;
-    expect_err(refused[_i],
-               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
-               MKT_E_PROFILE);
-    ck_assert_ptr_eq(line->server.tls.refused, refused[_i]);
-    line_free(line);
+    expect_err("profile", mkt_tls_configure(NULL, &tls, &s), MKT_OK);
+    ck_assert(left_out(&tls, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256")); /* RFC 8442: in no mbedTLS so far */
+    ck_assert(left_out(&tls, "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384"));
+    ck_assert(left_out(&tls, "TLS1-3-AES-128-GCM-SHA256") == (MBEDTLS_VERSION_MAJOR < 3));
+    ck_assert(!left_out(&tls, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"));
+
+    s = only(server, "modern TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256 modern");
+    expect_err("list", mkt_tls_configure(NULL, &of_list, &s), MKT_OK);
+    ck_assert_mem_eq(of_list.suite, tls.suite, sizeof tls.suite);
+    ck_assert_mem_eq(of_list.left_out, tls.left_out, sizeof tls.left_out);
+
+    s = only(server, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256");
+    expect_err("nothing else", mkt_tls_configure(NULL, &of_list, &s), MKT_E_PROFILE);
+    ck_assert_uint_eq(of_list.refused.n, 0);
+    ck_assert(left_out(&of_list, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256"));
+}
+END_TEST
+
+/* TS 33.210 6.2: AEAD and forward secrecy, TLS 1.2 or later; the other profile has all of it but TLS 1.3. */
+START_TEST(profiles)
+{
+    struct mkt_tls tls;
+    struct mkt_tls_settings s = server;
+    s.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
+    expect_err("profile", mkt_tls_configure(NULL, &tls, &s), MKT_OK);
+    for (const int *suite = tls.suite; *suite != 0; suite++) {
+        const char *name = mbedtls_ssl_get_ciphersuite_name(*suite);
+        if (_i == 0) {
+            ck_assert_msg(strstr(name, "GCM") != NULL || strstr(name, "POLY1305") != NULL, "%s is no AEAD", name);
+            ck_assert_msg(strncmp(name, "TLS-PSK", 7) != 0, "%s has no forward secrecy", name);
+        } else {
+            ck_assert_msg(strncmp(name, "TLS1-3", 6) != 0, "%s is not of TLS 1.2", name);
+        }
+    }
+    /* its name in a list is the same */
+    struct mkt_tls named;
+    s = only(server, _i == 0 ? "modern" : "legacy");
+    expect_err("name", mkt_tls_configure(NULL, &named, &s), MKT_OK);
+    ck_assert_mem_eq(named.suite, tls.suite, sizeof tls.suite);
 }
 END_TEST
 
 START_TEST(no_suite_is_left)
 {
+    static const char *const none[] = {"", ":", " ,\t:\r\n"};
     struct line *line = line_new();
-    const char *list[] = {NULL};
-    struct mkt_tls_settings s = server;
-    s.suites = list;
+    struct mkt_tls_settings s = only(server, none[_i]);
     expect_err("none",
                mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_E_PROFILE);
-    ck_assert_ptr_null(line->server.tls.refused);
+    ck_assert_uint_eq(line->server.tls.refused.n, 0);
     line_free(line);
 }
 END_TEST
@@ -361,15 +286,10 @@ START_TEST(arguments)
 {
     static const char name[MKT_TLS_MAX_IDENTITY + 1];
     const struct mkt_span id = mkt_span_text(NAME), psk = from_hex(KEY_32), none = {NULL, 0};
-    struct mkt_tls_settings no_end = client, bad_end = client, bad_profile = client, many = client;
-    const char *list[MKT_TLS_MAX_SUITES + 2];
-    for (size_t i = 0; i <= MKT_TLS_MAX_SUITES; i++)
-        list[i] = "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256";
-    list[MKT_TLS_MAX_SUITES + 1] = NULL;
+    struct mkt_tls_settings no_end = client, bad_end = client, bad_profile = client;
     no_end.end = MKT_END_NONE;
     bad_end.end = (enum mkt_end)3;
     bad_profile.profile = (enum mkt_tls_profile)2;
-    many.suites = list;
 
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->client.conf;
@@ -381,7 +301,6 @@ START_TEST(arguments)
     expect_err("no end", mkt_tls_setup_psk(conf, tls, &no_end, psk, id), MKT_E_ARGUMENT);
     expect_err("end", mkt_tls_setup_psk(conf, tls, &bad_end, psk, id), MKT_E_ARGUMENT);
     expect_err("profile", mkt_tls_setup_psk(conf, tls, &bad_profile, psk, id), MKT_E_ARGUMENT);
-    expect_err("many", mkt_tls_setup_psk(conf, tls, &many, psk, id), MKT_E_ARGUMENT);
     expect_err("no identity", mkt_tls_setup_psk(conf, tls, &client, psk, none), MKT_E_ARGUMENT);
     expect_err("identity",
                mkt_tls_setup_psk(conf, tls, &client, psk, (struct mkt_span){(const uint8_t *)name, sizeof name}),
@@ -413,9 +332,8 @@ START_TEST(long_identity)
     char name[MKT_TLS_MAX_IDENTITY + 1];
     memset(name, 'x', MKT_TLS_MAX_IDENTITY);
     name[MKT_TLS_MAX_IDENTITY] = '\0';
-    const char *list[2];
     struct line *line = line_new();
-    set_up(&line->client, _i == 0 ? client : only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, name);
+    set_up(&line->client, _i == 0 ? client : only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, name);
     set_up(&line->server, server, KEY_32, name);
     start_both(line);
     expect_connected(line);
@@ -424,17 +342,6 @@ START_TEST(long_identity)
 END_TEST
 
 /* From a bundle: the whole way of a call, ticket to TLS. */
-
-static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
-{
-    struct mkt_span tpk = from_hex(KEY_32);
-    (void)user, (void)id, (void)policy;
-    if (key->cap - key->n < tpk.n)
-        return MKT_E_SPACE;
-    memcpy(key->p + key->n, tpk.p, tpk.n);
-    key->n += tpk.n;
-    return MKT_OK;
-}
 
 /* An identity of the host's own that is too long for TLS here, by one octet. */
 static enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
@@ -447,48 +354,6 @@ static enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_
         memset(identity->p + identity->n, 'x', n);
     identity->n += n;
     return MKT_OK;
-}
-
-/* Both bundles of a call, ready; `host` is the Initiator's. */
-static void bundles(const struct mkt_host *host, enum mkt_suite suite, size_t tek_length, struct mkt_csb *csb[2])
-{
-    static const struct mkt_host responder_host = {.tpk = find_tpk};
-    const struct mkt_id alice = mkt_id_uri("sip:alice@example.com"), bob = mkt_id_uri("sip:bob@example.com");
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    struct mkt_policy policy = mkt_policy_default(suite);
-    struct mkt_settings a = mkt_settings_default(alice), b = mkt_settings_default(bob);
-    uint8_t octets[1024];
-    struct mkt_buf message = {octets, sizeof octets, 0};
-    struct mkt_ticket *ticket;
-
-    policy.initiator = alice;
-    policy.responder[0] = bob;
-    policy.n_responders = 1;
-    a.tek_length = b.tek_length = tek_length;
-    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
-    expect_err("ticket", mkt_ticket_make(&ticket, host, &recipe), MKT_OK);
-    const struct mkt_offer offer = {.ticket = ticket, .responder = bob};
-    expect_err("Initiator", mkt_csb_new(&csb[0], MKT_INITIATOR, host, &a), MKT_OK);
-    expect_err("Responder", mkt_csb_new(&csb[1], MKT_RESPONDER, &responder_host, &b), MKT_OK);
-    expect_err("make offer", mkt_csb_make_transfer_init(csb[0], &offer, &message), MKT_OK);
-    mkt_ticket_free(ticket);
-
-    struct line *line = line_new();
-    expect_err("early", mkt_tls_setup(&line->client.conf, &line->client.tls, &client, csb[0], 1), MKT_E_STATE);
-    line_free(line);
-
-    struct mkt_span in = {octets, message.n};
-    expect_err("take offer", mkt_csb_take(csb[1], in, mkt_span_text("mikey")), MKT_OK);
-    message.n = 0;
-    expect_err("make answer", mkt_csb_make_transfer_resp(csb[1], NULL, &message), MKT_OK);
-    in.n = message.n;
-    expect_err("take answer", mkt_csb_take(csb[0], in, mkt_span_text(NULL)), MKT_OK);
-}
-
-static void bundles_free(struct mkt_csb *csb[2])
-{
-    mkt_csb_free(csb[0]);
-    mkt_csb_free(csb[1]);
 }
 
 START_TEST(from_a_bundle)
@@ -513,7 +378,11 @@ START_TEST(bundle_refused)
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->client.conf;
     struct mkt_tls *tls = &line->client.tls;
+    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
 
+    expect_err("new", mkt_csb_new(&csb[0], MKT_INITIATOR, &host, &settings), MKT_OK);
+    expect_err("early", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_STATE);
+    mkt_csb_free(csb[0]);
     bundles(&host, MKT_SUITE_256, 64, csb);
     expect_err("session", mkt_tls_setup(conf, tls, &client, csb[0], 2), MKT_E_NO_SESSION);
     expect_err("TEK of 64 octets", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_KEY_LENGTH);
@@ -575,9 +444,8 @@ START_TEST(server_hello)
 {
     const uint8_t minor = _i == 0 ? 2 : 3;
     const uint8_t head[] = {22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor}, random[32] = {1}, tail[] = {0, 0, 0xaa, 0};
-    const char *list[2];
     struct line *line = line_new();
-    set_up(&line->client, only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME);
+    set_up(&line->client, only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME);
     start(&line->client);
     go_on(&line->client);
     put(&line->server, head, sizeof head);
@@ -595,9 +463,8 @@ END_TEST
 START_TEST(renegotiation)
 {
     bool allowed = _i == 1;
-    const char *list[2];
     struct line *line = line_new();
-    struct mkt_tls_settings c = only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
+    struct mkt_tls_settings c = only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
     c.renegotiation = true;
     s.renegotiation = allowed;
     set_up(&line->client, c, KEY_32, NAME);
@@ -627,9 +494,8 @@ END_TEST
 START_TEST(renegotiation_by_server)
 {
     bool allowed = _i == 1;
-    const char *list[2];
     struct line *line = line_new();
-    struct mkt_tls_settings c = only(client, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
+    struct mkt_tls_settings c = only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), s = server;
     c.renegotiation = allowed;
     s.renegotiation = true;
     set_up(&line->client, c, KEY_32, NAME);
@@ -661,9 +527,8 @@ START_TEST(small_group)
         "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd"
         "ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed"
         "ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff";
-    const char *list[2];
     struct mkt_span p = from_hex(prime);
-    struct mkt_tls_settings c = client, s = only(server, list, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256");
+    struct mkt_tls_settings c = client, s = only(server, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256");
     c.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
     struct line *line = line_new();
     set_up(&line->client, c, KEY_32, NAME);
@@ -691,7 +556,10 @@ int main(void)
     suite_add_tcase(suite, t);
     t = tcase_create("setup");
     tcase_add_loop_test(t, unknown_suite_is_named, 0, sizeof refused / sizeof *refused);
-    tcase_add_test(t, no_suite_is_left);
+    tcase_add_loop_test(t, list, 0, sizeof lists / sizeof *lists);
+    tcase_add_test(t, left_out_is_reported);
+    tcase_add_loop_test(t, profiles, 0, 2);
+    tcase_add_loop_test(t, no_suite_is_left, 0, 3);
     tcase_add_test(t, arguments);
     tcase_add_test(t, key_lengths);
     tcase_add_loop_test(t, from_a_bundle, 0, 2);

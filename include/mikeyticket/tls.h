@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file tls.h
- * The TEK of a crypto session as pre-shared key of TLS with mbedTLS 2.28 or 3.6 (3GPP TS 23.333 5.20.2). It is the one
- * header of libmikeyticket-tls; sockets, contexts and the handshake are the caller's:
+ * The TEK of a crypto session as pre-shared key of TLS with mbedTLS 2.28 or 3.6 (3GPP TS 23.333 5.20.2), in
+ * libmikeyticket-tls. Sockets, contexts and the handshake are the caller's:
  *
  *     mbedtls_ssl_config_init(&conf);
  *     mbedtls_ssl_conf_rng(&conf, mbedtls_ctr_drbg_random, &drbg);
  *     mkt_tls_setup(&conf, &tls, &settings, csb, 1);
  *     mbedtls_ssl_setup(&ssl, &conf);
+ *
+ * That is one stream, one configuration. A media server with many streams has them in mikeyticket/streams.h.
  *
  * What a configuration set up here does and does not do, over what the list of cipher suites says:
  * - TLS 1.2 or 1.3, nothing older; streams, not datagrams; each end proves the key, never a certificate;
@@ -59,12 +61,14 @@ struct mkt_tls_settings {
     enum mkt_tls_profile profile; /**< MKT_TLS_MODERN */
 
     /**
-     * A list of the caller's own in place of the profile, in order of preference: names as mbedTLS has them, such as
-     * "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256" or "TLS1-3-AES-128-GCM-SHA256", the last one followed by NULL. The versions
-     * follow from it: TLS 1.3 is offered where it has a suite of TLS 1.3, 1.2 where it has one of 1.2. Groups as for
-     * `profile`. NULL: that of the profile.
+     * A list of the caller's own in place of the profile, as an operator writes it into a configuration file: names in
+     * order of preference with `:`, `,` or blanks between them. A name is that of a profile, "modern" or "legacy", or
+     * that of a suite as mbedTLS has it, such as "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256" or "TLS1-3-AES-128-GCM-SHA256".
+     * What is there twice counts once. The versions follow from it: TLS 1.3 is offered where it has a suite of TLS 1.3,
+     * 1.2 where it has one of 1.2. Groups are those of `profile`, and those of MKT_TLS_LEGACY where the list names it.
+     * `p` NULL: the suites of `profile`.
      */
-    const char *const *suites;
+    struct mkt_span suites;
 
     /**
      * Lets the peer renegotiate, and this end with mbedtls_ssl_renegotiate(), always by RFC 5746. Off by default: the
@@ -73,18 +77,34 @@ struct mkt_tls_settings {
     bool renegotiation;
 };
 
-/** The most suites of a list, and the most octets of an identity. */
-enum { MKT_TLS_MAX_SUITES = 32, MKT_TLS_MAX_IDENTITY = 1024 };
+/** Room for the suites of a list, and the most octets of an identity. */
+enum { MKT_TLS_MAX_SUITES = 64, MKT_TLS_MAX_IDENTITY = 1024 };
 
 /**
  * What a configuration points into, as mbedTLS does not copy it. The caller's, without need of initialisation; it stays
  * where it is, and as it is, until mbedtls_ssl_config_free(). Nothing in it is secret and there is nothing to free.
  */
 struct mkt_tls {
-    int suite[MKT_TLS_MAX_SUITES + 1]; /**< numbers of the IANA registry, then 0 */
-    const char *refused;               /**< with MKT_E_PROFILE: the name in the caller's list at fault, or NULL */
-    int cause;                         /**< with MKT_E_TLS: the error code of mbedTLS */
+    int suite[MKT_TLS_MAX_SUITES + 1];            /**< numbers of the IANA registry, then 0 */
+    const char *left_out[MKT_TLS_MAX_SUITES + 1]; /**< what was named, and this build of mbedTLS lacks, then NULL */
+    struct mkt_span refused;                      /**< with MKT_E_PROFILE: the name in the caller's list at fault */
+    int cause;                                    /**< with MKT_E_TLS: the error code of mbedTLS */
 };
+
+/**
+ * Sets all of a configuration up but the key; mkt_tls_setup(), mkt_tls_setup_psk() and mkt_streams_server() do it by
+ * themselves.
+ * @param conf      fresh from mbedtls_ssl_config_init(); or NULL, to fill `tls` alone: so a program that starts looks
+ *                  through the list in its configuration file
+ * @param tls       out: outlives `conf`; after an error it tells more
+ * @param settings  not needed afterwards, but for the octets of `suites` where `tls->refused` is read
+ * @return MKT_OK; MKT_E_ARGUMENT for settings out of range; MKT_E_PROFILE for a name in the list that is no profile and
+ *         no suite, or that of a suite that uses certificates, no encryption, RC4 or 3DES, or, in TLS 1.3, another hash
+ *         than SHA-256: `tls->refused` is that name, within `suites`; MKT_E_PROFILE with `tls->refused` empty where no
+ *         suite is left; MKT_E_TLS: `tls->cause` says why
+ */
+MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                                const struct mkt_tls_settings *settings);
 
 /**
  * Sets a configuration up for the stream of a crypto session: its PSK is the TEK, its identity the one of
@@ -96,12 +116,12 @@ struct mkt_tls {
  *
  * @param conf      fresh from mbedtls_ssl_config_init(). The caller gives it a random generator with
  *                  mbedtls_ssl_conf_rng(), before or after this, and frees it whatever this returns. After an error it
- * is good for nothing else.
+ *                  is good for nothing else.
  * @param tls       out: outlives `conf`; after an error it tells more
  * @param settings  not needed afterwards
  * @param csb       ready (mkt_csb_ready()); not needed afterwards
  * @param cs_id     the CS ID of the crypto session
- * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_setup_psk(); MKT_E_STATE before the bundle is ready;
+ * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready;
  *         MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
  *         mkt_settings.tek_length); MKT_E_SPACE for an identity of more than MKT_TLS_MAX_IDENTITY octets; MKT_E_CRYPTO;
  *         MKT_E_TLS
@@ -117,10 +137,8 @@ MKT_API MKT_MUST enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt
  * @param settings  as for mkt_tls_setup()
  * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
  * @param identity  the identity, from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1); copied
- * @return MKT_OK; MKT_E_ARGUMENT for settings or an identity out of range, or for more than MKT_TLS_MAX_SUITES suites;
- *         MKT_E_KEY_LENGTH; MKT_E_PROFILE for a name in the caller's list that this build of mbedTLS does not know, or
- *         that uses certificates, no encryption, or, in TLS 1.3, another hash than SHA-256: `tls->refused` is that
- * name; MKT_E_PROFILE with `tls->refused` NULL where no suite is left; MKT_E_TLS: `tls->cause` says why
+ * @return MKT_OK; MKT_E_ARGUMENT for settings or an identity out of range; MKT_E_KEY_LENGTH; MKT_E_PROFILE and
+ *         MKT_E_TLS: see mkt_tls_configure()
  */
 MKT_API MKT_MUST enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls,
                                                 const struct mkt_tls_settings *settings, struct mkt_span psk,

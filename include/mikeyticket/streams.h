@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file streams.h
+ * The media streams of a server (MRFP) that wait for their TLS connection or have it, each with a key of its own (3GPP
+ * TS 23.333 5.20.2), in libmikeyticket-tls. One server configuration serves all of them:
+ *
+ *     mkt_streams_new(&streams, &settings);
+ *     mkt_streams_server(streams, &conf, &tls, &tls_settings);          once for each listener
+ *
+ *     mkt_streams_add_csb(streams, 7, csb, 1);                          when the MRFC has the key of stream 7
+ *
+ *     mbedtls_ssl_setup(&ssl, &conf);                                   when TCP is up
+ *     mkt_streams_bind(streams, &ssl, &seven);                          or NULL: the identity tells the stream
+ *     mkt_streams_handshake(streams, &ssl);                             until it does not want to read or write
+ *     mkt_streams_of(streams, &ssl, &stream);
+ *
+ *     n = mbedtls_ssl_read(&ssl, octets, sizeof octets);
+ *     if (n <= 0 && mkt_streams_end(streams, &ssl, n) != MKT_TLS_OPEN)
+ *         release TCP: the session has ended and the key is wiped
+ *
+ * A stream begins when it is added, and waits. It has one connection at a time: the first whose handshake succeeds,
+ * which proves the key. Any number of handshakes may be under way for it until then, as a client that merely names the
+ * identity must not keep the right one out, and one that fails changes nothing. While the stream is connected its
+ * identity is answered as an unknown one, and a handshake that comes in second is ended with the alert access_denied.
+ * With its TLS session a stream ends and its key is wiped; for another connection (RFC 4145 a=connection:new) it is
+ * added again, after another offer and answer.
+ *
+ * All functions but mkt_streams_free() may be called from any thread at any time, on different connections: one
+ * connection belongs to one thread at a time, as mbedTLS demands. The lock is mbedTLS's own, held for a few table
+ * accesses and never while anything is computed or sent. Where mbedTLS was built without threads there is none.
+ */
+#ifndef MIKEYTICKET_STREAMS_H
+#define MIKEYTICKET_STREAMS_H
+
+#include <mikeyticket/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a TLS session stands. */
+enum mkt_tls_state {
+    MKT_TLS_OPEN,   /**< nothing ended: octets came, or the call is to be made again */
+    MKT_TLS_CLOSED, /**< close_notify came, or this end closed: all that was sent has arrived */
+    MKT_TLS_CUT,    /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
+    MKT_TLS_ALERT,  /**< the peer sent a fatal alert */
+    MKT_TLS_FAILED  /**< this end gave up; mbedTLS has sent the alert where one is due */
+};
+
+/** The streams of a server. Opaque. */
+struct mkt_streams;
+
+/** What they should be. Zero is right for all that has no remark. */
+struct mkt_streams_settings {
+    /** Needed: random octets as mbedTLS takes them, such as mbedtls_ctr_drbg_random; asked once. */
+    int (*rng)(void *rng_user, unsigned char *out, size_t n);
+    void *rng_user; /**< its first argument */
+
+    /** How many streams there can be at once; 0: 100,000. Each takes about 30 octets even where it is not there. */
+    size_t most;
+
+    /**
+     * What becomes of an identity that is no stream's, or not that of the connection's stream (RFC 4279 section 2).
+     * False: the alert unknown_psk_identity (in TLS 1.3 that of mbedTLS, missing_extension), which a peer with a wrong
+     * configuration can read. True: the handshake goes on with a key that nobody knows and fails as with a wrong one,
+     * so that nobody can find out which identities there are. Of several identities that a client of TLS 1.3 offers,
+     * the first then decides.
+     */
+    bool hide_identities;
+
+    void *user; /**< first argument of each callback; the callbacks may come from any thread */
+
+    /** Memory, default: malloc and free. It comes back wiped. They are not called with the lock held. */
+    void *(*alloc)(void *user, size_t n);
+    void (*release)(void *user, void *p);
+
+    /**
+     * Is told once when a stream that was connected has ended, after its key is wiped, without the lock and in the
+     * thread that found out; default: nobody is. Not for streams that are removed.
+     */
+    void (*ended)(void *user, uint64_t stream, enum mkt_tls_state how);
+};
+
+/**
+ * Makes an empty set of streams.
+ * @param streams   out: the caller frees it with mkt_streams_free()
+ * @param settings  copied
+ * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_RANDOM; MKT_E_MEMORY
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_new(struct mkt_streams **streams,
+                                              const struct mkt_streams_settings *settings);
+
+/**
+ * Wipes and frees it and all keys in it. NULL is allowed. No other thread uses it any more, and no configuration that
+ * mkt_streams_server() set up shakes hands any more.
+ */
+MKT_API void mkt_streams_free(struct mkt_streams *streams);
+
+/**
+ * Adds a stream, which from now on waits for its connection.
+ * @param stream    a number of the caller's that no other stream here has
+ * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
+ * @param identity  from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1), that no other stream here has; copied
+ * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range; MKT_E_KEY_LENGTH; MKT_E_STATE for a number or an
+ *         identity that another stream has; MKT_E_ROOM for more than mkt_streams_settings.most; MKT_E_MEMORY;
+ *         MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
+                                              struct mkt_span identity);
+
+/**
+ * The same with the TEK of a crypto session and the identity of mkt_csb_psk_identity().
+ * @param csb  ready (mkt_csb_ready()); not needed afterwards
+ * @return that of mkt_streams_add(); MKT_E_STATE before the bundle is ready too; MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for
+ *         a TEK of more than MBEDTLS_PSK_MAX_LEN octets; MKT_E_SPACE for an identity of more than MKT_TLS_MAX_IDENTITY
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream,
+                                                  const struct mkt_csb *csb, uint8_t cs_id);
+
+/**
+ * Takes a stream away and wipes its key: the call was given up. A handshake that is under way for it fails when it is
+ * done at the latest, even where a new stream of that number was added meanwhile. A connection that has it is the
+ * caller's to close.
+ * @return whether there was such a stream
+ */
+MKT_API bool mkt_streams_remove(struct mkt_streams *streams, uint64_t stream);
+
+/** How many streams there are, waiting and connected. */
+MKT_API size_t mkt_streams_count(struct mkt_streams *streams);
+
+/**
+ * Sets a configuration up as TLS server for all streams that there are and will be. A server may have several, for
+ * listeners with different suites.
+ * @param conf      as for mkt_tls_setup(); it points to `streams`, which outlives it
+ * @param tls       as for mkt_tls_setup()
+ * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
+ * @return that of mkt_tls_configure()
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf,
+                                                 struct mkt_tls *tls, const struct mkt_tls_settings *settings);
+
+/**
+ * Sets a configuration up as TLS client for one stream: a client names its identity, so each has a configuration of its
+ * own. mbedtls_ssl_config_free() wipes the copies of key and identity that mbedTLS makes; call it as soon as the
+ * session has ended.
+ * @param conf      as for mkt_tls_setup()
+ * @param tls       as for mkt_tls_setup()
+ * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
+ * @return that of mkt_tls_setup_psk(); MKT_E_NO_SESSION where there is no such stream; MKT_E_STATE where it is
+ *         connected
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, uint64_t stream, mbedtls_ssl_config *conf,
+                                                 struct mkt_tls *tls, const struct mkt_tls_settings *settings);
+
+/**
+ * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
+ * @param ssl     set up with mbedtls_ssl_setup(); it stays where it is until mkt_streams_close(), or until
+ *                mkt_streams_handshake() or mkt_streams_end() say that it ended. If it is known from an earlier
+ *                connection that was not closed, that one ends now as if it was cut.
+ * @param stream  the stream that the connection is for, where the port or the path tells: no other's identity will do.
+ *                NULL where the identity is to tell, for servers alone.
+ * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
+                                               const uint64_t *stream);
+
+/**
+ * Goes on with the handshake of a connection, by mbedtls_ssl_handshake(). When it succeeds the stream has the
+ * connection. When it fails the connection is forgotten, and the stream waits on.
+ * @return 0: connected. What mbedtls_ssl_handshake() returns; mkt_streams_end() tells which of it is no end, as
+ *         MBEDTLS_ERR_SSL_WANT_READ. MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY where the stream got another connection first, or
+ *         was removed, and where the connection is not known; the peer got the alert access_denied.
+ */
+MKT_API MKT_MUST int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
+
+/**
+ * The stream that has a connection.
+ * @param stream  out: its number
+ * @return MKT_OK; MKT_E_STATE where the handshake has not succeeded, or the session or the stream has ended
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
+                                             uint64_t *stream);
+
+/**
+ * Says whether a session goes on, and ends its stream where it does not: the key is wiped and `ended` told.
+ * @param result  what mbedtls_ssl_read() returned, 0 included; or mbedtls_ssl_write(), mkt_streams_handshake() or
+ *                mbedtls_ssl_renegotiate() if it is negative
+ * @return MKT_TLS_OPEN also for MBEDTLS_ERR_SSL_TIMEOUT, as the session is whole. Anything else: release TCP now, with
+ *         mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A close_notify was answered with one, as RFC 5246
+ *         7.2.1 demands, if it could be sent without waiting.
+ */
+MKT_API MKT_MUST enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result);
+
+/**
+ * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, tells
+ * `ended`, and sends close_notify where the handshake is over. A stream that waits, waits on. To be called before
+ * mbedtls_ssl_free() for each connection that has not ended otherwise.
+ * @return 0; what mbedtls_ssl_close_notify() returns: after MBEDTLS_ERR_SSL_WANT_WRITE call that one until it is sent
+ */
+MKT_API int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

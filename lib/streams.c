@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Three tables of chains under one lock: streams by identity, streams by number, connections by the address of their
+ * context, as a context of mbedTLS 2.28 has no user data. Where a chain begins depends on a secret, so that peers, who
+ * choose identities, can't make one long. A connection never points to a stream: it keeps its number and its serial
+ * number, which no two streams share, and looks whether that one is still there.
+ */
+
+#include <mikeyticket/streams.h>
+
+#include <mbedtls/md.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+#if defined(MBEDTLS_THREADING_C)
+#include <mbedtls/threading.h>
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_PSK = 16, DEFAULT_MOST = 100000, MAX_MOST = 1 << 30, MAX_TEK = 64, SECRET = 32, DIGEST = 32 };
+
+_Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct stream");
+
+/* What a digest is for; each has a secret of its own. */
+enum use { IDENTITY, NUMBER, CONTEXT, NOBODYS_KEY, USES };
+
+struct stream {
+    struct stream *next_by_identity, *next_by_number;
+    uint64_t number, serial;
+    uint32_t identity_chain, number_chain;
+    uint16_t n_identity;
+    uint8_t n_psk;
+    bool connected;
+    uint8_t octets[]; /* psk, identity */
+};
+
+struct connection {
+    struct connection *next;
+    const mbedtls_ssl_context *ssl;
+    uint64_t number, serial; /* of the stream that it is for; serial 0: not known yet */
+    uint32_t number_chain;
+    bool connected; /* it has the stream */
+};
+
+struct mkt_streams {
+    struct mkt_streams_settings settings;
+    uint8_t secret[USES][SECRET];
+    uint32_t mask; /* chains of a table, less 1 */
+#if defined(MBEDTLS_THREADING_C)
+    mbedtls_threading_mutex_t mutex;
+#endif
+    /* behind the lock: */
+    size_t count;
+    uint64_t last_serial;
+    struct stream **by_identity, **by_number;
+    struct connection **by_context;
+};
+
+static void lock(struct mkt_streams *streams)
+{
+#if defined(MBEDTLS_THREADING_C)
+    (void)mbedtls_mutex_lock(&streams->mutex); /* of a mutex that exists: it can't fail */
+#else
+    (void)streams;
+#endif
+}
+
+static void unlock(struct mkt_streams *streams)
+{
+#if defined(MBEDTLS_THREADING_C)
+    (void)mbedtls_mutex_unlock(&streams->mutex);
+#else
+    (void)streams;
+#endif
+}
+
+/* Memory */
+
+static void *get_memory(const struct mkt_streams_settings *settings, size_t n)
+{
+    return settings->alloc != NULL ? settings->alloc(settings->user, n) : malloc(n);
+}
+
+static void release(const struct mkt_streams_settings *settings, void *p, size_t n)
+{
+    if (p == NULL)
+        return;
+    mbedtls_platform_zeroize(p, n);
+    if (settings->release != NULL)
+        settings->release(settings->user, p);
+    else
+        free(p);
+}
+
+static size_t size_of(const struct stream *stream)
+{
+    return sizeof *stream + stream->n_psk + stream->n_identity;
+}
+
+static void release_stream(const struct mkt_streams *streams, struct stream *stream)
+{
+    if (stream != NULL)
+        release(&streams->settings, stream, size_of(stream));
+}
+
+/* Tables */
+
+/* SHA-256 of a secret and of octets that are no longer than an identity. */
+static bool digest_of(const struct mkt_streams *streams, enum use use, const void *octets, size_t n,
+                      uint8_t digest[DIGEST])
+{
+    uint8_t whole[SECRET + MKT_TLS_MAX_IDENTITY];
+    if (n > MKT_TLS_MAX_IDENTITY)
+        return false;
+    memcpy(whole, streams->secret[use], SECRET);
+    memcpy(whole + SECRET, octets, n);
+#if MBEDTLS_VERSION_MAJOR >= 3
+    int result = mbedtls_sha256(whole, SECRET + n, digest, 0);
+#else
+    int result = mbedtls_sha256_ret(whole, SECRET + n, digest, 0);
+#endif
+    mbedtls_platform_zeroize(whole, SECRET);
+    return result == 0;
+}
+
+static bool chain_of(const struct mkt_streams *streams, enum use use, const void *octets, size_t n, uint32_t *chain)
+{
+    uint8_t digest[DIGEST];
+    if (!digest_of(streams, use, octets, n, digest))
+        return false;
+    memcpy(chain, digest, sizeof *chain);
+    *chain &= streams->mask;
+    return true;
+}
+
+static bool chain_of_number(const struct mkt_streams *streams, uint64_t number, uint32_t *chain)
+{
+    return chain_of(streams, NUMBER, &number, sizeof number, chain);
+}
+
+static bool chain_of_context(const struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint32_t *chain)
+{
+    return chain_of(streams, CONTEXT, &ssl, sizeof ssl, chain);
+}
+
+/* Each of these answers the place in a chain where something is, or would be. */
+
+static struct stream **place_of_identity(struct mkt_streams *streams, uint32_t chain, const void *identity, size_t n)
+{
+    struct stream **place = &streams->by_identity[chain];
+    while (*place != NULL &&
+           ((*place)->n_identity != n || memcmp((*place)->octets + (*place)->n_psk, identity, n) != 0))
+        place = &(*place)->next_by_identity;
+    return place;
+}
+
+static struct stream **place_of_number(struct mkt_streams *streams, uint32_t chain, uint64_t number)
+{
+    struct stream **place = &streams->by_number[chain];
+    while (*place != NULL && (*place)->number != number)
+        place = &(*place)->next_by_number;
+    return place;
+}
+
+static struct connection **place_of_context(struct mkt_streams *streams, uint32_t chain, const mbedtls_ssl_context *ssl)
+{
+    struct connection **place = &streams->by_context[chain];
+    while (*place != NULL && (*place)->ssl != ssl)
+        place = &(*place)->next;
+    return place;
+}
+
+/* The stream that a connection is for, if it is still there. */
+static struct stream *stream_of(struct mkt_streams *streams, const struct connection *connection)
+{
+    if (connection->serial == 0)
+        return NULL;
+    struct stream *stream = *place_of_number(streams, connection->number_chain, connection->number);
+    return stream != NULL && stream->serial == connection->serial ? stream : NULL;
+}
+
+static void claim(struct connection *connection, const struct stream *stream)
+{
+    connection->number = stream->number;
+    connection->serial = stream->serial;
+    connection->number_chain = stream->number_chain;
+}
+
+/* Takes a stream out of both tables. */
+static void take_out(struct mkt_streams *streams, struct stream *stream)
+{
+    struct stream **place =
+        place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
+    *place = stream->next_by_identity;
+    place = place_of_number(streams, stream->number_chain, stream->number);
+    *place = stream->next_by_number;
+    streams->count--;
+}
+
+/* Forgets a connection, and ends the stream that it has. */
+static void forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, enum mkt_tls_state how)
+{
+    uint32_t chain;
+    if (!chain_of_context(streams, ssl, &chain))
+        return;
+
+    lock(streams);
+    struct connection **place = place_of_context(streams, chain, ssl), *connection = *place;
+    struct stream *stream = NULL;
+    if (connection != NULL) {
+        *place = connection->next;
+        if (connection->connected)
+            stream = stream_of(streams, connection);
+    }
+    if (stream != NULL)
+        take_out(streams, stream);
+    unlock(streams);
+
+    uint64_t number = stream != NULL ? stream->number : 0;
+    bool tell = stream != NULL && streams->settings.ended != NULL;
+    release(&streams->settings, connection, sizeof *connection);
+    release_stream(streams, stream);
+    if (tell)
+        streams->settings.ended(streams->settings.user, number, how);
+}
+
+/* The set */
+
+enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_streams_settings *settings)
+{
+    if (streams == NULL)
+        return MKT_E_ARGUMENT;
+    *streams = NULL;
+    if (settings == NULL || settings->rng == NULL || settings->most > MAX_MOST)
+        return MKT_E_ARGUMENT;
+    size_t most = settings->most == 0 ? DEFAULT_MOST : settings->most, chains = 1;
+    while (chains < most)
+        chains *= 2;
+
+    size_t n = 3 * chains * sizeof(void *);
+    struct mkt_streams *made = get_memory(settings, sizeof *made);
+    void *tables = get_memory(settings, n);
+    if (made != NULL)
+        memset(made, 0, sizeof *made);
+    bool drawn = made != NULL && settings->rng(settings->rng_user, made->secret[0], sizeof made->secret) == 0;
+    if (!drawn || tables == NULL) {
+        enum mkt_err err = made == NULL || tables == NULL ? MKT_E_MEMORY : MKT_E_RANDOM;
+        release(settings, made, sizeof *made);
+        release(settings, tables, n);
+        return err;
+    }
+
+    memset(tables, 0, n);
+    made->settings = *settings;
+    made->settings.most = most;
+    made->mask = (uint32_t)(chains - 1);
+    made->by_identity = tables;
+    made->by_number = made->by_identity + chains;
+    made->by_context = (struct connection **)(void *)(made->by_number + chains);
+#if defined(MBEDTLS_THREADING_C)
+    mbedtls_mutex_init(&made->mutex);
+#endif
+    *streams = made;
+    return MKT_OK;
+}
+
+void mkt_streams_free(struct mkt_streams *streams)
+{
+    if (streams == NULL)
+        return;
+    for (size_t i = 0; i <= streams->mask; i++) {
+        for (struct stream *next, *stream = streams->by_number[i]; stream != NULL; stream = next) {
+            next = stream->next_by_number;
+            release_stream(streams, stream);
+        }
+        for (struct connection *next, *connection = streams->by_context[i]; connection != NULL; connection = next) {
+            next = connection->next;
+            release(&streams->settings, connection, sizeof *connection);
+        }
+    }
+#if defined(MBEDTLS_THREADING_C)
+    mbedtls_mutex_free(&streams->mutex);
+#endif
+    struct mkt_streams_settings settings = streams->settings;
+    release(&settings, streams->by_identity, 3 * ((size_t)streams->mask + 1) * sizeof(void *));
+    release(&settings, streams, sizeof *streams);
+}
+
+/* Puts a stream into both tables. */
+static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream)
+{
+    struct stream **by_identity =
+        place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
+    struct stream **by_number = place_of_number(streams, stream->number_chain, stream->number);
+    if (*by_identity != NULL || *by_number != NULL)
+        return MKT_E_STATE;
+    if (streams->count == streams->settings.most)
+        return MKT_E_ROOM;
+    stream->serial = ++streams->last_serial;
+    *by_identity = *by_number = stream;
+    streams->count++;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                             struct mkt_span identity)
+{
+    if (streams == NULL || psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
+        return MKT_E_ARGUMENT;
+    if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
+        return MKT_E_KEY_LENGTH;
+    struct stream *stream = get_memory(&streams->settings, sizeof *stream + psk.n + identity.n);
+    if (stream == NULL)
+        return MKT_E_MEMORY;
+    *stream = (struct stream){.number = number, .n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
+    memcpy(stream->octets, psk.p, psk.n);
+    memcpy(stream->octets + psk.n, identity.p, identity.n);
+
+    enum mkt_err err = MKT_E_CRYPTO;
+    if (chain_of(streams, IDENTITY, identity.p, identity.n, &stream->identity_chain) &&
+        chain_of_number(streams, number, &stream->number_chain)) {
+        lock(streams);
+        err = put_in(streams, stream);
+        unlock(streams);
+    }
+    if (err != MKT_OK)
+        release_stream(streams, stream);
+    return err;
+}
+
+enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb, uint8_t cs_id)
+{
+    uint8_t key[MAX_TEK], name[MKT_TLS_MAX_IDENTITY];
+    struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
+
+    enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
+    if (err == MKT_OK)
+        err = mkt_csb_tek(csb, cs_id, &tek);
+    if (err == MKT_OK)
+        err = mkt_streams_add(streams, stream, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});
+    mbedtls_platform_zeroize(key, sizeof key);
+    return err;
+}
+
+bool mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
+{
+    uint32_t chain;
+    if (streams == NULL || !chain_of_number(streams, number, &chain))
+        return false;
+    lock(streams);
+    struct stream *stream = *place_of_number(streams, chain, number);
+    if (stream != NULL)
+        take_out(streams, stream);
+    unlock(streams);
+    const bool found = stream != NULL;
+    release_stream(streams, stream);
+    return found;
+}
+
+size_t mkt_streams_count(struct mkt_streams *streams)
+{
+    if (streams == NULL)
+        return 0;
+    lock(streams);
+    size_t count = streams->count;
+    unlock(streams);
+    return count;
+}
+
+/* Configurations */
+
+/* Whether a connection may have a stream now. */
+static bool may_have(const struct connection *connection, const struct stream *stream)
+{
+    if (connection->serial != 0 && connection->serial != stream->serial)
+        return false;
+    return !stream->connected || connection->connected;
+}
+
+/* Copies the key that an identity has on a connection, in a handshake or a renegotiation; answers its octets or 0. */
+static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const void *identity, size_t n,
+                       uint8_t key[MBEDTLS_PSK_MAX_LEN])
+{
+    uint32_t context_chain, identity_chain;
+    if (!chain_of_context(streams, ssl, &context_chain) || !chain_of(streams, IDENTITY, identity, n, &identity_chain))
+        return 0;
+    size_t n_key = 0;
+    lock(streams);
+    struct connection *connection = *place_of_context(streams, context_chain, ssl);
+    struct stream *stream = *place_of_identity(streams, identity_chain, identity, n);
+    if (connection != NULL && stream != NULL && may_have(connection, stream)) {
+        claim(connection, stream);
+        n_key = stream->n_psk;
+        memcpy(key, stream->octets, n_key);
+    }
+    unlock(streams);
+    return n_key;
+}
+
+/* mbedTLS asks for the key of an identity. In TLS 1.3 it does so for one after the other, until it has a key. */
+static int find_key(void *user, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t n)
+{
+    struct mkt_streams *streams = user;
+    uint8_t key[MBEDTLS_PSK_MAX_LEN > DIGEST ? MBEDTLS_PSK_MAX_LEN : DIGEST];
+
+    size_t n_key = copy_key(streams, ssl, identity, n, key);
+    if (n_key == 0 && streams->settings.hide_identities &&
+        digest_of(streams, NOBODYS_KEY, identity, n < MKT_TLS_MAX_IDENTITY ? n : MKT_TLS_MAX_IDENTITY, key))
+        n_key = DIGEST;
+    int result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+    if (n_key > 0)
+        result = mbedtls_ssl_set_hs_psk(ssl, key, n_key);
+    mbedtls_platform_zeroize(key, sizeof key);
+    return result;
+}
+
+enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                const struct mkt_tls_settings *settings)
+{
+    if (streams == NULL || conf == NULL || settings == NULL)
+        return MKT_E_ARGUMENT;
+    struct mkt_tls_settings server = *settings;
+    server.end = MKT_END_SERVER;
+    enum mkt_err err = mkt_tls_configure(conf, tls, &server);
+    if (err == MKT_OK)
+        mbedtls_ssl_conf_psk_cb(conf, find_key, streams);
+    return err;
+}
+
+enum mkt_err mkt_streams_client(struct mkt_streams *streams, uint64_t number, mbedtls_ssl_config *conf,
+                                struct mkt_tls *tls, const struct mkt_tls_settings *settings)
+{
+    uint8_t octets[MBEDTLS_PSK_MAX_LEN + MKT_TLS_MAX_IDENTITY];
+    struct mkt_span psk = {octets, 0}, identity = {octets, 0};
+    uint32_t chain;
+
+    if (streams == NULL || settings == NULL)
+        return MKT_E_ARGUMENT;
+    if (!chain_of_number(streams, number, &chain))
+        return MKT_E_CRYPTO;
+    lock(streams);
+    const struct stream *stream = *place_of_number(streams, chain, number);
+    enum mkt_err err = stream == NULL ? MKT_E_NO_SESSION : stream->connected ? MKT_E_STATE : MKT_OK;
+    if (err == MKT_OK) {
+        psk.n = stream->n_psk;
+        identity = (struct mkt_span){octets + psk.n, stream->n_identity};
+        memcpy(octets, stream->octets, psk.n + identity.n);
+    }
+    unlock(streams);
+
+    struct mkt_tls_settings client = *settings;
+    client.end = MKT_END_CLIENT;
+    if (err == MKT_OK)
+        err = mkt_tls_setup_psk(conf, tls, &client, psk, identity);
+    mbedtls_platform_zeroize(octets, sizeof octets);
+    return err;
+}
+
+/* Connections */
+
+enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
+{
+    uint32_t chain, number_chain = 0;
+    if (streams == NULL || ssl == NULL)
+        return MKT_E_ARGUMENT;
+    if (!chain_of_context(streams, ssl, &chain) ||
+        (number != NULL && !chain_of_number(streams, *number, &number_chain)))
+        return MKT_E_CRYPTO;
+    forget(streams, ssl, MKT_TLS_CUT);
+    struct connection *connection = get_memory(&streams->settings, sizeof *connection);
+    if (connection == NULL)
+        return MKT_E_MEMORY;
+    *connection = (struct connection){.ssl = ssl};
+
+    enum mkt_err err = MKT_OK;
+    lock(streams);
+    if (number != NULL) {
+        const struct stream *stream = *place_of_number(streams, number_chain, *number);
+        if (stream == NULL)
+            err = MKT_E_NO_SESSION;
+        else
+            claim(connection, stream);
+    }
+    if (err == MKT_OK) {
+        connection->next = streams->by_context[chain];
+        streams->by_context[chain] = connection;
+    }
+    unlock(streams);
+    if (err != MKT_OK)
+        release(&streams->settings, connection, sizeof *connection);
+    return err;
+}
+
+/* Gives a stream to a connection whose handshake succeeded. So the other end knows the key, as a handshake has no other
+   key than that of the stream that the connection is for, or one that nobody knows. */
+static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+{
+    uint32_t chain;
+    if (!chain_of_context(streams, ssl, &chain))
+        return false;
+    lock(streams);
+    struct connection *connection = *place_of_context(streams, chain, ssl);
+    struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
+    bool given = stream != NULL && may_have(connection, stream);
+    if (given)
+        stream->connected = connection->connected = true;
+    unlock(streams);
+    return given;
+}
+
+/* What an answer of mbedTLS says of the session. */
+static enum mkt_tls_state state_of(int result)
+{
+    if (result > 0)
+        return MKT_TLS_OPEN;
+    switch (result) {
+    case MBEDTLS_ERR_SSL_WANT_READ:
+    case MBEDTLS_ERR_SSL_WANT_WRITE:
+    case MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS:
+    case MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS:
+    case MBEDTLS_ERR_SSL_TIMEOUT:
+#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+    case MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET:
+#endif
+        return MKT_TLS_OPEN;
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+        return MKT_TLS_CLOSED;
+    case 0:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+    case MBEDTLS_ERR_NET_CONN_RESET:
+        return MKT_TLS_CUT;
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+        return MKT_TLS_ALERT;
+    default:
+        return MKT_TLS_FAILED;
+    }
+}
+
+int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
+{
+    int result = mbedtls_ssl_handshake(ssl);
+    if (result == 0 && !connect_stream(streams, ssl)) {
+        /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
+        (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
+        result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+    }
+    if (result != 0 && state_of(result) != MKT_TLS_OPEN)
+        forget(streams, ssl, state_of(result));
+    return result;
+}
+
+enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *number)
+{
+    uint32_t chain;
+    if (streams == NULL || ssl == NULL || number == NULL)
+        return MKT_E_ARGUMENT;
+    if (!chain_of_context(streams, ssl, &chain))
+        return MKT_E_CRYPTO;
+    lock(streams);
+    const struct connection *connection = *place_of_context(streams, chain, ssl);
+    bool has = connection != NULL && connection->connected && stream_of(streams, connection) != NULL;
+    if (has)
+        *number = connection->number;
+    unlock(streams);
+    return has ? MKT_OK : MKT_E_STATE;
+}
+
+enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
+{
+    enum mkt_tls_state state = state_of(result);
+    if (state == MKT_TLS_OPEN)
+        return state;
+    forget(streams, ssl, state);
+    if (state == MKT_TLS_CLOSED)
+        (void)mbedtls_ssl_close_notify(ssl);
+    return state;
+}
+
+int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
+{
+    forget(streams, ssl, MKT_TLS_CLOSED);
+    return mbedtls_ssl_close_notify(ssl);
+}

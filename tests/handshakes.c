@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Many handshakes at once on loopback: a client process opens all connections, each for a stream with a key of its own,
+ * one in ten with a wrong key, and keeps them open until the last handshake is over. The server is this process, with
+ * some threads and one configuration. Every right one must get its own stream, every wrong one none; afterwards the
+ * keys of the streams that had a connection are nowhere in the memory of the server, and in the end none is.
+ *
+ *     handshakes [N]      2,000 by default, or what the environment variable HANDSHAKES says
+ */
+#define _DEFAULT_SOURCE /* clock_gettime, fork */
+
+#include <mikeyticket/streams.h>
+
+#include <mbedtls/ctr_drbg.h>
+#include <mbedtls/entropy.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/version.h>
+#if MBEDTLS_VERSION_MAJOR >= 3
+#include <psa/crypto.h>
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0 /* they map more memory than can be searched */
+#endif
+
+enum { MANY = 2000, MOST = 10000, THREADS = 4, AT_ONCE = 16, KEY = 32, MARK = 16, PATIENCE = 280, SKIP = 77 };
+
+enum state { SHAKING, TALKING, HELD, OVER };
+
+struct connection {
+    mbedtls_ssl_context ssl;
+    int socket;
+    short wants; /* of poll() */
+    enum state state;
+};
+
+/* Of the client: with a configuration of its own. */
+struct caller {
+    struct connection connection;
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    bool wrong;
+};
+
+struct server {
+    struct mkt_streams *streams;
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    int listener;
+    size_t n;
+    atomic_size_t over, connected, most_connected, refused, closed, ended, errors;
+};
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "handshakes: %s\n", what);
+    exit(EXIT_FAILURE);
+}
+
+static bool is_wrong(size_t i)
+{
+    return i % 10 == 3;
+}
+
+/* The octets that all keys begin with. They are computed, so that they stand nowhere but in keys. */
+static uint8_t mark(size_t i)
+{
+    return (uint8_t)(i * i * 29 + i * 101 + 83);
+}
+
+static void make_key(uint8_t key[KEY], size_t number)
+{
+    for (size_t i = 0; i < MARK; i++)
+        key[i] = mark(i);
+    for (size_t i = MARK; i < KEY; i++)
+        key[i] = (uint8_t)(number >> 8 * (i % 4)) ^ (uint8_t)i;
+}
+
+static struct mkt_span make_name(char name[48], size_t number)
+{
+    snprintf(name, 48, "mikey-ticket:%08zx:01:01", number);
+    return mkt_span_text(name);
+}
+
+static int tcp_send(void *user, const unsigned char *octets, size_t n)
+{
+    const struct connection *connection = user;
+    ssize_t sent = send(connection->socket, octets, n, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return (int)sent;
+    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+static int tcp_receive(void *user, unsigned char *octets, size_t n)
+{
+    const struct connection *connection = user;
+    ssize_t got = recv(connection->socket, octets, n, 0);
+    if (got >= 0)
+        return (int)got;
+    return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+static void open_connection(struct connection *connection, const mbedtls_ssl_config *conf, int tcp)
+{
+    mbedtls_ssl_init(&connection->ssl);
+    if (mbedtls_ssl_setup(&connection->ssl, conf) != 0)
+        fail("no context");
+    mbedtls_ssl_set_bio(&connection->ssl, connection, tcp_send, tcp_receive, NULL);
+    if (fcntl(tcp, F_SETFL, O_NONBLOCK) != 0)
+        fail("fcntl");
+    connection->socket = tcp;
+    connection->wants = POLLIN;
+    connection->state = SHAKING;
+}
+
+static void close_connection(struct connection *connection)
+{
+    mbedtls_ssl_free(&connection->ssl);
+    close(connection->socket);
+    connection->state = OVER;
+}
+
+/* The client */
+
+static void start_caller(struct caller *caller, size_t number, const struct sockaddr_in *to,
+                         mbedtls_ctr_drbg_context *drbg)
+{
+    const struct mkt_tls_settings settings = {.end = MKT_END_CLIENT};
+    uint8_t key[KEY];
+    char name[48];
+    int tcp = socket(AF_INET, SOCK_STREAM, 0);
+    if (tcp < 0 || connect(tcp, (const struct sockaddr *)to, sizeof *to) != 0)
+        fail("connect");
+    make_key(key, number);
+    caller->wrong = is_wrong(number);
+    if (caller->wrong)
+        key[KEY - 1] ^= 1;
+    mbedtls_ssl_config_init(&caller->conf);
+    mbedtls_ssl_conf_rng(&caller->conf, mbedtls_ctr_drbg_random, drbg);
+    if (mkt_tls_setup_psk(&caller->conf, &caller->tls, &settings, (struct mkt_span){key, KEY},
+                          make_name(name, number)) != MKT_OK)
+        fail("no configuration for a client");
+    open_connection(&caller->connection, &caller->conf, tcp);
+    caller->connection.wants = POLLOUT;
+}
+
+/* Goes on with a connection of the client's as far as it goes. */
+static void call(struct caller *caller, uint64_t number)
+{
+    struct connection *connection = &caller->connection;
+    uint64_t stream = 0;
+    int result = connection->state == SHAKING ? mbedtls_ssl_handshake(&connection->ssl) : 0;
+    if (connection->state == SHAKING && result == 0) {
+        if (caller->wrong)
+            fail("a handshake with a wrong key succeeded");
+        connection->state = TALKING;
+    }
+    if (connection->state == TALKING) {
+        result = mbedtls_ssl_read(&connection->ssl, (unsigned char *)&stream, sizeof stream);
+        if (result == (int)sizeof stream) {
+            if (stream != number)
+                fail("the stream of another");
+            connection->state = HELD;
+            return;
+        }
+    }
+    connection->wants = result == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
+    if (result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE)
+        return;
+    if (!caller->wrong || result != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
+        fprintf(stderr, "stream %llu: -0x%04x\n", (unsigned long long)number, (unsigned)-result);
+        fail("a client failed that should not");
+    }
+    close_connection(connection);
+}
+
+static void be_client(size_t n, const struct sockaddr_in *to)
+{
+    struct caller *callers = calloc(n, sizeof *callers);
+    struct pollfd *polled = calloc(n, sizeof *polled);
+    size_t left = n;
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    mbedtls_entropy_init(&entropy);
+    mbedtls_ctr_drbg_init(&drbg);
+    if (callers == NULL || polled == NULL || mbedtls_ctr_drbg_seed(&drbg, mbedtls_entropy_func, &entropy, NULL, 0) != 0)
+        fail("no memory or random octets");
+    for (size_t i = 0; i < n; i++)
+        start_caller(&callers[i], i, to, &drbg);
+
+    while (left > 0) {
+        for (size_t i = 0; i < n; i++) {
+            const struct connection *connection = &callers[i].connection;
+            bool waits = connection->state == SHAKING || connection->state == TALKING;
+            polled[i] = (struct pollfd){.fd = waits ? connection->socket : -1, .events = connection->wants};
+        }
+        if (poll(polled, n, -1) < 0)
+            fail("poll");
+        for (size_t i = 0; i < n; i++) {
+            if (polled[i].revents == 0)
+                continue;
+            call(&callers[i], i);
+            if (callers[i].connection.state >= HELD)
+                left--;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (callers[i].connection.state == HELD) {
+            (void)mbedtls_ssl_close_notify(&callers[i].connection.ssl);
+            close_connection(&callers[i].connection);
+        }
+        mbedtls_ssl_config_free(&callers[i].conf);
+    }
+    mbedtls_ctr_drbg_free(&drbg);
+    mbedtls_entropy_free(&entropy);
+    free(polled);
+    free(callers);
+}
+
+/* The server */
+
+static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
+{
+    struct server *server = user;
+    if (how != MKT_TLS_CLOSED || is_wrong((size_t)stream))
+        server->errors++;
+    server->ended++;
+}
+
+static void set_up_server(struct server *server, size_t n)
+{
+    const struct mkt_streams_settings settings = {
+        .rng = mbedtls_ctr_drbg_random, .rng_user = &server->drbg, .most = n, .user = server, .ended = ended};
+    const struct mkt_tls_settings tls = {.profile = MKT_TLS_MODERN};
+    server->n = n;
+    mbedtls_entropy_init(&server->entropy);
+    mbedtls_ctr_drbg_init(&server->drbg);
+    mbedtls_ssl_config_init(&server->conf);
+    if (mbedtls_ctr_drbg_seed(&server->drbg, mbedtls_entropy_func, &server->entropy, NULL, 0) != 0)
+        fail("no random octets");
+    mbedtls_ssl_conf_rng(&server->conf, mbedtls_ctr_drbg_random, &server->drbg);
+    if (mkt_streams_new(&server->streams, &settings) != MKT_OK ||
+        mkt_streams_server(server->streams, &server->conf, &server->tls, &tls) != MKT_OK)
+        fail("no server");
+    for (size_t i = 0; i < n; i++) {
+        uint8_t key[KEY];
+        char name[48];
+        make_key(key, i);
+        if (mkt_streams_add(server->streams, i, (struct mkt_span){key, KEY}, make_name(name, i)) != MKT_OK)
+            fail("a stream can't be added");
+        mbedtls_platform_zeroize(key, KEY);
+    }
+}
+
+/* What became of a connection; it is over. */
+static void count(struct server *server, struct connection *connection, atomic_size_t *counter)
+{
+    if (connection->state == TALKING)
+        server->connected--;
+    ++*counter;
+    close_connection(connection);
+    server->over++;
+}
+
+/* Goes on with a connection of the server's as far as it goes. */
+static void serve(struct server *server, struct connection *connection)
+{
+    mbedtls_ssl_context *ssl = &connection->ssl;
+    uint64_t stream;
+    int result;
+    if (connection->state == SHAKING) {
+        result = mkt_streams_handshake(server->streams, ssl);
+        connection->wants = result == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
+        if (result != 0) {
+            if (mkt_streams_end(server->streams, ssl, result) == MKT_TLS_FAILED)
+                count(server, connection, &server->refused);
+            else if (mkt_streams_end(server->streams, ssl, result) != MKT_TLS_OPEN)
+                count(server, connection, &server->errors);
+            return;
+        }
+        size_t connected = ++server->connected, most = server->most_connected;
+        while (connected > most && !atomic_compare_exchange_weak(&server->most_connected, &most, connected))
+            ;
+        connection->state = TALKING;
+        if (mkt_streams_of(server->streams, ssl, &stream) != MKT_OK || is_wrong((size_t)stream) ||
+            mbedtls_ssl_write(ssl, (const unsigned char *)&stream, sizeof stream) != (int)sizeof stream) {
+            count(server, connection, &server->errors);
+            return;
+        }
+    }
+    result = mbedtls_ssl_read(ssl, (unsigned char *)&stream, sizeof stream);
+    enum mkt_tls_state state = mkt_streams_end(server->streams, ssl, result);
+    if (state == MKT_TLS_CLOSED)
+        count(server, connection, &server->closed);
+    else if (state != MKT_TLS_OPEN)
+        count(server, connection, &server->errors);
+}
+
+static struct connection *take_connection(struct server *server, int tcp)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
+        fail("no memory");
+    open_connection(connection, &server->conf, tcp);
+    if (mkt_streams_bind(server->streams, &connection->ssl, NULL) != MKT_OK)
+        fail("bind");
+    return connection;
+}
+
+/* A thread: takes connections as they come, and serves those that it took. */
+static void *work(void *user)
+{
+    struct server *server = user;
+    struct connection **connections = calloc(server->n, sizeof *connections);
+    struct pollfd *polled = calloc(server->n + 1, sizeof *polled);
+    size_t n = 0;
+    if (connections == NULL || polled == NULL)
+        fail("no memory");
+    while (server->over < server->n) {
+        polled[0] = (struct pollfd){.fd = server->listener, .events = POLLIN};
+        for (size_t i = 0; i < n; i++)
+            polled[i + 1] = (struct pollfd){.fd = connections[i]->socket, .events = connections[i]->wants};
+        if (poll(polled, n + 1, 50) < 0)
+            fail("poll");
+        for (size_t i = n; i-- > 0;) {
+            if (polled[i + 1].revents != 0)
+                serve(server, connections[i]);
+            if (connections[i]->state == OVER) {
+                free(connections[i]);
+                connections[i] = connections[--n];
+            }
+        }
+        for (int i = 0; i < AT_ONCE && polled[0].revents != 0; i++) {
+            int tcp = accept(server->listener, NULL, NULL);
+            if (tcp < 0)
+                break; /* another thread has it */
+            connections[n++] = take_connection(server, tcp);
+        }
+    }
+    while (n > 0)
+        free(connections[--n]);
+    free(connections);
+    free(polled);
+    return NULL;
+}
+
+/* How often the mark stands in memory. Not to be found in itself, it compares octet by octet. */
+static size_t marks_in(const uint8_t *p, size_t n)
+{
+    size_t found = 0;
+    for (const uint8_t *end = p + n; (p = memchr(p, mark(0), (size_t)(end - p))) != NULL; p++) {
+        size_t i = 1;
+        while (i < MARK && i < (size_t)(end - p) && p[i] == mark(i))
+            i++;
+        found += i == MARK;
+    }
+    return found;
+}
+
+/* The same in all that the process can write: heap, freed or not, data, and the stacks of threads, gone or not. */
+static size_t marks_in_memory(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    size_t found = 0;
+    if (maps == NULL)
+        fail("no /proc/self/maps");
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long long begin, end;
+        char how[5];
+        if (sscanf(line, "%llx-%llx %4s", &begin, &end, how) == 3 && how[0] == 'r' && how[1] == 'w')
+            found += marks_in((const uint8_t *)(uintptr_t)begin, (size_t)(end - begin));
+    }
+    fclose(maps);
+    return found;
+}
+
+static void expect(const char *what, size_t got, size_t want)
+{
+    if (got == want)
+        return;
+    fprintf(stderr, "handshakes: %s: %zu, not %zu\n", what, got, want);
+    exit(EXIT_FAILURE);
+}
+
+static void listen_tcp(struct server *server, struct sockaddr_in *at)
+{
+    socklen_t length = sizeof *at;
+    *at = (struct sockaddr_in){.sin_family = AF_INET};
+    at->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    server->listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (server->listener < 0 || bind(server->listener, (const struct sockaddr *)at, length) != 0 ||
+        listen(server->listener, MOST) != 0 || getsockname(server->listener, (struct sockaddr *)at, &length) != 0 ||
+        fcntl(server->listener, F_SETFL, O_NONBLOCK) != 0)
+        fail("no listener");
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool psa_ready(void)
+{
+#if MBEDTLS_VERSION_MAJOR >= 3
+    return psa_crypto_init() == PSA_SUCCESS;
+#else
+    return true;
+#endif
+}
+
+/* Room for so many sockets, as far as this process may. */
+static bool allow_sockets(size_t n)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > n + 64;
+}
+
+int main(int argc, char **argv)
+{
+    const char *wish = argc > 1 ? argv[1] : getenv("HANDSHAKES");
+    const size_t n = wish != NULL ? strtoul(wish, NULL, 10) : MANY;
+    static struct server server;
+    struct sockaddr_in at;
+    if (n == 0 || n > MOST)
+        fail("a number of handshakes from 1 to 10,000, please");
+    if (!allow_sockets(n)) {
+        printf("not enough file descriptors here: ulimit -n\n");
+        return SKIP;
+    }
+    alarm(PATIENCE);
+    listen_tcp(&server, &at);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0 || !psa_ready())
+        fail("fork, or psa_crypto_init()");
+    if (child == 0) {
+        alarm(PATIENCE);
+        close(server.listener);
+        be_client(n, &at);
+        exit(EXIT_SUCCESS);
+    }
+
+    double begin = seconds();
+    pthread_t thread[THREADS];
+    size_t wrong = 0;
+    int status;
+    for (size_t i = 0; i < n; i++)
+        wrong += is_wrong(i);
+    set_up_server(&server, n);
+    if (!SANITIZED)
+        expect("keys in memory while the streams wait", marks_in_memory(), n);
+    for (size_t i = 0; i < THREADS; i++) {
+        if (pthread_create(&thread[i], NULL, work, &server) != 0)
+            fail("no thread");
+    }
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail("the client failed");
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    double took = seconds() - begin;
+
+    expect("errors", server.errors, 0);
+    expect("connected at once", server.most_connected, n - wrong);
+    expect("closed", server.closed, n - wrong);
+    expect("streams that ended", server.ended, n - wrong);
+    expect("refused", server.refused, wrong);
+    expect("streams that wait", mkt_streams_count(server.streams), wrong);
+    if (!SANITIZED)
+        expect("keys in memory of streams that wait", marks_in_memory(), wrong);
+    mkt_streams_free(server.streams);
+    mbedtls_ssl_config_free(&server.conf);
+    mbedtls_ctr_drbg_free(&server.drbg);
+    mbedtls_entropy_free(&server.entropy);
+    if (!SANITIZED)
+        expect("keys in memory in the end", marks_in_memory(), 0);
+    printf("%zu handshakes, %zu with a wrong key, %zu connected at once, in %.1f s\n", n, wrong, n - wrong, took);
+    return EXIT_SUCCESS;
+}

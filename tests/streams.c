@@ -1,0 +1,930 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Many streams on one server: whose key a connection gets, what is refused with which alert, and what is wiped when. */
+
+#include "line.h"
+
+#include <mikeyticket/streams.h>
+
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/version.h>
+#if MBEDTLS_VERSION_MAJOR >= 3
+#include <psa/crypto.h>
+#endif
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/* TLS 1.2 and, where there is one, 1.3. */
+static const char *const versions[] = {
+    "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
+#if MBEDTLS_VERSION_MAJOR >= 3
+    "TLS1-3-AES-128-GCM-SHA256",
+#endif
+};
+enum { VERSIONS = sizeof versions / sizeof *versions };
+
+/* The alert that mbedTLS answers a wrong key and an unknown identity with. */
+static const struct {
+    int key, identity;
+} alerts[] = {{BAD_RECORD_MAC, UNKNOWN_PSK}, {DECRYPT_ERROR, MISSING_EXTENSION}};
+
+enum { SEVEN = 7, EIGHT = 8, NINE = 9 };
+
+static const uint64_t seven = SEVEN, eight = EIGHT, nine = NINE;
+
+#define OTHER_KEY "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
+#define OTHER_NAME "mikey-ticket:89abcdef:01:00c0ffee"
+
+/* The program around the streams: its memory is counted, and must come back wiped. */
+struct server {
+    struct mkt_streams *streams;
+    struct mkt_streams_settings settings;
+    struct mkt_tls_settings tls;
+    mbedtls_entropy_context entropy;
+    mbedtls_ctr_drbg_context drbg;
+    atomic_size_t live, octets; /* blocks and octets not yet given back, with what malloc takes for itself */
+    size_t allocations, fail_at;
+    bool dirty; /* some came back unwiped */
+    atomic_uint ended;
+    uint64_t which;
+    enum mkt_tls_state how;
+};
+
+/* What malloc adds, at most, on 64 bits. */
+enum { HEAD = 16 };
+
+static void *take(void *user, size_t n)
+{
+    struct server *server = user;
+    if (server->fail_at > 0 && ++server->allocations == server->fail_at)
+        return NULL;
+    size_t *p = malloc(HEAD + n);
+    if (p == NULL)
+        return NULL;
+    *p = n;
+    server->live++;
+    server->octets += HEAD + n;
+    return (uint8_t *)p + HEAD;
+}
+
+static void give_back(void *user, void *p)
+{
+    struct server *server = user;
+    uint8_t *octets = p;
+    size_t *head = (size_t *)(void *)(octets - HEAD);
+    for (size_t i = 0; i < *head; i++) {
+        if (octets[i] != 0)
+            server->dirty = true;
+    }
+    server->live--;
+    server->octets -= HEAD + *head;
+    free(head);
+}
+
+static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
+{
+    struct server *server = user;
+    server->ended++;
+    server->which = stream;
+    server->how = how;
+}
+
+static struct server *server_new(size_t most, bool hide)
+{
+    struct server *server = calloc(1, sizeof *server);
+    ck_assert_ptr_nonnull(server);
+    mbedtls_entropy_init(&server->entropy);
+    mbedtls_ctr_drbg_init(&server->drbg);
+    ck_assert_int_eq(mbedtls_ctr_drbg_seed(&server->drbg, mbedtls_entropy_func, &server->entropy, NULL, 0), 0);
+    server->settings = (struct mkt_streams_settings){.rng = mbedtls_ctr_drbg_random,
+                                                     .rng_user = &server->drbg,
+                                                     .most = most,
+                                                     .hide_identities = hide,
+                                                     .user = server,
+                                                     .alloc = take,
+                                                     .release = give_back,
+                                                     .ended = ended};
+    expect_err("new", mkt_streams_new(&server->streams, &server->settings), MKT_OK);
+    return server;
+}
+
+static void server_free(struct server *server)
+{
+    mkt_streams_free(server->streams);
+    ck_assert_uint_eq(server->live, 0);
+    ck_assert(!server->dirty);
+    mbedtls_ctr_drbg_free(&server->drbg);
+    mbedtls_entropy_free(&server->entropy);
+    free(server);
+    free_all();
+}
+
+static void add(struct server *server, uint64_t stream, const char *key, const char *name)
+{
+    expect_err(name, mkt_streams_add(server->streams, stream, from_hex(key), mkt_span_text(name)), MKT_OK);
+}
+
+static int shake_stream(struct end *end)
+{
+    struct server *server = end->user;
+    return mkt_streams_handshake(server->streams, &end->ssl);
+}
+
+/* A line to the server, on which the client says that name and has that key, bound to a stream or not. */
+static struct line *dial(struct server *server, const char *suite, const char *key, const char *name,
+                         const uint64_t *stream)
+{
+    const struct mkt_tls_settings client = {
+        .end = MKT_END_CLIENT, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
+    struct line *line = line_new();
+    expect_err("client",
+               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+               MKT_OK);
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
+               MKT_OK);
+    line->server.user = server;
+    line->server.handshake = shake_stream;
+    start(&line->client);
+    start(&line->server);
+    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, stream), MKT_OK);
+    return line;
+}
+
+static struct line *call_up(struct server *server, const char *suite, const char *key, const char *name,
+                            const uint64_t *stream)
+{
+    struct line *line = dial(server, suite, key, name, stream);
+    shake(line);
+    return line;
+}
+
+static void hang_up(struct server *server, struct line *line)
+{
+    mkt_streams_close(server->streams, &line->server.ssl);
+    line_free(line);
+}
+
+static void expect_stream(struct server *server, struct line *line, uint64_t want)
+{
+    uint64_t stream = 0;
+    expect_connected(line);
+    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_OK);
+    ck_assert_uint_eq(stream, want);
+}
+
+static void expect_none(struct server *server, struct line *line)
+{
+    uint64_t stream = 0;
+    expect_refused(line);
+    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_STATE);
+}
+
+/* Who is who */
+
+START_TEST(the_identity_tells)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_16, OTHER_NAME);
+    add(server, NINE, OTHER_KEY, "a name that begins a longer one");
+    struct line *line = call_up(server, versions[_i], KEY_16, OTHER_NAME, NULL);
+    expect_stream(server, line, EIGHT);
+    struct line *second = call_up(server, versions[_i], KEY_32, NAME, NULL);
+    expect_stream(server, second, SEVEN);
+    expect_stream(server, line, EIGHT);
+    hang_up(server, second);
+    hang_up(server, line);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    server_free(server);
+}
+END_TEST
+
+/* In a table of one chain, so that nothing but the identity itself tells them apart. */
+START_TEST(the_whole_identity_tells)
+{
+    struct server *server = server_new(1, false);
+    add(server, NINE, OTHER_KEY, "a name that begins a longer one");
+    struct line *line = call_up(server, versions[_i], OTHER_KEY, "a name that begins", NULL);
+    expect_none(server, line);
+    hang_up(server, line);
+    line = call_up(server, versions[_i], OTHER_KEY, "a name that begins a longer one too", NULL);
+    expect_none(server, line);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+START_TEST(the_connection_tells)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_16, OTHER_NAME);
+    struct line *line = call_up(server, versions[_i], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+/* Each of these is answered in one way, or, where identities are hidden, as a wrong key is. */
+static const struct {
+    const char *what, *key, *name;
+    uint64_t stream; /* to which the connection is bound, or 0 */
+    bool key_is_wrong;
+} wrong[] = {
+    {"a wrong key", OTHER_KEY, NAME, 0, true},
+    {"a wrong key, bound", OTHER_KEY, NAME, SEVEN, true},
+    {"a key that begins right", KEY_16, NAME, 0, true},
+    {"an unknown identity", KEY_32, "nobody", 0, false},
+    {"an unknown identity, bound", KEY_32, "nobody", SEVEN, false},
+    {"the right key and identity of another stream", KEY_32, NAME, EIGHT, false},
+    {"the identity of a stream that is connected", KEY_32, "mikey-ticket:connected", 0, false},
+    {"the same, bound", KEY_32, "mikey-ticket:connected", NINE, false},
+};
+enum { WRONG = sizeof wrong / sizeof *wrong };
+
+START_TEST(refused)
+{
+    const int version = _i % VERSIONS, row = _i / VERSIONS % WRONG;
+    const bool hide = _i / VERSIONS / WRONG == 1;
+    struct server *server = server_new(8, hide);
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_16, OTHER_NAME);
+    add(server, NINE, KEY_32, "mikey-ticket:connected");
+    struct line *busy = call_up(server, versions[version], KEY_32, "mikey-ticket:connected", &nine);
+    expect_stream(server, busy, NINE);
+
+    const uint64_t *bound = wrong[row].stream == 0 ? NULL : &wrong[row].stream;
+    const size_t live = server->live;
+    struct line *line = call_up(server, versions[version], wrong[row].key, wrong[row].name, bound);
+    expect_none(server, line);
+    ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    const bool as_key = hide || wrong[row].key_is_wrong;
+    ck_assert_msg(alert_of(&line->server) == (as_key ? alerts[version].key : alerts[version].identity), "%s: alert %d",
+                  wrong[row].what, alert_of(&line->server));
+    ck_assert_uint_eq(server->live, live); /* the connection is forgotten */
+    ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, line->server.result), MKT_TLS_FAILED);
+    ck_assert_uint_eq(server->ended, 0);
+    line_free(line);
+
+    /* nothing has changed for the streams */
+    say(&busy->client, &busy->server, "still here");
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 3);
+    line = call_up(server, versions[version], KEY_32, NAME, NULL);
+    expect_stream(server, line, SEVEN);
+    hang_up(server, line);
+    hang_up(server, busy);
+    server_free(server);
+}
+END_TEST
+
+/* A context that was not bound is nobody's, whatever its client knows; so is one that ended. */
+START_TEST(unknown_connection)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial(server, versions[_i], KEY_32, NAME, NULL);
+    mkt_streams_close(server->streams, &line->server.ssl);
+    shake(line);
+    expect_none(server, line);
+    ck_assert_int_eq(alert_of(&line->server), alerts[_i].identity);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* A configuration of mkt_tls_setup_psk() may stand for one stream too; then it is the connection that tells. */
+START_TEST(own_configuration)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    for (int bound = 0; bound < 2; bound++) {
+        struct line *line = line_new();
+        struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
+        expect_err(
+            "server",
+            mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            MKT_OK);
+        expect_err("client",
+                   mkt_streams_client(server->streams, SEVEN, &line->client.conf, &line->client.tls, &settings),
+                   MKT_OK);
+        line->server.user = server;
+        line->server.handshake = shake_stream;
+        start(&line->client);
+        start(&line->server);
+        expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, bound ? &seven : NULL), MKT_OK);
+        shake(line);
+        if (bound)
+            expect_stream(server, line, SEVEN);
+        else
+            ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+        hang_up(server, line);
+    }
+    server_free(server);
+}
+END_TEST
+
+/* As TLS client, with the right key and another. */
+START_TEST(as_client)
+{
+    for (int right = 0; right < 2; right++) {
+        struct server *server = server_new(8, false);
+        add(server, SEVEN, right ? KEY_32 : OTHER_KEY, NAME);
+        struct line *line = line_new();
+        struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
+        expect_err(
+            "server",
+            mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            MKT_OK);
+        expect_err("client",
+                   mkt_streams_client(server->streams, SEVEN, &line->client.conf, &line->client.tls, &settings),
+                   MKT_OK);
+        line->client.user = server;
+        line->client.handshake = shake_stream;
+        start(&line->client);
+        start(&line->server);
+        expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, &seven), MKT_OK);
+        shake(line);
+        uint64_t stream = 0;
+        enum mkt_err has = mkt_streams_of(server->streams, &line->client.ssl, &stream);
+        if (right) {
+            expect_connected(line);
+            expect_err("of", has, MKT_OK);
+            ck_assert_uint_eq(stream, SEVEN);
+            struct line *other = line_new();
+            expect_err("connected",
+                       mkt_streams_client(server->streams, SEVEN, &other->client.conf, &other->client.tls, &settings),
+                       MKT_E_STATE);
+            line_free(other);
+        } else {
+            expect_refused(line);
+            expect_err("of", has, MKT_E_STATE);
+            ck_assert_int_eq(alert_of(&line->server), alerts[_i].key);
+            ck_assert_int_eq(mkt_streams_end(server->streams, &line->client.ssl, line->client.result), MKT_TLS_ALERT);
+        }
+        mkt_streams_close(server->streams, &line->client.ssl);
+        ck_assert_uint_eq(mkt_streams_count(server->streams), right ? 0 : 1);
+        ck_assert_uint_eq(server->ended, right ? 1 : 0);
+        line_free(line);
+        server_free(server);
+    }
+}
+END_TEST
+
+/* From the bundles of a call, both ends with streams. */
+START_TEST(from_bundles)
+{
+    static const struct mkt_host host = {.user = NULL};
+    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    struct mkt_csb *csb[2], *new_one;
+    struct server *server = server_new(8, false), *other = server_new(8, false);
+    bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    expect_err("new", mkt_csb_new(&new_one, MKT_INITIATOR, &host, &settings), MKT_OK);
+    expect_err("no bundle", mkt_streams_add_csb(server->streams, SEVEN, NULL, 1), MKT_E_ARGUMENT);
+    expect_err("early", mkt_streams_add_csb(server->streams, SEVEN, new_one, 1), MKT_E_STATE);
+    expect_err("session", mkt_streams_add_csb(server->streams, SEVEN, csb[1], 2), MKT_E_NO_SESSION);
+    expect_err("responder", mkt_streams_add_csb(server->streams, SEVEN, csb[1], 1), MKT_OK);
+    expect_err("again", mkt_streams_add_csb(server->streams, EIGHT, csb[1], 1), MKT_E_STATE);
+    expect_err("initiator", mkt_streams_add_csb(other->streams, EIGHT, csb[0], 1), MKT_OK);
+    mkt_csb_free(new_one);
+    bundles_free(csb); /* the streams have their own copies */
+
+    struct line *line = line_new();
+    expect_err("client", mkt_streams_client(other->streams, EIGHT, &line->client.conf, &line->client.tls, &other->tls),
+               MKT_OK);
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
+               MKT_OK);
+    line->client.user = other;
+    line->server.user = server;
+    line->client.handshake = line->server.handshake = shake_stream;
+    start(&line->client);
+    start(&line->server);
+    expect_err("bind", mkt_streams_bind(other->streams, &line->client.ssl, &eight), MKT_OK);
+    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, NULL), MKT_OK);
+    shake(line);
+    expect_stream(server, line, SEVEN);
+    mkt_streams_close(other->streams, &line->client.ssl);
+    mkt_streams_close(server->streams, &line->server.ssl);
+    line_free(line);
+    server_free(other);
+    server_free(server);
+}
+END_TEST
+
+/* Goes on with a handshake until the server has the identity, and so the key, but not the end of the handshake. */
+static void name_identity(struct line *line, int version)
+{
+    go_on(&line->client);
+    go_on(&line->server);
+    go_on(&line->client);
+    if (version == 0) { /* in TLS 1.2 the identity comes in the flight that ends with Finished */
+        line->client.sent.n -= 10;
+        go_on(&line->server);
+        line->client.sent.n += 10;
+    }
+    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
+}
+
+/* One stream, one connection: of two handshakes under way the first to succeed has it. */
+START_TEST(two_handshakes)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line[2];
+    for (size_t i = 0; i < 2; i++) {
+        line[i] = dial(server, versions[_i], KEY_32, NAME, i == 0 ? NULL : &seven);
+        name_identity(line[i], _i);
+    }
+    shake(line[1]); /* who is connected first counts, not who named it first */
+    expect_stream(server, line[1], SEVEN);
+    shake(line[0]);
+    ck_assert_int_eq(line[0]->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    uint64_t stream;
+    expect_err("of", mkt_streams_of(server->streams, &line[0]->server.ssl, &stream), MKT_E_STATE);
+    if (line[0]->client.result == 0) { /* it thinks that it is connected, and finds the alert access_denied */
+        unsigned char octets[16];
+        line[0]->client.result = mbedtls_ssl_read(&line[0]->client.ssl, octets, sizeof octets);
+    }
+    ck_assert_int_eq(line[0]->client.result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    say(&line[1]->client, &line[1]->server, "nothing happened here");
+    hang_up(server, line[0]);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    ck_assert_uint_eq(server->ended, 0);
+    hang_up(server, line[1]);
+    server_free(server);
+}
+END_TEST
+
+/* A stream that is removed, or replaced, in the midst of its handshake: mbedTLS has the old key by then. */
+START_TEST(removed_in_handshake)
+{
+    const bool replaced = _i / VERSIONS == 1, bound = _i / VERSIONS == 2;
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial(server, versions[_i % VERSIONS], KEY_32, NAME, bound ? &seven : NULL);
+    name_identity(line, _i % VERSIONS);
+    ck_assert(mkt_streams_remove(server->streams, SEVEN));
+    ck_assert(!mkt_streams_remove(server->streams, SEVEN));
+    if (replaced)
+        add(server, SEVEN, OTHER_KEY, NAME);
+    shake(line);
+    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    uint64_t stream;
+    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_STATE);
+    line_free(line);
+    if (replaced) {
+        line = call_up(server, versions[_i % VERSIONS], OTHER_KEY, NAME, &seven);
+        expect_stream(server, line, SEVEN);
+        hang_up(server, line);
+    }
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 0);
+    server_free(server);
+}
+END_TEST
+
+/* A connected stream can be removed too; the end of the connection is then nobody's. */
+START_TEST(removed_when_connected)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = call_up(server, versions[_i], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    ck_assert(mkt_streams_remove(server->streams, SEVEN));
+    add(server, SEVEN, KEY_32, NAME);
+    uint64_t stream;
+    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_STATE);
+    hang_up(server, line);
+    ck_assert_uint_eq(server->ended, 0);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    server_free(server);
+}
+END_TEST
+
+/* Renegotiation asks for the key again, and must get that of the same stream. */
+START_TEST(renegotiation)
+{
+    struct server *server = server_new(8, false);
+    server->tls.renegotiation = true;
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_32, OTHER_NAME);
+    struct line *line = call_up(server, versions[0], KEY_32, NAME, NULL);
+    expect_stream(server, line, SEVEN);
+    if (_i == 1) { /* the client comes with the right key and identity of another stream */
+        struct mkt_span key = from_hex(KEY_32), name = mkt_span_text(OTHER_NAME);
+#if MBEDTLS_VERSION_MAJOR >= 3
+        mbedtls_ssl_config_free(&line->client.conf);
+        mbedtls_ssl_config_init(&line->client.conf);
+        struct mkt_tls_settings settings = {
+            .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[0]), .renegotiation = true};
+        mbedtls_ssl_conf_rng(&line->client.conf, mbedtls_ctr_drbg_random, &line->drbg);
+        expect_err("client", mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, key, name), MKT_OK);
+#else
+        ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, key.p, key.n, name.p, name.n), 0);
+#endif
+    }
+    unsigned char octets[16];
+    int asked = MBEDTLS_ERR_SSL_WANT_READ, other = MBEDTLS_ERR_SSL_WANT_READ;
+    for (int i = 0; i < 20 && asked == MBEDTLS_ERR_SSL_WANT_READ && other == MBEDTLS_ERR_SSL_WANT_READ; i++) {
+        asked = mbedtls_ssl_renegotiate(&line->client.ssl);
+        other = mbedtls_ssl_read(&line->server.ssl, octets, sizeof octets);
+    }
+    if (_i == 0) {
+        ck_assert_int_eq(asked, 0);
+        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, other), MKT_TLS_OPEN);
+        expect_stream(server, line, SEVEN);
+    } else {
+        ck_assert_int_eq(other, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, other), MKT_TLS_FAILED);
+        ck_assert_uint_eq(server->ended, 1);
+        ck_assert_uint_eq(server->which, SEVEN);
+        ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    }
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+/* Ends */
+
+enum { PEER_CLOSES, PEER_CUTS, PEER_ALERTS, RECORD_IS_WRONG, TCP_IS_RESET, WE_CLOSE, BOUND_ANEW, FREED, ENDS };
+
+START_TEST(end)
+{
+    static const enum mkt_tls_state states[] = {
+        [PEER_CLOSES] = MKT_TLS_CLOSED,     [PEER_CUTS] = MKT_TLS_CUT,    [PEER_ALERTS] = MKT_TLS_ALERT,
+        [RECORD_IS_WRONG] = MKT_TLS_FAILED, [TCP_IS_RESET] = MKT_TLS_CUT, [WE_CLOSE] = MKT_TLS_CLOSED,
+        [BOUND_ANEW] = MKT_TLS_CUT,
+    };
+    const int how = _i % ENDS, version = _i / ENDS;
+    unsigned char octets[16];
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_32, OTHER_NAME);
+    struct line *line = call_up(server, versions[version], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    mbedtls_ssl_context *ssl = &line->server.ssl;
+
+    int result = mbedtls_ssl_read(ssl, octets, sizeof octets);
+    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, result), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, 1), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, MBEDTLS_ERR_SSL_TIMEOUT), MKT_TLS_OPEN);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 2);
+
+    size_t sent = line->server.sent.n;
+    if (how == PEER_CLOSES)
+        ck_assert_int_eq(mbedtls_ssl_close_notify(&line->client.ssl), 0);
+    if (how == PEER_CUTS)
+        line->client.sent.closed = true;
+    if (how == PEER_ALERTS)
+        ck_assert_int_eq(mbedtls_ssl_send_alert_message(&line->client.ssl, 2, 80), 0);
+    if (how == RECORD_IS_WRONG) {
+        ck_assert_int_eq(mbedtls_ssl_write(&line->client.ssl, (const unsigned char *)"x", 1), 1);
+        line->client.sent.octets[line->client.sent.n - 1] ^= 1;
+    }
+    if (how <= RECORD_IS_WRONG) {
+        result = mbedtls_ssl_read(ssl, octets, sizeof octets);
+        ck_assert_int_eq(mkt_streams_end(server->streams, ssl, result), states[how]);
+    }
+    if (how == TCP_IS_RESET)
+        ck_assert_int_eq(mkt_streams_end(server->streams, ssl, MBEDTLS_ERR_NET_CONN_RESET), states[how]);
+    if (how == WE_CLOSE)
+        ck_assert_int_eq(mkt_streams_close(server->streams, ssl), 0);
+    if (how == BOUND_ANEW)
+        expect_err("bind", mkt_streams_bind(server->streams, ssl, &eight), MKT_OK);
+
+    if (how == PEER_CLOSES || how == WE_CLOSE || how == RECORD_IS_WRONG)
+        ck_assert_uint_gt(line->server.sent.n, sent);
+    if (how == PEER_CLOSES || how == WE_CLOSE)
+        ck_assert_int_eq(mbedtls_ssl_read(&line->client.ssl, octets, sizeof octets), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+    if (how != FREED) {
+        uint64_t stream;
+        expect_err("of", mkt_streams_of(server->streams, ssl, &stream), MKT_E_STATE);
+        ck_assert_uint_eq(server->ended, 1);
+        ck_assert_uint_eq(server->which, SEVEN);
+        ck_assert_int_eq(server->how, states[how]);
+        ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+        mkt_streams_close(server->streams, ssl); /* once more does nothing */
+        ck_assert_uint_eq(server->ended, 1);
+    }
+    line_free(line);
+    server_free(server); /* FREED: without another word */
+}
+END_TEST
+
+/* An end in the midst of a handshake: the stream waits on. */
+START_TEST(end_of_handshake)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial(server, versions[_i], KEY_32, NAME, &seven);
+    go_on(&line->client);
+    go_on(&line->server);
+    line->client.sent.closed = true;
+    go_on(&line->server);
+    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_CONN_EOF);
+    ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, line->server.result), MKT_TLS_CUT);
+    line_free(line);
+    ck_assert_uint_eq(server->ended, 0);
+    line = call_up(server, versions[_i], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+/* The use of the API */
+
+static int no_random(void *user, unsigned char *out, size_t n)
+{
+    (void)user, (void)out, (void)n;
+    return -1;
+}
+
+START_TEST(arguments)
+{
+    static const uint8_t octets[MKT_TLS_MAX_IDENTITY + 1] = {1};
+    const struct mkt_span key = from_hex(KEY_32), name = mkt_span_text(NAME), none = {NULL, 0};
+    struct server *server = server_new(2, false);
+    struct mkt_streams *streams = server->streams, *other = streams;
+    struct mkt_streams_settings settings = server->settings;
+    expect_err("no place", mkt_streams_new(NULL, &settings), MKT_E_ARGUMENT);
+    expect_err("no settings", mkt_streams_new(&other, NULL), MKT_E_ARGUMENT);
+    ck_assert_ptr_null(other);
+    settings.most = (size_t)1 << 31;
+    expect_err("most", mkt_streams_new(&other, &settings), MKT_E_ARGUMENT);
+    settings.most = 1;
+    settings.rng = NULL;
+    expect_err("no rng", mkt_streams_new(&other, &settings), MKT_E_ARGUMENT);
+    settings.rng = no_random;
+    expect_err("rng", mkt_streams_new(&other, &settings), MKT_E_RANDOM);
+    settings = (struct mkt_streams_settings){.rng = mbedtls_ctr_drbg_random, .rng_user = &server->drbg};
+    expect_err("defaults", mkt_streams_new(&other, &settings), MKT_OK);
+    expect_err("malloc", mkt_streams_add(other, 0, key, name), MKT_OK);
+    mkt_streams_free(other);
+    mkt_streams_free(NULL);
+
+    expect_err("no streams", mkt_streams_add(NULL, 1, key, name), MKT_E_ARGUMENT);
+    expect_err("no key", mkt_streams_add(streams, 1, none, name), MKT_E_ARGUMENT);
+    expect_err("no identity", mkt_streams_add(streams, 1, key, none), MKT_E_ARGUMENT);
+    expect_err("empty identity", mkt_streams_add(streams, 1, key, mkt_span_text("")), MKT_E_ARGUMENT);
+    expect_err("long identity", mkt_streams_add(streams, 1, key, (struct mkt_span){octets, sizeof octets}),
+               MKT_E_ARGUMENT);
+    expect_err("short key", mkt_streams_add(streams, 1, (struct mkt_span){octets, 15}, name), MKT_E_KEY_LENGTH);
+    expect_err("long key", mkt_streams_add(streams, 1, (struct mkt_span){octets, MBEDTLS_PSK_MAX_LEN + 1}, name),
+               MKT_E_KEY_LENGTH);
+    ck_assert_uint_eq(mkt_streams_count(streams), 0);
+    expect_err("longest",
+               mkt_streams_add(streams, 1, (struct mkt_span){octets, MBEDTLS_PSK_MAX_LEN},
+                               (struct mkt_span){octets, MKT_TLS_MAX_IDENTITY}),
+               MKT_OK);
+    ck_assert(mkt_streams_remove(streams, 1));
+    expect_err("first", mkt_streams_add(streams, 0, key, name), MKT_OK);
+    expect_err("number", mkt_streams_add(streams, 0, key, mkt_span_text(OTHER_NAME)), MKT_E_STATE);
+    expect_err("identity", mkt_streams_add(streams, 1, key, name), MKT_E_STATE);
+    expect_err("last", mkt_streams_add(streams, UINT64_MAX, key, mkt_span_text(OTHER_NAME)), MKT_OK);
+    expect_err("room", mkt_streams_add(streams, 1, key, mkt_span_text("third")), MKT_E_ROOM);
+    ck_assert_uint_eq(mkt_streams_count(streams), 2);
+    ck_assert(!mkt_streams_remove(streams, 1));
+    ck_assert(!mkt_streams_remove(NULL, 1));
+    ck_assert_uint_eq(mkt_streams_count(NULL), 0);
+
+    struct line *line = line_new();
+    mbedtls_ssl_config *conf = &line->server.conf;
+    struct mkt_tls *tls = &line->server.tls;
+    struct mkt_tls_settings bad = {.suites = mkt_span_text("modern:nonsense")};
+    uint64_t stream = 1;
+    expect_err("no streams", mkt_streams_server(NULL, conf, tls, &bad), MKT_E_ARGUMENT);
+    expect_err("no conf", mkt_streams_server(streams, NULL, tls, &bad), MKT_E_ARGUMENT);
+    expect_err("no tls", mkt_streams_server(streams, conf, NULL, &bad), MKT_E_ARGUMENT);
+    expect_err("no settings", mkt_streams_server(streams, conf, tls, NULL), MKT_E_ARGUMENT);
+    expect_err("suites", mkt_streams_server(streams, conf, tls, &bad), MKT_E_PROFILE);
+    expect_octets("refused", tls->refused, mkt_span_text("nonsense"));
+    expect_err("suites", mkt_streams_client(streams, 0, conf, tls, &bad), MKT_E_PROFILE);
+    expect_err("no stream", mkt_streams_client(streams, 1, conf, tls, &server->tls), MKT_E_NO_SESSION);
+    expect_err("no settings", mkt_streams_client(streams, 0, conf, tls, NULL), MKT_E_ARGUMENT);
+    expect_err("no streams", mkt_streams_bind(NULL, &line->server.ssl, NULL), MKT_E_ARGUMENT);
+    expect_err("no context", mkt_streams_bind(streams, NULL, NULL), MKT_E_ARGUMENT);
+    expect_err("no stream", mkt_streams_bind(streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("no context", mkt_streams_of(streams, NULL, &stream), MKT_E_ARGUMENT);
+    expect_err("no number", mkt_streams_of(streams, &line->server.ssl, NULL), MKT_E_ARGUMENT);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* Each allocation fails once; what was there before still is. */
+START_TEST(no_memory)
+{
+    struct server *server = server_new(2, false);
+    const struct mkt_span key = from_hex(KEY_32), name = mkt_span_text(NAME);
+    struct mkt_streams *other;
+    for (size_t n = 1; n <= 2; n++) {
+        server->allocations = 0;
+        server->fail_at = n;
+        expect_err("new", mkt_streams_new(&other, &server->settings), MKT_E_MEMORY);
+    }
+    server->allocations = 0;
+    server->fail_at = 1;
+    expect_err("add", mkt_streams_add(server->streams, 1, key, name), MKT_E_MEMORY);
+    expect_err("add", mkt_streams_add(server->streams, 1, key, name), MKT_OK);
+    server->allocations = 0;
+    mbedtls_ssl_context ssl;
+    expect_err("bind", mkt_streams_bind(server->streams, &ssl, NULL), MKT_E_MEMORY);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    server_free(server);
+}
+END_TEST
+
+/* 100,000 streams wait: what they cost, and whether one is found as fast as among a few. */
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The fastest of some thousand look-ups is one that nothing interrupted; this is the mean of the fastest hundred. */
+static double lookup_time(struct mkt_streams *streams, size_t n)
+{
+    enum { ROUNDS = 20, LOOKUPS = 200 };
+    mbedtls_ssl_context ssl;
+    double best = 1;
+    for (size_t round = 0; round < ROUNDS; round++) {
+        double begin = seconds();
+        for (size_t i = 0; i < LOOKUPS; i++) {
+            uint64_t stream = (round * LOOKUPS + i) * 7919 % n;
+            expect_err("bind", mkt_streams_bind(streams, &ssl, &stream), MKT_OK);
+        }
+        double took = (seconds() - begin) / LOOKUPS;
+        if (took < best)
+            best = took;
+    }
+    return best;
+}
+
+START_TEST(hundred_thousand)
+{
+    enum { FEW = 100, MANY = 100000 };
+    struct server *server = server_new(0, false);
+    const struct mkt_span key = from_hex(KEY_32);
+    double few = 0, many = 0;
+    char name[64];
+    size_t own = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "mikey-ticket:%08zx:01:00c0ffee", i);
+        expect_err(name, mkt_streams_add(server->streams, i, key, mkt_span_text(name)), MKT_OK);
+        own += key.n + strlen(name);
+        if (i + 1 == FEW)
+            few = lookup_time(server->streams, FEW);
+    }
+    many = lookup_time(server->streams, MANY);
+    size_t each = (server->octets - own) / MANY;
+    printf("100,000 streams: %zu octets each beyond key and identity; look-up %.2f us, of 100 streams %.2f us\n", each,
+           many * 1e6, few * 1e6);
+    ck_assert_uint_le(each, 256);
+    ck_assert_msg(many < 5 * few + 2e-6, "a look-up among many is slow"); /* they miss the processor's cache */
+
+    expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_ROOM);
+    struct line *line = call_up(server, versions[0], KEY_32, "mikey-ticket:0000c0de:01:00c0ffee", NULL);
+    expect_stream(server, line, 0xc0de);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+/* Threads: two add and remove, two shake hands. */
+
+enum { SHAKES = 30 };
+
+struct worker {
+    pthread_t thread;
+    struct server *server;
+    unsigned number; /* of the worker */
+    atomic_bool *done;
+    unsigned connected, wrong;
+};
+
+static void *add_and_remove(void *user)
+{
+    struct worker *worker = user;
+    struct mkt_streams *streams = worker->server->streams;
+    const uint8_t key[32] = {(uint8_t)worker->number};
+    for (uint64_t n = 0; !*worker->done; n++) {
+        char name[64];
+        uint64_t stream = 1000 * (worker->number + 1) + n % 100;
+        snprintf(name, sizeof name, "churn %llu", (unsigned long long)stream);
+        enum mkt_err err = mkt_streams_add(streams, stream, (struct mkt_span){key, sizeof key}, mkt_span_text(name));
+        if (err != (n % 200 < 100 ? MKT_OK : MKT_E_STATE))
+            worker->wrong++;
+        if (n % 200 >= 100 && !mkt_streams_remove(streams, stream))
+            worker->wrong++;
+        if (n % 50 == 7) /* a stream that may be in a handshake or connected: put back at once */
+            (void)(mkt_streams_remove(streams, 100) &&
+                   mkt_streams_add(streams, 100, (struct mkt_span){key, sizeof key}, mkt_span_text("contended")));
+    }
+    return NULL;
+}
+
+/* Shakes hands as a client with a stream of its own, one that another thread removes, and a wrong key, in turns. */
+static void *shake_hands(void *user)
+{
+    struct worker *worker = user;
+    struct mkt_streams *streams = worker->server->streams;
+    for (unsigned n = 0; n < SHAKES; n++) {
+        uint8_t key[32] = {(uint8_t)worker->number, (uint8_t)n, 1};
+        const struct mkt_span psk = {key, sizeof key};
+        char name[64];
+        uint64_t number = worker->number, stream = 0;
+        snprintf(name, sizeof name, "worker %u", worker->number);
+        struct mkt_tls_settings settings = {.end = MKT_END_CLIENT, .suites = mkt_span_text(versions[n % VERSIONS])};
+        struct line *line = line_new();
+        bool contended = n % 3 == 1, wrong_key = n % 3 == 2;
+        if (mkt_streams_add(streams, number, psk, mkt_span_text(name)) != MKT_OK)
+            worker->wrong++;
+        if (wrong_key)
+            key[31] ^= 1;
+        if (mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, psk,
+                              mkt_span_text(contended ? "contended" : name)) != MKT_OK ||
+            mkt_streams_server(streams, &line->server.conf, &line->server.tls, &worker->server->tls) != MKT_OK ||
+            mkt_streams_bind(streams, &line->server.ssl, n % 2 == 0 || contended ? NULL : &number) != MKT_OK)
+            worker->wrong++;
+        line->server.user = worker->server;
+        line->server.handshake = shake_stream;
+        mbedtls_ssl_setup(&line->client.ssl, &line->client.conf);
+        mbedtls_ssl_setup(&line->server.ssl, &line->server.conf);
+        mbedtls_ssl_set_bio(&line->client.ssl, &line->client, put, get, NULL);
+        mbedtls_ssl_set_bio(&line->server.ssl, &line->server, put, get, NULL);
+        shake(line);
+        bool has = mkt_streams_of(streams, &line->server.ssl, &stream) == MKT_OK;
+        if (has != (!wrong_key && !contended) || (has && stream != number))
+            worker->wrong++; /* nobody here has the key of the contended one */
+        worker->connected += has;
+        mkt_streams_close(streams, &line->server.ssl);
+        if (mkt_streams_remove(streams, number) == has)
+            worker->wrong++;
+        line_free(line);
+    }
+    return NULL;
+}
+
+START_TEST(threads)
+{
+    enum { ALL = 4, SHAKERS = 2 };
+    atomic_bool done = false;
+    struct worker worker[ALL];
+    struct server *server = server_new(1000, false);
+    for (unsigned i = 0; i < ALL; i++) {
+        worker[i] = (struct worker){.server = server, .number = i, .done = &done};
+        ck_assert_int_eq(
+            pthread_create(&worker[i].thread, NULL, i < SHAKERS ? shake_hands : add_and_remove, &worker[i]), 0);
+    }
+    for (unsigned i = 0; i < ALL; i++) {
+        if (i == SHAKERS)
+            done = true;
+        ck_assert_int_eq(pthread_join(worker[i].thread, NULL), 0);
+        ck_assert_msg(worker[i].wrong == 0, "thread %u: wrong %u times", i, worker[i].wrong);
+        if (i < SHAKERS)
+            ck_assert_uint_eq(worker[i].connected, SHAKES / 3);
+    }
+    server_free(server);
+}
+END_TEST
+
+int main(void)
+{
+#if MBEDTLS_VERSION_MAJOR >= 3
+    if (psa_crypto_init() != PSA_SUCCESS)
+        return EXIT_FAILURE;
+#endif
+    Suite *suite = suite_create("streams");
+    TCase *t = tcase_create("who is who");
+    tcase_add_loop_test(t, the_identity_tells, 0, VERSIONS);
+    tcase_add_loop_test(t, the_whole_identity_tells, 0, VERSIONS);
+    tcase_add_loop_test(t, the_connection_tells, 0, VERSIONS);
+    tcase_add_loop_test(t, refused, 0, VERSIONS * WRONG * 2);
+    tcase_add_loop_test(t, unknown_connection, 0, VERSIONS);
+    tcase_add_loop_test(t, own_configuration, 0, VERSIONS);
+    tcase_add_loop_test(t, as_client, 0, VERSIONS);
+    tcase_add_loop_test(t, from_bundles, 0, 2);
+    tcase_add_loop_test(t, two_handshakes, 0, VERSIONS);
+    tcase_add_loop_test(t, removed_in_handshake, 0, VERSIONS * 3);
+    tcase_add_loop_test(t, removed_when_connected, 0, VERSIONS);
+    tcase_add_loop_test(t, renegotiation, 0, 2);
+    suite_add_tcase(suite, t);
+    t = tcase_create("ends");
+    tcase_add_loop_test(t, end, 0, VERSIONS * ENDS);
+    tcase_add_loop_test(t, end_of_handshake, 0, VERSIONS);
+    suite_add_tcase(suite, t);
+    t = tcase_create("use");
+    tcase_add_test(t, arguments);
+    tcase_add_test(t, no_memory);
+    suite_add_tcase(suite, t);
+    t = tcase_create("many");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, hundred_thousand);
+    tcase_add_test(t, threads);
+    suite_add_tcase(suite, t);
+    return run(suite);
+}
