@@ -15,9 +15,9 @@ static struct kept {
 static uint8_t *block(size_t n)
 {
     struct kept *k = malloc(sizeof *k);
-    ck_assert_ptr_nonnull(k);
-    *k = (struct kept){kept, malloc(n > 0 ? n : 1)};
-    ck_assert_ptr_nonnull(k->octets);
+    if (k == NULL || (k->octets = malloc(n > 0 ? n : 1)) == NULL)
+        ck_abort_msg("no memory");
+    k->next = kept;
     kept = k;
     return k->octets;
 }
@@ -35,7 +35,8 @@ void free_all(void)
 static unsigned digit(char c)
 {
     const char *digits = "0123456789abcdef", *at = strchr(digits, tolower((unsigned char)c));
-    ck_assert_msg(c != '\0' && at != NULL, "'%c' is no hex digit", c);
+    if (c == '\0' || at == NULL)
+        ck_abort_msg("'%c' is no hex digit", c);
     return (unsigned)(at - digits);
 }
 
