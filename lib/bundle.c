@@ -114,7 +114,7 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     io_id(io, &b->responder);
     list_spans(b, span);
     for (size_t i = 0; i < SPANS; i++)
-        io_vec16(io, span[i]);
+        io_vec(io, span[i], 4);
     if (suite > MKT_SUITE_128 || guard >= MKT_GUARDS || named > 1)
         io_fail(io, MKT_E_STORED);
     b->suite = suite == MKT_SUITE_128 ? MKT_SUITE_128 : MKT_SUITE_256;

@@ -132,6 +132,23 @@ static size_t count_with(const struct mkt_bundle *b, const struct mkt_hdr *hdr)
     return n;
 }
 
+/* An SP of an update can't change the policy of a session that the update does not speak of. */
+static enum mkt_err check_renewed(const struct mkt_bundle *b, const struct mkt_message *message)
+{
+    const struct known kept = {NULL, NULL, b->sps};
+    struct mkt_span rest = b->map;
+    struct mkt_cs cs, same;
+    struct mkt_sp before;
+    while (rest.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) == MKT_OK) {
+        const struct mkt_sp *now = find_sp(message, cs.policies.p[0]);
+        if (now == NULL || find_cs(message->hdr.map, cs.cs_id, &same) || !find_known(&kept, now->policy_no, &before))
+            continue;
+        if (now->prot_type != before.prot_type || !mkt_span_equal(now->params, before.params))
+            return MKT_E_SP;
+    }
+    return MKT_OK;
+}
+
 /* ---- keys ---- */
 
 bool mkt_spi_in(struct mkt_span map, struct mkt_span spi)
@@ -195,6 +212,8 @@ enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct 
         count_with(&act->bundle, hdr) > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = check_sps(message);
+    if (err == MKT_OK)
+        err = check_renewed(&act->bundle, message);
     for (unsigned i = 0; i < hdr->n_cs && err == MKT_OK; i++) {
         struct mkt_cs cs;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
@@ -442,6 +461,8 @@ enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct
     if (m->hdr.map_type != MKT_MAP_GENERIC_ID || count_with(&act->bundle, &m->hdr) > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = check_sps(m);
+    if (err == MKT_OK)
+        err = check_renewed(&act->bundle, m);
     for (unsigned i = 0; i < m->hdr.n_cs && err == MKT_OK; i++) {
         struct mkt_cs cs, offer;
         const uint8_t *choice;

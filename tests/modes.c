@@ -394,6 +394,44 @@ START_TEST(group_keys)
 }
 END_TEST
 
+/* Figure 8, decentralised: what Alice gave to Bob he gives to Carol, in a KEMAC, with a ticket of his own. */
+START_TEST(a_group_key_that_is_handed_on)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "EFHIJLNO");
+    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    p->recipe.keys = &gtgk;
+    p->recipe.n_keys = 1;
+    make_own(p);
+    const struct mkt_span init = offered(p);
+    answered_by(&p->bob, init);
+    resolved_by(&p->kms, &p->bob);
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    const struct mkt_span tek = party_tek(&p->alice);
+    const struct mkt_key_wish same = {.type = MKT_KEY_GTGK, .key = session_key(&p->bob, 0).key};
+
+    mkt_ticket_free(p->ticket);
+    p->ticket = NULL;
+    struct mkt_ticket_recipe recipe = p->recipe;
+    p->policy.initiator = p->bob.settings.self;
+    p->policy.responder[0] = p->carol.settings.self;
+    recipe.policy = &p->policy;
+    recipe.n_keys = 0;
+    expect_err("ticket", mkt_ticket_make(&p->ticket, &p->bob.player.host, &recipe), MKT_OK);
+    const struct mkt_offer offer = {.ticket = p->ticket,
+                                    .responder = p->carol.settings.self,
+                                    .keys = &same,
+                                    .n_keys = 1,
+                                    .randi = payload_of(init, MKT_RANDR, MKT_RANDR_I).rand.rand};
+    begin(&p->bob, MKT_INITIATOR);
+    answered_by(&p->carol, transfer_init(&p->bob, &offer));
+    resolved_by(&p->kms, &p->carol);
+    take(&p->bob, "TRANSFER_RESP", transfer_resp(&p->carol, NULL));
+    expect_octets("TEK of Bob", party_tek(&p->bob), tek);
+    expect_octets("TEK of Carol", party_tek(&p->carol), tek);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(a_randi_given_is_as_long_as_it_must_be)
 {
     static const uint8_t rand[256] = {1};
@@ -842,6 +880,7 @@ int main(void)
     tcase_add_test(tcase, what_is_forked);
     tcase_add_loop_test(tcase, keys_that_an_end_supplies_are_not_forked, 0, 2);
     tcase_add_loop_test(tcase, group_keys, 0, 7);
+    tcase_add_test(tcase, a_group_key_that_is_handed_on);
     tcase_add_test(tcase, a_randi_given_is_as_long_as_it_must_be);
     suite_add_tcase(suite, tcase);
 

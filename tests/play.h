@@ -9,7 +9,6 @@
 
 #include "call.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,33 +50,6 @@ static const enum mkt_data_type play_type[LEGS] = {
     [BOB_ANSWERS] = MKT_TRANSFER_RESP, [BOB_UPDATES] = MKT_TRANSFER_INIT,   [ALICE_ANSWERS] = MKT_TRANSFER_RESP,
 };
 
-/* As a player's memory, for tests that take and give back many a block: Check writes down each assertion. */
-static inline void *play_alloc(void *user, size_t n)
-{
-    struct player *p = user;
-    uint8_t *block = p->no_memory ? NULL : malloc(sizeof(max_align_t) + n);
-    p->allocations++;
-    if (block == NULL)
-        return NULL;
-    p->live++;
-    memcpy(block, &n, sizeof n);
-    memset(block + sizeof(max_align_t), 0xa5, n);
-    return block + sizeof(max_align_t);
-}
-
-static inline void play_release(void *user, void *octets)
-{
-    uint8_t *block = (uint8_t *)octets - sizeof(max_align_t), any = 0;
-    size_t n;
-    memcpy(&n, block, sizeof n);
-    for (size_t i = 0; i < n; i++)
-        any |= block[sizeof(max_align_t) + i];
-    if (any != 0)
-        ck_abort_msg("a block of %zu is not wiped", n);
-    ((struct player *)user)->live--;
-    free(block);
-}
-
 static inline struct play *play_new(enum mkt_suite suite, const char *flags, bool two_kms)
 {
     static const char *const names[PARTIES] = {"sip:alice@example.com", "sip:bob@example.com", "sip:kms@example.com",
@@ -92,8 +64,6 @@ static inline struct play *play_new(enum mkt_suite suite, const char *flags, boo
     for (size_t i = 0; i < PARTIES; i++) {
         player_init(&p->player[i], ntp(NOW), i == KMS ? tpk : text(""));
         p->player[i].next_random = 1000 * i; /* not the octets that another draws */
-        p->player[i].host.alloc = play_alloc;
-        p->player[i].host.release = play_release;
         p->settings[i] = mkt_settings_default(mkt_id_uri(names[i]));
         if (i == KMS)
             continue;

@@ -629,12 +629,18 @@ START_TEST(a_ticket_of_another_initiator)
 {
     struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJKNO");
     struct mkt_policy policy = p->policy;
-    const struct mkt_span init = asked(p);
-    take(&p->kms, "REQUEST_INIT", init);
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_buf measured = {NULL, 0, 0};
     policy.initiator = p->mallory.settings.self;
+    policy.flags &= (uint16_t)~MKT_FLAG_K;
     p->recipe.policy = &policy;
-    const struct mkt_span wrong = request_resp(&p->kms, &p->recipe);
-    refused(&p->alice, "Mallory's", wrong, MKT_E_INITIATOR);
+    p->recipe.keys = &one_tgk;
+    p->recipe.n_keys = 1;
+    take(&p->kms, "REQUEST_INIT", asked(p));
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
+    expect_err("not told", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_CHANGED);
+    mkt_ticket_free(ticket);
+    refused(&p->alice, "told", request_resp(&p->kms, &p->recipe), MKT_E_INITIATOR);
     parties_free(p);
 }
 END_TEST
@@ -1184,6 +1190,12 @@ START_TEST(requests_that_cannot_be_made)
     wrong.keys = many;
     wrong.n_keys = MKT_MAX_KEYS + 1;
     expect_err("too many", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_MANY);
+    p->policy.n_applications = 1; /* which has no octets */
+    expect_err("an application", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_ARGUMENT);
+    p->policy.n_applications = 0;
+    p->policy.n_responders = MKT_MAX_RESPONDERS + 1;
+    expect_err("responders", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_ARGUMENT);
+    p->policy.n_responders = 1;
     p->policy.prf = 7;
     expect_err("PRF", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_PRF);
     p->policy.prf = MKT_PRF_HMAC_SHA_256;
@@ -1227,7 +1239,7 @@ START_TEST(a_bundle_without_room)
     ask_for_much(p);
     begin(&p->kms, MKT_KMS);
     size_t made = 0, refusals = 0;
-    for (p->alice.settings.size = 700; made == 0; p->alice.settings.size += 16) {
+    for (p->alice.settings.size = 256; made == 0; p->alice.settings.size += 16) {
         if (mkt_csb_new(&p->alice.csb, MKT_INITIATOR, &p->alice.player.host, &p->alice.settings) != MKT_OK)
             continue;
         enum mkt_err err = mkt_csb_make_request_init(p->alice.csb, &p->request, &measured);
@@ -1239,7 +1251,7 @@ START_TEST(a_bundle_without_room)
         p->alice.csb = NULL;
     }
     ck_assert_uint_gt(refusals, 0);
-    for (p->kms.settings.size = 700, made = refusals = 0; made == 0; p->kms.settings.size += 16) {
+    for (p->kms.settings.size = 256, made = refusals = 0; made == 0; p->kms.settings.size += 16) {
         struct mkt_csb *csb = NULL;
         if (mkt_csb_new(&csb, MKT_KMS, &p->kms.player.host, &p->kms.settings) != MKT_OK)
             continue;
@@ -1297,6 +1309,42 @@ START_TEST(wishes_that_are_encrypted)
     expect_err("policy", mkt_first_put(list, n, &tp_data), MKT_OK);
     tp->tp_data = (struct mkt_span){room, tp_data.n};
     refused(&p->kms, "encrypted", forged(&m, &alice), MKT_E_POLICY);
+    parties_free(p);
+}
+END_TEST
+
+/* A ticket has up to MKT_MAX_KEYS keys, its MPK included, and no RAND is longer than 255 octets. */
+START_TEST(more_than_a_ticket_can_have)
+{
+    static const struct {
+        const char *what;
+        struct mkt_key_wish wish;
+        size_t n;
+        enum mkt_err err;
+    } cases[] = {
+        {"too many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS, MKT_E_MANY},
+        {"many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS - 1, MKT_OK},
+        {"too long a key", {.type = MKT_KEY_TGK, .length = 256}, 1, MKT_E_KEY_LENGTH},
+        {"too long a salt", {.type = MKT_KEY_TGK_SALT, .salt_length = 256}, 1, MKT_E_KEY_LENGTH},
+        {"a long one", {.type = MKT_KEY_TGK_SALT, .length = 255, .salt_length = 255}, 1, MKT_OK},
+    };
+    struct parties *p = parties_new(MKT_SUITE_256, "DFGHJNO");
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    p->alice.settings.size = p->kms.settings.size = 16384;
+    begin(&p->alice, MKT_INITIATOR);
+    begin(&p->kms, MKT_KMS);
+    for (size_t i = 0; i < MKT_MAX_KEYS; i++)
+        wishes[i] = cases[_i].wish;
+    p->request.keys = wishes;
+    p->request.n_keys = cases[_i].n;
+    const struct mkt_span init = asked(p);
+    if (cases[_i].err != MKT_OK) {
+        refused(&p->kms, cases[_i].what, init, cases[_i].err);
+        parties_free(p);
+        return;
+    }
+    take(&p->kms, cases[_i].what, init);
+    take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
     parties_free(p);
 }
 END_TEST
@@ -1472,6 +1520,30 @@ START_TEST(an_answer_for_one_who_forgot_his_kms)
 }
 END_TEST
 
+/* 5.4: the KMS tells why it refused, by the key that it shares with Alice; she hears it as long as she waits. */
+START_TEST(why_the_kms_refused)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
+    uint8_t octets[256];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    const struct mkt_span init = asked(p);
+    p->kms.player.fail = MKT_E_DENIED;
+    refused(&p->kms, "denied", init, MKT_E_DENIED);
+    p->kms.player.fail = MKT_OK;
+    expect_err("Error", mkt_csb_make_error(p->kms.csb, init, MKT_E_DENIED, NULL, 0, &out), MKT_OK);
+    const struct mkt_span error = {octets, out.n};
+    take(&p->alice, "Error", error);
+    ck_assert_uint_eq(p->alice.player.reports, 1);
+    ck_assert(p->alice.player.authenticated);
+    ck_assert_uint_eq(p->alice.player.reported, mkt_err_number(MKT_E_DENIED));
+    take(&p->kms, "REQUEST_INIT", init);
+    take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+    refused(&p->alice, "too late", error, MKT_E_STATE);
+    ck_assert_uint_eq(p->alice.player.reports, 1);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(measuring_and_small_buffers_change_nothing)
 {
     struct parties *p = set_up_whole(MKT_SUITE_256);
@@ -1598,6 +1670,7 @@ int main(void)
     tcase_add_test(tcase, a_bundle_without_room);
     tcase_add_test(tcase, wishes_that_cannot_be_read);
     tcase_add_test(tcase, wishes_that_are_encrypted);
+    tcase_add_loop_test(tcase, more_than_a_ticket_can_have, 0, 5);
     tcase_add_test(tcase, a_wish_for_an_mpk);
     tcase_add_test(tcase, a_desired_policy_that_contradicts_itself);
     suite_add_tcase(suite, tcase);
@@ -1608,6 +1681,7 @@ int main(void)
     tcase_add_test(tcase, a_bundle_that_asks_twice);
     tcase_add_test(tcase, a_request_given_up);
     tcase_add_test(tcase, an_answer_for_one_who_forgot_his_kms);
+    tcase_add_test(tcase, why_the_kms_refused);
     tcase_add_test(tcase, measuring_and_small_buffers_change_nothing);
     tcase_add_loop_test(tcase, the_kms_is_as_new, 0, 2);
     suite_add_tcase(suite, tcase);

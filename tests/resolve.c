@@ -483,6 +483,48 @@ START_TEST(a_ticket_protected_with_another_key)
 }
 END_TEST
 
+/* Mode 3: who shares a TPK with the KMS makes tickets, in his own name alone; the host sees both names. */
+static enum mkt_err tpk_of_mallory(void *user, const struct mkt_id *id, const struct mkt_policy *policy,
+                                   struct mkt_buf *key)
+{
+    const struct mkt_id name = mkt_id_bytes("tpk of Mallory"), mallory = mkt_id_uri("sip:mallory@example.com");
+    const struct player *p = user;
+    ck_assert(id != NULL && mkt_id_equal(id, &name));
+    if (!mkt_id_equal(&policy->initiator, &mallory))
+        return MKT_E_INITIATOR;
+    memcpy(key->p, p->tpk.p, p->tpk.n);
+    key->n = p->tpk.n;
+    return MKT_OK;
+}
+
+START_TEST(a_ticket_made_in_the_name_of_another)
+{
+    const bool own_name = _i == 0;
+    struct parties *p = parties_new(MKT_SUITE_256, "EFGHIJLNO");
+    struct mkt_ticket_recipe recipe = p->recipe;
+    p->kms.player.host.tpk = tpk_of_mallory;
+    if (own_name)
+        p->policy.initiator = p->mallory.settings.self;
+    else
+        p->mallory.settings.self = p->alice.settings.self;
+    recipe.policy = &p->policy;
+    recipe.tpk_id = mkt_id_bytes("tpk of Mallory");
+    recipe.keys = &one_tgk;
+    recipe.n_keys = 1;
+    expect_err("ticket", mkt_ticket_make(&p->ticket, &p->mallory.player.host, &recipe), MKT_OK);
+    p->offer.ticket = p->ticket;
+    begin(&p->mallory, MKT_INITIATOR);
+    begin(&p->kms, MKT_KMS);
+    answered_by(&p->bob, transfer_init(&p->mallory, &p->offer));
+    const struct mkt_span init = resolve_init(&p->bob);
+    if (own_name)
+        take(&p->kms, "RESOLVE_INIT", init);
+    else
+        refused(&p->kms, "not Alice's key", init, MKT_E_INITIATOR);
+    parties_free(p);
+}
+END_TEST
+
 /* Policies that no KMS grants, whatever MAC the ticket has. */
 START_TEST(policies_that_are_not_sound)
 {
@@ -571,6 +613,44 @@ START_TEST(initiator_data_that_is_forged)
         p->kms.player.n_seen = 0; /* one of them is Bob's own message */
         take(&p->kms, cases[i].what, forged(&m, &bob));
         mkt_csb_abandon(p->kms.csb);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* Octets that are no chain, found by whoever sees them first. */
+START_TEST(initiator_data_that_is_no_chain)
+{
+    struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHIJNO");
+    const struct mkt_span offer = offered(p);
+    uint8_t octets[512];
+    const struct forger bob = as_bob(p);
+    const struct mkt_span right = payload_of(offer, MKT_TICKET, 0).ticket.initiator_data;
+    memcpy(octets, right.p, right.n);
+    octets[right.n] = 0;
+    octets[right.n + 1] = 0;
+    const struct {
+        const char *what;
+        size_t n;
+        uint8_t after_vr; /* Next Payload of Vr */
+        enum mkt_err err;
+    } cases[] = {
+        {"cut short", right.n - 1, MKT_LAST, MKT_E_SHORT},
+        {"more after the last", right.n + 1, MKT_LAST, MKT_E_TRAILING},
+        {"unknown payload", right.n + 2, 99, MKT_E_PAYLOAD},
+        {"payload that is not there", right.n, MKT_V, MKT_E_SHORT},
+    };
+    answered_by(&p->bob, offer);
+    const struct mkt_span init = resolve_init(&p->bob);
+    begin(&p->bob, MKT_RESPONDER);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        octets[right.n - 34] = cases[i].after_vr; /* before its MAC alg and its MAC of 32 octets */
+        struct mkt_message m = decoded(offer);
+        find(&m, MKT_TICKET, 0)->ticket.initiator_data = (struct mkt_span){octets, cases[i].n};
+        refused(&p->bob, cases[i].what, as_octets(&m), cases[i].err);
+        m = decoded(init);
+        find(&m, MKT_TICKET, 0)->ticket.initiator_data = (struct mkt_span){octets, cases[i].n};
+        refused(&p->kms, cases[i].what, forged(&m, &bob), cases[i].err);
     }
     parties_free(p);
 }
@@ -935,6 +1015,35 @@ START_TEST(a_randkms_as_long_as_the_keys)
 }
 END_TEST
 
+/* No RAND is longer than 255 octets: a KMS does not fork keys that are. */
+START_TEST(keys_too_long_to_be_forked)
+{
+    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK, .length = 255 + (size_t)_i};
+    struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
+    struct mkt_message m = decoded(resolve_init(&p->bob));
+    struct mkt_ticket_recipe recipe = p->recipe;
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_payload payload;
+    struct mkt_v vi, vr;
+    struct mkt_buf measured = {NULL, 0, 0};
+    const struct forger bob = as_bob(p);
+    recipe.policy = &p->policy;
+    recipe.keys = &tgk;
+    recipe.n_keys = 1;
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &recipe), MKT_OK);
+    expect_err("ticket", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+    struct mkt_ticket_payload *place = &find(&m, MKT_TICKET, 0)->ticket;
+    expect_err("Initiator Data", mkt_initiator_data_get(place->initiator_data, &vi, &vr), MKT_OK);
+    const struct mkt_payload v[] = {{.type = MKT_V, .v = vi}, {.type = MKT_V, .v = vr}};
+    *place = payload.ticket;
+    place->initiator_data = initiator_data(v, 2, mpk_of(mkt_ticket_keys(ticket), 1));
+    take(&p->kms, "RESOLVE_INIT", forged(&m, &bob));
+    expect_err("RESOLVE_RESP", mkt_csb_make_resolve_resp(p->kms.csb, &measured), _i == 0 ? MKT_OK : MKT_E_KEY_LENGTH);
+    mkt_ticket_free(ticket);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(modifiers_that_are_not_there)
 {
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
@@ -1022,6 +1131,56 @@ START_TEST(a_kms_that_adjusts_who_answers)
     take(&p->alice, "TRANSFER_RESP", answer);
     expect_octets("peer", mkt_csb_peer(p->alice.csb).data, robert.data);
     same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/*
+ * "If the Responder receives an IDRr payload in the RESOLVE_RESP message, the same identity MUST be sent in an IDRr
+ * payload in the TRANSFER_RESP message", though nothing is forked, and whatever the Responder likes to leave out.
+ */
+START_TEST(an_identity_that_the_kms_names)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
+    p->bob.settings.leave_out_identities = true;
+    p->bob.moves = _i == 1;
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span init = resolve_init(&p->bob);
+    take(&p->kms, "RESOLVE_INIT", init);
+    struct mkt_message m = decoded(resolve_resp(&p->kms));
+    const struct forger kms = as_kms(p, init);
+    put_in(&m, (struct mkt_payload){.type = MKT_IDR, .id = {MKT_IDR_R, MKT_ID_URI, p->bob.settings.self.data}});
+    take(&p->bob, "RESOLVE_RESP", forged(&m, &kms));
+    const struct mkt_span answer = transfer_resp(&p->bob, NULL);
+    expect_octets("IDRr", payload_of(answer, MKT_IDR, MKT_IDR_R).id.data, p->bob.settings.self.data);
+    take(&p->alice, "TRANSFER_RESP", answer);
+    same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/* Likewise a KMS that passes it on. */
+START_TEST(an_identity_that_another_kms_names)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
+    bob_has_a_kms_of_his_own(p);
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    begin(&p->kms_r, MKT_KMS);
+    p->kms_r.moves = true;
+    take(&p->kms_r, "RESOLVE_INIT", resolve_init(&p->bob));
+    const struct mkt_span init = resolve_init(&p->kms_r);
+    take(&p->kms, "RESOLVE_INIT", init);
+    struct mkt_message m = decoded(resolve_resp(&p->kms));
+    const struct forger kms = {.suite = MKT_SUITE_256, .key = p->kms_r.key.psk, .init = init};
+    if (_i == 0)
+        put_in(&m, (struct mkt_payload){.type = MKT_IDR, .id = {MKT_IDR_R, MKT_ID_URI, p->bob.settings.self.data}});
+    take(&p->kms_r, "RESOLVE_RESP", forged(&m, &kms));
+    const struct mkt_span resp = resolve_resp(&p->kms_r);
+    const struct mkt_message r = decoded(resp);
+    ck_assert((mkt_message_find(&r, MKT_IDR, MKT_IDR_R) != NULL) == (_i == 0));
+    take(&p->bob, "RESOLVE_RESP", resp);
     parties_free(p);
 }
 END_TEST
@@ -1766,6 +1925,30 @@ START_TEST(questions_that_cannot_be_made)
 }
 END_TEST
 
+/* 5.4: the KMS tells why it refused, by the key that it shares with Bob; he hears it as long as he waits. */
+START_TEST(why_the_kms_refused)
+{
+    struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
+    uint8_t octets[256];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    const struct mkt_span init = resolve_init(&p->bob);
+    p->kms.player.fail = MKT_E_DENIED;
+    refused(&p->kms, "denied", init, MKT_E_DENIED);
+    p->kms.player.fail = MKT_OK;
+    expect_err("Error", mkt_csb_make_error(p->kms.csb, init, MKT_E_DENIED, NULL, 0, &out), MKT_OK);
+    const struct mkt_span error = {octets, out.n};
+    take(&p->bob, "Error", error);
+    ck_assert_uint_eq(p->bob.player.reports, 1);
+    ck_assert(p->bob.player.authenticated);
+    ck_assert_uint_eq(p->bob.player.reported, mkt_err_number(MKT_E_DENIED));
+    take(&p->kms, "RESOLVE_INIT", init);
+    take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms));
+    refused(&p->bob, "too late", error, MKT_E_STATE);
+    ck_assert_uint_eq(p->bob.player.reports, 1);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(measuring_and_small_buffers_change_nothing)
 {
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
@@ -1808,7 +1991,7 @@ START_TEST(a_bundle_without_room)
     uint8_t octets[2048];
     const struct mkt_span offer = offered(p);
     size_t made = 0, refusals[5] = {0};
-    for (size_t size = 700; made == 0; size += 16) {
+    for (size_t size = 256; made == 0; size += 16) {
         struct mkt_csb *bob = NULL, *kms = NULL;
         struct mkt_buf out = {octets, sizeof octets, 0};
         p->bob.settings.size = p->kms.settings.size = size;
@@ -1935,8 +2118,10 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, every_bit_of_a_ticket_counts, 0, 4);
     tcase_add_test(tcase, a_ticket_protected_with_another_key);
+    tcase_add_loop_test(tcase, a_ticket_made_in_the_name_of_another, 0, 2);
     tcase_add_test(tcase, policies_that_are_not_sound);
     tcase_add_test(tcase, initiator_data_that_is_forged);
+    tcase_add_test(tcase, initiator_data_that_is_no_chain);
     tcase_add_loop_test(tcase, initiator_data_out_of_place, 0, 2);
     tcase_add_test(tcase, initiator_data_of_another_message);
     tcase_add_loop_test(tcase, mallory_as_herself, 0, 2);
@@ -1954,9 +2139,12 @@ int main(void)
     tcase = tcase_create("modifiers");
     tcase_add_test(tcase, a_randkms_shorter_than_the_keys);
     tcase_add_loop_test(tcase, a_randkms_as_long_as_the_keys, 0, 3);
+    tcase_add_loop_test(tcase, keys_too_long_to_be_forked, 0, 2);
     tcase_add_test(tcase, modifiers_that_are_not_there);
     tcase_add_test(tcase, a_randkms_where_nothing_is_forked);
     tcase_add_loop_test(tcase, a_kms_that_adjusts_who_answers, 0, 2);
+    tcase_add_loop_test(tcase, an_identity_that_the_kms_names, 0, 2);
+    tcase_add_loop_test(tcase, an_identity_that_another_kms_names, 0, 2);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("freshness");
@@ -1994,6 +2182,7 @@ int main(void)
     tcase_add_test(tcase, given_up);
     tcase_add_test(tcase, steps_out_of_order);
     tcase_add_test(tcase, questions_that_cannot_be_made);
+    tcase_add_test(tcase, why_the_kms_refused);
     tcase_add_test(tcase, measuring_and_small_buffers_change_nothing);
     tcase_add_test(tcase, a_bundle_without_room);
     tcase_add_loop_test(tcase, the_kms_is_as_new, 0, 2);
