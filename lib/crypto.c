@@ -202,6 +202,8 @@ enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
         struct mkt_span group = io_rest(&from);
         io_bytes(&from, &group, group.n < GROUP_OCTETS ? group.n : GROUP_OCTETS);
         struct mkt_span encoded = {text, group_text(group, text)};
+        if (encoded.n == 0)
+            io_fail(&to, MKT_E_CRYPTO);
         io_bytes(&to, &encoded, encoded.n);
     }
     mkt_wipe(text, sizeof text);

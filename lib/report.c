@@ -44,10 +44,10 @@ static enum mkt_err transfer_keys(struct mkt_act *act, struct mkt_protection *pr
     enum mkt_err err = b->mpki.n == 0 || act->message->hdr.csb_id != b->csb_id ? MKT_E_STATE : MKT_OK;
     if (err == MKT_OK && !init && !update)
         err = mkt_resp_keys(act);
-    *protection = mkt_by_mpk(b, (update && mkt_bundle_has(b, MKT_FLAG_F)) || !init ? MKT_PHASE_RESPONSE
-                                                                                   : MKT_PHASE_INITIAL);
-    *also = init ? (struct mkt_also){{b->initiator.data, update ? b->responder.data : b->asked.data}}
-                 : (struct mkt_also){{b->init, {NULL, 0}}};
+    const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
+    const struct mkt_id *responder = update && b->responder.data.n > 0 ? &b->responder : &b->asked;
+    *protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
+    *also = init ? (struct mkt_also){{b->initiator.data, responder->data}} : (struct mkt_also){{b->init, {NULL, 0}}};
     return err;
 }
 
@@ -94,10 +94,13 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     struct mkt_message m;
     struct mkt_span octets;
     /* who sends a message a second time is not who made it */
-    const bool known = act->message != NULL && why != MKT_E_REPLAY && find_keys(act, &protection) == MKT_OK;
+    enum mkt_err err = act->message == NULL || why == MKT_E_REPLAY ? MKT_E_STATE : find_keys(act, &protection);
+    const bool known = err == MKT_OK;
+    if (mkt_err_class(err) == MKT_CLASS_HOST)
+        return err;
     if (n_sp > MKT_MAX_PAYLOADS - OTHERS)
         return MKT_E_MANY;
-    enum mkt_err err = mkt_begin(act, &m, MKT_ERROR, about->csb_id);
+    err = mkt_begin(act, &m, MKT_ERROR, about->csb_id);
     if (err != MKT_OK)
         return err;
     /* "the version, PRF func, and CSB ID fields in the HDR payload SHALL be identical to the corresponding fields in

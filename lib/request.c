@@ -108,8 +108,9 @@ static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
 {
     const struct mkt_request *r = act->request;
     const size_t from = act->room.n;
+    const size_t mpks = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
     struct mkt_key_data placed;
-    enum mkt_err err = r->n_keys > MKT_MAX_KEYS ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = r->n_keys > MKT_MAX_KEYS - mpks ? MKT_E_MANY : MKT_OK;
     for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++) {
         const struct mkt_key_data key = {
             .type = r->keys[i].type,

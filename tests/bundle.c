@@ -486,10 +486,10 @@ START_TEST(as_much_room_as_it_had)
             }
             p = play_with(_i, (enum party)who, large, (enum leg)leg);
             ck_assert_ptr_nonnull(p);
-            expect_err("the same room",
-                       mkt_csb_get(&copy, &p->player[who].host, &p->settings[who],
-                                   stored(play_bundle(p, (enum party)who))),
-                       MKT_OK);
+            expect_err(
+                "the same room",
+                mkt_csb_get(&copy, &p->player[who].host, &p->settings[who], stored(play_bundle(p, (enum party)who))),
+                MKT_OK);
             mkt_csb_free(copy);
             play_free(p);
         }
@@ -742,9 +742,9 @@ START_TEST(truncated)
         }
         memcpy(block, shot->octets.p, shot->octets.n);
         block[shot->octets.n] = 0;
-        expect_err("one octet too many", mkt_csb_get(&csb, &d.hands->player[shot->who].host,
-                                                     &d.hands->settings[shot->who],
-                                                     (struct mkt_span){block, shot->octets.n + 1}),
+        expect_err("one octet too many",
+                   mkt_csb_get(&csb, &d.hands->player[shot->who].host, &d.hands->settings[shot->who],
+                               (struct mkt_span){block, shot->octets.n + 1}),
                    MKT_E_STORED);
         free(block);
     }
@@ -789,8 +789,8 @@ START_TEST(other_roles_and_states)
         memcpy(block, octets.p, octets.n);
         for (unsigned role = 0; role <= MKT_KMS + 1; role++) {
             for (unsigned state = 0; state <= MKT_STATES; state++) {
-                const bool in_flow = role <= MKT_KMS && state < MKT_STATES &&
-                                     mkt_in_flow((enum mkt_role)role, (enum mkt_state)state);
+                const bool in_flow =
+                    role <= MKT_KMS && state < MKT_STATES && mkt_in_flow((enum mkt_role)role, (enum mkt_state)state);
                 block[1] = (uint8_t)role;
                 block[2] = (uint8_t)state;
                 must(!try_damaged(&d, snapshots[s].who, (struct mkt_span){block, octets.n}) || in_flow, "in the flow");

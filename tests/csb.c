@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* csb: the crypto session bundle, as the application holds it. */
-#include "call.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "play.h"
 
 START_TEST(tek_length)
 {
@@ -284,6 +281,324 @@ START_TEST(a_bundle_states_its_limits)
 }
 END_TEST
 
+/* ---- with a KMS: who owes what, what is given up, tickets ---- */
+
+static const struct {
+    enum mkt_suite suite;
+    const char *flags;
+    bool two_kms;
+} plays[] = {
+    {MKT_SUITE_256, "DEFGHIJLMNO", true}, {MKT_SUITE_128, "DFGHJLMNO", false}, {MKT_SUITE_256, "DHJLNO", false}};
+enum { PLAYS = sizeof plays / sizeof *plays };
+
+static struct play *new_play(int which)
+{
+    return play_new(plays[which].suite, plays[which].flags, plays[which].two_kms);
+}
+
+enum { NOTHING = 256 };
+
+/* Each party owes just that message, of all that there are. */
+static void expect_owed(struct play *p, const unsigned owed[PARTIES])
+{
+    for (unsigned who = ALICE; who < PARTIES; who++) {
+        const struct mkt_csb *csb = play_bundle(p, (enum party)who);
+        for (unsigned type = 0; type < 256; type++)
+            if (mkt_csb_owes(csb, (enum mkt_data_type)type) != (type == owed[who]))
+                ck_abort_msg("party %u and %s", who, mkt_data_type_name(type));
+    }
+}
+
+START_TEST(what_each_party_owes)
+{
+    struct play *p = new_play(_i);
+    const bool f = (p->policy.flags & MKT_FLAG_F) != 0;
+    unsigned owed[PARTIES] = {NOTHING, NOTHING, NOTHING, NOTHING};
+    expect_owed(p, owed);
+    for (unsigned l = ASK; l < LEGS; l++) {
+        const enum leg leg = (enum leg)l;
+        if (!play_has(p, leg))
+            continue;
+        play_make(p, leg);
+        if (leg != RESOLVE && leg != PASS_ON) /* which may be made again, as long as there is no answer */
+            owed[play_from(p, leg)] = NOTHING;
+        expect_owed(p, owed);
+        play_take(p, leg);
+        const unsigned then[LEGS] = {
+            [ASK] = MKT_REQUEST_RESP,
+            [GRANT] = NOTHING,
+            [OFFER] = MKT_RESOLVE_INIT_PSK,
+            [RESOLVE] = p->two_kms ? MKT_RESOLVE_INIT_PSK : MKT_RESOLVE_RESP,
+            [PASS_ON] = MKT_RESOLVE_RESP,
+            [PASS_BACK] = MKT_RESOLVE_RESP,
+            [RESOLVED] = f ? MKT_TRANSFER_RESP : NOTHING,
+            [ANSWER] = NOTHING,
+            [ALICE_UPDATES] = MKT_TRANSFER_RESP,
+            [BOB_ANSWERS] = NOTHING,
+            [BOB_UPDATES] = MKT_TRANSFER_RESP,
+            [ALICE_ANSWERS] = NOTHING,
+        };
+        owed[play_to(p, leg)] = then[leg];
+        expect_owed(p, owed);
+    }
+    play_free(p);
+}
+END_TEST
+
+/* The rest of a call. */
+static void play_from_on(struct play *p, enum leg first)
+{
+    for (unsigned l = first; l < LEGS; l++) {
+        if (!play_has(p, (enum leg)l))
+            continue;
+        play_make(p, (enum leg)l);
+        play_take(p, (enum leg)l);
+    }
+    expect_octets("TEK", tek_of(p->csb[ALICE], 1), tek_of(p->csb[BOB], 1));
+}
+
+/* A bundle in which nothing has happened. */
+static struct mkt_span stored_new(struct play *p, enum party who)
+{
+    struct mkt_csb *csb = NULL;
+    expect_err("new", mkt_csb_new(&csb, play_role[who], &p->player[who].host, &p->settings[who]), MKT_OK);
+    const struct mkt_span octets = stored(csb);
+    mkt_csb_free(csb);
+    return octets;
+}
+
+/* A request without answer; what a KMS took and has not answered: all of it is forgotten, and may be done anew. */
+START_TEST(questions_that_are_given_up)
+{
+    static const enum leg asked[] = {ASK, RESOLVE, PASS_ON};
+    for (size_t i = 0; i < 3; i++) {
+        const enum leg leg = asked[i], answer = leg == ASK ? GRANT : leg == RESOLVE ? RESOLVED : PASS_BACK;
+        struct play *p = new_play(_i);
+        if (play_has(p, leg)) {
+            const enum party from = play_from(p, leg), to = play_to(p, leg);
+            uint8_t octets[4096];
+            struct mkt_buf out = {octets, sizeof octets, 0};
+            play_until(p, leg);
+            play_make(p, leg);
+            play_take(p, leg);
+            mkt_csb_abandon(p->csb[to]); /* the KMS forgets who asked, and the key that they share */
+            expect_octets("as new", stored(p->csb[to]), stored_new(p, to));
+            expect_err("nothing to answer", play_put(p, answer, p->csb[to], &out), MKT_E_STATE);
+            ck_assert_uint_eq(mkt_csb_peer(p->csb[to]).data.n, 0);
+            ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[to], p->message[leg], mikey)), MKT_CLASS_FRESHNESS);
+
+            p->player[to].n_seen = 0;
+            play_take(p, leg);
+            if (leg == RESOLVE && p->two_kms) {
+                play_make(p, PASS_ON);
+                play_take(p, PASS_ON);
+                play_make(p, PASS_BACK);
+                play_take(p, PASS_BACK);
+            }
+            const struct mkt_span late = play_make(p, answer);
+            mkt_csb_abandon(p->csb[from]);
+            expect_err("too late", mkt_csb_take(p->csb[from], late, mikey),
+                       from == HOME ? MKT_E_DATA_TYPE : MKT_E_STATE);
+            if (from == BOB) {
+                ck_assert(mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK)); /* "the TRANSFER_INIT waits on" */
+                play_from_on(p, RESOLVE);
+            } else {
+                expect_octets("as new", stored(p->csb[from]), stored_new(p, from));
+            }
+            if (from == ALICE)
+                play_from_on(p, ASK);
+        }
+        play_free(p);
+    }
+}
+END_TEST
+
+/* "called again, that is forgotten too": the offer may be taken once more. */
+START_TEST(an_offer_that_waits_is_given_up)
+{
+    struct play *p = new_play(_i);
+    play_until(p, RESOLVE);
+    play_make(p, RESOLVE);
+    mkt_csb_abandon(p->csb[BOB]);
+    ck_assert(mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
+    mkt_csb_abandon(p->csb[BOB]);
+    ck_assert(!mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
+    ck_assert_uint_eq(mkt_csb_id(p->csb[BOB]), 0);
+    expect_octets("as new", stored(p->csb[BOB]), stored_new(p, BOB));
+    play_take(p, OFFER);
+    mkt_csb_abandon(p->csb[BOB]);
+    expect_octets("as new", stored(p->csb[BOB]), stored_new(p, BOB));
+    play_take(p, OFFER);
+    play_from_on(p, RESOLVE);
+    play_free(p);
+}
+END_TEST
+
+/* Where nothing is under way, or a call that has its keys at one end, nothing is given up. */
+START_TEST(what_is_not_given_up)
+{
+    struct play *p = new_play(_i);
+    bool waits[PARTIES] = {false};
+    for (unsigned step = 0; step < 2 * LEGS; step++) {
+        const enum leg leg = (enum leg)(step / 2);
+        const bool made = step % 2 == 0;
+        if (!play_has(p, leg))
+            continue;
+        if (made)
+            play_make(p, leg);
+        else
+            play_take(p, leg);
+        if (made && (leg == ASK || leg == ALICE_UPDATES || leg == BOB_UPDATES))
+            waits[play_from(p, leg)] = true;
+        if (!made && (leg == GRANT || leg == BOB_ANSWERS || leg == ALICE_ANSWERS))
+            waits[play_to(p, leg)] = false;
+        for (unsigned who = ALICE; who < PARTIES; who++) {
+            struct mkt_csb *csb = play_bundle(p, (enum party)who);
+            if (waits[who] || mkt_csb_owes(csb, MKT_REQUEST_RESP) || mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) ||
+                mkt_csb_owes(csb, MKT_RESOLVE_RESP) || (mkt_csb_ready(csb) && mkt_csb_owes(csb, MKT_TRANSFER_RESP)))
+                continue;
+            const struct mkt_span before = stored(csb);
+            mkt_csb_abandon(csb);
+            expect_octets("as it was", stored(csb), before);
+        }
+    }
+    expect_octets("TEK", tek_of(p->csb[ALICE], 1), tek_of(p->csb[BOB], 1));
+    play_free(p);
+}
+END_TEST
+
+/* The ticket is there from the REQUEST_RESP to the next message that the Initiator makes. */
+START_TEST(when_there_is_a_ticket)
+{
+    struct play *p = new_play(_i);
+    struct mkt_ticket *ticket = NULL, *second = NULL;
+    struct mkt_policy policy;
+    for (unsigned step = 0; step < 2 * LEGS; step++) {
+        const enum leg leg = (enum leg)(step / 2);
+        if (!play_has(p, leg))
+            continue;
+        if (step % 2 == 0)
+            play_make(p, leg);
+        else
+            play_take(p, leg);
+        for (unsigned who = ALICE; who < PARTIES; who++) {
+            const bool there = who == ALICE && step == 2 * GRANT + 1;
+            expect_err("ticket", mkt_csb_ticket(play_bundle(p, (enum party)who), &ticket),
+                       there ? MKT_OK : MKT_E_STATE);
+            ck_assert((ticket != NULL) == there);
+            mkt_ticket_free(ticket);
+        }
+    }
+    play_free(p);
+
+    p = new_play(_i);
+    play_until(p, OFFER);
+    expect_err("one", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_OK);
+    expect_err("and another", mkt_csb_ticket(p->csb[ALICE], &second), MKT_OK);
+    expect_err("policy", mkt_ticket_policy(second, &policy), MKT_OK);
+    ck_assert_uint_eq(policy.flags, p->policy.flags);
+    mkt_ticket_free(ticket);
+    mkt_ticket_free(second);
+    p->player[ALICE].no_memory = true;
+    expect_err("memory", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
+    ck_assert_ptr_null(ticket);
+    p->player[ALICE].no_memory = false;
+    play_make(p, ASK); /* for another one: the first is gone */
+    expect_err("asked again", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
+    mkt_csb_abandon(p->csb[ALICE]);
+    expect_err("given up", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
+    play_free(p);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+START_TEST(as_many_keys_as_a_kemac_has)
+{
+    struct mkt_key_wish wishes[33];
+    uint8_t octets[8192];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_key_data key;
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    for (size_t i = 0; i < 33; i++)
+        wishes[i] = one_tgk;
+    c->settings_i.size = c->settings_r.size = 30000;
+    c->offer.keys = wishes;
+    c->offer.n_keys = 33;
+    make_ticket(c);
+    expect_err("33", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_ARGUMENT);
+    c->offer.n_keys = 32;
+    expect_err("32", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
+    expect_err("32", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    out.n = 0;
+    c->answer = (struct mkt_answer){.keys = wishes, .n_keys = 33};
+    expect_err("33", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ARGUMENT);
+    c->answer.n_keys = 32;
+    expect_err("32", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
+    expect_err("32", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_same_tek(c, 1, 32);
+    expect_err("the 65th", mkt_csb_key(c->i, 64, &key), MKT_OK);
+    expect_err("the 66th", mkt_csb_key(c->i, 65, &key), MKT_E_NO_SESSION);
+    expect_err("the 65th", mkt_csb_key(c->r, 64, &key), MKT_OK);
+    expect_err("the 66th", mkt_csb_key(c->r, 65, &key), MKT_E_NO_SESSION);
+    call_free(c);
+}
+END_TEST
+
+/* A ticket has an MPK beside the keys that are asked for, with key forking two in the hands of its holder. */
+START_TEST(as_many_keys_as_a_ticket_has)
+{
+    struct mkt_key_wish wishes[33];
+    uint8_t octets[8192];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct play *p = new_play(1);
+    struct mkt_request request = {.policy = &p->policy, .keys = wishes};
+    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    struct mkt_ticket *ticket = NULL;
+    for (size_t i = 0; i < 33; i++)
+        wishes[i] = one_tgk;
+    for (unsigned who = ALICE; who < PARTIES; who++)
+        p->settings[who].size = 30000;
+    struct mkt_csb *alice = play_bundle(p, ALICE), *kms = play_bundle(p, KMS);
+    for (request.n_keys = 32; request.n_keys <= 33; request.n_keys++)
+        expect_err("too many", mkt_csb_make_request_init(alice, &request, &out), MKT_E_MANY);
+    request.n_keys = 31;
+    expect_err("31", mkt_csb_make_request_init(alice, &request, &out), MKT_OK);
+    expect_err("31", mkt_csb_take(kms, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    out.n = 0;
+    expect_err("31", mkt_csb_grant(kms, &recipe, &ticket), MKT_OK);
+    expect_err("31", mkt_csb_make_request_resp(kms, ticket, &out), MKT_OK);
+    expect_err("31", mkt_csb_take(alice, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    mkt_ticket_free(ticket);
+    play_free(p);
+}
+END_TEST
+
+START_TEST(settings_and_offers_out_of_range)
+{
+    static const uint8_t rand[256] = {1};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_csb *csb = NULL;
+    struct mkt_settings none = c->settings_i;
+    none.max_sessions = 0;
+    expect_err("no sessions", mkt_csb_new(&csb, MKT_INITIATOR, &c->alice.host, &none), MKT_E_ARGUMENT);
+    ck_assert_ptr_null(csb);
+    make_ticket(c);
+    c->offer.randi = (struct mkt_span){rand, 256};
+    expect_err("a long RANDRi", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ARGUMENT);
+    c->offer.randi.n = 255;
+    c->offer.responder.data.n = 0;
+    expect_err("nobody", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ARGUMENT);
+    c->offer.responder = c->settings_r.self;
+    c->offer.ticket = NULL;
+    expect_err("no ticket", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ARGUMENT);
+    c->offer.ticket = c->ticket;
+    expect_err("a RANDRi of its own", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 255);
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("csb");
@@ -300,6 +615,18 @@ int main(void)
     tcase_add_test(tcase, the_default_host);
     tcase_add_test(tcase, a_host_that_fails);
     tcase_add_test(tcase, a_bundle_states_its_limits);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("kms");
+    tcase_add_loop_test(tcase, what_each_party_owes, 0, PLAYS);
+    tcase_add_loop_test(tcase, questions_that_are_given_up, 0, PLAYS);
+    tcase_add_loop_test(tcase, an_offer_that_waits_is_given_up, 0, PLAYS);
+    tcase_add_loop_test(tcase, what_is_not_given_up, 0, PLAYS);
+    tcase_add_loop_test(tcase, when_there_is_a_ticket, 0, PLAYS);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("limits");
+    tcase_add_test(tcase, as_many_keys_as_a_kemac_has);
+    tcase_add_test(tcase, as_many_keys_as_a_ticket_has);
+    tcase_add_test(tcase, settings_and_offers_out_of_range);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

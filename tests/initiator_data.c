@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* initiator_data: First Payload, Vi, Vr of a TICKET payload (RFC 6043 6.10). That Vr is right is shown by the vectors. */
+/* initiator_data: First Payload, Vi, Vr of a TICKET payload (RFC 6043 6.10). Vectors show that Vr is right. */
 #include "play.h"
 
 #include "initiator_data.h"
 
 static const enum mkt_suite suites[] = {MKT_SUITE_256, MKT_SUITE_128};
-static const uint8_t mpkr_octets[32] = "an MPKr that only Initiator, KMS", pattern[32] = "the MAC of a TRANSFER_INIT......";
+static const uint8_t mpkr_octets[32] = "an MPKr that only Initiator, KMS",
+                     pattern[32] = "the MAC of a TRANSFER_INIT......";
 
 static struct mkt_span mpkr_of(enum mkt_suite suite)
 {

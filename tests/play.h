@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A whole call, message by message: alice has a ticket granted by her KMS, bob has it resolved, by the same one or
- * through that of his home (RFC 6043 section 10); then each of them updates the bundle. All of it in the header: for one
- * file of a program.
+ * through that of his home (RFC 6043 section 10); then each of them updates the bundle. All of it in the header: for
+ * one file of a program.
  */
 #ifndef TESTS_PLAY_H
 #define TESTS_PLAY_H
@@ -44,18 +44,18 @@ struct play {
 static const enum mkt_role play_role[PARTIES] = {MKT_INITIATOR, MKT_RESPONDER, MKT_KMS, MKT_KMS};
 
 static const enum mkt_data_type play_type[LEGS] = {
-    [ASK] = MKT_REQUEST_INIT_PSK,      [GRANT] = MKT_REQUEST_RESP,          [OFFER] = MKT_TRANSFER_INIT,
-    [RESOLVE] = MKT_RESOLVE_INIT_PSK,  [PASS_ON] = MKT_RESOLVE_INIT_PSK,    [PASS_BACK] = MKT_RESOLVE_RESP,
-    [RESOLVED] = MKT_RESOLVE_RESP,     [ANSWER] = MKT_TRANSFER_RESP,        [ALICE_UPDATES] = MKT_TRANSFER_INIT,
-    [BOB_ANSWERS] = MKT_TRANSFER_RESP, [BOB_UPDATES] = MKT_TRANSFER_INIT,   [ALICE_ANSWERS] = MKT_TRANSFER_RESP,
+    [ASK] = MKT_REQUEST_INIT_PSK,      [GRANT] = MKT_REQUEST_RESP,        [OFFER] = MKT_TRANSFER_INIT,
+    [RESOLVE] = MKT_RESOLVE_INIT_PSK,  [PASS_ON] = MKT_RESOLVE_INIT_PSK,  [PASS_BACK] = MKT_RESOLVE_RESP,
+    [RESOLVED] = MKT_RESOLVE_RESP,     [ANSWER] = MKT_TRANSFER_RESP,      [ALICE_UPDATES] = MKT_TRANSFER_INIT,
+    [BOB_ANSWERS] = MKT_TRANSFER_RESP, [BOB_UPDATES] = MKT_TRANSFER_INIT, [ALICE_ANSWERS] = MKT_TRANSFER_RESP,
 };
 
 static inline struct play *play_new(enum mkt_suite suite, const char *flags, bool two_kms)
 {
     static const char *const names[PARTIES] = {"sip:alice@example.com", "sip:bob@example.com", "sip:kms@example.com",
                                                "sip:kms@home.example.com"};
-    static const char *const psks[PARTIES] = {"alice and her KMS share this key", "bob and his KMS share this key..", "",
-                                              "two KMSs share this key, as well."};
+    static const char *const psks[PARTIES] = {"alice and her KMS share this key", "bob and his KMS share this key..",
+                                              "", "two KMSs share this key, as well."};
     static const char *const keys[PARTIES] = {"alice-key", "bob-key", "", "home-key"};
     const size_t n = suite == MKT_SUITE_256 ? 32 : 16;
     const enum party bobs = two_kms ? HOME : KMS;
@@ -69,7 +69,8 @@ static inline struct play *play_new(enum mkt_suite suite, const char *flags, boo
             continue;
         const enum party asked = i == BOB ? bobs : KMS;
         p->settings[i].kms = &p->credential[i];
-        p->credential[i] = (struct mkt_credential){mkt_id_uri(names[asked]), mkt_id_bytes(keys[i]), {text(psks[i]).p, n}};
+        p->credential[i] =
+            (struct mkt_credential){mkt_id_uri(names[asked]), mkt_id_bytes(keys[i]), {text(psks[i]).p, n}};
     }
     for (size_t i = 0; i < PARTIES; i++) {
         struct player *kms = &p->player[i == BOB ? bobs : KMS];

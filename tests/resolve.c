@@ -845,7 +845,13 @@ START_TEST(a_remembered_ticket_with_keys_that_are_not_forked)
     p->request.n_keys = 2;
     be_granted(p);
     called(p, true);
-    p->bob.player.resolved = resolved_octets(&p->bob);
+    const struct mkt_span octets = resolved_octets(&p->bob), init = offered(p);
+    answered_by(&p->bob, init);
+    const struct mkt_span forgetful = stored(&p->bob);
+    p->bob.player.resolved = octets;
+    answered_by(&p->bob, init);
+    if (_i < 2) /* nothing of what is remembered counts */
+        expect_octets("as one who does not remember", stored(&p->bob), forgetful);
     called(p, _i < 2);
     parties_free(p);
 }
@@ -881,7 +887,8 @@ static struct mkt_span remembered(struct mkt_span ticket, struct mkt_span keys, 
 
 START_TEST(what_is_remembered)
 {
-    static const uint8_t rand[32] = {1};
+    static const uint8_t rand[32] = {1}, one_mpk[] = {MKT_KEY_MPK, MKT_KEY_TGK, NO_KEY},
+                         two_mpks[] = {MKT_KEY_MPK, MKT_KEY_MPK, MKT_KEY_TGK, NO_KEY}, lengths[] = {32, 15, 32};
     struct parties *p = granted_by_kms(MKT_SUITE_256, _i == 0 ? "DEFGHIJNO" : "DEFGHJNO");
     struct player *bob = &p->bob.player;
     struct mkt_payload payload;
@@ -915,6 +922,9 @@ START_TEST(what_is_remembered)
     bob->resolved =
         remembered(ticket, text(""), p->bob.settings.self, forked ? (struct mkt_span){rand, sizeof rand} : text(""));
     refused(&p->bob, "no keys", init, MKT_E_MPK);
+    bob->resolved = remembered(ticket, key_chain(forked ? two_mpks : one_mpk, lengths, "abc"), p->bob.settings.self,
+                               forked ? (struct mkt_span){rand, sizeof rand} : text(""));
+    refused(&p->bob, "a short key", init, MKT_E_KEY_LENGTH);
     bob->resolved = right;
     take(&p->bob, "TRANSFER_INIT", init);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
@@ -1574,6 +1584,57 @@ START_TEST(answers_protected_with_another_key)
 }
 END_TEST
 
+/* The CSB ID tells which offer an answer is for, before any key is derived. */
+START_TEST(an_answer_to_another_offer)
+{
+    struct parties *p = waiting(MKT_SUITE_256, _i == 0 ? "DEFGHIJNO" : "DEFGHJNO");
+    resolved_by(&p->kms, &p->bob);
+    const struct mkt_span first = transfer_resp(&p->bob, NULL);
+    answered_by(&p->bob, offered(p));
+    refused(&p->alice, "of her first", first, MKT_E_CSB_ID);
+    go_on(p, resolve_init(&p->bob));
+    parties_free(p);
+}
+END_TEST
+
+/* A KEMAC of the Responder's has session keys alone, with SPIs of their own. */
+START_TEST(keys_that_a_responder_must_not_supply)
+{
+    enum { M = MKT_KEY_MPK, T = MKT_KEY_TGK };
+    static const struct {
+        const char *what;
+        uint8_t types[3], lengths[2];
+        const char *spis;
+        enum mkt_err err;
+    } wrong[] = {
+        {"an MPK", {M, NO_KEY}, {32}, "a", MKT_E_MPK}, {"an SPI twice", {T, T, NO_KEY}, {32, 32}, "aa", MKT_E_SPI},
+        {"no SPI", {T, NO_KEY}, {32}, "-", MKT_E_SPI}, {"a short key", {T, NO_KEY}, {15}, "a", MKT_E_KEY_LENGTH},
+        {"none", {NO_KEY}, {0}, "", MKT_E_MISSING},
+    };
+    const struct mkt_answer answer = {.keys = &one_tgk, .n_keys = 1};
+    struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHIJMNO");
+    const struct mkt_span init = offered(p), keys = mkt_ticket_keys(p->ticket);
+    uint8_t octets[1024];
+    struct mkt_buf room = {octets, sizeof octets, 0};
+    struct mkt_span forked;
+    answered_by(&p->bob, init);
+    resolved_by(&p->kms, &p->bob);
+    const struct mkt_span resp = transfer_resp(&p->bob, &answer);
+    struct mkt_message m = decoded(resp);
+    expect_err("Bob's",
+               mkt_keys_fork(MKT_SUITE_256, keys, &p->bob.settings.self, find(&m, MKT_RANDR, MKT_RANDR_KMS)->rand.rand,
+                             &room, &forked),
+               MKT_OK);
+    const struct forger bob = {.suite = MKT_SUITE_256, .init = init, .key = mpk_of(forked, 1)};
+    find(&m, MKT_KEMAC, 0)->kemac.encr_data =
+        crypted(&m, &bob, key_chain(wrong[_i].types, wrong[_i].lengths, wrong[_i].spis));
+    refused(&p->alice, wrong[_i].what, forged(&m, &bob), wrong[_i].err);
+    take(&p->alice, "TRANSFER_RESP", resp);
+    same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- shape, algorithms ---- */
 
 START_TEST(every_bit_of_a_question_counts)
@@ -2162,6 +2223,8 @@ int main(void)
     tcase_add_loop_test(tcase, nothing_is_known_before_the_kms_answers, 0, 2);
     tcase_add_test(tcase, an_answer_that_the_initiator_does_not_expect);
     tcase_add_test(tcase, answers_protected_with_another_key);
+    tcase_add_loop_test(tcase, an_answer_to_another_offer, 0, 2);
+    tcase_add_loop_test(tcase, keys_that_a_responder_must_not_supply, 0, 5);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("refusals");

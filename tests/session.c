@@ -162,6 +162,449 @@ START_TEST(teks_of_several_sessions)
 }
 END_TEST
 
+/* ---- SRTP: 6.1.1 ---- */
+
+static const uint8_t srtp_octets[] = "SSRCroc.sq, and more";
+
+static struct mkt_cs srtp_session(uint8_t cs_id, bool s, size_t n)
+{
+    return (struct mkt_cs){.cs_id = cs_id, .prot_type = MKT_PROT_SRTP, .s = s, .session_data = {srtp_octets, n}};
+}
+
+/* Offers are of these sessions. */
+static struct call *srtp_call(const char *flags, const struct mkt_cs cs[], size_t n)
+{
+    struct call *c = call_new(MKT_SUITE_256, flags);
+    c->settings_i.prot_type = c->settings_r.prot_type = MKT_PROT_SRTP;
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 3;
+    c->offer.cs = cs;
+    c->offer.n_cs = n;
+    return c;
+}
+
+static void expect_session(const struct call *c, size_t index, uint8_t cs_id, bool s, struct mkt_span data)
+{
+    const struct mkt_csb *ends[] = {c->i, c->r};
+    for (size_t end = 0; end < 2; end++) {
+        struct mkt_cs cs;
+        struct mkt_sp sp;
+        expect_err("session", mkt_csb_session(ends[end], index, &cs), MKT_OK);
+        ck_assert(cs.cs_id == cs_id && cs.s == s && cs.policies.n == 1 && cs.spi.n > 0);
+        expect_octets("Session Data", cs.session_data, data);
+        expect_err("SP", mkt_csb_sp(ends[end], cs_id, &sp), MKT_OK);
+        ck_assert(sp.policy_no == cs.policies.p[0] && sp.prot_type == cs.prot_type);
+    }
+    expect_octets("TEK", tek_of(c->i, cs_id), tek_of(c->r, cs_id));
+}
+
+/* One crypto session in place of those that a message has. */
+static void set_session(struct mkt_message *m, const struct mkt_cs *cs)
+{
+    uint8_t octets[256];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    expect_err("map", mkt_cs_put(cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
+    m->hdr.map = exact((struct mkt_span){octets, buf.n});
+    m->hdr.n_cs = 1;
+}
+
+static struct mkt_cs session_in(const struct mkt_message *m)
+{
+    struct mkt_span map = m->hdr.map;
+    struct mkt_cs cs = {0};
+    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+    return cs;
+}
+
+/*
+ * SSRC alone, or with the S flag SSRC, ROC and SEQ; "Session Data MAY be omitted in the initial message (length = 0)",
+ * where there is a response. Whoever makes an offer and whoever takes one sees to that.
+ */
+START_TEST(session_data_of_an_srtp_offer)
+{
+    static const uint8_t number[] = {7};
+    const struct mkt_sp sp = {7, MKT_PROT_SRTP, {NULL, 0}};
+    const bool f = _i == 0;
+    for (size_t n = 0; n <= 12; n++) {
+        for (unsigned flag = 0; flag < 2; flag++) {
+            struct mkt_cs cs = srtp_session(1, flag, n), good = srtp_session(1, 0, 4);
+            const bool fine = n == (flag ? 10 : 4) || (n == 0 && f);
+            struct call *c = srtp_call(f ? "FGHJLNO" : "HJLNO", &cs, 1);
+            struct mkt_message m;
+            cs.policies = good.policies = (struct mkt_span){number, 1};
+            c->offer.sp = &sp;
+            c->offer.n_sp = 1;
+            make_ticket(c);
+            expect_err("made", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), fine ? MKT_OK : MKT_E_CS);
+            if (!fine) {
+                c->offer.cs = &good;
+                expect_err("good", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+            }
+            expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+            struct mkt_cs forged = session_in(&m);
+            forged.s = (uint16_t)flag;
+            forged.session_data = cs.session_data;
+            set_session(&m, &forged);
+            reseal(c, &m, &c->init_buf, false);
+            expect_err("taken", mkt_csb_take(c->r, exact(init_of(c)), mikey), fine ? MKT_OK : MKT_E_CS);
+            call_free(c);
+        }
+    }
+}
+END_TEST
+
+/* "[...] but it MUST be provided in the response message." */
+START_TEST(session_data_of_an_srtp_answer)
+{
+    for (size_t n = 0; n <= 12; n++) {
+        for (unsigned flag = 0; flag < 2; flag++) {
+            const struct mkt_cs open = srtp_session(7, 0, 0), good = srtp_session(7, 1, 10);
+            const struct mkt_cs cs = srtp_session(7, flag, n);
+            const bool fine = n == (flag ? 10 : 4);
+            struct call *c = srtp_call("FGHJLNO", &open, 1);
+            struct mkt_message m;
+            make_init(c);
+            expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+            c->answer = (struct mkt_answer){.cs = &cs, .n_cs = 1};
+            expect_err("made", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), fine ? MKT_OK : MKT_E_CS);
+            if (!fine) {
+                c->answer.cs = &good;
+                expect_err("good", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+            }
+            const struct mkt_span right = exact(resp_of(c));
+            expect_err("get", mkt_message_get(&m, right), MKT_OK);
+            struct mkt_cs forged = session_in(&m);
+            forged.s = (uint16_t)flag;
+            forged.session_data = cs.session_data;
+            set_session(&m, &forged);
+            reseal(c, &m, &c->resp_buf, true);
+            expect_err("taken", mkt_csb_take(c->i, exact(resp_of(c)), mikey), fine ? MKT_OK : MKT_E_CS);
+            if (!fine)
+                expect_err("the right one", mkt_csb_take(c->i, right, mikey), MKT_OK);
+            expect_session(c, 0, 7, fine ? flag : 1, fine ? cs.session_data : good.session_data);
+            call_free(c);
+        }
+    }
+}
+END_TEST
+
+START_TEST(an_srtp_answer_that_says_nothing)
+{
+    const struct mkt_cs open = srtp_session(1, 0, 0), closed = srtp_session(1, 0, 4);
+    struct call *c = srtp_call("FGHJLNO", &open, 1);
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("no Session Data", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_CS);
+    ck_assert_uint_eq(c->resp_buf.n, 0);
+    call_free(c);
+
+    c = srtp_call("FGHJLNO", &closed, 1); /* where all was said already */
+    make_resp(c);
+    finish(c);
+    expect_session(c, 0, 1, 0, closed.session_data);
+    call_free(c);
+}
+END_TEST
+
+/* 4.2.2.3: "If needed, the Responder MAY update Session Data and SPI provided by the Initiator." */
+START_TEST(what_was_offered_is_updated)
+{
+    const struct mkt_key_wish tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+    const struct mkt_cs offered = srtp_session(1, 0, 4);
+    struct mkt_cs answered = srtp_session(1, 1, 10);
+    struct mkt_key_data second = {0};
+    struct call *c = srtp_call("FGHJLNO", &offered, 1);
+    c->recipe.keys = tgks;
+    c->recipe.n_keys = 2;
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("key", mkt_csb_key(c->r, 1, &second), MKT_OK);
+    const struct mkt_span spi = exact(second.kv.spi);
+    c->answer = (struct mkt_answer){.cs = &answered, .n_cs = 1};
+    answered.spi = text("none");
+    expect_err("an SPI of no key", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SPI);
+    answered.spi = spi;
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_session(c, 0, 1, 1, answered.session_data);
+    struct mkt_cs cs;
+    expect_err("session", mkt_csb_session(c->i, 0, &cs), MKT_OK);
+    expect_octets("SPI", cs.spi, spi);
+    call_free(c);
+}
+END_TEST
+
+/* "[...] unless the Security protocol allows for this, e.g., SRTP": its sessions may share a TEK. */
+START_TEST(a_tek_of_two_srtp_sessions)
+{
+    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK};
+    struct mkt_cs cs[] = {srtp_session(1, 0, 4), srtp_session(2, 1, 10)};
+    struct mkt_key_data key = {0};
+    struct call *c = srtp_call("FGHJLNO", cs, 2);
+    c->recipe.keys = &tek;
+    make_ticket(c);
+    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &key));
+    cs[0].spi = cs[1].spi = key.kv.spi;
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_session(c, 0, 1, 0, cs[0].session_data);
+    expect_session(c, 1, 2, 1, cs[1].session_data);
+    expect_octets("shared", tek_of(c->i, 1), tek_of(c->i, 2));
+    call_free(c);
+}
+END_TEST
+
+/* The Session Data of other protocols is theirs. */
+START_TEST(session_data_of_tls)
+{
+    for (size_t n = 0; n <= 12; n++) {
+        const struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .s = n % 2, .session_data = {srtp_octets, n}};
+        struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+        c->offer.cs = &cs;
+        c->offer.n_cs = 1;
+        make_resp(c);
+        finish(c);
+        expect_session(c, 0, 1, n % 2, cs.session_data);
+        call_free(c);
+    }
+}
+END_TEST
+
+/* An update says what changes; the rest stays. */
+START_TEST(session_data_in_an_update)
+{
+    const struct mkt_cs offered = srtp_session(1, 0, 4);
+    struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_SRTP};
+    uint8_t octets[2048];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_update update = {.cs = &cs, .n_cs = 1, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
+    struct call *c = srtp_call("FGHJLMNO", &offered, 1);
+    make_resp(c);
+    finish(c);
+    expect_err("update", mkt_csb_make_update(c->i, &update, &out), MKT_OK);
+    expect_err("update", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_session(c, 0, 1, 0, offered.session_data);
+    cs = srtp_session(1, 1, 10);
+    update.n_keys = out.n = 0;
+    expect_err("update", mkt_csb_make_update(c->r, &update, &out), MKT_OK);
+    expect_err("update", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_session(c, 0, 1, 1, cs.session_data);
+    cs = srtp_session(1, 1, 4);
+    out.n = 0;
+    expect_err("S, and no ROC", mkt_csb_make_update(c->r, &update, &out), MKT_E_CS);
+    cs = srtp_session(2, 0, 0); /* a new session, and nobody to say what is open */
+    expect_err("open", mkt_csb_make_update(c->r, &update, &out), MKT_E_SP);
+    call_free(c);
+}
+END_TEST
+
+/* ---- what the Responder adds ---- */
+
+/* 4.2.2.3: "If the Responder adds crypto sessions, the #CS SHALL be updated." */
+START_TEST(sessions_that_the_responder_adds)
+{
+    struct mkt_cs added[] = {srtp_session(9, 0, 4), srtp_session(200, 1, 10), srtp_session(201, 0, 4)};
+    const struct mkt_cs offered = srtp_session(1, 0, 4);
+    struct mkt_message m;
+    struct call *c = srtp_call("FGHJLMNO", &offered, 1);
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){.cs = added, .n_cs = 3};
+    expect_err("4 sessions", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
+    added[1].prot_type = MKT_PROT_TLS;
+    c->answer.n_cs = 2;
+    expect_err("another Prot type", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_PROT);
+    added[1] = added[0];
+    expect_err("one twice", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
+    added[1] = srtp_session(200, 1, 9);
+    expect_err("wrong Session Data", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
+    added[1] = srtp_session(200, 1, 10);
+    expect_err("3 sessions", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
+    ck_assert_uint_eq(m.hdr.n_cs, 3);
+    finish(c);
+    ck_assert(mkt_csb_sessions(c->i) == 3 && mkt_csb_sessions(c->r) == 3);
+    expect_session(c, 0, 1, 0, offered.session_data);
+    expect_session(c, 1, 9, 0, added[0].session_data);
+    expect_session(c, 2, 200, 1, added[1].session_data);
+    ck_assert(!mkt_span_equal(tek_of(c->i, 1), tek_of(c->i, 9)));
+    call_free(c);
+}
+END_TEST
+
+/* An Initiator with room for fewer sessions refuses. */
+START_TEST(more_sessions_than_the_initiator_has_room_for)
+{
+    const struct mkt_cs offered = srtp_session(1, 0, 4), added = srtp_session(9, 0, 4);
+    struct call *c = srtp_call("FGHJLMNO", &offered, 1);
+    c->settings_i.max_sessions = 1;
+    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
+    make_resp(c);
+    expect_err("two", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+    ck_assert(!mkt_csb_ready(c->i));
+    call_free(c);
+
+    c = srtp_call("FGHJLMNO", &offered, 1);
+    c->settings_r.max_sessions = 1;
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
+    expect_err("two", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
+    call_free(c);
+}
+END_TEST
+
+/* Keys that the Responder supplies are for the sessions in their order, those that it adds too. */
+START_TEST(keys_for_the_sessions_that_are_added)
+{
+    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_cs offered = {.cs_id = 1, .prot_type = MKT_PROT_TLS},
+                        added = {.cs_id = 2, .prot_type = MKT_PROT_TLS};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    struct mkt_cs cs[2];
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
+    c->offer.cs = &offered;
+    c->offer.n_cs = 1;
+    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1, .keys = teks, .n_keys = 2};
+    make_resp(c);
+    finish(c);
+    for (size_t i = 0; i < 2; i++) {
+        struct mkt_key_data key = {0};
+        expect_err("session", mkt_csb_session(c->i, i, &cs[i]), MKT_OK);
+        for (size_t k = 0; mkt_csb_key(c->i, k, &key) == MKT_OK && !mkt_span_equal(key.kv.spi, cs[i].spi); k++)
+            ;
+        ck_assert_uint_eq(key.type, MKT_KEY_TEK);
+        expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+    }
+    ck_assert(!mkt_span_equal(cs[0].spi, cs[1].spi));
+    call_free(c);
+}
+END_TEST
+
+/* ---- policies ---- */
+
+/* The answer may say which, of those offered or of its own; 6.1.1: "the suggested policies MAY be changed". */
+START_TEST(policies_that_the_answer_says)
+{
+    static const uint8_t params[] = {0x63, 1, 0}, numbers[] = {7, 9, 20};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {params, sizeof params}}},
+                        own[] = {{20, MKT_PROT_TLS, {params, sizeof params}}, {20, MKT_PROT_TLS, {NULL, 0}}};
+    const struct mkt_cs offered = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 2}};
+    for (size_t which = 0; which < 3; which++) {
+        const struct mkt_cs said = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers + which, 1}};
+        struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+        struct mkt_sp got[2];
+        struct mkt_message m;
+        c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+        c->offer.cs = &offered;
+        c->offer.n_cs = 1;
+        c->offer.sp = sp;
+        c->offer.n_sp = 2;
+        make_init(c);
+        expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+        c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
+        expect_err("two of one number", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
+        c->answer.n_sp = 0;
+        if (which == 2)
+            expect_err("a policy without SP", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
+        c->answer.n_sp = which == 2;
+        expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+        expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK); /* "SHOULD NOT resend" those of the Initiator */
+        ck_assert((mkt_message_find(&m, MKT_SP, 0) != NULL) == (which == 2));
+        c->alice.host.acceptable = NULL;
+        expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), which == 0 ? MKT_OK : MKT_E_SP);
+        c->alice.host.acceptable = all_acceptable;
+        if (which != 0)
+            finish(c);
+        expect_err("SP", mkt_csb_sp(c->i, 1, &got[0]), MKT_OK);
+        expect_err("SP", mkt_csb_sp(c->r, 1, &got[1]), MKT_OK);
+        for (size_t end = 0; end < 2; end++) {
+            ck_assert(got[end].policy_no == numbers[which] && got[end].prot_type == MKT_PROT_TLS);
+            expect_octets("parameters", got[end].params, which == 0 ? text("") : (struct mkt_span){params, 3});
+        }
+        call_free(c);
+    }
+}
+END_TEST
+
+/* A Responder does not answer with what it would not accept itself. */
+START_TEST(a_policy_that_the_responder_does_not_accept)
+{
+    static const uint8_t params[] = {0x63, 1, 0}, numbers[] = {7, 9};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {params, sizeof params}}};
+    const struct mkt_cs said = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1};
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
+    call_free(c);
+}
+END_TEST
+
+START_TEST(policies_before_they_are_agreed_on)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_sp sp;
+    make_init(c);
+    expect_err("Initiator", mkt_csb_sp(c->i, 1, &sp), MKT_E_STATE);
+    expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_E_STATE);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_E_STATE);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_OK);
+    ck_assert(sp.policy_no == 0 && sp.prot_type == MKT_PROT_TLS && sp.params.n == 0); /* D10 */
+    finish(c);
+    expect_err("Initiator", mkt_csb_sp(c->i, 1, &sp), MKT_OK);
+    for (unsigned cs_id = 0; cs_id < 256; cs_id++)
+        expect_err("which", mkt_csb_sp(c->i, (uint8_t)cs_id, &sp), cs_id == 1 ? MKT_OK : MKT_E_NO_SESSION);
+    call_free(c);
+}
+END_TEST
+
+/* All that a map may have, and one more. */
+START_TEST(as_many_sessions_as_there_are_ids)
+{
+    struct mkt_cs cs[256];
+    struct mkt_sp sp[16];
+    uint8_t octets[16384];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    for (size_t i = 0; i < 256; i++)
+        cs[i] = (struct mkt_cs){.cs_id = (uint8_t)i, .prot_type = MKT_PROT_TLS};
+    for (size_t i = 0; i < 16; i++)
+        sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 255;
+    c->settings_i.size = c->settings_r.size = 40000;
+    c->offer.cs = cs;
+    c->offer.n_cs = 256;
+    make_ticket(c);
+    expect_err("256", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_CS);
+    c->offer.n_cs = 254;
+    c->offer.sp = sp;
+    c->offer.n_sp = 16;
+    expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_MANY);
+    c->offer.n_sp = 15;
+    expect_err("254", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
+    expect_err("254", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    out.n = 0;
+    c->answer = (struct mkt_answer){.cs = cs, .n_cs = 256};
+    expect_err("256", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
+    c->answer = (struct mkt_answer){.cs = cs, .n_cs = 255, .sp = sp, .n_sp = 16};
+    expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_MANY);
+    c->answer.n_sp = 15;
+    expect_err("255", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
+    expect_err("255", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    ck_assert(mkt_csb_sessions(c->i) == 255 && mkt_csb_sessions(c->r) == 255);
+    expect_same_tek(c, 0, 32);
+    expect_same_tek(c, 254, 32);
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -170,6 +613,24 @@ int main(void)
     tcase_add_test(tcase, offers_that_no_bundle_can_have);
     tcase_add_test(tcase, policies_that_are_not_acceptable);
     tcase_add_test(tcase, teks_of_several_sessions);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("srtp");
+    tcase_add_loop_test(tcase, session_data_of_an_srtp_offer, 0, 2);
+    tcase_add_test(tcase, session_data_of_an_srtp_answer);
+    tcase_add_test(tcase, an_srtp_answer_that_says_nothing);
+    tcase_add_test(tcase, what_was_offered_is_updated);
+    tcase_add_test(tcase, a_tek_of_two_srtp_sessions);
+    tcase_add_test(tcase, session_data_of_tls);
+    tcase_add_test(tcase, session_data_in_an_update);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("answer");
+    tcase_add_test(tcase, sessions_that_the_responder_adds);
+    tcase_add_test(tcase, more_sessions_than_the_initiator_has_room_for);
+    tcase_add_test(tcase, keys_for_the_sessions_that_are_added);
+    tcase_add_test(tcase, policies_that_the_answer_says);
+    tcase_add_test(tcase, a_policy_that_the_responder_does_not_accept);
+    tcase_add_test(tcase, policies_before_they_are_agreed_on);
+    tcase_add_test(tcase, as_many_sessions_as_there_are_ids);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

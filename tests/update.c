@@ -15,7 +15,8 @@ struct pair {
     uint64_t last[2], before[2];  /* T of what each sent last, and of what it sent before */
 };
 
-static const uint8_t new_octets[32] = "a TGK that an update brings.....", other_octets[32] = "and another one.................";
+static const uint8_t new_octets[32] = "a TGK that an update brings.....",
+                     other_octets[32] = "and another one.................";
 static const struct mkt_key_wish new_tgk = {.type = MKT_KEY_TGK, .key = {new_octets, sizeof new_octets}},
                                  other_tgk = {.type = MKT_KEY_TGK, .key = {other_octets, sizeof other_octets}};
 static const struct mkt_key_wish two_tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
@@ -701,7 +702,7 @@ START_TEST(policies_of_several_sessions)
 }
 END_TEST
 
-/* A new SP with a number that another session's has is not that session's: it keeps its own, or the update is refused. */
+/* A new SP with the number of another session's is not that session's: it keeps its own, or the update is refused. */
 START_TEST(a_policy_number_that_another_session_has)
 {
     static const uint8_t params[] = {0x63, 1, 0}, number[] = {5};
@@ -1699,8 +1700,7 @@ static const struct spoiled {
 };
 
 /* Refused for its reason, and nothing has changed. */
-static void expect_refused(struct pair *p, enum mkt_role who, const char *name, struct mkt_span wrong,
-                           enum mkt_err err)
+static void expect_refused(struct pair *p, enum mkt_role who, const char *name, struct mkt_span wrong, enum mkt_err err)
 {
     const struct mkt_span before = stored(p->csb[who]);
     const size_t seen = p->player[who]->n_seen;

@@ -49,7 +49,8 @@ MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
 struct mkt_request {
     const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
     const struct mkt_key_wish *keys; /**< number, types and lengths of the session keys that the ticket is to have */
-    size_t n_keys;                   /**< none: those that the KMS gives by default, usually one TGK */
+    size_t n_keys;                   /**< to 31, with key forking 30; none: those that the KMS gives by default, usually
+                                          one TGK */
 };
 
 /** What an Initiator offers. Zero is right for all that has no remark. */

@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where keys go, and where they don't.
+ *
+ *   secrets           looks for them: no key is left in the memory that is given back, nor on the stack that was used,
+ *                     whether a call succeeded or failed half way; none is in a message, and none is told to the log
+ *   secrets marked    under valgrind --suppressions=tests/secrets.supp --error-exitcode=1: no branch and no index
+ *                     depends on a key or a MAC. Pre-shared keys, TPK, and what is drawn as a key, are marked as
+ *                     undefined; valgrind follows them through all that is computed from them, and reports a jump or
+ *                     an address that depends on any (ctgrind). What mbedTLS does inside is listed in secrets.supp.
+ *
+ * In the second way secrets become public, by declassify(), where they have come to be that:
+ *
+ * - what AES-CM has encrypted, as it goes to the peer; and of a KEMAC that it has decrypted the types, lengths and SPIs
+ *   of the keys: who looks on knows them from the length of the KEMAC and from the CS ID map;
+ * - whether two MACs are the same, as the answer of the function says it; but not where they differ;
+ * - a message with its MAC, when it goes to the peer; the MAC of an Error when it goes into the replay cache;
+ * - in the end the TEKs of both parties, to see that they are the same: and that they were secret until then.
+ *
+ * The linker puts the functions that get keys here in place (-Wl,--wrap), to know them all.
+ */
+#define _DEFAULT_SOURCE /* sigaltstack */
+
+#include "play.h"
+
+#include "crypto.h"
+#include "derive.h"
+#include "ticket.h"
+
+#include <mikeyticket/sdp.h>
+
+#include <mbedtls/constant_time.h>
+
+#include <signal.h>
+#include <stddef.h>
+
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
+#endif
+#ifndef VALGRIND_MAKE_MEM_DEFINED
+#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
+#define VALGRIND_MAKE_MEM_UNDEFINED(p, n) ((void)(p), (void)(n))
+#define VALGRIND_GET_VBITS(p, bits, n) ((void)(p), (void)(bits), (void)(n), 0)
+#define RUNNING_ON_VALGRIND 0
+#define NO_VALGRIND 1
+#else
+#define NO_VALGRIND 0
+#endif
+
+/* A stack that nobody uses any more is none to read, as sanitizers see it. */
+#ifdef __has_attribute
+#if __has_attribute(no_sanitize_address)
+#define NOT_SANITIZED __attribute__((no_sanitize_address))
+#endif
+#endif
+#ifndef NOT_SANITIZED
+#define NOT_SANITIZED
+#endif
+
+static bool marked; /* the second way */
+
+static void classify(struct mkt_span secret)
+{
+    if (marked && secret.n > 0)
+        (void)VALGRIND_MAKE_MEM_UNDEFINED(secret.p, secret.n);
+}
+
+static void declassify(const void *p, size_t n)
+{
+    if (marked)
+        (void)VALGRIND_MAKE_MEM_DEFINED(p, n);
+}
+
+/* ---- all keys that there are, in pieces of eight octets ---- */
+
+enum { PIECE = 8, PIECES = 1 << 16 };
+
+static struct {
+    uint64_t octets;
+    const char *name;
+    uint64_t partner; /* 0, or the octets that stand `apart` from it where it is a secret */
+} piece[PIECES];      /* a hash table */
+static unsigned long pieces, searched;
+static bool searching; /* not until all functions have been called once: bound_symbols */
+
+/*
+ * Who has the states of its hash has an HMAC key as well. One state alone is left on the stack by mbedTLS, whose
+ * functions have it in registers (SHA-1 of 2.28 on amd64, where the compiler ran out of them): only both, as they stand
+ * in struct mkt_hmac, are the library's.
+ */
+enum { APART = offsetof(struct mkt_hmac, outer) - offsetof(struct mkt_hmac, inner) };
+
+static size_t place_of(uint64_t octets)
+{
+    size_t i = (size_t)((octets * 0x9e3779b97f4a7c15u) >> 48) % PIECES;
+    while (piece[i].name != NULL && piece[i].octets != octets)
+        i = (i + 1) % PIECES;
+    return i;
+}
+
+/* Whether octets are random enough to be looked for: a hash state has counters and unused room beside its secrets. */
+static bool is_telling(const uint8_t octets[PIECE])
+{
+    unsigned different = 0;
+    for (size_t i = 0; i < PIECE; i++) {
+        size_t k = 0;
+        while (k < i && octets[k] != octets[i])
+            k++;
+        different += k == i && octets[i] != 0;
+    }
+    return different >= 5;
+}
+
+/*
+ * What a function gets that stands in another's place is only noted there, by memcpy(), so that this file does not
+ * leave on the stack what it then finds.
+ */
+static struct {
+    const char *name;
+    size_t n, apart; /* octets of the secret; where its partners begin, 0 if it has none */
+    uint8_t octets[256];
+} noted[4096];
+static size_t notes;
+
+static void note(const char *name, const void *secret, size_t n, size_t apart)
+{
+    if (marked || !searching || n == 0)
+        return;
+    if (notes == sizeof noted / sizeof *noted || n + apart > sizeof noted->octets)
+        abort();
+    noted[notes].name = name;
+    noted[notes].n = n;
+    noted[notes].apart = apart;
+    memcpy(noted[notes++].octets, secret, n + apart);
+}
+
+static void know(const char *name, const void *secret, size_t n)
+{
+    note(name, secret, n, 0);
+}
+
+NOT_SANITIZED static uint64_t octets_at(const volatile uint8_t *p)
+{
+    uint64_t octets = 0;
+    for (size_t i = 0; i < PIECE; i++)
+        octets = octets << 8 | p[i];
+    return octets;
+}
+
+static void learn(void)
+{
+    for (size_t k = 0; k < notes; k++) {
+        for (size_t at = 0; at + PIECE <= noted[k].n; at += PIECE) {
+            const uint8_t *p = noted[k].octets + at;
+            const size_t place = place_of(octets_at(p));
+            if (!is_telling(p) || piece[place].name != NULL)
+                continue;
+            piece[place].octets = octets_at(p);
+            piece[place].name = noted[k].name;
+            piece[place].partner = noted[k].apart > 0 ? octets_at(p + noted[k].apart) : 0;
+            ck_assert_uint_lt(++pieces, PIECES / 2);
+        }
+    }
+    notes = 0;
+}
+
+/* The name of a key of which a piece is somewhere in octets, or NULL. */
+NOT_SANITIZED static const char *found(const volatile uint8_t *p, size_t n, size_t *at)
+{
+    uint64_t octets = 0;
+    for (size_t i = 0; i < n; i++) {
+        octets = octets << 8 | p[i];
+        const size_t place = place_of(octets);
+        if (piece[place].name == NULL || i + 1 < PIECE)
+            continue;
+        *at = i + 1 - PIECE;
+        if (piece[place].partner != 0 &&
+            (*at + APART + PIECE > n || octets_at(p + *at + APART) != piece[place].partner))
+            continue;
+        return piece[place].name;
+    }
+    return NULL;
+}
+
+static void expect_none(const char *where, struct mkt_span octets)
+{
+    size_t at = 0;
+    if (marked || !searching)
+        return;
+    learn();
+    const char *name = found(octets.p, octets.n, &at);
+    ck_assert_msg(name == NULL, "%s: octet %zu is of %s", where, at, name);
+    searched += octets.n;
+}
+
+/* ---- in place of functions that get keys ---- */
+
+static unsigned long to_fail; /* how many more of the calls below until one fails; 0: none will */
+
+static bool fails(void)
+{
+    return to_fail > 0 && --to_fail == 0;
+}
+
+enum mkt_err __real_mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
+                            uint8_t *out, size_t n);
+enum mkt_err __wrap_mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
+                            uint8_t *out, size_t n);
+enum mkt_err __real_mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key);
+enum mkt_err __wrap_mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key);
+enum mkt_err __real_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac);
+enum mkt_err __wrap_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac);
+enum mkt_err __real_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);
+enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);
+int __real_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
+int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
+
+enum mkt_err __wrap_mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
+                            uint8_t *out, size_t n)
+{
+    const enum mkt_err err = __real_mkt_prf(suite, inkey, label, parts, out, n);
+    know("an inkey", inkey.p, inkey.n);
+    if (err == MKT_OK)
+        know("an outkey", out, n);
+    return err;
+}
+
+enum mkt_err __wrap_mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)
+{
+    enum mkt_err err = __real_mkt_hmac_key(hmac, hash, key);
+    know("an HMAC key", key.p, key.n);
+    note("an HMAC state", &hmac->inner, sizeof hmac->inner, APART);
+    return fails() ? MKT_E_CRYPTO : err;
+}
+
+enum mkt_err __wrap_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac)
+{
+    enum mkt_err err = __real_mkt_hmac(hmac, parts, n, mac);
+    return fails() ? MKT_E_CRYPTO : err;
+}
+
+/* The keys of a chain, where octets are one; else none. */
+static size_t keys_of(struct mkt_span octets, struct mkt_key_data keys[MKT_MAX_KEYS])
+{
+    uint16_t type = MKT_KEY_DATA;
+    size_t n = 0;
+    while (type == MKT_KEY_DATA && n < MKT_MAX_KEYS) {
+        struct mkt_payload p;
+        if (mkt_payload_get(&p, &type, &octets) != MKT_OK)
+            return 0;
+        keys[n++] = p.key_data;
+    }
+    return type == MKT_LAST ? n : 0;
+}
+
+enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out)
+{
+    struct mkt_key_data keys[MKT_MAX_KEYS];
+    enum mkt_err err = __real_mkt_aes_cm(key, iv, in, out);
+    know("an AES key", key.p, key.n);
+    declassify(out, in.n);
+    const size_t n = keys_of((struct mkt_span){out, in.n}, keys);
+    for (size_t i = 0; i < n; i++) {
+        classify(keys[i].key);
+        classify(keys[i].salt);
+        know("a key of a KEMAC", keys[i].key.p, keys[i].key.n);
+        know("a salt of a KEMAC", keys[i].salt.p, keys[i].salt.n);
+    }
+    return fails() ? MKT_E_CRYPTO : err;
+}
+
+/* mkt_same() makes a yes or no of it. */
+int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n)
+{
+    const int differ = __real_mbedtls_ct_memcmp(a, b, n);
+    declassify(&differ, sizeof differ);
+    return differ;
+}
+
+/* ---- the host ---- */
+
+static struct mkt_host works;  /* as tests/player.c plays it */
+static const char *draws = ""; /* what is drawn next, SPIs and CSB IDs left out: 'k' a key or salt, 'r' a RAND */
+static unsigned long told;
+
+/* Blocks stay where they are until they have been searched. */
+static struct {
+    uint8_t *p;
+    size_t n;
+} block[4096];
+static size_t blocks;
+
+static void *keep_alloc(void *user, size_t n)
+{
+    uint8_t *p = malloc(n);
+    ck_assert_uint_lt(blocks, sizeof block / sizeof *block);
+    ck_assert_ptr_nonnull(p);
+    block[blocks].p = memset(p, 0xa5, n);
+    block[blocks++].n = n;
+    ((struct player *)user)->live++;
+    return p;
+}
+
+static void keep_release(void *user, void *p)
+{
+    ck_assert_ptr_nonnull(p);
+    ((struct player *)user)->live--;
+}
+
+/* "wiped": nothing at all is left in what was given back, so no key is. */
+static void expect_wiped(void)
+{
+    for (size_t i = 0; i < blocks; i++) {
+        size_t left = 0;
+        for (size_t k = 0; k < block[i].n; k++)
+            left += block[i].p[k] != 0;
+        ck_assert_msg(left == 0, "%zu octets are left in a block of %zu", left, block[i].n);
+        searched += block[i].n;
+        free(block[i].p);
+    }
+    blocks = 0;
+}
+
+static enum mkt_err secret_random(void *user, uint8_t *out, size_t n)
+{
+    enum { ID = 4 }; /* octets of an SPI and of a CSB ID */
+    static uint64_t state = 1;
+    (void)user;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        out[i] = (uint8_t)(state >> 56);
+    }
+    if (n == ID || *draws == '\0' || *draws++ == 'r')
+        return MKT_OK;
+    know("a random key", out, n);
+    classify((struct mkt_span){out, n});
+    return MKT_OK;
+}
+
+static enum mkt_err public_replay(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    declassify(tag.p, tag.n);
+    return works.replay(user, tag, until);
+}
+
+/* The log is told a text of the library's table, and nothing else. */
+static void log_text(void *user, enum mkt_err err, const char *words)
+{
+    (void)user;
+    ck_assert_ptr_eq(words, mkt_err_text(err));
+    told++;
+}
+
+static void keep_secrets(struct player *p)
+{
+    works = p->host;
+    p->host.alloc = keep_alloc;
+    p->host.release = keep_release;
+    p->host.random = secret_random;
+    p->host.replay = public_replay;
+    p->host.log = log_text;
+}
+
+static void secret(const char *name, struct mkt_span key)
+{
+    know(name, key.p, key.n);
+    classify(key);
+}
+
+/* ---- a stack of its own ---- */
+
+enum { STACK = 1 << 18 };
+
+static _Alignas(64) uint8_t own_stack[STACK];
+static struct {
+    void (*act)(void *);
+    void *arg;
+    const uint8_t *top;
+} on_stack;
+
+static void handler(int signal)
+{
+    (void)signal;
+    on_stack.top = __builtin_frame_address(0);
+    on_stack.act(on_stack.arg);
+    on_stack.act = NULL; /* so that this frame is still there until then */
+}
+
+/* A signal that this process sends itself is handled where it says: all that is called from there uses that stack. */
+static void on_own_stack(const char *what, void (*act)(void *), void *arg)
+{
+    const stack_t ours = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    stack_t before;
+    on_stack.act = act;
+    on_stack.arg = arg;
+    memset(own_stack, 0, sizeof own_stack);
+    ck_assert_int_eq(sigaltstack(&ours, &before), 0);
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    ck_assert_int_eq(raise(SIGUSR1), 0);
+    ck_assert_int_eq(sigaltstack(&before, NULL), 0);
+    (void)VALGRIND_MAKE_MEM_DEFINED(own_stack, sizeof own_stack);
+    ck_assert(on_stack.top > own_stack && on_stack.top < own_stack + sizeof own_stack);
+    expect_none(what, (struct mkt_span){own_stack, (size_t)(on_stack.top - own_stack)});
+}
+
+/* ---- what is called there ---- */
+
+struct attempt {
+    struct play *play;
+    enum leg leg;
+    struct mkt_csb *csb;
+    struct mkt_span in;
+    struct mkt_buf out;
+    enum mkt_err err;
+};
+
+static uint8_t octets_out[8192], tek[2][MKT_MAX_TEK];
+
+static void make(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = play_put(a->play, a->leg, a->csb, &a->out);
+}
+
+static void take(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_csb_take(a->csb, a->in, mikey);
+}
+
+static void make_error(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_csb_make_error(a->csb, a->in, MKT_E_SP, NULL, 0, &a->out);
+}
+
+static void put(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_csb_put(a->csb, &a->out);
+}
+
+static void read_tek(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_csb_tek(a->csb, 1, &a->out);
+}
+
+static void identity(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_csb_psk_identity(a->csb, 1, &a->out);
+}
+
+static void throw_away(void *arg)
+{
+    mkt_csb_free(((struct attempt *)arg)->csb);
+}
+
+/* What a message makes somebody draw: MPK, TGK and RAND of a ticket, the TGK of an update; else RANDs. */
+static const char *draws_of(enum leg leg)
+{
+    return leg == GRANT ? "kkr" : leg == ALICE_UPDATES || leg == BOB_UPDATES ? "k" : "";
+}
+
+/* Does it, after each call of its to the crypto room has failed once; what goes to the peer is public then. */
+static struct mkt_span until_done(const char *what, void (*act)(void *), struct attempt *a, bool is_public)
+{
+    for (unsigned long n = 1;; n++) {
+        a->out = (struct mkt_buf){octets_out, sizeof octets_out, 0};
+        to_fail = n;
+        draws = act == make ? draws_of(a->leg) : "";
+        on_own_stack(what, act, a);
+        if (to_fail > 0)
+            break;
+        expect_err(what, a->err, MKT_E_CRYPTO);
+        expect_none("what was to be made", (struct mkt_span){octets_out, sizeof octets_out});
+    }
+    to_fail = 0;
+    expect_err(what, a->err, MKT_OK);
+    const struct mkt_span made = {octets_out, a->out.n};
+    if (!is_public)
+        return made;
+    declassify(made.p, made.n);
+    expect_none(what, made);
+    return exact(made);
+}
+
+/* A message with another MAC, or half of it. */
+static void take_wrong(struct attempt *a, struct mkt_span right)
+{
+    uint8_t wrong[4096];
+    memcpy(wrong, right.p, right.n);
+    wrong[right.n - 1] ^= 1;
+    a->in = (struct mkt_span){wrong, right.n};
+    on_own_stack("another MAC", take, a);
+    ck_assert(a->err != MKT_OK);
+    a->in.n -= 4;
+    on_own_stack("half a MAC", take, a);
+    ck_assert(a->err != MKT_OK);
+}
+
+static void complain(struct play *p, enum leg leg)
+{
+    const enum party from = play_to(p, leg), to = play_from(p, leg);
+    struct attempt a = {.play = p, .leg = leg, .csb = p->csb[from], .in = p->message[leg]};
+    const struct mkt_span error = until_done("an Error", make_error, &a, true);
+    a.csb = p->csb[to];
+    if (play_role[to] == MKT_KMS && mkt_csb_id(a.csb) == 0)
+        return;
+    take_wrong(&a, error);
+    a.in = error;
+    until_done("an Error", take, &a, false);
+    ck_assert(p->player[to].authenticated);
+}
+
+/* Both ends have the same TEK, and nobody else knows of it. */
+static void expect_same_tek_kept_secret(struct play *p)
+{
+    uint8_t bits[MKT_MAX_TEK];
+    size_t n[2];
+    for (size_t i = ALICE; i <= BOB; i++) {
+        struct attempt a = {.play = p, .csb = p->csb[i]};
+        const struct mkt_span key = until_done("TEK", read_tek, &a, false);
+        n[i] = key.n;
+        memcpy(tek[i], key.p, key.n);
+        for (size_t k = 0; marked && VALGRIND_GET_VBITS(tek[i], bits, key.n) == 1 && k < key.n; k++)
+            ck_assert_msg(bits[k] == 0xff, "octet %zu of the TEK is no secret", k);
+        memset(octets_out, 0, sizeof octets_out);
+        declassify(tek[i], key.n);
+        until_done("PSK identity", identity, &a, true);
+        until_done("a bundle as octets", put, &a, false);
+        memset(octets_out, 0, sizeof octets_out);
+    }
+    expect_octets("TEK of both ends", (struct mkt_span){tek[ALICE], n[ALICE]}, (struct mkt_span){tek[BOB], n[BOB]});
+}
+
+/* ---- calls ---- */
+
+static const struct {
+    enum mkt_suite suite;
+    const char *flags;
+    bool two_kms;
+} calls[] = {
+    {MKT_SUITE_256, "DEFGHIJLMNO", false},
+    {MKT_SUITE_128, "DEFGHIJLMNO", true},
+    {MKT_SUITE_256, "DFGHJLMNO", false},
+    {MKT_SUITE_128, "DHJLMFNO", false},
+};
+
+static void whole_call(enum mkt_suite suite, const char *flags, bool two_kms)
+{
+    struct play *p = play_new(suite, flags, two_kms);
+    secret("the TPK", tpk);
+    for (size_t i = 0; i < PARTIES; i++) {
+        keep_secrets(&p->player[i]);
+        secret("a PSK", p->credential[i].psk);
+    }
+    for (unsigned l = ASK; l < LEGS; l++) {
+        const enum leg leg = (enum leg)l;
+        if (!play_has(p, leg))
+            continue;
+        for (size_t i = 0; i < PARTIES; i++)
+            p->player[i].now += ntp(1);
+        struct attempt a = {.play = p, .leg = leg, .csb = play_bundle(p, play_from(p, leg))};
+        const char *name = mkt_data_type_name((unsigned)play_type[leg]);
+        p->message[leg] = until_done(name, make, &a, true);
+        a.csb = play_bundle(p, play_to(p, leg));
+        /* of a TRANSFER_INIT whose ticket must be resolved first, the MAC can't be told */
+        if (leg != OFFER) {
+            complain(p, leg);
+            take_wrong(&a, p->message[leg]);
+        }
+        a.in = p->message[leg];
+        until_done(name, take, &a, false);
+        if (leg == ANSWER || leg == BOB_ANSWERS || leg == ALICE_ANSWERS)
+            expect_same_tek_kept_secret(p);
+    }
+    for (size_t i = 0; i < PARTIES; i++) {
+        struct attempt a = {.csb = p->csb[i]};
+        on_own_stack("free", throw_away, &a);
+        p->csb[i] = NULL;
+        declassify(p->credential[i].psk.p, p->credential[i].psk.n);
+    }
+    declassify(tpk.p, tpk.n);
+    play_free(p);
+    expect_wiped();
+}
+
+START_TEST(a_call_with_a_kms)
+{
+    whole_call(calls[_i].suite, calls[_i].flags, calls[_i].two_kms);
+}
+END_TEST
+
+/* ---- tickets ---- */
+
+struct ticketing {
+    struct call *call;
+    struct mkt_ticket *made, *got;
+    struct mkt_buf kept, opened, init, sdp;
+    struct mkt_offer offer;
+    struct mkt_csb *csb;
+};
+
+/* A ticket is made, kept, read and offered with a key of the Initiator's own, the message written as SDP. */
+static void make_ticket_and_offer(void *arg)
+{
+    static const struct mkt_key_wish wish = {.type = MKT_KEY_TGK_SALT};
+    struct ticketing *t = arg;
+    struct call *c = t->call;
+    const struct mkt_host *host = &c->alice.host;
+    draws = "kkr";
+    expect_err("make a ticket", mkt_ticket_make(&t->made, host, &c->recipe), MKT_OK);
+    expect_err("put it", mkt_ticket_put(t->made, &t->kept), MKT_OK);
+    expect_err("get it", mkt_ticket_get(&t->got, host, (struct mkt_span){t->kept.p, t->kept.n}), MKT_OK);
+    mkt_ticket_free(t->made);
+    t->offer = (struct mkt_offer){.ticket = t->got, .responder = c->settings_r.self, .keys = &wish, .n_keys = 1};
+    expect_err("Initiator", mkt_csb_new(&t->csb, MKT_INITIATOR, host, &c->settings_i), MKT_OK);
+    draws = "rkk";
+    expect_err("offer", mkt_csb_make_transfer_init(t->csb, &t->offer, &t->init), MKT_OK);
+    mkt_ticket_free(t->got);
+}
+
+static void open_and_answer(void *arg)
+{
+    struct ticketing *t = arg;
+    struct call *c = t->call;
+    const struct mkt_span init = {t->init.p, t->init.n};
+    expect_err("offer", mkt_csb_take(c->r, init, mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    expect_err("SDP", mkt_sdp_put(init, &t->sdp), MKT_OK);
+}
+
+static void open_ticket(void *arg)
+{
+    struct ticketing *t = arg;
+    const struct mkt_payload ticket = payload_of((struct mkt_span){t->init.p, t->init.n}, MKT_TICKET, 0);
+    expect_err("open", mkt_ticket_open(&ticket, tpk, &t->opened), MKT_OK);
+}
+
+static void free_both(void *arg)
+{
+    struct ticketing *t = arg;
+    mkt_csb_free(t->csb);
+    mkt_csb_free(t->call->r);
+    t->call->r = NULL;
+}
+
+static void ticket_of_ones_own(void)
+{
+    static uint8_t kept[4096], opened[1024], init[4096], sdp[8192];
+    struct call *c = call_new(MKT_SUITE_256, "DFGHJLMNO");
+    struct ticketing t = {.call = c,
+                          .kept = {kept, sizeof kept, 0},
+                          .opened = {opened, sizeof opened, 0},
+                          .init = {init, sizeof init, 0},
+                          .sdp = {sdp, sizeof sdp, 0}};
+    keep_secrets(&c->alice);
+    keep_secrets(&c->bob);
+    secret("the TPK", tpk);
+    expect_err("Responder", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
+    on_own_stack("a ticket and an offer", make_ticket_and_offer, &t);
+    declassify(init, t.init.n);
+    expect_none("TRANSFER_INIT", (struct mkt_span){init, t.init.n});
+    on_own_stack("an answer", open_and_answer, &t);
+    declassify(c->resp, c->resp_buf.n);
+    on_own_stack("a ticket is shown", open_ticket, &t);
+    expect_none("SDP", (struct mkt_span){sdp, t.sdp.n});
+    if (!marked && searching)
+        ck_assert_ptr_nonnull(found(opened, sizeof opened, &(size_t){0}));
+    on_own_stack("free", free_both, &t);
+    declassify(tpk.p, tpk.n);
+    call_free(c);
+    expect_wiped();
+}
+
+START_TEST(a_ticket_of_ones_own)
+{
+    ticket_of_ones_own();
+}
+END_TEST
+
+/* ---- this test itself ---- */
+
+/*
+ * The dynamic linker binds a symbol when it is called first, and saves registers on the stack meanwhile, with whatever
+ * is in them; who links with -z now does without. Here all is called once before anything is looked for.
+ */
+START_TEST(bound_symbols)
+{
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && !marked; i++)
+        whole_call(calls[i].suite, calls[i].flags, calls[i].two_kms);
+    if (!marked)
+        ticket_of_ones_own();
+    searching = true;
+}
+END_TEST
+
+/* What a compiler does not see through. */
+static void *(*volatile copy_octets)(void *to, const void *from, size_t n) = memcpy;
+
+static void leave_a_key(void *arg)
+{
+    uint8_t copy[32];
+    copy_octets(copy, arg, sizeof copy);
+}
+
+/* What is looked for is found: on the stack, at any place, whatever stands around it. */
+START_TEST(what_is_left_is_found)
+{
+    static const uint8_t key[32] = "a key that is left on the stack";
+    size_t at = 0;
+    if (marked)
+        return;
+    on_own_stack("a key that nobody knows", leave_a_key, (void *)(uintptr_t)key);
+    know("the key", key, sizeof key);
+    learn();
+    const char *name = found(own_stack, (size_t)(on_stack.top - own_stack), &at);
+    ck_assert_msg(name != NULL, "it is not");
+    ck_assert_str_eq(name, "the key");
+}
+END_TEST
+
+START_TEST(something_was_looked_for)
+{
+    ck_assert_uint_gt(told, 0);
+    if (marked) {
+        ck_assert_msg(RUNNING_ON_VALGRIND, "not under valgrind, or built without its headers");
+        printf("keys marked as undefined; %lu refusals logged\n", told);
+        return;
+    }
+    ck_assert_uint_gt(pieces, 100);
+    printf("%lu pieces of %d octets of keys looked for in %lu octets of memory; %lu refusals logged\n", pieces, PIECE,
+           searched, told);
+}
+END_TEST
+
+int main(int argc, char *argv[])
+{
+    Suite *suite = suite_create("secrets");
+    TCase *tcase = tcase_create("secrets");
+    marked = argc > 1 && strcmp(argv[1], "marked") == 0;
+    if (marked && NO_VALGRIND)
+        return 77; /* skipped */
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, bound_symbols);
+    tcase_add_test(tcase, what_is_left_is_found);
+    tcase_add_loop_test(tcase, a_call_with_a_kms, 0, sizeof calls / sizeof *calls);
+    tcase_add_test(tcase, a_ticket_of_ones_own);
+    tcase_add_test(tcase, something_was_looked_for);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
