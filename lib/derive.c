@@ -41,46 +41,61 @@ enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite)
  *   P (s, label, m) = HMAC (s, A_1 || label) || HMAC (s, A_2 || label) || ...
  *   A_0 = label, A_i = HMAC (s, A_(i-1))
  */
-static enum mkt_err xor_p(enum mkt_hash hash, struct mkt_span s, const struct mkt_span label[], size_t parts,
-                          uint8_t *out, size_t n)
+static enum mkt_err xor_p(const struct mkt_hmac *s, const struct mkt_span label[], size_t parts, uint8_t *out, size_t n)
 {
     enum { MAX_PARTS = 8 };
-    struct mkt_hmac hmac;
     uint8_t a[MKT_MAX_HASH], block[MKT_MAX_HASH];
-    const size_t length = mkt_hash_length(hash);
+    const size_t length = mkt_hash_length(s->hash);
     struct mkt_span a_label[1 + MAX_PARTS] = {{a, length}};
     if (parts > MAX_PARTS)
         return MKT_E_ARGUMENT;
     memcpy(a_label + 1, label, parts * sizeof *label);
 
-    enum mkt_err err = mkt_hmac_key(&hmac, hash, s);
-    if (err == MKT_OK)
-        err = mkt_hmac(&hmac, label, parts, a);
+    enum mkt_err err = mkt_hmac(s, label, parts, a);
     for (size_t at = 0; at < n && err == MKT_OK; at += length) {
-        err = mkt_hmac(&hmac, a_label, 1 + parts, block);
+        err = mkt_hmac(s, a_label, 1 + parts, block);
         for (size_t i = 0; i < length && i < n - at; i++)
             out[at + i] ^= block[i];
         if (err == MKT_OK && n - at > length)
-            err = mkt_hmac(&hmac, a_label, 1, a);
+            err = mkt_hmac(s, a_label, 1, a);
     }
-    mkt_hmac_wipe(&hmac);
     mkt_wipe(a, sizeof a);
     mkt_wipe(block, sizeof block);
     return err;
 }
 
-enum mkt_err mkt_prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
-                     uint8_t *out, size_t n)
+/*
+ * "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each"
+ */
+enum { S_I = 256 / 8 };
+
+static struct mkt_span s_i(struct mkt_span inkey, size_t at)
 {
-    /*
-     * "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each"
-     */
-    enum { S_I = 256 / 8 };
-    enum mkt_err err = inkey.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
+    return (struct mkt_span){inkey.p + at, inkey.n - at < S_I ? inkey.n - at : S_I};
+}
+
+enum mkt_err mkt_prf_key(struct mkt_prf *prf, enum mkt_suite suite, struct mkt_span inkey)
+{
+    prf->hash = mkt_suite_algorithms(suite)->hash;
+    prf->inkey = inkey;
+    return inkey.n == 0 ? MKT_E_ARGUMENT : mkt_hmac_key(&prf->s_1, prf->hash, s_i(inkey, 0));
+}
+
+void mkt_prf_wipe(struct mkt_prf *prf)
+{
+    mkt_hmac_wipe(&prf->s_1);
+}
+
+enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], size_t parts, uint8_t *out, size_t n)
+{
     memset(out, 0, n);
-    for (size_t at = 0; at < inkey.n && err == MKT_OK; at += S_I) {
-        struct mkt_span s = {inkey.p + at, inkey.n - at < S_I ? inkey.n - at : S_I};
-        err = xor_p(mkt_suite_algorithms(suite)->hash, s, label, parts, out, n);
+    enum mkt_err err = xor_p(&prf->s_1, label, parts, out, n);
+    for (size_t at = S_I; at < prf->inkey.n && err == MKT_OK; at += S_I) {
+        struct mkt_hmac s;
+        err = mkt_hmac_key(&s, prf->hash, s_i(prf->inkey, at));
+        if (err == MKT_OK)
+            err = xor_p(&s, label, parts, out, n);
+        mkt_hmac_wipe(&s);
     }
     if (err != MKT_OK)
         mkt_wipe(out, n);
@@ -123,40 +138,42 @@ static const struct {
     [MKT_DERIVE_MPKR] = {0x1F4D675B, MPK},
 };
 
-/* A label as it grows: octets of our own, and views of values, one part after the other. */
+/* A label as it grows: numbers of our own, and views of the values between them. */
 struct label {
     uint8_t octets[16];
-    struct mkt_buf own;
-    struct mkt_span part[8];
+    struct io own;
+    size_t from; /* the numbers from here on are not in a part yet */
+    struct mkt_span part[4];
     size_t n;
-    enum mkt_err err;
 };
 
 static void add_number(struct label *l, uint64_t number, size_t octets)
 {
-    const size_t from = l->own.n;
-    struct io io = io_put(&l->own);
-    io_uint(&io, &number, octets);
-    enum mkt_err err = io_done(&io, &l->own);
-    l->err = l->err != MKT_OK ? l->err : err;
-    l->part[l->n++] = io_tail(&l->own, from);
+    io_uint(&l->own, &number, octets);
+}
+
+static void end_numbers(struct label *l)
+{
+    l->part[l->n++] = (struct mkt_span){l->octets + l->from, l->own.pos - l->from};
+    l->from = l->own.pos;
 }
 
 /* A value after its length as an unsigned integer of so many octets. */
 static void add_value(struct label *l, size_t length_octets, struct mkt_span value)
 {
     add_number(l, value.n, length_octets);
+    end_numbers(l);
     l->part[l->n++] = value;
 }
 
-enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
-                        const struct mkt_label *label, uint8_t *out, size_t n)
+enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
+                           uint8_t *out, size_t n)
 {
     enum { NO_CS_ID = 0xFF };
     const uint32_t no_csb_id = 0xFFFFFFFF;
     const enum number number = table[what].number;
     struct label l = {.n = 0};
-    l.own = (struct mkt_buf){l.octets, sizeof l.octets, 0};
+    l.own = io_put(&(struct mkt_buf){l.octets, sizeof l.octets, 0});
     add_number(&l, table[what].constant, 4);
     add_number(&l, number == TRAFFIC ? label->cs_id : NO_CS_ID, 1);
     add_number(&l, number == INITIAL || number == RESPONSE ? label->csb_id : no_csb_id, 4);
@@ -173,16 +190,30 @@ enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct m
         add_value(&l, 1, label->randr);
         break;
     case VR:
+        end_numbers(&l);
         break;
     case TPK:
     case MPK:
         add_value(&l, 1, label->rand);
         break;
     }
-    if (l.err == MKT_OK)
-        return mkt_prf(suite, inkey, l.part, l.n, out, n);
+    if (l.own.err == MKT_OK)
+        return mkt_prf(prf, l.part, l.n, out, n);
     mkt_wipe(out, n);
-    return l.err;
+    return l.own.err;
+}
+
+enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
+                        const struct mkt_label *label, uint8_t *out, size_t n)
+{
+    struct mkt_prf prf;
+    enum mkt_err err = mkt_prf_key(&prf, suite, inkey);
+    if (err == MKT_OK)
+        err = mkt_derive_by(&prf, what, label, out, n);
+    else
+        mkt_wipe(out, n);
+    mkt_prf_wipe(&prf);
+    return err;
 }
 
 enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk, uint8_t cs_id,

@@ -206,11 +206,29 @@ enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt
     return err;
 }
 
-enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also)
+/* What the KEMAC of a message encrypts; `out` is to get the other side of it. */
+static struct mkt_encryption encryption_of(const struct mkt_message *message, struct mkt_span encr_data, uint8_t *out)
 {
+    return (struct mkt_encryption){message->hdr.csb_id, mkt_t_64(mkt_t_of(message)), encr_data, out};
+}
+
+enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also,
+                        struct mkt_span *keys)
+{
+    const struct mkt_payload *kemac = keys == NULL ? NULL : mkt_message_find(act->message, MKT_KEMAC, 0);
+    const struct mkt_span mac = mkt_message_find(act->message, MKT_V, 0)->v.mac;
     struct mkt_span parts[4] = {[2] = also->span[0], [3] = also->span[1]};
     mkt_message_covered(act->message, act->in, parts);
-    return mkt_protect_verify(protection, parts, 4, mkt_message_find(act->message, MKT_V, 0)->v.mac);
+    if (keys != NULL)
+        *keys = (struct mkt_span){NULL, 0};
+    if (kemac == NULL)
+        return mkt_protect_open(protection, NULL, parts, 4, mac);
+    const struct mkt_span encr_data = kemac->kemac.encr_data;
+    uint8_t *plain = io_reserve(&act->room, encr_data.n);
+    const struct mkt_encryption encryption = encryption_of(act->message, encr_data, plain);
+    const enum mkt_err err = mkt_protect_open(protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
+    *keys = (struct mkt_span){plain, encr_data.n};
+    return err == MKT_OK && plain == NULL ? MKT_E_ROOM : err;
 }
 
 enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_message *message,
@@ -229,7 +247,13 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
     if (err != MKT_OK)
         return err;
     mkt_message_covered(&made, *octets, parts);
-    return mkt_protect_mac(protection, parts, 4, io_within(act->out, mkt_message_find(&made, MKT_V, 0)->v.mac));
+    const struct mkt_payload *kemac = mkt_message_find(&made, MKT_KEMAC, 0);
+    uint8_t *mac = io_within(act->out, mkt_message_find(&made, MKT_V, 0)->v.mac);
+    if (kemac == NULL)
+        return mkt_protect_seal(protection, NULL, parts, 4, mac);
+    const struct mkt_span keys = kemac->kemac.encr_data;
+    const struct mkt_encryption encryption = encryption_of(&made, keys, io_within(act->out, keys));
+    return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 
 enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to)
@@ -255,30 +279,15 @@ enum mkt_err mkt_algorithms_check(const struct mkt_act *act)
     return mkt_t_of(act->message)->ts_type == MKT_TS_COUNTER && act->host->count == NULL ? MKT_E_COUNTER : MKT_OK;
 }
 
-enum mkt_err mkt_kemac_seal(struct mkt_act *act, const struct mkt_protection *protection,
-                            const struct mkt_message *message, struct mkt_span keys, struct mkt_kemac *kemac)
+void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys)
 {
-    uint8_t *encr_data = io_reserve(&act->room, keys.n);
-    if (encr_data == NULL)
-        return MKT_E_ROOM;
-    *kemac = (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(act->bundle.suite)->encr_alg,
-                                .encr_data = {encr_data, keys.n}};
-    return mkt_protect_kemac(protection, message->hdr.csb_id, mkt_t_64(mkt_t_of(message)), keys, encr_data);
-}
-
-enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_kemac *kemac,
-                            struct mkt_span *keys)
-{
-    const uint64_t t = mkt_t_64(mkt_t_of(act->message));
-    uint8_t *plain = io_reserve(&act->room, kemac->encr_data.n);
-    if (plain == NULL)
-        return MKT_E_ROOM;
-    *keys = (struct mkt_span){plain, kemac->encr_data.n};
-    return mkt_protect_kemac(protection, act->message->hdr.csb_id, t, kemac->encr_data, plain);
+    if (keys.n > 0)
+        mkt_message_add(message, MKT_KEMAC)->kemac =
+            (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(suite)->encr_alg, .encr_data = keys};
 }
 
 /* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
-enum mkt_err mkt_check_supplied(const struct mkt_act *act, struct mkt_span keys)
+static enum mkt_err check_supplied(const struct mkt_act *act, struct mkt_span keys)
 {
     const struct mkt_bundle *b = &act->bundle;
     struct mkt_key_rules rules = {.suite = b->suite};
@@ -286,6 +295,14 @@ enum mkt_err mkt_check_supplied(const struct mkt_act *act, struct mkt_span keys)
     memcpy(rules.others, b->keys, sizeof rules.others);
     enum mkt_err err = mkt_keys_check(keys, &rules);
     return err == MKT_OK && !mkt_keys_session(keys, 0, &key) ? MKT_E_MISSING : err;
+}
+
+enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys, struct mkt_span *to)
+{
+    enum mkt_err err = keys.p != NULL ? check_supplied(act, keys) : MKT_OK;
+    if (err == MKT_OK && keys.p != NULL)
+        *to = keys;
+    return err;
 }
 
 enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
@@ -298,7 +315,7 @@ enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[],
     if (err != MKT_OK)
         return err;
     const struct mkt_span chain = io_tail(&act->room, from);
-    err = mkt_check_supplied(act, chain);
+    err = check_supplied(act, chain);
     if (err == MKT_OK)
         *keys = chain;
     return err;

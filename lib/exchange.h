@@ -104,11 +104,17 @@ struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, cons
 MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
                                     enum mkt_phase phase, struct mkt_protection *protection);
 
-/* Verifies the MAC of the message that is taken: MKT_E_MAC. */
-MKT_MUST enum mkt_err mkt_verify(const struct mkt_act *act, const struct mkt_protection *protection,
-                                 const struct mkt_also *also);
+/*
+ * Verifies the MAC of the message that is taken: MKT_E_MAC. Then `keys`, unless that is NULL, is what the KEMAC has,
+ * decrypted in the room and not looked at; `p` is NULL where there is no KEMAC.
+ */
+MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection,
+                                 const struct mkt_also *also, struct mkt_span *keys);
 
-/* Appends a message to `out` and puts the MAC into its V. `octets` views it; where it is only measured, nothing. */
+/*
+ * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it; where
+ * it is only measured, nothing.
+ */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
                                const struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
 
@@ -120,18 +126,13 @@ MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octe
 /* What can be refused of any message before its key is known: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
 MKT_MUST enum mkt_err mkt_algorithms_check(const struct mkt_act *act);
 
-/* A chain of keys as the KEMAC of a message, encrypted in the room. */
-MKT_MUST enum mkt_err mkt_kemac_seal(struct mkt_act *act, const struct mkt_protection *protection,
-                                     const struct mkt_message *message, struct mkt_span keys, struct mkt_kemac *kemac);
+/* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */
+void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys);
 
-/* The plaintext of the KEMAC of the message that is taken, in the room, unchecked. */
-MKT_MUST enum mkt_err mkt_kemac_open(struct mkt_act *act, const struct mkt_protection *protection,
-                                     const struct mkt_kemac *kemac, struct mkt_span *keys);
-
-/* Session keys that this party supplies, as a chain in the room; of those that the other one supplies, the check. */
+/* Session keys that this party supplies, as a chain in the room; those that the other one supplies, by mkt_verify(). */
 MKT_MUST enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n,
                                  struct mkt_span *keys);
-MKT_MUST enum mkt_err mkt_check_supplied(const struct mkt_act *act, struct mkt_span keys);
+MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys, struct mkt_span *to);
 
 /* ---- RANDs ---- */
 

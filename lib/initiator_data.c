@@ -63,7 +63,7 @@ enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
         return err;
     memcpy(io_within(out, vi.mac), v_mac.p, v_mac.n);
     const struct mkt_span part = covered(data, &vr);
-    return mkt_protect_mac(&by_mpkr, &part, 1, io_within(out, vr.mac));
+    return mkt_protect_seal(&by_mpkr, NULL, &part, 1, io_within(out, vr.mac));
 }
 
 enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v)
@@ -87,6 +87,6 @@ enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpk
     if (vr.mac_alg != vi.mac_alg || vr.mac_alg != mkt_suite_algorithms(suite)->mac_alg)
         return MKT_E_MAC_ALG;
     const struct mkt_span part = covered(data, &vr);
-    err = mkt_protect_verify(&by_mpkr, &part, 1, vr.mac);
+    err = mkt_protect_open(&by_mpkr, NULL, &part, 1, vr.mac);
     return err == MKT_E_MAC ? MKT_E_INITIATOR_MAC : err;
 }

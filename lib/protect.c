@@ -19,12 +19,23 @@ static const struct {
     [MKT_PHASE_VR] = {.auth = MKT_DERIVE_VR_AUTH},
 };
 
-enum mkt_err mkt_protect_mac(const struct mkt_protection *p, const struct mkt_span parts[], size_t n, uint8_t *mac)
+/* Who protects: what to derive, and the key to derive it from, padded once for all three. */
+struct source {
+    const struct mkt_protection *p;
+    struct mkt_prf prf;
+};
+
+static enum mkt_err derive(const struct source *s, enum mkt_derivation what, uint8_t *out, size_t n)
 {
-    const struct mkt_algorithms *a = mkt_suite_algorithms(p->suite);
+    return mkt_derive_by(&s->prf, what, &s->p->label, out, n);
+}
+
+static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts[], size_t n, uint8_t *mac)
+{
+    const struct mkt_algorithms *a = mkt_suite_algorithms(s->p->suite);
     uint8_t auth_key[MKT_MAX_HASH];
     struct mkt_hmac hmac;
-    enum mkt_err err = mkt_derive(p->suite, phases[p->phase].auth, p->key, &p->label, auth_key, a->auth_key);
+    enum mkt_err err = derive(s, phases[s->p->phase].auth, auth_key, a->auth_key);
     if (err != MKT_OK)
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
@@ -35,14 +46,13 @@ enum mkt_err mkt_protect_mac(const struct mkt_protection *p, const struct mkt_sp
     return err;
 }
 
-enum mkt_err mkt_protect_verify(const struct mkt_protection *p, const struct mkt_span parts[], size_t n,
-                                struct mkt_span mac)
+static enum mkt_err check_mac(const struct source *s, const struct mkt_span parts[], size_t n, struct mkt_span mac)
 {
-    const size_t length = mkt_hash_length(mkt_suite_algorithms(p->suite)->hash);
+    const size_t length = mkt_hash_length(mkt_suite_algorithms(s->p->suite)->hash);
     uint8_t expected[MKT_MAX_HASH];
     if (mac.n != length)
         return MKT_E_MAC;
-    enum mkt_err err = mkt_protect_mac(p, parts, n, expected);
+    enum mkt_err err = make_mac(s, parts, n, expected);
     if (err == MKT_OK && !mkt_same(expected, mac.p, length))
         err = MAC_IS_WRONG;
     mkt_wipe(expected, sizeof expected);
@@ -50,7 +60,7 @@ enum mkt_err mkt_protect_verify(const struct mkt_protection *p, const struct mkt
 }
 
 /* RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000, S being the salting key of 112 bits */
-static enum mkt_err make_iv(const struct mkt_protection *p, uint32_t csb_id, uint64_t t, uint8_t iv[16])
+static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t, uint8_t iv[16])
 {
     uint8_t salt[MKT_SALT_LENGTH];
     struct mkt_buf buf = {iv, 16, 0};
@@ -60,26 +70,57 @@ static enum mkt_err make_iv(const struct mkt_protection *p, uint32_t csb_id, uin
     io_u32(&io, &csb_id);
     io_uint(&io, &t, 8);
     io_u16(&io, &zero);
-    enum mkt_err err = mkt_derive(p->suite, phases[p->phase].salt, p->key, &p->label, salt, sizeof salt);
+    enum mkt_err err = derive(s, phases[s->p->phase].salt, salt, sizeof salt);
     for (size_t i = 0; i < sizeof salt; i++)
         iv[i] ^= salt[i];
     mkt_wipe(salt, sizeof salt);
     return err;
 }
 
-enum mkt_err mkt_protect_kemac(const struct mkt_protection *p, uint32_t csb_id, uint64_t t, struct mkt_span in,
-                               uint8_t *out)
+static enum mkt_err encrypt(const struct source *s, const struct mkt_encryption *e)
 {
-    const size_t length = mkt_suite_algorithms(p->suite)->key;
+    const size_t length = mkt_suite_algorithms(s->p->suite)->key;
     uint8_t encr_key[32], iv[16];
-    enum mkt_err err = make_iv(p, csb_id, t, iv);
+    enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
     if (err == MKT_OK)
-        err = mkt_derive(p->suite, phases[p->phase].encr, p->key, &p->label, encr_key, length);
+        err = derive(s, phases[s->p->phase].encr, encr_key, length);
     if (err == MKT_OK)
-        err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, in, out);
-    if (err != MKT_OK)
-        mkt_wipe(out, in.n);
+        err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
     mkt_wipe(encr_key, sizeof encr_key);
     mkt_wipe(iv, sizeof iv);
     return err;
+}
+
+static enum mkt_err finish(struct source *s, const struct mkt_encryption *e, enum mkt_err err)
+{
+    if (err != MKT_OK && e != NULL)
+        mkt_wipe(e->out, e->in.n);
+    mkt_prf_wipe(&s->prf);
+    return err;
+}
+
+enum mkt_err mkt_protect_seal(const struct mkt_protection *p, const struct mkt_encryption *e,
+                              const struct mkt_span parts[], size_t n, uint8_t *mac)
+{
+    struct source s;
+    s.p = p;
+    enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
+    if (err == MKT_OK && e != NULL)
+        err = encrypt(&s, e);
+    if (err == MKT_OK)
+        err = make_mac(&s, parts, n, mac);
+    return finish(&s, e, err);
+}
+
+enum mkt_err mkt_protect_open(const struct mkt_protection *p, const struct mkt_encryption *e,
+                              const struct mkt_span parts[], size_t n, struct mkt_span mac)
+{
+    struct source s;
+    s.p = p;
+    enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
+    if (err == MKT_OK)
+        err = check_mac(&s, parts, n, mac);
+    if (err == MKT_OK && e != NULL)
+        err = encrypt(&s, e);
+    return finish(&s, e, err);
 }

@@ -21,20 +21,29 @@ struct mkt_protection {
     struct mkt_label label;
 };
 
-/* The MAC over all parts; `mac` gets the octets of the suite's MAC. */
-MKT_MUST enum mkt_err mkt_protect_mac(const struct mkt_protection *protection, const struct mkt_span parts[], size_t n,
-                                      uint8_t *mac);
-
-/* MKT_OK where `mac` is the MAC over all parts, else MKT_E_MAC; or MKT_E_CRYPTO. */
-MKT_MUST enum mkt_err mkt_protect_verify(const struct mkt_protection *protection, const struct mkt_span parts[],
-                                         size_t n, struct mkt_span mac);
+/*
+ * What a KEMAC encrypts (RFC 3830 4.2.3): `in` of `n` octets becomes `out`, which may be the same octets. `t` is the
+ * timestamp of the message or ticket that carries it, padded to 64 bits (design decision D4).
+ */
+struct mkt_encryption {
+    uint32_t csb_id;
+    uint64_t t;
+    struct mkt_span in;
+    uint8_t *out;
+};
 
 /*
- * Encrypts or decrypts the data of a KEMAC (RFC 3830 4.2.3); `t` is the timestamp of the message or ticket that carries
- * it, padded to 64 bits (design decision D4).
- * `out` has room for in.n octets; after an error it holds zeros.
+ * Encrypts, where there is something to be, then makes the MAC over all parts; `mac` gets the octets of the suite's MAC.
+ * After an error what was to be encrypted is zeros.
  */
-MKT_MUST enum mkt_err mkt_protect_kemac(const struct mkt_protection *protection, uint32_t csb_id, uint64_t t,
-                                        struct mkt_span in, uint8_t *out);
+MKT_MUST enum mkt_err mkt_protect_seal(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
+                                       const struct mkt_span parts[], size_t n, uint8_t *mac);
+
+/*
+ * Where `mac` is the MAC over all parts, decrypts, if there is something to be; else MKT_E_MAC. After an error `out` holds
+ * zeros.
+ */
+MKT_MUST enum mkt_err mkt_protect_open(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
+                                       const struct mkt_span parts[], size_t n, struct mkt_span mac);
 
 #endif

@@ -75,7 +75,7 @@ static enum mkt_err find_keys(struct mkt_act *act, struct mkt_protection *protec
     }
     if (err == MKT_OK)
         err = mkt_v_check(act->message, act->bundle.suite);
-    return err == MKT_OK ? mkt_verify(act, protection, &also) : err;
+    return err == MKT_OK ? mkt_verify(act, protection, &also, NULL) : err;
 }
 
 /* Whether what is wrong is what this party offers or supports: then the Error message "SHOULD include the supported
@@ -155,7 +155,7 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
     if (err == MKT_OK && authenticated)
         err = mkt_v_check(m, protection.suite);
     if (err == MKT_OK && authenticated)
-        err = mkt_verify(act, &protection, &nothing);
+        err = mkt_verify(act, &protection, &nothing, NULL);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK && authenticated)

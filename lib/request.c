@@ -55,8 +55,8 @@ enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *
         return MKT_E_KMS;
     if (act->host->psk == NULL)
         return MKT_E_KEY;
-    enum mkt_err err = act->host->psk(act->host->user, name != NULL ? &name->id : NULL,
-                                      who != NULL ? &who->id : NULL, &psk);
+    enum mkt_err err =
+        act->host->psk(act->host->user, name != NULL ? &name->id : NULL, who != NULL ? &who->id : NULL, &psk);
     if (err != MKT_OK)
         return err;
     if (psk.key.p != octets || psk.key.n < MKT_MIN_KEY || psk.key.n > MKT_MAX_PSK)
@@ -75,7 +75,7 @@ enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_INITIAL);
     const struct mkt_also identities = {{asker->id.data, act->settings->self.data}};
-    enum mkt_err err = mkt_verify(act, &by_psk, &identities);
+    enum mkt_err err = mkt_verify(act, &by_psk, &identities, NULL);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
@@ -117,8 +117,7 @@ static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
             .key = {NULL, mkt_wish_key_length(act->bundle.suite, &r->keys[i])},
             .salt = {NULL, mkt_wish_salt_length(&r->keys[i])},
         };
-        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK
-                                             : mkt_key_put(&act->room, &key, i + 1 == r->n_keys, &placed);
+        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK : mkt_key_put(&act->room, &key, i + 1 == r->n_keys, &placed);
     }
     policy->has_kemac = r->n_keys > 0;
     policy->kemac = io_tail(&act->room, from);
@@ -289,8 +288,7 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
     size_t n = 0;
     bool changed;
     for (; n < MKT_MAX_KEYS && mkt_keys_session(keys, n, &key); n++)
-        wishes[n] =
-            (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
+        wishes[n] = (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
     enum mkt_err err = mkt_request_changed(request_init, granted, wishes, n, &changed);
     return err == MKT_OK && changed && (granted->flags & MKT_FLAG_K) == 0 ? MKT_E_CHANGED : err;
 }
@@ -304,7 +302,6 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_policy policy;
     struct mkt_payload ticket;
-    struct mkt_kemac kemac;
     struct mkt_message m;
     struct mkt_span octets;
     enum mkt_err err = mkt_ticket_payload_get(act->ticket, &ticket);
@@ -316,14 +313,12 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
         err = check_granted(b->init, &policy, keys);
     if (err == MKT_OK)
         err = mkt_begin(act, &m, MKT_REQUEST_RESP, act->message->hdr.csb_id);
-    if (err == MKT_OK)
-        err = mkt_kemac_seal(act, &by_psk, &m, keys, &kemac);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
         mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
-    mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(&m, b->suite, keys);
     mkt_v_add(&m, b->suite);
     err = mkt_seal(act, &by_psk, &m, &init, &octets);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
@@ -353,18 +348,15 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
 }
 
 /* The KEMAC: "KEMAC = E(encr_key, MPKi || [MPKr] || {TEK|TGK|GTGK})" */
-static enum mkt_err take_keys(struct mkt_act *act, const struct mkt_protection *by_psk, const struct mkt_policy *policy,
-                              struct mkt_span *keys)
+static enum mkt_err check_keys(const struct mkt_act *act, const struct mkt_policy *policy, struct mkt_span keys)
 {
     const struct mkt_key_rules rules = {
         .suite = act->bundle.suite,
         .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
         .flags = policy->flags,
     };
-    enum mkt_err err = mkt_kemac_open(act, by_psk, &mkt_message_find(act->message, MKT_KEMAC, 0)->kemac, keys);
-    if (err == MKT_OK)
-        err = mkt_keys_check(*keys, &rules);
-    return err == MKT_OK ? check_granted(act->bundle.init, policy, *keys) : err;
+    enum mkt_err err = mkt_keys_check(keys, &rules);
+    return err == MKT_OK ? check_granted(act->bundle.init, policy, keys) : err;
 }
 
 enum mkt_err mkt_take_request_resp(struct mkt_act *act)
@@ -384,11 +376,11 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     if (err == MKT_OK)
         err = check_ticket(act, ticket, &policy);
     if (err == MKT_OK)
-        err = mkt_verify(act, &by_psk, &also);
+        err = mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
-        err = take_keys(act, &by_psk, &policy, &b->keys[MKT_FROM_TICKET]);
+        err = check_keys(act, &policy, b->keys[MKT_FROM_TICKET]);
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy);
     if (err != MKT_OK)

@@ -164,18 +164,15 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_span keys = b->keys[MKT_FROM_TICKET], octets;
-    struct mkt_kemac kemac;
     struct mkt_message m;
     enum mkt_err err = fork_keys(act, &keys);
     if (err == MKT_OK)
         err = mkt_begin(act, &m, MKT_RESOLVE_RESP, act->message->hdr.csb_id);
-    if (err == MKT_OK)
-        err = mkt_kemac_seal(act, &by_psk, &m, keys, &kemac);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
         mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
-    mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(&m, b->suite, keys);
     /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
     if (mkt_bundle_has(b, MKT_FLAG_I) || b->named)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
@@ -206,23 +203,20 @@ static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_p
 }
 
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
-static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_protection *by_psk,
-                                const struct mkt_policy *policy)
+static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *policy)
 {
     const struct mkt_message *m = act->message;
     const struct mkt_payload *idrr = mkt_message_find(m, MKT_IDR, MKT_IDR_R);
     const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
     struct mkt_bundle *b = &act->bundle;
-    struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
+    const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     const struct mkt_key_rules rules = {
         .suite = b->suite,
         .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
         .flags = policy->flags,
     };
-    enum mkt_err err = mkt_kemac_open(act, by_psk, &mkt_message_find(m, MKT_KEMAC, 0)->kemac, keys);
-    if (err == MKT_OK)
-        err = mkt_keys_check(*keys, &rules);
-    if (err == MKT_OK && randkms != NULL && randkms->rand.rand.n < mkt_keys_longest_forked(*keys))
+    enum mkt_err err = mkt_keys_check(keys, &rules);
+    if (err == MKT_OK && randkms != NULL && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
         err = mkt_keep(act, randkms->rand.rand, &b->randkms);
@@ -244,14 +238,14 @@ static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *i
     if (err == MKT_OK)
         err = check_modifier(act, &policy);
     if (err == MKT_OK)
-        err = mkt_verify(act, &by_psk, &also);
+        err = mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK && act->role == MKT_KMS)
         err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy);
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_KMS, &kms->kms, &policy);
-    return err == MKT_OK ? accept_keys(act, &by_psk, &policy) : err;
+    return err == MKT_OK ? accept_keys(act, &policy) : err;
 }
 
 enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)

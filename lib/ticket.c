@@ -68,15 +68,14 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
     struct mkt_key_data mpk;
     if (tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
-    enum mkt_err err = mkt_protect_verify(&by_tpk, &base->covered, 1, base->mac);
-    if (err != MKT_OK)
-        return err == MKT_E_MAC ? MKT_E_TICKET_MAC : err;
-
     uint8_t *plain = io_reserve(room, base->encr_data.n);
     if (plain == NULL)
         return MKT_E_ROOM;
     *keys = (struct mkt_span){plain, base->encr_data.n};
-    err = mkt_protect_kemac(&by_tpk, NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain);
+    const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain};
+    enum mkt_err err = mkt_protect_open(&by_tpk, &encryption, &base->covered, 1, base->mac);
+    if (err == MKT_E_MAC)
+        return MKT_E_TICKET_MAC;
     if (err == MKT_OK)
         err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
     if (err == MKT_OK && !mkt_keys_mpk(*keys, 0, &mpk))
@@ -113,22 +112,37 @@ struct encoded {
 };
 
 /* An MPK of the holder's at the end of a chain: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
-static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *of, enum mkt_derivation which,
-                            bool last, struct mkt_buf *room)
+static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *of, const struct mkt_key_data *mpk,
+                            const struct mkt_prf *by_mpk, enum mkt_derivation which, bool last, struct mkt_buf *room)
 {
     const bool mpkr = which == MKT_DERIVE_MPKR;
-    struct mkt_key_data mpk, key;
-    if (!mkt_keys_mpk(of->keys, 0, &mpk))
-        return MKT_E_MPK;
-    key = mpk;
+    const struct mkt_label label = {.rand = of->rand};
+    struct mkt_key_data key = *mpk;
     key.key.p = NULL;
     if (mpkr)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
     enum mkt_err err = mkt_key_put(room, &key, last, &key);
     if (err == MKT_OK)
-        err = mkt_ticket_mpk(of->suite, which, mpk.key, of->rand, io_within(room, key.key));
+        err = mkt_derive_by(by_mpk, which, &label, io_within(room, key.key), key.key.n);
     if (err == MKT_OK && mpkr)
         err = mkt_spi_draw(host, &of->keys, 1, io_within(room, key.kv.spi));
+    return err;
+}
+
+/* MPKi || [MPKr] */
+static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *of, bool mpkr, bool alone,
+                             struct mkt_buf *room)
+{
+    struct mkt_key_data mpk;
+    struct mkt_prf by_mpk;
+    if (!mkt_keys_mpk(of->keys, 0, &mpk))
+        return MKT_E_MPK;
+    enum mkt_err err = mkt_prf_key(&by_mpk, of->suite, mpk.key);
+    if (err == MKT_OK)
+        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, alone && !mpkr, room);
+    if (err == MKT_OK && mpkr)
+        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, alone, room);
+    mkt_prf_wipe(&by_mpk);
     return err;
 }
 
@@ -139,9 +153,7 @@ static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct en
     const size_t from = room->n;
     struct mkt_key_data key;
     const bool alone = !mkt_keys_session(of->keys, 0, &key);
-    enum mkt_err err = put_mpk(host, of, MKT_DERIVE_MPKI, alone && !mpkr, room);
-    if (err == MKT_OK && mpkr)
-        err = put_mpk(host, of, MKT_DERIVE_MPKR, alone, room);
+    enum mkt_err err = put_mpks(host, of, mpkr, alone, room);
     for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next(&keys, &key);)
         if (key.type != MKT_KEY_MPK)
             err = mkt_key_put(room, &key, mkt_keys_end(keys), &key);
@@ -194,8 +206,7 @@ static enum mkt_err become_mpki(enum mkt_suite suite, struct mkt_span keys, stru
 }
 
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
-                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,
-                                struct mkt_span *keys)
+                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys)
 {
     uint8_t tpk[MKT_MAX_TPK];
     size_t n = 0;
@@ -408,16 +419,13 @@ static enum mkt_err draw_rand(struct work *w)
     return mkt_host_random(w->host, rand, w->rand.n);
 }
 
-/* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the MAC of V is still zero. */
-static enum mkt_err put_ticket_data(struct work *w, const struct mkt_protection *by_tpk, struct mkt_span *out)
+/* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the keys are not encrypted yet, and the MAC of V is zero. */
+static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
 {
     const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
     struct mkt_t t;
-    uint8_t *encr_data = io_reserve(&w->room, w->keys.n);
     /* A.1: "T is a timestamp containing the time of issue or a counter." */
-    enum mkt_err err = encr_data == NULL ? MKT_E_ROOM : mkt_t_make(w->host, w->recipe->counter, &t);
-    if (err == MKT_OK)
-        err = mkt_protect_kemac(by_tpk, NO_CSB_ID, mkt_t_64(&t), w->keys, encr_data);
+    enum mkt_err err = mkt_t_make(w->host, w->recipe->counter, &t);
     if (err != MKT_OK)
         return err;
     const struct mkt_id *id = &w->recipe->tpk_id;
@@ -425,7 +433,7 @@ static enum mkt_err put_ticket_data(struct work *w, const struct mkt_protection 
         {.type = MKT_THDR},
         {.type = MKT_T, .t = t},
         {.type = MKT_RAND, .rand = {.rand = w->rand}},
-        {.type = MKT_KEMAC, .kemac = {.encr_alg = a->encr_alg, .encr_data = {encr_data, w->keys.n}}},
+        {.type = MKT_KEMAC, .kemac = {.encr_alg = a->encr_alg, .encr_data = w->keys}},
     };
     size_t n = IDRPSK;
     if (id->data.n > 0)
@@ -463,7 +471,6 @@ static enum mkt_err put_ticket(struct work *w, struct mkt_span ticket_data, stru
 /* A base ticket, and the keys of its holder. */
 static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct mkt_span *keys)
 {
-    struct mkt_protection by_tpk = {.suite = w->suite, .phase = MKT_PHASE_TICKET, .key = w->recipe->tpk};
     const bool mpkr = (w->recipe->policy->flags & MKT_FLAG_I) != 0;
     struct mkt_span ticket_data;
     struct mkt_payload ticket;
@@ -471,9 +478,8 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     enum mkt_err err = draw_keys(w, 1);
     if (err == MKT_OK)
         err = draw_rand(w);
-    by_tpk.label.rand = w->rand;
     if (err == MKT_OK)
-        err = put_ticket_data(w, &by_tpk, &ticket_data);
+        err = put_ticket_data(w, &ticket_data);
     if (err == MKT_OK)
         err = put_ticket(w, ticket_data, payload);
     if (err != MKT_OK)
@@ -484,8 +490,12 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     err = mkt_payload_get(&ticket, &type, &rest);
     if (err == MKT_OK)
         err = mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
-    if (err == MKT_OK)
-        err = mkt_protect_mac(&by_tpk, &base.covered, 1, io_within(&w->room, base.mac));
+    if (err != MKT_OK)
+        return err;
+    const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
+    const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base.t), base.encr_data,
+                                              io_within(&w->room, base.encr_data)};
+    err = mkt_protect_seal(&by_tpk, &encryption, &base.covered, 1, io_within(&w->room, base.mac));
     if (err != MKT_OK)
         return err;
     return put_holder_keys(w->host, &(struct encoded){w->suite, w->keys, w->rand}, mpkr, &w->room, keys);

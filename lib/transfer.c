@@ -89,15 +89,11 @@ static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *tic
 {
     const struct mkt_offer *offer = act->offer;
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    struct mkt_kemac kemac;
     enum mkt_err err = MKT_OK;
     if (offer->n_keys > 0)
         err = mkt_supply(act, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
     if (err == MKT_OK)
         err = mkt_begin(act, m, MKT_TRANSFER_INIT, b->csb_id);
-    if (err == MKT_OK && offer->n_keys > 0)
-        err = mkt_kemac_seal(act, &by_mpki, m, b->keys[MKT_FROM_INITIATOR], &kemac);
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I))
         err = mkt_initiator_data_put(b->suite, &act->room, &ticket->initiator_data);
     if (err != MKT_OK)
@@ -112,8 +108,7 @@ static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *tic
     }
     err = mkt_sessions_offer(act, m);
     mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
-    if (offer->n_keys > 0)
-        mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_INITIATOR]);
     mkt_message_add(m, MKT_GENERAL_EXT)->general_ext =
         (struct mkt_general_ext){MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
     mkt_v_add(m, b->suite);
@@ -358,22 +353,12 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
 }
 
 /* What the message says, now that it is known who says it. */
-static enum mkt_err accept_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
 {
     const struct mkt_message *m = act->message;
-    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
-    struct mkt_span *keys = &b->keys[MKT_FROM_INITIATOR];
-    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
-    struct mkt_span chain;
-    enum mkt_err err = MKT_OK;
-    if (kemac != NULL)
-        err = mkt_kemac_open(act, &by_mpki, &kemac->kemac, &chain);
-    if (err == MKT_OK && kemac != NULL)
-        err = mkt_check_supplied(act, chain);
-    if (err == MKT_OK && kemac != NULL)
-        *keys = chain;
+    enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_INITIATOR]);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
     if (err == MKT_OK)
@@ -401,6 +386,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
+    struct mkt_span keys;
     mkt_ntp now;
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
     if (err == MKT_OK)
@@ -410,7 +396,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
-    err = mkt_verify(act, &by_mpki, &identities);
+    err = mkt_verify(act, &by_mpki, &identities, &keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
@@ -422,7 +408,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = mkt_keep(act, mkt_ticket_octets(ticket), &b->ticket);
     if (err == MKT_OK)
-        err = accept_init(act);
+        err = accept_init(act, keys);
     if (err == MKT_OK)
         err = mkt_counted(act, &b->initiator);
     b->newest = mkt_t_64(mkt_t_of(act->message));
@@ -437,16 +423,12 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
-    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    struct mkt_kemac kemac;
     enum mkt_err err = MKT_OK;
     if (answer->n_keys > 0)
         err = mkt_supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err == MKT_OK)
         err = mkt_begin(act, m, MKT_TRANSFER_RESP, b->csb_id);
-    if (err == MKT_OK && answer->n_keys > 0)
-        err = mkt_kemac_seal(act, &by_mpk, m, b->keys[MKT_FROM_RESPONDER], &kemac);
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_G))
@@ -458,8 +440,7 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
     if (forked)
         mkt_add_randr(m, MKT_RANDR_KMS, b->randkms);
     err = mkt_sessions_answer(act, m);
-    if (answer->n_keys > 0)
-        mkt_message_add(m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_RESPONDER]);
     mkt_v_add(m, b->suite);
     return err;
 }
@@ -555,27 +536,17 @@ static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_pol
 }
 
 /* What the message says, now that it is known who says it. */
-static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *init)
+static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *init, struct mkt_span keys)
 {
-    const struct mkt_message *m = act->message;
-    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
-    struct mkt_span chain;
-    enum mkt_err err = MKT_OK;
-    if (kemac != NULL)
-        err = mkt_kemac_open(act, &by_mpk, &kemac->kemac, &chain);
-    if (err == MKT_OK && kemac != NULL)
-        err = mkt_check_supplied(act, chain);
-    if (err == MKT_OK && kemac != NULL)
-        b->keys[MKT_FROM_RESPONDER] = chain;
+    enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err == MKT_OK)
         err = mkt_check_rands(b, b->randr.n);
     if (err == MKT_OK)
         err = mkt_keep(act, b->randr, &b->randr);
     if (err == MKT_OK)
         err = mkt_keep(act, b->randkms, &b->randkms);
-    return err == MKT_OK ? mkt_sessions_settle(act, m, init) : err;
+    return err == MKT_OK ? mkt_sessions_settle(act, act->message, init) : err;
 }
 
 enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
@@ -584,6 +555,7 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message init;
     struct mkt_policy policy;
+    struct mkt_span keys;
     enum mkt_err err = mkt_message_get(&init, b->init);
     if (err == MKT_OK)
         err = check_resp(act, &init);
@@ -594,13 +566,13 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
-    err = mkt_verify(act, &by_mpk, &also);
+    err = mkt_verify(act, &by_mpk, &also, &keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
         err = identify_responder(act, &policy);
     if (err == MKT_OK)
-        err = accept_resp(act, &init);
+        err = accept_resp(act, &init, keys);
     b->newest = mkt_t_64(mkt_t_of(act->message));
     b->init = (struct mkt_span){NULL, 0};
     return err;

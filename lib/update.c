@@ -121,19 +121,15 @@ static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_d
     return err;
 }
 
-/* Keys for an update or its answer, as a KEMAC that is added later. */
-static enum mkt_err supply(struct mkt_act *act, const struct mkt_message *m, const struct mkt_key_wish wishes[],
-                           size_t n, struct mkt_span *keys, struct mkt_kemac *kemac)
+/* Keys for an update or its answer. */
+static enum mkt_err supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
 {
-    const struct mkt_protection by_mpk = by_last(&act->bundle);
     if (n == 0)
         return MKT_OK;
     if (!may_supply(&act->bundle, act->role))
         return MKT_E_KEMAC;
     enum mkt_err err = mkt_supply(act, wishes, n, keys);
-    if (err == MKT_OK)
-        err = mkt_check_rands(&act->bundle, act->bundle.randr.n);
-    return err == MKT_OK ? mkt_kemac_seal(act, &by_mpk, m, *keys, kemac) : err;
+    return err == MKT_OK ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
 }
 
 enum mkt_err mkt_make_update_init(struct mkt_act *act)
@@ -141,7 +137,6 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_update *update = act->update;
     const struct mkt_also also = identities(b);
-    struct mkt_kemac kemac;
     struct mkt_message m;
     struct mkt_span octets;
     enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, at least */
@@ -152,7 +147,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = begin(act, &m, MKT_TRANSFER_INIT);
     if (err == MKT_OK)
-        err = supply(act, &m, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE], &kemac);
+        err = supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
     if (err != MKT_OK)
         return err;
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
@@ -167,8 +162,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
         err = mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
     if (err != MKT_OK)
         return err;
-    if (update->n_keys > 0)
-        mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
     mkt_v_add(&m, b->suite);
     const struct mkt_protection by_mpk = by_last(b);
     err = mkt_seal(act, &by_mpk, &m, &also, &octets);
@@ -186,13 +180,12 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
     const struct mkt_also also = {{b->init, {NULL, 0}}};
-    struct mkt_kemac kemac;
     struct mkt_message m;
     struct mkt_span octets;
     enum { OTHERS = 9 };
     enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : begin(act, &m, MKT_TRANSFER_RESP);
     if (err == MKT_OK)
-        err = supply(act, &m, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER], &kemac);
+        err = supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
@@ -200,8 +193,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     err = mkt_sessions_answer(act, &m);
     if (err != MKT_OK)
         return err;
-    if (answer->n_keys > 0)
-        mkt_message_add(&m, MKT_KEMAC)->kemac = kemac;
+    mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_RESPONDER]);
     mkt_v_add(&m, b->suite);
     const struct mkt_protection by_mpk = by_last(b);
     err = mkt_seal(act, &by_mpk, &m, &also, &octets);
@@ -259,37 +251,28 @@ static enum mkt_err check(const struct mkt_act *act)
 }
 
 /* MAC and time: later than all that the peer has sent in this bundle. */
-static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also)
+static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, struct mkt_span *keys)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_protection by_mpk = by_last(b);
     const struct mkt_t *t = mkt_t_of(act->message);
-    enum mkt_err err = mkt_verify(act, &by_mpk, also);
+    enum mkt_err err = mkt_verify(act, &by_mpk, also, keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && b->newest != 0 && !mkt_ntp_before(b->newest, mkt_t_64(t)))
         err = MKT_E_STALE;
     /* the IV would be that of a KEMAC of this party's own */
-    if (err == MKT_OK && mkt_message_find(act->message, MKT_KEMAC, 0) != NULL && mkt_t_64(t) == b->sent)
+    if (err == MKT_OK && keys->p != NULL && mkt_t_64(t) == b->sent)
         err = MKT_E_STALE;
     b->newest = mkt_t_64(t);
     return err;
 }
 
 /* "KEMAC = E(encr_key, (TEK|TGK|GTGK))"; "If a new TGK is exchanged, it SHALL NOT be forked." */
-static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span *keys)
+static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span keys, struct mkt_span *to)
 {
-    const struct mkt_payload *kemac = mkt_message_find(act->message, MKT_KEMAC, 0);
-    const struct mkt_protection by_mpk = by_last(&act->bundle);
-    struct mkt_span chain;
-    if (kemac == NULL)
-        return MKT_OK;
-    enum mkt_err err = mkt_kemac_open(act, &by_mpk, &kemac->kemac, &chain);
-    if (err == MKT_OK)
-        err = mkt_check_supplied(act, chain);
-    if (err == MKT_OK)
-        *keys = chain;
-    return err == MKT_OK ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
+    enum mkt_err err = mkt_accept_supplied(act, keys, to);
+    return err == MKT_OK && keys.p != NULL ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
 }
 
 enum mkt_err mkt_take_update_init(struct mkt_act *act)
@@ -298,15 +281,16 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     const struct mkt_message *m = act->message;
     const bool settled = m->hdr.v == 0;
     const struct mkt_also also = identities(b);
+    struct mkt_span keys;
     enum mkt_err err = check(act);
     if (err == MKT_OK)
         err = mkt_sessions_check_offered(act, m, settled);
     if (err == MKT_OK)
-        err = verify(act, &also);
+        err = verify(act, &also, &keys);
     if (err == MKT_OK)
         err = gather_keys(act, b->map);
     if (err == MKT_OK)
-        err = accept_keys(act, &b->keys[MKT_FROM_UPDATE]);
+        err = accept_keys(act, keys, &b->keys[MKT_FROM_UPDATE]);
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, m->hdr.map, settled);
     act->outcome = MKT_ANSWER;
@@ -322,14 +306,15 @@ enum mkt_err mkt_take_update_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message init;
+    struct mkt_span keys;
     enum mkt_err err = mkt_message_get(&init, b->init);
     if (err == MKT_OK)
         err = check(act);
     if (err == MKT_OK)
         err = mkt_sessions_check_answered(act, act->message, &init);
     if (err == MKT_OK)
-        err = verify(act, &also);
+        err = verify(act, &also, &keys);
     if (err == MKT_OK)
-        err = accept_keys(act, &b->keys[MKT_FROM_RESPONDER]);
+        err = accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
     return err == MKT_OK ? finish(act, act->message, &init) : err;
 }

@@ -126,7 +126,7 @@ void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool res
     mkt_message_covered(&made, whole, parts);
     parts[2] = response ? init_of(c) : text("sip:alice@example.com");
     parts[3] = response ? text("") : text("sip:bob@example.com");
-    expect_err("MAC", mkt_protect_mac(&by_mpki, parts, 4, out->p + out->n - 32), MKT_OK);
+    expect_err("MAC", mkt_protect_seal(&by_mpki, NULL, parts, 4, out->p + out->n - 32), MKT_OK);
 }
 
 struct mkt_payload *find(struct mkt_message *m, unsigned type, uint8_t role)

@@ -88,6 +88,18 @@ START_TEST(a_longer_outkey_begins_with_the_shorter_one)
 }
 END_TEST
 
+/* All in one. */
+static enum mkt_err prf(enum mkt_suite suite, struct mkt_span inkey, const struct mkt_span label[], size_t parts,
+                        uint8_t *out, size_t n)
+{
+    struct mkt_prf by_inkey;
+    enum mkt_err err = mkt_prf_key(&by_inkey, suite, inkey);
+    if (err == MKT_OK)
+        err = mkt_prf(&by_inkey, label, parts, out, n);
+    mkt_prf_wipe(&by_inkey);
+    return err;
+}
+
 /* P goes on for ever: no block of the hash comes twice. */
 START_TEST(a_long_outkey_does_not_repeat_itself)
 {
@@ -96,7 +108,7 @@ START_TEST(a_long_outkey_does_not_repeat_itself)
         uint8_t out[LONG];
         const struct mkt_span label = mkt_span_text("label");
         const size_t block = mkt_hash_length(mkt_suite_algorithms(suites[s])->hash);
-        expect_err("prf", mkt_prf(suites[s], some_key(16), &label, 1, out, LONG), MKT_OK);
+        expect_err("prf", prf(suites[s], some_key(16), &label, 1, out, LONG), MKT_OK);
         for (size_t a = 0; a + block <= LONG; a += block)
             for (size_t b = a + block; b + block <= LONG; b += block)
                 ck_assert_msg(memcmp(out + a, out + b, block) != 0, "octets %zu and %zu are the same", a, b);
@@ -109,28 +121,29 @@ START_TEST(a_label_is_the_same_however_it_is_split)
     struct mkt_span whole = mkt_span_text("constant, CS ID, CSB ID and RANDs"), parts[8];
     for (size_t s = 0; s < N_SUITES; s++) {
         uint8_t out[70], split[70];
-        expect_err("whole", mkt_prf(suites[s], some_key(33), &whole, 1, out, sizeof out), MKT_OK);
+        expect_err("whole", prf(suites[s], some_key(33), &whole, 1, out, sizeof out), MKT_OK);
         for (size_t at = 0; at <= whole.n; at++) {
             for (size_t i = 0; i < 8; i++)
                 parts[i] = none;
             parts[2] = (struct mkt_span){whole.p, at};
             parts[7] = (struct mkt_span){whole.p + at, whole.n - at};
-            expect_err("split", mkt_prf(suites[s], some_key(33), parts, 8, split, sizeof split), MKT_OK);
+            expect_err("split", prf(suites[s], some_key(33), parts, 8, split, sizeof split), MKT_OK);
             expect_octets("split", (struct mkt_span){split, sizeof split}, (struct mkt_span){out, sizeof out});
         }
     }
 }
 END_TEST
 
-START_TEST(a_prf_without_key_or_with_too_many_parts_is_refused_and_gives_zeros)
+START_TEST(no_key_or_too_many_parts_are_refused_and_give_zeros)
 {
     const struct mkt_span parts[9] = {{NULL, 0}};
     uint8_t out[40], zeros[40] = {0};
     memset(out, 0xee, sizeof out);
-    expect_err("no key", mkt_prf(MKT_SUITE_256, none, parts, 1, out, sizeof out), MKT_E_ARGUMENT);
+    const struct mkt_label label = {.csb_id = 1};
+    expect_err("no key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_VR_AUTH, none, &label, out, sizeof out), MKT_E_ARGUMENT);
     expect_octets("zeros", (struct mkt_span){out, sizeof out}, (struct mkt_span){zeros, sizeof zeros});
     memset(out, 0xee, sizeof out);
-    expect_err("parts", mkt_prf(MKT_SUITE_256, some_key(16), parts, 9, out, sizeof out), MKT_E_ARGUMENT);
+    expect_err("parts", prf(MKT_SUITE_256, some_key(16), parts, 9, out, sizeof out), MKT_E_ARGUMENT);
     expect_octets("zeros", (struct mkt_span){out, sizeof out}, (struct mkt_span){zeros, sizeof zeros});
 }
 END_TEST
@@ -390,7 +403,7 @@ int main(void)
     tcase_add_test(tcase, a_longer_outkey_begins_with_the_shorter_one);
     tcase_add_test(tcase, a_long_outkey_does_not_repeat_itself);
     tcase_add_test(tcase, a_label_is_the_same_however_it_is_split);
-    tcase_add_test(tcase, a_prf_without_key_or_with_too_many_parts_is_refused_and_gives_zeros);
+    tcase_add_test(tcase, no_key_or_too_many_parts_are_refused_and_give_zeros);
     tcase_add_test(tcase, no_two_derivations_give_the_same_key);
     tcase_add_test(tcase, a_label_has_what_its_section_names_and_nothing_else);
     tcase_add_test(tcase, an_octet_can_not_move_from_one_value_to_the_next);

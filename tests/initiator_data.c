@@ -202,7 +202,7 @@ START_TEST(all_of_it_is_covered)
     const size_t n = v.v.mac.n;
     const struct mkt_span part = {octets, data.n - n};
     memcpy(octets, data.p, data.n);
-    expect_err("MAC", mkt_protect_mac(&by_mpkr, &part, 1, octets + data.n - n), MKT_OK);
+    expect_err("MAC", mkt_protect_seal(&by_mpkr, NULL, &part, 1, octets + data.n - n), MKT_OK);
     expect_err("right", mkt_initiator_data_verify(suite, mpkr, (struct mkt_span){octets, data.n}), MKT_OK);
     octets[data.n - n - 3] ^= 1; /* the end of the ID payload is before Next Payload and Auth alg of Vr */
     expect_err("changed", mkt_initiator_data_verify(suite, mpkr, (struct mkt_span){octets, data.n}),

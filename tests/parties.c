@@ -416,7 +416,7 @@ struct mkt_span forged(const struct mkt_message *m, const struct forger *by)
     const struct mkt_span whole = {octets, out.n};
     expect_err("get", mkt_message_get(&made, whole), MKT_OK);
     mkt_message_covered(&made, whole, parts);
-    expect_err("MAC", mkt_protect_mac(&protection, parts, 4, octets + out.n - made.payload[made.n - 1].v.mac.n),
+    expect_err("MAC", mkt_protect_seal(&protection, NULL, parts, 4, octets + out.n - made.payload[made.n - 1].v.mac.n),
                MKT_OK);
     if (by->mpkr.n > 0)
         expect_err("Vr", mkt_initiator_data_seal(by->suite, by->mpkr, whole, &out), MKT_OK);
@@ -429,7 +429,7 @@ struct mkt_span crypted(const struct mkt_message *m, const struct forger *by, st
     const struct mkt_protection protection = protection_of(m, by);
     const struct mkt_t *t = &mkt_message_find(m, MKT_T, 0)->t;
     ck_assert_uint_le(octets.n, sizeof out);
-    expect_err("KEMAC", mkt_protect_kemac(&protection, m->hdr.csb_id, t->value, octets, out), MKT_OK);
+    crypt_kemac(&protection, m->hdr.csb_id, t->value, octets, out);
     return exact((struct mkt_span){out, octets.n});
 }
 

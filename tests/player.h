@@ -52,6 +52,10 @@ struct mkt_policy granted(enum mkt_suite suite);
 /* The first payload of a type and role of a message that must decode and have it. */
 struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t role);
 
+/* What a KEMAC makes of octets, both ways; `out` has room for as many. */
+struct mkt_protection;
+void crypt_kemac(const struct mkt_protection *by, uint32_t csb_id, uint64_t t, struct mkt_span in, uint8_t *out);
+
 /* A stored ticket, as mkt_ticket_get() reads it, of a TICKET payload without its first octet and Initiator Data. */
 struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys);
 

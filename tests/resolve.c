@@ -431,7 +431,7 @@ static struct mkt_span sealed_again(const struct parties *p, struct mkt_span oct
     };
     const struct mkt_span parts[] = {{octets.p, octets.n - mac}, p->bob.settings.self.data, p->kms.settings.self.data};
     memcpy(out, octets.p, octets.n);
-    expect_err("MAC", mkt_protect_mac(&by_psk, parts, 3, out + octets.n - mac), MKT_OK);
+    expect_err("MAC", mkt_protect_seal(&by_psk, NULL, parts, 3, out + octets.n - mac), MKT_OK);
     return (struct mkt_span){out, octets.n};
 }
 
@@ -566,7 +566,7 @@ static struct mkt_span initiator_data(const struct mkt_payload vs[], size_t n, s
     expect_err("Initiator Data", mkt_first_put(vs, n, &out), MKT_OK);
     const struct mkt_span covered = {octets, out.n - 32};
     if (vs[n - 1].type == MKT_V && vs[n - 1].v.mac_alg == MKT_MAC_HMAC_SHA_256_256)
-        expect_err("Vr", mkt_protect_mac(&by_mpkr, &covered, 1, octets + out.n - 32), MKT_OK);
+        expect_err("Vr", mkt_protect_seal(&by_mpkr, NULL, &covered, 1, octets + out.n - 32), MKT_OK);
     return (struct mkt_span){octets, out.n};
 }
 

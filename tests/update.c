@@ -228,7 +228,7 @@ static void expect_protected(const struct pair *p, struct mkt_span octets)
     struct mkt_message m;
     expect_err("get", mkt_message_get(&m, octets), MKT_OK);
     parts_of(p, &m, octets, parts);
-    expect_err("MAC", mkt_protect_verify(&protection, parts, 4, payload_of(octets, MKT_V, 0).v.mac), MKT_OK);
+    expect_err("MAC", mkt_protect_open(&protection, NULL, parts, 4, payload_of(octets, MKT_V, 0).v.mac), MKT_OK);
 }
 
 /* Puts it anew; where V is last it has the MAC that belongs to it. */
@@ -245,7 +245,7 @@ static struct mkt_span forge(const struct pair *p, const struct mkt_message *m)
     const size_t n = mkt_suite_algorithms(protection.suite)->auth_key;
     if (v->type == MKT_V && v->v.mac.n == n) {
         parts_of(p, &made, (struct mkt_span){octets, buf.n}, parts);
-        expect_err("MAC", mkt_protect_mac(&protection, parts, 4, octets + buf.n - n), MKT_OK);
+        expect_err("MAC", mkt_protect_seal(&protection, NULL, parts, 4, octets + buf.n - n), MKT_OK);
     }
     return exact((struct mkt_span){octets, buf.n});
 }
@@ -274,10 +274,7 @@ static void add_kemac(const struct pair *p, struct mkt_message *m, const struct 
     uint8_t plain[1024], octets[1024];
     struct mkt_buf buf = {plain, sizeof plain, 0};
     expect_err("keys", mkt_payloads_put(keys, n, &buf), MKT_OK);
-    expect_err("KEMAC",
-               mkt_protect_kemac(&protection, m->hdr.csb_id, find(m, MKT_T, 0)->t.value,
-                                 (struct mkt_span){plain, buf.n}, octets),
-               MKT_OK);
+    crypt_kemac(&protection, m->hdr.csb_id, find(m, MKT_T, 0)->t.value, (struct mkt_span){plain, buf.n}, octets);
     insert(m, MKT_KEMAC)->kemac = (struct mkt_kemac){.encr_alg = mkt_suite_algorithms(protection.suite)->encr_alg,
                                                      .encr_data = exact((struct mkt_span){octets, buf.n})};
 }

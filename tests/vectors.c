@@ -60,9 +60,12 @@ START_TEST(prf)
         if (!is(s, "prf"))
             continue;
         uint8_t out[2048];
+        struct mkt_prf by_inkey;
         struct mkt_span label = octets_of(s, "label"), want = octets_of(s, "outkey");
         ck_assert_uint_le(want.n, sizeof out);
-        expect_err("prf", mkt_prf(suite_of(s), octets_of(s, "inkey"), &label, 1, out, want.n), MKT_OK);
+        expect_err("inkey", mkt_prf_key(&by_inkey, suite_of(s), octets_of(s, "inkey")), MKT_OK);
+        expect_err("prf", mkt_prf(&by_inkey, &label, 1, out, want.n), MKT_OK);
+        mkt_prf_wipe(&by_inkey);
         expect_octets("outkey", (struct mkt_span){out, want.n}, want);
     }
 }
