@@ -38,31 +38,32 @@ static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
     memcpy(span, all, sizeof all);
 }
 
-/* In the order in which they stand; spans of nothing first. */
-static void sort(struct mkt_span *span[SPANS])
+/* Those that have something, in the order in which they stand; how many there are. */
+static size_t sort(struct mkt_span *all[SPANS], struct mkt_span *sorted[SPANS])
 {
-    for (size_t i = 1; i < SPANS; i++) {
-        struct mkt_span *s = span[i];
-        size_t at = i;
-        for (; at > 0 && (s->n == 0 || (span[at - 1]->n > 0 && s->p < span[at - 1]->p)); at--)
-            span[at] = span[at - 1];
-        span[at] = s;
+    size_t n = 0;
+    for (size_t i = 0; i < SPANS; i++) {
+        if (all[i]->n == 0) {
+            *all[i] = (struct mkt_span){NULL, 0};
+            continue;
+        }
+        size_t at = n++;
+        for (; at > 0 && all[i]->p < sorted[at - 1]->p; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = all[i];
     }
+    return n;
 }
 
 /* Spans may overlap: a key and the chain that it is in. What overlaps moves as one piece. */
 void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room)
 {
-    struct mkt_span *span[SPANS];
+    struct mkt_span *all[SPANS], *span[SPANS];
     const size_t before = room->n;
     size_t from = 0, end = 0, to = 0; /* octets from..end of the room stand at to.. by now */
-    list_spans(bundle, span);
-    sort(span);
-    for (size_t i = 0; i < SPANS; i++) {
-        if (span[i]->n == 0) {
-            *span[i] = (struct mkt_span){NULL, 0};
-            continue;
-        }
+    list_spans(bundle, all);
+    const size_t n = sort(all, span);
+    for (size_t i = 0; i < n; i++) {
         size_t at = (size_t)(span[i]->p - room->p), after = at + span[i]->n;
         if (at >= end) {
             to += end - from;

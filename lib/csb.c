@@ -67,15 +67,16 @@ static void forget(struct mkt_csb *csb)
 /* Does the act; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_act *act, bool counts)
 {
-    enum mkt_err err = step->act(act);
-    if (err == MKT_OK && counts) {
-        csb->bundle = act->bundle;
-        csb->room = act->room;
-        csb->state = mkt_step_next(step, act->outcome);
-        mkt_bundle_pack(&csb->bundle, &csb->room);
+    const enum mkt_err err = step->act(act);
+    if (err != MKT_OK || !counts) {
+        forget(csb);
+        return err;
     }
-    forget(csb);
-    return err;
+    csb->bundle = act->bundle;
+    csb->room = act->room;
+    csb->state = mkt_step_next(step, act->outcome);
+    mkt_bundle_pack(&csb->bundle, &csb->room);
+    return MKT_OK;
 }
 
 /* Takes back what was appended to the caller's buffer before something failed. */

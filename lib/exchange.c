@@ -231,28 +231,24 @@ enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protec
     return err == MKT_OK && plain == NULL ? MKT_E_ROOM : err;
 }
 
-enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_message *message,
+enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, struct mkt_message *message,
                       const struct mkt_also *also, struct mkt_span *octets)
 {
     const size_t from = act->out->n;
-    enum mkt_err err = mkt_message_put(message, act->out);
+    enum mkt_err err = mkt_message_write(message, act->out);
     *octets = (struct mkt_span){NULL, 0};
     if (err != MKT_OK || act->out->p == NULL)
         return err;
 
-    struct mkt_message made;
+    const struct mkt_payload *kemac = mkt_message_find(message, MKT_KEMAC, 0);
+    uint8_t *mac = io_within(act->out, mkt_message_find(message, MKT_V, 0)->v.mac);
     struct mkt_span parts[4] = {[2] = also->span[0], [3] = also->span[1]};
     *octets = io_tail(act->out, from);
-    err = mkt_message_get(&made, *octets);
-    if (err != MKT_OK)
-        return err;
-    mkt_message_covered(&made, *octets, parts);
-    const struct mkt_payload *kemac = mkt_message_find(&made, MKT_KEMAC, 0);
-    uint8_t *mac = io_within(act->out, mkt_message_find(&made, MKT_V, 0)->v.mac);
+    mkt_message_covered(message, *octets, parts);
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);
     const struct mkt_span keys = kemac->kemac.encr_data;
-    const struct mkt_encryption encryption = encryption_of(&made, keys, io_within(act->out, keys));
+    const struct mkt_encryption encryption = encryption_of(message, keys, io_within(act->out, keys));
     return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 

@@ -112,11 +112,11 @@ MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protectio
                                  const struct mkt_also *also, struct mkt_span *keys);
 
 /*
- * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it; where
- * it is only measured, nothing.
+ * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it, and so
+ * do the spans of the message; where it is only measured, nothing.
  */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
-                               const struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
+                               struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
 
 /* Keeps what mkt_seal() made: where it was only measured, as many octets as it would have. */
 MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to);

@@ -45,18 +45,14 @@ static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
  * "The Vi payload SHALL be identical to the V payload in the TRANSFER_INIT message", but for its Next Payload (design
  * decision D14). "The authentication key (auth_key) SHALL be derived from MPKr (not forked)".
  */
-enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span message,
+enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, const struct mkt_message *message,
                                      struct mkt_buf *out)
 {
     const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
-    struct mkt_message m;
+    const struct mkt_span v_mac = mkt_message_find(message, MKT_V, 0)->v.mac;
+    const struct mkt_span data = mkt_message_find(message, MKT_TICKET, 0)->ticket.initiator_data;
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_message_get(&m, message);
-    if (err != MKT_OK)
-        return err;
-    const struct mkt_span v_mac = mkt_message_find(&m, MKT_V, 0)->v.mac;
-    const struct mkt_span data = mkt_message_find(&m, MKT_TICKET, 0)->ticket.initiator_data;
-    err = mkt_initiator_data_get(data, &vi, &vr);
+    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
     if (err == MKT_OK && vi.mac.n != v_mac.n)
         err = MKT_E_LENGTH;
     if (err != MKT_OK)

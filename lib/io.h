@@ -71,16 +71,19 @@ static inline bool io_take(struct io *io, size_t n, size_t *at)
 static inline void io_uint(struct io *io, uint64_t *v, size_t octets)
 {
     size_t at;
-    if (io->mode != IO_GET && octets < 8 && *v >> (8 * octets) != 0)
-        io_fail(io, MKT_E_LENGTH);
-    uint64_t x = io->mode == IO_GET ? 0 : *v;
-    if (io_take(io, octets, &at)) {
-        for (size_t i = 0; io->mode == IO_GET && i < octets; i++)
+    if (io->mode == IO_GET) {
+        uint64_t x = 0;
+        const bool taken = io_take(io, octets, &at);
+        for (size_t i = 0; taken && i < octets; i++)
             x = x << 8 | io->in[at + i];
-        for (size_t i = 0; io->mode == IO_PUT && i < octets; i++)
-            io->out[at + i] = (uint8_t)(x >> (8 * (octets - 1 - i)));
+        *v = x;
+        return;
     }
-    *v = x;
+    if (octets < 8 && *v >> (8 * octets) != 0)
+        io_fail(io, MKT_E_LENGTH);
+    if (io_take(io, octets, &at) && io->mode == IO_PUT)
+        for (size_t i = 0; i < octets; i++)
+            io->out[at + i] = (uint8_t)(*v >> (8 * (octets - 1 - i)));
 }
 
 static inline void io_u8(struct io *io, uint8_t *v)
@@ -117,21 +120,26 @@ static inline void io_split(struct io *io, size_t octets, uint16_t *high, unsign
 }
 
 /*
- * `n` octets, where `n` is known from elsewhere; PUT wants a span of just that length. A span to be written may have
- * octets that are not known yet: with `p` NULL they are zeros, to be filled in where they stand.
+ * `n` octets, where `n` is known from elsewhere; PUT wants a span of just that length, which then views what was written.
+ * A span to be written may have octets that are not known yet: with `p` NULL they are zeros, to be filled in where they
+ * stand.
  */
 static inline void io_bytes(struct io *io, struct mkt_span *s, size_t n)
 {
     size_t at;
-    if (io->mode != IO_GET && s->n != n)
+    if (io->mode == IO_GET) {
+        *s = io_take(io, n, &at) ? (struct mkt_span){io->in + at, n} : (struct mkt_span){NULL, 0};
+        return;
+    }
+    if (s->n != n)
         io_fail(io, MKT_E_LENGTH);
-    bool taken = io_take(io, n, &at);
-    if (io->mode == IO_GET)
-        *s = taken ? (struct mkt_span){io->in + at, n} : (struct mkt_span){NULL, 0};
-    if (io->mode == IO_PUT && taken && s->p != NULL)
+    if (!io_take(io, n, &at) || io->mode != IO_PUT)
+        return;
+    if (s->p != NULL)
         memcpy(io->out + at, s->p, n);
-    if (io->mode == IO_PUT && taken && s->p == NULL)
+    else
         memset(io->out + at, 0, n);
+    s->p = io->out + at;
 }
 
 /* A length of one or two octets, then as many octets. */

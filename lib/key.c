@@ -135,19 +135,11 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
 
 enum mkt_err mkt_key_put(struct mkt_buf *room, const struct mkt_key_data *key, bool last, struct mkt_key_data *placed)
 {
-    const size_t from = room->n;
-    const struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
+    struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
     struct io io = io_put(room);
     mkt_io_put_payload(&io, &payload, last ? MKT_LAST : MKT_KEY_DATA);
-    if (io_done(&io, room) != MKT_OK)
-        return io.err == MKT_E_SPACE ? MKT_E_ROOM : io.err;
-
-    struct mkt_payload got;
-    struct mkt_span octets = io_tail(room, from);
-    uint16_t type = MKT_KEY_DATA;
-    enum mkt_err err = mkt_payload_get(&got, &type, &octets);
-    *placed = got.key_data;
-    return err;
+    *placed = payload.key_data;
+    return io_done(&io, room) == MKT_E_SPACE ? MKT_E_ROOM : io.err;
 }
 
 enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n, uint8_t spi[MKT_SPI])

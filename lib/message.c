@@ -68,16 +68,28 @@ enum mkt_err mkt_message_get(struct mkt_message *message, struct mkt_span in)
     return get(message, in).err;
 }
 
-enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out)
+enum mkt_err mkt_message_write(struct mkt_message *message, struct mkt_buf *out)
 {
     struct io io = io_put(out);
-    struct mkt_hdr hdr = message->hdr;
+    const size_t n = message->n;
+    uint8_t next = mkt_io_first(&io, message->payload, n);
+    io_hdr(&io, &message->hdr, &next);
+    for (size_t i = 0; i < n; i++) {
+        next = mkt_io_first(&io, message->payload + i + 1, n - i - 1);
+        mkt_io_put_payload(&io, &message->payload[i], next);
+    }
+    return io_done(&io, out);
+}
+
+enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out)
+{
+    struct mkt_message copy;
     if (message->n > MKT_MAX_PAYLOADS)
         return MKT_E_ARGUMENT;
-    uint8_t first = mkt_io_first(&io, message->payload, message->n);
-    io_hdr(&io, &hdr, &first);
-    mkt_io_put_payloads(&io, message->payload, message->n);
-    return io_done(&io, out);
+    copy.hdr = message->hdr;
+    copy.n = message->n;
+    memcpy(copy.payload, message->payload, message->n * sizeof *message->payload);
+    return mkt_message_write(&copy, out);
 }
 
 size_t mkt_message_error_offset(struct mkt_span in)

@@ -31,9 +31,12 @@ MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, 
 /*
  * What the MAC of a message covers of it (RFC 6043 5.5): "the entire MIKEY message, except the MAC/Signature field
  * itself", and of a TRANSFER_INIT without "the Initiator Data length and Initiator Data fields in the TICKET payload":
- * two parts. `octets` are those that `message` was decoded from, and V is its last payload.
+ * two parts. `octets` are those that `message` views, and V is its last payload.
  */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
+
+/* As mkt_message_put(); the spans of the message then view what was written. */
+MKT_MUST enum mkt_err mkt_message_write(struct mkt_message *message, struct mkt_buf *out);
 
 /* One more payload of a type, zeroed, to be filled in; the caller has counted that MKT_MAX_PAYLOADS are enough. */
 struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type);

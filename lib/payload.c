@@ -290,39 +290,37 @@ void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map
     io_bytes(io, map, list.pos);
 }
 
-static const struct kind {
-    unsigned type;
+struct kind {
     const char *name;
     void (*io)(struct io *, struct mkt_payload *);
-} kinds[] = {
-    {MKT_T, "T", io_t},
-    {MKT_TR, "TR", io_tr},
-    {MKT_ID, "ID", io_id},
-    {MKT_IDR, "IDR", io_idr},
-    {MKT_RAND, "RAND", io_rand},
-    {MKT_RANDR, "RANDR", io_randr},
-    {MKT_SP, "SP", io_sp},
-    {MKT_TP, "TP", io_tp},
-    {MKT_TICKET, "TICKET", io_ticket},
-    {MKT_THDR, "THDR", io_thdr},
-    {MKT_KEMAC, "KEMAC", io_kemac},
-    {MKT_KEY_DATA, "Key data", io_key_data},
-    {MKT_V, "V", io_v},
-    {MKT_GENERAL_EXT, "General Ext.", io_general_ext},
-    {MKT_ERR, "ERR", io_err},
-    {MKT_CERT, "CERT", io_cert},
-    {MKT_CHASH, "CHASH", io_chash},
-    {MKT_PKE, "PKE", io_pke},
-    {MKT_SIGN, "SIGN", io_sign},
-    {MKT_DH, "DH", io_dh},
 };
 
 static const struct kind *kind_of(unsigned type)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].type == type)
-            return &kinds[i];
-    return NULL;
+    static const struct kind thdr = {"THDR", io_thdr}, kinds[] = {
+        [MKT_T] = {"T", io_t},
+        [MKT_TR] = {"TR", io_tr},
+        [MKT_ID] = {"ID", io_id},
+        [MKT_IDR] = {"IDR", io_idr},
+        [MKT_RAND] = {"RAND", io_rand},
+        [MKT_RANDR] = {"RANDR", io_randr},
+        [MKT_SP] = {"SP", io_sp},
+        [MKT_TP] = {"TP", io_tp},
+        [MKT_TICKET] = {"TICKET", io_ticket},
+        [MKT_KEMAC] = {"KEMAC", io_kemac},
+        [MKT_KEY_DATA] = {"Key data", io_key_data},
+        [MKT_V] = {"V", io_v},
+        [MKT_GENERAL_EXT] = {"General Ext.", io_general_ext},
+        [MKT_ERR] = {"ERR", io_err},
+        [MKT_CERT] = {"CERT", io_cert},
+        [MKT_CHASH] = {"CHASH", io_chash},
+        [MKT_PKE] = {"PKE", io_pke},
+        [MKT_SIGN] = {"SIGN", io_sign},
+        [MKT_DH] = {"DH", io_dh},
+    };
+    if (type == MKT_THDR)
+        return &thdr;
+    return type < sizeof kinds / sizeof *kinds && kinds[type].io != NULL ? &kinds[type] : NULL;
 }
 
 const char *mkt_payload_name(unsigned type)
@@ -369,16 +367,17 @@ void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *paylo
         io_expect_end(io);
 }
 
-void mkt_io_put_payload(struct io *io, const struct mkt_payload *payload, uint8_t next)
+void mkt_io_put_payload(struct io *io, struct mkt_payload *payload, uint8_t next)
 {
-    struct mkt_payload copy = *payload;
-    io_payload(io, &copy, next);
+    io_payload(io, payload, next);
 }
 
 void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
 {
-    for (size_t i = 0; i < n && io->err == MKT_OK; i++)
-        mkt_io_put_payload(io, &payload[i], mkt_io_first(io, payload + i + 1, n - i - 1));
+    for (size_t i = 0; i < n && io->err == MKT_OK; i++) {
+        struct mkt_payload copy = payload[i];
+        mkt_io_put_payload(io, &copy, mkt_io_first(io, payload + i + 1, n - i - 1));
+    }
 }
 
 enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest)

@@ -491,7 +491,7 @@ static bool named_before(struct mkt_span map, uint8_t cs_id, uint8_t policy_no)
 /* An SP payload that claims to have another one after it, so that any number of them can be read one by one. */
 static enum mkt_err keep_sp(struct mkt_act *act, const struct mkt_sp *sp)
 {
-    const struct mkt_payload payload = {.type = MKT_SP, .sp = *sp};
+    struct mkt_payload payload = {.type = MKT_SP, .sp = *sp};
     struct io io = io_put(&act->room);
     mkt_io_put_payload(&io, &payload, MKT_SP);
     return io_done(&io, &act->room);

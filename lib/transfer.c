@@ -164,7 +164,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
     err = mkt_seal(act, &by_mpki, &message, &identities, &octets);
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && octets.p != NULL)
-        err = mkt_initiator_data_seal(b->suite, b->mpkr, octets, act->out);
+        err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
     if (err != MKT_OK)
         return err;
     b->sent = mkt_t_64(mkt_t_of(&message));

@@ -44,9 +44,9 @@ static struct mkt_span sealed(enum mkt_suite suite, struct mkt_span mpkr)
         .payload = {{.type = MKT_TICKET, .ticket = {.type = 1, .ticket_data = text("ticket"), .initiator_data = data}},
                     {.type = MKT_V, .v = v_of_suite(suite)}},
     };
-    expect_err("message", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("message", mkt_message_write(&m, &out), MKT_OK);
     const struct mkt_span whole = {octets, out.n}, before = exact(whole);
-    expect_err("seal", mkt_initiator_data_seal(suite, mpkr, whole, &out), MKT_OK);
+    expect_err("seal", mkt_initiator_data_seal(suite, mpkr, &m, &out), MKT_OK);
     ck_assert_uint_eq(out.n, whole.n);
     const struct mkt_span filled = payload_of(whole, MKT_TICKET, 0).ticket.initiator_data;
     const size_t at = (size_t)(filled.p - octets); /* nothing else has changed */
@@ -225,9 +225,8 @@ START_TEST(a_v_of_another_length)
         .payload = {{.type = MKT_TICKET, .ticket = {.type = 1, .initiator_data = data}},
                     {.type = MKT_V, .v = v_of_suite(suite)}},
     };
-    expect_err("message", mkt_message_put(&m, &out), MKT_OK);
-    expect_err("seal", mkt_initiator_data_seal(suite, mpkr_of(suite), (struct mkt_span){octets, out.n}, &out),
-               MKT_E_LENGTH);
+    expect_err("message", mkt_message_write(&m, &out), MKT_OK);
+    expect_err("seal", mkt_initiator_data_seal(suite, mpkr_of(suite), &m, &out), MKT_E_LENGTH);
 }
 END_TEST
 

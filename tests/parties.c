@@ -419,7 +419,7 @@ struct mkt_span forged(const struct mkt_message *m, const struct forger *by)
     expect_err("MAC", mkt_protect_seal(&protection, NULL, parts, 4, octets + out.n - made.payload[made.n - 1].v.mac.n),
                MKT_OK);
     if (by->mpkr.n > 0)
-        expect_err("Vr", mkt_initiator_data_seal(by->suite, by->mpkr, whole, &out), MKT_OK);
+        expect_err("Vr", mkt_initiator_data_seal(by->suite, by->mpkr, &made, &out), MKT_OK);
     return exact(whole);
 }
 
