@@ -22,8 +22,8 @@ const struct mkt_algorithms *mkt_suite_algorithms(enum mkt_suite suite);
 MKT_MUST enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite);
 
 /*
- * The inkey of a PRF, of which any number of keys is derived: a view of it, and its first 256 bits as an HMAC key. It is a
- * secret: mkt_prf_wipe() it, whatever mkt_prf_key() answered.
+ * The inkey of a PRF, of which any number of keys is derived: a view of it, and its first 256 bits as an HMAC key. It
+ * is a secret: mkt_prf_wipe() it, whatever mkt_prf_key() answered.
  */
 struct mkt_prf {
     enum mkt_hash hash;

@@ -112,8 +112,8 @@ MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protectio
                                  const struct mkt_also *also, struct mkt_span *keys);
 
 /*
- * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it, and so
- * do the spans of the message; where it is only measured, nothing.
+ * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it, and
+ * so do the spans of the message; where it is only measured, nothing.
  */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
                                struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
@@ -123,7 +123,9 @@ MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octe
 
 /* ---- KEMAC ---- */
 
-/* What can be refused of any message before its key is known: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
+/*
+ * What can be refused of any message before its key is known: algorithms of V and KEMAC, a COUNTER that nobody keeps.
+ */
 MKT_MUST enum mkt_err mkt_algorithms_check(const struct mkt_act *act);
 
 /* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */

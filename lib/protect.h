@@ -33,15 +33,15 @@ struct mkt_encryption {
 };
 
 /*
- * Encrypts, where there is something to be, then makes the MAC over all parts; `mac` gets the octets of the suite's MAC.
- * After an error what was to be encrypted is zeros.
+ * Encrypts, where there is something to be, then makes the MAC over all parts; `mac` gets the octets of the suite's
+ * MAC. After an error what was to be encrypted is zeros.
  */
 MKT_MUST enum mkt_err mkt_protect_seal(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
                                        const struct mkt_span parts[], size_t n, uint8_t *mac);
 
 /*
- * Where `mac` is the MAC over all parts, decrypts, if there is something to be; else MKT_E_MAC. After an error `out` holds
- * zeros.
+ * Where `mac` is the MAC over all parts, decrypts, if there is something to be; else MKT_E_MAC. After an error `out`
+ * holds zeros.
  */
 MKT_MUST enum mkt_err mkt_protect_open(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
                                        const struct mkt_span parts[], size_t n, struct mkt_span mac);

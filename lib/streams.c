@@ -4,6 +4,10 @@
  * context, as a context of mbedTLS 2.28 has no user data. Where a chain begins depends on a secret, so that peers, who
  * choose identities, can't make one long. A connection never points to a stream: it keeps its number and its serial
  * number, which no two streams share, and looks whether that one is still there.
+ *
+ * What a handshake proves is a key, so a connection also keeps which one it was given, by a serial number too: only one
+ * that was given the key of its stream gets the stream. That leaves out a session that was resumed, a key that was
+ * replaced meanwhile, and the key that nobody knows.
  */
 
 #include <mikeyticket/streams.h>
@@ -20,16 +24,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_PSK = 16, DEFAULT_MOST = 100000, MAX_MOST = 1 << 30, MAX_TEK = 64, SECRET = 32, DIGEST = 32 };
+enum { LEAST_PSK = 16, DEFAULT_MOST = 100000, MAX_MOST = 1 << 24, MAX_TEK = 64, SECRET = 32, DIGEST = 32 };
 
 _Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct stream");
 
 /* What a digest is for; each has a secret of its own. */
-enum use { IDENTITY, NUMBER, CONTEXT, NOBODYS_KEY, USES };
+enum use { IDENTITY, NUMBER, NOBODYS_KEY, USES };
 
 struct stream {
     struct stream *next_by_identity, *next_by_number;
-    uint64_t number, serial;
+    uint64_t number, serial, key; /* both of one count */
     uint32_t identity_chain, number_chain;
     uint16_t n_identity;
     uint8_t n_psk;
@@ -41,6 +45,7 @@ struct connection {
     struct connection *next;
     const mbedtls_ssl_context *ssl;
     uint64_t number, serial; /* of the stream that it is for; serial 0: not known yet */
+    uint64_t key;            /* that its handshake was given; 0: none */
     uint32_t number_chain;
     bool connected; /* it has the stream */
 };
@@ -141,9 +146,11 @@ static bool chain_of_number(const struct mkt_streams *streams, uint64_t number, 
     return chain_of(streams, NUMBER, &number, sizeof number, chain);
 }
 
-static bool chain_of_context(const struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint32_t *chain)
+/* No peer chooses an address: 2^64 divided by the golden ratio is enough to spread them. */
+static uint32_t chain_of_context(const struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    return chain_of(streams, CONTEXT, &ssl, sizeof ssl, chain);
+    const uint64_t spread = (uint64_t)(uintptr_t)ssl * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(spread >> 32) & streams->mask;
 }
 
 /* Each of these answers the place in a chain where something is, or would be. */
@@ -165,9 +172,9 @@ static struct stream **place_of_number(struct mkt_streams *streams, uint32_t cha
     return place;
 }
 
-static struct connection **place_of_context(struct mkt_streams *streams, uint32_t chain, const mbedtls_ssl_context *ssl)
+static struct connection **place_of_context(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    struct connection **place = &streams->by_context[chain];
+    struct connection **place = &streams->by_context[chain_of_context(streams, ssl)];
     while (*place != NULL && (*place)->ssl != ssl)
         place = &(*place)->next;
     return place;
@@ -200,15 +207,17 @@ static void take_out(struct mkt_streams *streams, struct stream *stream)
     streams->count--;
 }
 
-/* Forgets a connection, and ends the stream that it has. */
-static void forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, enum mkt_tls_state how)
-{
-    uint32_t chain;
-    if (!chain_of_context(streams, ssl, &chain))
-        return;
+/* A stream that ended, for the host to be told. */
+struct end {
+    bool any;
+    uint64_t stream;
+};
 
+/* Forgets a connection, and ends the stream that it has. */
+static struct end forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+{
     lock(streams);
-    struct connection **place = place_of_context(streams, chain, ssl), *connection = *place;
+    struct connection **place = place_of_context(streams, ssl), *connection = *place;
     struct stream *stream = NULL;
     if (connection != NULL) {
         *place = connection->next;
@@ -219,12 +228,17 @@ static void forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, 
         take_out(streams, stream);
     unlock(streams);
 
-    uint64_t number = stream != NULL ? stream->number : 0;
-    bool tell = stream != NULL && streams->settings.ended != NULL;
+    const struct end end = {stream != NULL, stream != NULL ? stream->number : 0};
     release(&streams->settings, connection, sizeof *connection);
     release_stream(streams, stream);
-    if (tell)
-        streams->settings.ended(streams->settings.user, number, how);
+    return end;
+}
+
+/* The last that is done of all: the host may release the connection then. */
+static void tell(const struct mkt_streams *streams, struct end end, enum mkt_tls_state how)
+{
+    if (end.any && streams->settings.ended != NULL)
+        streams->settings.ended(streams->settings.user, end.stream, how);
 }
 
 /* The set */
@@ -234,7 +248,8 @@ enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_stre
     if (streams == NULL)
         return MKT_E_ARGUMENT;
     *streams = NULL;
-    if (settings == NULL || settings->rng == NULL || settings->most > MAX_MOST)
+    if (settings == NULL || settings->rng == NULL || settings->most > MAX_MOST ||
+        (settings->alloc == NULL) != (settings->release == NULL))
         return MKT_E_ARGUMENT;
     size_t most = settings->most == 0 ? DEFAULT_MOST : settings->most, chains = 1;
     while (chains < most)
@@ -289,25 +304,11 @@ void mkt_streams_free(struct mkt_streams *streams)
     release(&settings, streams, sizeof *streams);
 }
 
-/* Puts a stream into both tables. */
-static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream)
+/* A stream in no table. */
+static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                                struct mkt_span identity, struct stream **made)
 {
-    struct stream **by_identity =
-        place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
-    struct stream **by_number = place_of_number(streams, stream->number_chain, stream->number);
-    if (*by_identity != NULL || *by_number != NULL)
-        return MKT_E_STATE;
-    if (streams->count == streams->settings.most)
-        return MKT_E_ROOM;
-    stream->serial = ++streams->last_serial;
-    *by_identity = *by_number = stream;
-    streams->count++;
-    return MKT_OK;
-}
-
-enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
-                             struct mkt_span identity)
-{
+    *made = NULL;
     if (streams == NULL || psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
         return MKT_E_ARGUMENT;
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
@@ -318,12 +319,50 @@ enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struc
     *stream = (struct stream){.number = number, .n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
     memcpy(stream->octets, psk.p, psk.n);
     memcpy(stream->octets + psk.n, identity.p, identity.n);
+    *made = stream;
+    if (!chain_of(streams, IDENTITY, identity.p, identity.n, &stream->identity_chain) ||
+        !chain_of_number(streams, number, &stream->number_chain))
+        return MKT_E_CRYPTO;
+    return MKT_OK;
+}
 
-    enum mkt_err err = MKT_E_CRYPTO;
-    if (chain_of(streams, IDENTITY, identity.p, identity.n, &stream->identity_chain) &&
-        chain_of_number(streams, number, &stream->number_chain)) {
+static struct stream *named_as(struct mkt_streams *streams, const struct stream *stream)
+{
+    return *place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
+}
+
+/* Puts a stream into both tables. */
+static void put_in(struct mkt_streams *streams, struct stream *stream)
+{
+    struct stream **chain = &streams->by_identity[stream->identity_chain];
+    stream->next_by_identity = *chain;
+    *chain = stream;
+    chain = &streams->by_number[stream->number_chain];
+    stream->next_by_number = *chain;
+    *chain = stream;
+    streams->count++;
+}
+
+static enum mkt_err add(struct mkt_streams *streams, struct stream *stream)
+{
+    if (named_as(streams, stream) != NULL || *place_of_number(streams, stream->number_chain, stream->number) != NULL)
+        return MKT_E_STATE;
+    if (streams->count == streams->settings.most)
+        return MKT_E_ROOM;
+    stream->serial = ++streams->last_serial;
+    stream->key = stream->serial;
+    put_in(streams, stream);
+    return MKT_OK;
+}
+
+enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                             struct mkt_span identity)
+{
+    struct stream *stream;
+    enum mkt_err err = make_stream(streams, number, psk, identity, &stream);
+    if (err == MKT_OK) {
         lock(streams);
-        err = put_in(streams, stream);
+        err = add(streams, stream);
         unlock(streams);
     }
     if (err != MKT_OK)
@@ -331,7 +370,45 @@ enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struc
     return err;
 }
 
-enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb, uint8_t cs_id)
+/* Puts a stream in the place of the one of its number, which `*old` then is. */
+static enum mkt_err replace(struct mkt_streams *streams, struct stream *stream, struct stream **old)
+{
+    struct stream *before = *place_of_number(streams, stream->number_chain, stream->number);
+    const struct stream *named = named_as(streams, stream);
+    if (before == NULL)
+        return MKT_E_NO_SESSION;
+    if (named != NULL && named != before)
+        return MKT_E_STATE;
+    stream->serial = before->serial;
+    stream->connected = before->connected;
+    stream->key = ++streams->last_serial;
+    take_out(streams, before);
+    put_in(streams, stream);
+    *old = before;
+    return MKT_OK;
+}
+
+enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                               struct mkt_span identity)
+{
+    struct stream *stream, *old = NULL;
+    enum mkt_err err = make_stream(streams, number, psk, identity, &stream);
+    if (err == MKT_OK) {
+        lock(streams);
+        err = replace(streams, stream, &old);
+        unlock(streams);
+    }
+    if (streams != NULL)
+        release_stream(streams, err == MKT_OK ? old : stream);
+    return err;
+}
+
+typedef enum mkt_err with_key(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
+                              struct mkt_span identity);
+
+/* Adds or re-keys with what a crypto session has. */
+static enum mkt_err by_csb(with_key *function, struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb,
+                           uint8_t cs_id)
 {
     uint8_t key[MAX_TEK], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
@@ -340,9 +417,20 @@ enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream, c
     if (err == MKT_OK)
         err = mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
-        err = mkt_streams_add(streams, stream, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});
+        err = function(streams, stream, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});
     mbedtls_platform_zeroize(key, sizeof key);
     return err;
+}
+
+enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb, uint8_t cs_id)
+{
+    return by_csb(mkt_streams_add, streams, stream, csb, cs_id);
+}
+
+enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb,
+                                   uint8_t cs_id)
+{
+    return by_csb(mkt_streams_rekey, streams, stream, csb, cs_id);
 }
 
 bool mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
@@ -384,15 +472,18 @@ static bool may_have(const struct connection *connection, const struct stream *s
 static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const void *identity, size_t n,
                        uint8_t key[MBEDTLS_PSK_MAX_LEN])
 {
-    uint32_t context_chain, identity_chain;
-    if (!chain_of_context(streams, ssl, &context_chain) || !chain_of(streams, IDENTITY, identity, n, &identity_chain))
+    uint32_t identity_chain;
+    if (!chain_of(streams, IDENTITY, identity, n, &identity_chain))
         return 0;
     size_t n_key = 0;
     lock(streams);
-    struct connection *connection = *place_of_context(streams, context_chain, ssl);
+    struct connection *connection = *place_of_context(streams, ssl);
     struct stream *stream = *place_of_identity(streams, identity_chain, identity, n);
+    if (connection != NULL)
+        connection->key = 0;
     if (connection != NULL && stream != NULL && may_have(connection, stream)) {
         claim(connection, stream);
+        connection->key = stream->key;
         n_key = stream->n_psk;
         memcpy(key, stream->octets, n_key);
     }
@@ -430,29 +521,41 @@ enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config 
     return err;
 }
 
-enum mkt_err mkt_streams_client(struct mkt_streams *streams, uint64_t number, mbedtls_ssl_config *conf,
+/* Copies key and identity of the stream that a connection is for. */
+static enum mkt_err copy_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint8_t *octets,
+                                struct mkt_span *psk, struct mkt_span *identity)
+{
+    enum mkt_err err = MKT_OK;
+    lock(streams);
+    struct connection *connection = *place_of_context(streams, ssl);
+    const struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
+    if (connection == NULL)
+        err = MKT_E_STATE;
+    else if (stream == NULL)
+        err = MKT_E_NO_SESSION;
+    else if (!may_have(connection, stream))
+        err = MKT_E_STATE;
+    if (err == MKT_OK) {
+        *psk = (struct mkt_span){octets, stream->n_psk};
+        *identity = (struct mkt_span){octets + stream->n_psk, stream->n_identity};
+        memcpy(octets, stream->octets, psk->n + identity->n);
+        connection->key = stream->key;
+    }
+    unlock(streams);
+    return err;
+}
+
+enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, mbedtls_ssl_config *conf,
                                 struct mkt_tls *tls, const struct mkt_tls_settings *settings)
 {
     uint8_t octets[MBEDTLS_PSK_MAX_LEN + MKT_TLS_MAX_IDENTITY];
     struct mkt_span psk = {octets, 0}, identity = {octets, 0};
-    uint32_t chain;
 
-    if (streams == NULL || settings == NULL)
+    if (streams == NULL || ssl == NULL || settings == NULL)
         return MKT_E_ARGUMENT;
-    if (!chain_of_number(streams, number, &chain))
-        return MKT_E_CRYPTO;
-    lock(streams);
-    const struct stream *stream = *place_of_number(streams, chain, number);
-    enum mkt_err err = stream == NULL ? MKT_E_NO_SESSION : stream->connected ? MKT_E_STATE : MKT_OK;
-    if (err == MKT_OK) {
-        psk.n = stream->n_psk;
-        identity = (struct mkt_span){octets + psk.n, stream->n_identity};
-        memcpy(octets, stream->octets, psk.n + identity.n);
-    }
-    unlock(streams);
-
     struct mkt_tls_settings client = *settings;
     client.end = MKT_END_CLIENT;
+    enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
     if (err == MKT_OK)
         err = mkt_tls_setup_psk(conf, tls, &client, psk, identity);
     mbedtls_platform_zeroize(octets, sizeof octets);
@@ -461,15 +564,11 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, uint64_t number, mb
 
 /* Connections */
 
-enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
+static enum mkt_err bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
 {
-    uint32_t chain, number_chain = 0;
-    if (streams == NULL || ssl == NULL)
-        return MKT_E_ARGUMENT;
-    if (!chain_of_context(streams, ssl, &chain) ||
-        (number != NULL && !chain_of_number(streams, *number, &number_chain)))
+    uint32_t chain = 0;
+    if (number != NULL && !chain_of_number(streams, *number, &chain))
         return MKT_E_CRYPTO;
-    forget(streams, ssl, MKT_TLS_CUT);
     struct connection *connection = get_memory(&streams->settings, sizeof *connection);
     if (connection == NULL)
         return MKT_E_MEMORY;
@@ -478,33 +577,37 @@ enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_con
     enum mkt_err err = MKT_OK;
     lock(streams);
     if (number != NULL) {
-        const struct stream *stream = *place_of_number(streams, number_chain, *number);
+        const struct stream *stream = *place_of_number(streams, chain, *number);
         if (stream == NULL)
             err = MKT_E_NO_SESSION;
         else
             claim(connection, stream);
     }
-    if (err == MKT_OK) {
-        connection->next = streams->by_context[chain];
-        streams->by_context[chain] = connection;
-    }
+    if (err == MKT_OK)
+        *place_of_context(streams, ssl) = connection;
     unlock(streams);
     if (err != MKT_OK)
         release(&streams->settings, connection, sizeof *connection);
     return err;
 }
 
-/* Gives a stream to a connection whose handshake succeeded. So the other end knows the key, as a handshake has no other
-   key than that of the stream that the connection is for, or one that nobody knows. */
+enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
+{
+    if (streams == NULL || ssl == NULL)
+        return MKT_E_ARGUMENT;
+    const struct end end = forget(streams, ssl);
+    const enum mkt_err err = bind(streams, ssl, number);
+    tell(streams, end, MKT_TLS_CUT);
+    return err;
+}
+
+/* Gives a stream to a connection whose handshake succeeded with its key, so that the other end knows that too. */
 static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    uint32_t chain;
-    if (!chain_of_context(streams, ssl, &chain))
-        return false;
     lock(streams);
-    struct connection *connection = *place_of_context(streams, chain, ssl);
+    struct connection *connection = *place_of_context(streams, ssl);
     struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
-    bool given = stream != NULL && may_have(connection, stream);
+    bool given = stream != NULL && connection->key == stream->key && may_have(connection, stream);
     if (given)
         stream->connected = connection->connected = true;
     unlock(streams);
@@ -522,6 +625,8 @@ static enum mkt_tls_state state_of(int result)
     case MBEDTLS_ERR_SSL_ASYNC_IN_PROGRESS:
     case MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS:
     case MBEDTLS_ERR_SSL_TIMEOUT:
+    /* RFC 5246 7.2.2, no_renegotiation: who asked for a renegotiation and does not get it may go on without */
+    case MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO:
 #if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
     case MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET:
 #endif
@@ -531,6 +636,8 @@ static enum mkt_tls_state state_of(int result)
     case 0:
     case MBEDTLS_ERR_SSL_CONN_EOF:
     case MBEDTLS_ERR_NET_CONN_RESET:
+    case MBEDTLS_ERR_NET_RECV_FAILED:
+    case MBEDTLS_ERR_NET_SEND_FAILED:
         return MKT_TLS_CUT;
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
         return MKT_TLS_ALERT;
@@ -541,26 +648,26 @@ static enum mkt_tls_state state_of(int result)
 
 int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
 {
+    if (streams == NULL || ssl == NULL)
+        return MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
     int result = mbedtls_ssl_handshake(ssl);
     if (result == 0 && !connect_stream(streams, ssl)) {
         /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
         (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
         result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
     }
-    if (result != 0 && state_of(result) != MKT_TLS_OPEN)
-        forget(streams, ssl, state_of(result));
+    const enum mkt_tls_state state = state_of(result);
+    if (result != 0 && state != MKT_TLS_OPEN)
+        tell(streams, forget(streams, ssl), state);
     return result;
 }
 
 enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *number)
 {
-    uint32_t chain;
     if (streams == NULL || ssl == NULL || number == NULL)
         return MKT_E_ARGUMENT;
-    if (!chain_of_context(streams, ssl, &chain))
-        return MKT_E_CRYPTO;
     lock(streams);
-    const struct connection *connection = *place_of_context(streams, chain, ssl);
+    const struct connection *connection = *place_of_context(streams, ssl);
     bool has = connection != NULL && connection->connected && stream_of(streams, connection) != NULL;
     if (has)
         *number = connection->number;
@@ -570,17 +677,22 @@ enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_conte
 
 enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
 {
-    enum mkt_tls_state state = state_of(result);
-    if (state == MKT_TLS_OPEN)
+    const enum mkt_tls_state state = state_of(result);
+    if (state == MKT_TLS_OPEN || streams == NULL || ssl == NULL)
         return state;
-    forget(streams, ssl, state);
+    const struct end end = forget(streams, ssl);
     if (state == MKT_TLS_CLOSED)
         (void)mbedtls_ssl_close_notify(ssl);
+    tell(streams, end, state);
     return state;
 }
 
 int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
 {
-    forget(streams, ssl, MKT_TLS_CLOSED);
-    return mbedtls_ssl_close_notify(ssl);
+    if (streams == NULL || ssl == NULL)
+        return MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
+    const struct end end = forget(streams, ssl);
+    const int result = mbedtls_ssl_close_notify(ssl);
+    tell(streams, end, MKT_TLS_CLOSED);
+    return result;
 }

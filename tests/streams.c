@@ -6,6 +6,7 @@
 #include <mikeyticket/streams.h>
 
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/ssl_cache.h>
 #include <mbedtls/version.h>
 #if MBEDTLS_VERSION_MAJOR >= 3
 #include <psa/crypto.h>
@@ -34,6 +35,7 @@ enum { SEVEN = 7, EIGHT = 8, NINE = 9 };
 static const uint64_t seven = SEVEN, eight = EIGHT, nine = NINE;
 
 #define OTHER_KEY "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 #define OTHER_NAME "mikey-ticket:89abcdef:01:00c0ffee"
 
 /* The program around the streams: its memory is counted, and must come back wiped. */
@@ -294,7 +296,7 @@ START_TEST(unknown_connection)
 }
 END_TEST
 
-/* A configuration of mkt_tls_setup_psk() may stand for one stream too; then it is the connection that tells. */
+/* A configuration that has a key of its own proves that one, whatever it is: it gets no stream. */
 START_TEST(own_configuration)
 {
     struct server *server = server_new(8, false);
@@ -306,19 +308,18 @@ START_TEST(own_configuration)
             "server",
             mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
-        expect_err("client",
-                   mkt_streams_client(server->streams, SEVEN, &line->client.conf, &line->client.tls, &settings),
-                   MKT_OK);
+        settings.end = MKT_END_CLIENT;
+        expect_err(
+            "client",
+            mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            MKT_OK);
         line->server.user = server;
         line->server.handshake = shake_stream;
         start(&line->client);
         start(&line->server);
         expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, bound ? &seven : NULL), MKT_OK);
         shake(line);
-        if (bound)
-            expect_stream(server, line, SEVEN);
-        else
-            ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+        ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
         hang_up(server, line);
     }
     server_free(server);
@@ -337,14 +338,15 @@ START_TEST(as_client)
             "server",
             mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
-        expect_err("client",
-                   mkt_streams_client(server->streams, SEVEN, &line->client.conf, &line->client.tls, &settings),
-                   MKT_OK);
+        expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, &seven), MKT_OK);
+        expect_err(
+            "client",
+            mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &settings),
+            MKT_OK);
         line->client.user = server;
         line->client.handshake = shake_stream;
         start(&line->client);
         start(&line->server);
-        expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, &seven), MKT_OK);
         shake(line);
         uint64_t stream = 0;
         enum mkt_err has = mkt_streams_of(server->streams, &line->client.ssl, &stream);
@@ -353,9 +355,12 @@ START_TEST(as_client)
             expect_err("of", has, MKT_OK);
             ck_assert_uint_eq(stream, SEVEN);
             struct line *other = line_new();
+            expect_err("bind", mkt_streams_bind(server->streams, &other->client.ssl, &seven), MKT_OK);
             expect_err("connected",
-                       mkt_streams_client(server->streams, SEVEN, &other->client.conf, &other->client.tls, &settings),
+                       mkt_streams_client(server->streams, &other->client.ssl, &other->client.conf, &other->client.tls,
+                                          &settings),
                        MKT_E_STATE);
+            mkt_streams_close(server->streams, &other->client.ssl);
             line_free(other);
         } else {
             expect_refused(line);
@@ -391,8 +396,11 @@ START_TEST(from_bundles)
     bundles_free(csb); /* the streams have their own copies */
 
     struct line *line = line_new();
-    expect_err("client", mkt_streams_client(other->streams, EIGHT, &line->client.conf, &line->client.tls, &other->tls),
-               MKT_OK);
+    expect_err("bind", mkt_streams_bind(other->streams, &line->client.ssl, &eight), MKT_OK);
+    expect_err(
+        "client",
+        mkt_streams_client(other->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &other->tls),
+        MKT_OK);
     expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
                MKT_OK);
     line->client.user = other;
@@ -400,7 +408,6 @@ START_TEST(from_bundles)
     line->client.handshake = line->server.handshake = shake_stream;
     start(&line->client);
     start(&line->server);
-    expect_err("bind", mkt_streams_bind(other->streams, &line->client.ssl, &eight), MKT_OK);
     expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, NULL), MKT_OK);
     shake(line);
     expect_stream(server, line, SEVEN);
@@ -700,9 +707,22 @@ START_TEST(arguments)
     expect_err("no settings", mkt_streams_server(streams, conf, tls, NULL), MKT_E_ARGUMENT);
     expect_err("suites", mkt_streams_server(streams, conf, tls, &bad), MKT_E_PROFILE);
     expect_octets("refused", tls->refused, mkt_span_text("nonsense"));
-    expect_err("suites", mkt_streams_client(streams, 0, conf, tls, &bad), MKT_E_PROFILE);
-    expect_err("no stream", mkt_streams_client(streams, 1, conf, tls, &server->tls), MKT_E_NO_SESSION);
-    expect_err("no settings", mkt_streams_client(streams, 0, conf, tls, NULL), MKT_E_ARGUMENT);
+    const uint64_t zero = 0;
+    mbedtls_ssl_context *ssl = &line->client.ssl;
+    expect_err("not known", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_STATE);
+    expect_err("bind", mkt_streams_bind(streams, ssl, NULL), MKT_OK);
+    expect_err("for no stream", mkt_streams_client(streams, ssl, conf, tls, &server->tls), MKT_E_NO_SESSION);
+    expect_err("bind", mkt_streams_bind(streams, ssl, &zero), MKT_OK);
+    expect_err("suites", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_PROFILE);
+    expect_err("no settings", mkt_streams_client(streams, ssl, conf, tls, NULL), MKT_E_ARGUMENT);
+    expect_err("no context", mkt_streams_client(streams, NULL, conf, tls, &server->tls), MKT_E_ARGUMENT);
+    expect_err("no streams", mkt_streams_client(NULL, ssl, conf, tls, &server->tls), MKT_E_ARGUMENT);
+    ck_assert_int_eq(mkt_streams_handshake(NULL, ssl), MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+    ck_assert_int_eq(mkt_streams_handshake(streams, NULL), MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+    ck_assert_int_eq(mkt_streams_close(NULL, ssl), MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+    ck_assert_int_eq(mkt_streams_close(streams, NULL), MBEDTLS_ERR_SSL_BAD_INPUT_DATA);
+    ck_assert_int_eq(mkt_streams_end(NULL, ssl, 0), MKT_TLS_CUT);
+    ck_assert_int_eq(mkt_streams_end(streams, NULL, 0), MKT_TLS_CUT);
     expect_err("no streams", mkt_streams_bind(NULL, &line->server.ssl, NULL), MKT_E_ARGUMENT);
     expect_err("no context", mkt_streams_bind(streams, NULL, NULL), MKT_E_ARGUMENT);
     expect_err("no stream", mkt_streams_bind(streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
@@ -892,6 +912,236 @@ START_TEST(threads)
 }
 END_TEST
 
+/* ---- what a handshake proves, and a stream's other key ---- */
+
+/* A line on which the client has a key and name of the streams' own, and the server of a fixed key. */
+static struct line *dial_out(struct server *server, const char *suite, const char *key, const uint64_t *stream)
+{
+    const struct mkt_tls_settings other = {
+        .end = MKT_END_SERVER, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
+    const struct mkt_tls_settings own = {.suites = mkt_span_text(suite), .renegotiation = true};
+    struct line *line = line_new();
+    expect_err("server",
+               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
+               MKT_OK);
+    expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, stream), MKT_OK);
+    expect_err("client",
+               mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
+               MKT_OK);
+    line->client.user = server;
+    line->client.handshake = shake_stream;
+    start(&line->client);
+    start(&line->server);
+    return line;
+}
+
+static void free_when_ended(void *user, uint64_t stream, enum mkt_tls_state how)
+{
+    struct line *line = user;
+    (void)stream, (void)how;
+    mbedtls_ssl_free(&line->server.ssl);
+    memset(&line->server.ssl, 0xee, sizeof line->server.ssl); /* who looks at it now crashes */
+}
+
+/* "the application is told at once that the TLS session ended so that it releases TCP" */
+START_TEST(told_when_nothing_needs_the_connection_any_more)
+{
+    struct line *line = line_new();
+    const struct mkt_streams_settings settings = {
+        .rng = mbedtls_ctr_drbg_random, .rng_user = &line->drbg, .most = 8, .user = line, .ended = free_when_ended};
+    const struct mkt_tls_settings client = {.end = MKT_END_CLIENT}, server = {.end = MKT_END_SERVER};
+    struct server holder = {.streams = NULL};
+    unsigned char octet;
+    expect_err("new", mkt_streams_new(&holder.streams, &settings), MKT_OK);
+    expect_err("add", mkt_streams_add(holder.streams, SEVEN, from_hex(KEY_32), mkt_span_text(NAME)), MKT_OK);
+    expect_err("server", mkt_streams_server(holder.streams, &line->server.conf, &line->server.tls, &server), MKT_OK);
+    expect_err("client",
+               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(KEY_32), mkt_span_text(NAME)),
+               MKT_OK);
+    line->server.user = &holder;
+    line->server.handshake = shake_stream;
+    expect_err("bind", mkt_streams_bind(holder.streams, &line->server.ssl, &seven), MKT_OK);
+    start_both(line);
+    expect_connected(line);
+    if (_i == 0) {
+        ck_assert_int_eq(mbedtls_ssl_close_notify(&line->client.ssl), 0);
+        const int result = mbedtls_ssl_read(&line->server.ssl, &octet, 1);
+        ck_assert_int_eq(mkt_streams_end(holder.streams, &line->server.ssl, result), MKT_TLS_CLOSED);
+    } else {
+        ck_assert_int_eq(mkt_streams_close(holder.streams, &line->server.ssl), 0);
+    }
+    ck_assert_int_eq(mbedtls_ssl_read(&line->client.ssl, &octet, 1), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+    mbedtls_ssl_init(&line->server.ssl);
+    mkt_streams_free(holder.streams);
+    line_free(line);
+}
+END_TEST
+
+/* RFC 5246 7.2.2: a peer that does not want to renegotiate warns, and the session goes on. */
+START_TEST(a_refused_renegotiation_ends_nothing)
+{
+    struct server *server = server_new(8, false);
+    const bool crossing = _i == 1; /* it wants to, but sent data before it knew */
+    unsigned char octets[8];
+    server->tls.renegotiation = crossing;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial_out(server, versions[0], KEY_32, &seven);
+    shake(line);
+    expect_connected(line);
+    if (crossing)
+        ck_assert_int_eq(mbedtls_ssl_write(&line->server.ssl, (const unsigned char *)"MSRP", 4), 4);
+    int result = MBEDTLS_ERR_SSL_WANT_READ;
+    for (int i = 0; i < 10 && result == MBEDTLS_ERR_SSL_WANT_READ; i++) {
+        result = mbedtls_ssl_renegotiate(&line->client.ssl);
+        if (!crossing)
+            ck_assert_int_le(mbedtls_ssl_read(&line->server.ssl, octets, sizeof octets), 0);
+    }
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO);
+    ck_assert_int_eq(mkt_streams_end(server->streams, &line->client.ssl, result), MKT_TLS_OPEN);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    ck_assert_uint_eq(server->ended, 0);
+    if (crossing)
+        ck_assert_int_eq(mbedtls_ssl_read(&line->client.ssl, octets, sizeof octets), 4);
+    mkt_streams_close(server->streams, &line->client.ssl);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* A key that went in before the stream was replaced is not that of the new one. */
+START_TEST(a_client_of_a_stream_that_was_replaced)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial_out(server, versions[_i], KEY_32, &seven);
+    ck_assert(mkt_streams_remove(server->streams, SEVEN));
+    add(server, SEVEN, OTHER_KEY, NAME);
+    shake(line);
+    ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* An application that keeps sessions all the same: who resumes one has proved no key, and gets no stream. */
+START_TEST(a_session_that_was_resumed)
+{
+    struct server *server = server_new(8, false);
+    mbedtls_ssl_cache_context cache;
+    mbedtls_ssl_session session;
+    uint64_t stream;
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_16, "eight");
+    mbedtls_ssl_cache_init(&cache);
+    mbedtls_ssl_session_init(&session);
+    for (int again = 0; again < 2; again++) {
+        const uint64_t *bound = again && _i == 0 ? &seven : &eight;
+        struct line *line = dial(server, versions[0], KEY_16, "eight", bound);
+        mbedtls_ssl_conf_session_cache(&line->server.conf, &cache, mbedtls_ssl_cache_get, mbedtls_ssl_cache_set);
+        if (again)
+            ck_assert_int_eq(mbedtls_ssl_set_session(&line->client.ssl, &session), 0);
+        shake(line);
+        ck_assert_int_eq(line->client.result, 0);
+        ck_assert_int_eq(line->server.result, again ? MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY : 0);
+        expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), again ? MKT_E_STATE : MKT_OK);
+        if (!again)
+            ck_assert_int_eq(mbedtls_ssl_get_session(&line->client.ssl, &session), 0);
+        hang_up(server, line);
+        if (!again)
+            add(server, EIGHT, KEY_16, "eight");
+    }
+    mbedtls_ssl_session_free(&session);
+    mbedtls_ssl_cache_free(&cache);
+    server_free(server);
+}
+END_TEST
+
+/* Whoever guesses the key that nobody knows gets nothing either. */
+START_TEST(nobodys_key_connects_nobody)
+{
+    struct server *server = server_new(8, true);
+    uint64_t stream;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = call_up(server, versions[_i], ZEROS, "nobody", &seven);
+    ck_assert_int_ne(line->server.result, 0);
+    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_STATE);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
+/* The ends agree on a new key before the connection, and its identity may change with it. */
+START_TEST(a_waiting_stream_is_re_keyed)
+{
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    add(server, EIGHT, KEY_16, "eight");
+    struct line *old = dial(server, versions[_i], KEY_32, NAME, &seven);
+    name_identity(old, _i); /* with it the server has the old key */
+    const struct mkt_span key = from_hex(OTHER_KEY), name = mkt_span_text(_i % 2 == 0 ? NAME : OTHER_NAME);
+    expect_err("no stream", mkt_streams_rekey(server->streams, NINE, key, name), MKT_E_NO_SESSION);
+    expect_err("another's name", mkt_streams_rekey(server->streams, SEVEN, key, mkt_span_text("eight")), MKT_E_STATE);
+    expect_err("short", mkt_streams_rekey(server->streams, SEVEN, from_hex("00"), name), MKT_E_KEY_LENGTH);
+    expect_err("no streams", mkt_streams_rekey(NULL, SEVEN, key, name), MKT_E_ARGUMENT);
+    expect_err("new key", mkt_streams_rekey(server->streams, SEVEN, key, name), MKT_OK);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 2);
+    shake(old);
+    ck_assert_int_ne(old->server.result, 0);
+    hang_up(server, old);
+    struct line *late = call_up(server, versions[_i], KEY_32, NAME, &seven);
+    expect_none(server, late);
+    hang_up(server, late);
+    struct line *line = call_up(server, versions[_i], OTHER_KEY, _i % 2 == 0 ? NAME : OTHER_NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    hang_up(server, line);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    server_free(server);
+}
+END_TEST
+
+/* The connection stays; who renegotiates does it with the new key, and TLS 1.3 has no renegotiation. */
+START_TEST(a_connected_stream_is_re_keyed)
+{
+    struct server *server = server_new(8, false);
+    uint64_t stream = 0;
+    server->tls.renegotiation = true;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = call_up(server, versions[0], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    expect_err("new key", mkt_streams_rekey(server->streams, SEVEN, from_hex(OTHER_KEY), mkt_span_text(OTHER_NAME)),
+               MKT_OK);
+    expect_stream(server, line, SEVEN);
+    ck_assert_uint_eq(server->ended, 0);
+    if (_i == 0)
+        ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, from_hex(OTHER_KEY).p, 32,
+                                              (const unsigned char *)OTHER_NAME, strlen(OTHER_NAME)),
+                         0);
+    int client = MBEDTLS_ERR_SSL_WANT_READ, at_server = client;
+    for (int i = 0; i < 20 && (client == MBEDTLS_ERR_SSL_WANT_READ || at_server == MBEDTLS_ERR_SSL_WANT_READ); i++) {
+        unsigned char octet;
+        if (client == MBEDTLS_ERR_SSL_WANT_READ)
+            client = mbedtls_ssl_renegotiate(&line->client.ssl);
+        at_server = mbedtls_ssl_read(&line->server.ssl, &octet, 1);
+        if (client == 0)
+            break;
+    }
+    if (_i == 0) {
+        ck_assert_int_eq(client, 0);
+        say(&line->client, &line->server, "with the new key");
+        expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_OK);
+        ck_assert_uint_eq(stream, SEVEN);
+    } else {
+        ck_assert_int_ne(client, 0); /* with the old one */
+        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, at_server), MKT_TLS_FAILED);
+        ck_assert_uint_eq(server->ended, 1);
+    }
+    hang_up(server, line);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 0);
+    server_free(server);
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -912,10 +1162,19 @@ int main(void)
     tcase_add_loop_test(t, removed_in_handshake, 0, VERSIONS * 3);
     tcase_add_loop_test(t, removed_when_connected, 0, VERSIONS);
     tcase_add_loop_test(t, renegotiation, 0, 2);
+    tcase_add_loop_test(t, a_client_of_a_stream_that_was_replaced, 0, VERSIONS);
+    tcase_add_loop_test(t, nobodys_key_connects_nobody, 0, VERSIONS);
+    tcase_add_loop_test(t, a_session_that_was_resumed, 0, 2);
+    suite_add_tcase(suite, t);
+    t = tcase_create("another key");
+    tcase_add_loop_test(t, a_waiting_stream_is_re_keyed, 0, VERSIONS);
+    tcase_add_loop_test(t, a_connected_stream_is_re_keyed, 0, 2);
     suite_add_tcase(suite, t);
     t = tcase_create("ends");
     tcase_add_loop_test(t, end, 0, VERSIONS * ENDS);
     tcase_add_loop_test(t, end_of_handshake, 0, VERSIONS);
+    tcase_add_loop_test(t, told_when_nothing_needs_the_connection_any_more, 0, 2);
+    tcase_add_loop_test(t, a_refused_renegotiation_ends_nothing, 0, 2);
     suite_add_tcase(suite, t);
     t = tcase_create("use");
     tcase_add_test(t, arguments);

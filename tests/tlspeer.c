@@ -162,14 +162,15 @@ static bool set_up(struct peer *peer, bool server)
         !good(mkt_streams_add(peer->streams, SEVEN, psk, identity), "stream 7") ||
         !good(mkt_streams_add(peer->streams, EIGHT, psk, mkt_span_text("another stream's")), "stream 8"))
         return false;
-    if (!good(server ? mkt_streams_server(peer->streams, &peer->conf, &peer->tls, &settings)
-                     : mkt_streams_client(peer->streams, SEVEN, &peer->conf, &peer->tls, &settings),
+    if (!good(mkt_streams_bind(peer->streams, &peer->ssl, stream), "bind") ||
+        !good(server ? mkt_streams_server(peer->streams, &peer->conf, &peer->tls, &settings)
+                     : mkt_streams_client(peer->streams, &peer->ssl, &peer->conf, &peer->tls, &settings),
               "set up"))
         return false;
     if (mbedtls_ssl_setup(&peer->ssl, &peer->conf) != 0)
         return fail("no context");
     mbedtls_ssl_set_bio(&peer->ssl, peer, tcp_send, tcp_receive, NULL);
-    return good(mkt_streams_bind(peer->streams, &peer->ssl, stream), "bind");
+    return true;
 }
 
 /* Says how the session ended; the answer is false. */

@@ -9,8 +9,8 @@
  *
  *     mkt_streams_add_csb(streams, 7, csb, 1);                          when the MRFC has the key of stream 7
  *
- *     mbedtls_ssl_setup(&ssl, &conf);                                   when TCP is up
- *     mkt_streams_bind(streams, &ssl, &seven);                          or NULL: the identity tells the stream
+ *     mkt_streams_bind(streams, &ssl, &seven);                          when TCP is up; NULL: the identity tells
+ *     mbedtls_ssl_setup(&ssl, &conf);
  *     mkt_streams_handshake(streams, &ssl);                             until it does not want to read or write
  *     mkt_streams_of(streams, &ssl, &stream);
  *
@@ -23,10 +23,14 @@
  * identity must not keep the right one out, and one that fails changes nothing. While the stream is connected its
  * identity is answered as an unknown one, and a handshake that comes in second is ended with the alert access_denied.
  * With its TLS session a stream ends and its key is wiped; for another connection (RFC 4145 a=connection:new) it is
- * added again, after another offer and answer.
+ * added again, after another offer and answer. A stream that keeps its connection and gets another key is re-keyed.
+ *
+ * Only a handshake that was given the key of its stream connects it. So a session that was resumed does not: a
+ * configuration that was set up here is given no session cache and no ticket callbacks.
  *
  * All functions but mkt_streams_free() may be called from any thread at any time, on different connections: one
- * connection belongs to one thread at a time, as mbedTLS demands. The lock is mbedTLS's own, held for a few table
+ * connection belongs to one thread at a time, as mbedTLS demands (and where it has TLS 1.3, psa_crypto_init() comes
+ * before threads do). The lock is mbedTLS's own, held for a few table
  * accesses and never while anything is computed or sent. Where mbedTLS was built without threads there is none.
  */
 #ifndef MIKEYTICKET_STREAMS_H
@@ -41,7 +45,7 @@ extern "C" {
 /** How a TLS session stands. */
 enum mkt_tls_state {
     MKT_TLS_OPEN,   /**< nothing ended: octets came, or the call is to be made again */
-    MKT_TLS_CLOSED, /**< close_notify came, or this end closed: all that was sent has arrived */
+    MKT_TLS_CLOSED, /**< close_notify came: all that the peer sent has arrived; or this end closed */
     MKT_TLS_CUT,    /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
     MKT_TLS_ALERT,  /**< the peer sent a fatal alert */
     MKT_TLS_FAILED  /**< this end gave up; mbedTLS has sent the alert where one is due */
@@ -56,7 +60,10 @@ struct mkt_streams_settings {
     int (*rng)(void *rng_user, unsigned char *out, size_t n);
     void *rng_user; /**< its first argument */
 
-    /** How many streams there can be at once; 0: 100,000. Each takes about 30 octets even where it is not there. */
+    /**
+     * How many streams there can be at once; 0: 100,000; at most 16,777,216. Each takes 24 to 48 octets even where it
+     * is not there. Many more connections than this at once, handshakes included, make each look-up longer.
+     */
     size_t most;
 
     /**
@@ -70,13 +77,16 @@ struct mkt_streams_settings {
 
     void *user; /**< first argument of each callback; the callbacks may come from any thread */
 
-    /** Memory, default: malloc and free. It comes back wiped. They are not called with the lock held. */
+    /**
+     * Memory, both or neither; default: malloc and free. It comes back wiped. They are not called with the lock held.
+     */
     void *(*alloc)(void *user, size_t n);
     void (*release)(void *user, void *p);
 
     /**
      * Is told once when a stream that was connected has ended, after its key is wiped, without the lock and in the
-     * thread that found out; default: nobody is. Not for streams that are removed.
+     * thread that found out; default: nobody is. Not for streams that are removed. It is the last that a function does:
+     * the connection may be freed in it, but for that of mkt_streams_bind(), which is a new one by then.
      */
     void (*ended)(void *user, uint64_t stream, enum mkt_tls_state how);
 };
@@ -118,6 +128,20 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
                                                   const struct mkt_csb *csb, uint8_t cs_id);
 
 /**
+ * Gives a stream another key and identity, and wipes the old ones: the ends agreed on a new key (RFC 4567 4.1.2) and
+ * keep their connection (mkt_connection.keying and .act). The connection goes on as it is; the new key is for the next
+ * handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A handshake that is
+ * under way with the old key fails. A client's configuration keeps the key that it was set up with.
+ * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_ROOM
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
+                                                struct mkt_span identity);
+
+/** The same with what a crypto session has, as mkt_streams_add_csb(). */
+MKT_API MKT_MUST enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream,
+                                                    const struct mkt_csb *csb, uint8_t cs_id);
+
+/**
  * Takes a stream away and wipes its key: the call was given up. A handshake that is under way for it fails when it is
  * done at the latest, even where a new stream of that number was added meanwhile. A connection that has it is the
  * caller's to close.
@@ -140,23 +164,25 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_server(struct mkt_streams *streams, mb
                                                  struct mkt_tls *tls, const struct mkt_tls_settings *settings);
 
 /**
- * Sets a configuration up as TLS client for one stream: a client names its identity, so each has a configuration of its
- * own. mbedtls_ssl_config_free() wipes the copies of key and identity that mbedTLS makes; call it as soon as the
- * session has ended.
+ * Sets a configuration up as TLS client for the stream that a connection is bound to: a client names its identity, so
+ * each has a configuration of its own. mbedtls_ssl_config_free() wipes the copies of key and identity that mbedTLS
+ * makes; call it as soon as the session has ended.
+ * @param ssl       known by mkt_streams_bind() with a stream; set up with `conf` after this
  * @param conf      as for mkt_tls_setup()
  * @param tls       as for mkt_tls_setup()
  * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
- * @return that of mkt_tls_setup_psk(); MKT_E_NO_SESSION where there is no such stream; MKT_E_STATE where it is
- *         connected
+ * @return that of mkt_tls_setup_psk(); MKT_E_STATE where the connection is not known, or the stream has another one;
+ *         MKT_E_NO_SESSION where it is for no stream, or for one that was removed
  */
-MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, uint64_t stream, mbedtls_ssl_config *conf,
-                                                 struct mkt_tls *tls, const struct mkt_tls_settings *settings);
+MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
+                                                 mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                                 const struct mkt_tls_settings *settings);
 
 /**
  * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
- * @param ssl     set up with mbedtls_ssl_setup(); it stays where it is until mkt_streams_close(), or until
- *                mkt_streams_handshake() or mkt_streams_end() say that it ended. If it is known from an earlier
- *                connection that was not closed, that one ends now as if it was cut.
+ * @param ssl     where it stands is all that counts, so it may be set up before or after; it stays there until
+ *                mkt_streams_close(), or until mkt_streams_handshake() or mkt_streams_end() say that it ended. If it is
+ *                known from an earlier connection that was not closed, that one ends now as if it was cut.
  * @param stream  the stream that the connection is for, where the port or the path tells: no other's identity will do.
  *                NULL where the identity is to tell, for servers alone.
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
@@ -168,8 +194,9 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, cons
  * Goes on with the handshake of a connection, by mbedtls_ssl_handshake(). When it succeeds the stream has the
  * connection. When it fails the connection is forgotten, and the stream waits on.
  * @return 0: connected. What mbedtls_ssl_handshake() returns; mkt_streams_end() tells which of it is no end, as
- *         MBEDTLS_ERR_SSL_WANT_READ. MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY where the stream got another connection first, or
- *         was removed, and where the connection is not known; the peer got the alert access_denied.
+ *         MBEDTLS_ERR_SSL_WANT_READ. MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY where the stream got another connection or
+ *         another key first, or was removed, and where the connection is not known, or was not given the key; the peer
+ *         got the alert access_denied. MBEDTLS_ERR_SSL_BAD_INPUT_DATA for NULL.
  */
 MKT_API MKT_MUST int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
 
@@ -183,11 +210,13 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const 
 
 /**
  * Says whether a session goes on, and ends its stream where it does not: the key is wiped and `ended` told.
- * @param result  what mbedtls_ssl_read() returned, 0 included; or mbedtls_ssl_write(), mkt_streams_handshake() or
- *                mbedtls_ssl_renegotiate() if it is negative
- * @return MKT_TLS_OPEN also for MBEDTLS_ERR_SSL_TIMEOUT, as the session is whole. Anything else: release TCP now, with
- *         mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A close_notify was answered with one, as RFC 5246
- *         7.2.1 demands, if it could be sent without waiting.
+ * @param result  what mbedtls_ssl_read() returned for a buffer that is not empty, 0 included; or mbedtls_ssl_write(),
+ *                mkt_streams_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
+ *                ended, and for two records in a row that are empty, which no TLS stack sends: both are an end here.
+ * @return MKT_TLS_OPEN also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not come
+ *         to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole. Anything else: release TCP now,
+ *         with mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A close_notify was answered with one, as RFC
+ *         5246 7.2.1 demands, if it could be sent without waiting.
  */
 MKT_API MKT_MUST enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result);
 
@@ -195,7 +224,8 @@ MKT_API MKT_MUST enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams,
  * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, tells
  * `ended`, and sends close_notify where the handshake is over. A stream that waits, waits on. To be called before
  * mbedtls_ssl_free() for each connection that has not ended otherwise.
- * @return 0; what mbedtls_ssl_close_notify() returns: after MBEDTLS_ERR_SSL_WANT_WRITE call that one until it is sent
+ * @return 0; what mbedtls_ssl_close_notify() returns: after MBEDTLS_ERR_SSL_WANT_WRITE call that one until it is sent,
+ *         unless `ended` has freed the connection; MBEDTLS_ERR_SSL_BAD_INPUT_DATA for NULL
  */
 MKT_API int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
 
