@@ -80,6 +80,18 @@ static bool ip6(struct mkt_span text, uint8_t octet[16])
     return true;
 }
 
+/*
+ * RFC 1123 2.1: "a valid host name can never have the dotted-decimal form #.#.#.#, since at least the highest-level
+ * component label will be alphabetic"; resolvers make addresses of 127.1 and 0x7f.1.
+ */
+static bool is_name(struct mkt_span text)
+{
+    size_t end = text.n > 0 && text.p[text.n - 1] == '.' ? text.n - 1 : text.n, last = end;
+    while (last > 0 && text.p[last - 1] != '.')
+        last--;
+    return last < end && word_length(text, HOST) == text.n && lower(text.p[last]) >= 'a' && lower(text.p[last]) <= 'z';
+}
+
 enum kind { KIND_NONE, KIND_NAME, KIND_IP4, KIND_IP6 };
 
 /* What an address is; its octets, if it has some, are followed by zeros. */
@@ -90,10 +102,7 @@ static enum kind kind_of(struct mkt_span address, uint8_t octet[16])
         return KIND_IP4;
     if (ip6(address, octet))
         return KIND_IP6;
-    bool letter = false; /* digits and dots alone are no name, whatever a resolver makes of 127.1 */
-    for (size_t i = 0; i < address.n; i++)
-        letter = letter || (lower(address.p[i]) >= 'a' && lower(address.p[i]) <= 'z');
-    return letter && word_length(address, HOST) == address.n ? KIND_NAME : KIND_NONE;
+    return is_name(address) ? KIND_NAME : KIND_NONE;
 }
 
 static bool same_word(struct mkt_span a, struct mkt_span b)
@@ -342,15 +351,21 @@ static enum lead lead_of(const struct both *both)
     return LEAD_LINE;
 }
 
+/* Whether this exchange leads anywhere by RFC 6714, which a second one must do as the first one (4.2, 4.3). */
+static bool leads(const struct both *both)
+{
+    const enum lead lead = lead_of(both);
+    return both->existing || both->roles.tcp == MKT_END_NONE || lead == LEAD_PATH || lead == LEAD_LINE;
+}
+
 /* Whether there is a connection after an exchange. */
 static bool has_connection(const struct both *both)
 {
-    enum lead lead = lead_of(both);
-    return both->existing || (both->roles.tcp != MKT_END_NONE && (lead == LEAD_PATH || lead == LEAD_LINE));
+    return both->existing || (both->roles.tcp != MKT_END_NONE && leads(both));
 }
 
 struct place {
-    struct mkt_span addrtype, address;
+    struct mkt_span nettype, addrtype, address;
     uint16_t port;
 };
 
@@ -359,24 +374,28 @@ static struct place place_of(const struct both *both)
     const struct side *passive = both->roles.tcp == MKT_END_CLIENT ? &both->peer : &both->own;
     uint8_t octet[16];
     if (lead_of(both) == LEAD_LINE)
-        return (struct place){passive->m.addrtype, passive->m.address, passive->m.port};
+        return (struct place){passive->m.nettype, passive->m.addrtype, passive->m.address, passive->m.port};
     enum kind kind = kind_of(passive->hop.host, octet);
     const char *addrtype = kind == KIND_IP4 ? "IP4" : kind == KIND_IP6 ? "IP6" : "";
-    return (struct place){mkt_span_text(addrtype), passive->hop.host, passive->hop.port};
+    return (struct place){mkt_span_text("IN"), mkt_span_text(addrtype), passive->hop.host, passive->hop.port};
 }
 
 static enum mkt_err check(const struct place *place)
 {
     static const uint8_t unspecified[16];
+    const bool is_ip4 = mkt_span_equal(place->addrtype, mkt_span_text("IP4"));
+    const bool is_ip6 = mkt_span_equal(place->addrtype, mkt_span_text("IP6"));
     uint8_t octet[16];
     enum kind kind = kind_of(place->address, octet);
     if (place->address.n == 0)
         return MKT_E_MISSING;
-    if (kind == KIND_NONE || (kind == KIND_IP4 && !mkt_span_equal(place->addrtype, mkt_span_text("IP4"))) ||
-        (kind == KIND_IP6 && !mkt_span_equal(place->addrtype, mkt_span_text("IP6"))))
+    /* a name in a URI has no type of address */
+    if (!mkt_span_equal(place->nettype, mkt_span_text("IN")) || kind == KIND_NONE || (kind == KIND_IP4 && !is_ip4) ||
+        (kind == KIND_IP6 && !is_ip6) || (place->addrtype.n > 0 && !is_ip4 && !is_ip6))
         return MKT_E_SDP;
+    bool multicast = (kind == KIND_IP4 && octet[0] >> 4 == 0xe) || (kind == KIND_IP6 && octet[0] == 0xff);
     bool nowhere = place->port == DISCARD || (kind != KIND_NAME && memcmp(octet, unspecified, sizeof octet) == 0);
-    return nowhere ? MKT_E_ROLE : MKT_OK;
+    return nowhere || multicast ? MKT_E_ROLE : MKT_OK;
 }
 
 /* Now and before */
@@ -445,15 +464,20 @@ static enum mkt_err open_connection(const struct both *now, bool replaces, struc
 enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct mkt_sdp_exchange *before, size_t media,
                                 struct mkt_connection *connection)
 {
-    struct both n = {.ours = false}, b = {.ours = false};
-    size_t sections, sections_before = 0;
+    struct both n = {.ours = false}, b = {.ours = false}, k = {.ours = false};
+    const struct mkt_sdp_exchange *keyed = before != NULL && before->keyed != NULL ? before->keyed : before;
+    size_t sections, sections_before = 0, sections_keyed = 0;
     enum mkt_err err = count(now, &sections);
     if (err == MKT_OK && before != NULL)
         err = count(before, &sections_before);
+    if (err == MKT_OK && keyed != NULL)
+        err = count(keyed, &sections_keyed);
     if (err == MKT_OK)
         err = read_both(now, media, &n);
     if (err == MKT_OK && media < sections_before)
         err = read_both(before, media, &b);
+    if (err == MKT_OK && media < sections_keyed)
+        err = read_both(keyed, media, &k);
     if (err != MKT_OK)
         return err;
     /* RFC 3264 section 8: "the number of "m=" lines in a stream never decreases" */
@@ -466,10 +490,10 @@ enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct
     struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : b.stream};
     c.session = n.own.end.session;
     c.peer = n.peer.end.session;
-    err = keying_of(&n, &b, &c.keying);
+    err = keying_of(&n, &k, &c.keying);
     if (err != MKT_OK)
         return err;
-    if (had && n.wanted && (same_bodies(now, before) || same_stream(&n, &b)))
+    if (had && n.wanted && (same_bodies(now, before) || (leads(&n) && same_stream(&n, &b))))
         c.action = MKT_ACTION_KEEP;
     else if (n.existing)
         err = MKT_E_ROLE;

@@ -217,7 +217,7 @@ static void io_m(struct io *io, struct mkt_sdp_media *m)
 /* RFC 8866 section 9: nettype SP addrtype SP connection-address */
 static void io_c(struct io *io, struct mkt_sdp_media *m)
 {
-    io_word(io, TOKEN);
+    m->nettype = io_word(io, TOKEN);
     io_literal(io, " ");
     m->addrtype = io_word(io, TOKEN);
     io_literal(io, " ");

@@ -214,6 +214,16 @@ START_TEST(nowhere_to_connect_to)
     first(BFCP("9", ""), BFCP("9", ""), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP4 0.0.0.0\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ::\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    /* TCP has no multicast */
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP4 224.0.0.1\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP4 239.255.255.255\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ff02::1\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP4 223.255.255.255\r\n"),
+          "connect IP4 223.255.255.255 5000, TLS client, bfcp, key none",
+          "listen IP4 223.255.255.255 5000, TLS server, bfcp, key none");
+    /* networks that are not the Internet (RFC 8866 5.7) */
+    first(BFCP("9", ""), BFCP("5000", "c=ATM IP4 192.0.2.1\r\n"), "MKT_E_SDP", "MKT_E_SDP");
+    first(BFCP("9", ""), BFCP("5000", "c=IN NSAP host.example.com\r\n"), "MKT_E_SDP", "MKT_E_SDP");
     /* of the active end nobody wants to know; and holdconn wants no address */
     first(BFCP("9", "c=IN IP4 0.0.0.0\r\n"), BFCP("5000", ""), "connect IP4 192.0.2.1 5000, TLS client, bfcp, key none",
           "listen IP4 192.0.2.1 5000, TLS server, bfcp, key none");
@@ -228,6 +238,8 @@ START_TEST(addresses_of_c_lines)
                                        "IP4 255.255.255.255",
                                        "IP4 host",
                                        "IP4 3com.example.com",
+                                       "IP4 host.example.com.",
+                                       "IP4 3.example",
                                        "IP6 host",
                                        "IP6 2001:db8::2",
                                        "IP6 ::1",
@@ -242,6 +254,13 @@ START_TEST(addresses_of_c_lines)
                                       "IP4 192.0.2.1.1",
                                       "IP4 1",
                                       "IP4 127.1",
+                                      "IP4 0x7f.1",
+                                      "IP4 0x7f000001",
+                                      "IP4 host.1",
+                                      "IP4 host.1.",
+                                      "IP4 host.3com",
+                                      "IP4 host..",
+                                      "IP4 .",
                                       "IP4 ...",
                                       "IP4 192.0.2.2/127",
                                       "IP4 2001:db8::2",
@@ -437,6 +456,19 @@ START_TEST(cema_of_an_answerer)
     is(&now, NULL, "MKT_E_ROLE");
     now = exchange(BOX(SETUP("actpass") BOB), passive, false);
     is(&now, NULL, "MKT_E_ROLE");
+}
+END_TEST
+
+/* 4.2 and 4.3 are for each offer and answer: a path that is as it was does not keep what a middlebox got hold of. */
+START_TEST(a_second_offer_that_was_anchored)
+{
+    static const char *const a[] = {MSRP("2855", SETUP("actpass") CEMA ALICE), MSRP("9", SETUP("active") CEMA BOB)};
+    static const char *const b[] = {BOX(SETUP("actpass") BOB), MSRP("9", SETUP("active") CEMA ALICE)};
+    static const char *const c[] = {MSRP("2855", SETUP("actpass") CEMA ALICE), BOX(SETUP("active") BOB)};
+    struct mkt_sdp_exchange before = exchange(a[0], a[1], true), now = exchange(b[0], b[1], false);
+    is(&now, &before, "MKT_E_ROLE");
+    now = exchange(c[0], c[1], true);
+    is(&now, &before, "offer again, msrp alice/bob, key none, replaces");
 }
 END_TEST
 
@@ -701,6 +733,28 @@ START_TEST(keys)
 }
 END_TEST
 
+/* A hold without a=key-mgmt changes no key: what comes after it is held against the messages that the key is from. */
+START_TEST(keys_of_an_earlier_exchange)
+{
+    const char *const keyed[] = {MSRP("9", ALICE KEY("AQID")), MSRP("2856", BOB KEY("BAUG"))};
+    struct mkt_sdp_exchange first_one = exchange(keyed[0], keyed[1], true);
+    struct mkt_sdp_exchange hold = exchange(MSRP("9", ALICE "a=inactive\r\n"), MSRP("2856", BOB), true);
+    const struct mkt_sdp_exchange again = exchange(keyed[0], keyed[1], true);
+    const struct mkt_sdp_exchange rekeyed = exchange(MSRP("9", ALICE KEY("AQIE")), MSRP("2856", BOB KEY("BAUH")), true);
+    const struct mkt_sdp_exchange other = exchange(MSRP("9", ALICE "a=key-mgmt:keyp1 x\r\n"), MSRP("2856", BOB), true);
+    is(&hold, &first_one, "keep, msrp alice/bob, key none");
+    hold.keyed = &first_one;
+    is(&again, &hold, "keep, msrp alice/bob, key same");
+    is(&rekeyed, &hold, "keep, msrp alice/bob, key new");
+    is(&other, &hold, "MKT_E_PROTOCOLS");
+    /* the connection is that of the exchange before all the same */
+    hold.ended = true;
+    is(&again, &hold, "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key same");
+    hold.keyed = NULL;
+    is(&again, &hold, "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key new");
+}
+END_TEST
+
 START_TEST(keys_and_connections_are_apart)
 {
     static const char *const before[] = {MSRP("9", ALICE KEY("AQID")), MSRP("2856", BOB KEY("BAUG"))};
@@ -845,6 +899,7 @@ int main(void)
         own_relay,
         cema_of_an_offerer,
         cema_of_an_answerer,
+        a_second_offer_that_was_anchored,
         after_an_offer_again_there_is_no_connection,
         nothing_changes,
         connection_of_bfcp,
@@ -854,6 +909,7 @@ int main(void)
         streams_come_and_go,
         a_connection_that_has_ended,
         keys,
+        keys_of_an_earlier_exchange,
         keys_and_connections_are_apart,
         several_sections,
         names_of_actions,

@@ -4,7 +4,8 @@
  * What an offer and its answer say of the TCP and TLS connection of an MSRP or BFCP stream (RFC 4145, 4975, 6135, 6714,
  * 8856): whether to open one, keep it or close it, where it leads to, and whether its key is to be agreed on again.
  *
- * Nothing is opened, resolved or remembered here, and nothing is allocated; the time is linear in the descriptions.
+ * Nothing is opened, resolved or remembered here, and nothing is allocated; the time of a call is linear in the
+ * descriptions, so who asks for each of their media sections sets a limit on how many there may be.
  * Those of the other end are nothing to rely on until key management has authenticated it, and addresses not even then:
  * whether a host may be connected to is for the application to say.
  */
@@ -23,6 +24,11 @@ struct mkt_sdp_exchange {
     struct mkt_span answer;
     bool offerer; /**< true: this end made the offer; false: it made the answer */
     bool ended;   /**< of an exchange before: its connection is no longer there, so that it can't be kept or closed */
+    /**
+     * Of an exchange before: the one that its key comes from, where that is an earlier one as it had no MIKEY messages
+     * itself (a hold without a=key-mgmt); NULL: this one. What that one has here is not looked at.
+     */
+    const struct mkt_sdp_exchange *keyed;
 };
 
 /** What to do with the connection of a stream. */
@@ -38,7 +44,7 @@ enum mkt_action {
 /** What to do about the key of a stream (RFC 4567 4.1.2). */
 enum mkt_keying {
     MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it: no key management, keys stay as they are */
-    MKT_KEYING_SAME,     /**< both ends repeat what they sent before: take no message, keys stay as they are */
+    MKT_KEYING_SAME,     /**< both ends repeat what they sent before, or the answer has none: take no message, keys stay */
     MKT_KEYING_NEW       /**< run key management: the first time, or to re-key */
 };
 
@@ -79,17 +85,17 @@ struct mkt_connection {
  * handshake, and a new key is for the next handshake, be that a renegotiation or another connection.
  *
  * @param now         the exchange; port 0 in one of the two refuses the stream
- * @param before      the exchange before it of the same session, in which key management was as it is; NULL at first
+ * @param before      the exchange before it of the same session, with the one that its key comes from; NULL at first
  * @param media       number of the media section, from 0
  * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
  * @return MKT_OK;
  *         MKT_E_MISSING where there is no such media section, or it is neither of the two media over TLS; where a=path,
  *         or the c= line that says where to connect to, is not there;
  *         MKT_E_SDP where a description is malformed, a=setup, a=connection or a=path is there twice or is none, or an
- *         address is of the wrong type;
+ *         address is not of the Internet or of the wrong type;
  *         MKT_E_ROLE where the answer does not answer the offer (number of media sections, m= line, a=setup,
  *         a=connection), where it keeps a connection that is not there, where the passive end gives no address or port
- *         to connect to (0.0.0.0, ::, 9), where this end's own a=path has several URIs (who is behind a relay connects
+ *         to connect to (0.0.0.0, ::, 9, multicast), where this end's own a=path has several URIs (who is behind a relay connects
  *         to that, whatever SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
  *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols
  *         (RFC 4567 4.1.2)
