@@ -340,6 +340,8 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
     struct io io = io_put(out);
     struct mkt_bundle bundle = csb->bundle;
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
+    if (csb->state == MKT_KEYED)
+        bundle.ticket = (struct mkt_span){NULL, 0};
     io_stored(&io, &role, &state, &bundle);
     return mkt_host_log(csb->host, mkt_done_secret(&io, out));
 }
@@ -404,7 +406,7 @@ static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_
     const bool has_mpks = b->mpki.n >= MKT_MIN_KEY && (!mkt_bundle_has(b, MKT_FLAG_I) || b->mpkr.n >= MKT_MIN_KEY);
     if (!keyed)
         return b->map.n == 0 && b->sps.n == 0 && b->n_cs == 0;
-    return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b);
+    return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b) && (state != MKT_KEYED || b->ticket.n == 0);
 }
 
 enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,

@@ -145,6 +145,12 @@ static void move(struct party *party)
     if (!party->moves)
         return;
     const struct mkt_span octets = stored(party);
+    struct mkt_buf resolved = {NULL, 0, 0};
+    const bool has = mkt_csb_resolved_put(party->csb, &resolved) == MKT_OK;
+    if (has) {
+        party->resolved = (struct mkt_span){NULL, 0};
+        party->resolved = resolved_octets(party);
+    }
     mkt_csb_free(party->csb);
     expect_err("get", mkt_csb_get(&party->csb, &party->player.host, &party->settings, octets), MKT_OK);
     expect_octets("moved", stored(party), octets);
@@ -314,6 +320,10 @@ struct mkt_span resolved_octets(const struct party *responder)
 {
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
+    if (responder->moves && mkt_csb_ready(responder->csb) && responder->resolved.n > 0) {
+        expect_err("gone", mkt_csb_resolved_put(responder->csb, &out), MKT_E_STATE);
+        return responder->resolved;
+    }
     expect_err("remembered", mkt_csb_resolved_put(responder->csb, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }

@@ -16,6 +16,7 @@ struct party {
     struct mkt_credential key; /* that it has with its KMS */
     struct mkt_csb *csb;
     bool moves;     /* its bundle is put to octets and read back after each step */
+    struct mkt_span resolved; /* what it remembers of a ticket, put before that as a ready bundle leaves it behind */
     size_t n_asked; /* how often its host was asked to authorise somebody, and about whom last */
     enum mkt_role asked_role;
     struct mkt_id asked_id;
