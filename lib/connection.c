@@ -382,7 +382,7 @@ static struct place place_of(const struct both *both)
 
 static enum mkt_err check(const struct place *place)
 {
-    static const uint8_t unspecified[16];
+    static const uint8_t unspecified[16], mapped_ip4[12] = {[10] = 0xff, 0xff};
     const bool is_ip4 = mkt_span_equal(place->addrtype, mkt_span_text("IP4"));
     const bool is_ip6 = mkt_span_equal(place->addrtype, mkt_span_text("IP6"));
     uint8_t octet[16];
@@ -393,9 +393,13 @@ static enum mkt_err check(const struct place *place)
     if (!mkt_span_equal(place->nettype, mkt_span_text("IN")) || kind == KIND_NONE || (kind == KIND_IP4 && !is_ip4) ||
         (kind == KIND_IP6 && !is_ip6) || (place->addrtype.n > 0 && !is_ip4 && !is_ip6))
         return MKT_E_SDP;
-    bool multicast = (kind == KIND_IP4 && octet[0] >> 4 == 0xe) || (kind == KIND_IP6 && octet[0] == 0xff);
-    bool nowhere = place->port == DISCARD || (kind != KIND_NAME && memcmp(octet, unspecified, sizeof octet) == 0);
-    return nowhere || multicast ? MKT_E_ROLE : MKT_OK;
+    if (kind == KIND_NAME)
+        return place->port == DISCARD ? MKT_E_ROLE : MKT_OK;
+    const bool mapped = kind == KIND_IP6 && memcmp(octet, mapped_ip4, sizeof mapped_ip4) == 0;
+    const uint8_t *four = mapped ? octet + sizeof mapped_ip4 : octet;
+    const bool nowhere = memcmp(four, unspecified, mapped ? 4 : sizeof octet) == 0;
+    const bool multicast = kind == KIND_IP4 || mapped ? four[0] >> 4 == 0xe : octet[0] == 0xff;
+    return place->port == DISCARD || nowhere || multicast ? MKT_E_ROLE : MKT_OK;
 }
 
 /* Now and before */

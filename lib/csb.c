@@ -405,8 +405,8 @@ static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_
         return false;
     const bool has_mpks = b->mpki.n >= MKT_MIN_KEY && (!mkt_bundle_has(b, MKT_FLAG_I) || b->mpkr.n >= MKT_MIN_KEY);
     if (!keyed)
-        return b->map.n == 0 && b->sps.n == 0 && b->n_cs == 0;
-    return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b) && (state != MKT_KEYED || b->ticket.n == 0);
+        return b->map.n == 0 && b->sps.n == 0 && b->n_cs == 0 && b->keys[MKT_FROM_RESPONDER].n == 0;
+    return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b);
 }
 
 enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
@@ -417,6 +417,8 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, &bundle);
+    if (state == MKT_KEYED)
+        bundle.ticket = (struct mkt_span){NULL, 0};
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(host, MKT_E_STORED);
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);

@@ -227,15 +227,19 @@ enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protec
     uint8_t *plain = io_reserve(&act->room, encr_data.n);
     const struct mkt_encryption encryption = encryption_of(act->message, encr_data, plain);
     const enum mkt_err err = mkt_protect_open(protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
+    if (err != MKT_OK || plain == NULL)
+        return err == MKT_OK ? MKT_E_ROOM : err;
     *keys = (struct mkt_span){plain, encr_data.n};
-    return err == MKT_OK && plain == NULL ? MKT_E_ROOM : err;
+    return MKT_OK;
 }
 
 enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, struct mkt_message *message,
                       const struct mkt_also *also, struct mkt_span *octets)
 {
     const size_t from = act->out->n;
-    enum mkt_err err = mkt_message_write(message, act->out);
+    struct io io = io_put(act->out);
+    mkt_io_put_message(&io, message);
+    const enum mkt_err err = mkt_done_secret(&io, act->out); /* its keys are in clear so far */
     *octets = (struct mkt_span){NULL, 0};
     if (err != MKT_OK || act->out->p == NULL)
         return err;

@@ -105,7 +105,7 @@ MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, s
                                     enum mkt_phase phase, struct mkt_protection *protection);
 
 /*
- * Verifies the MAC of the message that is taken: MKT_E_MAC. Then `keys`, unless that is NULL, is what the KEMAC has,
+ * Verifies the MAC of the message that is taken: MKT_E_MAC, or then MKT_E_ROOM. `keys`, unless that is NULL, is what the KEMAC has,
  * decrypted in the room and not looked at; `p` is NULL where there is no KEMAC.
  */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection,

@@ -68,28 +68,28 @@ enum mkt_err mkt_message_get(struct mkt_message *message, struct mkt_span in)
     return get(message, in).err;
 }
 
-enum mkt_err mkt_message_write(struct mkt_message *message, struct mkt_buf *out)
+void mkt_io_put_message(struct io *io, struct mkt_message *message)
 {
-    struct io io = io_put(out);
     const size_t n = message->n;
-    uint8_t next = mkt_io_first(&io, message->payload, n);
-    io_hdr(&io, &message->hdr, &next);
+    uint8_t next = mkt_io_first(io, message->payload, n);
+    io_hdr(io, &message->hdr, &next);
     for (size_t i = 0; i < n; i++) {
-        next = mkt_io_first(&io, message->payload + i + 1, n - i - 1);
-        mkt_io_put_payload(&io, &message->payload[i], next);
+        next = mkt_io_first(io, message->payload + i + 1, n - i - 1);
+        mkt_io_put_payload(io, &message->payload[i], next);
     }
-    return io_done(&io, out);
 }
 
 enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out)
 {
+    struct io io = io_put(out);
     struct mkt_message copy;
     if (message->n > MKT_MAX_PAYLOADS)
         return MKT_E_ARGUMENT;
     copy.hdr = message->hdr;
     copy.n = message->n;
     memcpy(copy.payload, message->payload, message->n * sizeof *message->payload);
-    return mkt_message_write(&copy, out);
+    mkt_io_put_message(&io, &copy);
+    return io_done(&io, out);
 }
 
 size_t mkt_message_error_offset(struct mkt_span in)

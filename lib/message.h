@@ -35,8 +35,8 @@ MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, 
  */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
 
-/* As mkt_message_put(); the spans of the message then view what was written. */
-MKT_MUST enum mkt_err mkt_message_write(struct mkt_message *message, struct mkt_buf *out);
+/* Writes a message; its spans then view what was written. */
+void mkt_io_put_message(struct io *io, struct mkt_message *message);
 
 /* One more payload of a type, zeroed, to be filled in; the caller has counted that MKT_MAX_PAYLOADS are enough. */
 struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type);

@@ -22,7 +22,7 @@ struct mkt_protection {
 };
 
 /*
- * What a KEMAC encrypts (RFC 3830 4.2.3): `in` of `n` octets becomes `out`, which may be the same octets. `t` is the
+ * What a KEMAC encrypts (RFC 3830 4.2.3): `in` becomes `out`, which may be the same octets. `t` is the
  * timestamp of the message or ticket that carries it, padded to 64 bits (design decision D4).
  */
 struct mkt_encryption {

@@ -601,13 +601,17 @@ enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_con
     return err;
 }
 
-/* Gives a stream to a connection whose handshake succeeded with its key, so that the other end knows that too. */
+/*
+ * Gives a stream to a connection whose handshake succeeded with its key, so that the other end knows that too. A
+ * connection that has the stream has proved a key of it, whatever it was re-keyed with since.
+ */
 static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
     lock(streams);
     struct connection *connection = *place_of_context(streams, ssl);
     struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
-    bool given = stream != NULL && connection->key == stream->key && may_have(connection, stream);
+    bool given =
+        stream != NULL && (connection->connected || connection->key == stream->key) && may_have(connection, stream);
     if (given)
         stream->connected = connection->connected = true;
     unlock(streams);

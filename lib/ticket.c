@@ -69,13 +69,13 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
     if (tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
     uint8_t *plain = io_reserve(room, base->encr_data.n);
-    if (plain == NULL)
-        return MKT_E_ROOM;
-    *keys = (struct mkt_span){plain, base->encr_data.n};
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain};
-    enum mkt_err err = mkt_protect_open(&by_tpk, &encryption, &base->covered, 1, base->mac);
+    enum mkt_err err = mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);
     if (err == MKT_E_MAC)
         return MKT_E_TICKET_MAC;
+    if (err == MKT_OK && plain == NULL)
+        err = MKT_E_ROOM;
+    *keys = (struct mkt_span){plain, base->encr_data.n};
     if (err == MKT_OK)
         err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
     if (err == MKT_OK && !mkt_keys_mpk(*keys, 0, &mpk))
@@ -169,6 +169,7 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
     struct mkt_key_rules rules = {.n_mpk = n_mpk(policy), .flags = policy->flags};
     enum mkt_err err = host->open(host->user, ticket, policy, &chain);
     const uint8_t *p = io_reserve(room, chain.n);
+    mkt_wipe(room->p + room->n, room->cap - room->n); /* what the host wrote and does not answer with */
     if (err == MKT_OK)
         err = p == NULL ? MKT_E_ROOM : mkt_suite_of_prf(policy->prf, &rules.suite);
     if (err != MKT_OK)
@@ -516,7 +517,9 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
 }
 
-/* Room for the keys (as the ticket has them, encrypted, as the holder has them), and for policy and ticket twice. */
+/*
+ * Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket twice.
+ */
 static enum mkt_err work_room(struct work *w)
 {
     /* what a key has beside itself, MPKs included; what a ticket has beside its parts */

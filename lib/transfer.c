@@ -286,6 +286,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
         return MKT_E_KEY;
     enum mkt_err err = act->host->resolved(act->host->user, octets, &stored);
     const uint8_t *p = io_reserve(&act->room, stored.n);
+    mkt_wipe(act->room.p + act->room.n, act->room.cap - act->room.n); /* what the host wrote and does not answer with */
     if (err != MKT_OK || p == NULL)
         return err == MKT_OK ? MKT_E_ROOM : err;
     struct io io = io_get((struct mkt_span){p, stored.n});

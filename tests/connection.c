@@ -218,6 +218,8 @@ START_TEST(nowhere_to_connect_to)
     first(BFCP("9", ""), BFCP("5000", "c=IN IP4 224.0.0.1\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP4 239.255.255.255\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ff02::1\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ::ffff:224.0.0.1\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ::ffff:0.0.0.0\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP4 223.255.255.255\r\n"),
           "connect IP4 223.255.255.255 5000, TLS client, bfcp, key none",
           "listen IP4 223.255.255.255 5000, TLS server, bfcp, key none");

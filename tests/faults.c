@@ -355,7 +355,25 @@ static const char *name_of(enum leg leg)
     return mkt_data_type_name((unsigned)play_type[leg]);
 }
 
-/* Measured, then made. */
+/* A buffer that is too small has nothing of the message, whose keys are in clear for a while, but zeros. */
+static void too_small(struct play *p, enum leg leg, size_t n)
+{
+    enum { EMPTY = 0xee };
+    uint8_t octets[4096];
+    ck_assert_uint_le(n, sizeof octets);
+    for (size_t cap = 0; cap < n; cap++) {
+        struct mkt_buf buf = {octets, cap, 0};
+        size_t clean = 0;
+        memset(octets, EMPTY, sizeof octets);
+        expect_err(name_of(leg), play_put(p, leg, p->csb[play_from(p, leg)], &buf), MKT_E_SPACE);
+        while (clean < n && (octets[clean] == EMPTY || (octets[clean] == 0 && clean < cap)))
+            clean++;
+        ck_assert_msg(clean == n, "%s: octet %zu of %zu is left in a buffer", name_of(leg), clean, cap);
+        ck_assert_uint_eq(buf.n, 0);
+    }
+}
+
+/* Measured, made in too little room, then made. */
 static void make(struct play *p, enum leg leg)
 {
     struct mkt_csb *csb = p->csb[play_from(p, leg)];
@@ -364,6 +382,7 @@ static void make(struct play *p, enum leg leg)
         fault_next();
         measured = (struct mkt_buf){NULL, 0, 0};
     } while (met(name_of(leg), play_put(p, leg, csb, &measured)));
+    too_small(p, leg, measured.n);
     do
         fault_next();
     while (met(name_of(leg), play_put(p, leg, csb, out)));

@@ -89,6 +89,30 @@ START_TEST(every_mode)
 }
 END_TEST
 
+static const char others_key[] = "the key of another ticket";
+
+/* Reads what it has kept, and sees then that it is of another ticket. */
+static enum mkt_err of_another_ticket(void *user, struct mkt_span ticket, struct mkt_buf *out)
+{
+    (void)user, (void)ticket;
+    ck_assert_uint_ge(out->cap, sizeof others_key);
+    memcpy(out->p + (out->cap - sizeof others_key), others_key, sizeof others_key);
+    memcpy(out->p, others_key, sizeof others_key);
+    return MKT_E_KEY;
+}
+
+/* "which the library wipes", whatever of it the host says that it wrote */
+START_TEST(what_a_host_wrote_for_nothing_is_wiped)
+{
+    struct parties *p = set_up(&modes[_i], MKT_SUITE_256);
+    get_ticket(p, &modes[_i]);
+    p->bob.player.host.resolved = of_another_ticket;
+    answered_by(&p->bob, offered(p));
+    ck_assert(!holds(&p->bob, text(others_key)));
+    parties_free(p);
+}
+END_TEST
+
 /* COUNTER timestamps in all messages and in the ticket. */
 START_TEST(every_mode_with_counters)
 {
@@ -867,6 +891,7 @@ int main(void)
     TCase *tcase = tcase_create("modes");
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, every_mode, 0, 8 * MODES);
+    tcase_add_loop_test(tcase, what_a_host_wrote_for_nothing_is_wiped, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_with_counters, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_in_2036, 0, MODES);
     tcase_add_loop_test(tcase, a_ticket_handed_out_some_other_way, 0, 4);

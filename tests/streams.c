@@ -1112,6 +1112,7 @@ START_TEST(a_connected_stream_is_re_keyed)
     expect_err("new key", mkt_streams_rekey(server->streams, SEVEN, from_hex(OTHER_KEY), mkt_span_text(OTHER_NAME)),
                MKT_OK);
     expect_stream(server, line, SEVEN);
+    ck_assert_int_eq(mkt_streams_handshake(server->streams, &line->server.ssl), 0); /* it is over, and asks nothing */
     ck_assert_uint_eq(server->ended, 0);
     if (_i == 0)
         ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, from_hex(OTHER_KEY).p, 32,

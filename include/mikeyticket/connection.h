@@ -44,7 +44,7 @@ enum mkt_action {
 /** What to do about the key of a stream (RFC 4567 4.1.2). */
 enum mkt_keying {
     MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it: no key management, keys stay as they are */
-    MKT_KEYING_SAME,     /**< both ends repeat what they sent before, or the answer has none: take no message, keys stay */
+    MKT_KEYING_SAME,     /**< both ends repeat what they sent before, or nothing: take no message, keys stay */
     MKT_KEYING_NEW       /**< run key management: the first time, or to re-key */
 };
 
@@ -95,10 +95,10 @@ struct mkt_connection {
  *         address is not of the Internet or of the wrong type;
  *         MKT_E_ROLE where the answer does not answer the offer (number of media sections, m= line, a=setup,
  *         a=connection), where it keeps a connection that is not there, where the passive end gives no address or port
- *         to connect to (0.0.0.0, ::, 9, multicast), where this end's own a=path has several URIs (who is behind a relay connects
- *         to that, whatever SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
- *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols
- *         (RFC 4567 4.1.2)
+ *         to connect to (0.0.0.0, ::, 9, multicast), where this end's own a=path has several URIs (who is behind a
+ *         relay connects to that, whatever SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
+ *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC
+ *         4567 4.1.2)
  */
 MKT_API MKT_MUST enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now,
                                                  const struct mkt_sdp_exchange *before, size_t media,

@@ -128,7 +128,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, str
 /**
  * Appends what a Responder remembers of a ticket that a KMS resolved for it, for mkt_host.resolved: when the ticket is
  * used again (J flag), the KMS need not be asked, and the modifier is the same (RFC 6043 5.3). Keys are in it, in
- * clear. To be called before an update, and of a bundle that is ready before mkt_csb_put().
+ * clear. To be called before an update. A bundle that was ready when mkt_csb_put() stored it has it no more.
  * @return MKT_OK; MKT_E_STATE where no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out);
@@ -220,8 +220,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt
 MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
 
 /**
- * Appends a bundle as octets, to go on in another process, after a restart, or in a smaller block: state, keys in clear,
- * and all else but host and settings, and but for what mkt_csb_resolved_put() writes of a bundle that is ready.
+ * Appends a bundle as octets, to go on in another process, after a restart, or in a smaller block: state, keys in
+ * clear, and all else but host and settings, and but for what mkt_csb_resolved_put() writes of a bundle that is ready.
  * @return MKT_OK; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out);

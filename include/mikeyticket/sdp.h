@@ -4,10 +4,10 @@
  * MIKEY messages in SDP and RTSP (RFC 4567), and who opens TCP and TLS (RFC 4145, 6135, 8856).
  *
  * Strings in, strings out: no state, no allocation, and what reads takes a time linear in the text. This is no SDP
- * library. It takes a whole description (RFC 8866), finds what MIKEY and its streams need, and leaves the rest alone; but
- * a text in which two readers could see different lines is refused wherever that is: a NUL, a CR that ends no line, a
- * line that is not `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the last
- * may lack its end, or one empty line may follow it.
+ * library. It takes a whole description (RFC 8866), finds what MIKEY and its streams need, and leaves the rest alone;
+ * but a text in which two readers could see different lines is refused wherever that is: a NUL, a CR that ends no line,
+ * a line that is not `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the
+ * last may lack its end, or one empty line may follow it.
  *
  * An attribute of a media section replaces all of that name at session level, for that section (RFC 4567 3.1).
  */

@@ -30,8 +30,8 @@
  *
  * All functions but mkt_streams_free() may be called from any thread at any time, on different connections: one
  * connection belongs to one thread at a time, as mbedTLS demands (and where it has TLS 1.3, psa_crypto_init() comes
- * before threads do). The lock is mbedTLS's own, held for a few table
- * accesses and never while anything is computed or sent. Where mbedTLS was built without threads there is none.
+ * before threads do). The lock is mbedTLS's own, held for a few table accesses and never while anything is computed or
+ * sent. Where mbedTLS was built without threads there is none.
  */
 #ifndef MIKEYTICKET_STREAMS_H
 #define MIKEYTICKET_STREAMS_H
@@ -130,8 +130,9 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
 /**
  * Gives a stream another key and identity, and wipes the old ones: the ends agreed on a new key (RFC 4567 4.1.2) and
  * keep their connection (mkt_connection.keying and .act). The connection goes on as it is; the new key is for the next
- * handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A handshake that is
- * under way with the old key fails. A client's configuration keeps the key that it was set up with.
+ * handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A first handshake
+ * that is under way with the old key fails; a renegotiation that was given it already may end with it. A client's
+ * configuration keeps the key that it was set up with.
  * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
