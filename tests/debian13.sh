@@ -4,47 +4,95 @@
 #
 #   tests/debian13.sh [WAY...]    of tests/run.sh; release and debug by default
 #
-# Made by debootstrap from the package source that this machine uses, in a temporary folder, and thrown away.
+# Made by debootstrap from the package source that this machine uses, in a folder of TMPDIR that needs 2 GB, and thrown
+# away. Mounts and processes are in namespaces of their own, and end with them, however that comes about. Where all
+# that can't be, it says so and has status 77, or 1 with CI=true; else it has that of tests/run.sh.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/debian.sh
 . "$top/tests/debian.sh"
 
+# inside ROOT SOURCE WAY...: in the namespaces
+inside() {
+    root=$1
+    source=$2
+    shift 2
+    debootstrap --variant=minbase --include=ca-certificates trixie "$root" "$source" >"$root.log" 2>&1 || {
+        tail -n 5 "$root.log"
+        die "debootstrap failed: see the lines above"
+    }
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    apt-config dump --no-empty --format '%F "%v";%n' Acquire >"$root/etc/apt/apt.conf.d/00host"
+    echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
+    mkdir -p "$root/dev/shm" "$root/dev/pts" "$root/src"
+    mount -t proc proc "$root/proc" || die "can't mount $root/proc"
+    mount -t tmpfs tmpfs "$root/dev/shm" || die "can't mount $root/dev/shm"
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" || die "can't mount $root/dev/pts"
+    tar -C "$top" --exclude=./build --exclude=./.git -cf - . | tar -C "$root/src" --no-same-owner -xf - ||
+        die "can't copy $top"
+    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+        CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+        chroot "$root" /src/tests/run.sh "$@"
+}
+
+if [ "${1:-}" = --inside ]; then
+    shift
+    inside "$@"
+fi
+
+# not_here WHY
+not_here() {
+    [ "${CI:-}" != true ] || { echo "${0##*/}: failed: $*" >&2; exit 1; }
+    say "skipped: $*"
+    exit 77
+}
+
+# source_of_debian: the address of the archive that this Debian comes from
+source_of_debian() {
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n "s/^Debian $VERSION_CODENAME //p" | head -n 1
+}
+
 [ $# -gt 0 ] || set -- release debug
-if grep -q '^VERSION_CODENAME=trixie' /etc/os-release 2>/dev/null; then
-    say "this is Debian 13 already"
+ID=
+VERSION_CODENAME=
+# shellcheck source=/dev/null
+[ ! -e /etc/os-release ] || . /etc/os-release
+if [ "$VERSION_CODENAME" = trixie ]; then
+    say "this is Debian 13 already: tests/run.sh is enough"
     exit 0
 fi
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    say "skipped: a root of Debian 13 needs root and a Debian"
-    exit 0
+{ [ "$ID" = debian ] && command -v apt-get >/dev/null; } || not_here "no Debian: there is no package source to use"
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || not_here "not root, and no sudo"
+    exec sudo env CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" TMPDIR="${TMPDIR:-}" "$0" "$@"
 fi
+unshare --mount --pid --fork mount -t tmpfs tmpfs /mnt 2>/dev/null || not_here "this machine lets nobody mount"
 need debootstrap
+source=$(source_of_debian)
+if [ -z "$source" ]; then
+    apt-get -qq update || die "apt-get update failed: look at the network and at /etc/apt"
+    source=$(source_of_debian)
+fi
+[ -n "$source" ] || die "no package source of Debian $VERSION_CODENAME: look at /etc/apt"
 
-codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-# shellcheck disable=SC2016
-source=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
-    sed -n "s/^$codename //p" | head -n 1)
-[ -n "$source" ] || die "no package source for $codename: look at /etc/apt"
-
-root=$(mktemp -d)
+root=$(mktemp -d) || exit 1
+child=
+# shellcheck disable=SC2317
 clean() {
-    umount "$root/proc" "$root/dev" 2>/dev/null
-    grep -q " $root/" /proc/mounts || rm -rf --one-file-system "$root"
+    # Its first process dies with unshare, and all others in the namespace with that, in a moment.
+    [ -z "$child" ] || { kill -KILL "$child" 2>/dev/null && sleep 1; }
+    rm -rf --one-file-system "$root" "$root.log"
 }
 trap clean EXIT
-trap 'exit 130' INT TERM
-say "a root of Debian 13"
-debootstrap --variant=minbase trixie "$root" "$source" >"$root.log" 2>&1 || {
-    tail -n 5 "$root.log"
-    die "debootstrap failed: see the lines above"
-}
-rm -f "$root.log"
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-if ! { mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev"; }; then
-    say "skipped: this machine lets nobody mount"
-    exit 0
-fi
-mkdir "$root/src"
-tar -C "$top" --exclude=./build --exclude=./.git -cf - . | tar -C "$root/src" --no-same-owner -xf -
-env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot "$root" /src/tests/run.sh "$@"
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 755 "$root"
+say "a root of Debian 13 from $source"
+unshare --mount --propagation private --pid --fork --kill-child "$0" --inside "$root" "$source" "$@" &
+child=$!
+wait $child
+status=$?
+child=
+exit $status

@@ -3,28 +3,34 @@
 # Builds the library in several ways, all with -Werror, and runs the tests of each; installs what is missing from
 # Debian's packages.
 #
-#   tests/run.sh [WAY...]     of: release valgrind notls debug clang fuzz; all of them by default
+#   tests/run.sh [WAY...]     of: release dist notls debug clang thread valgrind fuzz; all of them by default
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
+#   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
 #
-# Builds in build/. The last line is "N passed, N failed", counted in test programs; exit status 1 if any failed.
+# Builds in build/. Says of each way how long it took. The last line is "N passed, N failed", counted in test programs;
+# exit status 1 if any failed.
 set -u
 
 tests=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$tests")
 build=$top/build
+ways="release dist notls debug clang thread valgrind fuzz"
 seconds=${FUZZ_SECONDS:-5}
+cores=$(nproc)
 passed=0
 failed=0
 # shellcheck source=tests/debian.sh
 . "$tests/debian.sh"
 
-# compile NAME OPTION...: a fresh build in build/NAME, which becomes $dir
+# compile NAME OPTION...: a fresh build in build/NAME, which becomes $dir; of the targets in $only, if there are any
 compile() {
     dir=$build/$1
     shift
     rm -rf "$dir"
     mkdir -p "$build"
-    meson setup -Dwerror=true "$@" "$dir" "$top" >"$dir.log" 2>&1 && meson compile -C "$dir" >>"$dir.log" 2>&1 && return
+    # shellcheck disable=SC2086
+    meson setup -Dwerror=true "$@" "$dir" "$top" >"$dir.log" 2>&1 &&
+        meson compile -C "$dir" ${only:-} >>"$dir.log" 2>&1 && return
     cat "$dir.log"
     say "$dir does not build"
     failed=$((failed + 1))
@@ -37,7 +43,12 @@ results() { cat "$dir"/meson-logs/testlog*.json 2>/dev/null | grep -Ec "\"result
 check() {
     rm -f "$dir"/meson-logs/testlog*.json
     meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
-    status=$?
+    tally $?
+}
+
+# tally STATUS: counts what a `meson test` in $dir that ended with a status has written down
+tally() {
+    status=$1
     good=$(results 'OK|EXPECTEDFAIL')
     bad=$(results 'FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS')
     if [ "$bad" = 0 ] && { [ "$status" != 0 ] || [ "$good" = 0 ]; }; then
@@ -48,80 +59,119 @@ check() {
     failed=$((failed + bad))
 }
 
-# smoke: runs the fuzz targets in $dir, from their seeds if they have any
+# fuzz TARGET: from its seeds, if it has any; the log ends with its exit status
+fuzz() {
+    name=${1##*/}
+    mkdir -p "$dir/corpus/$name"
+    set -- "$1" -max_total_time="$seconds" -artifact_prefix="$dir/$name-" "$dir/corpus/$name"
+    seeds=${name#fuzz-}
+    seeds=$top/fuzz/corpus/${seeds%-unverified}
+    [ ! -d "$seeds" ] || set -- "$@" "$seeds"
+    "$@" >"$dir/$name.log" 2>&1
+    echo $? >>"$dir/$name.log"
+}
+
+# smoke: runs the fuzz targets in $dir, on all cores
 smoke() {
     targets=0
-    for target in "$dir"/fuzz/*; do
+    for target in "$dir"/fuzz/fuzz-*; do
         { [ -f "$target" ] && [ -x "$target" ]; } || continue
-        name=${target##*/}
         targets=$((targets + 1))
-        say "$name, $seconds seconds"
-        mkdir -p "$dir/corpus/$name"
-        set -- "$dir/corpus/$name"
-        [ ! -d "$top/fuzz/corpus/${name#fuzz-}" ] || set -- "$@" "$top/fuzz/corpus/${name#fuzz-}"
-        if "$target" -max_total_time="$seconds" -artifact_prefix="$dir/$name-" "$@" >"$dir/$name.log" 2>&1; then
-            tail -n 1 "$dir/$name.log"
+        fuzz "$target" &
+        [ $((targets % cores)) != 0 ] || wait
+    done
+    wait
+    for log in "$dir"/fuzz-*.log; do
+        [ -f "$log" ] || continue
+        name=${log##*/}
+        if [ "$(tail -n 1 "$log")" = 0 ]; then
+            say "${name%.log}, $seconds seconds: $(sed -n 's/^Done //p' "$log")"
             passed=$((passed + 1))
         else
-            tail -n 60 "$dir/$name.log"
+            say "${name%.log} failed"
+            tail -n 60 "$log"
             failed=$((failed + 1))
         fi
     done
     [ "$targets" -gt 0 ] || { say "no fuzz targets in $dir/fuzz"; failed=$((failed + 1)); }
 }
 
-[ $# -gt 0 ] || set -- release valgrind notls debug clang fuzz
+# shellcheck disable=SC2086
+[ $# -gt 0 ] || set -- $ways
 packages="gcc g++ libc6-dev meson ninja-build pkgconf check libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev curl openssl gnutls-bin"
-case " $* " in *" valgrind "*) packages="$packages valgrind" ;; esac
-case " $* " in *" clang "* | *" fuzz "*) packages="$packages clang libclang-rt-dev" ;; esac
+case " $* " in *" release "* | *" dist "* | *" valgrind "*) packages="$packages valgrind" ;; esac
+[ ! -e "$top/.git" ] || packages="$packages git abigail-tools"
+case " $* " in *" notls "* | *" clang "* | *" fuzz "*) packages="$packages clang libclang-rt-dev" ;; esac
 # shellcheck disable=SC2086
 need $packages
 
+# Sanitizers without any optimisation would take twice as long.
 release='-Doptimization=3 -Ddebug=true'
-sanitize='-Dbuildtype=debug -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=all'
+sanitize='-Dbuildtype=debug -Db_lundef=false -Db_sanitize='
+memory="$sanitize"address,undefined' -Dc_args=-fno-sanitize-recover=all'
 memcheck='valgrind --quiet --leak-check=full --error-exitcode=99'
 
 # The options below are lists of words.
 # shellcheck disable=SC2086
 for way; do
+    begin=$(date +%s)
     case $way in
     release)
         say "gcc, release"
         export CC=gcc
         compile release -Dtests=enabled $release && check
         ;;
-    valgrind)
-        say "gcc, release, under valgrind"
-        export CC=gcc CK_FORK=no
-        compile valgrind -Dtests=enabled $release && check --no-suite scripts --timeout-multiplier 20 --wrapper "$memcheck"
-        unset CK_FORK
+    dist)
+        say "gcc, release, from the tarball of HEAD"
+        export CC=gcc
+        dir=$build/dist/build
+        "$tests/dist.sh" "$build/dist"
+        status=$?
+        [ "$status" = 77 ] || tally "$status"
         ;;
     notls)
-        say "gcc, release, without TLS"
-        export CC=gcc
+        say "clang, release, without TLS"
+        export CC=clang
         compile notls -Dtests=enabled -Dtls=false $release && check
         ;;
     debug)
         say "gcc, debug with ASan and UBSan"
-        export CC=gcc CK_FORK=no
-        compile debug -Dtests=enabled $sanitize && check
-        unset CK_FORK
+        export CC=gcc
+        compile debug -Dtests=enabled $memory -Doptimization=g && check --wrapper "env TAMPER=1"
         ;;
     clang)
         say "clang, debug with ASan and UBSan"
-        export CC=clang CK_FORK=no
-        compile clang -Dtests=enabled $sanitize && check
-        unset CK_FORK
+        export CC=clang
+        compile clang -Dtests=enabled $memory -Doptimization=1 && check
+        ;;
+    thread)
+        say "gcc, debug with ThreadSanitizer, what has threads"
+        export CC=gcc
+        only='test-threads test-streams test-tls test-replay handshakes'
+        within="env HANDSHAKES=${HANDSHAKES:-600}"
+        # Its shadow memory has fixed places: an address space laid out at random may be in them.
+        fixed="setarch $(uname -m) -R"
+        $fixed true 2>/dev/null && within="$within $fixed"
+        compile thread -Dtests=enabled -Dexamples=false ${sanitize}thread -Doptimization=g &&
+            check --wrapper "$within" threads streams tls replay handshakes
+        only=
+        ;;
+    valgrind)
+        say "gcc, release, under valgrind"
+        export CC=gcc
+        compile valgrind -Dtests=enabled -Dexamples=false $release &&
+            check --no-suite scripts --timeout-multiplier 20 --wrapper "$memcheck"
         ;;
     fuzz)
         say "clang, libFuzzer"
         export CC=clang
-        compile fuzz -Dtests=disabled -Dexamples=false -Dfuzzing=libfuzzer $sanitize && smoke
+        compile fuzz -Dtests=disabled -Dexamples=false -Dfuzzing=libfuzzer $memory -Doptimization=1 && smoke
         ;;
     *)
-        die "no way $way: one of release valgrind notls debug clang fuzz"
+        die "no way $way: one of $ways"
         ;;
     esac
+    say "$way: $(($(date +%s) - begin)) seconds"
 done
 
 printf '%s passed, %s failed\n' "$passed" "$failed"

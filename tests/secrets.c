@@ -17,7 +17,8 @@
  * - a message with its MAC, when it goes to the peer; the MAC of an Error when it goes into the replay cache;
  * - in the end the TEKs of both parties, to see that they are the same: and that they were secret until then.
  *
- * The linker puts the functions that get keys here in place (-Wl,--wrap), to know them all.
+ * The linker puts the functions that get keys here in place (-Wl,--wrap), to know them all. It is to bind all symbols at
+ * once (-Wl,-z,now): the dynamic linker saves registers on the stack when it binds one later, with the keys in them.
  */
 #define _DEFAULT_SOURCE /* sigaltstack */
 
@@ -83,7 +84,6 @@ static struct {
     uint64_t partner; /* 0, or the octets that stand `apart` from it where it is a secret */
 } piece[PIECES];      /* a hash table */
 static unsigned long pieces, searched;
-static bool searching; /* not until all functions have been called once: bound_symbols */
 
 /*
  * Who has the states of its hash has an HMAC key as well. One state alone is left on the stack by mbedTLS, whose
@@ -126,7 +126,7 @@ static size_t notes;
 
 static void note(const char *name, const void *secret, size_t n, size_t apart)
 {
-    if (marked || !searching || n == 0)
+    if (marked || n == 0)
         return;
     if (notes == sizeof noted / sizeof *noted || n + apart > sizeof noted->octets)
         abort();
@@ -187,7 +187,7 @@ NOT_SANITIZED static const char *found(const volatile uint8_t *p, size_t n, size
 static void expect_none(const char *where, struct mkt_span octets)
 {
     size_t at = 0;
-    if (marked || !searching)
+    if (marked)
         return;
     learn();
     const char *name = found(octets.p, octets.n, &at);
@@ -636,7 +636,7 @@ static void free_both(void *arg)
     t->call->r = NULL;
 }
 
-static void ticket_of_ones_own(void)
+START_TEST(a_ticket_of_ones_own)
 {
     static uint8_t kept[4096], opened[1024], init[4096], sdp[8192];
     struct call *c = call_new(MKT_SUITE_256, "DFGHJLMNO");
@@ -656,35 +656,16 @@ static void ticket_of_ones_own(void)
     declassify(c->resp, c->resp_buf.n);
     on_own_stack("a ticket is shown", open_ticket, &t);
     expect_none("SDP", (struct mkt_span){sdp, t.sdp.n});
-    if (!marked && searching)
+    if (!marked)
         ck_assert_ptr_nonnull(found(opened, sizeof opened, &(size_t){0}));
     on_own_stack("free", free_both, &t);
     declassify(tpk.p, tpk.n);
     call_free(c);
     expect_wiped();
 }
-
-START_TEST(a_ticket_of_ones_own)
-{
-    ticket_of_ones_own();
-}
 END_TEST
 
 /* ---- this test itself ---- */
-
-/*
- * The dynamic linker binds a symbol when it is called first, and saves registers on the stack meanwhile, with whatever
- * is in them; who links with -z now does without. Here all is called once before anything is looked for.
- */
-START_TEST(bound_symbols)
-{
-    for (size_t i = 0; i < sizeof calls / sizeof *calls && !marked; i++)
-        whole_call(calls[i].suite, calls[i].flags, calls[i].two_kms);
-    if (!marked)
-        ticket_of_ones_own();
-    searching = true;
-}
-END_TEST
 
 /* What a compiler does not see through. */
 static void *(*volatile copy_octets)(void *to, const void *from, size_t n) = memcpy;
@@ -733,7 +714,6 @@ int main(int argc, char *argv[])
     if (marked && NO_VALGRIND)
         return 77; /* skipped */
     tcase_set_timeout(tcase, 600);
-    tcase_add_test(tcase, bound_symbols);
     tcase_add_test(tcase, what_is_left_is_found);
     tcase_add_loop_test(tcase, a_call_with_a_kms, 0, sizeof calls / sizeof *calls);
     tcase_add_test(tcase, a_ticket_of_ones_own);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # What the libraries show to a linker: every external symbol begins with mkt_, and the shared libraries export what the
-# headers declare MKT_API, no less and no more.
+# headers declare MKT_API, no less and no more, and bind what they call themselves when they are loaded.
 #
 #   tests/symbols.sh LIBRARY...     static (.a) and shared ones
 set -u
@@ -39,7 +39,10 @@ for library; do
     comm -13 "$dir/defined" "$dir/declared" | sed "s|^|$library: declared MKT_API, but not defined: |"
     case $library in
     *.a) ;;
-    *) comm -23 "$dir/defined" "$dir/declared" | sed "s|^|$library: exported, but not declared MKT_API: |" ;;
+    *)
+        comm -23 "$dir/defined" "$dir/declared" | sed "s|^|$library: exported, but not declared MKT_API: |"
+        readelf -d "$library" | grep -q BIND_NOW || echo "$library: not linked with -z now"
+        ;;
     esac
 done >"$dir/wrong"
 cat "$dir/wrong"
