@@ -465,46 +465,59 @@ static enum mkt_err open_connection(const struct both *now, bool replaces, struc
     return check(&place);
 }
 
+/* An exchange before, if there is one and it has the media section. */
+static enum mkt_err read_before(const struct mkt_sdp_exchange *before, size_t media, size_t *sections,
+                                struct both *both)
+{
+    *sections = 0;
+    enum mkt_err err = before != NULL ? count(before, sections) : MKT_OK;
+    return err == MKT_OK && media < *sections ? read_both(before, media, both) : err;
+}
+
+static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
+{
+    if (keeps) {
+        connection->action = MKT_ACTION_KEEP;
+        return MKT_OK;
+    }
+    if (now->existing)
+        return MKT_E_ROLE;
+    if (now->roles.tcp == MKT_END_NONE) {
+        connection->action = had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;
+        return MKT_OK;
+    }
+    return open_connection(now, had, connection);
+}
+
 enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct mkt_sdp_exchange *before, size_t media,
                                 struct mkt_connection *connection)
 {
     struct both n = {.ours = false}, b = {.ours = false}, k = {.ours = false};
     const struct mkt_sdp_exchange *keyed = before != NULL && before->keyed != NULL ? before->keyed : before;
-    size_t sections, sections_before = 0, sections_keyed = 0;
+    size_t sections, sections_before, sections_keyed;
     enum mkt_err err = count(now, &sections);
-    if (err == MKT_OK && before != NULL)
-        err = count(before, &sections_before);
-    if (err == MKT_OK && keyed != NULL)
-        err = count(keyed, &sections_keyed);
     if (err == MKT_OK)
         err = read_both(now, media, &n);
-    if (err == MKT_OK && media < sections_before)
-        err = read_both(before, media, &b);
-    if (err == MKT_OK && media < sections_keyed)
-        err = read_both(keyed, media, &k);
+    if (err == MKT_OK)
+        err = read_before(before, media, &sections_before, &b);
+    if (err == MKT_OK)
+        err = read_before(keyed, media, &sections_keyed, &k);
     if (err != MKT_OK)
         return err;
     /* RFC 3264 section 8: "the number of "m=" lines in a stream never decreases" */
     if (sections < sections_before)
         return MKT_E_ROLE;
-    bool had = has_connection(&b) && !before->ended;
+    const bool had = has_connection(&b) && !before->ended;
     if (!n.ours && !had)
         return MKT_E_MISSING;
 
     struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : b.stream};
     c.session = n.own.end.session;
     c.peer = n.peer.end.session;
+    const bool keeps = had && n.wanted && (same_bodies(now, before) || (leads(&n) && same_stream(&n, &b)));
     err = keying_of(&n, &k, &c.keying);
-    if (err != MKT_OK)
-        return err;
-    if (had && n.wanted && (same_bodies(now, before) || (leads(&n) && same_stream(&n, &b))))
-        c.action = MKT_ACTION_KEEP;
-    else if (n.existing)
-        err = MKT_E_ROLE;
-    else if (n.roles.tcp == MKT_END_NONE)
-        c.action = had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;
-    else
-        err = open_connection(&n, had, &c);
+    if (err == MKT_OK)
+        err = act(&n, keeps, had, &c);
     if (err == MKT_OK)
         *connection = c;
     return err;

@@ -111,7 +111,9 @@ static enum mkt_err make_about_init(struct mkt_csb *csb, enum mkt_data_type mess
     if (err != MKT_OK)
         return mkt_host_log(csb->host, err);
     act->message = &init;
-    return make(csb, message, act, out);
+    err = make(csb, message, act, out);
+    act->message = NULL;
+    return err;
 }
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
@@ -605,7 +607,7 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     if (err != MKT_OK || csb->host->psk_identity != NULL)
         return mkt_host_log(csb->host, err);
 
-    uint8_t csb_id[4];
+    uint8_t csb_id[4] = {0};
     struct mkt_buf csb_id_buf = {csb_id, sizeof csb_id, 0};
     struct io octets = io_put(&csb_id_buf), io = io_put(identity);
     struct mkt_span prefix = mkt_span_text("mikey-ticket:"), colon = mkt_span_text(":");

@@ -26,7 +26,9 @@ enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n
 void *mkt_host_alloc(const struct mkt_host *host, size_t n)
 {
     void *p = host->alloc != NULL ? host->alloc(host->user, n) : malloc(n);
-    return p == NULL ? NULL : memset(p, 0, n);
+    if (p != NULL)
+        memset(p, 0, n);
+    return p;
 }
 
 void mkt_host_release(const struct mkt_host *host, void *p, size_t n)
@@ -38,13 +40,6 @@ void mkt_host_release(const struct mkt_host *host, void *p, size_t n)
         host->release(host->user, p);
     else
         free(p);
-}
-
-enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err)
-{
-    if (err != MKT_OK && host->log != NULL)
-        host->log(host->user, err, mkt_err_text(err));
-    return err;
 }
 
 struct mkt_id mkt_id_uri(const char *uri)

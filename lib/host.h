@@ -15,8 +15,13 @@ void *mkt_host_alloc(const struct mkt_host *host, size_t n);
 /* Wipes and gives back `n` octets; NULL is fine. */
 void mkt_host_release(const struct mkt_host *host, void *p, size_t n);
 
-/* Tells the host of a refusal; answers `err`. */
-enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err);
+/* Tells the host of a refusal; answers `err`, and is inline so that compilers and analyzers see that it does. */
+static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err)
+{
+    if (err != MKT_OK && host->log != NULL)
+        host->log(host->user, err, mkt_err_text(err));
+    return err;
+}
 
 /* The 64 bits of a timestamp: "NTP-UTC-32 SHALL be padded to a 64-bit NTP-UTC timestamp (with zeroes in the fractional
  * second part)" (RFC 6043 6.3), "COUNTER SHALL be padded (with leading zeros)" (RFC 3830 6.6). */

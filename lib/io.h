@@ -219,7 +219,7 @@ static inline enum mkt_err io_keep(struct mkt_buf *buf, struct mkt_span from, st
     uint8_t *p = io_reserve(buf, from.n);
     if (p == NULL)
         return MKT_E_ROOM;
-    if (from.n > 0)
+    if (from.p != NULL)
         memcpy(p, from.p, from.n);
     *to = (struct mkt_span){p, from.n};
     return MKT_OK;

@@ -77,10 +77,10 @@ static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t,
     return err;
 }
 
-static enum mkt_err encrypt(const struct source *s, const struct mkt_encryption *e)
+static enum mkt_err crypt_data(const struct source *s, const struct mkt_encryption *e)
 {
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;
-    uint8_t encr_key[32], iv[16];
+    uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
     if (err == MKT_OK)
         err = derive(s, phases[s->p->phase].encr, encr_key, length);
@@ -106,7 +106,7 @@ enum mkt_err mkt_protect_seal(const struct mkt_protection *p, const struct mkt_e
     s.p = p;
     enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
     if (err == MKT_OK && e != NULL)
-        err = encrypt(&s, e);
+        err = crypt_data(&s, e);
     if (err == MKT_OK)
         err = make_mac(&s, parts, n, mac);
     return finish(&s, e, err);
@@ -121,6 +121,6 @@ enum mkt_err mkt_protect_open(const struct mkt_protection *p, const struct mkt_e
     if (err == MKT_OK)
         err = check_mac(&s, parts, n, mac);
     if (err == MKT_OK && e != NULL)
-        err = encrypt(&s, e);
+        err = crypt_data(&s, e);
     return finish(&s, e, err);
 }

@@ -106,7 +106,7 @@ static bool alive(const struct slot *slot, mkt_ntp now)
  */
 static bool known(const struct message *m, const struct slot *own)
 {
-    for (size_t i = 0; i < 2 * SLOTS; i++) {
+    for (size_t i = 0; i < (size_t)2 * SLOTS; i++) {
         struct slot *slot = slot_of(m, i);
         uint64_t last = atomic_load(&slot->tag[1]);
         if (slot == own || (last & ~SETTLED) != m->tag[1] || atomic_load(&slot->tag[0]) != m->tag[0] ||
@@ -124,7 +124,7 @@ static struct slot *vacant(const struct message *m)
 {
     struct slot *found[2] = {NULL, NULL};
     size_t n[2] = {0, 0};
-    for (size_t i = 0; i < 2 * SLOTS; i++) {
+    for (size_t i = 0; i < (size_t)2 * SLOTS; i++) {
         struct slot *slot = slot_of(m, i);
         if (alive(slot, m->now))
             continue;

@@ -34,7 +34,7 @@ static struct mkt_span io_line(struct io *io)
  * RFC 8866 section 9: attribute = (attribute-name ":" attribute-value) / attribute-name; a value has at least one
  * octet.
  */
-static bool next(struct io *lines, char type, struct mkt_span name, struct mkt_span *value)
+static bool next(struct io *lines, uint8_t type, struct mkt_span name, struct mkt_span *value)
 {
     while (io_left(lines)) {
         struct mkt_span line = io_line(lines);
@@ -79,7 +79,7 @@ static struct mkt_span without_last_empty_line(struct mkt_span sdp)
  * included, or those of the session level. RFC 4567 3.1: "if the media-level attribute is present, the session level
  * attribute MUST be ignored for this media". A malformed one is present.
  */
-static enum mkt_err level(struct mkt_span text, size_t media, char type, struct mkt_span name, struct io *lines)
+static enum mkt_err level(struct mkt_span text, size_t media, uint8_t type, struct mkt_span name, struct io *lines)
 {
     const struct mkt_span sdp = without_last_empty_line(text);
     struct io io = io_get(sdp);

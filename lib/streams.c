@@ -521,28 +521,23 @@ enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config 
     return err;
 }
 
-/* Copies key and identity of the stream that a connection is for. */
+/* Copies key and identity of the stream that a connection is for; behind the lock. */
 static enum mkt_err copy_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint8_t *octets,
                                 struct mkt_span *psk, struct mkt_span *identity)
 {
-    enum mkt_err err = MKT_OK;
-    lock(streams);
     struct connection *connection = *place_of_context(streams, ssl);
-    const struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
     if (connection == NULL)
-        err = MKT_E_STATE;
-    else if (stream == NULL)
-        err = MKT_E_NO_SESSION;
-    else if (!may_have(connection, stream))
-        err = MKT_E_STATE;
-    if (err == MKT_OK) {
-        *psk = (struct mkt_span){octets, stream->n_psk};
-        *identity = (struct mkt_span){octets + stream->n_psk, stream->n_identity};
-        memcpy(octets, stream->octets, psk->n + identity->n);
-        connection->key = stream->key;
-    }
-    unlock(streams);
-    return err;
+        return MKT_E_STATE;
+    const struct stream *stream = stream_of(streams, connection);
+    if (stream == NULL)
+        return MKT_E_NO_SESSION;
+    if (!may_have(connection, stream))
+        return MKT_E_STATE;
+    *psk = (struct mkt_span){octets, stream->n_psk};
+    *identity = (struct mkt_span){octets + stream->n_psk, stream->n_identity};
+    memcpy(octets, stream->octets, psk->n + identity->n);
+    connection->key = stream->key;
+    return MKT_OK;
 }
 
 enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, mbedtls_ssl_config *conf,
@@ -555,7 +550,9 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
         return MKT_E_ARGUMENT;
     struct mkt_tls_settings client = *settings;
     client.end = MKT_END_CLIENT;
+    lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
+    unlock(streams);
     if (err == MKT_OK)
         err = mkt_tls_setup_psk(conf, tls, &client, psk, identity);
     mbedtls_platform_zeroize(octets, sizeof octets);

@@ -22,7 +22,7 @@ struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket)
     struct io io = io_get(ticket->octets);
     struct mkt_span octets = {NULL, 0};
     const uint8_t *end = ticket->ticket.ticket_data.p + ticket->ticket.ticket_data.n;
-    uint8_t next;
+    uint8_t next = MKT_LAST;
     io_u8(&io, &next);
     io_bytes(&io, &octets, (size_t)(end - ticket->octets.p) - 1);
     return octets;

@@ -733,6 +733,25 @@ START_TEST(arguments)
 }
 END_TEST
 
+static void *take_little(void *user, size_t n)
+{
+    return n < 4096 ? take(user, n) : NULL;
+}
+
+/* The size of the tables must not wrap around on 32 bits. */
+START_TEST(no_memory_for_most)
+{
+    struct server *server = server_new(2, false);
+    struct mkt_streams *other;
+    server->settings.alloc = take_little;
+    for (unsigned bits = 20; bits <= 30; bits++) {
+        server->settings.most = (size_t)1 << bits;
+        expect_err("most", mkt_streams_new(&other, &server->settings), bits <= 24 ? MKT_E_MEMORY : MKT_E_ARGUMENT);
+    }
+    server_free(server);
+}
+END_TEST
+
 /* Each allocation fails once; what was there before still is. */
 START_TEST(no_memory)
 {
@@ -1180,6 +1199,7 @@ int main(void)
     t = tcase_create("use");
     tcase_add_test(t, arguments);
     tcase_add_test(t, no_memory);
+    tcase_add_test(t, no_memory_for_most);
     suite_add_tcase(suite, t);
     t = tcase_create("many");
     tcase_set_timeout(t, 60);
