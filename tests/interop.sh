@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # libmikeyticket-tls against OpenSSL and GnuTLS: each suite of the profiles in both TLS roles, what must be refused and
-# the alert that the other end sees then, renegotiation, and ends. Prints the two tables of README.md.
+# the alert that the other end sees then, renegotiation, and ends. Prints the tables of README.md, which must be those.
 #
 #   tests/interop.sh TLSPEER
 set -u
 export LC_ALL=C
 
-[ $# = 1 ] || { echo "usage: interop.sh TLSPEER" >&2; exit 2; }
+[ -x "${1:-}" ] || { echo "usage: interop.sh TLSPEER, the program made of tests/tlspeer.c" >&2; exit 2; }
 ours=$(cd "$(dirname "$1")" && pwd)/${1##*/}
+readme=$(cd "$(dirname "$0")/.." && pwd)/README.md
 for tool in openssl gnutls-cli gnutls-serv; do
     command -v $tool >/dev/null || { echo "no $tool here: install openssl and gnutls-bin"; exit 77; }
 done
@@ -156,24 +157,37 @@ agreed_on() { agreed "$(line tls | cut -d' ' -f2)" "$1"; }
 
 # Each suite of a profile with each peer
 
+# complain NAME COMMAND...: expects it, and keeps the complaint until the table is whole
+complain() { expect "$@" >>complaints; }
+
 # cell NAME COMMAND...: yes or no
 cell() {
     before=$failed
-    expect "$@" >>complaints
+    complain "$@"
     [ "$failed" = "$before" ] && cells="$cells yes |" || cells="$cells NO |"
 }
 
+# table FILE HEADING: begins one
+table() {
+    echo "$2" >"$1"
+    echo "$2" | sed 's/[^|]\{1,\}/---/g' >>"$1"
+}
+
+# tell FILE: prints the table, and what is wrong with it
 tell() {
-    [ ! -s complaints ] || cat complaints
+    echo
+    cat "$1"
+    cat complaints
     : >complaints
 }
 
 : >complaints
-gnutls=$(gnutls-cli --version | sed -n '1s/gnutls-cli/GnuTLS/p')
-echo "mbedTLS $("$ours" version) with $(openssl version | cut -d' ' -f1,2) and $gnutls:"
-echo
-echo "| suite | OpenSSL client | OpenSSL server | GnuTLS client | GnuTLS server |"
-echo "|---|---|---|---|---|"
+version_of() { sed -n '1s/^[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p'; }
+mbedtls=$("$ours" version | version_of)
+openssl=$(openssl version | version_of)
+gnutls=$(gnutls-cli --version | version_of)
+echo "mbedTLS $("$ours" version) with $(openssl version | cut -d' ' -f1,2) and GnuTLS $gnutls"
+
 for suite in $("$ours" suites modern:legacy); do
     case $suite in TLS1-3-*) v=1.3 ;; *) v=1.2 ;; esac
     cells=
@@ -187,9 +201,29 @@ for suite in $("$ours" suites modern:legacy); do
         end_${peer}_server
         cell "$peer server, $suite" agreed "$suite" $v
     done
-    echo "| $suite |$cells"
-done
-tell
+    echo "$suite|$cells"
+done >each
+
+# A row for each key exchange, and for each result of it: what encrypts, without the length of the key.
+table suites "| suites | OpenSSL client | OpenSSL server | GnuTLS client | GnuTLS server |"
+sed -e 's/^TLS1-3-/TLS1-3-WITH-/' -e 's/-WITH-/|/' -e 's/AES-[0-9]*/AES/' -e 's/\(GCM\|POLY1305\)-SHA[0-9]*/\1/' each |
+    awk -F '|' '
+        {
+            row = $1 "|" $3 "|" $4 "|" $5 "|" $6
+            if (!(row in names)) {
+                order[++rows] = row
+                names[row] = $1 ":"
+            }
+            if (!((row, $2) in seen))
+                names[row] = names[row] (names[row] ~ /:$/ ? " " : ", ") $2
+            seen[row, $2] = 1
+            cells[row] = $3 "|" $4 "|" $5 "|" $6 "|"
+        }
+        END {
+            for (i = 1; i <= rows; i++)
+                print "| " names[order[i]] " |" cells[order[i]]
+        }' >>suites
+tell suites
 
 # The profiles as they are: the best that both have
 for v in $versions; do
@@ -210,88 +244,134 @@ for v in $versions; do
     done
 done
 
-# What our server refuses, and the alert that the peer's client sees
+# What is refused: each with each profile that has the version
 
 # no_connection END: ours had none, and says how it ended
 no_connection() { [ -z "$(line tls)" ] && [ "$(line end)" = "$1" ]; }
 alert_is() { [ "$(alert)" = "$1" ]; }
+profiles() { [ "$1" = 1.3 ] && echo modern || echo modern legacy; }
 
-# refusal WHAT VERSION ALERT "OPTIONS OF OURS" "OPTIONS OF OPENSSL" "OPTIONS OF GNUTLS"; "no" where it can't do that
+# result TEXT: into the cell, if no other profile had the same
+result() {
+    case "$cell," in *" $1,"*) ;; *) cell="$cell${cell:+,} $1" ;; esac
+}
+
+# What our server refuses, and the alert that the peer's client sees; a peer with options "no" can't do that
+# refusal WHAT VERSION ALERT "OPTIONS OF OURS" "OPTIONS OF OPENSSL" "OPTIONS OF GNUTLS"
 # shellcheck disable=SC2086
 refusal() {
     cells=
     for peer in openssl gnutls; do
+        cell=
         [ $peer = openssl ] && options=$5 || options=$6
-        if [ "$options" = no ]; then
-            cells="$cells - |"
-            continue
-        fi
-        serve $4
-        ${peer}_client $2 $options
-        served
-        expect "$peer client: $1, TLS $2" no_connection failed >>complaints
-        expect "$peer client: $1, TLS $2" alert_is "$3" >>complaints
-        cells="$cells $(alert) |"
+        for profile in $(profiles $2); do
+            [ "$options" != no ] || { result -; continue; }
+            serve --suites $profile $4
+            ${peer}_client $2 $options
+            served
+            complain "$peer client, $profile: $1, TLS $2" no_connection failed
+            complain "$peer client, $profile: $1, TLS $2" alert_is "$3"
+            result "$(alert)"
+        done
+        cells="$cells$cell |"
     done
-    echo "| $1 | $2 |$cells"
+    echo "| $1 | $2 |$cells" >>our_server
 }
 
-echo
-echo "| our server refuses | TLS | alert at the OpenSSL client | at the GnuTLS client |"
-echo "|---|---|---|---|"
+table our_server "| our server refuses | TLS | alert at the OpenSSL client | at the GnuTLS client |"
 nobody="-psk_identity nobody"
 nobody_gnutls="--pskusername nobody"
-plain="--priority NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS"
-unsafe="--priority $priority:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION"
+# suites of the version that are in no profile
+strange="NORMAL:-KX-ALL:+ECDHE-PSK:+PSK:-CIPHER-ALL:+AES-128-CCM:-VERS-ALL:+VERS-TLS"
+strange_openssl() { [ "$1" = 1.3 ] && echo -ciphersuites TLS_AES_128_CCM_SHA256 || echo -cipher PSK-AES128-CCM; }
+plain="NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS"
+unsafe="$priority:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION"
 for v in $versions; do
     [ "$v" = 1.2 ] && key=20 unknown=115 || key=51 unknown=109
     refusal "a wrong key" "$v" "$key" "" "-psk $other" "--pskkey $other"
     refusal "an unknown identity" "$v" "$unknown" "" "$nobody" "$nobody_gnutls"
-    refusal "an unknown identity, where they are hidden" "$v" "$key" --hide "$nobody" "$nobody_gnutls"
+    refusal "the same, where identities are hidden" "$v" "$key" --hide "$nobody" "$nobody_gnutls"
     refusal "the identity of another stream than the connection's" "$v" "$unknown" --other "" ""
-    refusal "the same, where they are hidden" "$v" "$key" "--other --hide" "" ""
+    refusal "the same, where identities are hidden" "$v" "$key" "--other --hide" "" ""
+    refusal "a suite outside the list" "$v" 40 "" "$(strange_openssl "$v")" "--priority $strange$v"
 done
-refusal "TLS 1.1" 1.1 70 "--suites legacy" "" ""
-refusal "a suite outside the list" 1.2 40 "" "-cipher PSK-AES128-CBC-SHA" "${plain}1.2"
-refusal "no RFC 5746" 1.2 40 "" no "$unsafe"
-refusal "no RFC 5746, where renegotiation is allowed" 1.2 40 --renegotiation no "$unsafe"
 case $versions in
-*1.3) refusal "psk_ke, without Diffie-Hellman" 1.3 109 "" no "${plain}1.3" ;;
+*1.3) refusal "psk_ke, without Diffie-Hellman" 1.3 109 "" no "--priority ${plain}1.3" ;;
 esac
-tell
+refusal "TLS 1.1" 1.1 70 "" "" ""
+refusal "no RFC 5746" 1.2 40 "" no "--priority $unsafe"
+refusal "no RFC 5746, renegotiation is allowed" 1.2 40 --renegotiation no "--priority $unsafe"
+tell our_server
 
-# What our client refuses, or is refused
-
-# The alert that a peer's server sees from our client; "any" where the server refuses by itself
-# client_refusal WHAT VERSION PEER ALERT "OPTIONS OF OURS" OPTION...
+# With our client: who refuses is theirs or ours, and the alert is what the other one sees. What a peer is to do in
+# place of an alert: "no", it can't do that; "warns", OpenSSL's server takes any identity in TLS 1.2 and says that it is wrong.
+# client_refusal theirs|ours WHAT VERSION "OPTIONS OF OURS" ALERT "OPTIONS OF OPENSSL" ALERT "OPTIONS OF GNUTLS"
 # shellcheck disable=SC2086
 client_refusal() {
-    what=$1 tls=$2 peer=$3 number=$4 options=$5
-    shift 5
-    ${peer}_server "$tls" "$@"
-    dial $options
-    [ $peer = openssl ] || [ "$number" = any ] || await 'Alert\[.* was received' peer.log
-    end_${peer}_server
-    if [ "$number" = any ]; then
-        expect "$peer server: $what, TLS $tls" no_connection alert
-    else
-        expect "$peer server: $what, TLS $tls" no_connection failed
-        expect "$peer server: $what, TLS $tls" alert_is "$number"
-    fi
+    cells=
+    for peer in openssl gnutls; do
+        cell=
+        [ $peer = openssl ] && number=$5 options=$6 || number=$7 options=$8
+        for profile in $(profiles $3); do
+            name="$peer server, $profile: $2, TLS $3"
+            [ "$number" != no ] || { result -; continue; }
+            ${peer}_server $3 $options
+            dial --suites $profile $4
+            [ $1.$peer != ours.gnutls ] || await 'Alert\[.* was received' peer.log
+            end_${peer}_server
+            if [ "$number" = warns ]; then
+                complain "$name" agreed_on "$3"
+                complain "$name" says "identity not what we expected (got 'nobody'" peer
+                result warns
+            elif [ "$1" = theirs ]; then
+                complain "$name" no_connection alert
+                complain "$name" [ "$(line alert)" = "$number" ]
+                result "$(line alert)"
+            else
+                complain "$name" no_connection failed
+                complain "$name" alert_is "$number"
+                result "$(alert)"
+            fi
+        done
+        cells="$cells$cell |"
+    done
+    echo "| $2 | $3 |$cells" >>$1
 }
+
+table theirs "| our client is refused for | TLS | alert from the OpenSSL server | from the GnuTLS server |"
 for v in $versions; do
-    client_refusal "a wrong key" "$v" openssl any "--psk $other"
-    client_refusal "a wrong key" "$v" gnutls any "--psk $other"
-    client_refusal "an unknown identity" "$v" gnutls any "--identity nobody"
+    case $v in 1.2) set -- 20 warns 20 ;; *) set -- 51 40 47 ;; esac
+    client_refusal theirs "a wrong key" "$v" "--psk $other" "$1" "" "$3" ""
+    client_refusal theirs "an unknown identity" "$v" "--identity nobody" "$2" "" "$3" ""
+    client_refusal theirs "a suite outside the list" "$v" "" 40 "$(strange_openssl "$v")" 40 "--priority $strange$v"
 done
-client_refusal "TLS 1.1" 1.1 openssl 70 "--suites legacy"
-client_refusal "TLS 1.1" 1.1 gnutls 70 "--suites legacy"
-client_refusal "a suite outside the list" 1.2 openssl any "" -cipher PSK-AES128-CBC-SHA
-client_refusal "a suite outside the list" 1.2 gnutls any "" --priority NORMAL:-KX-ALL:+PSK:-VERS-ALL:+VERS-TLS1.2
-# shellcheck disable=SC2086
-client_refusal "no RFC 5746" 1.2 gnutls 40 "" $unsafe
-# shellcheck disable=SC2086
-client_refusal "no RFC 5746, renegotiation is allowed" 1.2 gnutls 40 --renegotiation $unsafe
+case $versions in
+*1.3) client_refusal theirs "psk_dhe_ke, where the server has psk_ke" 1.3 "" no "" 40 "--priority ${plain}1.3" ;;
+esac
+client_refusal theirs "TLS 1.1, which has no suite of the list" 1.1 "--suites $aead" 40 "" 40 ""
+tell theirs
+
+table ours "| our client refuses | TLS | alert at the OpenSSL server | at the GnuTLS server |"
+client_refusal ours "TLS 1.1, with legacy" 1.1 "--suites legacy" 70 "" 70 ""
+client_refusal ours "no RFC 5746" 1.2 "" no "" 40 "--priority $unsafe"
+client_refusal ours "no RFC 5746, renegotiation is allowed" 1.2 --renegotiation no "" 40 "--priority $unsafe"
+tell ours
+
+# A Diffie-Hellman group of 1024 bits, which legacy takes and modern does not
+openssl dhparam -dsaparam -out group 1024 2>/dev/null
+small="-dhparam group -cipher DHE-PSK-AES128-GCM-SHA256:@SECLEVEL=0"
+for profile in modern legacy; do
+    # shellcheck disable=SC2086
+    openssl_server 1.2 $small
+    dial --suites $profile
+    end_openssl_server
+    if [ $profile = legacy ]; then
+        expect "openssl server, group of 1024 bits" agreed TLS-DHE-PSK-WITH-AES-128-GCM-SHA256 1.2
+    else
+        expect "openssl server, group of 1024 bits" no_connection failed
+        expect "openssl server, group of 1024 bits" alert_is 47
+    fi
+done
 
 # Renegotiation by the peer
 
@@ -366,5 +446,28 @@ wait $client 2>/dev/null
 exec 3>&-
 served
 expect "openssl client is killed" [ "$(line end)" = cut ]
+
+# README.md has these tables; without TLS 1.3 all of them but its rows.
+# same FILE...: compares tables
+same() {
+    for file; do
+        awk -v head="$(head -n 1 "$file")" '$0 == head { inside = 1 } inside && NF == 0 { exit } inside' "$readme" |
+            case $versions in *1.3) cat ;; *) grep -v -e '^| TLS1-3:' -e '| 1\.3 |' ;; esac >written
+        diff -u --label README.md --label "this test" written "$file" && continue
+        failed=$((failed + 1))
+        echo "README.md does not have the table that this test prints: see the lines above"
+    done
+}
+
+# With other versions than README.md names peers may do otherwise; what ours sends is the same.
+echo
+if grep -q "^| .* | $mbedtls | $openssl | $gnutls |\$" "$readme"; then
+    same suites our_server theirs ours
+elif grep -q "^| .* | $mbedtls | .* | .* |\$" "$readme"; then
+    echo "README.md does not name mbedTLS $mbedtls with OpenSSL $openssl and GnuTLS $gnutls: only alerts of ours compared"
+    same our_server ours
+else
+    echo "README.md does not name mbedTLS $mbedtls: its tables were not compared"
+fi
 
 [ "$failed" = 0 ] || { echo "$failed failed"; exit 1; }

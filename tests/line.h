@@ -4,6 +4,8 @@
 #ifndef TESTS_LINE_H
 #define TESTS_LINE_H
 
+#define _GNU_SOURCE /* sigaltstack, RTLD_NEXT */
+
 #include "vector.h"
 
 #include <mikeyticket/tls.h>
@@ -11,12 +13,37 @@
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
 
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
+#endif
+#ifndef VALGRIND_MAKE_MEM_DEFINED
+#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
+#endif
+
+/* A stack that nobody uses any more is none to read, as sanitizers see it. */
+#ifdef __has_attribute
+#if __has_attribute(no_sanitize_address)
+#define NOT_SANITIZED __attribute__((no_sanitize_address))
+#endif
+#endif
+#ifndef NOT_SANITIZED
+#define NOT_SANITIZED
+#endif
 
 #define KEY_16 "000102030405060708090a0b0c0d0e0f"
 #define KEY_32 KEY_16 "101112131415161718191a1b1c1d1e1f"
 #define NAME "mikey-ticket:0123abcd:01:00c0ffee"
+
+/* A key that is in memory nowhere by accident, to be looked for. */
+#define RARE_KEY "c5b1e7094dd2836fa90e6c24f7385b1a72e3c40d9b865f1ed0a73c58492bf6e1"
 
 enum {
     BAD_RECORD_MAC = 20,
@@ -87,10 +114,52 @@ static inline int alert_of(const struct end *end)
     return -1;
 }
 
+/* ---- where the library hands a key to mbedTLS ---- */
+
+/*
+ * The dynamic linker finds the functions of the program before those of mbedTLS. While `catching` they take the key and
+ * keep it from mbedTLS, so that what is found in memory afterwards is a copy of the library's own.
+ */
+static struct {
+    atomic_bool catching;
+    uint8_t key[MBEDTLS_PSK_MAX_LEN];
+    size_t n;
+} caught;
+
+static inline void catch_key(const unsigned char *key, size_t n)
+{
+    memcpy(caught.key, key, n);
+    caught.n = n;
+}
+
+int mbedtls_ssl_conf_psk(mbedtls_ssl_config *conf, const unsigned char *psk, size_t n_psk, const unsigned char *name,
+                         size_t n_name)
+{
+    int (*real)(mbedtls_ssl_config *, const unsigned char *, size_t, const unsigned char *, size_t);
+    if (caught.catching) {
+        catch_key(psk, n_psk);
+        return 0;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(conf, psk, n_psk, name, n_name);
+}
+
+int mbedtls_ssl_set_hs_psk(mbedtls_ssl_context *ssl, const unsigned char *psk, size_t n)
+{
+    int (*real)(mbedtls_ssl_context *, const unsigned char *, size_t);
+    if (caught.catching) {
+        catch_key(psk, n);
+        return 0;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(ssl, psk, n);
+}
+
 static inline struct line *line_new(void)
 {
     struct line *line = calloc(1, sizeof *line);
     ck_assert_ptr_nonnull(line);
+    caught.catching = false; /* where a test failed meanwhile */
     mbedtls_entropy_init(&line->entropy);
     mbedtls_ctr_drbg_init(&line->drbg);
     ck_assert_int_eq(mbedtls_ctr_drbg_seed(&line->drbg, mbedtls_entropy_func, &line->entropy, NULL, 0), 0);
@@ -220,6 +289,100 @@ static inline void bundles_free(struct mkt_csb *csb[2])
 {
     mkt_csb_free(csb[0]);
     mkt_csb_free(csb[1]);
+}
+
+/* ---- what a call leaves on the stack ---- */
+
+/* With gcc 13 and later ASan keeps variables elsewhere by default, where they are not looked for. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_stack_use_after_return=0";
+}
+
+/* ThreadSanitizer has copies of its own there, and takes a handler for one that may come at any time. */
+#if defined(__SANITIZE_THREAD__)
+#define STACK_IS_SEARCHED 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STACK_IS_SEARCHED 0
+#endif
+#endif
+#ifndef STACK_IS_SEARCHED
+#define STACK_IS_SEARCHED 1
+#endif
+
+enum { STACK = 1 << 18, PIECE = 8 };
+
+static _Alignas(64) uint8_t own_stack[STACK];
+static struct {
+    void (*act)(void *);
+    void *arg;
+    const uint8_t *top;
+} on_stack;
+
+static inline void handler(int signal)
+{
+    (void)signal;
+    on_stack.top = __builtin_frame_address(0);
+    on_stack.act(on_stack.arg);
+    on_stack.act = NULL; /* so that this frame is still there until then */
+}
+
+/* A signal that this process sends itself is handled where it says: all that is called from there uses that stack. */
+static inline void once_on_own_stack(void (*act)(void *), void *arg)
+{
+    const stack_t ours = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    stack_t before;
+    on_stack.act = act;
+    on_stack.arg = arg;
+    memset(own_stack, 0, sizeof own_stack);
+    ck_assert_int_eq(sigaltstack(&ours, &before), 0);
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    ck_assert_int_eq(raise(SIGUSR1), 0);
+    ck_assert_int_eq(sigaltstack(&before, NULL), 0);
+    (void)VALGRIND_MAKE_MEM_DEFINED(own_stack, sizeof own_stack);
+    ck_assert(on_stack.top > own_stack && on_stack.top < own_stack + sizeof own_stack);
+}
+
+/* Twice, as the dynamic linker saves registers, with keys in them, when a function is called first. */
+static inline void on_own_stack(void (*act)(void *), void *arg)
+{
+    once_on_own_stack(act, arg);
+    once_on_own_stack(act, arg);
+}
+
+/* How many pieces of a secret the call has left there. */
+NOT_SANITIZED static inline size_t left_on_stack(const void *secret, size_t n)
+{
+    const uint8_t *octets = secret;
+    size_t left = 0;
+    for (const volatile uint8_t *p = own_stack; p + PIECE <= on_stack.top; p++) {
+        for (size_t at = 0; at + PIECE <= n; at += PIECE) {
+            size_t i = 0;
+            while (i < PIECE && p[i] == octets[at + i])
+                i++;
+            left += i == PIECE;
+        }
+    }
+    return left;
+}
+
+static inline void expect_not_left(const char *what, const void *secret, size_t n)
+{
+    const size_t left = left_on_stack(secret, n);
+    ck_assert_uint_ge(n, PIECE);
+    ck_assert_msg(left == 0, "%s: %zu pieces of the key are left on the stack", what, left);
+}
+
+/* What a compiler does not see through. */
+static void *(*volatile copy_octets)(void *to, const void *from, size_t n) = memcpy;
+
+static inline void leave_a_key(void *arg)
+{
+    uint8_t copy[32];
+    copy_octets(copy, arg, sizeof copy);
 }
 
 #endif

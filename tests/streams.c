@@ -6,6 +6,7 @@
 #include <mikeyticket/streams.h>
 
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/sha256.h>
 #include <mbedtls/ssl_cache.h>
 #include <mbedtls/version.h>
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -38,11 +39,48 @@ static const uint64_t seven = SEVEN, eight = EIGHT, nine = NINE;
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 #define OTHER_NAME "mikey-ticket:89abcdef:01:00c0ffee"
 
+/* What mbedTLS asks for the key of an identity, as a server's configuration got it. */
+static struct {
+    int (*find_key)(void *user, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t n);
+    void *user;
+} callback;
+
+void mbedtls_ssl_conf_psk_cb(mbedtls_ssl_config *conf,
+                             int (*find_key)(void *, mbedtls_ssl_context *, const unsigned char *, size_t), void *user)
+{
+    void (*real)(mbedtls_ssl_config *, int (*)(void *, mbedtls_ssl_context *, const unsigned char *, size_t), void *);
+    if (caught.catching) {
+        callback.find_key = find_key;
+        callback.user = user;
+        return;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    real(conf, find_key, user);
+}
+
+/* What was hashed last, while keys are caught. */
+static uint8_t hashed[64];
+
+#if MBEDTLS_VERSION_MAJOR >= 3
+int mbedtls_sha256(const unsigned char *octets, size_t n, unsigned char *digest, int is224)
+#else
+int mbedtls_sha256_ret(const unsigned char *octets, size_t n, unsigned char digest[32], int is224)
+#endif
+{
+    int (*real)(const unsigned char *, size_t, unsigned char *, int);
+    if (caught.catching)
+        memcpy(hashed, octets, n < sizeof hashed ? n : sizeof hashed);
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(octets, n, digest, is224);
+}
+
 /* The program around the streams: its memory is counted, and must come back wiped. */
 struct server {
     struct mkt_streams *streams;
     struct mkt_streams_settings settings;
     struct mkt_tls_settings tls;
+    uint8_t drawn[256]; /* the secrets of the tables */
+    size_t n_drawn;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context drbg;
     atomic_size_t live, octets; /* blocks and octets not yet given back, with what malloc takes for itself */
@@ -92,6 +130,16 @@ static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
     server->how = how;
 }
 
+static int draw(void *user, unsigned char *out, size_t n)
+{
+    struct server *server = user;
+    ck_assert_uint_le(n, sizeof server->drawn);
+    server->n_drawn = n;
+    int result = mbedtls_ctr_drbg_random(&server->drbg, server->drawn, n);
+    memcpy(out, server->drawn, n);
+    return result;
+}
+
 static struct server *server_new(size_t most, bool hide)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -99,8 +147,8 @@ static struct server *server_new(size_t most, bool hide)
     mbedtls_entropy_init(&server->entropy);
     mbedtls_ctr_drbg_init(&server->drbg);
     ck_assert_int_eq(mbedtls_ctr_drbg_seed(&server->drbg, mbedtls_entropy_func, &server->entropy, NULL, 0), 0);
-    server->settings = (struct mkt_streams_settings){.rng = mbedtls_ctr_drbg_random,
-                                                     .rng_user = &server->drbg,
+    server->settings = (struct mkt_streams_settings){.rng = draw,
+                                                     .rng_user = server,
                                                      .most = most,
                                                      .hide_identities = hide,
                                                      .user = server,
@@ -158,6 +206,27 @@ static struct line *call_up(struct server *server, const char *suite, const char
 {
     struct line *line = dial(server, suite, key, name, stream);
     shake(line);
+    return line;
+}
+
+/* A line on which the client has a key and name of the streams' own, and the server of a fixed key. */
+static struct line *dial_out(struct server *server, const char *suite, const char *key, const uint64_t *stream)
+{
+    const struct mkt_tls_settings other = {
+        .end = MKT_END_SERVER, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
+    const struct mkt_tls_settings own = {.suites = mkt_span_text(suite), .renegotiation = true};
+    struct line *line = line_new();
+    expect_err("server",
+               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
+               MKT_OK);
+    expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, stream), MKT_OK);
+    expect_err("client",
+               mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
+               MKT_OK);
+    line->client.user = server;
+    line->client.handshake = shake_stream;
+    start(&line->client);
+    start(&line->server);
     return line;
 }
 
@@ -508,6 +577,19 @@ START_TEST(removed_when_connected)
 }
 END_TEST
 
+/* Gives a client that is connected another key and identity; mbedTLS 3 refuses that in a configuration that has one. */
+static void change_key(struct line *line, const char *key, const char *name)
+{
+    const struct mkt_tls_settings settings = {
+        .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[0]), .renegotiation = true};
+    mbedtls_ssl_config *conf = &line->client.conf;
+    mbedtls_ssl_config_free(conf);
+    mbedtls_ssl_config_init(conf);
+    mbedtls_ssl_conf_rng(conf, mbedtls_ctr_drbg_random, &line->drbg);
+    expect_err("client", mkt_tls_setup_psk(conf, &line->client.tls, &settings, from_hex(key), mkt_span_text(name)),
+               MKT_OK);
+}
+
 /* Renegotiation asks for the key again, and must get that of the same stream. */
 START_TEST(renegotiation)
 {
@@ -517,19 +599,8 @@ START_TEST(renegotiation)
     add(server, EIGHT, KEY_32, OTHER_NAME);
     struct line *line = call_up(server, versions[0], KEY_32, NAME, NULL);
     expect_stream(server, line, SEVEN);
-    if (_i == 1) { /* the client comes with the right key and identity of another stream */
-        struct mkt_span key = from_hex(KEY_32), name = mkt_span_text(OTHER_NAME);
-#if MBEDTLS_VERSION_MAJOR >= 3
-        mbedtls_ssl_config_free(&line->client.conf);
-        mbedtls_ssl_config_init(&line->client.conf);
-        struct mkt_tls_settings settings = {
-            .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[0]), .renegotiation = true};
-        mbedtls_ssl_conf_rng(&line->client.conf, mbedtls_ctr_drbg_random, &line->drbg);
-        expect_err("client", mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, key, name), MKT_OK);
-#else
-        ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, key.p, key.n, name.p, name.n), 0);
-#endif
-    }
+    if (_i == 1) /* the client comes with the right key and identity of another stream */
+        change_key(line, KEY_32, OTHER_NAME);
     unsigned char octets[16];
     int asked = MBEDTLS_ERR_SSL_WANT_READ, other = MBEDTLS_ERR_SSL_WANT_READ;
     for (int i = 0; i < 20 && asked == MBEDTLS_ERR_SSL_WANT_READ && other == MBEDTLS_ERR_SSL_WANT_READ; i++) {
@@ -784,17 +855,39 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The fastest of some thousand look-ups is one that nothing interrupted; this is the mean of the fastest hundred. */
-static double lookup_time(struct mkt_streams *streams, size_t n)
+#define MANY_NAMES "mikey-ticket:%08zx:01:00c0ffee"
+
+/* From here on keys are caught: a server's configuration is only made to know what mbedTLS would ask. */
+static void ask_here(struct server *server)
+{
+    struct line *line = line_new();
+    caught.catching = true;
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
+               MKT_OK);
+    line_free(line);
+}
+
+/* As mbedTLS does in a handshake. */
+static int ask(mbedtls_ssl_context *ssl, const char *identity)
+{
+    return callback.find_key(callback.user, ssl, (const unsigned char *)identity, strlen(identity));
+}
+
+/* The fastest of some rounds is one that nothing interrupted; this is the mean of its look-ups, in seconds. */
+static double lookup_time(struct mkt_streams *streams, size_t n, bool by_identity)
 {
     enum { ROUNDS = 20, LOOKUPS = 200 };
     mbedtls_ssl_context ssl;
+    char name[64];
     double best = 1;
     for (size_t round = 0; round < ROUNDS; round++) {
         double begin = seconds();
         for (size_t i = 0; i < LOOKUPS; i++) {
             uint64_t stream = (round * LOOKUPS + i) * 7919 % n;
-            expect_err("bind", mkt_streams_bind(streams, &ssl, &stream), MKT_OK);
+            snprintf(name, sizeof name, MANY_NAMES, (size_t)stream);
+            expect_err("bind", mkt_streams_bind(streams, &ssl, by_identity ? NULL : &stream), MKT_OK);
+            if (by_identity)
+                ck_assert_int_eq(ask(&ssl, name), 0);
         }
         double took = (seconds() - begin) / LOOKUPS;
         if (took < best)
@@ -808,22 +901,28 @@ START_TEST(hundred_thousand)
     enum { FEW = 100, MANY = 100000 };
     struct server *server = server_new(0, false);
     const struct mkt_span key = from_hex(KEY_32);
-    double few = 0, many = 0;
+    double few[2] = {0}, many[2] = {0}; /* by number, by identity */
     char name[64];
     size_t own = 0;
+    ask_here(server);
     for (size_t i = 0; i < MANY; i++) {
-        snprintf(name, sizeof name, "mikey-ticket:%08zx:01:00c0ffee", i);
+        snprintf(name, sizeof name, MANY_NAMES, i);
         expect_err(name, mkt_streams_add(server->streams, i, key, mkt_span_text(name)), MKT_OK);
         own += key.n + strlen(name);
-        if (i + 1 == FEW)
-            few = lookup_time(server->streams, FEW);
+        for (int by = 0; by < 2 && i + 1 == FEW; by++)
+            few[by] = lookup_time(server->streams, FEW, by == 1);
     }
-    many = lookup_time(server->streams, MANY);
     size_t each = (server->octets - own) / MANY;
-    printf("100,000 streams: %zu octets each beyond key and identity; look-up %.2f us, of 100 streams %.2f us\n", each,
-           many * 1e6, few * 1e6);
+    printf("100,000 streams: %zu octets each beyond key and identity\n", each);
     ck_assert_uint_le(each, 256);
-    ck_assert_msg(many < 5 * few + 2e-6, "a look-up among many is slow"); /* they miss the processor's cache */
+    for (int by = 0; by < 2; by++) {
+        static const char *const what[] = {"number", "identity"};
+        many[by] = lookup_time(server->streams, MANY, by == 1);
+        printf("look-up by %s: %.2f us, of 100 streams %.2f us\n", what[by], many[by] * 1e6, few[by] * 1e6);
+        /* they miss the processor's cache */
+        ck_assert_msg(many[by] < 5 * few[by] + 2e-6, "a look-up by %s among many is slow", what[by]);
+    }
+    caught.catching = false;
 
     expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_ROOM);
     struct line *line = call_up(server, versions[0], KEY_32, "mikey-ticket:0000c0de:01:00c0ffee", NULL);
@@ -833,17 +932,257 @@ START_TEST(hundred_thousand)
 }
 END_TEST
 
-/* Threads: two add and remove, two shake hands. */
+/* What calls leave on the stack; mbedTLS does not get the key meanwhile, so that a copy there is ours. */
+
+struct attempt {
+    struct server *server;
+    struct line *line;
+    struct mkt_csb *csb;
+    struct mkt_span psk;
+    const char *identity;
+    struct mkt_tls_settings tls;
+    int result; /* of the call that gets the key */
+};
+
+static void add_and_take(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_add(a->server->streams, EIGHT, a->psk, mkt_span_text(OTHER_NAME));
+    (void)mkt_streams_remove(a->server->streams, EIGHT);
+}
+
+static void add_twice(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_add(a->server->streams, SEVEN, a->psk, mkt_span_text(OTHER_NAME));
+}
+
+static void rekey(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_rekey(a->server->streams, SEVEN, a->psk, mkt_span_text(NAME));
+}
+
+static void add_csb(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_add_csb(a->server->streams, EIGHT, a->csb, 1);
+    (void)mkt_streams_remove(a->server->streams, EIGHT);
+}
+
+static void add_csb_twice(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_add_csb(a->server->streams, SEVEN, a->csb, 1);
+}
+
+static void rekey_csb(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_rekey_csb(a->server->streams, NINE, a->csb, 1);
+}
+
+static void configure_client(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = (int)mkt_streams_client(a->server->streams, &a->line->client.ssl, &a->line->client.conf,
+                                        &a->line->client.tls, &a->tls);
+}
+
+static void find_key(void *arg)
+{
+    struct attempt *a = arg;
+    a->result = ask(&a->line->server.ssl, a->identity);
+}
+
+static void expect_clean(const char *what, void (*act)(void *), struct attempt *a, struct mkt_span key, int want)
+{
+    on_own_stack(act, a);
+    ck_assert_msg(a->result == want, "%s: %d, not %d", what, a->result, want);
+    expect_not_left(what, key.p, key.n);
+    for (size_t i = 0; i < a->server->n_drawn; i += 32)
+        expect_not_left("a secret of the tables", a->server->drawn + i, 32);
+}
+
+/* The key that mbedTLS was given last. */
+static struct mkt_span caught_key(void)
+{
+    return (struct mkt_span){caught.key, caught.n};
+}
+
+START_TEST(no_key_is_left_on_the_stack)
+{
+    static const struct mkt_host host = {.user = NULL};
+    struct mkt_csb *csb[2];
+    uint8_t octets[64];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    struct server *server = server_new(8, true);
+    struct attempt a = {.server = server, .line = line_new(), .psk = from_hex(RARE_KEY)};
+    bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    expect_err("TEK", mkt_csb_tek(csb[0], 1, &buf), MKT_OK);
+    const struct mkt_span tek = {octets, buf.n};
+    a.csb = csb[0];
+
+    add(server, SEVEN, RARE_KEY, NAME);
+    expect_clean("add", add_and_take, &a, a.psk, MKT_OK);
+    expect_clean("add what is there", add_twice, &a, a.psk, MKT_E_STATE);
+    expect_clean("re-key", rekey, &a, a.psk, MKT_OK);
+    expect_clean("add from a bundle", add_csb, &a, tek, MKT_OK);
+    expect_clean("add from a bundle what is there", add_csb_twice, &a, tek, MKT_E_STATE);
+    expect_clean("re-key from a bundle what is not there", rekey_csb, &a, tek, MKT_E_NO_SESSION);
+    add(server, NINE, KEY_32, OTHER_NAME);
+    expect_clean("re-key from a bundle", rekey_csb, &a, tek, MKT_OK);
+
+    ask_here(server);
+    expect_err("bind", mkt_streams_bind(server->streams, &a.line->client.ssl, &seven), MKT_OK);
+    expect_clean("client", configure_client, &a, a.psk, MKT_OK);
+    expect_octets("key", caught_key(), a.psk);
+    a.tls.suites = mkt_span_text("nonsense");
+    expect_clean("client with a wrong list", configure_client, &a, a.psk, MKT_E_PROFILE);
+    mkt_streams_close(server->streams, &a.line->client.ssl);
+
+    a.identity = NAME;
+    expect_err("bind", mkt_streams_bind(server->streams, &a.line->server.ssl, &seven), MKT_OK);
+    expect_clean("server", find_key, &a, a.psk, 0);
+    expect_octets("key", caught_key(), a.psk);
+    a.identity = "nobody";
+    expect_clean("server, identity unknown and hidden", find_key, &a, caught_key(), 0);
+    expect_not_left("nobody's key", caught.key, caught.n);
+    mkt_streams_close(server->streams, &a.line->server.ssl);
+    caught.catching = false;
+    line_free(a.line);
+    bundles_free(csb);
+    server_free(server);
+}
+END_TEST
+
+/* Whole handshakes, by which mbedTLS gets the key too: it leaves none there either. */
+
+static void whole_handshake(void *arg)
+{
+    struct attempt *a = arg;
+    shake(a->line);
+}
+
+START_TEST(no_handshake_leaves_a_key_on_the_stack)
+{
+    static const char *const suites[] = {
+        "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
+        "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384",
+        "TLS-PSK-WITH-AES-128-CBC-SHA",
+#if MBEDTLS_VERSION_MAJOR >= 3
+        "TLS1-3-AES-128-GCM-SHA256",
+#else
+        "TLS-PSK-WITH-AES-128-GCM-SHA256",
+#endif
+    };
+    const bool out = _i % 2 == 1;
+    const char *suite = suites[_i / 2];
+    const struct mkt_span key = from_hex(RARE_KEY);
+    struct server *server = server_new(8, false);
+    struct attempt a = {.server = server};
+    server->tls.suites = mkt_span_text(suite);
+    add(server, SEVEN, RARE_KEY, NAME);
+    for (int i = 0; i < 2; i++) { /* once, so that all functions are known to the dynamic linker */
+        a.line = out ? dial_out(server, suite, RARE_KEY, &seven) : dial(server, suite, RARE_KEY, NAME, &seven);
+        once_on_own_stack(whole_handshake, &a);
+        const size_t left = left_on_stack(key.p, key.n);
+        expect_connected(a.line);
+        mkt_streams_close(server->streams, out ? &a.line->client.ssl : &a.line->server.ssl);
+        line_free(a.line);
+        if (i == 0)
+            add(server, SEVEN, RARE_KEY, NAME);
+        else
+            ck_assert_msg(left == 0, "%zu pieces of the key", left);
+    }
+    server_free(server);
+}
+END_TEST
+
+START_TEST(what_is_left_is_found)
+{
+    struct mkt_span key = from_hex(RARE_KEY);
+    on_own_stack(leave_a_key, (void *)(uintptr_t)key.p);
+    ck_assert_uint_ge(left_on_stack(key.p, key.n), 3);
+}
+END_TEST
+
+/*
+ * Peers choose identities, and must not choose in which chain they are: all that is hashed has a secret before it, one
+ * for each use. No answer shows that, so this test looks at what is hashed.
+ */
+START_TEST(tables_have_secrets)
+{
+    struct server *server = server_new(8, true);
+    struct line *line = line_new();
+    ck_assert_uint_eq(server->n_drawn, 3 * 32);
+    const uint8_t *secret[3] = {server->drawn, server->drawn + 32, server->drawn + 64};
+    add(server, SEVEN, KEY_32, NAME);
+    ask_here(server);
+    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, &seven), MKT_OK);
+    ck_assert_mem_eq(hashed, secret[1], 32);
+    ck_assert_mem_eq(hashed + 32, &seven, sizeof seven);
+    ck_assert_int_eq(ask(&line->server.ssl, NAME), 0);
+    ck_assert_mem_eq(hashed, secret[0], 32);
+    ck_assert_mem_eq(hashed + 32, NAME, 32);
+    ck_assert_int_eq(ask(&line->server.ssl, "nobody"), 0);
+    ck_assert_mem_eq(hashed, secret[2], 32);
+    ck_assert_mem_eq(hashed + 32, "nobody", 6);
+    mkt_streams_close(server->streams, &line->server.ssl);
+    caught.catching = false;
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* Threads: two shake hands, two add and remove, also what one of the others has connected. */
 
 enum { SHAKES = 30 };
+
+enum wish { NOTHING, RE_KEY, REMOVE, WISHES };
 
 struct worker {
     pthread_t thread;
     struct server *server;
-    unsigned number; /* of the worker */
+    unsigned number; /* of the worker, and of its stream */
     atomic_bool *done;
+    _Atomic(enum wish) wish; /* what the other thread is to do to the stream now */
+    struct worker *other;
     unsigned connected, wrong;
 };
+
+/* Fulfils the wish of another thread. */
+static void fulfil(struct worker *worker)
+{
+    struct mkt_streams *streams = worker->server->streams;
+    const uint8_t key[32] = {(uint8_t)worker->number, 0xff};
+    char name[64];
+    snprintf(name, sizeof name, "worker %u again", worker->number);
+    if (worker->wish == NOTHING)
+        return;
+    if (worker->wish == RE_KEY &&
+        mkt_streams_rekey(streams, worker->number, (struct mkt_span){key, sizeof key}, mkt_span_text(name)) != MKT_OK)
+        worker->wrong++;
+    if (worker->wish == REMOVE && !mkt_streams_remove(streams, worker->number))
+        worker->wrong++;
+    worker->wish = NOTHING;
+}
+
+/* Whether it has its connected stream until and unless another thread has removed it. */
+static bool keeps_stream(struct worker *worker, const mbedtls_ssl_context *ssl, enum wish wish)
+{
+    uint64_t stream;
+    worker->wish = wish;
+    for (bool fulfilled = false;; fulfilled = worker->wish == NOTHING) {
+        enum mkt_err err = mkt_streams_of(worker->server->streams, ssl, &stream);
+        if (err != MKT_OK && (err != MKT_E_STATE || wish != REMOVE))
+            return false;
+        if (err == MKT_OK && stream != worker->number)
+            return false;
+        if (fulfilled)
+            return (err == MKT_OK) == (wish != REMOVE);
+    }
+}
 
 static void *add_and_remove(void *user)
 {
@@ -852,6 +1191,7 @@ static void *add_and_remove(void *user)
     const uint8_t key[32] = {(uint8_t)worker->number};
     for (uint64_t n = 0; !*worker->done; n++) {
         char name[64];
+        fulfil(worker->other);
         uint64_t stream = 1000 * (worker->number + 1) + n % 100;
         snprintf(name, sizeof name, "churn %llu", (unsigned long long)stream);
         enum mkt_err err = mkt_streams_add(streams, stream, (struct mkt_span){key, sizeof key}, mkt_span_text(name));
@@ -900,6 +1240,8 @@ static void *shake_hands(void *user)
         if (has != (!wrong_key && !contended) || (has && stream != number))
             worker->wrong++; /* nobody here has the key of the contended one */
         worker->connected += has;
+        if (has && !keeps_stream(worker, &line->server.ssl, (enum wish)(n / 3 % WISHES)))
+            worker->wrong++;
         mkt_streams_close(streams, &line->server.ssl);
         if (mkt_streams_remove(streams, number) == has)
             worker->wrong++;
@@ -912,10 +1254,15 @@ START_TEST(threads)
 {
     enum { ALL = 4, SHAKERS = 2 };
     atomic_bool done = false;
-    struct worker worker[ALL];
+    struct worker worker[ALL] = {{.wrong = 0}};
     struct server *server = server_new(1000, false);
     for (unsigned i = 0; i < ALL; i++) {
-        worker[i] = (struct worker){.server = server, .number = i, .done = &done};
+        worker[i].server = server;
+        worker[i].number = i;
+        worker[i].done = &done;
+        worker[i].other = &worker[i % SHAKERS];
+    }
+    for (unsigned i = 0; i < ALL; i++) {
         ck_assert_int_eq(
             pthread_create(&worker[i].thread, NULL, i < SHAKERS ? shake_hands : add_and_remove, &worker[i]), 0);
     }
@@ -932,27 +1279,6 @@ START_TEST(threads)
 END_TEST
 
 /* ---- what a handshake proves, and a stream's other key ---- */
-
-/* A line on which the client has a key and name of the streams' own, and the server of a fixed key. */
-static struct line *dial_out(struct server *server, const char *suite, const char *key, const uint64_t *stream)
-{
-    const struct mkt_tls_settings other = {
-        .end = MKT_END_SERVER, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
-    const struct mkt_tls_settings own = {.suites = mkt_span_text(suite), .renegotiation = true};
-    struct line *line = line_new();
-    expect_err("server",
-               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
-               MKT_OK);
-    expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, stream), MKT_OK);
-    expect_err("client",
-               mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
-               MKT_OK);
-    line->client.user = server;
-    line->client.handshake = shake_stream;
-    start(&line->client);
-    start(&line->server);
-    return line;
-}
 
 static void free_when_ended(void *user, uint64_t stream, enum mkt_tls_state how)
 {
@@ -1133,10 +1459,12 @@ START_TEST(a_connected_stream_is_re_keyed)
     expect_stream(server, line, SEVEN);
     ck_assert_int_eq(mkt_streams_handshake(server->streams, &line->server.ssl), 0); /* it is over, and asks nothing */
     ck_assert_uint_eq(server->ended, 0);
+    struct line *second = call_up(server, versions[0], OTHER_KEY, OTHER_NAME, NULL); /* it is still connected */
+    expect_none(server, second);
+    ck_assert_int_eq(alert_of(&second->server), UNKNOWN_PSK);
+    hang_up(server, second);
     if (_i == 0)
-        ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, from_hex(OTHER_KEY).p, 32,
-                                              (const unsigned char *)OTHER_NAME, strlen(OTHER_NAME)),
-                         0);
+        change_key(line, OTHER_KEY, OTHER_NAME);
     int client = MBEDTLS_ERR_SSL_WANT_READ, at_server = client;
     for (int i = 0; i < 20 && (client == MBEDTLS_ERR_SSL_WANT_READ || at_server == MBEDTLS_ERR_SSL_WANT_READ); i++) {
         unsigned char octet;
@@ -1200,6 +1528,14 @@ int main(void)
     tcase_add_test(t, arguments);
     tcase_add_test(t, no_memory);
     tcase_add_test(t, no_memory_for_most);
+    suite_add_tcase(suite, t);
+    t = tcase_create("what is left");
+    tcase_add_test(t, tables_have_secrets);
+    if (STACK_IS_SEARCHED) {
+        tcase_add_test(t, what_is_left_is_found);
+        tcase_add_loop_test(t, no_key_is_left_on_the_stack, 0, 2);
+        tcase_add_loop_test(t, no_handshake_leaves_a_key_on_the_stack, 0, 8);
+    }
     suite_add_tcase(suite, t);
     t = tcase_create("many");
     tcase_set_timeout(t, 60);

@@ -394,6 +394,298 @@ START_TEST(bundle_refused)
 }
 END_TEST
 
+/* The stack: mbedTLS does not get the key, so a copy that is left is ours. */
+
+struct attempt {
+    struct mkt_tls_settings settings;
+    struct line *line;
+    const struct mkt_csb *csb;
+    struct mkt_span psk;
+    enum mkt_err err;
+};
+
+static void set_up_from_bundle(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_tls_setup(&a->line->client.conf, &a->line->client.tls, &a->settings, a->csb, 1);
+}
+
+static void set_up_from_key(void *arg)
+{
+    struct attempt *a = arg;
+    a->err = mkt_tls_setup_psk(&a->line->client.conf, &a->line->client.tls, &a->settings, a->psk, mkt_span_text(NAME));
+}
+
+START_TEST(no_key_is_left_on_the_stack)
+{
+    static const struct mkt_host host = {.user = NULL};
+    struct mkt_csb *csb[2];
+    uint8_t key[64];
+    struct mkt_buf tek = {key, sizeof key, 0};
+    bundles(&host, _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    expect_err("TEK", mkt_csb_tek(csb[0], 1, &tek), MKT_OK);
+    struct attempt a = {.settings = client, .line = line_new(), .csb = csb[0], .psk = from_hex(RARE_KEY)};
+
+    caught.catching = true;
+    on_own_stack(set_up_from_bundle, &a);
+    expect_err("bundle", a.err, MKT_OK);
+    expect_octets("key", (struct mkt_span){caught.key, caught.n}, (struct mkt_span){key, tek.n});
+    expect_not_left("bundle", key, tek.n);
+    on_own_stack(set_up_from_key, &a);
+    expect_err("key", a.err, MKT_OK);
+    expect_octets("key", (struct mkt_span){caught.key, caught.n}, a.psk);
+    expect_not_left("key", a.psk.p, a.psk.n);
+    a.settings = only(client, "nonsense");
+    on_own_stack(set_up_from_bundle, &a);
+    expect_err("list", a.err, MKT_E_PROFILE);
+    expect_not_left("list", key, tek.n);
+    caught.catching = false;
+    line_free(a.line);
+    bundles_free(csb);
+}
+END_TEST
+
+START_TEST(what_is_left_is_found)
+{
+    struct mkt_span key = from_hex(RARE_KEY);
+    on_own_stack(leave_a_key, (void *)(uintptr_t)key.p);
+    ck_assert_uint_ge(left_on_stack(key.p, key.n), 3);
+}
+END_TEST
+
+/* Hello messages as they are sent. */
+
+enum {
+    TRUNCATED_HMAC = 4,
+    SUPPORTED_GROUPS = 10,
+    ENCRYPT_THEN_MAC = 22,
+    EXTENDED_MASTER_SECRET = 23,
+    SESSION_TICKET = 35,
+    EARLY_DATA = 42,
+    SUPPORTED_VERSIONS = 43,
+    PSK_MODES = 45,
+    RENEGOTIATION_INFO = 0xff01,
+    INDICATION = 0x00ff, /* the suite that stands for it, RFC 5746 3.3 */
+    ILLEGAL_PARAMETER = 47,
+    UNKNOWN_CA = 48
+};
+
+static struct mkt_span cut(struct mkt_span *from, size_t n)
+{
+    ck_assert_uint_le(n, from->n);
+    struct mkt_span front = {from->p, n};
+    *from = (struct mkt_span){from->p + n, from->n - n};
+    return front;
+}
+
+static size_t cut_number(struct mkt_span *from, size_t octets)
+{
+    struct mkt_span digits = cut(from, octets);
+    size_t number = 0;
+    for (size_t i = 0; i < octets; i++)
+        number = number << 8 | digits.p[i];
+    return number;
+}
+
+/* RFC 5246 4.3: a vector, behind its length. */
+static struct mkt_span cut_vector(struct mkt_span *from, size_t octets)
+{
+    size_t n = cut_number(from, octets);
+    return cut(from, n);
+}
+
+struct seen_hello {
+    struct mkt_span suites, compression, extensions;
+};
+
+/* RFC 5246 7.4.1: the first message that an end sent, a ClientHello (1) or ServerHello (2). */
+static struct seen_hello hello_of(const struct end *end, unsigned type)
+{
+    struct mkt_span octets = {end->sent.octets, end->sent.n};
+    ck_assert_uint_eq(cut_number(&octets, 1), 22);
+    cut(&octets, 2);
+    struct mkt_span record = cut_vector(&octets, 2);
+    ck_assert_uint_eq(cut_number(&record, 1), type);
+    struct mkt_span body = cut_vector(&record, 3);
+    ck_assert_uint_eq(cut_number(&body, 2), 0x303);
+    cut(&body, 32);
+    cut_vector(&body, 1);
+    struct seen_hello hello;
+    hello.suites = type == 1 ? cut_vector(&body, 2) : cut(&body, 2);
+    hello.compression = type == 1 ? cut_vector(&body, 1) : cut(&body, 1);
+    hello.extensions = cut_vector(&body, 2);
+    ck_assert_uint_eq(body.n, 0);
+    return hello;
+}
+
+/* How often an extension is there, and what is in it. */
+static size_t count_extension(const struct seen_hello *hello, size_t type, struct mkt_span *content)
+{
+    struct mkt_span left = hello->extensions;
+    size_t n = 0;
+    while (left.n > 0) {
+        bool same = cut_number(&left, 2) == type;
+        struct mkt_span octets = cut_vector(&left, 2);
+        if (same)
+            *content = octets;
+        n += same;
+    }
+    return n;
+}
+
+static bool has_extension(const struct seen_hello *hello, size_t type)
+{
+    struct mkt_span content;
+    size_t n = count_extension(hello, type, &content);
+    ck_assert_uint_le(n, 1);
+    return n == 1;
+}
+
+static struct mkt_span extension(const struct seen_hello *hello, size_t type)
+{
+    struct mkt_span content = {NULL, 0};
+    ck_assert_msg(count_extension(hello, type, &content) == 1, "extension %zu is not there once", type);
+    return content;
+}
+
+/* What a ClientHello offers: "" for a profile. */
+static const struct {
+    enum mkt_tls_profile profile;
+    const char *list;
+    bool renegotiation;
+} offers[] = {
+    {MKT_TLS_MODERN, "", false},
+    {MKT_TLS_MODERN, "", true},
+    {MKT_TLS_LEGACY, "", false},
+    {MKT_TLS_LEGACY, "", true},
+    {MKT_TLS_MODERN, "modern:legacy", false},
+    {MKT_TLS_MODERN, "TLS-ECDHE-PSK-WITH-AES-128-CBC-SHA256", false},
+#if MBEDTLS_VERSION_MAJOR >= 3
+    {MKT_TLS_MODERN, "TLS1-3-AES-128-GCM-SHA256", false},
+#endif
+};
+
+/* The elliptic curves and groups that a ClientHello names. */
+static void expect_strong_groups(const struct seen_hello *hello)
+{
+    struct mkt_span content = extension(hello, SUPPORTED_GROUPS), groups = cut_vector(&content, 2);
+#if MBEDTLS_VERSION_MAJOR >= 3
+    ck_assert_uint_gt(groups.n, 0);
+    while (groups.n > 0)
+        ck_assert_uint_gt(cut_number(&groups, 2), 0x16); /* RFC 8446 4.2.7: no group that is obsolete */
+#else
+    expect_octets("groups", groups, from_hex("001d001700180019")); /* x25519, P-256, P-384, P-521 */
+#endif
+}
+
+START_TEST(client_hello_offers)
+{
+    struct mkt_tls_settings c = client;
+    c.profile = offers[_i].profile;
+    c.renegotiation = offers[_i].renegotiation;
+    if (offers[_i].list[0] != '\0')
+        c = only(c, offers[_i].list);
+    struct line *line = line_new();
+    set_up(&line->client, c, KEY_32, NAME);
+    start(&line->client);
+    go_on(&line->client);
+    struct seen_hello hello = hello_of(&line->client, 1);
+
+    bool tls12 = false, tls13 = false;
+    for (const int *suite = line->client.tls.suite; *suite != 0; suite++) {
+        ck_assert_int_eq((int)cut_number(&hello.suites, 2), *suite);
+        if (*suite >> 8 == 0x13)
+            tls13 = true;
+        else
+            tls12 = true;
+    }
+    ck_assert_uint_eq(cut_number(&hello.suites, 2), INDICATION);
+    ck_assert_uint_eq(hello.suites.n, 0);
+    expect_octets("compression", hello.compression, from_hex("00"));
+    ck_assert(has_extension(&hello, EXTENDED_MASTER_SECRET) == tls12);
+    ck_assert(has_extension(&hello, ENCRYPT_THEN_MAC) == tls12);
+    ck_assert(has_extension(&hello, PSK_MODES) == tls13);
+    ck_assert(!has_extension(&hello, TRUNCATED_HMAC));
+    ck_assert(!has_extension(&hello, SESSION_TICKET));
+    ck_assert(!has_extension(&hello, EARLY_DATA));
+    expect_strong_groups(&hello);
+    if (tls13) {
+        expect_octets("modes", extension(&hello, PSK_MODES), from_hex("0101")); /* psk_dhe_ke */
+        expect_octets("versions", extension(&hello, SUPPORTED_VERSIONS), from_hex(tls12 ? "0403040303" : "020304"));
+    }
+    line_free(line);
+}
+END_TEST
+
+/* A server agrees to what is safer, and to nothing else that a client offers. */
+START_TEST(server_hello_agrees)
+{
+    struct mkt_tls_settings legacy = only(client, "TLS-PSK-WITH-AES-128-CBC-SHA"), s = server;
+    s.profile = MKT_TLS_LEGACY;
+    struct line *line = line_new();
+    set_up(&line->client, legacy, KEY_32, NAME);
+    set_up(&line->server, s, KEY_32, NAME);
+    mbedtls_ssl_conf_session_tickets(&line->client.conf, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
+#if defined(MBEDTLS_SSL_TRUNCATED_HMAC)
+    mbedtls_ssl_conf_truncated_hmac(&line->client.conf, MBEDTLS_SSL_TRUNC_HMAC_ENABLED);
+#endif
+    start_both(line);
+    expect_connected(line);
+    struct seen_hello offer = hello_of(&line->client, 1), hello = hello_of(&line->server, 2);
+    ck_assert(has_extension(&offer, SESSION_TICKET));
+#if defined(MBEDTLS_SSL_TRUNCATED_HMAC)
+    ck_assert(has_extension(&offer, TRUNCATED_HMAC));
+#endif
+    ck_assert(has_extension(&hello, EXTENDED_MASTER_SECRET));
+    ck_assert(has_extension(&hello, ENCRYPT_THEN_MAC));
+    ck_assert(has_extension(&hello, RENEGOTIATION_INFO));
+    ck_assert(!has_extension(&hello, TRUNCATED_HMAC));
+    ck_assert(!has_extension(&hello, SESSION_TICKET));
+    expect_octets("compression", hello.compression, from_hex("00"));
+    line_free(line);
+}
+END_TEST
+
+/*
+ * No list can name a suite with certificates. Where there is one all the same, by whatever error, the client trusts
+ * none: it must not go on and wait for the next message.
+ */
+START_TEST(no_certificate_is_trusted)
+{
+    static const int suite[] = {0xc02b, 0}; /* ECDHE-ECDSA with AES-128-GCM */
+    static const char certificate[] =
+        "308201133081bb0214095f7e32a51ad5603a29ef833eb41c015d29bf72300a06082a8648ce3d040302300c310a300806"
+        "035504030c01783020170d3236313132333133343430365a180f32313236313033303133343430365a300c310a300806"
+        "035504030c01783059301306072a8648ce3d020106082a8648ce3d030107034200049e3ce31bab8c9a134dc9b3b4487a"
+        "2236443ded9d6e3d2e1a6f292db30411a80b8f3ffedc48dcb630c7857b1098d0f91e4947dbdc86f2e14bb72faea76e51"
+        "d79e300a06082a8648ce3d040302034700304402202a864cf4b00d69a0e796f59639a8b0b410b5f0c172d2366bf5de44"
+        "24ab7ca99d0220598ccbeb302036e25de0d5259b4978248d655e22039f8de6997878dc7632cdba";
+    const uint8_t head[] = {22, 3, 3, 0, 49, 2, 0, 0, 45, 3, 3}, random[32] = {1};
+    const uint8_t tail[] = {0, 0xc0, 0x2b, 0, 0, 5, 0xff, 1, 0, 1, 0}; /* with renegotiation_info */
+    const struct mkt_span der = from_hex(certificate);
+    const uint8_t n = (uint8_t)der.n; /* 256 more */
+    const uint8_t lengths[] = {22, 3, 3, 1, n + 10, 11, 0, 1, n + 6, 0, 1, n + 3, 0, 1, n};
+    struct line *line = line_new();
+    set_up(&line->client, only(client, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"), KEY_32, NAME);
+    mbedtls_ssl_conf_ciphersuites(&line->client.conf, suite);
+    start(&line->client);
+    ck_assert_int_eq(mbedtls_ssl_set_hostname(&line->client.ssl, NULL), 0); /* no name is what 3.6 refuses first */
+    go_on(&line->client);
+    put(&line->server, head, sizeof head);
+    put(&line->server, random, sizeof random);
+    put(&line->server, tail, sizeof tail);
+    go_on(&line->client);
+    ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_WANT_READ); /* for the certificate */
+    put(&line->server, lengths, sizeof lengths);
+    put(&line->server, der.p, der.n);
+    go_on(&line->client);
+    ck_assert_int_ne(line->client.result, MBEDTLS_ERR_SSL_WANT_READ);
+    ck_assert_uint_eq(line->server.sent.n, line->server.sent.read);
+    ck_assert_int_eq(alert_of(&line->client), UNKNOWN_CA);
+    line_free(line);
+}
+END_TEST
+
 /* RFC 5246 7.4.1.2: a ClientHello of a peer that is not mbedTLS, with the suites that are given.
    It has one extension, extended master secret: mbedTLS 3.6 refuses the older form that has none. */
 static void client_hello(struct end *to, unsigned minor, const char *suites)
@@ -520,25 +812,58 @@ START_TEST(renegotiation_by_server)
 END_TEST
 
 #if defined(MBEDTLS_DHM_C) && defined(MBEDTLS_SSL_SRV_C)
-/* RFC 2409 6.2: a group of 1024 bits, which only the legacy profile takes from a server. */
+/* The bits of a group that a server may choose at least, by the client's profile and list; NULL: the profile's own. */
+static const struct {
+    enum mkt_tls_profile profile;
+    const char *list;
+    size_t least;
+} groups[] = {
+    {MKT_TLS_MODERN, NULL, 2048},
+    {MKT_TLS_LEGACY, NULL, 1024},
+    {MKT_TLS_MODERN, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", 2048},
+    {MKT_TLS_LEGACY, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", 1024},
+    {MKT_TLS_MODERN, "modern", 2048},
+    {MKT_TLS_LEGACY, "modern", 1024},
+    {MKT_TLS_MODERN, "legacy", 1024},
+    {MKT_TLS_MODERN, "legacy:modern", 1024},
+};
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+/* RFC 2409 6.2 has a prime of 1024 bits; two of them make a number of 2048, which mbedTLS takes for a prime as well. */
 START_TEST(small_group)
 {
     static const char prime[] =
         "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd"
         "ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed"
         "ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff";
-    struct mkt_span p = from_hex(prime);
+    static const size_t sizes[] = {1023, 1024, 2047, 2048};
+    const int row = _i % GROUPS;
+    const size_t bits = sizes[_i / GROUPS];
+    uint8_t p[256];
+    struct mkt_span half = from_hex(prime);
+    memcpy(p, half.p, half.n);
+    memcpy(p + half.n, half.p, half.n);
+    if (bits % 8 != 0)
+        p[0] &= 0x7f;
+
     struct mkt_tls_settings c = client, s = only(server, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256");
-    c.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
+    c.profile = groups[row].profile;
+    if (groups[row].list != NULL)
+        c = only(c, groups[row].list);
     struct line *line = line_new();
     set_up(&line->client, c, KEY_32, NAME);
     set_up(&line->server, s, KEY_32, NAME);
-    ck_assert_int_eq(mbedtls_ssl_conf_dh_param_bin(&line->server.conf, p.p, p.n, (const unsigned char *)"\2", 1), 0);
+    ck_assert_int_eq(
+        mbedtls_ssl_conf_dh_param_bin(&line->server.conf, p, (bits + 7) / 8, (const unsigned char *)"\2", 1), 0);
     start_both(line);
-    if (_i == 0)
-        expect_refused(line);
-    else
+    if (bits >= groups[row].least) {
         expect_connected(line);
+    } else {
+        ck_assert_int_ne(line->client.result, 0);
+        ck_assert_int_ne(line->client.result, MBEDTLS_ERR_SSL_WANT_READ);
+        ck_assert_int_ne(line->server.result, 0);
+        ck_assert_int_eq(alert_of(&line->client), ILLEGAL_PARAMETER);
+    }
     line_free(line);
 }
 END_TEST
@@ -564,14 +889,21 @@ int main(void)
     tcase_add_test(t, key_lengths);
     tcase_add_loop_test(t, from_a_bundle, 0, 2);
     tcase_add_test(t, bundle_refused);
+    if (STACK_IS_SEARCHED) {
+        tcase_add_test(t, what_is_left_is_found);
+        tcase_add_loop_test(t, no_key_is_left_on_the_stack, 0, 2);
+    }
     suite_add_tcase(suite, t);
     t = tcase_create("versions and renegotiation");
+    tcase_add_loop_test(t, client_hello_offers, 0, sizeof offers / sizeof *offers);
+    tcase_add_test(t, server_hello_agrees);
+    tcase_add_test(t, no_certificate_is_trusted);
     tcase_add_loop_test(t, hello, 0, sizeof hellos / sizeof *hellos);
     tcase_add_loop_test(t, server_hello, 0, 2);
     tcase_add_loop_test(t, renegotiation, 0, 2);
     tcase_add_loop_test(t, renegotiation_by_server, 0, 2);
 #if defined(MBEDTLS_DHM_C) && defined(MBEDTLS_SSL_SRV_C)
-    tcase_add_loop_test(t, small_group, 0, 2);
+    tcase_add_loop_test(t, small_group, 0, GROUPS * 4);
 #endif
     suite_add_tcase(suite, t);
     return run(suite);

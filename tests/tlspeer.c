@@ -12,13 +12,15 @@
  * closing to its client. With --bind the connection is bound to stream 7, whose key and identity are given; with
  * --other to stream 8, which has others. The client sends a line, which must come back, and closes; with --renegotiate
  * it renegotiates before. Both say what became of the connection: `tls: VERSION SUITE`, `stream: N`, `line: TEXT`,
- * `error: -0xN`, `end: closed|cut|alert|failed`. Exit status 1 if there was no connection or no line.
+ * `alert: N` where a fatal one came, `error: -0xN`, `end: closed|cut|alert|failed`. Exit status 1 if there was no
+ * connection or no line.
  */
 #define _DEFAULT_SOURCE /* getopt_long, usleep */
 
 #include <mikeyticket/streams.h>
 
 #include <mbedtls/ctr_drbg.h>
+#include <mbedtls/debug.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/version.h>
@@ -141,6 +143,17 @@ static bool key_get(const char *hex, uint8_t key[MBEDTLS_PSK_MAX_LEN], size_t *n
     return true;
 }
 
+/* Which alert came is told by mbedTLS in its debug log alone. */
+static void say_alert(void *user, int level, const char *file, int line, const char *text)
+{
+    unsigned severity, alert;
+    (void)user, (void)level, (void)file, (void)line;
+    const char *at = strstr(text, "got an alert message, type: [");
+    if (at != NULL && sscanf(at, "got an alert message, type: [%u:%u]", &severity, &alert) == 2 &&
+        severity == MBEDTLS_SSL_ALERT_LEVEL_FATAL)
+        printf("alert: %u\n", alert);
+}
+
 static bool set_up(struct peer *peer, bool server)
 {
     const uint64_t seven = SEVEN, eight = EIGHT;
@@ -158,6 +171,10 @@ static bool set_up(struct peer *peer, bool server)
     if (mbedtls_ctr_drbg_seed(&peer->drbg, mbedtls_entropy_func, &peer->entropy, NULL, 0) != 0)
         return fail("no random octets");
     mbedtls_ssl_conf_rng(&peer->conf, mbedtls_ctr_drbg_random, &peer->drbg);
+    mbedtls_ssl_conf_dbg(&peer->conf, say_alert, NULL);
+#if defined(MBEDTLS_DEBUG_C)
+    mbedtls_debug_set_threshold(2);
+#endif
     if (!good(mkt_streams_new(&peer->streams, &all), "new") ||
         !good(mkt_streams_add(peer->streams, SEVEN, psk, identity), "stream 7") ||
         !good(mkt_streams_add(peer->streams, EIGHT, psk, mkt_span_text("another stream's")), "stream 8"))
