@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "scene.h"
 
+#include <mikeyticket/replay.h>
+
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t alice_psk[32] = {1}, bob_psk[32] = {2}, tpk[32] = {3};
+const uint8_t scene_tpk[32] = {3};
+static const uint8_t alice_psk[32] = {1}, bob_psk[32] = {2}, kms_psk[32] = {4};
+
+/* What SRTP has in its sessions and policies. */
+static const uint8_t ssrcs[2][4] = {{1, 2, 3, 4}, {5, 6, 7, 8}}, policy_numbers[] = {0, 1}, params[] = {0, 1, 1};
+static const struct mkt_sp srtp_sps[] = {{0, MKT_PROT_SRTP, {params, 3}}, {1, MKT_PROT_SRTP, {NULL, 0}}};
+static const struct mkt_cs srtp_sessions[] = {
+    {1, MKT_PROT_SRTP, 0, {policy_numbers, 1}, {ssrcs[0], 4}, {NULL, 0}},
+    {2, MKT_PROT_SRTP, 0, {policy_numbers + 1, 1}, {ssrcs[1], 4}, {NULL, 0}},
+};
+static const struct mkt_cs srtp_answers[] = {
+    {1, MKT_PROT_SRTP, 0, {NULL, 0}, {ssrcs[1], 4}, {NULL, 0}},
+    {2, MKT_PROT_SRTP, 0, {NULL, 0}, {ssrcs[0], 4}, {NULL, 0}},
+};
+static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK},
+                                 srtp_keys[] = {{.type = MKT_KEY_TEK_SALT}, {.type = MKT_KEY_TGK_SALT}};
 
 void require(bool holds)
 {
@@ -16,6 +33,8 @@ static void must(enum mkt_err err)
 {
     require(err == MKT_OK);
 }
+
+/* ---- the host ---- */
 
 static enum mkt_err now(void *user, mkt_ntp *ntp)
 {
@@ -34,39 +53,159 @@ static enum mkt_err draw(void *user, uint8_t *out, size_t n)
     return MKT_OK;
 }
 
+static enum mkt_err counter(void *user, uint32_t *value)
+{
+    struct actor *actor = user;
+    *value = ++actor->counter;
+    return MKT_OK;
+}
+
+static enum mkt_err count(void *user, const struct mkt_id *peer, uint32_t value)
+{
+    struct actor *actor = user;
+    size_t sum = 0;
+    for (size_t i = 0; i < peer->data.n; i++)
+        sum += peer->data.p[i];
+    uint32_t *counted = &actor->counted[sum % PEERS];
+    if (value <= *counted)
+        return MKT_E_STALE;
+    *counted = value;
+    return MKT_OK;
+}
+
 static enum mkt_err give_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
 {
-    (void)user;
+    const struct actor *actor = user;
+    const size_t n = actor->settings.tek_length; /* that of the suite */
     (void)id;
     (void)policy;
-    memcpy(key->p, tpk, sizeof tpk);
-    key->n = sizeof tpk;
+    memcpy(key->p, scene_tpk, n);
+    key->n = n;
     return MKT_OK;
 }
 
+/* Names of keys are the first letter of their owner; only Bob's KMS speaks for others. */
 static enum mkt_err give_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
 {
+    const struct actor *actor = user;
     const struct mkt_id alice = mkt_id_uri("sip:alice@example.com"), bob = mkt_id_uri("sip:bob@example.com");
-    (void)user;
-    (void)name;
-    const bool is_alice = id != NULL && mkt_id_equal(id, &alice);
-    memcpy(psk->key.p, is_alice ? alice_psk : bob_psk, 32);
-    psk->key.n = 32;
-    psk->owner = is_alice ? alice : bob;
+    char who = id != NULL && mkt_id_equal(id, &alice) ? 'a' : 'b';
+    if (name != NULL && name->data.n == 1)
+        who = (char)name->data.p[0];
+    if (strchr("abk", who) == NULL)
+        return MKT_E_KEY;
+    psk->key.n = actor->settings.tek_length;
+    memcpy(psk->key.p, who == 'a' ? alice_psk : who == 'b' ? bob_psk : kms_psk, psk->key.n);
+    psk->owner = who == 'a' ? alice : who == 'b' ? bob : mkt_id_uri("http://kms.example.com");
+    psk->vouches = who == 'k';
     return MKT_OK;
 }
 
-static void cast(struct actor *actor, const char *name, const uint8_t psk[32])
+/* Tickets of the host's own type are the keys of their holder in clear. */
+static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *ticket_data)
 {
-    actor->host = (struct mkt_host){.user = actor, .now = now, .random = draw};
+    (void)user;
+    (void)policy;
+    if (keys.n > ticket_data->cap - ticket_data->n)
+        return MKT_E_SPACE;
+    memcpy(ticket_data->p + ticket_data->n, keys.p, keys.n);
+    ticket_data->n += keys.n;
+    return MKT_OK;
+}
+
+static enum mkt_err open_own(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                             struct mkt_buf *keys)
+{
+    return seal(user, policy, ticket->ticket.ticket_data, keys);
+}
+
+/* Bob leaves that to his KMS. */
+static enum mkt_err open_none(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                              struct mkt_buf *keys)
+{
+    (void)user;
+    (void)ticket;
+    (void)policy;
+    (void)keys;
+    return MKT_E_KEY;
+}
+
+static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    (void)user;
+    (void)until;
+    require(tag.n >= 20);
+    return MKT_OK;
+}
+
+static bool member(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    const struct mkt_id help = mkt_id_uri("sip:help@example.com");
+    (void)user;
+    return mkt_id_equal(group, &help) && id->data.n > 4 && memcmp(id->data.p, "sip:", 4) == 0;
+}
+
+static bool acceptable(void *user, const struct mkt_sp *sp)
+{
+    (void)user;
+    return sp->params.n <= 3;
+}
+
+static void report(void *user, const struct mkt_report *report)
+{
+    struct actor *actor = user;
+    actor->reported = report->authenticated;
+}
+
+static void log_error(void *user, enum mkt_err err, const char *text)
+{
+    (void)user;
+    require(err != MKT_OK && strlen(text) > 0 && strncmp(mkt_err_name(err), "MKT_E_", 6) == 0);
+}
+
+/* ---- the play ---- */
+
+static void cast(const struct scene *s, struct actor *actor, const char *name, const uint8_t psk[32], char key_name)
+{
+    const bool srtp = (s->variant & SRTP) != 0;
+    const size_t key = (s->variant & SUITE_128) != 0 ? 16 : 32;
+    struct mkt_replay *cache;
+    must(mkt_replay_new(&cache, actor->cache, sizeof actor->cache));
+    actor->host = (struct mkt_host){
+        .user = actor, .now = now, .random = draw, .report = report, .cache = cache, .log = log_error};
+    actor->host.acceptable = srtp ? acceptable : NULL;
     actor->drawn = psk[0];
-    actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, 32}};
+    actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, key}};
     actor->settings = mkt_settings_default(mkt_id_uri(name));
     actor->settings.kms = &actor->kms;
     actor->settings.max_sessions = 3;
+    actor->settings.tek_length = key;
+    actor->settings.prot_type = srtp ? MKT_PROT_SRTP : MKT_PROT_TLS;
+    if ((s->variant & OWN_TYPE) != 0) {
+        actor->host.open = open_own;
+        actor->host.seal = seal;
+    }
+    if ((s->variant & COUNTERS) != 0) {
+        actor->host.counter = counter;
+        actor->host.count = count;
+        actor->settings.counter = true;
+    }
+    if ((s->variant & SPARSE) != 0) {
+        static const char names[] = "abk";
+        actor->settings.leave_out_identities = true;
+        actor->kms.name = (struct mkt_id){.type = MKT_ID_BYTES, .data = {(const uint8_t *)strchr(names, key_name), 1}};
+    }
 }
 
-static struct mkt_span right(const struct scene *s)
+static void cast_kms(struct actor *actor)
+{
+    actor->host.psk = give_psk;
+    actor->host.tpk = give_tpk;
+    actor->settings.application = mkt_span_text("");
+    actor->settings.kms = NULL;
+}
+
+struct mkt_span scene_right(const struct scene *s)
 {
     return (struct mkt_span){s->octets, s->message.n};
 }
@@ -78,103 +217,186 @@ static struct mkt_buf *fresh(struct scene *s)
 }
 
 /* The message that was made last goes to an actor, who stops there if it is the one to be fuzzed. */
-static bool give(struct scene *s, struct actor *to, bool stop)
+static bool give(struct scene *s, struct actor *to, enum take take)
 {
     s->taker = to;
-    if (!stop)
-        must(mkt_csb_take(to->csb, right(s), mkt_span_text("mikey")));
-    return stop;
+    if (take != s->take)
+        must(mkt_csb_take(to->csb, scene_right(s), mkt_span_text("mikey")));
+    return take == s->take;
 }
 
-static struct mkt_policy policy_of(const struct scene *s, bool forked)
+static struct mkt_policy policy_of(const struct scene *s)
 {
-    struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
-    must(mkt_flags_get(&policy.flags, forked ? "DEFGHIJLMNO" : "DFGHJLMNO"));
-    policy.kms = s->kms.settings.self;
+    struct mkt_policy policy = mkt_policy_default((s->variant & SUITE_128) != 0 ? MKT_SUITE_128 : MKT_SUITE_256);
+    const char *plain = (s->variant & PLAIN) != 0 ? "DFGHJLNO" : "DEFGHIJLNO";
+    must(mkt_flags_get(&policy.flags, (s->variant & NO_ANSWER) != 0 ? "DHJLNO" : plain));
+    if ((s->variant & (NO_ANSWER | SPARSE)) == 0)
+        policy.flags |= MKT_FLAG_M;
+    policy.type = (s->variant & OWN_TYPE) != 0 ? 2 : MKT_TICKET_BASE;
+    policy.kms = (s->variant & OTHER_KMS) != 0 ? s->home.settings.self : s->kms.settings.self;
     policy.initiator = s->alice.settings.self;
     policy.responder[policy.n_responders++] = mkt_id_uri("sip:help@example.com");
     policy.responder[policy.n_responders++] = s->bob.settings.self;
+    policy.application[policy.n_applications++] = mkt_span_text("msrp");
+    policy.has_end = policy.has_rekeying = true;
+    policy.end = (mkt_ntp)(3960616022 + 3600) << 32;
+    policy.rekeying = (mkt_ntp)3600 << 32;
     return policy;
 }
 
-/* Alice has a ticket after this, or the scene stops. */
-static bool play_request(struct scene *s, enum take take, bool forked)
+static struct mkt_ticket_recipe recipe_of(const struct scene *s)
 {
-    const struct mkt_policy policy = policy_of(s, forked);
+    const bool named = (s->variant & SPARSE) != 0;
+    return (struct mkt_ticket_recipe){
+        .tpk = {scene_tpk, s->kms.settings.tek_length},
+        .tpk_id = named ? mkt_id_bytes("tpk") : (struct mkt_id){0},
+        .counter = (s->variant & COUNTERS) != 0,
+    };
+}
+
+/* Alice has a ticket after this, or the scene stops. */
+static bool play_request(struct scene *s)
+{
+    struct actor *kms = (s->variant & OTHER_KMS) != 0 ? &s->home : &s->kms;
+    const struct mkt_policy policy = policy_of(s);
     const struct mkt_key_wish keys[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_GTGK}};
-    const struct mkt_request request = {&policy, keys, 2};
-    const struct mkt_ticket_recipe recipe = {.tpk = {tpk, sizeof tpk}};
+    const struct mkt_request request = {&policy, keys, (s->variant & SPARSE) != 0 ? 1 : 2};
+    const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));
-    if (give(s, &s->kms, take == TAKE_REQUEST_INIT))
+    if (give(s, kms, TAKE_REQUEST_INIT))
         return true;
-    must(mkt_csb_grant(s->kms.csb, &recipe, &ticket));
-    must(mkt_csb_make_request_resp(s->kms.csb, ticket, fresh(s)));
+    must(mkt_csb_grant(kms->csb, &recipe, &ticket));
+    must(mkt_csb_make_request_resp(kms->csb, ticket, fresh(s)));
     mkt_ticket_free(ticket);
-    if (give(s, &s->alice, take == TAKE_REQUEST_RESP))
+    if (give(s, &s->alice, TAKE_REQUEST_RESP))
         return true;
     must(mkt_csb_ticket(s->alice.csb, &s->ticket));
     return false;
 }
 
-/* Both have the keys after this, or the scene stops. */
-static bool play_transfer(struct scene *s, enum take take)
+/* Bob has the keys of the ticket after this, or the scene stops. */
+static bool play_resolve(struct scene *s)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_offer offer = {
-        .ticket = s->ticket, .responder = s->bob.settings.self, .keys = &tgk, .n_keys = 1};
-    const struct mkt_answer answer = {.keys = &tgk, .n_keys = 1};
-    must(mkt_csb_make_transfer_init(s->alice.csb, &offer, fresh(s)));
-    if (give(s, &s->bob, take == TAKE_TRANSFER_INIT || take == TAKE_TRANSFER_INIT_FOR_KMS))
+    must(mkt_csb_make_resolve_init(s->bob.csb, fresh(s)));
+    if (give(s, &s->kms, TAKE_RESOLVE_INIT))
         return true;
-    if (mkt_csb_owes(s->bob.csb, MKT_RESOLVE_INIT_PSK)) {
-        must(mkt_csb_make_resolve_init(s->bob.csb, fresh(s)));
-        if (give(s, &s->kms, take == TAKE_RESOLVE_INIT))
+    if (mkt_csb_owes(s->kms.csb, MKT_RESOLVE_INIT_PSK)) {
+        must(mkt_csb_make_resolve_init(s->kms.csb, fresh(s)));
+        if (give(s, &s->home, TAKE_RESOLVE_INIT_OF_KMS))
             return true;
-        must(mkt_csb_make_resolve_resp(s->kms.csb, fresh(s)));
-        if (give(s, &s->bob, take == TAKE_RESOLVE_RESP))
+        must(mkt_csb_make_resolve_resp(s->home.csb, fresh(s)));
+        if (give(s, &s->kms, TAKE_RESOLVE_RESP_FOR_KMS))
             return true;
     }
-    if (take == TAKE_ERROR) {
+    must(mkt_csb_make_resolve_resp(s->kms.csb, fresh(s)));
+    return give(s, &s->bob, TAKE_RESOLVE_RESP);
+}
+
+/* Both have the keys after this, or the scene stops. */
+static bool play_transfer(struct scene *s)
+{
+    const bool srtp = (s->variant & SRTP) != 0;
+    const struct mkt_offer offer = {
+        .ticket = s->ticket,
+        .responder = s->bob.settings.self,
+        .keys = srtp ? srtp_keys : &tgk,
+        .n_keys = (s->variant & SPARSE) != 0 ? 0
+                  : srtp                     ? 2
+                                             : 1,
+        .cs = srtp ? srtp_sessions : NULL,
+        .n_cs = srtp ? 2 : 0,
+        .sp = srtp ? srtp_sps : NULL,
+        .n_sp = srtp ? 2 : 0,
+    };
+    const struct mkt_answer answer = {
+        .keys = &tgk,
+        .n_keys = (s->variant & SPARSE) != 0 ? 0 : 1,
+        .cs = srtp ? srtp_answers : NULL,
+        .n_cs = srtp ? 2 : 0,
+    };
+    must(mkt_csb_make_transfer_init(s->alice.csb, &offer, fresh(s)));
+    if (give(s, &s->bob, s->take == TAKE_TRANSFER_INIT ? s->take : TAKE_TRANSFER_INIT_FOR_KMS))
+        return true;
+    if (mkt_csb_owes(s->bob.csb, MKT_RESOLVE_INIT_PSK) && play_resolve(s))
+        return true;
+    if (s->take == TAKE_ERROR) {
         const struct mkt_span last = {NULL, 0};
         must(mkt_csb_make_error(s->bob.csb, last, MKT_E_SP, NULL, 0, fresh(s)));
-        return give(s, &s->alice, true);
+        return give(s, &s->alice, TAKE_ERROR);
     }
+    if ((s->variant & NO_ANSWER) != 0)
+        return false;
     must(mkt_csb_make_transfer_resp(s->bob.csb, &answer, fresh(s)));
-    return give(s, &s->alice, take == TAKE_TRANSFER_RESP);
+    return give(s, &s->alice, TAKE_TRANSFER_RESP);
 }
 
-static void play_update(struct scene *s, enum take take, struct actor *by, struct actor *to)
+static bool play_update(struct scene *s)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_update update = {.keys = &tgk, .n_keys = 1};
+    const bool by_bob = (s->variant & (PLAIN | NO_ANSWER)) == PLAIN;
+    struct actor *by = by_bob ? &s->bob : &s->alice, *to = by_bob ? &s->alice : &s->bob;
+    const bool by_initiator = by == &s->alice;
+    const struct mkt_update update = {
+        .keys = &tgk,
+        .n_keys = by_initiator || (s->variant & SPARSE) == 0 ? 1 : 0,
+        .no_answer = (s->variant & NO_ANSWER) != 0,
+    };
+    const struct mkt_answer answer = {.keys = &tgk, .n_keys = (s->variant & SRTP) != 0 && !by_initiator ? 1 : 0};
     must(mkt_csb_make_update(by->csb, &update, fresh(s)));
-    if (give(s, to, take == TAKE_UPDATE_INIT))
-        return;
-    must(mkt_csb_make_transfer_resp(to->csb, NULL, fresh(s)));
-    give(s, by, true);
+    if (give(s, to, TAKE_UPDATE_INIT))
+        return true;
+    must(mkt_csb_make_transfer_resp(to->csb, &answer, fresh(s)));
+    return give(s, by, TAKE_UPDATE_RESP);
 }
 
-void scene_open(struct scene *s, enum take take, bool forked)
+/* What can be: without forking a Responder may have the TPK, with it only a KMS can resolve the ticket. */
+static unsigned possible(enum take take, unsigned variant)
+{
+    if (take == TAKE_TRANSFER_RESP || take == TAKE_UPDATE_RESP || take == TAKE_ERROR)
+        variant &= ~(unsigned)NO_ANSWER;
+    if (take == TAKE_RESOLVE_INIT_OF_KMS || take == TAKE_RESOLVE_RESP_FOR_KMS)
+        variant |= OTHER_KMS;
+    if (take == TAKE_TRANSFER_INIT || (variant & NO_ANSWER) != 0)
+        variant |= PLAIN;
+    return variant;
+}
+
+void scene_open(struct scene *s, enum take take, unsigned variant)
 {
     memset(s, 0, sizeof *s);
-    cast(&s->alice, "sip:alice@example.com", alice_psk);
-    cast(&s->bob, "sip:bob@example.com", bob_psk);
-    cast(&s->kms, "http://kms.example.com", tpk);
-    s->kms.host.psk = give_psk;
-    s->kms.host.tpk = give_tpk;
-    s->kms.settings.kms = NULL;
-    s->kms.settings.application = mkt_span_text("");
-    if (take == TAKE_TRANSFER_INIT) {
-        s->bob.host.tpk = give_tpk;
-        forked = false; /* with it only a KMS resolves the ticket */
+    s->take = take;
+    s->variant = possible(take, variant);
+    cast(s, &s->alice, "sip:alice@example.com", alice_psk, 'a');
+    cast(s, &s->bob, "sip:bob@example.com", bob_psk, 'b');
+    cast(s, &s->kms, "http://kms.example.com", kms_psk, 'k');
+    cast(s, &s->home, "http://kms.example.net", scene_tpk, 'k');
+    cast_kms(&s->kms);
+    cast_kms(&s->home);
+    s->alice.settings.peer = s->bob.settings.self;
+    s->bob.settings.peer = s->alice.settings.self;
+    s->bob.host.member = s->alice.host.member = member;
+    if ((s->variant & OTHER_KMS) != 0) {
+        s->alice.kms.kms = s->kms.kms.kms = s->home.settings.self;
+        s->kms.kms.name = (struct mkt_id){.type = MKT_ID_BYTES, .data = mkt_span_text("k")};
+        s->kms.settings.kms = &s->kms.kms;
     }
+    if ((s->variant & SPARSE) != 0)
+        s->kms.settings.application = s->bob.settings.application;
+    if ((s->variant & SPARSE) != 0)
+        s->alice.host.cache = NULL;
+    if ((s->variant & SRTP) != 0)
+        s->alice.host.replay = replay;
+    if (take == TAKE_TRANSFER_INIT && (s->variant & OTHER_KMS) != 0)
+        s->bob.settings.kms = NULL; /* he has the key, and nobody to ask */
+    if (take == TAKE_TRANSFER_INIT)
+        s->bob.host.tpk = give_tpk;
+    else if ((s->variant & OWN_TYPE) != 0)
+        s->bob.host.open = open_none;
     must(mkt_csb_new(&s->alice.csb, MKT_INITIATOR, &s->alice.host, &s->alice.settings));
     must(mkt_csb_new(&s->bob.csb, MKT_RESPONDER, &s->bob.host, &s->bob.settings));
     must(mkt_csb_new(&s->kms.csb, MKT_KMS, &s->kms.host, &s->kms.settings));
-    if (play_request(s, take, forked) || play_transfer(s, take))
-        return;
-    play_update(s, take, forked ? &s->alice : &s->bob, forked ? &s->bob : &s->alice);
+    must(mkt_csb_new(&s->home.csb, MKT_KMS, &s->home.host, &s->home.settings));
+    require(play_request(s) || play_transfer(s) || play_update(s));
 }
 
 void scene_close(struct scene *s)
@@ -183,22 +405,142 @@ void scene_close(struct scene *s)
     mkt_csb_free(s->alice.csb);
     mkt_csb_free(s->bob.csb);
     mkt_csb_free(s->kms.csb);
+    mkt_csb_free(s->home.csb);
 }
 
 const char *take_name(enum take take)
 {
     static const char *const names[TAKES] = {
-        "request-init", "request-resp", "transfer-init", "transfer-init-for-kms", "transfer-resp",
-        "resolve-init", "resolve-resp", "update-init",   "update-resp",           "error",
+        "request-init",         "request-resp", "transfer-init", "transfer-init-for-kms",
+        "transfer-resp",        "resolve-init", "resolve-resp",  "resolve-init-of-kms",
+        "resolve-resp-for-kms", "update-init",  "update-resp",   "error",
     };
     return names[take];
 }
 
+/* ---- what inputs meet ---- */
+
+struct scene *scene_of(enum take take, uint8_t first)
+{
+    static struct scene *scenes[TAKES][VARIANTS];
+    struct scene **scene = &scenes[take][first];
+    if (*scene == NULL) {
+        *scene = malloc(sizeof **scene);
+        require(*scene != NULL);
+        scene_open(*scene, take, first);
+    }
+    scene_rewind(*scene);
+    return *scene;
+}
+
+static void rewind_actor(struct actor *actor, uint64_t drawn)
+{
+    struct mkt_replay *cache;
+    must(mkt_replay_new(&cache, actor->cache, sizeof actor->cache));
+    actor->drawn = drawn;
+    actor->counter = 1000;
+    memset(actor->counted, 0, sizeof actor->counted);
+}
+
+void scene_rewind(struct scene *s)
+{
+    rewind_actor(&s->alice, 11);
+    rewind_actor(&s->bob, 12);
+    rewind_actor(&s->kms, 13);
+    rewind_actor(&s->home, 14);
+}
+
+struct mkt_buf scene_stored(const struct mkt_csb *csb)
+{
+    struct mkt_buf out = {NULL, 0, 0};
+    must(mkt_csb_put(csb, &out));
+    out = (struct mkt_buf){malloc(out.n), out.n, 0};
+    require(out.p != NULL);
+    must(mkt_csb_put(csb, &out));
+    return out;
+}
+
+struct mkt_csb *scene_copy_in(const struct actor *actor, size_t size)
+{
+    struct mkt_buf stored = scene_stored(actor->csb);
+    struct mkt_settings settings = actor->settings;
+    struct mkt_csb *csb;
+    settings.size = size;
+    const enum mkt_err err = mkt_csb_get(&csb, &actor->host, &settings, (struct mkt_span){stored.p, stored.n});
+    require(err == MKT_OK || (csb == NULL && (err == MKT_E_ROOM || err == MKT_E_ARGUMENT)));
+    free(stored.p);
+    return csb;
+}
+
+struct mkt_csb *scene_copy(const struct actor *actor)
+{
+    struct mkt_csb *csb = scene_copy_in(actor, actor->settings.size);
+    require(csb != NULL);
+    return csb;
+}
+
+bool scene_same_keys(const struct mkt_csb *a, const struct mkt_csb *b)
+{
+    if (mkt_csb_sessions(a) != mkt_csb_sessions(b) || mkt_csb_id(a) != mkt_csb_id(b))
+        return false;
+    for (size_t i = 0; i < mkt_csb_sessions(a); i++) {
+        uint8_t octets[2][64 + 65536];
+        struct mkt_buf of_a = {octets[0], sizeof octets[0], 0}, of_b = {octets[1], sizeof octets[1], 0};
+        struct mkt_cs cs;
+        must(mkt_csb_session(a, i, &cs));
+        if (mkt_csb_tek(a, cs.cs_id, &of_a) != MKT_OK || mkt_csb_tek(b, cs.cs_id, &of_b) != MKT_OK ||
+            mkt_csb_salt(a, cs.cs_id, &of_a) != MKT_OK || mkt_csb_salt(b, cs.cs_id, &of_b) != MKT_OK)
+            return false;
+        if (of_a.n != of_b.n || memcmp(octets[0], octets[1], of_a.n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Makes an answer that is owed and gives it on; false where none is owed or it is refused. */
+static bool pass(const struct scene *s, struct mkt_csb *from, enum mkt_data_type type, struct mkt_csb *to)
+{
+    const struct mkt_answer answer = {.cs = srtp_answers, .n_cs = (s->variant & SRTP) != 0 ? 2 : 0};
+    static uint8_t octets[16384];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    enum mkt_err err = MKT_E_STATE;
+    if (!mkt_csb_owes(from, type))
+        return false;
+    if (type == MKT_RESOLVE_INIT_PSK)
+        err = mkt_csb_make_resolve_init(from, &out);
+    if (type == MKT_RESOLVE_RESP)
+        err = mkt_csb_make_resolve_resp(from, &out);
+    if (type == MKT_TRANSFER_RESP)
+        err = mkt_csb_make_transfer_resp(from, &answer, &out);
+    return err == MKT_OK && mkt_csb_take(to, (struct mkt_span){octets, out.n}, mkt_span_text("mikey")) == MKT_OK;
+}
+
+bool scene_go_on(struct scene *s, struct mkt_csb *taker, bool *same)
+{
+    struct actor *actors[] = {&s->alice, &s->bob, &s->kms, &s->home};
+    struct mkt_csb *csb[4];
+    for (size_t i = 0; i < 4; i++)
+        csb[i] = s->taker == actors[i] ? taker : scene_copy(actors[i]);
+    /* one who asked already would ask anew, and not take the answer to what he asked first */
+    if (s->taker == &s->bob)
+        pass(s, csb[1], MKT_RESOLVE_INIT_PSK, csb[2]);
+    if (s->taker == &s->bob || s->take == TAKE_RESOLVE_INIT)
+        pass(s, csb[2], MKT_RESOLVE_INIT_PSK, csb[3]);
+    pass(s, csb[3], MKT_RESOLVE_RESP, csb[2]);
+    pass(s, csb[2], MKT_RESOLVE_RESP, csb[1]);
+    const bool taken = pass(s, csb[1], MKT_TRANSFER_RESP, csb[0]) || pass(s, csb[0], MKT_TRANSFER_RESP, csb[1]);
+    *same = taken && scene_same_keys(csb[0], csb[1]);
+    for (size_t i = 0; i < 4; i++)
+        if (csb[i] != taker)
+            mkt_csb_free(csb[i]);
+    return taken;
+}
+
 /* ---- what can be done with a bundle ---- */
 
-static void grant(struct mkt_csb *csb, struct mkt_buf *out)
+static void grant(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *out)
 {
-    const struct mkt_ticket_recipe recipe = {.tpk = {tpk, sizeof tpk}};
+    const struct mkt_ticket_recipe recipe = {.tpk = {scene_tpk, actor->settings.tek_length}};
     struct mkt_ticket *ticket = NULL;
     if (mkt_csb_grant(csb, &recipe, &ticket) == MKT_OK)
         require(mkt_csb_make_request_resp(csb, ticket, out) != MKT_E_CHANGED);
@@ -206,13 +548,12 @@ static void grant(struct mkt_csb *csb, struct mkt_buf *out)
 }
 
 /* A bundle of any state either makes a message or says why not. */
-static void make_all(struct mkt_csb *csb, struct mkt_buf *out)
+void make_all(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *out)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
     const struct mkt_update update = {.keys = &tgk, .n_keys = 1};
     enum mkt_err err = MKT_OK;
     if (mkt_csb_owes(csb, MKT_REQUEST_RESP))
-        grant(csb, out);
+        grant(csb, actor, out);
     if (mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK))
         err = mkt_csb_make_resolve_init(csb, out);
     else if (mkt_csb_owes(csb, MKT_RESOLVE_RESP))
@@ -224,33 +565,60 @@ static void make_all(struct mkt_csb *csb, struct mkt_buf *out)
     require(err != MKT_E_STATE || mkt_csb_ready(csb));
 }
 
+/* A ticket that was granted is kept, and is the same afterwards. */
+static void keep_ticket(const struct mkt_csb *csb, const struct actor *actor)
+{
+    static uint8_t octets[2][65536];
+    struct mkt_buf out = {octets[0], sizeof octets[0], 0}, again = {octets[1], sizeof octets[1], 0};
+    struct mkt_ticket *ticket = NULL, *copy = NULL;
+    if (mkt_csb_ticket(csb, &ticket) != MKT_OK)
+        return;
+    must(mkt_ticket_put(ticket, &out));
+    must(mkt_ticket_get(&copy, &actor->host, (struct mkt_span){octets[0], out.n}));
+    must(mkt_ticket_put(copy, &again));
+    require(out.n == again.n && memcmp(octets[0], octets[1], out.n) == 0);
+    mkt_ticket_free(ticket);
+    mkt_ticket_free(copy);
+}
+
+static void use_sessions(const struct mkt_csb *csb, struct mkt_buf *out)
+{
+    struct mkt_cs cs;
+    struct mkt_sp sp;
+    struct mkt_key_data key;
+    require((mkt_csb_sessions(csb) > 0) == mkt_csb_ready(csb));
+    for (size_t i = 0; i < mkt_csb_sessions(csb); i++) {
+        must(mkt_csb_session(csb, i, &cs));
+        require(mkt_csb_tek(csb, cs.cs_id, out) == MKT_OK && mkt_csb_salt(csb, cs.cs_id, out) == MKT_OK);
+        require(mkt_csb_psk_identity(csb, cs.cs_id, out) == MKT_OK && mkt_csb_sp(csb, cs.cs_id, &sp) == MKT_OK);
+        out->n = 0;
+    }
+    for (size_t i = 0; mkt_csb_key(csb, i, &key) == MKT_OK; i++)
+        require(key.key.n >= 16);
+    const bool knows_peer = mkt_csb_peer(csb).data.n > 0;
+    require(mkt_csb_role(csb) != MKT_RESPONDER || !mkt_csb_ready(csb) || knows_peer);
+    require(mkt_csb_session(csb, mkt_csb_sessions(csb), &cs) == MKT_E_NO_SESSION);
+    require(mkt_csb_ready(csb) || mkt_csb_rekeying(csb) == 0);
+}
+
 void use_all(struct mkt_csb *csb, struct actor *actor)
 {
     static uint8_t octets[65536];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_csb *copy = NULL;
-    struct mkt_ticket *ticket = NULL;
-    struct mkt_cs cs;
-    struct mkt_sp sp;
-    struct mkt_key_data key;
-    enum mkt_err err = MKT_OK;
-    for (size_t i = 0; mkt_csb_session(csb, i, &cs) == MKT_OK; i++) {
-        require(mkt_csb_tek(csb, cs.cs_id, &out) == MKT_OK && mkt_csb_salt(csb, cs.cs_id, &out) == MKT_OK);
-        require(mkt_csb_psk_identity(csb, cs.cs_id, &out) == MKT_OK && mkt_csb_sp(csb, cs.cs_id, &sp) == MKT_OK);
-        out.n = 0;
-    }
-    for (size_t i = 0; mkt_csb_key(csb, i, &key) == MKT_OK; i++)
-        require(key.key.n >= 16);
-    if (mkt_csb_ticket(csb, &ticket) == MKT_OK)
-        mkt_ticket_free(ticket);
-    err = mkt_csb_resolved_put(csb, &out);
+    use_sessions(csb, &out);
+    keep_ticket(csb, actor);
+    const enum mkt_err err = mkt_csb_resolved_put(csb, &out);
     out.n = 0;
     require(err == MKT_OK || mkt_csb_put(csb, &out) == MKT_OK);
     out.n = 0;
     must(mkt_csb_put(csb, &out));
     must(mkt_csb_get(&copy, &actor->host, &actor->settings, (struct mkt_span){octets, out.n}));
+    struct mkt_buf again = scene_stored(copy);
+    require(again.n == out.n && memcmp(again.p, octets, again.n) == 0);
+    free(again.p);
     mkt_csb_free(copy);
     out.n = 0;
-    make_all(csb, &out);
+    make_all(csb, actor, &out);
     mkt_csb_abandon(csb);
 }

@@ -1,21 +1,115 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Writes what the fuzzers begin with into folders: `seed FOLDER` fills FOLDER/take-NAME and FOLDER/stored. */
+/*
+ * Writes what the fuzzers begin with into folders: `seed FOLDER` fills FOLDER/take-NAME, FOLDER/stored and so on with
+ * the right messages of all scenes, and what the parties have kept in them.
+ */
 #define _POSIX_C_SOURCE 200809L
 
 #include "scene.h"
 
+#include <mikeyticket/sdp.h>
+
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
-static void save(const char *folder, const char *kind, const char *name, const char *variant, const uint8_t *octets,
-                 size_t n)
+static uint8_t octets[1 + 16384];
+
+static struct mkt_buf behind(uint8_t first)
+{
+    octets[0] = first;
+    return (struct mkt_buf){octets + 1, sizeof octets - 1, 0};
+}
+
+static void save(const char *folder, const char *kind, const char *name, unsigned variant, const uint8_t *p, size_t n)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, kind);
     mkdir(path, 0777);
-    snprintf(path, sizeof path, "%s/%s/%s-%s", folder, kind, name, variant);
+    snprintf(path, sizeof path, "%s/%s/%s-%u", folder, kind, name, variant);
     FILE *f = fopen(path, "wb");
-    require(f != NULL && fwrite(octets, 1, n, f) == n && fclose(f) == 0);
+    require(f != NULL && fwrite(p, 1, n, f) == n && fclose(f) == 0);
+}
+
+static void append(struct mkt_buf *out, struct mkt_span s)
+{
+    require(s.n <= out->cap - out->n);
+    memcpy(out->p + out->n, s.p, s.n);
+    out->n += s.n;
+}
+
+/* The TICKET and TP payloads of a message. */
+static void save_payloads(const char *folder, const struct scene *scene, unsigned variant)
+{
+    struct mkt_message message;
+    require(mkt_message_get(&message, scene_right(scene)) == MKT_OK);
+    for (size_t i = 0; i < message.n; i++) {
+        struct mkt_payload *p = &message.payload[i];
+        struct mkt_buf out = behind((scene->variant & SUITE_128) != 0);
+        if (p->type != MKT_TICKET && p->type != MKT_TP)
+            continue;
+        require(mkt_payloads_put(p, 1, &out) == MKT_OK);
+        if (p->type == MKT_TICKET)
+            save(folder, "ticket", take_name(scene->take), variant, octets, 1 + out.n);
+        p->type = MKT_TP;
+        out.n = 0;
+        require(mkt_payloads_put(p, 1, &out) == MKT_OK);
+        save(folder, "policy", take_name(scene->take), variant, octets + 1, out.n);
+    }
+}
+
+/* What one who was granted a ticket, or who had it resolved, has kept. */
+static void save_kept(const char *folder, const struct scene *scene, unsigned variant)
+{
+    struct mkt_buf out = behind((uint8_t)variant);
+    if (scene->ticket != NULL && mkt_ticket_put(scene->ticket, &out) == MKT_OK)
+        save(folder, "stored-ticket", take_name(scene->take), variant, octets, 1 + out.n);
+    out.n = 0;
+    if (mkt_csb_resolved_put(scene->bob.csb, &out) == MKT_OK)
+        save(folder, "resolved", take_name(scene->take), variant, octets, 1 + out.n);
+    if (out.n == 0 || out.p[out.n - 1] != 0)
+        return;
+    out.p[out.n - 1] = 1; /* RANDRkms of one octet, where there is none */
+    append(&out, mkt_span_text("r"));
+    save(folder, "resolved", take_name(scene->take), VARIANTS + variant, octets, 1 + out.n);
+}
+
+static void save_all(const char *folder, enum take take, unsigned variant)
+{
+    struct scene scene;
+    char kind[64];
+    scene_open(&scene, take, variant);
+    struct mkt_buf out = behind((uint8_t)variant);
+    append(&out, scene_right(&scene));
+    snprintf(kind, sizeof kind, "take-%s", take_name(take));
+    save(folder, kind, "right", variant, octets, 1 + out.n);
+    save(folder, "message", take_name(take), variant, octets + 1, out.n);
+
+    uint8_t head[] = {(uint8_t)variant, (uint8_t)take};
+    out = behind(head[0]);
+    append(&out, (struct mkt_span){head + 1, 1});
+    require(mkt_csb_put(scene.taker->csb, &out) == MKT_OK);
+    save(folder, "stored", take_name(take), variant, octets, 1 + out.n);
+    octets[1] |= 128;
+    save(folder, "stored", take_name(take), VARIANTS + variant, octets, 1 + out.n);
+    save_payloads(folder, &scene, variant);
+    save_kept(folder, &scene, variant);
+    scene_close(&scene);
+}
+
+/* A header with two specs, after the line with the URI that is asked for. */
+static void save_headers(const char *folder)
+{
+    static const uint8_t message[] = {1, 2, 3, 4};
+    static const char *const uris[] = {"", "rtsp://a"};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct mkt_keymgmt specs[] = {{mkt_span_text(uris[i]), {message, 4}}, {mkt_span_text("b"), {message, 2}}};
+        struct mkt_buf out = {octets, sizeof octets, 0};
+        append(&out, mkt_span_text(uris[i]));
+        append(&out, mkt_span_text("\n"));
+        require(mkt_keymgmt_put(specs, 2, &out) == MKT_OK);
+        save(folder, "keymgmt", "header", i, octets, out.n);
+    }
 }
 
 int main(int argc, char **argv)
@@ -24,24 +118,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: seed FOLDER\n");
         return 2;
     }
-    for (unsigned i = 0; i < 2u * TAKES; i++) {
-        const enum take take = (enum take)(i / 2);
-        const char *variant = i % 2 == 0 ? "forked" : "plain";
-        struct scene scene;
-        uint8_t octets[1 + 8192];
-        char kind[64];
-        struct mkt_buf out = {octets + 1, sizeof octets - 1, 0};
-        scene_open(&scene, take, i % 2 == 0);
-        octets[0] = (uint8_t)(i % 2);
-        require(scene.message.n < sizeof octets);
-        for (size_t k = 0; k < scene.message.n; k++)
-            octets[1 + k] = scene.octets[k];
-        snprintf(kind, sizeof kind, "take-%s", take_name(take));
-        save(argv[1], kind, "right", variant, octets, 1 + scene.message.n);
-        require(mkt_csb_put(scene.taker->csb, &out) == MKT_OK);
-        octets[0] = (uint8_t)i;
-        save(argv[1], "stored", take_name(take), variant, octets, 1 + out.n);
-        scene_close(&scene);
-    }
+    for (unsigned take = 0; take < TAKES; take++)
+        for (unsigned variant = 0; variant < VARIANTS; variant++)
+            save_all(argv[1], (enum take)take, variant);
+    save_headers(argv[1]);
     return 0;
 }

@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Do the fuzz targets find bugs? Plants them one by one in a copy of the tree, and looks whether the corpus replayed, or
+# else a short run from it, finds each with the target that should. An edit that no longer applies is an error.
+#
+#   tests/planted.sh [WORD]   WORD: only plants whose description has it
+#   PLANTED_SECONDS=60        how long a target may look for a bug that its corpus does not show; 60 by default
+#
+# Works in build/planted; takes 5 minutes on two slow cores. The last line is "N found, N not found"; the exit status is
+# 1 if any was not found.
+set -u
+
+tests=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$tests")
+work=$top/build/planted
+tree=$work/tree
+dir=$work/build
+seconds=${PLANTED_SECONDS:-60}
+word=${1:-}
+found=0
+missed=0
+# shellcheck source=tests/debian.sh
+. "$tests/debian.sh"
+
+need clang libclang-rt-dev meson ninja-build pkgconf libmbedtls-dev
+
+now() { date +%s; }
+
+# runs TARGET SECONDS: whether it ends well, after its corpus and so many seconds
+runs() {
+    set -- "$1" "$2" "$top/fuzz/corpus/${1%-unverified}"
+    if [ "$2" = 0 ]; then
+        "$dir/fuzz/fuzz-$1" -runs=0 -timeout=20 -artifact_prefix="$work/" "$3" >"$work/log" 2>&1
+    else
+        mkdir -p "$work/corpus"
+        "$dir/fuzz/fuzz-$1" -max_total_time="$2" -max_len=4000 -timeout=20 -artifact_prefix="$work/" "$work/corpus" "$3" >"$work/log" 2>&1
+    fi
+}
+
+builds() {
+    ninja -C "$dir" "fuzz/fuzz-$1" >"$work/log" 2>&1 && return
+    cat "$work/log"
+    die "$dir does not build"
+}
+
+# plant WHAT TARGET FILE SCRIPT: SCRIPT, of sed, changes one line of lib/FILE, adds one, or takes one away
+plant() {
+    case $1 in *"$word"*) ;; *) return ;; esac
+    rm -rf "$work/corpus"
+    sed "$4" "$top/lib/$3" >"$tree/lib/$3"
+    changed=$(diff "$top/lib/$3" "$tree/lib/$3" | grep -c '^[<>]')
+    case $changed in
+    1 | 2) ;;
+    *) die "$1: the edit of lib/$3 applies to $changed lines: mend it" ;;
+    esac
+    builds "$2"
+    begun=$(now)
+    how=replaying
+    fails=true
+    if runs "$2" 0; then
+        how=fuzzing
+        ! runs "$2" "$seconds" || fails=false
+    fi
+    if ! $fails; then
+        missed=$((missed + 1))
+        printf '%s: NOT FOUND by %s in %s s\n' "$1" "$2" $(($(now) - begun))
+    else
+        found=$((found + 1))
+        printf '%s: found by %s in %s s, %s\n' "$1" "$2" $(($(now) - begun)) "$how"
+    fi
+    cp "$top/lib/$3" "$tree/lib/$3"
+}
+
+rm -rf "$work"
+mkdir -p "$tree" || exit 1
+for part in lib include examples tests fuzz meson.build meson_options.txt; do
+    case $part in
+    fuzz) mkdir "$tree/fuzz" && cp "$top"/fuzz/*.* "$tree/fuzz" ;;
+    tests) mkdir "$tree/tests" && cp "$top/tests/meson.build" "$tree/tests" ;;
+    *) cp -R "$top/$part" "$tree" ;;
+    esac || exit 1
+done
+if ! CC=clang meson setup "$dir" "$tree" -Dtests=disabled -Dexamples=false -Dfuzzing=libfuzzer -Dbuildtype=debug \
+    -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=all >"$work/log" 2>&1; then
+    cat "$work/log"
+    die "meson does not set $dir up"
+fi
+
+# Without a bug nothing is found.
+for target in message ticket keymgmt replay-cache take-request-init; do
+    builds $target
+    runs $target 0 || { cat "$work/log"; die "$target fails without a planted bug"; }
+done
+
+plant 'a leak' stored-ticket ticket.c '/^        mkt_ticket_free(ticket);$/d'
+plant 'a read of one octet too many' message io.h 's/if (n > io->end - io->pos) {/if (n > io->end + (io->mode == IO_GET) - io->pos) {/'
+plant 'a read of one octet too many, of text' sdp sdp.h 's/^    for (size_t i = 0; i < text.n; i++) {/    for (size_t i = 0; i <= text.n; i++) {/'
+plant 'a flag that is lost' message message.c 's/^    io_split(io, 1, &h->v, 7, &h->prf);$/& h->v = 0;/'
+plant 'a MAC that is not compared' take-request-init exchange.c \
+    's/^    return \(mkt_protect_verify(protection, parts.*\);$/    return \1 == MKT_E_CRYPTO ? MKT_E_CRYPTO : MKT_OK;/'
+plant 'a MAC that is compared but for its last octet' take-transfer-resp protect.c \
+    's/!mkt_same(expected, mac.p, length)/!mkt_same(expected, mac.p, length - 1)/'
+plant 'a MAC that a Responder does not verify once it has the keys' take-transfer-init-for-kms transfer.c \
+    's/^    err = mkt_verify(act, &by_mpki, &identities);$/    (void)by_mpki, (void)identities;/'
+plant 'a ticket whose MAC is not compared' ticket ticket.c 's/^        return err == MKT_E_MAC ? MKT_E_TICKET_MAC : err;$/        err = MKT_OK;/'
+plant 'a message that is taken twice' take-resolve-init exchange.c 's/^    return mkt_saw(act, mkt_t_of(act->message), .*$/    return act == NULL;/'
+plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
+plant 'a refused message that leaves traces' take-transfer-resp csb.c 's/^    if (err == MKT_OK && counts) {$/    if (counts) {/'
+plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_uint(io, &b->newest, 8);$/& if (io->mode == IO_GET) b->newest = 0;/'
+plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
+plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && !mkt_span_equal(.*$/        if (false)/'
+plant 'two TLS servers' sdp sdp.c 's/^        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;$/        roles->tls = MKT_END_SERVER;/'
+plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
+
+printf '%s found, %s not found\n' "$found" "$missed"
+[ "$missed" = 0 ]
