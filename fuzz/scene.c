@@ -551,6 +551,7 @@ static void grant(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf
 void make_all(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *out)
 {
     const struct mkt_update update = {.keys = &tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.keys = &tgk, .n_keys = 1};
     enum mkt_err err = MKT_OK;
     if (mkt_csb_owes(csb, MKT_REQUEST_RESP))
         grant(csb, actor, out);
@@ -559,9 +560,11 @@ void make_all(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *ou
     else if (mkt_csb_owes(csb, MKT_RESOLVE_RESP))
         err = mkt_csb_make_resolve_resp(csb, out);
     else if (mkt_csb_owes(csb, MKT_TRANSFER_RESP))
-        err = mkt_csb_make_transfer_resp(csb, NULL, out);
+        err = mkt_csb_make_transfer_resp(csb, &answer, out);
     else if (mkt_csb_ready(csb))
         err = mkt_csb_make_update(csb, &update, out);
+    if (err == MKT_E_KEMAC && !mkt_csb_ready(csb))
+        err = mkt_csb_make_transfer_resp(csb, NULL, out);
     require(err != MKT_E_STATE || mkt_csb_ready(csb));
 }
 

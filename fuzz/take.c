@@ -80,7 +80,7 @@ static void check_peer(struct scene *scene, struct mkt_span input)
 /* In less and less room the right message is taken and answered, or refused for that alone. */
 static void squeeze(struct scene *scene, struct mkt_span right)
 {
-    enum { STEP = 32 };
+    enum { STEP = 64 };
     static uint8_t octets[16384];
     struct mkt_csb *csb;
     for (size_t size = STEP; size < scene->taker->settings.size; size += STEP) {

@@ -146,6 +146,16 @@ static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *
     return err;
 }
 
+/* Whether no session key follows, as an MPK may do. */
+static bool is_last_session_key(struct mkt_keys keys)
+{
+    struct mkt_key_data key;
+    while (mkt_keys_next(&keys, &key))
+        if (key.type != MKT_KEY_MPK)
+            return false;
+    return true;
+}
+
 /* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
 static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct encoded *of, bool mpkr,
                                     struct mkt_buf *room, struct mkt_span *holder)
@@ -156,7 +166,7 @@ static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct en
     enum mkt_err err = put_mpks(host, of, mpkr, alone, room);
     for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next(&keys, &key);)
         if (key.type != MKT_KEY_MPK)
-            err = mkt_key_put(room, &key, mkt_keys_end(keys), &key);
+            err = mkt_key_put(room, &key, is_last_session_key(keys), &key);
     *holder = io_tail(room, from);
     return err;
 }
