@@ -69,7 +69,8 @@ start() {
     port=$1
     shift
     : >kms.log
-    "$kms" --listen "127.0.0.1:$port" --users users "$@" >kms.log 2>kms.err &
+    # One arena: how many more the C library makes for threads depends on how busy the machine is.
+    MALLOC_ARENA_MAX=1 "$kms" --listen "127.0.0.1:$port" --users users "$@" >kms.log 2>kms.err &
     running=$!
     url=
     while [ -z "$url" ]; do
