@@ -7,8 +7,8 @@
 #   tests/eva.sh [DRIVER...]    of those at the end of this script; all of them by default
 #   EVA_LIB=DIR                 what is analysed in the place of lib/
 #
-# Takes some seven minutes, on one core. Prints for each driver how many seconds it took, its alarms, and how many of the
-# statements of the functions that it came to were reached (one that decodes does not reach what io.h does to write).
+# Takes some seven minutes, on one core. Prints for each driver how many seconds it took, its alarms, and how many
+# of the statements of the functions that it came to were reached (to decode reaches nothing of writing).
 # Exit status 1 where an alarm is not in tests/eva/alarms.txt, which has for each the reason why it can't come true;
 # where an analysis does not reach its end; and where the contract is not proved.
 set -u

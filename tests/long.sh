@@ -4,6 +4,7 @@
 #
 #    3 minutes   tests/analyze.sh: gcc -fanalyzer, clang-tidy, cppcheck
 #    5 minutes   tests/planted.sh: planted bugs that the fuzz targets must find
+#    7 minutes   tests/eva.sh: Frama-C's Eva and WP on io, payload, message and sdp
 #    1 minute    tests/coverage.sh: lines of lib/ that the corpora do not reach
 #   15 minutes   tests/cross.sh: 32 bits, big-endian
 #    3 minutes   2,000 handshakes at once with ThreadSanitizer, instead of 600
@@ -14,7 +15,7 @@ set -u
 tests=$(cd "$(dirname "$0")" && pwd)
 export HANDSHAKES="${HANDSHAKES:-2000}" FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
 failed=
-for script in analyze.sh planted.sh coverage.sh cross.sh 'run.sh thread' 'run.sh fuzz'; do
+for script in analyze.sh eva.sh planted.sh coverage.sh cross.sh 'run.sh thread' 'run.sh fuzz'; do
     # shellcheck disable=SC2086
     "$tests"/$script || failed="$failed ${script% *}"
 done
