@@ -474,6 +474,7 @@ static enum mkt_err read_before(const struct mkt_sdp_exchange *before, size_t me
     return err == MKT_OK && media < *sections ? read_both(before, media, both) : err;
 }
 
+/* What to do, once it is known whether the connection of before is kept, and whether there is one. */
 static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
 {
     if (keeps) {

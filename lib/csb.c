@@ -342,6 +342,7 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
     struct io io = io_put(out);
     struct mkt_bundle bundle = csb->bundle;
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
+    /* the largest part of a settled bundle, and for mkt_csb_resolved_put() alone, whose time is over */
     if (csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
     io_stored(&io, &role, &state, &bundle);
@@ -420,7 +421,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     *csb = NULL;
     io_stored(&io, &role, &state, &bundle);
     if (state == MKT_KEYED)
-        bundle.ticket = (struct mkt_span){NULL, 0};
+        bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(host, MKT_E_STORED);
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);

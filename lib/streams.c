@@ -33,7 +33,8 @@ enum use { IDENTITY, NUMBER, NOBODYS_KEY, USES };
 
 struct stream {
     struct stream *next_by_identity, *next_by_number;
-    uint64_t number, serial, key; /* both of one count */
+    uint64_t number;
+    uint64_t serial, key; /* of the stream, of its key; both from one count, which gives no number twice */
     uint32_t identity_chain, number_chain;
     uint16_t n_identity;
     uint8_t n_psk;
@@ -398,8 +399,7 @@ enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t number, str
         err = replace(streams, stream, &old);
         unlock(streams);
     }
-    if (streams != NULL)
-        release_stream(streams, err == MKT_OK ? old : stream);
+    release_stream(streams, err == MKT_OK ? old : stream);
     return err;
 }
 

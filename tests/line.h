@@ -6,7 +6,7 @@
 
 #define _GNU_SOURCE /* sigaltstack, RTLD_NEXT */
 
-#include "vector.h"
+#include "stack.h"
 
 #include <mikeyticket/tls.h>
 
@@ -14,29 +14,9 @@
 #include <mbedtls/entropy.h>
 
 #include <dlfcn.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__has_include)
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#endif
-#endif
-#ifndef VALGRIND_MAKE_MEM_DEFINED
-#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
-#endif
-
-/* A stack that nobody uses any more is none to read, as sanitizers see it. */
-#ifdef __has_attribute
-#if __has_attribute(no_sanitize_address)
-#define NOT_SANITIZED __attribute__((no_sanitize_address))
-#endif
-#endif
-#ifndef NOT_SANITIZED
-#define NOT_SANITIZED
-#endif
 
 #define KEY_16 "000102030405060708090a0b0c0d0e0f"
 #define KEY_32 KEY_16 "101112131415161718191a1b1c1d1e1f"
@@ -293,13 +273,6 @@ static inline void bundles_free(struct mkt_csb *csb[2])
 
 /* ---- what a call leaves on the stack ---- */
 
-/* With gcc 13 and later ASan keeps variables elsewhere by default, where they are not looked for. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_stack_use_after_return=0";
-}
-
 /* ThreadSanitizer has copies of its own there, and takes a handler for one that may come at any time. */
 #if defined(__SANITIZE_THREAD__)
 #define STACK_IS_SEARCHED 0
@@ -312,39 +285,7 @@ const char *__asan_default_options(void)
 #define STACK_IS_SEARCHED 1
 #endif
 
-enum { STACK = 1 << 18, PIECE = 8 };
-
-static _Alignas(64) uint8_t own_stack[STACK];
-static struct {
-    void (*act)(void *);
-    void *arg;
-    const uint8_t *top;
-} on_stack;
-
-static inline void handler(int signal)
-{
-    (void)signal;
-    on_stack.top = __builtin_frame_address(0);
-    on_stack.act(on_stack.arg);
-    on_stack.act = NULL; /* so that this frame is still there until then */
-}
-
-/* A signal that this process sends itself is handled where it says: all that is called from there uses that stack. */
-static inline void once_on_own_stack(void (*act)(void *), void *arg)
-{
-    const stack_t ours = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
-    stack_t before;
-    on_stack.act = act;
-    on_stack.arg = arg;
-    memset(own_stack, 0, sizeof own_stack);
-    ck_assert_int_eq(sigaltstack(&ours, &before), 0);
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-    ck_assert_int_eq(raise(SIGUSR1), 0);
-    ck_assert_int_eq(sigaltstack(&before, NULL), 0);
-    (void)VALGRIND_MAKE_MEM_DEFINED(own_stack, sizeof own_stack);
-    ck_assert(on_stack.top > own_stack && on_stack.top < own_stack + sizeof own_stack);
-}
+enum { PIECE = 8 };
 
 /* Twice, as the dynamic linker saves registers, with keys in them, when a function is called first. */
 static inline void on_own_stack(void (*act)(void *), void *arg)
@@ -374,15 +315,6 @@ static inline void expect_not_left(const char *what, const void *secret, size_t 
     const size_t left = left_on_stack(secret, n);
     ck_assert_uint_ge(n, PIECE);
     ck_assert_msg(left == 0, "%s: %zu pieces of the key are left on the stack", what, left);
-}
-
-/* What a compiler does not see through. */
-static void *(*volatile copy_octets)(void *to, const void *from, size_t n) = memcpy;
-
-static inline void leave_a_key(void *arg)
-{
-    uint8_t copy[32];
-    copy_octets(copy, arg, sizeof copy);
 }
 
 #endif

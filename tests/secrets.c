@@ -23,6 +23,7 @@
 #define _DEFAULT_SOURCE /* sigaltstack */
 
 #include "play.h"
+#include "stack.h"
 
 #include "crypto.h"
 #include "derive.h"
@@ -32,33 +33,7 @@
 
 #include <mbedtls/constant_time.h>
 
-#include <signal.h>
 #include <stddef.h>
-
-#if defined(__has_include)
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#endif
-#endif
-#ifndef VALGRIND_MAKE_MEM_DEFINED
-#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
-#define VALGRIND_MAKE_MEM_UNDEFINED(p, n) ((void)(p), (void)(n))
-#define VALGRIND_GET_VBITS(p, bits, n) ((void)(p), (void)(bits), (void)(n), 0)
-#define RUNNING_ON_VALGRIND 0
-#define NO_VALGRIND 1
-#else
-#define NO_VALGRIND 0
-#endif
-
-/* A stack that nobody uses any more is none to read, as sanitizers see it. */
-#ifdef __has_attribute
-#if __has_attribute(no_sanitize_address)
-#define NOT_SANITIZED __attribute__((no_sanitize_address))
-#endif
-#endif
-#ifndef NOT_SANITIZED
-#define NOT_SANITIZED
-#endif
 
 static bool marked; /* the second way */
 
@@ -355,40 +330,11 @@ static void secret(const char *name, struct mkt_span key)
     classify(key);
 }
 
-/* ---- a stack of its own ---- */
+/* ---- on a stack of its own ---- */
 
-enum { STACK = 1 << 18 };
-
-static _Alignas(64) uint8_t own_stack[STACK];
-static struct {
-    void (*act)(void *);
-    void *arg;
-    const uint8_t *top;
-} on_stack;
-
-static void handler(int signal)
-{
-    (void)signal;
-    on_stack.top = __builtin_frame_address(0);
-    on_stack.act(on_stack.arg);
-    on_stack.act = NULL; /* so that this frame is still there until then */
-}
-
-/* A signal that this process sends itself is handled where it says: all that is called from there uses that stack. */
 static void on_own_stack(const char *what, void (*act)(void *), void *arg)
 {
-    const stack_t ours = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
-    stack_t before;
-    on_stack.act = act;
-    on_stack.arg = arg;
-    memset(own_stack, 0, sizeof own_stack);
-    ck_assert_int_eq(sigaltstack(&ours, &before), 0);
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-    ck_assert_int_eq(raise(SIGUSR1), 0);
-    ck_assert_int_eq(sigaltstack(&before, NULL), 0);
-    (void)VALGRIND_MAKE_MEM_DEFINED(own_stack, sizeof own_stack);
-    ck_assert(on_stack.top > own_stack && on_stack.top < own_stack + sizeof own_stack);
+    once_on_own_stack(act, arg);
     expect_none(what, (struct mkt_span){own_stack, (size_t)(on_stack.top - own_stack)});
 }
 
@@ -666,22 +612,6 @@ START_TEST(a_ticket_of_ones_own)
 END_TEST
 
 /* ---- this test itself ---- */
-
-/* With ASan the compiler would keep what stands on the stack elsewhere, where nobody looks for it. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_stack_use_after_return=0";
-}
-
-/* What a compiler does not see through. */
-static void *(*volatile copy_octets)(void *to, const void *from, size_t n) = memcpy;
-
-static void leave_a_key(void *arg)
-{
-    uint8_t copy[32];
-    copy_octets(copy, arg, sizeof copy);
-}
 
 /* What is looked for is found: on the stack, at any place, whatever stands around it. */
 START_TEST(what_is_left_is_found)
