@@ -43,6 +43,9 @@ struct mkt_bundle {
 
 bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
 
+/* Who answers, as it was agreed on (design decision D17); without TRANSFER_RESP that is who was asked. */
+const struct mkt_id *mkt_bundle_responder(const struct mkt_bundle *bundle);
+
 /* The session key that an SPI names, whoever supplied it. */
 bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key);
 

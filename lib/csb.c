@@ -472,7 +472,10 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
     const struct mkt_id unknown = {0};
     switch (csb->role) {
     case MKT_INITIATOR:
-        return mkt_csb_ready(csb) ? b->responder : unknown;
+        if (!mkt_csb_ready(csb))
+            return unknown;
+        /* without F flag it may be an update that the Responder is heard of first */
+        return b->newest != 0 ? *mkt_bundle_responder(b) : b->responder;
     case MKT_RESPONDER:
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
     case MKT_KMS:

@@ -45,7 +45,7 @@ static enum mkt_err transfer_keys(struct mkt_act *act, struct mkt_protection *pr
     if (err == MKT_OK && !init && !update)
         err = mkt_resp_keys(act);
     const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
-    const struct mkt_id *responder = update && b->responder.data.n > 0 ? &b->responder : &b->asked;
+    const struct mkt_id *responder = update ? mkt_bundle_responder(b) : &b->asked;
     *protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
     *also = init ? (struct mkt_also){{b->initiator.data, responder->data}} : (struct mkt_also){{b->init, {NULL, 0}}};
     return err;

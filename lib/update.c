@@ -40,11 +40,9 @@ static uint8_t idr_role(enum mkt_role role)
     return role == MKT_INITIATOR ? MKT_IDR_I : MKT_IDR_R;
 }
 
-/* Who plays a role, as it was agreed on (design decision D17); without TRANSFER_RESP that is who was asked. */
 static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role)
 {
-    const struct mkt_id *responder = b->responder.data.n > 0 ? &b->responder : &b->asked;
-    return role == MKT_INITIATOR ? &b->initiator : responder;
+    return role == MKT_INITIATOR ? &b->initiator : mkt_bundle_responder(b);
 }
 
 /* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */

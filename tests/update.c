@@ -373,6 +373,9 @@ START_TEST(an_update)
         expect_octets("the old key counts", tek_of(p.csb[by], 1), tek);
         take(&p, by, resp);
     }
+    const bool heard = f || by == MKT_RESPONDER || answered;
+    expect_octets("peer", mkt_csb_peer(c->i).data, heard ? c->settings_r.self.data : text(""));
+    expect_octets("peer", mkt_csb_peer(c->r).data, c->settings_i.self.data);
     expect_same(&p, 1);
     expect_same_tek(c, 1, length);
     ck_assert(!mkt_span_equal(tek_of(c->i, 1), tek));
@@ -819,7 +822,9 @@ START_TEST(the_first_word_of_the_responder)
     struct pair p = two(MKT_SUITE_256, "HJLNO");
     const struct mkt_span init = make_update(&p, MKT_RESPONDER, &(struct mkt_update){.no_answer = _i == 1});
     ck_assert_uint_eq(time_of(init), ntp(NOW) + 1);
+    ck_assert_uint_eq(mkt_csb_peer(p.csb[MKT_INITIATOR]).data.n, 0);
     take(&p, MKT_INITIATOR, init);
+    expect_octets("peer", mkt_csb_peer(p.csb[MKT_INITIATOR]).data, p.c->settings_r.self.data);
     expect_same(&p, 1);
     part(&p);
 }
