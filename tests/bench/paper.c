@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "paper.h"
 
+#include <mbedtls/md.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,6 +305,31 @@ static void aes(size_t key, size_t n)
     mbedtls_aes_free(&aes);
 }
 
+static size_t key_of(const struct paper *p)
+{
+    return p->suite == MKT_SUITE_256 ? 32 : 16;
+}
+
+void paper_hmacs(const struct paper *p)
+{
+    const mbedtls_md_type_t type = p->suite == MKT_SUITE_256 ? MBEDTLS_MD_SHA256 : MBEDTLS_MD_SHA1;
+    const mbedtls_md_info_t *info = mbedtls_md_info_from_type(type);
+    uint8_t mac[MAX_HASH];
+    for (size_t i = 0; i < p->n; i++) {
+        const size_t n = p->step[i].n;
+        switch (p->step[i].what) {
+        case PAPER_PAD:
+            break;
+        case PAPER_MAC:
+            fine(mbedtls_md_hmac(info, octets, key_of(p), octets, n, mac));
+            break;
+        case PAPER_AES:
+            aes(key_of(p), n);
+            break;
+        }
+    }
+}
+
 void paper_floor(const struct paper *p)
 {
     const bool sha256 = p->suite == MKT_SUITE_256;
@@ -316,7 +343,7 @@ void paper_floor(const struct paper *p)
             sha256 ? sha256_mac(n, 32) : sha1_mac(n, 20);
             break;
         case PAPER_AES:
-            aes(sha256 ? 32 : 16, n);
+            aes(key_of(p), n);
             break;
         }
     }

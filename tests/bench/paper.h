@@ -86,4 +86,7 @@ struct count paper_count(const struct paper *paper);
 /* The same by mbedTLS alone: each padded key, MAC and AES key stream of it, over octets that mean nothing. */
 void paper_floor(const struct paper *paper);
 
+/* The same by mbedTLS's own HMAC, which pads the key for each MAC and has its contexts from the heap. */
+void paper_hmacs(const struct paper *paper);
+
 #endif
