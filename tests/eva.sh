@@ -159,6 +159,9 @@ text sdp-media-fmt -DDRIVER=media -DPREFIX=M_FMT -DLEAST=0 -DMOST=5
 text sdp-media-c -DDRIVER=media -DPREFIX=M_C -DLEAST=0 -DMOST=5
 text sdp-get -DDRIVER=get -DPREFIX=KEY_MGMT -DLEAST=0 -DMOST=5
 text sdp-get-mikey -DDRIVER=get -DPREFIX=KEY_MGMT_MIKEY -DLEAST=0 -DMOST=5
+text sdp-protocols -DDRIVER=protocols -DPREFIX=KEY_MGMT -DLEAST=0 -DMOST=4 -DROOM=4
+text sdp-put -DDRIVER=put -DLEAST=0 -DMOST=4 -DROOM=28
+text keymgmt-put -DDRIVER=keymgmt_put -DLEAST=0 -DMOST=3 -DROOM=72
 text keymgmt -DDRIVER=keymgmt -DPREFIX=HEADER -DLEAST=0 -DMOST=4
 text keymgmt-uri -DDRIVER=keymgmt -DPREFIX=HEADER_URI -DLEAST=0 -DMOST=4
 text keymgmt-uri-data -DDRIVER=keymgmt -DPREFIX=HEADER_URI_DATA -DLEAST=0 -DMOST=4

@@ -13,6 +13,15 @@
 #define PREFIX ""
 #endif
 
+/* Room for `cap` octets that ends where its array does; or none, to measure. */
+#ifndef ROOM
+#define ROOM 24
+#endif
+#define ANY_ROOM(out)                                                                                                  \
+    uint8_t room[ROOM];                                                                                                \
+    const size_t cap = (size_t)Frama_C_interval_split(0, ROOM);                                                        \
+    struct mkt_buf out = {Frama_C_interval_split(0, 1) != 0 ? room + ROOM - cap : NULL, cap, 0}
+
 static void DRIVER(struct mkt_span in);
 
 void eva(void)

@@ -53,15 +53,6 @@ static void message_get(struct mkt_span in)
     (void)mkt_message_get(&message, in);
 }
 
-/* Room for `cap` octets that ends where its array does; or none, to measure. */
-#ifndef ROOM
-#define ROOM 24
-#endif
-#define ANY_ROOM(out)                                                                                                  \
-    uint8_t room[ROOM];                                                                                                \
-    const size_t cap = (size_t)Frama_C_interval_split(0, ROOM);                                                        \
-    struct mkt_buf out = {Frama_C_interval_split(0, 1) != 0 ? room + ROOM - cap : NULL, cap, 0}
-
 #ifdef TYPE
 /* Fields of any value, spans of the octets that there are. */
 static struct mkt_payload any_payload(struct mkt_span in)

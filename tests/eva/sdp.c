@@ -18,7 +18,20 @@
 #include "crypto.h"
 #include "sdp.h"
 
-/* In the place of the one that has mbedTLS in it: looks at each octet. */
+/* In the place of those that have mbedTLS in them: they look at each octet, and write as many as base64 has. */
+enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
+{
+    uint8_t all = 0;
+    for (size_t i = 0; i < in.n; i++)
+        all |= in.p[i];
+    const uint8_t quartet[] = {'A', all, 'A', '='};
+    struct mkt_span text = {quartet, sizeof quartet};
+    struct io io = io_put(out);
+    for (size_t i = 0; i < in.n; i += 3)
+        io_bytes(&io, &text, sizeof quartet);
+    return io_done(&io, out);
+}
+
 enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
 {
     (void)out;
@@ -74,4 +87,24 @@ static void keymgmt(struct mkt_span in)
 {
     struct mkt_buf message = {NULL, 0, 0};
     (void)mkt_keymgmt_get(in, mkt_span_text(Frama_C_interval_split(0, 1) != 0 ? "u" : ""), &message);
+}
+
+static void protocols(struct mkt_span in)
+{
+    ANY_ROOM(list);
+    (void)mkt_sdp_protocols(in, MKT_SDP_SESSION, &list);
+}
+
+static void put(struct mkt_span in)
+{
+    ANY_ROOM(line);
+    (void)mkt_sdp_put(in, &line);
+}
+
+static void keymgmt_put(struct mkt_span in)
+{
+    ANY_ROOM(header);
+    const struct mkt_span message = mkt_span_text("m");
+    const struct mkt_keymgmt spec[] = {{in, message}, {{NULL, 0}, in}};
+    (void)mkt_keymgmt_put(spec, (size_t)Frama_C_interval_split(0, 2), &header);
 }
