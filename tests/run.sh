@@ -81,11 +81,14 @@ smoke() {
         [ $((targets % cores)) != 0 ] || wait
     done
     wait
+    executions=0
     for log in "$dir"/fuzz-*.log; do
         [ -f "$log" ] || continue
         name=${log##*/}
         if [ "$(tail -n 1 "$log")" = 0 ]; then
-            say "${name%.log}, $seconds seconds: $(sed -n 's/^Done //p' "$log")"
+            runs=$(sed -n 's/^Done \([0-9]*\) runs .*/\1/p' "$log")
+            say "${name%.log}, $seconds seconds: $runs executions"
+            executions=$((executions + ${runs:-0}))
             passed=$((passed + 1))
         else
             say "${name%.log} failed"
@@ -93,6 +96,7 @@ smoke() {
             failed=$((failed + 1))
         fi
     done
+    say "$targets fuzz targets: $executions executions"
     [ "$targets" -gt 0 ] || { say "no fuzz targets in $dir/fuzz"; failed=$((failed + 1)); }
 }
 
@@ -113,7 +117,8 @@ memory="$sanitize"address,undefined' -Dc_args=-fno-sanitize-recover=all'
 unseen='holds fwrite mbedtls_aes_setkey_enc mbedtls_aes_crypt_ctr mbedtls_base64_encode mbedtls_base64_decode
 mbedtls_sha1_update mbedtls_sha1_finish mbedtls_sha256_update mbedtls_sha256_finish
 mbedtls_sha1_update_ret mbedtls_sha1_finish_ret mbedtls_sha256_update_ret mbedtls_sha256_finish_ret'
-memcheck='valgrind --quiet --leak-check=full --error-exitcode=99'
+# one thread at a time: fairly, or those that wait for another wait long
+memcheck='valgrind --quiet --fair-sched=try --leak-check=full --error-exitcode=99'
 
 # The options below are lists of words.
 # shellcheck disable=SC2046,SC2086
