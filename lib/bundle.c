@@ -1,6 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bundle.h"
 
+static enum mkt_kind_of_time kind_of_time(const struct mkt_t *t)
+{
+    return t->ts_type == MKT_TS_COUNTER ? MKT_BY_COUNTER : MKT_BY_CLOCK;
+}
+
+bool mkt_t_follows(const struct mkt_t *t, const struct mkt_times *times)
+{
+    const uint64_t value = mkt_t_64(t);
+    if (times->kind != kind_of_time(t))
+        return true;
+    return times->kind == MKT_BY_CLOCK ? mkt_ntp_before(times->most, value)
+                                       : value < times->least || value > times->most;
+}
+
+void mkt_times_add(struct mkt_times *times, const struct mkt_t *t)
+{
+    const uint64_t value = mkt_t_64(t);
+    const bool more = times->kind == MKT_BY_COUNTER && kind_of_time(t) == MKT_BY_COUNTER;
+    *times = (struct mkt_times){
+        .kind = kind_of_time(t),
+        .least = more && times->least < value ? times->least : value,
+        .most = more && times->most > value ? times->most : value,
+    };
+}
+
 bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
 {
     return (bundle->flags & flag) != 0;
@@ -102,6 +127,17 @@ static void io_id(struct io *io, struct mkt_id *id)
     io_u8(io, &id->type);
 }
 
+static void io_times(struct io *io, struct mkt_times *times)
+{
+    uint8_t kind = (uint8_t)times->kind;
+    io_u8(io, &kind);
+    io_uint(io, &times->least, 8);
+    io_uint(io, &times->most, 8);
+    if (kind >= MKT_KINDS_OF_TIME || (kind == MKT_BY_COUNTER && times->least > times->most))
+        io_fail(io, MKT_E_STORED);
+    times->kind = (enum mkt_kind_of_time)kind;
+}
+
 void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
 {
     struct mkt_span *span[SPANS];
@@ -112,8 +148,8 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     io_u16(io, &b->flags);
     io_u32(io, &b->rekeying);
     io_u8(io, &named);
-    io_uint(io, &b->newest, 8);
-    io_uint(io, &b->sent, 8);
+    io_times(io, &b->newest);
+    io_times(io, &b->sent);
     io_u8(io, &b->n_cs);
     io_id(io, &b->initiator);
     io_id(io, &b->asked);

@@ -16,6 +16,14 @@ enum {
     MKT_FROM_RESPONDER  /* the KEMAC of the TRANSFER_RESP, or of the answer to an update */
 };
 
+enum mkt_kind_of_time { MKT_NEVER, MKT_BY_CLOCK, MKT_BY_COUNTER, MKT_KINDS_OF_TIME };
+
+/* T of the messages of Ticket Transfer: by a clock `most` is the last; COUNTERs were from `least` to `most`. */
+struct mkt_times {
+    enum mkt_kind_of_time kind;
+    uint64_t least, most;
+};
+
 /* Spans view the room of the bundle, and during a step the message that is taken. */
 struct mkt_bundle {
     enum mkt_suite suite;
@@ -24,9 +32,9 @@ struct mkt_bundle {
     uint16_t flags;        /* of the ticket policy */
     uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
     bool named;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
-    uint64_t newest;       /* T of the last message of Ticket Transfer that the peer sent, 0 for none, */
-    uint64_t sent;         /* and that this party sent: an update is later than both */
-    struct mkt_span init;  /* the initial message of the exchange under way as it was sent, whose MAC covers the answer */
+    struct mkt_times newest; /* that the peer sent, and */
+    struct mkt_times sent;   /* that this party sent: an update is later than both */
+    struct mkt_span init;    /* the initial message of the exchange under way, which the MAC of the answer covers */
     struct mkt_span asked_kms;            /* the RESOLVE_INIT that this party sent */
     struct mkt_span psk;                  /* of a KMS, with the one who asks */
     struct mkt_span randi, randr, randkms;
@@ -35,11 +43,16 @@ struct mkt_bundle {
     uint8_t n_cs;
     struct mkt_span map;                  /* GENERIC-ID, once it is final */
     struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
-    struct mkt_span ticket;               /* TICKET payload that a KMS granted, or resolved for this party */
+    struct mkt_span ticket;               /* granted: the TICKET payload; resolved: the octets that name it */
     struct mkt_id initiator;              /* IDRi */
     struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
 };
+
+/* Whether T is later than all of those; a COUNTER, whether it was not passed yet. True where there is none of its kind. */
+bool mkt_t_follows(const struct mkt_t *t, const struct mkt_times *times);
+
+void mkt_times_add(struct mkt_times *times, const struct mkt_t *t);
 
 bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
 

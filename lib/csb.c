@@ -294,6 +294,8 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
     if (err != MKT_OK)
         return err;
+    if (recipe->policy != NULL && recipe->policy->prf != policy.prf)
+        return mkt_host_log(csb->host, MKT_E_PRF);
     if (recipe->policy != NULL)
         policy = *recipe->policy;
     if (recipe->keys == NULL) {
@@ -313,12 +315,13 @@ enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out
 {
     struct mkt_bundle b = csb->bundle;
     struct mkt_span ticket = b.ticket;
+    struct mkt_id self = csb->settings.self;
     struct io io = io_put(out);
     if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || csb->state < MKT_TOOK_TRANSFER)
         return mkt_host_log(csb->host, MKT_E_STATE);
     if (ticket.n == 0)
         return mkt_host_log(csb->host, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);
-    mkt_io_resolved(&io, &b, &ticket);
+    mkt_io_resolved(&io, &b, &ticket, &self);
     return mkt_host_log(csb->host, mkt_done_secret(&io, out));
 }
 
@@ -475,7 +478,7 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
         if (!mkt_csb_ready(csb))
             return unknown;
         /* without F flag it may be an update that the Responder is heard of first */
-        return b->newest != 0 ? *mkt_bundle_responder(b) : b->responder;
+        return b->newest.kind != MKT_NEVER ? *mkt_bundle_responder(b) : b->responder;
     case MKT_RESPONDER:
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
     case MKT_KMS:

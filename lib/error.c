@@ -65,7 +65,7 @@ static const struct row {
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
-    ROW(MKT_E_VALIDITY, INVALID_TPPAR, "the ticket's validity ends before it starts"),
+    ROW(MKT_E_VALIDITY, INVALID_TPPAR, "the ticket's validity does not end after its start"),
     ROW(MKT_E_MPK, INVALID_TICKET, "not the number of MPKs that there must be"),
     ROW(MKT_E_KEY_LENGTH, INVALID_TICKET, "a key is too short, or too long for the suite"),
     ROW(MKT_E_SPI, INVALID_SP, "a key without SPI, an SPI used twice, or one that names no session key"),

@@ -49,9 +49,9 @@ enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id)
 /* ---- who is who ---- */
 
 enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
-                           const struct mkt_policy *policy)
+                           const struct mkt_policy *policy, bool proven)
 {
-    const struct mkt_peer peer = {role, *id, act->bundle.asked, policy};
+    const struct mkt_peer peer = {role, *id, act->bundle.asked, policy, proven};
     return act->host->authorise == NULL ? MKT_OK : act->host->authorise(act->host->user, &peer);
 }
 

@@ -50,7 +50,7 @@ MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id);
 
 /* The host's last word on a peer. */
 MKT_MUST enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
-                                    const struct mkt_policy *policy);
+                                    const struct mkt_policy *policy, bool proven);
 
 /* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
 bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who);
@@ -105,8 +105,8 @@ MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, s
                                     enum mkt_phase phase, struct mkt_protection *protection);
 
 /*
- * Verifies the MAC of the message that is taken: MKT_E_MAC, or then MKT_E_ROOM. `keys`, unless that is NULL, is what the KEMAC has,
- * decrypted in the room and not looked at; `p` is NULL where there is no KEMAC.
+ * Verifies the MAC of the message that is taken: MKT_E_MAC, or then MKT_E_ROOM. `keys`, unless that is NULL, is what
+ * the KEMAC has, decrypted in the room and not looked at; `p` is NULL where there is no KEMAC.
  */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection,
                                  const struct mkt_also *also, struct mkt_span *keys);

@@ -58,8 +58,8 @@ bool mkt_has_call(enum mkt_role role, enum mkt_state state);
 enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state);
 
 /*
- * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_MAP,
- * MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
+ * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
+ * MKT_E_MAP, MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
  */
 MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update);
 

@@ -112,8 +112,10 @@ static bool known(const struct message *m, const struct slot *own)
         if (slot == own || (last & ~SETTLED) != m->tag[1] || atomic_load(&slot->tag[0]) != m->tag[0] ||
             !alive(slot, m->now))
             continue;
-        if (own == NULL || slot < own || (last & SETTLED) != 0 ||
-            !atomic_compare_exchange_strong(&slot->tag[1], &last, ~last))
+        if (own == NULL || slot < own || (last & SETTLED) != 0)
+            return true;
+        /* it may have been settled meanwhile; or somebody else has struck it out */
+        if (!atomic_compare_exchange_strong(&slot->tag[1], &last, ~last) && (last & ~SETTLED) == m->tag[1])
             return true;
     }
     return false;

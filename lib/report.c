@@ -3,6 +3,7 @@
 
 #include "request.h"
 #include "transfer.h"
+#include "update.h"
 
 static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}};
 
@@ -35,13 +36,39 @@ static enum mkt_err answer_keys(const struct mkt_act *act, struct mkt_protection
     return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_RESPONSE, protection);
 }
 
+/* Whether the error is one of a message that was taken before, or that its maker gets back. */
+static bool says_again(enum mkt_err why)
+{
+    return mkt_err_class(why) == MKT_CLASS_FRESHNESS || why == MKT_E_UPDATE;
+}
+
+/*
+ * Whether a message is the peer's, and none of before. Who sends an old one again, or sends one back to who made it,
+ * would have an Error message that the peer takes for one about its last. The last one that was taken may be complained
+ * about, where it waits for its answer or the complaint is not that it came again.
+ */
+static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_t *t = mkt_t_of(act->message);
+    const enum mkt_role to = act->message->hdr.data_type == MKT_TRANSFER_INIT ? MKT_RESPONDER : MKT_INITIATOR;
+    if (update ? mkt_check_update_identities(act) != MKT_OK : act->role != to)
+        return false;
+    if (mkt_span_equal(act->in, b->init) || mkt_t_follows(t, &b->newest))
+        return true;
+    return mkt_t_64(t) == b->newest.most && !says_again(why);
+}
+
 /* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
-static enum mkt_err transfer_keys(struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct mkt_protection *protection,
+                                  struct mkt_also *also)
 {
     struct mkt_bundle *b = &act->bundle;
     const bool init = act->message->hdr.data_type == MKT_TRANSFER_INIT;
     const bool update = mkt_message_find(act->message, MKT_TICKET, 0) == NULL && b->map.n > 0;
     enum mkt_err err = b->mpki.n == 0 || act->message->hdr.csb_id != b->csb_id ? MKT_E_STATE : MKT_OK;
+    if (err == MKT_OK && !is_of_now(act, update, why))
+        err = MKT_E_STATE;
     if (err == MKT_OK && !init && !update)
         err = mkt_resp_keys(act);
     const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
@@ -55,7 +82,7 @@ static enum mkt_err transfer_keys(struct mkt_act *act, struct mkt_protection *pr
  * "The auth_key SHALL be the same as in the message where the error occurred." Where that message does not verify, its
  * sender is anybody, and gets no MAC of this party.
  */
-static enum mkt_err find_keys(struct mkt_act *act, struct mkt_protection *protection)
+static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why, struct mkt_protection *protection)
 {
     struct mkt_also also = nothing;
     enum mkt_err err = MKT_E_STATE;
@@ -70,7 +97,7 @@ static enum mkt_err find_keys(struct mkt_act *act, struct mkt_protection *protec
         break;
     case MKT_TRANSFER_INIT:
     case MKT_TRANSFER_RESP:
-        err = transfer_keys(act, protection, &also);
+        err = transfer_keys(act, why, protection, &also);
         break;
     }
     if (err == MKT_OK)
@@ -94,7 +121,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     struct mkt_message m;
     struct mkt_span octets;
     /* who sends a message a second time is not who made it */
-    enum mkt_err err = act->message == NULL || why == MKT_E_REPLAY ? MKT_E_STATE : find_keys(act, &protection);
+    enum mkt_err err = act->message == NULL || why == MKT_E_REPLAY ? MKT_E_STATE : find_keys(act, why, &protection);
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
@@ -118,7 +145,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     err = mkt_seal(act, &protection, &m, &nothing, &octets);
     if (err != MKT_OK || octets.p == NULL)
         return err;
-    /* an Error message does not say which end made it: who made one must not take it for the peer's when it comes back */
+    /* an Error message does not say which end made it: who made one must not take it for the peer's when it is back */
     const size_t mac = m.payload[m.n - 1].v.mac.n;
     err = mkt_saw(act, mkt_t_of(&m), (struct mkt_span){octets.p + (octets.n - mac), mac});
     return err == MKT_E_REPLAY ? MKT_OK : err; /* the same one, made twice */
@@ -148,6 +175,8 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
     const bool authenticated = mkt_message_find(m, MKT_V, 0) != NULL;
     struct mkt_protection protection;
     enum mkt_err err = sent_keys(act, &protection);
+    if (err == MKT_OK && mkt_t_of(m)->ts_type == MKT_TS_COUNTER && act->host->count == NULL)
+        err = MKT_E_COUNTER;
     if (err == MKT_OK && m->hdr.csb_id != protection.label.csb_id)
         err = MKT_E_CSB_ID;
     if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection.suite)->prf)
@@ -162,7 +191,9 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
         err = mkt_seen(act);
     if (err != MKT_OK || act->host->report == NULL)
         return err;
-    const struct mkt_report report = {authenticated, mkt_message_find(m, MKT_ERR, 0)->error.number, m};
+    /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */
+    const bool known = authenticated && mkt_t_of(m)->ts_type != MKT_TS_COUNTER;
+    const struct mkt_report report = {known, mkt_message_find(m, MKT_ERR, 0)->error.number, m};
     act->host->report(act->host->user, &report);
     return MKT_OK;
 }

@@ -269,7 +269,7 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     if (err == MKT_OK && policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &b->initiator))
         err = MKT_E_INITIATOR;
     if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy);
+        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, true);
     if (err == MKT_OK)
         err = mkt_keep(act, act->in, &b->init);
     if (err == MKT_OK)
@@ -382,7 +382,7 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     if (err == MKT_OK)
         err = check_keys(act, &policy, b->keys[MKT_FROM_TICKET]);
     if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy);
+        err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy, true);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;

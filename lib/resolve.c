@@ -131,7 +131,7 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     if (own)
         err = open_ticket(act, ticket, &policy);
     if (err == MKT_OK && own)
-        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy);
+        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
     if (err == MKT_OK)
         err = mkt_keep_id(act, &policy.initiator, &b->initiator);
     if (err == MKT_OK)
@@ -242,9 +242,9 @@ static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *i
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK && act->role == MKT_KMS)
-        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy);
+        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
     if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_KMS, &kms->kms, &policy);
+        err = mkt_authorise(act, MKT_KMS, &kms->kms, &policy, true);
     return err == MKT_OK ? accept_keys(act, &policy) : err;
 }
 

@@ -338,7 +338,7 @@ static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message,
         for (size_t i = 0; i < cs.policies.n && err == MKT_OK; i++) {
             if (find_sp(message, cs.policies.p[i]) != NULL || !find_known(&known, cs.policies.p[i], &sp))
                 continue;
-            if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC, SDP IDs and V are still to come */
+            if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC and V are still to come */
                 return MKT_E_MANY;
             mkt_message_add(message, MKT_SP)->sp = sp;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* TLS with the TEK as pre-shared key. All that differs between mbedTLS 2.28 and 3.6 is in the two #if below. */
+/* TLS with the TEK as pre-shared key. All that differs between mbedTLS 2.28 and 3.6 is in the one #if below. */
 
 #include <mikeyticket/tls.h>
 
@@ -209,8 +209,7 @@ static void set_versions(mbedtls_ssl_config *conf, const struct plan *plan)
 
 #else
 
-/* 2.28 has TLS 1.2 at most, and offers weak curves, compression, RC4 and truncated HMAC where it was built with them.
- */
+/* 2.28 has TLS 1.2 at most, and offers weak curves, RC4 and truncated HMAC where it was built with them. */
 static void set_versions(mbedtls_ssl_config *conf, const struct plan *plan)
 {
     (void)plan;

@@ -167,7 +167,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
         err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
     if (err != MKT_OK)
         return err;
-    b->sent = mkt_t_64(mkt_t_of(&message));
+    mkt_times_add(&b->sent, mkt_t_of(&message));
     b->guard = MKT_GUARD_MPK_INITIAL;
     if (!mkt_bundle_has(b, MKT_FLAG_F))
         return mkt_sessions_settle(act, &message, NULL);
@@ -242,8 +242,8 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
     return err == MKT_OK ? check_protocols(act) : err;
 }
 
-/* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, then keys and modifier. */
-void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticket)
+/* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, keys, modifier, for whom it was. */
+void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticket, struct mkt_id *self)
 {
     uint8_t version = 1;
     io_u8(io, &version);
@@ -254,12 +254,15 @@ void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticke
     io_u8(io, &b->responder.type);
     io_vec16(io, &b->responder.data);
     io_vec8(io, &b->randkms);
+    io_u8(io, &self->type);
+    io_vec16(io, &self->data);
     io_expect_end(io);
 }
 
 /*
  * With key forking only the KMS can tell by Vr who sent a TRANSFER_INIT. Without it, the Initiator proves itself by
- * using forked TGKs, which nobody else has: so it must be them that are used.
+ * using forked TGKs, which nobody else has: so it must be them that are used. A counter that somebody else moved on
+ * would be moved for good.
  */
 static bool proves_itself(const struct mkt_act *act)
 {
@@ -270,7 +273,7 @@ static bool proves_itself(const struct mkt_act *act)
     for (size_t i = 0; mkt_keys_session(b->keys[MKT_FROM_TICKET], i, &key); i++)
         if (!mkt_key_is_tgk(&key))
             return false;
-    return mkt_message_find(act->message, MKT_KEMAC, 0) == NULL;
+    return mkt_message_find(act->message, MKT_KEMAC, 0) == NULL && mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
 }
 
 /* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
@@ -282,6 +285,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     struct mkt_buf stored = {act->room.p + act->room.n, act->room.cap - act->room.n, 0};
     const struct mkt_key_rules rules = {b->suite, mkt_bundle_has(b, MKT_FLAG_I) ? 2 : 1, b->flags, {{NULL, 0}}};
     struct mkt_span kept = {NULL, 0};
+    struct mkt_id self = {0};
     if (act->host->resolved == NULL)
         return MKT_E_KEY;
     enum mkt_err err = act->host->resolved(act->host->user, octets, &stored);
@@ -290,9 +294,12 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     if (err != MKT_OK || p == NULL)
         return err == MKT_OK ? MKT_E_ROOM : err;
     struct io io = io_get((struct mkt_span){p, stored.n});
-    mkt_io_resolved(&io, b, &kept);
+    mkt_io_resolved(&io, b, &kept, &self);
     if (io.err != MKT_OK || !mkt_span_equal(kept, octets))
         return MKT_E_STORED;
+    /* another party of the same host: whether it may have the keys the KMS must say */
+    if (!mkt_id_equal(&self, &act->settings->self))
+        return MKT_E_KEY;
     if (mkt_bundle_has(b, MKT_FLAG_I) != (b->randkms.n > 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
     b->named = b->randkms.n > 0;
@@ -405,14 +412,14 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     if (err == MKT_OK)
         err = mkt_policy_valid(&policy, now);
     if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy);
+        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = mkt_keep(act, mkt_ticket_octets(ticket), &b->ticket);
     if (err == MKT_OK)
         err = accept_init(act, keys);
     if (err == MKT_OK)
         err = mkt_counted(act, &b->initiator);
-    b->newest = mkt_t_64(mkt_t_of(act->message));
+    mkt_times_add(&b->newest, mkt_t_of(act->message));
     act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
     return err == MKT_OK ? mkt_seen(act) : err;
 }
@@ -471,7 +478,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     err = mkt_seal(act, &by_mpk, &message, &init, &octets);
-    b->sent = mkt_t_64(mkt_t_of(&message));
+    mkt_times_add(&b->sent, mkt_t_of(&message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
     return err;
@@ -533,7 +540,7 @@ static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_pol
     if (!mkt_id_equal(responder, &b->asked) && !mkt_is_responder(act, policy, responder))
         return MKT_E_RESPONDER;
     enum mkt_err err = mkt_keep_id(act, responder, &b->responder);
-    return err == MKT_OK ? mkt_authorise(act, MKT_RESPONDER, &b->responder, policy) : err;
+    return err == MKT_OK ? mkt_authorise(act, MKT_RESPONDER, &b->responder, policy, true) : err;
 }
 
 /* What the message says, now that it is known who says it. */
@@ -574,7 +581,7 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
         err = identify_responder(act, &policy);
     if (err == MKT_OK)
         err = accept_resp(act, &init, keys);
-    b->newest = mkt_t_64(mkt_t_of(act->message));
+    mkt_times_add(&b->newest, mkt_t_of(act->message));
     b->init = (struct mkt_span){NULL, 0};
     return err;
 }

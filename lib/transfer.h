@@ -21,6 +21,6 @@ MKT_MUST enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms);
 MKT_MUST enum mkt_err mkt_resp_keys(struct mkt_act *act);
 
 /* What a Responder remembers of a ticket that a KMS resolved (mkt_csb_resolved_put()). */
-void mkt_io_resolved(struct io *io, struct mkt_bundle *bundle, struct mkt_span *ticket);
+void mkt_io_resolved(struct io *io, struct mkt_bundle *bundle, struct mkt_span *ticket, struct mkt_id *self);
 
 #endif

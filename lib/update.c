@@ -93,29 +93,31 @@ static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *messag
 
 /* ---- making ---- */
 
-/* The later of two timestamps of one kind, of which 0 is none. */
-static uint64_t later(uint64_t a, uint64_t b)
+static bool is_new(const struct mkt_bundle *b, const struct mkt_t *t)
 {
-    return b == 0 || (a != 0 && mkt_ntp_before(b, a)) ? a : b;
+    return mkt_t_follows(t, &b->sent) && mkt_t_follows(t, &b->newest);
 }
 
 /*
- * "MUST use new timestamps". Later than those of both ends: they encrypt with the same keys, and an IV differs from
- * others by T alone (design decision D4). A clock may stand still, or be behind that of the peer; a counter that has
- * come to where that of the peer stands is passed over.
+ * "MUST use new timestamps". New to both ends: they encrypt with the same keys, and an IV differs from others by T
+ * alone (design decision D4). A clock may stand still, or be behind that of the peer; of a counter what the peer's has
+ * passed is passed over.
  */
 static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type)
 {
+    enum { PASSED_OVER = 256 }; /* at most, in one go */
     struct mkt_bundle *b = &act->bundle;
-    const uint64_t last = later(b->sent, b->newest);
     enum mkt_err err = mkt_begin(act, m, data_type, b->csb_id);
     struct mkt_t *t = &m->payload[0].t;
-    if (err == MKT_OK && t->ts_type == MKT_TS_COUNTER && t->value == b->newest)
-        err = mkt_t_make(act->host, true, t);
-    if (err == MKT_OK && t->ts_type == MKT_TS_NTP_UTC && last != 0 && !mkt_ntp_before(last, t->value))
-        t->value = last + 1;
+    const bool counter = t->ts_type == MKT_TS_COUNTER;
+    for (unsigned i = 0; err == MKT_OK && counter && !is_new(b, t); i++)
+        err = i < PASSED_OVER ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
+    if (err == MKT_OK && !counter && !mkt_t_follows(t, &b->sent))
+        t->value = b->sent.most + 1;
+    if (err == MKT_OK && !counter && !mkt_t_follows(t, &b->newest))
+        t->value = b->newest.most + 1;
     if (err == MKT_OK)
-        b->sent = mkt_t_64(t);
+        mkt_times_add(&b->sent, t);
     return err;
 }
 
@@ -137,7 +139,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     const struct mkt_also also = identities(b);
     struct mkt_message m;
     struct mkt_span octets;
-    enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, at least */
+    enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, with SPs of before */
     if (update == NULL)
         return MKT_E_STATE;
     const size_t before = act->out->n;
@@ -150,7 +152,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
         return err;
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
     m.hdr.v = !update->no_answer;
-    /* never left out, so that nobody can send it back to this party: check_identities() */
+    /* never left out, so that nobody can send it back to this party: mkt_check_update_identities() */
     mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
     mkt_add_idr(&m, idr_role(other(act->role)), id_of(b, other(act->role)));
     err = mkt_sessions_offer(act, &m);
@@ -210,11 +212,8 @@ static bool has_static(const struct mkt_message *m)
     return false;
 }
 
-/*
- * The identities are those agreed on. Both ends protect with the same keys, so a message could be sent back to who made
- * it: the first identity is the sender's, as 5.2 has it.
- */
-static enum mkt_err check_identities(const struct mkt_act *act)
+/* The first identity is the sender's, as 5.2 has it. */
+enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
 {
     const struct mkt_bundle *b = &act->bundle;
     const enum mkt_role roles[] = {MKT_INITIATOR, MKT_RESPONDER};
@@ -245,7 +244,15 @@ static enum mkt_err check(const struct mkt_act *act)
     if (kemac != NULL && !may_supply(b, other(act->role)))
         return MKT_E_KEMAC;
     const enum mkt_err err = mkt_algorithms_check(act);
-    return err == MKT_OK ? check_identities(act) : err;
+    return err == MKT_OK ? mkt_check_update_identities(act) : err;
+}
+
+/* Whether a KEMAC of the peer's has the IV of another one with the same keys, as far as can be told. */
+static bool repeats_iv(const struct mkt_bundle *b, const struct mkt_t *t)
+{
+    if (t->ts_type == MKT_TS_COUNTER)
+        return !is_new(b, t);
+    return b->sent.kind == MKT_BY_CLOCK && mkt_t_64(t) == b->sent.most;
 }
 
 /* MAC and time: later than all that the peer has sent in this bundle. */
@@ -257,12 +264,11 @@ static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, str
     enum mkt_err err = mkt_verify(act, &by_mpk, also, keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
-    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && b->newest != 0 && !mkt_ntp_before(b->newest, mkt_t_64(t)))
+    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && !mkt_t_follows(t, &b->newest))
         err = MKT_E_STALE;
-    /* the IV would be that of a KEMAC of this party's own */
-    if (err == MKT_OK && keys->p != NULL && mkt_t_64(t) == b->sent)
+    if (err == MKT_OK && keys->p != NULL && repeats_iv(b, t))
         err = MKT_E_STALE;
-    b->newest = mkt_t_64(t);
+    mkt_times_add(&b->newest, t);
     return err;
 }
 

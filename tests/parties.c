@@ -17,6 +17,7 @@ static enum mkt_err party_authorise(void *user, const struct mkt_peer *peer)
     ck_assert_uint_gt(peer->id.data.n, 0);
     p->n_asked++;
     p->asked_role = peer->role;
+    p->asked_proven = peer->proven;
     p->asked_id = peer->id;
     p->asked_id.data = exact(peer->id.data);
     p->asked_flags = peer->policy->flags;

@@ -21,6 +21,7 @@ struct party {
     enum mkt_role asked_role;
     struct mkt_id asked_id;
     uint16_t asked_flags;
+    bool asked_proven;
 };
 
 enum { ALL_PARTIES = 6 };

@@ -621,6 +621,35 @@ START_TEST(several_errors_in_one)
 }
 END_TEST
 
+/*
+ * Who sends a message again, or sends it back to who made it, is not who made it: the Error message about it has no
+ * MAC, or the peer would think that its last message was refused.
+ */
+START_TEST(about_one_that_was_sent_again)
+{
+    static const enum leg legs[] = {OFFER, ANSWER, ALICE_UPDATES, BOB_ANSWERS, BOB_UPDATES, ALICE_ANSWERS};
+    for (size_t i = 0; i < sizeof legs / sizeof *legs; i++) {
+        const enum leg leg = legs[i], answer = leg == OFFER ? ANSWER : (enum leg)(leg + 1);
+        struct play *p = new_play(_i);
+        if (play_has(p, leg)) {
+            play_until(p, leg);
+            const struct mkt_span m = play_make(p, leg);
+            expect_error(make_error(p, play_from(p, leg), m, MKT_E_UPDATE), m, MKT_E_UPDATE, 0, false);
+            play_take(p, leg);
+            for (unsigned l = leg + 1; l <= answer && leg != ANSWER && leg != ALICE_ANSWERS; l++) {
+                if (!play_has(p, (enum leg)l))
+                    continue;
+                play_make(p, (enum leg)l);
+                play_take(p, (enum leg)l);
+            }
+            expect_error(make_error(p, play_to(p, leg), m, MKT_E_STALE), m, MKT_E_STALE, 0, false);
+            expect_error(make_error(p, play_from(p, leg), m, MKT_E_UPDATE), m, MKT_E_UPDATE, 0, false);
+        }
+        play_free(p);
+    }
+}
+END_TEST
+
 /* "Both" ends have the same keys: what a party complained about does not come back to it as the other's complaint. */
 START_TEST(one_that_comes_back)
 {
@@ -641,6 +670,44 @@ START_TEST(one_that_comes_back)
         }
         play_free(p);
     }
+}
+END_TEST
+
+static enum mkt_err counter(void *user, uint32_t *value)
+{
+    *value = ++((struct player *)user)->counter;
+    return MKT_OK;
+}
+
+static enum mkt_err any_count(void *user, const struct mkt_id *peer, uint32_t value)
+{
+    (void)user, (void)peer, (void)value;
+    return MKT_OK;
+}
+
+/* "If the COUNTER timestamp type [...] is used, the timestamp value MAY be equal": nobody can say whether it is new. */
+START_TEST(by_a_counter)
+{
+    struct play *p = new_play(1);
+    for (size_t i = 0; i < PARTIES; i++) {
+        p->settings[i].counter = true;
+        p->player[i].host.counter = counter;
+        p->player[i].host.count = any_count;
+    }
+    uint8_t octets[1024];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    play_until(p, ANSWER);
+    const struct mkt_span about = play_make(p, ANSWER);
+    expect_err("error", mkt_csb_make_error(p->csb[ALICE], about, MKT_E_SP, NULL, 0, &buf), MKT_OK);
+    const struct mkt_span error = exact((struct mkt_span){octets, buf.n});
+    ck_assert(has(error, MKT_V));
+    ck_assert_uint_eq(payload_of(error, MKT_T, 0).t.ts_type, MKT_TS_COUNTER);
+    expect_told(p, BOB, error, false, mkt_err_number(MKT_E_SP));
+    octets[buf.n - 1] ^= 1;
+    expect_not_told(p, BOB, (struct mkt_span){octets, buf.n}, MKT_E_MAC);
+    p->player[BOB].host.count = NULL;
+    expect_not_told(p, BOB, error, MKT_E_COUNTER);
+    play_free(p);
 }
 END_TEST
 
@@ -755,7 +822,9 @@ int main(void)
     tcase_add_loop_test(tcase, every_bit_of_an_authentic_one_counts, 0, CALLS);
     tcase_add_loop_test(tcase, wrong_ones, 0, CALLS);
     tcase_add_test(tcase, several_errors_in_one);
+    tcase_add_loop_test(tcase, about_one_that_was_sent_again, 0, CALLS);
     tcase_add_loop_test(tcase, one_that_comes_back, 0, CALLS);
+    tcase_add_test(tcase, by_a_counter);
     tcase_add_test(tcase, where_nothing_was_sent);
     tcase_add_test(tcase, about_the_last_request);
     tcase_add_test(tcase, nobody_is_told);

@@ -938,6 +938,8 @@ START_TEST(a_ticket_of_the_other_suite)
     p->recipe.policy = &policy;
     take(&p->kms, "REQUEST_INIT", asked(p));
     const struct mkt_span before = stored(&p->kms);
+    expect_err("granted", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_E_PRF);
+    ck_assert_ptr_null(ticket);
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
     expect_err("sent", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_PRF);
     expect_octets("as it was", stored(&p->kms), before);

@@ -859,7 +859,16 @@ END_TEST
 
 /* ---- 5.3: what is remembered ---- */
 
-/* As mkt_csb_resolved_put() has it: version, TICKET, keys, IDRr, RANDRkms. */
+static size_t put_id(uint8_t *out, struct mkt_id id)
+{
+    out[0] = id.type;
+    out[1] = 0;
+    out[2] = (uint8_t)id.data.n;
+    memcpy(out + 3, id.data.p, id.data.n);
+    return 3 + id.data.n;
+}
+
+/* As mkt_csb_resolved_put() has it: version, TICKET, keys, IDRr, RANDRkms, for whom; IDRr is who asked. */
 static struct mkt_span remembered(struct mkt_span ticket, struct mkt_span keys, struct mkt_id idrr,
                                   struct mkt_span randkms)
 {
@@ -874,15 +883,13 @@ static struct mkt_span remembered(struct mkt_span ticket, struct mkt_span keys, 
         octets[n++] = (uint8_t)(keys.n >> i);
     memcpy(octets + n, keys.p, keys.n);
     n += keys.n;
-    octets[n++] = idrr.type;
-    octets[n++] = 0;
-    octets[n++] = (uint8_t)idrr.data.n;
-    memcpy(octets + n, idrr.data.p, idrr.data.n);
-    n += idrr.data.n;
+    n += put_id(octets + n, idrr);
     octets[n++] = (uint8_t)randkms.n;
     if (randkms.n > 0)
         memcpy(octets + n, randkms.p, randkms.n);
-    return exact((struct mkt_span){octets, n + randkms.n});
+    n += randkms.n;
+    n += put_id(octets + n, idrr);
+    return exact((struct mkt_span){octets, n});
 }
 
 START_TEST(what_is_remembered)
@@ -929,6 +936,54 @@ START_TEST(what_is_remembered)
     take(&p->bob, "TRANSFER_INIT", init);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
     same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/* One host, two Responders: what the KMS gave to one of them the other does not have, and asks for itself. */
+START_TEST(a_ticket_that_another_responder_resolved)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DEFGHIJNO" : "DEFGHJNO");
+    p->policy.responder[p->policy.n_responders++] = p->carol.settings.self;
+    be_granted(p);
+    called(p, true);
+    p->bob.player.resolved = p->carol.player.resolved = resolved_octets(&p->bob);
+    p->offer.responder = p->carol.settings.self;
+    answered_by(&p->carol, offered(p));
+    ck_assert(mkt_csb_owes(p->carol.csb, MKT_RESOLVE_INIT_PSK));
+    resolved_by(&p->kms, &p->carol);
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->carol, NULL));
+    same_tek(&p->alice, &p->carol, 32);
+    expect_octets("peer", mkt_csb_peer(p->alice.csb).data, p->carol.settings.self.data);
+    p->offer.responder = p->bob.settings.self;
+    called(p, false);
+    parties_free(p);
+}
+END_TEST
+
+/* Nobody but the KMS knows who moved a counter on, where keys are forked. */
+START_TEST(a_remembered_ticket_and_a_counter)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DEFGHIJNO" : "DEFGHJNO");
+    all_count(p);
+    be_granted(p);
+    called(p, true);
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    called(p, _i == 0);
+    parties_free(p);
+}
+END_TEST
+
+/* The host is told whether it is proven who calls. */
+START_TEST(who_is_proven)
+{
+    struct parties *p = granted_by_kms(MKT_SUITE_256, _i == 0 ? "DEFGHIJNO" : "DEFGHJNO");
+    called(p, true);
+    ck_assert(p->bob.asked_proven);
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    called(p, false);
+    ck_assert(p->bob.asked_proven == (_i != 0));
+    ck_assert(p->alice.asked_proven);
     parties_free(p);
 }
 END_TEST
@@ -2192,6 +2247,9 @@ int main(void)
     tcase_add_test(tcase, mallory_supplies_a_key_for_a_ticket_that_is_remembered);
     tcase_add_loop_test(tcase, a_remembered_ticket_with_keys_that_are_not_forked, 0, 6);
     tcase_add_loop_test(tcase, what_is_remembered, 0, 2);
+    tcase_add_loop_test(tcase, a_ticket_that_another_responder_resolved, 0, 2);
+    tcase_add_loop_test(tcase, a_remembered_ticket_and_a_counter, 0, 2);
+    tcase_add_loop_test(tcase, who_is_proven, 0, 2);
     tcase_add_test(tcase, a_ticket_that_must_not_be_remembered);
     tcase_add_loop_test(tcase, a_responder_without_kms, 0, 2);
     tcase_add_loop_test(tcase, a_responder_that_could_but_may_not, 0, 2);

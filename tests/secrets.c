@@ -441,7 +441,7 @@ static void complain(struct play *p, enum leg leg)
     struct attempt a = {.play = p, .leg = leg, .csb = p->csb[from], .in = p->message[leg]};
     const struct mkt_span error = until_done("an Error", make_error, &a, true);
     a.csb = p->csb[to];
-    if (play_role[to] == MKT_KMS && mkt_csb_id(a.csb) == 0)
+    if (play_role[to] == MKT_KMS && !mkt_csb_owes(a.csb, MKT_RESOLVE_INIT_PSK))
         return;
     take_wrong(&a, error);
     a.in = error;

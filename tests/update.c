@@ -921,6 +921,90 @@ START_TEST(updates_by_counters)
 }
 END_TEST
 
+static struct pair two_that_count(void)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.counter = c->settings_r.counter = true;
+    c->alice.host.counter = c->bob.host.counter = counter;
+    c->alice.host.count = c->bob.host.count = count;
+    return keyed(c);
+}
+
+/*
+ * Each end counts by itself and both encrypt with the same keys, so what one has passed the other passes over: two
+ * KEMACs with one IV would give away the keys in both.
+ */
+START_TEST(kemacs_by_counters_have_an_iv_each)
+{
+    const enum mkt_role ahead = (enum mkt_role)_i, behind = other(ahead);
+    struct pair p = two_that_count();
+    struct player *player[] = {&p.c->alice, &p.c->bob};
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+    player[ahead]->counter = player[behind]->counter = 99;
+    for (unsigned n = 0; n < 3; n++)
+        take(&p, behind, make_update(&p, ahead, &u));
+    ck_assert_uint_eq(p.last[ahead], 102);
+
+    struct mkt_message m;
+    const struct mkt_span right = make_update(&p, behind, &u);
+    ck_assert_uint_eq(p.last[behind], 103);
+    for (uint64_t t = 100; t < 103; t++) { /* of a peer that is not as careful */
+        expect_err("get", mkt_message_get(&m, right), MKT_OK);
+        find(&m, MKT_T, 0)->t.value = t;
+        player[ahead]->count[0] = 0;
+        expect_err("one IV", mkt_csb_take(p.csb[ahead], forge(&p, &m), mikey), MKT_E_STALE);
+    }
+    take(&p, ahead, right);
+    expect_same(&p, 1);
+    part(&p);
+}
+END_TEST
+
+/* Where the peer's counter is far ahead it takes several goes; nothing is sent with a number that may have been used. */
+START_TEST(a_counter_that_is_far_behind)
+{
+    struct pair p = two_that_count();
+    const struct mkt_update u = {.no_answer = true};
+    struct mkt_buf measured = {NULL, 0, 0};
+    p.c->bob.counter = 99;
+    take(&p, MKT_INITIATOR, make_update(&p, MKT_RESPONDER, &u));
+    p.c->bob.counter = 999;
+    take(&p, MKT_INITIATOR, make_update(&p, MKT_RESPONDER, &u));
+    p.c->alice.counter = 99;
+    unsigned tries = 0;
+    while (mkt_csb_make_update(p.c->i, &u, &measured) == MKT_E_COUNTER)
+        tries++;
+    ck_assert_uint_eq(tries, 901 / 257);
+    ck_assert_uint_eq(p.c->alice.counter, 1001);
+    take(&p, MKT_RESPONDER, make_update(&p, MKT_INITIATOR, &u));
+    expect_same(&p, 1);
+    part(&p);
+}
+END_TEST
+
+/* Clock and counter have no order: an end with the one and an end with the other update all the same; in 2036 too. */
+START_TEST(a_clock_and_a_counter)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const enum mkt_role counts = (enum mkt_role)(_i & 1);
+    c->settings_i.counter = counts == MKT_INITIATOR;
+    c->settings_r.counter = counts == MKT_RESPONDER;
+    c->alice.host.counter = c->bob.host.counter = counter;
+    c->alice.host.count = c->bob.host.count = count;
+    struct pair p = keyed(c);
+    if (_i >= 2)
+        c->alice.now = c->bob.now = ntp(7);
+    for (unsigned n = 0; n < 4; n++) {
+        update(&p, (enum mkt_role)(n % 2), &u, NULL);
+        expect_same(&p, 1);
+    }
+    ck_assert_uint_le(p.last[counts], 100);
+    ck_assert_uint_le(p.last[other(counts)], (_i < 2 ? ntp(NOW) : ntp(7)) + 100);
+    part(&p);
+}
+END_TEST
+
 /* A counter of a peer counts only once all else is right. */
 START_TEST(counters_of_messages_that_are_refused)
 {
@@ -2033,6 +2117,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_kemac_at_a_time_of_the_takers_own, 0, 2);
     tcase_add_test(tcase, timestamps_of_32_bits);
     tcase_add_test(tcase, updates_by_counters);
+    tcase_add_loop_test(tcase, kemacs_by_counters_have_an_iv_each, 0, 2);
+    tcase_add_test(tcase, a_counter_that_is_far_behind);
+    tcase_add_loop_test(tcase, a_clock_and_a_counter, 0, 4);
     tcase_add_test(tcase, counters_of_messages_that_are_refused);
     tcase_add_loop_test(tcase, the_time_between_rekeyings, 0, 2);
     tcase_add_loop_test(tcase, an_update_that_its_maker_gives_up, 0, 2);

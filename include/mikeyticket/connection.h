@@ -43,7 +43,7 @@ enum mkt_action {
 
 /** What to do about the key of a stream (RFC 4567 4.1.2). */
 enum mkt_keying {
-    MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it: no key management, keys stay as they are */
+    MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it, or the stream is refused: keys stay as they are */
     MKT_KEYING_SAME,     /**< both ends repeat what they sent before, or nothing: take no message, keys stay */
     MKT_KEYING_NEW       /**< run key management: the first time, or to re-key */
 };
@@ -89,14 +89,15 @@ struct mkt_connection {
  * @param media       number of the media section, from 0
  * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
  * @return MKT_OK;
- *         MKT_E_MISSING where there is no such media section, or it is neither of the two media over TLS; where a=path,
- *         or the c= line that says where to connect to, is not there;
+ *         MKT_E_MISSING where there is no such media section, or it is neither of the two media over TLS and there is
+ *         no connection to be closed; where a=path, or the c= line that says where to connect to, is not there;
  *         MKT_E_SDP where a description is malformed, a=setup, a=connection or a=path is there twice or is none, or an
  *         address is not of the Internet or of the wrong type;
  *         MKT_E_ROLE where the answer does not answer the offer (number of media sections, m= line, a=setup,
- *         a=connection), where it keeps a connection that is not there, where the passive end gives no address or port
- *         to connect to (0.0.0.0, ::, 9, multicast), where this end's own a=path has several URIs (who is behind a
- *         relay connects to that, whatever SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
+ *         a=connection), where there are fewer media sections than before (RFC 3264 section 8), where it keeps a
+ *         connection that is not there, where the passive end gives no address or port to connect to (0.0.0.0, ::, 9,
+ *         multicast), where this end's own a=path has several URIs (who is behind a relay connects to that, whatever
+ *         SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
  *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC
  *         4567 4.1.2)
  */

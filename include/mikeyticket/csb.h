@@ -57,9 +57,11 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
 /**
  * Makes a REQUEST_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.1.1, 4.2.1.2). Random are, in this order: CSB ID,
  * RANDRi. Its algorithms are those of the suite of the desired policy.
- * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS; MKT_E_KEY_LENGTH; MKT_E_PRF; MKT_E_FLAGS;
- *         MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
+ *             as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_put(); MKT_E_KEY_LENGTH;
+ *         MKT_E_MPK, MKT_E_VALUE for the keys asked for; MKT_E_PRF; MKT_E_FLAGS; MKT_E_MANY; MKT_E_LENGTH;
+ *         MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
                                                         struct mkt_buf *out);
@@ -69,7 +71,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, con
  * others, and to be kept. Look at its policy (mkt_ticket_policy()): the K flag says that the KMS changed something.
  * Without the J flag take it once: each object counts its own use.
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
- * @return MKT_OK; MKT_E_STATE where none was granted; MKT_E_MEMORY
+ * @return MKT_OK; MKT_E_STATE where none was granted, or another message was made since; MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
 
@@ -99,7 +101,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
  * @param ticket  not needed afterwards
  * @param out     the message is appended; with `p` NULL it is measured, and the bundle stays as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K;
- *         MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket,
                                                         struct mkt_buf *out);
@@ -110,7 +112,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, con
  * Makes the RESOLVE_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.3.1, 4.2.3.2): as a Responder with the ticket of
  * the TRANSFER_INIT that it took, as a KMS with that of a RESOLVE_INIT that it passes on (section 10). Random are, in
  * this order: CSB ID, RANDRr. May be made again as long as no answer was taken.
- * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
+ *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
  *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
@@ -119,7 +122,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, str
 /**
  * Makes the RESOLVE_RESP (RFC 6043 4.2.3.5), keys forked where the policy wants it. Random is RANDRkms, then. The
  * bundle of the KMS is as new then.
- * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
+ *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEY_LENGTH for keys that no RANDRkms can be as long as; MKT_E_COUNTER;
  *         MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
@@ -144,9 +148,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, st
  *               the ticket stay as they were
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_MANY for too many SPs; an error of mkt_policy_check(); MKT_E_REUSE
  *         for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT,
- *         MKT_E_SP for the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK,
- *         MKT_E_CRYPTO
+ *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SHORT for
+ *         the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer,
                                                          struct mkt_buf *out);
@@ -159,19 +162,22 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
  *                stays as it was
  * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
  *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for the keys supplied; MKT_E_SPI where a crypto session would be
- *         without key, or share a TEK; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP for the crypto sessions; MKT_E_MANY for too many
+ *         SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
 
 /**
- * Makes a CSB update (RFC 6043 5.2): new keys, new sessions, other keys or policies for those that there are. With the
+ * Makes a CSB update (RFC 6043 5.2), which has no list of key management protocols, as it changes none (RFC 4567 4.1.2,
+ * mkt_connection_get()): new keys, new sessions, other keys or policies for those that there are. With the
  * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
  * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
- * @param out  the message is appended; with `p` NULL it is measured, and the bundle stays as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_RAND for the keys;
- *         MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP for the crypto sessions; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE;
- *         MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
+ *             as it was
+ * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for
+ *         the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SHORT for the crypto sessions; MKT_E_MANY;
+ *         MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *out);
@@ -194,16 +200,19 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
 
 /**
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
- * answered. It has a MAC where this party knows the keys of that message, and the message is authentic and no replay; a
- * TRANSFER_INIT that was refused leaves no keys behind. Its own Error messages enter the replay cache too.
+ * answered. It has a MAC where this party knows the keys of that message, and the message is authentic, the peer's, and
+ * no repetition: not earlier than what was taken last, and not that itself where `err` is of the class freshness or
+ * MKT_E_UPDATE. A TRANSFER_INIT that was refused leaves no keys behind. One's own Error messages enter the replay cache
+ * too.
  * @param about  the message; empty: the one that this party took and has not answered
  * @param err    why: gives the error number, mkt_err_number()
  * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
  *               policies, the one of the TLS profile
  * @param out    the message is appended, or measured
- * @return MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE about an Error message, which none
- *         answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK,
- *         MKT_E_CRYPTO; MKT_E_CACHE_FULL
+ * @return MKT_OK; MKT_E_ARGUMENT where `err` is MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE
+ *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY,
+ *         MKT_E_LENGTH, MKT_E_SHORT for the SPs; MKT_E_COUNTER; MKT_E_SPACE; an error of the class host, or of the
+ *         replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum mkt_err err,
                                                  const struct mkt_sp sp[], size_t n_sp, struct mkt_buf *out);
@@ -211,7 +220,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt
 /**
  * Forgets the exchange that is under way, if one is: a request without answer, a message that a KMS took and has not
  * answered, an update. A RESOLVE_INIT without answer is forgotten first, and the TRANSFER_INIT waits on; called again,
- * that is forgotten too. Keys that the bundle has stay.
+ * that is forgotten too. Keys that the bundle has stay. A TRANSFER_INIT that waits for its TRANSFER_RESP is not
+ * forgotten: free the bundle.
  *
  * Where both ends make an update at once, neither takes the other's: both abandon theirs (SIP answers 491), and one of
  * them begins anew. Where an answer was lost, the ends may differ in the sessions of that update: make another one, for
@@ -240,22 +250,25 @@ MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
 
 /**
  * Whether this party is to make a message of a type now: REQUEST_RESP, RESOLVE_RESP as KMS, RESOLVE_INIT_PSK where a
- * KMS must resolve the ticket, TRANSFER_RESP.
+ * KMS must resolve the ticket, until its answer was taken, as it may be made again; TRANSFER_RESP.
  */
 MKT_API bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message);
 
-/** The seconds after which new keys must have come (TRr of the ticket policy), by mkt_csb_make_update(); 0: no limit. */
+/** The seconds after which new keys must have come (TRr of the policy), by mkt_csb_make_update(); 0: no limit. */
 MKT_API uint32_t mkt_csb_rekeying(const struct mkt_csb *csb);
 
-/** The CSB ID; 0 before the first message. Unverified while a Responder waits for its KMS. */
+/**
+ * The CSB ID of the call: 0 before a TRANSFER_INIT was made or taken, and of a KMS. Unverified while a Responder waits
+ * for its KMS.
+ */
 MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 
 /** The party that this bundle plays. */
 MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 
 /**
- * The identity of the other end, authenticated; no data where no message of its was taken. Of a KMS: who asked. Lives
- * until the next message is made or taken.
+ * The identity of the other end, authenticated (but see mkt_peer.proven); no data where no message of its was taken. Of
+ * a KMS: who asked. Lives until the next message is made or taken.
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
@@ -279,7 +292,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_i
 /**
  * Appends the TEK of a crypto session: derived from the TGK or GTGK that its SPI names (RFC 6043 5.1.3), or the TEK
  * itself where it was sent as such. For TLS it is the pre-shared key (3GPP TS 23.333 5.20.2).
- * @param tek  16 to 64 octets, by mkt_settings.tek_length; the caller wipes them
+ * @param tek  16 to 64 octets: by mkt_settings.tek_length where it is derived with suite 256, 16 with suite 128, as
+ *             long as it is where it was sent; the caller wipes them
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek);
@@ -301,8 +315,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs
 
 /**
  * Appends the identity that goes with the TEK as TLS pre-shared key (D16): "mikey-ticket:" CSB ID in 8 hex digits ":"
- * CS ID in 2 ":" SPI in hex, lower-case, without NUL. It is no secret.
- * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE
+ * CS ID in 2 ":" SPI in hex, lower-case, without NUL; or what mkt_host.psk_identity appends in its place. It is no
+ * secret.
+ * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE; an error of that callback
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity);
 

@@ -55,16 +55,18 @@ enum mkt_err {
 
     MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
-    MKT_E_VALIDITY,       /**< the end of the ticket's validity is before its start */
+    MKT_E_VALIDITY,       /**< the end of the ticket's validity is not after its start */
     MKT_E_MPK,            /**< not the number of MPKs that there must be */
     MKT_E_KEY_LENGTH,     /**< a key is too short, or too long for the suite */
     MKT_E_SPI,            /**< a key without SPI, an SPI used twice, or one that names no session key */
     MKT_E_RAND,           /**< a RAND that is too short, absent where G or I wants it, or there where not */
     MKT_E_KEMAC,          /**< a KEMAC that L or M forbids */
     MKT_E_INITIATOR_DATA, /**< Initiator Data where I does not ask for it, or none where it does */
-    MKT_E_CS,             /**< crypto sessions that the profile or the offer does not have */
+    MKT_E_CS,             /**< crypto sessions that the profile or the offer does not have, two of one CS ID, or more
+                               than mkt_settings.max_sessions */
     MKT_E_PROT,           /**< a Prot type that is not ours */
-    MKT_E_SP,             /**< a policy without its SP, two SPs of one number, or not exactly one policy in an answer */
+    MKT_E_SP,             /**< a policy without its SP, none that is acceptable (mkt_host.acceptable), two SPs of one
+                               number, or not exactly one policy in an answer */
     MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy */
     MKT_E_RESPONDER,      /**< the Responder is not in the ticket policy, nor the one that was asked for */
     MKT_E_APPLICATION,    /**< the ticket is not for this application (IDRapp) */
@@ -114,7 +116,7 @@ MKT_API const char *mkt_err_text(enum mkt_err err);
 
 /**
  * The number that tells a peer of this error in a MIKEY Error payload (RFC 3830 6.12, RFC 6043 6.9).
- * Errors that concern nobody but this host give 12, "Unspecified error".
+ * Errors that have no number there, and those that concern nobody but this host, give 12, "Unspecified error".
  */
 MKT_API uint8_t mkt_err_number(enum mkt_err err);
 

@@ -22,7 +22,7 @@ struct mkt_credential {
 
 /** How a bundle behaves. Copied by mkt_csb_new(); what its spans point to outlives the bundle. */
 struct mkt_settings {
-    struct mkt_id self;          /**< who this party is */
+    struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
     const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
     struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
@@ -31,14 +31,15 @@ struct mkt_settings {
     uint32_t skew;               /**< seconds that a timestamp may differ from the clock (D18); 300 */
     size_t tek_length;           /**< octets of a TEK, 16 to 64 with suite 256 (D15); 0: that of the suite */
     bool allow_no_protocols;     /**< take a TRANSFER_INIT without list of key management protocols (D12); false */
-    bool leave_out_identities;   /**< make messages without IDRi, IDRr, IDRkms: the other side knows them; false */
+    bool leave_out_identities;   /**< make messages without IDRi, IDRr, IDRkms where these need not be there: the other
+                                      side knows them; false */
     bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
     size_t size;                 /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
 };
 
 /**
- * The octets of a bundle by default. About 3 KiB of them are room for what it has to keep of the exchange: its copy of
- * the TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
+ * The octets of a bundle by default. About 3.5 KiB of them are room for what it has to keep of the exchange: its copy
+ * of the TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
  */
 enum { MKT_CSB_SIZE = 4096 };
 
@@ -58,20 +59,23 @@ struct mkt_offer {
     struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
-    const struct mkt_cs *cs;         /**< by default one crypto session, CS ID 1; without SPI the n-th has the n-th key */
+    const struct mkt_cs *cs;         /**< by default one crypto session, CS ID 1; the n-th of those without SPI has the
+                                          n-th key, the Initiator's own before those of the ticket */
     size_t n_cs;
     const struct mkt_sp *sp;         /**< security policies for them; the default session lists them all */
     size_t n_sp;                     /**< up to 15 */
     const struct mkt_key_wish *keys; /**< session keys that the Initiator itself supplies (L flag), to MKT_MAX_KEYS */
     size_t n_keys;
-    struct mkt_span randi;           /**< RANDRi, up to 255 octets: for a group key the same in all exchanges (section 9) */
+    struct mkt_span randi;           /**< RANDRi, up to 255 octets: for a group key the same in all exchanges (section
+                                          9), with a policy that has no G; else it is drawn */
 };
 
 /** What a Responder adds to its answer. Zero is right for all of it. */
 struct mkt_answer {
     const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag), to MKT_MAX_KEYS */
     size_t n_keys;
-    const struct mkt_cs *cs; /**< crypto sessions: the Session Data and SPI of one that was offered, or one to be added */
+    const struct mkt_cs *cs; /**< crypto sessions: policy, Session Data and SPI of one that was offered, or one to be
+                                  added */
     size_t n_cs;
     const struct mkt_sp *sp; /**< security policies that these name, and that the offer does not have */
     size_t n_sp;             /**< up to 15 */
@@ -81,7 +85,8 @@ struct mkt_answer {
 struct mkt_update {
     const struct mkt_key_wish *keys; /**< new session keys (L flag, of a Responder M flag), to MKT_MAX_KEYS */
     size_t n_keys;
-    const struct mkt_cs *cs;         /**< sessions that change or are added; by default all, the n-th with the n-th key */
+    const struct mkt_cs *cs;         /**< sessions that change or are added; by default all, the n-th with the n-th
+                                          key */
     size_t n_cs;
     const struct mkt_sp *sp;         /**< security policies for them, beside those that the bundle has */
     size_t n_sp;                     /**< up to 15 */

@@ -25,13 +25,19 @@ typedef uint64_t mkt_ntp;
 /** The party that a bundle plays. */
 enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 
-/** Who stands at the other end, for the host to say yes or no. All of it is authenticated by then. */
+/**
+ * Who stands at the other end, for the host to say yes or no. All of it is authenticated by then, but for `asked` where
+ * the peer is the KMS of a Responder.
+ */
 struct mkt_peer {
     enum mkt_role role;              /**< what the peer is */
     struct mkt_id id;                /**< its identity; by then IDRi of the policy, or IDRr of the answer */
-    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may have
-                                          been retargeted, so it need not be the one who takes it */
+    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
+                                          have been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket */
+    bool proven;                     /**< false: the ticket has forked keys and was remembered (mkt_host.resolved); then
+                                          whoever else resolved it may have sent the TRANSFER_INIT, and only that the
+                                          TEK is used proves that it was `id` */
 };
 
 /** The most octets that a TPK, and a key shared with a KMS, may have. */
@@ -47,7 +53,8 @@ struct mkt_psk {
 
 /** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: what to do is the host's to say. */
 struct mkt_report {
-    bool authenticated;                /**< whether its MAC was verified; else anybody may have sent it: only a hint */
+    bool authenticated;                /**< whether its MAC was verified, and it is no COUNTER, which does not tell that
+                                            it is new; else anybody may have sent it: only a hint */
     uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
@@ -90,8 +97,9 @@ struct mkt_host {
      * A Responder asks whether it has resolved a ticket before. `ticket` are the octets of the TICKET payload from
      * Ticket Type to Ticket Data, which name it. Appends what mkt_csb_resolved_put() wrote, which the library wipes.
      * With key forking only a KMS can verify who sent a TRANSFER_INIT (Vr): a remembered ticket then serves only calls
-     * whose keys are forked TGKs, which the Initiator alone has beside KMS and Responder, so that using them proves it;
-     * for others the KMS is asked. Default: no ticket is remembered. Error: MKT_E_KEY.
+     * whose keys are forked TGKs, which the Initiator alone has beside KMS and Responder, so that using them proves it
+     * (mkt_peer.proven), and for no COUNTER; for others, and where the ticket was resolved for another identity of this
+     * host, the KMS is asked. Default: no ticket is remembered. Error: MKT_E_KEY.
      */
     enum mkt_err (*resolved)(void *user, struct mkt_span ticket, struct mkt_buf *octets);
 
@@ -106,7 +114,8 @@ struct mkt_host {
 
     /**
      * The other way: appends the Ticket Data of a ticket of a type of the host's own, for a policy and keys in that
-     * form. Default: such tickets are not made. Error: MKT_E_TICKET_TYPE.
+     * form; up to 4,000 octets. `open` must be there too, also of an Initiator that only holds such tickets. Default:
+     * such tickets are not made. Error: MKT_E_TICKET_TYPE.
      */
     enum mkt_err (*seal)(void *user, const struct mkt_policy *policy, struct mkt_span keys,
                          struct mkt_buf *ticket_data);
@@ -118,8 +127,9 @@ struct mkt_host {
     bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
 
     /**
-     * Whether a security policy that the other end offers or chose is acceptable (RFC 6043 4.2.2.2, 4.2.2.4); default:
-     * one without parameters, as for TLS. A Responder is asked before the message is verified.
+     * Whether a security policy is acceptable, one that the other end offers or chose (RFC 6043 4.2.2.2, 4.2.2.4), or
+     * one that this party is about to offer or choose; default: one without parameters, as for TLS. A Responder is
+     * asked before the message is verified.
      */
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
@@ -157,7 +167,8 @@ struct mkt_host {
     /** Is told of an Error message; default: nobody is. */
     void (*report)(void *user, const struct mkt_report *report);
 
-    /** Is told of each refusal: the error and its text, never a key. Default: nobody is. */
+    /** Is told of each message that a bundle or a ticket refuses to make or to take: the error and its text, never a
+     *  key. Default: nobody is. */
     void (*log)(void *user, enum mkt_err err, const char *text);
 };
 

@@ -48,7 +48,7 @@ struct mkt_hdr {
 /** How many payloads a message may have. */
 enum { MKT_MAX_PAYLOADS = 24 };
 
-/** A message. Some 3 KiB, and nothing to free. */
+/** A message. Some 2.5 KiB, and nothing to free. */
 struct mkt_message {
     struct mkt_hdr hdr;
     size_t n; /**< payloads, in the order of the wire */
@@ -79,7 +79,7 @@ MKT_API const struct mkt_payload *mkt_message_find(const struct mkt_message *mes
 /**
  * Finds where decoding stopped, to tell a human.
  * @param in  what mkt_message_get() refused
- * @return the offset in octets of the field that could not be understood
+ * @return the offset in octets of the field that could not be understood; with MKT_E_MANY of the last one before
  */
 MKT_API size_t mkt_message_error_offset(struct mkt_span in);
 

@@ -261,14 +261,14 @@ MKT_API const char *mkt_payload_name(unsigned type);
  * @param cs        out: the session, its spans within the map
  * @param map_type  of the HDR
  * @param number    1 for the first, 2 for the second; an SRTP-ID map has it in place of the CS ID
- * @param rest      in and out: what is left of the map; begin with mkt_hdr.map
+ * @param rest      in and out: what is left of the map, nothing after an error; begin with mkt_hdr.map
  * @return MKT_OK; MKT_E_SHORT; MKT_E_VALUE for a map type that has no sessions
  */
 MKT_API MKT_MUST enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest);
 
 /**
  * Appends a crypto session to a CS ID map.
- * @return MKT_OK; MKT_E_LENGTH for a field that is too long; MKT_E_VALUE for a map type that has no sessions;
+ * @return MKT_OK; MKT_E_LENGTH for a field of a wrong length; MKT_E_VALUE for a map type that has no sessions;
  *         MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map);
@@ -294,7 +294,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param,
  *
  * @param payload  out: its spans point into the chain
  * @param type     in and out: the type of the payload to take, then of the one after it; MKT_LAST: there is none
- * @param rest     in and out: the octets that are left; after the last payload there are none
+ * @param rest     in and out: the octets that are left; after the last payload, and after an error, there are none
  * @return MKT_OK or an error of the classes malformed (MKT_E_SHORT, _TRAILING, _VALUE, _PAYLOAD) and unsupported
  *         (MKT_E_MAC_ALG, _HASH, _DH_GROUP: algorithms whose length is not known)
  */

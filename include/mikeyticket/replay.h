@@ -36,7 +36,7 @@ MKT_API size_t mkt_replay_size(size_t messages);
  * restart rather open the cache, if its memory is still there, or take no messages for twice the skew (RFC 3830 5.4).
  * @param cache   out: it is the memory and lives as long; NULL after an error
  * @param memory  aligned as malloc and mmap do
- * @param n       its octets, of mkt_replay_size() or more; what is left over is not used
+ * @param n       its octets, of mkt_replay_size() or more; all are used but for less than a bucket
  * @return MKT_OK; MKT_E_ARGUMENT where the memory is NULL, misaligned or less than mkt_replay_size(1)
  */
 MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay **cache, void *memory, size_t n);

@@ -129,10 +129,10 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
 
 /**
  * Gives a stream another key and identity, and wipes the old ones: the ends agreed on a new key (RFC 4567 4.1.2) and
- * keep their connection (mkt_connection.keying and .act). The connection goes on as it is; the new key is for the next
- * handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A first handshake
- * that is under way with the old key fails; a renegotiation that was given it already may end with it. A client's
- * configuration keeps the key that it was set up with.
+ * keep their connection (mkt_connection.keying and .action). The connection goes on as it is; the new key is for the
+ * next handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A first
+ * handshake that is under way with the old key fails; a renegotiation that was given it already may end with it. A
+ * client's configuration keeps the key that it was set up with.
  * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
@@ -146,7 +146,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams,
  * Takes a stream away and wipes its key: the call was given up. A handshake that is under way for it fails when it is
  * done at the latest, even where a new stream of that number was added meanwhile. A connection that has it is the
  * caller's to close.
- * @return whether there was such a stream
+ * @return whether there was such a stream and it is gone; false, too, where the crypto library fails
  */
 MKT_API bool mkt_streams_remove(struct mkt_streams *streams, uint64_t stream);
 

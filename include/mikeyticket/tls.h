@@ -14,7 +14,8 @@
  * What a configuration set up here does and does not do, over what the list of cipher suites says:
  * - TLS 1.2 or 1.3, nothing older; streams, not datagrams; each end proves the key, never a certificate;
  * - offers encrypt-then-MAC (RFC 7366) and extended master secret (RFC 7627), which mbedTLS can't require;
- * - no compression, no truncated HMAC, no session tickets, no early data;
+ * - no truncated HMAC, no session tickets, no early data; no compression, unless mbedTLS 2.28 was built with it
+ *   (MBEDTLS_ZLIB_SUPPORT): it can't be turned off then;
  * - TLS 1.3 with psk_dhe_ke alone, never psk_ke (RFC 8446 4.2.9);
  * - TLS 1.2 only with a peer that has the renegotiation indication of RFC 5746: all others break the handshake, whether
  *   renegotiation is wanted or not (RFC 5746 4.1, 4.3).
@@ -96,7 +97,7 @@ struct mkt_tls {
  * themselves.
  * @param conf      fresh from mbedtls_ssl_config_init(); or NULL, to fill `tls` alone: so a program that starts looks
  *                  through the list in its configuration file
- * @param tls       out: outlives `conf`; after an error it tells more
+ * @param tls       out: outlives `conf`; after MKT_E_PROFILE and MKT_E_TLS it tells more
  * @param settings  not needed afterwards, but for the octets of `suites` where `tls->refused` is read
  * @return MKT_OK; MKT_E_ARGUMENT for settings out of range; MKT_E_PROFILE for a name in the list that is no profile and
  *         no suite, or that of a suite that uses certificates, no encryption, RC4 or 3DES, or, in TLS 1.3, another hash
@@ -117,8 +118,8 @@ MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct
  * @param conf      fresh from mbedtls_ssl_config_init(). The caller gives it a random generator with
  *                  mbedtls_ssl_conf_rng(), before or after this, and frees it whatever this returns. After an error it
  *                  is good for nothing else.
- * @param tls       out: outlives `conf`; after an error it tells more
- * @param settings  not needed afterwards
+ * @param tls       as for mkt_tls_configure()
+ * @param settings  as for mkt_tls_configure()
  * @param csb       ready (mkt_csb_ready()); not needed afterwards
  * @param cs_id     the CS ID of the crypto session
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready;
