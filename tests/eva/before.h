@@ -9,14 +9,19 @@
 #include <string.h>
 
 /*
- * Frama-C's memcpy() wants an octet at both pointers even for n = 0; C11 7.24.1 wants pointers that are valid, and one
- * to the end of an array is.
+ * Frama-C's memcpy() and memset() want an octet at their pointers even for n = 0; C11 7.24.1 wants pointers that are
+ * valid, and one to the end of an array is.
  */
 static inline void *any_memcpy(void *to, const void *from, size_t n)
 {
     return n == 0 ? to : memcpy(to, from, n);
 }
+static inline void *any_memset(void *p, int c, size_t n)
+{
+    return n == 0 ? p : memset(p, c, n);
+}
 #define memcpy any_memcpy
+#define memset any_memset
 
 #ifdef PATHS
 /* In place of Eva's own: where they stop is then known on each path. */
