@@ -46,7 +46,7 @@ struct actor {
     uint64_t drawn;
     uint32_t counter, counted[PEERS]; /* sent last; taken last, by the sum of an identity */
     bool reported;                    /* the last Error message had a MAC that is right */
-    uint64_t cache[CACHE];
+    _Alignas(max_align_t) uint64_t cache[CACHE];
     struct mkt_csb *csb;
 };
 

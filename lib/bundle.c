@@ -1,29 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bundle.h"
 
-static enum mkt_kind_of_time kind_of_time(const struct mkt_t *t)
+bool mkt_times_any(const struct mkt_times *times)
 {
-    return t->ts_type == MKT_TS_COUNTER ? MKT_BY_COUNTER : MKT_BY_CLOCK;
+    return times->by_clock || times->counter > 0;
 }
 
-bool mkt_t_follows(const struct mkt_t *t, const struct mkt_times *times)
+bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times)
 {
-    const uint64_t value = mkt_t_64(t);
-    if (times->kind != kind_of_time(t))
-        return true;
-    return times->kind == MKT_BY_CLOCK ? mkt_ntp_before(times->most, value)
-                                       : value < times->least || value > times->most;
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value >= times->counter;
+    return !times->by_clock || mkt_ntp_before(times->clock, mkt_t_64(t));
 }
 
-void mkt_times_add(struct mkt_times *times, const struct mkt_t *t)
+bool mkt_t_last(const struct mkt_t *t, const struct mkt_times *times)
 {
-    const uint64_t value = mkt_t_64(t);
-    const bool more = times->kind == MKT_BY_COUNTER && kind_of_time(t) == MKT_BY_COUNTER;
-    *times = (struct mkt_times){
-        .kind = kind_of_time(t),
-        .least = more && times->least < value ? times->least : value,
-        .most = more && times->most > value ? times->most : value,
-    };
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value + 1 == times->counter;
+    return times->by_clock && mkt_t_64(t) == times->clock;
+}
+
+bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times)
+{
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value >= times->from && t->value < times->to;
+    return mkt_t_last(t, times);
+}
+
+void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac)
+{
+    const uint64_t after = t->value + 1;
+    if (t->ts_type != MKT_TS_COUNTER) {
+        times->by_clock = true;
+        times->clock = mkt_t_64(t);
+        return;
+    }
+    times->counter = after > times->counter ? after : times->counter;
+    if (!kemac)
+        return;
+    times->from = times->to == 0 || t->value < times->from ? t->value : times->from;
+    times->to = after > times->to ? after : times->to;
 }
 
 bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
@@ -129,13 +145,16 @@ static void io_id(struct io *io, struct mkt_id *id)
 
 static void io_times(struct io *io, struct mkt_times *times)
 {
-    uint8_t kind = (uint8_t)times->kind;
-    io_u8(io, &kind);
-    io_uint(io, &times->least, 8);
-    io_uint(io, &times->most, 8);
-    if (kind >= MKT_KINDS_OF_TIME || (kind == MKT_BY_COUNTER && times->least > times->most))
+    uint8_t by_clock = times->by_clock;
+    io_u8(io, &by_clock);
+    io_uint(io, &times->clock, 8);
+    io_uint(io, &times->counter, 8);
+    io_uint(io, &times->from, 8);
+    io_uint(io, &times->to, 8);
+    if (by_clock > 1 || times->counter > (uint64_t)UINT32_MAX + 1 || times->to > times->counter ||
+        (times->to == 0 ? times->from != 0 : times->from >= times->to))
         io_fail(io, MKT_E_STORED);
-    times->kind = (enum mkt_kind_of_time)kind;
+    times->by_clock = by_clock == 1;
 }
 
 void mkt_io_bundle(struct io *io, struct mkt_bundle *b)

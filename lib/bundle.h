@@ -16,12 +16,12 @@ enum {
     MKT_FROM_RESPONDER  /* the KEMAC of the TRANSFER_RESP, or of the answer to an update */
 };
 
-enum mkt_kind_of_time { MKT_NEVER, MKT_BY_CLOCK, MKT_BY_COUNTER, MKT_KINDS_OF_TIME };
-
-/* T of the messages of Ticket Transfer: by a clock `most` is the last; COUNTERs were from `least` to `most`. */
+/* T of the messages of Ticket Transfer that one end has sent. Clock and counter have no order between them. */
 struct mkt_times {
-    enum mkt_kind_of_time kind;
-    uint64_t least, most;
+    bool by_clock;
+    uint64_t clock;    /* the last by a clock, if there is one */
+    uint64_t counter;  /* one more than the highest COUNTER; 0: there is none */
+    uint64_t from, to; /* COUNTERs of KEMACs with the keys of updates: from `from`, less than `to` */
 };
 
 /* Spans view the room of the bundle, and during a step the message that is taken. */
@@ -32,8 +32,8 @@ struct mkt_bundle {
     uint16_t flags;        /* of the ticket policy */
     uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
     bool named;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
-    struct mkt_times newest; /* that the peer sent, and */
-    struct mkt_times sent;   /* that this party sent: an update is later than both */
+    struct mkt_times newest; /* of the peer, as far as it was taken */
+    struct mkt_times sent;   /* of this party */
     struct mkt_span init;    /* the initial message of the exchange under way, which the MAC of the answer covers */
     struct mkt_span asked_kms;            /* the RESOLVE_INIT that this party sent */
     struct mkt_span psk;                  /* of a KMS, with the one who asks */
@@ -49,10 +49,17 @@ struct mkt_bundle {
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
 };
 
-/* Whether T is later than all of those; a COUNTER, whether it was not passed yet. True where there is none of its kind. */
-bool mkt_t_follows(const struct mkt_t *t, const struct mkt_times *times);
+bool mkt_times_any(const struct mkt_times *times);
 
-void mkt_times_add(struct mkt_times *times, const struct mkt_t *t);
+/* Whether T is later than all those of its kind; whether it is the last of them. */
+bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times);
+bool mkt_t_last(const struct mkt_t *t, const struct mkt_times *times);
+
+/* Whether a KEMAC may have had that T. */
+bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times);
+
+/* `kemac`: with the keys that updates have, too. */
+void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac);
 
 bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
 

@@ -478,7 +478,7 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
         if (!mkt_csb_ready(csb))
             return unknown;
         /* without F flag it may be an update that the Responder is heard of first */
-        return b->newest.kind != MKT_NEVER ? *mkt_bundle_responder(b) : b->responder;
+        return mkt_times_any(&b->newest) ? *mkt_bundle_responder(b) : b->responder;
     case MKT_RESPONDER:
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
     case MKT_KMS:

@@ -61,7 +61,7 @@ static const struct row {
     ROW(MKT_E_HASH, INVALID_HA, "the hash function is unknown"),
     ROW(MKT_E_DH_GROUP, INVALID_DH, "the Diffie-Hellman group is unknown"),
     ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "not a MIKEY base ticket, or one that needs additional processing"),
-    ROW(MKT_E_COUNTER, INVALID_TS, "COUNTER timestamps are used, and no counters are kept"),
+    ROW(MKT_E_COUNTER, INVALID_TS, "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),

@@ -45,7 +45,8 @@ static bool says_again(enum mkt_err why)
 /*
  * Whether a message is the peer's, and none of before. Who sends an old one again, or sends one back to who made it,
  * would have an Error message that the peer takes for one about its last. The last one that was taken may be complained
- * about, where it waits for its answer or the complaint is not that it came again.
+ * about, where the complaint is not that it came again; MKT_E_STATE and MKT_E_DATA_TYPE are what take() answers where
+ * it comes again before there is an answer.
  */
 static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
 {
@@ -54,9 +55,11 @@ static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
     const enum mkt_role to = act->message->hdr.data_type == MKT_TRANSFER_INIT ? MKT_RESPONDER : MKT_INITIATOR;
     if (update ? mkt_check_update_identities(act) != MKT_OK : act->role != to)
         return false;
-    if (mkt_span_equal(act->in, b->init) || mkt_t_follows(t, &b->newest))
+    if (mkt_t_later(t, &b->newest))
         return true;
-    return mkt_t_64(t) == b->newest.most && !says_again(why);
+    if (why == MKT_E_STATE || why == MKT_E_DATA_TYPE)
+        return false;
+    return mkt_span_equal(act->in, b->init) || (mkt_t_last(t, &b->newest) && !says_again(why));
 }
 
 /* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
@@ -105,6 +108,12 @@ static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why, struct mkt_
     return err == MKT_OK ? mkt_verify(act, protection, &also, NULL) : err;
 }
 
+/* Who sends a message a second time is not who made it. A counter says so by either error (mkt_host.count). */
+static bool is_second(const struct mkt_act *act, enum mkt_err why)
+{
+    return why == MKT_E_REPLAY || (why == MKT_E_STALE && mkt_t_of(act->message)->ts_type == MKT_TS_COUNTER);
+}
+
 /* Whether what is wrong is what this party offers or supports: then the Error message "SHOULD include the supported
  * parameters". */
 static bool is_about_policies(enum mkt_err why)
@@ -120,8 +129,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     struct mkt_protection protection;
     struct mkt_message m;
     struct mkt_span octets;
-    /* who sends a message a second time is not who made it */
-    enum mkt_err err = act->message == NULL || why == MKT_E_REPLAY ? MKT_E_STATE : find_keys(act, why, &protection);
+    enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : find_keys(act, why, &protection);
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;

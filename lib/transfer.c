@@ -37,6 +37,13 @@ static enum mkt_err find_mpks(struct mkt_bundle *b)
     return MKT_OK;
 }
 
+/* Whether a message has a KEMAC with the keys that updates will have, those of the last message of this exchange. */
+static bool has_update_keys(const struct mkt_bundle *b, const struct mkt_message *m)
+{
+    const bool last = m->hdr.data_type == MKT_TRANSFER_RESP || !mkt_bundle_has(b, MKT_FLAG_F);
+    return last && mkt_message_find(m, MKT_KEMAC, 0) != NULL;
+}
+
 /* ---- TRANSFER_INIT: 4.2.2.1 ---- */
 
 /* What the ticket gives: its policy must allow this Initiator to use it now, and keys must be there to begin with. */
@@ -167,7 +174,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
         err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
     if (err != MKT_OK)
         return err;
-    mkt_times_add(&b->sent, mkt_t_of(&message));
+    mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_INITIAL;
     if (!mkt_bundle_has(b, MKT_FLAG_F))
         return mkt_sessions_settle(act, &message, NULL);
@@ -419,7 +426,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
         err = accept_init(act, keys);
     if (err == MKT_OK)
         err = mkt_counted(act, &b->initiator);
-    mkt_times_add(&b->newest, mkt_t_of(act->message));
+    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
     return err == MKT_OK ? mkt_seen(act) : err;
 }
@@ -478,7 +485,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     err = mkt_seal(act, &by_mpk, &message, &init, &octets);
-    mkt_times_add(&b->sent, mkt_t_of(&message));
+    mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
     return err;
@@ -581,7 +588,7 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
         err = identify_responder(act, &policy);
     if (err == MKT_OK)
         err = accept_resp(act, &init, keys);
-    mkt_times_add(&b->newest, mkt_t_of(act->message));
+    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     b->init = (struct mkt_span){NULL, 0};
     return err;
 }

@@ -93,32 +93,47 @@ static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *messag
 
 /* ---- making ---- */
 
-static bool is_new(const struct mkt_bundle *b, const struct mkt_t *t)
+/*
+ * Whether a KEMAC at that time has an IV of its own. Both ends encrypt with the same keys, and an IV differs from
+ * others by T alone (design decision D4). Each end counts by itself, and does not know of what was lost or refused on
+ * the way: so the counters of an Initiator are even then, and those of a Responder odd. Of a peer that does it
+ * otherwise at least what was taken is passed over.
+ */
+static bool has_own_iv(const struct mkt_act *act, const struct mkt_t *t)
 {
-    return mkt_t_follows(t, &b->sent) && mkt_t_follows(t, &b->newest);
+    const uint64_t odd = act->role == MKT_RESPONDER;
+    return t->value % 2 == odd && !mkt_t_used(t, &act->bundle.sent) && !mkt_t_used(t, &act->bundle.newest);
 }
 
-/*
- * "MUST use new timestamps". New to both ends: they encrypt with the same keys, and an IV differs from others by T
- * alone (design decision D4). A clock may stand still, or be behind that of the peer; of a counter what the peer's has
- * passed is passed over.
- */
-static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type)
+/* A clock may stand still, or be behind that of the peer. What is made up here is no time that the peer makes up. */
+static void put_after(const struct mkt_act *act, struct mkt_t *t, const struct mkt_times *times)
+{
+    const uint64_t odd = act->role == MKT_RESPONDER;
+    if (mkt_t_later(t, times))
+        return;
+    t->value = times->clock + 1;
+    if (t->value % 2 != odd)
+        t->value++;
+}
+
+/* "MUST use new timestamps" */
+static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type, bool kemac)
 {
     enum { PASSED_OVER = 256 }; /* at most, in one go */
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_begin(act, m, data_type, b->csb_id);
     struct mkt_t *t = &m->payload[0].t;
     const bool counter = t->ts_type == MKT_TS_COUNTER;
-    for (unsigned i = 0; err == MKT_OK && counter && !is_new(b, t); i++)
+    for (unsigned i = 0; err == MKT_OK && counter && kemac && !has_own_iv(act, t); i++)
         err = i < PASSED_OVER ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
-    if (err == MKT_OK && !counter && !mkt_t_follows(t, &b->sent))
-        t->value = b->sent.most + 1;
-    if (err == MKT_OK && !counter && !mkt_t_follows(t, &b->newest))
-        t->value = b->newest.most + 1;
-    if (err == MKT_OK)
-        mkt_times_add(&b->sent, t);
-    return err;
+    if (err != MKT_OK)
+        return err;
+    if (!counter) {
+        put_after(act, t, &b->sent);
+        put_after(act, t, &b->newest);
+    }
+    mkt_times_add(&b->sent, t, kemac);
+    return MKT_OK;
 }
 
 /* Keys for an update or its answer. */
@@ -145,7 +160,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     const size_t before = act->out->n;
     enum mkt_err err = update->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : gather_keys(act, b->map);
     if (err == MKT_OK)
-        err = begin(act, &m, MKT_TRANSFER_INIT);
+        err = begin(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
     if (err == MKT_OK)
         err = supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
     if (err != MKT_OK)
@@ -183,7 +198,9 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     struct mkt_message m;
     struct mkt_span octets;
     enum { OTHERS = 9 };
-    enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : begin(act, &m, MKT_TRANSFER_RESP);
+    enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
+    if (err == MKT_OK)
+        err = begin(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
     if (err == MKT_OK)
         err = supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
@@ -247,14 +264,6 @@ static enum mkt_err check(const struct mkt_act *act)
     return err == MKT_OK ? mkt_check_update_identities(act) : err;
 }
 
-/* Whether a KEMAC of the peer's has the IV of another one with the same keys, as far as can be told. */
-static bool repeats_iv(const struct mkt_bundle *b, const struct mkt_t *t)
-{
-    if (t->ts_type == MKT_TS_COUNTER)
-        return !is_new(b, t);
-    return b->sent.kind == MKT_BY_CLOCK && mkt_t_64(t) == b->sent.most;
-}
-
 /* MAC and time: later than all that the peer has sent in this bundle. */
 static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, struct mkt_span *keys)
 {
@@ -264,11 +273,12 @@ static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, str
     enum mkt_err err = mkt_verify(act, &by_mpk, also, keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
-    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && !mkt_t_follows(t, &b->newest))
+    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
         err = MKT_E_STALE;
-    if (err == MKT_OK && keys->p != NULL && repeats_iv(b, t))
+    /* the IV would be that of another KEMAC */
+    if (err == MKT_OK && keys->p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->newest)))
         err = MKT_E_STALE;
-    mkt_times_add(&b->newest, t);
+    mkt_times_add(&b->newest, t, keys->p != NULL);
     return err;
 }
 

@@ -152,8 +152,8 @@ static struct mkt_bundle full_bundle(void)
         .csb_id = 0x12345678,
         .flags = 0xabc,
         .rekeying = 0x9abcdef0,
-        .newest = {MKT_BY_CLOCK, 0x23456789abcdef01, 0x123456789abcdef0},
-        .sent = {MKT_BY_COUNTER, 0xfedcba98, 0xfedcba99},
+        .newest = {.by_clock = true, .clock = 0x123456789abcdef0},
+        .sent = {.counter = 0x100000000, .from = 0xfedcba97, .to = 0xfedcba98},
         .n_cs = 200,
         .initiator = {.role = 1, .type = 2},
         .asked = {.role = 3, .type = 4},
@@ -168,7 +168,8 @@ static struct mkt_bundle full_bundle(void)
 
 static void expect_times(const struct mkt_times *a, const struct mkt_times *b)
 {
-    ck_assert(a->kind == b->kind && a->least == b->least && a->most == b->most);
+    ck_assert(a->by_clock == b->by_clock && a->clock == b->clock && a->counter == b->counter);
+    ck_assert(a->from == b->from && a->to == b->to);
 }
 
 START_TEST(all_of_it_round_trips)
@@ -218,6 +219,30 @@ START_TEST(all_of_it_round_trips)
         }
     }
     free_all();
+}
+END_TEST
+
+START_TEST(times_that_no_bundle_has)
+{
+    static const struct mkt_times wrong[] = {
+        {.counter = 0x100000001},           /* more than 32 bits */
+        {.counter = 5, .from = 1, .to = 6}, /* a KEMAC by a counter that was never there */
+        {.counter = 5, .from = 3, .to = 3}, /* no first */
+        {.counter = 5, .from = 4, .to = 3}, /* the first after the last */
+        {.counter = 5, .from = 1},          /* a first of none */
+    };
+    for (size_t i = 0; i < 2 * sizeof wrong / sizeof *wrong; i++) {
+        struct mkt_bundle b = full_bundle(), read = {.suite = MKT_SUITE_256};
+        uint8_t octets[1024];
+        struct mkt_buf buf = {octets, sizeof octets, 0};
+        struct io put = io_put(&buf);
+        *(i % 2 == 0 ? &b.newest : &b.sent) = wrong[i / 2];
+        mkt_io_bundle(&put, &b);
+        buf.n = put.pos;
+        struct io get = io_get((struct mkt_span){octets, buf.n});
+        mkt_io_bundle(&get, &read);
+        ck_assert_msg(get.err == MKT_E_STORED, "%zu: %s", i, mkt_err_name(get.err));
+    }
 }
 END_TEST
 
@@ -825,6 +850,7 @@ int main(void)
     tcase_add_test(tcase, three_views);
     tcase_add_test(tcase, all_views);
     tcase_add_test(tcase, all_of_it_round_trips);
+    tcase_add_test(tcase, times_that_no_bundle_has);
     tcase_add_test(tcase, kept_in_a_room_of_its_own);
     tcase_add_test(tcase, keys_of_all_chains);
     suite_add_tcase(suite, tcase);

@@ -108,7 +108,7 @@ plant 'a message that is taken twice' take-resolve-init exchange.c 's/^    retur
 plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
 plant 'a refused message that leaves traces' take-transfer-resp csb.c \
     's/^    if (err != MKT_OK || !counts) {$/    if (err != MKT_OK) csb->bundle = act->bundle;\n&/'
-plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->newest);$/& if (io->mode == IO_GET) b->newest.most = 0;/'
+plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->newest);$/& if (io->mode == IO_GET) b->newest.clock = 0;/'
 plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
 plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&$/        if (false \&\&/'
 plant 'two TLS servers' sdp sdp.c 's/^        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;$/        roles->tls = MKT_END_SERVER;/'

@@ -784,6 +784,13 @@ END_TEST
 
 /* ---- time ---- */
 
+/* The next time that an end makes up where its clock is behind: of an Initiator they are even, of a Responder odd. */
+static uint64_t after(uint64_t t, enum mkt_role by)
+{
+    t++;
+    return t % 2 == (by == MKT_RESPONDER) ? t : t + 1;
+}
+
 /*
  * "MUST use new timestamps": each is later than all that was sent before by either end, though the clock stands or goes
  * back. Where the clock goes on, it is the clock's.
@@ -798,12 +805,14 @@ START_TEST(timestamps_are_new)
         if (n == 2)
             p.c->alice.now = p.c->bob.now = ntp(NOW - 100);
         const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = n == 4});
-        ck_assert_uint_eq(time_of(init), ++last);
+        last = after(last, by);
+        ck_assert_uint_eq(time_of(init), last);
         take(&p, other(by), init);
         if (n == 4)
             continue;
         const struct mkt_span resp = make_answer(&p, other(by), NULL);
-        ck_assert_uint_eq(time_of(resp), ++last);
+        last = after(last, other(by));
+        ck_assert_uint_eq(time_of(resp), last);
         take(&p, by, resp);
     }
     p.c->alice.now = ntp(NOW + 5);
@@ -811,7 +820,8 @@ START_TEST(timestamps_are_new)
     update(&p, MKT_INITIATOR, &(struct mkt_update){0}, NULL);
     ck_assert(p.last[0] == ntp(NOW + 5) && p.last[1] == ntp(NOW + 6));
     update(&p, MKT_INITIATOR, &(struct mkt_update){0}, NULL); /* her clock is behind his */
-    ck_assert(p.last[0] == ntp(NOW + 6) + 1 && p.last[1] == ntp(NOW + 6) + 2);
+    ck_assert_uint_eq(p.last[0], after(ntp(NOW + 6), MKT_INITIATOR));
+    ck_assert_uint_eq(p.last[1], after(p.last[0], MKT_RESPONDER));
     part(&p);
 }
 END_TEST
@@ -840,7 +850,7 @@ START_TEST(updates_in_the_year_2036)
     update(&p, MKT_INITIATOR, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
     ck_assert(p.last[0] == ntp(7) && p.last[1] == ntp(7) + 1);
     update(&p, MKT_RESPONDER, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
-    ck_assert(p.last[0] == ntp(7) + 3 && p.last[1] == ntp(7) + 2);
+    ck_assert(p.last[0] == ntp(7) + 4 && p.last[1] == ntp(7) + 3);
     expect_same(&p, 1);
     part(&p);
 }
@@ -854,6 +864,7 @@ START_TEST(a_kemac_at_a_time_of_the_takers_own)
     const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
+    p.c->alice.now = p.c->bob.now = ntp(NOW + 1);
     const struct mkt_span init = make_update(&p, by, &u);
     expect_err("at once", mkt_csb_make_update(p.csb[other(by)], &u, &out), MKT_OK);
     const struct mkt_span at_once = exact((struct mkt_span){octets, out.n});
@@ -909,11 +920,9 @@ START_TEST(updates_by_counters)
         const enum mkt_role by = (enum mkt_role)(n % 2);
         const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
         ck_assert_uint_gt(p.last[by], p.before[by]);
-        ck_assert_uint_ne(p.last[by], p.last[other(by)]);
         take(&p, other(by), init);
         take(&p, by, make_answer(&p, other(by), NULL));
         ck_assert_uint_gt(p.last[other(by)], p.before[other(by)]);
-        ck_assert_uint_ne(p.last[by], p.last[other(by)]);
         expect_err("again", mkt_csb_take(p.csb[other(by)], init, mikey), MKT_E_REPLAY);
         expect_same(&p, 1);
     }
@@ -930,31 +939,87 @@ static struct pair two_that_count(void)
     return keyed(c);
 }
 
+/* A message as it would have been with another T. */
+static struct mkt_span at_another_time(const struct pair *p, struct mkt_span octets, uint64_t t)
+{
+    const struct mkt_protection protection = by_last(p);
+    struct mkt_message m;
+    uint8_t keys[1024];
+    expect_err("get", mkt_message_get(&m, octets), MKT_OK);
+    struct mkt_span *kemac = &find(&m, MKT_KEMAC, 0)->kemac.encr_data;
+    crypt_kemac(&protection, m.hdr.csb_id, time_of(octets), *kemac, keys);
+    const struct mkt_span plain = exact((struct mkt_span){keys, kemac->n});
+    crypt_kemac(&protection, m.hdr.csb_id, t, plain, keys);
+    *kemac = exact((struct mkt_span){keys, kemac->n});
+    find(&m, MKT_T, 0)->t.value = t;
+    return forge(p, &m);
+}
+
 /*
- * Each end counts by itself and both encrypt with the same keys, so what one has passed the other passes over: two
- * KEMACs with one IV would give away the keys in both.
+ * Each end counts by itself and both encrypt with the same keys: two KEMACs with one IV would give away the keys in
+ * both. What a peer has used that is not as careful is passed over, and what it uses again is refused.
  */
 START_TEST(kemacs_by_counters_have_an_iv_each)
 {
-    const enum mkt_role ahead = (enum mkt_role)_i, behind = other(ahead);
+    const enum mkt_role careless = (enum mkt_role)_i, by = other(careless);
     struct pair p = two_that_count();
     struct player *player[] = {&p.c->alice, &p.c->bob};
     const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
-    player[ahead]->counter = player[behind]->counter = 99;
-    for (unsigned n = 0; n < 3; n++)
-        take(&p, behind, make_update(&p, ahead, &u));
-    ck_assert_uint_eq(p.last[ahead], 102);
+    for (uint64_t t = 100; t < 104; t++)
+        take(&p, by, at_another_time(&p, make_update(&p, careless, &u), t));
+    player[by]->counter = 99;
+    const struct mkt_span right = make_update(&p, by, &u);
+    ck_assert_uint_eq(time_of(right), by == MKT_INITIATOR ? 104 : 105);
+    take(&p, careless, right);
 
-    struct mkt_message m;
-    const struct mkt_span right = make_update(&p, behind, &u);
-    ck_assert_uint_eq(p.last[behind], 103);
-    for (uint64_t t = 100; t < 103; t++) { /* of a peer that is not as careful */
-        expect_err("get", mkt_message_get(&m, right), MKT_OK);
-        find(&m, MKT_T, 0)->t.value = t;
-        player[ahead]->count[0] = 0;
-        expect_err("one IV", mkt_csb_take(p.csb[ahead], forge(&p, &m), mikey), MKT_E_STALE);
+    const struct mkt_span last = make_update(&p, careless, &u);
+    const uint64_t used[] = {100, 102, 103, time_of(right)};
+    for (size_t n = 0; n < sizeof used / sizeof *used; n++) {
+        player[by]->count[0] = 0;
+        expect_err("one IV", mkt_csb_take(p.csb[by], at_another_time(&p, last, used[n]), mikey), MKT_E_STALE);
     }
-    take(&p, ahead, right);
+    take(&p, by, last);
+    expect_same(&p, 1);
+    part(&p);
+}
+END_TEST
+
+/* Nor do those that the other end did not take: the two crossed, one was refused, an answer was lost. */
+START_TEST(kemacs_by_counters_that_were_not_taken)
+{
+    const enum mkt_role one = (enum mkt_role)_i, two = other(one);
+    struct pair p = two_that_count();
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.keys = &other_tgk, .n_keys = 1};
+    uint64_t used[16];
+    size_t n = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        used[n++] = time_of(make_update(&p, one, &u)); /* they cross */
+        used[n++] = time_of(make_update(&p, two, &u));
+        mkt_csb_abandon(p.csb[one]);
+        mkt_csb_abandon(p.csb[two]);
+        take(&p, two, make_update(&p, one, &u)); /* its answer is lost */
+        used[n++] = p.last[one];
+        used[n++] = time_of(make_answer(&p, two, &answer));
+        mkt_csb_abandon(p.csb[one]);
+    }
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < a; b++)
+            ck_assert_uint_ne(used[a], used[b]);
+    part(&p);
+}
+END_TEST
+
+/* RFC 6043 4.2.2.3: "the timestamp value MAY be equal to the one in the TRANSFER_INIT", where the answer has keys, too. */
+START_TEST(an_answer_with_the_counter_of_the_question)
+{
+    struct pair p = two_that_count();
+    const struct mkt_answer answer = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){0});
+    take(&p, MKT_RESPONDER, init);
+    const struct mkt_span resp = make_answer(&p, MKT_RESPONDER, &answer);
+    ck_assert_uint_ne(time_of(resp), time_of(init));
+    take(&p, MKT_INITIATOR, at_another_time(&p, resp, time_of(init)));
     expect_same(&p, 1);
     part(&p);
 }
@@ -964,20 +1029,26 @@ END_TEST
 START_TEST(a_counter_that_is_far_behind)
 {
     struct pair p = two_that_count();
-    const struct mkt_update u = {.no_answer = true};
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
     struct mkt_buf measured = {NULL, 0, 0};
-    p.c->bob.counter = 99;
-    take(&p, MKT_INITIATOR, make_update(&p, MKT_RESPONDER, &u));
-    p.c->bob.counter = 999;
-    take(&p, MKT_INITIATOR, make_update(&p, MKT_RESPONDER, &u));
-    p.c->alice.counter = 99;
+    for (unsigned n = 0; n < 2; n++) {
+        p.c->bob.counter = n == 0 ? 99 : 999;
+        take(&p, MKT_INITIATOR, make_update(&p, MKT_RESPONDER, &u));
+    }
+    p.c->alice.counter = 101;
     unsigned tries = 0;
     while (mkt_csb_make_update(p.c->i, &u, &measured) == MKT_E_COUNTER)
         tries++;
-    ck_assert_uint_eq(tries, 901 / 257);
-    ck_assert_uint_eq(p.c->alice.counter, 1001);
+    ck_assert_uint_eq(tries, 3);
+    ck_assert_uint_eq(p.c->alice.counter, 1002);
     take(&p, MKT_RESPONDER, make_update(&p, MKT_INITIATOR, &u));
+    ck_assert_uint_eq(p.last[MKT_INITIATOR], 1004);
     expect_same(&p, 1);
+
+    p.c->alice.counter = 499; /* without keys any will do */
+    p.c->bob.count[0] = 499;
+    take(&p, MKT_RESPONDER, make_update(&p, MKT_INITIATOR, &(struct mkt_update){.no_answer = true}));
+    ck_assert_uint_eq(p.last[MKT_INITIATOR], 500);
     part(&p);
 }
 END_TEST
@@ -2118,6 +2189,8 @@ int main(void)
     tcase_add_test(tcase, timestamps_of_32_bits);
     tcase_add_test(tcase, updates_by_counters);
     tcase_add_loop_test(tcase, kemacs_by_counters_have_an_iv_each, 0, 2);
+    tcase_add_loop_test(tcase, kemacs_by_counters_that_were_not_taken, 0, 2);
+    tcase_add_test(tcase, an_answer_with_the_counter_of_the_question);
     tcase_add_test(tcase, a_counter_that_is_far_behind);
     tcase_add_loop_test(tcase, a_clock_and_a_counter, 0, 4);
     tcase_add_test(tcase, counters_of_messages_that_are_refused);

@@ -99,7 +99,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
 /**
  * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new then.
  * @param ticket  not needed afterwards
- * @param out     the message is appended; with `p` NULL it is measured, and the bundle stays as it was
+ * @param out     the message is appended; with `p` NULL it is measured: a counter is used, but the bundle stays as it
+ *                was
  * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K;
  *         MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK, MKT_E_CRYPTO
  */
@@ -173,6 +174,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * mkt_connection_get()): new keys, new sessions, other keys or policies for those that there are. With the
  * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
  * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
+ *
+ * Both ends encrypt with the same keys. So COUNTERs of new keys are even from an Initiator, odd from a Responder, and
+ * none that keys of the peer had; MKT_E_COUNTER where the next 256 were, and then there are others.
+ *
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for
@@ -201,9 +206,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
 /**
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
  * answered. It has a MAC where this party knows the keys of that message, and the message is authentic, the peer's, and
- * no repetition: not earlier than what was taken last, and not that itself where `err` is of the class freshness or
- * MKT_E_UPDATE. A TRANSFER_INIT that was refused leaves no keys behind. One's own Error messages enter the replay cache
- * too.
+ * no repetition: not earlier than what was taken last, and not that itself where `err` is what mkt_csb_take() answers
+ * to a repetition (class freshness, MKT_E_UPDATE, MKT_E_STATE, MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused
+ * leaves no keys behind. One's own Error messages enter the replay cache too.
  * @param about  the message; empty: the one that this party took and has not answered
  * @param err    why: gives the error number, mkt_err_number()
  * @param sp     security policies that this party supports; where none are given and `err` is about sessions or

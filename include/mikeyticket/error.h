@@ -51,7 +51,8 @@ enum mkt_err {
     MKT_E_HASH,           /**< the hash function is unknown */
     MKT_E_DH_GROUP,       /**< the Diffie-Hellman group is unknown */
     MKT_E_TICKET_TYPE,    /**< the ticket is no MIKEY base ticket, or wants processing of its own (N, O) */
-    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters */
+    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters; or keys for an update, and the
+                               peer's keys have had the next numbers: try again, and there will be others */
 
     MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */

@@ -35,9 +35,11 @@ struct mkt_peer {
     struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
                                           have been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket */
-    bool proven;                     /**< false: the ticket has forked keys and was remembered (mkt_host.resolved); then
-                                          whoever else resolved it may have sent the TRANSFER_INIT, and only that the
-                                          TEK is used proves that it was `id` */
+    bool proven;                     /**< with forked keys: the KMS vouches for `id`; false where the ticket was
+                                          remembered (mkt_host.resolved), then whoever else resolved it may have sent
+                                          the TRANSFER_INIT, and only that the TEK is used proves that it was `id`.
+                                          Without forked keys true: it has a key of the ticket, as all who resolved it
+                                          have */
 };
 
 /** The most octets that a TPK, and a key shared with a KMS, may have. */
@@ -65,7 +67,8 @@ struct mkt_report {
 struct mkt_host {
     void *user; /**< first argument of each callback */
 
-    /** The clock; default: the system's. Error: MKT_E_CLOCK. */
+    /** The clock, finer than a second: T makes the IV of keys, which both ends may send at once. Default: the system's.
+     *  Error: MKT_E_CLOCK. */
     enum mkt_err (*now)(void *user, mkt_ntp *now);
 
     /** `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
@@ -147,8 +150,8 @@ struct mkt_host {
     struct mkt_replay *cache;
 
     /**
-     * The next value of this party's own counter, for COUNTER timestamps. Default: there are none. Error:
-     * MKT_E_COUNTER.
+     * The next value of this party's own counter, for COUNTER timestamps; for keys of an update asked until the value
+     * is one that no keys of the peer's had (mkt_csb_make_update()). Default: there are none. Error: MKT_E_COUNTER.
      */
     enum mkt_err (*counter)(void *user, uint32_t *value);
 

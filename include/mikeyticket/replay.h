@@ -53,7 +53,7 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *m
 /**
  * Whether a message is new; then it is remembered. Ask once the message is authenticated, and after all else is right
  * about it (RFC 3830 5.4). Of all who ask about one message one gets MKT_OK, even in the same instant: none only where
- * that one is killed before he has it.
+ * that one is killed before he has it, or finds that a clock ahead of his may have let his place be used again.
  * @param tag    the MAC of the message; 16 octets at least, of which the first 16 count
  * @param now    the clock
  * @param until  the last moment at which the message would be taken, its timestamp and the skew: for a message the same
