@@ -39,10 +39,10 @@ compile() {
 
 results() { cat "$dir"/meson-logs/testlog*.json 2>/dev/null | grep -Ec "\"result\": \"($1)\""; }
 
-# check OPTION...: runs the tests in $dir
+# check OPTION...: runs the tests in $dir; one more at a time than there are cores, as some wait for their peers
 check() {
     rm -f "$dir"/meson-logs/testlog*.json
-    meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
+    meson test -C "$dir" --no-rebuild --num-processes $((cores + 1)) --print-errorlogs "$@"
     tally $?
 }
 
