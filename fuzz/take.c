@@ -142,6 +142,22 @@ static void count_input(const struct scene *scene, struct mkt_span input, enum m
     count.taken += err == MKT_OK && !mkt_span_equal(input, scene_right(scene));
 }
 
+/* Who sends a message of Ticket Transfer again gets no Error message that seems to be of the one who takes it. */
+static void repeat(struct mkt_csb *csb, struct mkt_span input)
+{
+    uint8_t octets[1024];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    struct mkt_message message, error;
+    const enum mkt_err again = mkt_csb_take(csb, input, protocols);
+    require(mkt_message_get(&message, input) == MKT_OK);
+    const unsigned type = message.hdr.data_type;
+    if (again == MKT_OK || (type != MKT_TRANSFER_INIT && type != MKT_TRANSFER_RESP))
+        return;
+    require(mkt_csb_make_error(csb, input, again, NULL, 0, &buf) == MKT_OK);
+    require(mkt_message_get(&error, (struct mkt_span){octets, buf.n}) == MKT_OK);
+    require(mkt_message_find(&error, MKT_V, 0) == NULL);
+}
+
 static void play(struct scene *scene, struct mkt_span input)
 {
     uint8_t octets[8192];
@@ -153,6 +169,7 @@ static void play(struct scene *scene, struct mkt_span input)
     if (err == MKT_OK) {
         check_taken(scene, csb, input);
         check_peer(scene, input);
+        repeat(csb, input);
         if (mkt_span_equal(input, scene_right(scene)))
             squeeze(scene, input);
     } else {
