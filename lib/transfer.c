@@ -390,7 +390,7 @@ static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
         err = mkt_keep(act, act->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
-    b->responder = b->asked; /* the Initiator knows no other name of this party's */
+    b->responder = (struct mkt_id){0}; /* the Initiator knows no other name of this party's than the one asked for */
     err = mkt_sessions_settle(act, m, NULL);
     b->init = (struct mkt_span){NULL, 0};
     return err;

@@ -113,6 +113,34 @@ START_TEST(nobody_answered_is_nobody_known)
 }
 END_TEST
 
+static bool anybody(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    (void)user, (void)id, (void)group;
+    return true;
+}
+
+/* Who was asked is kept once, however long the name: a bundle that had room has it when it is read back, too. */
+START_TEST(a_long_name_of_a_group)
+{
+    static char name[2400];
+    struct call *c = call_new(MKT_SUITE_128, _i == 0 ? "HJLNO" : "FGHJLMNO");
+    struct mkt_csb *copy = NULL;
+    memset(name, 'x', sizeof name - 1);
+    c->offer.responder = mkt_id_uri(_i == 0 ? name : name + 1200);
+    c->bob.host.member = anybody;
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("get", mkt_csb_get(&copy, &c->bob.host, &c->settings_r, stored(c->r)), MKT_OK);
+    expect_octets("the same", stored(copy), stored(c->r));
+    mkt_csb_free(copy);
+    if (_i == 0) {
+        expect_err("update", mkt_csb_make_update(c->r, &(struct mkt_update){.no_answer = true}, &c->resp_buf), MKT_OK);
+        expect_octets("IDRr", payload_of(resp_of(c), MKT_IDR, MKT_IDR_R).id.data, c->offer.responder.data);
+    }
+    call_free(c);
+}
+END_TEST
+
 START_TEST(keys_of_a_bundle)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
@@ -608,6 +636,7 @@ int main(void)
     tcase_add_test(tcase, steps_out_of_order);
     tcase_add_test(tcase, measuring_and_small_buffers_change_nothing);
     tcase_add_test(tcase, nobody_answered_is_nobody_known);
+    tcase_add_loop_test(tcase, a_long_name_of_a_group, 0, 2);
     tcase_add_test(tcase, keys_of_a_bundle);
     tcase_add_test(tcase, a_ticket_used_twice);
     tcase_add_test(tcase, measuring_promises_no_more_than_there_is_room_for);
