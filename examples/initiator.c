@@ -70,7 +70,7 @@ static bool get_ticket(struct call *call, const struct mkt_host *host, struct mk
     return options->kms != NULL ? request_ticket(call, csb, ticket) : make_ticket(options, host, ticket);
 }
 
-/* Keeps the ticket for the next call, which one that must not be used again (J flag) refuses. */
+/* Keeps the ticket for the next call. One that must not be used again (J flag) can't be kept: there is no call then. */
 static bool keep_ticket(struct call *call, const struct mkt_ticket *ticket)
 {
     struct mkt_buf kept = {call->kept, sizeof call->kept, 0};

@@ -734,6 +734,9 @@ START_TEST(by_a_counter)
     expect_told(p, BOB, error, false, mkt_err_number(MKT_E_SP));
     octets[buf.n - 1] ^= 1;
     expect_not_told(p, BOB, (struct mkt_span){octets, buf.n}, MKT_E_MAC);
+    buf.n = 0; /* who counts may say STALE of a message that came before */
+    expect_err("error", mkt_csb_make_error(p->csb[ALICE], about, MKT_E_STALE, NULL, 0, &buf), MKT_OK);
+    ck_assert(!has((struct mkt_span){octets, buf.n}, MKT_V));
     p->player[BOB].host.count = NULL;
     expect_not_told(p, BOB, error, MKT_E_COUNTER);
     play_free(p);

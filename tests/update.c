@@ -1010,6 +1010,32 @@ START_TEST(kemacs_by_counters_that_were_not_taken)
 }
 END_TEST
 
+/*
+ * Updates have the keys of the last message of the first exchange: with F flag the counter of a KEMAC in TRANSFER_RESP
+ * is passed over, and that of one in TRANSFER_INIT need not be; without, it is.
+ */
+START_TEST(counters_of_kemacs_in_the_first_exchange)
+{
+    struct call *c = call_new(MKT_SUITE_256, _i == 0 ? "FGHJLMNO" : "HJLNO");
+    c->settings_i.counter = c->settings_r.counter = true;
+    c->alice.host.counter = c->bob.host.counter = counter;
+    c->alice.host.count = c->bob.host.count = count;
+    c->offer.keys = &one_tgk;
+    c->answer.keys = &other_tgk;
+    c->offer.n_keys = c->answer.n_keys = 1;
+    c->alice.counter = 7;
+    c->bob.counter = 5;
+    struct pair p = keyed(c);
+    ck_assert_uint_eq(p.last[MKT_INITIATOR], 8);
+    if (_i == 0)
+        ck_assert_uint_eq(p.last[MKT_RESPONDER], 6);
+    c->alice.counter = _i == 0 ? 5 : 7;
+    make_update(&p, MKT_INITIATOR, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1});
+    ck_assert_uint_eq(p.last[MKT_INITIATOR], _i == 0 ? 8 : 10);
+    part(&p);
+}
+END_TEST
+
 /* RFC 6043 4.2.2.3: "the timestamp value MAY be equal to the one in the TRANSFER_INIT", where the answer has keys, too. */
 START_TEST(an_answer_with_the_counter_of_the_question)
 {
@@ -2190,6 +2216,7 @@ int main(void)
     tcase_add_test(tcase, updates_by_counters);
     tcase_add_loop_test(tcase, kemacs_by_counters_have_an_iv_each, 0, 2);
     tcase_add_loop_test(tcase, kemacs_by_counters_that_were_not_taken, 0, 2);
+    tcase_add_loop_test(tcase, counters_of_kemacs_in_the_first_exchange, 0, 2);
     tcase_add_test(tcase, an_answer_with_the_counter_of_the_question);
     tcase_add_test(tcase, a_counter_that_is_far_behind);
     tcase_add_loop_test(tcase, a_clock_and_a_counter, 0, 4);

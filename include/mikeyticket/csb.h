@@ -175,8 +175,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
  * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
  *
- * Both ends encrypt with the same keys. So COUNTERs of new keys are even from an Initiator, odd from a Responder, and
- * none that keys of the peer had; MKT_E_COUNTER where the next 256 were, and then there are others.
+ * Both ends encrypt new keys with one key, and T is all that tells their IVs apart (RFC 6043 5.2). So COUNTERs of
+ * messages with keys are even from an Initiator and odd from a Responder, and what keys of the peer's had is passed
+ * over; after 256 of those the error is MKT_E_COUNTER, and the next call goes on from there.
  *
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
@@ -272,8 +273,8 @@ MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 
 /**
- * The identity of the other end, authenticated (but see mkt_peer.proven); no data where no message of its was taken. Of
- * a KMS: who asked. Lives until the next message is made or taken.
+ * The identity of the other end, authenticated (but see mkt_peer.proven); no data where no message of its own was
+ * taken. Of a KMS: who asked. Lives until the next message is made or taken.
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
