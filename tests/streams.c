@@ -87,8 +87,8 @@ struct server {
     size_t allocations, fail_at;
     bool dirty; /* some came back unwiped */
     atomic_uint ended;
-    uint64_t which;
-    enum mkt_tls_state how;
+    atomic_uint_least64_t which; /* these are told in any thread, and without a lock */
+    _Atomic enum mkt_tls_state how;
 };
 
 /* What malloc adds, at most, on 64 bits. */
