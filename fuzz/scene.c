@@ -336,9 +336,11 @@ static bool play_update(struct scene *s)
     const bool by_bob = (s->variant & (PLAIN | NO_ANSWER)) == PLAIN;
     struct actor *by = by_bob ? &s->bob : &s->alice, *to = by_bob ? &s->alice : &s->bob;
     const bool by_initiator = by == &s->alice;
+    /* D29: without G no keys are sent with COUNTER; without answers there is no G */
+    const bool no_keys = (s->variant & NO_ANSWER) != 0 && (s->variant & COUNTERS) != 0;
     const struct mkt_update update = {
         .keys = &tgk,
-        .n_keys = by_initiator || (s->variant & SPARSE) == 0 ? 1 : 0,
+        .n_keys = !no_keys && (by_initiator || (s->variant & SPARSE) == 0) ? 1 : 0,
         .no_answer = (s->variant & NO_ANSWER) != 0,
     };
     const struct mkt_answer answer = {.keys = &tgk, .n_keys = (s->variant & SRTP) != 0 && !by_initiator ? 1 : 0};

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bundle.h"
 
-bool mkt_times_any(const struct mkt_times *times)
-{
-    return times->by_clock || times->counter > 0;
-}
-
 bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times)
 {
     if (t->ts_type == MKT_TS_COUNTER)
@@ -168,6 +163,7 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     io_u32(io, &b->rekeying);
     io_u8(io, &named);
     io_times(io, &b->newest);
+    io_times(io, &b->reported);
     io_times(io, &b->sent);
     io_u8(io, &b->n_cs);
     io_id(io, &b->initiator);

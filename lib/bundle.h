@@ -32,7 +32,8 @@ struct mkt_bundle {
     uint16_t flags;        /* of the ticket policy */
     uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
     bool named;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
-    struct mkt_times newest; /* of the peer, as far as it was taken */
+    struct mkt_times newest;   /* of the peer, as far as it was taken */
+    struct mkt_times reported; /* of the peer, as far as an Error message with MAC was made about it */
     struct mkt_times sent;   /* of this party */
     struct mkt_span init;    /* the initial message of the exchange under way, which the MAC of the answer covers */
     struct mkt_span asked_kms;            /* the RESOLVE_INIT that this party sent */
@@ -48,8 +49,6 @@ struct mkt_bundle {
     struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
 };
-
-bool mkt_times_any(const struct mkt_times *times);
 
 /* Whether T is later than all those of its kind; whether it is the last of them. */
 bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times);

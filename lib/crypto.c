@@ -88,22 +88,15 @@ static int finish256(const mbedtls_sha256_context *from, const struct mkt_span p
     return err;
 }
 
-/* RFC 2104: a key longer than a block is hashed first. */
-static int shorten(enum mkt_hash hash, struct mkt_span key, uint8_t out[BLOCK])
+static int hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out)
 {
-    int err = 0;
-    memset(out, 0, BLOCK);
-    if (key.n <= BLOCK) {
-        if (key.n > 0)
-            memcpy(out, key.p, key.n);
-        return 0;
-    }
+    int err;
     if (hash == MKT_HASH_SHA_1) {
         mbedtls_sha1_context c;
         mbedtls_sha1_init(&c);
         err = mbedtls_sha1_starts(&c);
         if (err == 0)
-            err = finish1(&c, &key, 1, out);
+            err = finish1(&c, parts, n, out);
         mbedtls_sha1_free(&c);
         return err;
     }
@@ -111,9 +104,26 @@ static int shorten(enum mkt_hash hash, struct mkt_span key, uint8_t out[BLOCK])
     mbedtls_sha256_init(&c);
     err = mbedtls_sha256_starts(&c, 0);
     if (err == 0)
-        err = finish256(&c, &key, 1, out);
+        err = finish256(&c, parts, n, out);
     mbedtls_sha256_free(&c);
     return err;
+}
+
+enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out)
+{
+    return hash_of(hash, parts, n, out) == 0 ? MKT_OK : MKT_E_CRYPTO;
+}
+
+/* RFC 2104: a key longer than a block is hashed first. */
+static int shorten(enum mkt_hash hash, struct mkt_span key, uint8_t out[BLOCK])
+{
+    memset(out, 0, BLOCK);
+    if (key.n <= BLOCK) {
+        if (key.n > 0)
+            memcpy(out, key.p, key.n);
+        return 0;
+    }
+    return hash_of(hash, &key, 1, out);
 }
 
 enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)

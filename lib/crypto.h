@@ -15,6 +15,9 @@ enum { MKT_MAX_HASH = 32 };
 /* Octets of a hash. */
 size_t mkt_hash_length(enum mkt_hash hash);
 
+/* The hash of all parts, one after the other; `out` gets mkt_hash_length() octets. */
+MKT_MUST enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out);
+
 /*
  * An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
  * It is a secret: mkt_hmac_wipe() it, whatever mkt_hmac_key() answered.

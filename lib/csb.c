@@ -22,9 +22,11 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
                          const struct mkt_settings *settings)
 {
     const size_t tek = settings->tek_length;
+    const struct mkt_span scope = settings->replay_scope;
     *out = NULL;
     if ((unsigned)role > MKT_KMS || settings->self.data.n == 0 || settings->max_sessions == 0 ||
-        settings->size < sizeof(struct mkt_csb) || (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
+        settings->size < sizeof(struct mkt_csb) || settings->size - sizeof(struct mkt_csb) < scope.n ||
+        (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
         return mkt_host_log(host, MKT_E_ARGUMENT);
     struct mkt_csb *csb = mkt_host_alloc(host, settings->size);
     if (csb == NULL)
@@ -34,7 +36,10 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     csb->state = MKT_FRESH;
     csb->size = settings->size;
     csb->settings = *settings;
-    csb->room = (struct mkt_buf){csb->octets, settings->size - sizeof *csb, 0};
+    csb->room = (struct mkt_buf){csb->octets, settings->size - sizeof *csb - scope.n, 0};
+    csb->settings.replay_scope.p = csb->octets + csb->room.cap;
+    if (scope.n > 0)
+        memcpy(csb->octets + csb->room.cap, scope.p, scope.n);
     *out = csb;
     return MKT_OK;
 }
@@ -246,6 +251,8 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     act.message = whole ? &message : NULL;
     if (err == MKT_OK)
         err = mkt_make_report(&act, &message.hdr, why, sp, n_sp);
+    if (err == MKT_OK && out->p != NULL)
+        csb->bundle.reported = act.bundle.reported;
     forget(csb);
     return mkt_host_log(csb->host, take_back(out, before, err));
 }
@@ -346,7 +353,7 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
     struct mkt_bundle bundle = csb->bundle;
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
     /* the largest part of a settled bundle, and for mkt_csb_resolved_put() alone, whose time is over */
-    if (csb->state == MKT_KEYED)
+    if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
     io_stored(&io, &role, &state, &bundle);
     return mkt_host_log(csb->host, mkt_done_secret(&io, out));
@@ -423,7 +430,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, &bundle);
-    if (state == MKT_KEYED)
+    if (role == MKT_RESPONDER && state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(host, MKT_E_STORED);
@@ -477,8 +484,7 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
     case MKT_INITIATOR:
         if (!mkt_csb_ready(csb))
             return unknown;
-        /* without F flag it may be an update that the Responder is heard of first */
-        return mkt_times_any(&b->newest) ? *mkt_bundle_responder(b) : b->responder;
+        return b->responder;
     case MKT_RESPONDER:
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
     case MKT_KMS:

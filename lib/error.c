@@ -76,6 +76,7 @@ static const struct row {
     ROW(MKT_E_PROT, INVALID_SP, "a crypto session or SP has a Prot type that is not supported"),
     ROW(MKT_E_SP, INVALID_SP, "the policies of a crypto session and the SP payloads do not agree"),
     ROW(MKT_E_INITIATOR, INVALID_ID, "the Initiator is not the one of the ticket policy"),
+    ROW(MKT_E_OWN_IDENTITY, INVALID_ID, "the Initiator has this party's identity, and no replay cache knows its own messages"),
     ROW(MKT_E_RESPONDER, INVALID_ID, "the Responder is neither in the ticket policy nor the one that was asked for"),
     ROW(MKT_E_APPLICATION, INVALID_TPPAR, "the ticket is not for this application"),
     ROW(MKT_E_PROTOCOLS, UNSPECIFIED, "the list of key management protocols is absent or not that of the SDP"),

@@ -92,7 +92,7 @@ enum mkt_err mkt_t_fresh(const struct mkt_act *act)
     return err == MKT_OK ? mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew) : err;
 }
 
-enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer)
+enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer)
 {
     const struct mkt_t *t = mkt_t_of(act->message);
     if (t->ts_type != MKT_TS_COUNTER)
@@ -100,25 +100,66 @@ enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer)
     return act->host->count(act->host->user, peer, (uint32_t)t->value);
 }
 
-/* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
-enum mkt_err mkt_saw(const struct mkt_act *act, const struct mkt_t *t, struct mkt_span mac)
+bool mkt_replay_is_checked(const struct mkt_act *act)
 {
-    const struct mkt_host *host = act->host;
-    const mkt_ntp until = mkt_ntp_after(mkt_t_64(t), act->settings->skew);
-    mkt_ntp now;
-    if (t->ts_type == MKT_TS_COUNTER)
-        return MKT_OK;
-    if (host->replay != NULL)
-        return host->replay(host->user, mac, until);
-    if (host->cache == NULL)
-        return MKT_OK;
-    enum mkt_err err = mkt_host_now(host, &now);
-    return err == MKT_OK ? mkt_replay_check(host->cache, mac, now, until) : err;
+    return mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER && (act->host->replay != NULL || act->host->cache != NULL);
 }
 
-enum mkt_err mkt_seen(const struct mkt_act *act)
+/*
+ * A message is known by a hash of its MAC, of the identity that takes it, and of the scope that the application set:
+ * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (design decision D27).
+ */
+static enum mkt_err tag_of(const struct mkt_act *act, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
 {
-    return mkt_saw(act, mkt_t_of(act->message), mkt_message_find(act->message, MKT_V, 0)->v.mac);
+    const struct mkt_settings *s = act->settings;
+    uint8_t octets[2 + 4];
+    struct mkt_buf head = {octets, sizeof octets, 0};
+    struct io io = io_put(&head);
+    uint8_t type = s->self.type, mac_length = (uint8_t)mac.n;
+    uint32_t id_length = (uint32_t)s->self.data.n;
+    io_u8(&io, &type);
+    io_u8(&io, &mac_length);
+    io_u32(&io, &id_length);
+    const struct mkt_span parts[] = {{octets, sizeof octets}, mac, s->self.data, s->replay_scope};
+    return mkt_hash_of(MKT_HASH_SHA_256, parts, sizeof parts / sizeof *parts, tag);
+}
+
+/* Asks the host's callbacks, or else the cache, about a message: to remember it, or only to look. */
+static enum mkt_err ask_cache(const struct mkt_act *act, const struct mkt_message *message, bool remember)
+{
+    const struct mkt_host *host = act->host;
+    const struct mkt_t *t = mkt_t_of(message);
+    const mkt_ntp until = mkt_ntp_after(mkt_t_64(t), act->settings->skew);
+    uint8_t octets[MKT_MAX_HASH];
+    const struct mkt_span tag = {octets, sizeof octets};
+    enum mkt_err (*const ask)(void *, struct mkt_span, mkt_ntp) = remember ? host->replay : host->replay_peek;
+    mkt_ntp now;
+    if (t->ts_type == MKT_TS_COUNTER || (host->replay == NULL ? host->cache == NULL : ask == NULL))
+        return MKT_OK;
+    enum mkt_err err = tag_of(act, mkt_message_find(message, MKT_V, 0)->v.mac, octets);
+    if (err == MKT_OK && host->replay != NULL)
+        return ask(host->user, tag, until);
+    if (err == MKT_OK)
+        err = mkt_host_now(host, &now);
+    if (err != MKT_OK)
+        return err;
+    return (remember ? mkt_replay_check : mkt_replay_peek)(host->cache, tag, now, until);
+}
+
+/* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
+enum mkt_err mkt_replay_record(const struct mkt_act *act)
+{
+    return ask_cache(act, act->message, true);
+}
+
+enum mkt_err mkt_replay_record_own(const struct mkt_act *act, const struct mkt_message *made)
+{
+    return act->out->p == NULL ? MKT_OK : ask_cache(act, made, true);
+}
+
+enum mkt_err mkt_replay_look(const struct mkt_act *act)
+{
+    return ask_cache(act, act->message, false);
 }
 
 /* ---- messages ---- */
@@ -137,6 +178,82 @@ enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, e
     };
     return mkt_t_make(act->host, act->settings->counter, &mkt_message_add(message, MKT_T)->t);
 }
+
+/* ---- T of updates and of keys: RFC 6043 5.2, design decision D29 ---- */
+
+/* The low bits of T that its maker chooses, as a mask and their value. */
+struct low_bits {
+    uint64_t mask, value;
+};
+
+/*
+ * Both ends encrypt new keys with one key, and only T tells the IVs apart (design decision D4). So the last bit of T is
+ * the role of the sender. If G is clear, several Responders and several branches have that one key, too: then the
+ * other 23 bits, 4 ms, are random.
+ */
+static enum mkt_err draw_low_bits(const struct mkt_act *act, struct low_bits *low)
+{
+    uint8_t octets[3] = {0};
+    uint64_t drawn = 0;
+    const bool alone = mkt_bundle_has(&act->bundle, MKT_FLAG_G);
+    enum mkt_err err = alone ? MKT_OK : mkt_host_random(act->host, octets, sizeof octets);
+    struct io io = io_get((struct mkt_span){octets, sizeof octets});
+    io_uint(&io, &drawn, sizeof octets);
+    low->mask = alone ? 1 : 0xffffff;
+    low->value = (drawn & ~(uint64_t)1) | (act->role == MKT_RESPONDER);
+    return err;
+}
+
+/* "MUST use new timestamps": later than those, as a clock may stand still, or be behind that of the peer. */
+static void put_after(struct mkt_t *t, const struct mkt_times *times, const struct low_bits *low)
+{
+    t->value = (t->value & ~low->mask) | low->value;
+    if (mkt_t_later(t, times))
+        return;
+    t->value = (times->clock & ~low->mask) | low->value;
+    if (!mkt_t_later(t, times))
+        t->value += low->mask + 1;
+}
+
+/*
+ * Whether a KEMAC with that COUNTER has an IV of its own. Each end counts by itself, and does not know which messages
+ * were lost or refused: so the counters of an Initiator are even, and those of a Responder odd. A peer may do it
+ * otherwise, so the counters that were taken are skipped.
+ */
+static bool has_own_iv(const struct mkt_act *act, const struct mkt_t *t)
+{
+    const uint64_t odd = act->role == MKT_RESPONDER;
+    return t->value % 2 == odd && !mkt_t_used(t, &act->bundle.sent) && !mkt_t_used(t, &act->bundle.newest);
+}
+
+enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+                              bool kemac)
+{
+    enum { SKIPPED = 256 }; /* at most, in one go */
+    struct mkt_bundle *b = &act->bundle;
+    const bool counter = act->settings->counter;
+    struct low_bits low = {0, 0};
+    enum mkt_err err = MKT_OK;
+    if (kemac && counter && !mkt_bundle_has(b, MKT_FLAG_G))
+        return MKT_E_COUNTER;
+    if (kemac && !counter)
+        err = draw_low_bits(act, &low);
+    if (err == MKT_OK)
+        err = mkt_begin(act, message, data_type, b->csb_id);
+    struct mkt_t *t = &message->payload[0].t;
+    for (unsigned i = 0; err == MKT_OK && kemac && counter && !has_own_iv(act, t); i++)
+        err = i < SKIPPED ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
+    if (err != MKT_OK)
+        return err;
+    if (!counter) {
+        put_after(t, &b->sent, &low);
+        put_after(t, &b->newest, &low);
+    }
+    mkt_times_add(&b->sent, t, kemac);
+    return MKT_OK;
+}
+
+/* ---- payloads ---- */
 
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
 {
@@ -160,6 +277,12 @@ void mkt_v_add(struct mkt_message *message, enum mkt_suite suite)
 {
     const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
     mkt_message_add(message, MKT_V)->v = (struct mkt_v){a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}};
+}
+
+struct mkt_also mkt_transfer_identities(const struct mkt_bundle *b, const struct mkt_message *init)
+{
+    const struct mkt_payload *idrr = mkt_message_find(init, MKT_IDR, MKT_IDR_R);
+    return (struct mkt_also){{b->initiator.data, idrr != NULL ? idrr->id.data : b->asked.data}};
 }
 
 /* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */

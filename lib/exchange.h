@@ -60,25 +60,37 @@ MKT_MUST enum mkt_err mkt_check_application(const struct mkt_act *act, const str
 
 /* ---- timestamps ---- */
 
-/* Whether the timestamp of the message is in the window; a COUNTER is looked at by mkt_counted(). */
+/* Whether the timestamp of the message is in the window; mkt_counter_check() looks at a COUNTER. */
 MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_act *act);
 
 /* The timestamp of the message. */
 const struct mkt_t *mkt_t_of(const struct mkt_message *message);
 
 /*
- * The last checks of all, which the host remembers: that the COUNTER is fresh; that the message was not taken before.
- * For initial messages: the MAC of a response covers one that was fresh.
+ * The last checks of all, which the host remembers: the COUNTER is fresh; the message was not taken before.
+ * For initial messages only: the MAC of a response covers one that was fresh.
  */
-MKT_MUST enum mkt_err mkt_counted(const struct mkt_act *act, const struct mkt_id *peer);
-MKT_MUST enum mkt_err mkt_seen(const struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_saw(const struct mkt_act *act, const struct mkt_t *t, struct mkt_span mac);
+MKT_MUST enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer);
+MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_act *act);
+
+/* Remembers a message that this party makes, so that it does not take it back. A measured message is not remembered. */
+MKT_MUST enum mkt_err mkt_replay_record_own(const struct mkt_act *act, const struct mkt_message *made);
+
+/* Whether the message that is taken was taken or made before: MKT_E_REPLAY. Remembers nothing. */
+MKT_MUST enum mkt_err mkt_replay_look(const struct mkt_act *act);
+
+/* Whether there is a replay cache that can know the message that is taken. */
+bool mkt_replay_is_checked(const struct mkt_act *act);
 
 /* ---- messages ---- */
 
 /* Begins a message: HDR and T, of the clock or counter of this party. */
 MKT_MUST enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
                                 uint32_t csb_id);
+
+/* The same for an update, its answer, and keys in any answer: T is new, and with a KEMAC the IV (D29). */
+MKT_MUST enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+                                       bool kemac);
 
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
 void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
@@ -93,6 +105,9 @@ MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_su
 struct mkt_also {
     struct mkt_span span[2];
 };
+
+/* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r". Without IDRr in it, Identity_r is the one that was asked. */
+struct mkt_also mkt_transfer_identities(const struct mkt_bundle *bundle, const struct mkt_message *init);
 
 /* The keys of the Ticket Transfer exchange: MPKi, for responses MPKr where keys are forked (5.1.2). */
 struct mkt_protection mkt_by_mpk(const struct mkt_bundle *bundle, enum mkt_phase phase);

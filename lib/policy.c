@@ -204,7 +204,7 @@ enum mkt_err mkt_policy_sound(const struct mkt_policy *policy)
     if (!mkt_policy_flags_agree(policy->flags))
         return MKT_E_FLAGS;
     /* "The KEMAC SHALL NOT be present in the granted Ticket Policy"; the rest is design decision D24 */
-    if (policy->has_kemac || policy->initiator.data.n == 0 || policy->n_responders == 0)
+    if (policy->has_kemac || policy->n_responders == 0)
         return MKT_E_POLICY;
     if (policy->has_start && policy->has_end && !mkt_ntp_before(policy->start, policy->end))
         return MKT_E_VALIDITY;

@@ -236,6 +236,16 @@ enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt
     return won ? MKT_OK : MKT_E_REPLAY;
 }
 
+enum mkt_err mkt_replay_peek(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+{
+    if (tag.n < 16)
+        return MKT_E_ARGUMENT;
+    if (mkt_ntp_before(until, now))
+        return MKT_E_STALE;
+    const struct message m = message_of(cache, tag, now, until);
+    return known(&m, NULL) ? MKT_E_REPLAY : MKT_OK;
+}
+
 size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now)
 {
     size_t n = 0;

@@ -43,10 +43,10 @@ static bool says_again(enum mkt_err why)
 }
 
 /*
- * Whether a message is the peer's, and none of before. Who sends an old one again, or sends one back to who made it,
- * would have an Error message that the peer takes for one about its last. The last one that was taken may be complained
- * about, where the complaint is not that it came again; MKT_E_STATE and MKT_E_DATA_TYPE are what take() answers where
- * it comes again before there is an answer.
+ * Whether a message is the peer's and not replayed: later than all that this party took, or the last one taken, if
+ * the error is not that it came again; and later than all that it reported. mkt_csb_take() answers MKT_E_STATE or MKT_E_DATA_TYPE to a message that
+ * comes again before it is answered. Without this check an attacker could replay or reflect an old message, and the peer
+ * would apply the authenticated Error message to its latest one.
  */
 static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
 {
@@ -55,11 +55,18 @@ static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
     const enum mkt_role to = act->message->hdr.data_type == MKT_TRANSFER_INIT ? MKT_RESPONDER : MKT_INITIATOR;
     if (update ? mkt_check_update_identities(act) != MKT_OK : act->role != to)
         return false;
+    if (!mkt_t_later(t, &b->reported))
+        return false;
     if (mkt_t_later(t, &b->newest))
         return true;
     if (why == MKT_E_STATE || why == MKT_E_DATA_TYPE)
         return false;
     return mkt_span_equal(act->in, b->init) || (mkt_t_last(t, &b->newest) && !says_again(why));
+}
+
+static bool is_transfer(const struct mkt_message *message)
+{
+    return message->hdr.data_type == MKT_TRANSFER_INIT || message->hdr.data_type == MKT_TRANSFER_RESP;
 }
 
 /* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
@@ -75,9 +82,8 @@ static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct 
     if (err == MKT_OK && !init && !update)
         err = mkt_resp_keys(act);
     const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
-    const struct mkt_id *responder = update ? mkt_bundle_responder(b) : &b->asked;
     *protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
-    *also = init ? (struct mkt_also){{b->initiator.data, responder->data}} : (struct mkt_also){{b->init, {NULL, 0}}};
+    *also = init ? mkt_transfer_identities(b, act->message) : (struct mkt_also){{b->init, {NULL, 0}}};
     return err;
 }
 
@@ -129,7 +135,9 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     struct mkt_protection protection;
     struct mkt_message m;
     struct mkt_span octets;
-    enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : find_keys(act, why, &protection);
+    enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : mkt_t_fresh(act);
+    if (err == MKT_OK)
+        err = find_keys(act, why, &protection);
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
@@ -151,12 +159,12 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
         return mkt_message_put(&m, act->out);
     mkt_v_add(&m, act->bundle.suite);
     err = mkt_seal(act, &protection, &m, &nothing, &octets);
-    if (err != MKT_OK || octets.p == NULL)
+    if (err != MKT_OK || !is_transfer(act->message))
         return err;
-    /* an Error message does not say which end made it: who made one must not take it for the peer's when it is back */
-    const size_t mac = m.payload[m.n - 1].v.mac.n;
-    err = mkt_saw(act, mkt_t_of(&m), (struct mkt_span){octets.p + (octets.n - mac), mac});
-    return err == MKT_E_REPLAY ? MKT_OK : err; /* the same one, made twice */
+    /* One for each message, as each takes a slot of the replay cache (D27). */
+    mkt_times_add(&act->bundle.reported, mkt_t_of(act->message), false);
+    /* Both ends use one key for updates: an Error message that came back would look like the peer's. */
+    return mkt_replay_record_own(act, &m);
 }
 
 /* ---- taking ---- */
@@ -196,7 +204,7 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK && authenticated)
-        err = mkt_seen(act);
+        err = mkt_replay_record(act);
     if (err != MKT_OK || act->host->report == NULL)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */

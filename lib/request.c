@@ -273,9 +273,9 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_keep(act, act->in, &b->init);
     if (err == MKT_OK)
-        err = mkt_counted(act, &b->initiator);
+        err = mkt_counter_check(act, &b->initiator);
     act->outcome = MKT_ANSWER;
-    return err == MKT_OK ? mkt_seen(act) : err;
+    return err == MKT_OK ? mkt_replay_record(act) : err;
 }
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
@@ -338,7 +338,7 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
     if (err == MKT_OK && ticket->ticket.initiator_data.n > 0)
         err = MKT_E_INITIATOR_DATA;
-    if (err == MKT_OK && !mkt_id_equal(&policy->initiator, &act->settings->self))
+    if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
         err = MKT_E_INITIATOR;
     if (err == MKT_OK)
         err = mkt_host_now(act->host, &now);

@@ -137,9 +137,9 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_keep(act, act->in, &b->init);
     if (err == MKT_OK)
-        err = mkt_counted(act, &b->responder);
+        err = mkt_counter_check(act, &b->responder);
     act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
-    return err == MKT_OK ? mkt_seen(act) : err;
+    return err == MKT_OK ? mkt_replay_record(act) : err;
 }
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */

@@ -288,14 +288,19 @@ void mkt_ticket_use(struct mkt_ticket *ticket)
     ticket->used = true;
 }
 
-enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload)
+enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload)
 {
-    struct mkt_span rest = ticket->payload;
+    struct mkt_span rest = octets;
     uint16_t type = MKT_TICKET;
     enum mkt_err err = mkt_payload_get(payload, &type, &rest);
     if (err == MKT_OK && (type != MKT_LAST || payload->ticket.initiator_data.n > 0))
         err = MKT_E_STORED;
     return err;
+}
+
+enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload)
+{
+    return mkt_ticket_payload_of(ticket->payload, payload);
 }
 
 enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_policy *policy)

@@ -52,6 +52,9 @@ MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct m
 MKT_MUST enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk,
                                      struct mkt_span rand, uint8_t *out);
 
+/* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
+MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);
+
 /* What a ticket of this holder's is made of: the TICKET payload, and its keys MPKi || [MPKr] || {TEK|TGK|GTGK}. */
 MKT_MUST enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload);
 struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket);

@@ -69,7 +69,7 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     if (err != MKT_OK)
         return err;
     read_policy(b, &policy);
-    if (!mkt_id_equal(&policy.initiator, &act->settings->self))
+    if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &act->settings->self))
         return MKT_E_INITIATOR;
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
     if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
@@ -77,6 +77,9 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     err = mkt_check_application(act, &policy);
     if (err == MKT_OK)
         err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
+    /* without an answer the policy says later who may be the Responder */
+    if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
+        err = mkt_keep(act, payload.octets, &b->ticket);
     *ticket = payload.ticket;
     return err == MKT_OK ? find_mpks(b) : err;
 }
@@ -167,8 +170,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    /* table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */
-    const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
+    const struct mkt_also identities = mkt_transfer_identities(b, &message);
     err = mkt_seal(act, &by_mpki, &message, &identities, &octets);
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && octets.p != NULL)
         err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
@@ -176,10 +178,13 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
         return err;
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_INITIAL;
-    if (!mkt_bundle_has(b, MKT_FLAG_F))
-        return mkt_sessions_settle(act, &message, NULL);
-    act->outcome = MKT_ANSWER;
-    return mkt_keep_message(act, octets, act->out->n - before, &b->init);
+    if (mkt_bundle_has(b, MKT_FLAG_F)) {
+        act->outcome = MKT_ANSWER;
+        err = mkt_keep_message(act, octets, act->out->n - before, &b->init);
+    } else {
+        err = mkt_sessions_settle(act, &message, NULL);
+    }
+    return err == MKT_OK ? mkt_replay_record_own(act, &message) : err;
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
@@ -232,6 +237,14 @@ static enum mkt_err check_protocols(const struct mkt_act *act)
     return mkt_span_equal(sdp_ids->general_ext.data, act->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
 }
 
+/* A policy without IDRi names nobody as the Initiator: then the host must decide (D21). */
+static bool is_initiator(const struct mkt_act *act, const struct mkt_policy *policy)
+{
+    if (policy->initiator.data.n == 0)
+        return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL;
+    return mkt_id_equal(&act->bundle.initiator, &policy->initiator);
+}
+
 /* Who is who, by the message or by what the application gave (D5), and by the policy (D21). Unverified so far. */
 static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *policy)
 {
@@ -241,10 +254,13 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
     b->initiator = idri != NULL ? idri->id : act->settings->peer;
     b->asked = idrr != NULL ? idrr->id : act->settings->self;
     b->responder = act->settings->self;
-    if (!mkt_id_equal(&b->initiator, &policy->initiator))
+    if (!is_initiator(act, policy))
         return MKT_E_INITIATOR;
     if (!mkt_is_responder(act, policy, &b->responder))
         return MKT_E_RESPONDER;
+    /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
+    if (mkt_id_equal(&b->initiator, &b->responder) && !act->settings->allow_own_identity && !mkt_replay_is_checked(act))
+        return MKT_E_OWN_IDENTITY;
     enum mkt_err err = mkt_check_application(act, policy);
     return err == MKT_OK ? check_protocols(act) : err;
 }
@@ -338,6 +354,8 @@ static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy
     if (err == MKT_OK)
         err = mkt_policy_valid(policy, now);
     if (err == MKT_OK)
+        err = mkt_replay_look(act); /* a replay is not worth a question to the KMS */
+    if (err == MKT_OK)
         err = mkt_keep_id(act, &b->initiator, &b->initiator);
     if (err == MKT_OK)
         err = mkt_keep_id(act, &b->asked, &b->asked);
@@ -390,7 +408,6 @@ static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
         err = mkt_keep(act, act->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
-    b->responder = (struct mkt_id){0}; /* the Initiator knows no other name of this party's than the one asked for */
     err = mkt_sessions_settle(act, m, NULL);
     b->init = (struct mkt_span){NULL, 0};
     return err;
@@ -410,7 +427,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
         return err;
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    const struct mkt_also identities = {{b->initiator.data, b->asked.data}};
+    const struct mkt_also identities = mkt_transfer_identities(b, act->message);
     err = mkt_verify(act, &by_mpki, &identities, &keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
@@ -425,10 +442,10 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     if (err == MKT_OK)
         err = accept_init(act, keys);
     if (err == MKT_OK)
-        err = mkt_counted(act, &b->initiator);
+        err = mkt_counter_check(act, &b->initiator);
     mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
-    return err == MKT_OK ? mkt_seen(act) : err;
+    return err == MKT_OK ? mkt_replay_record(act) : err;
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
@@ -439,11 +456,12 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    enum mkt_err err = MKT_OK;
-    if (answer->n_keys > 0)
+    const bool keys = answer->n_keys > 0;
+    /* without G other Responders have the same key for their KEMACs (D29) */
+    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? mkt_begin_update(act, m, MKT_TRANSFER_RESP, true)
+                                                              : mkt_begin(act, m, MKT_TRANSFER_RESP, b->csb_id);
+    if (err == MKT_OK && keys)
         err = mkt_supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
-    if (err == MKT_OK)
-        err = mkt_begin(act, m, MKT_TRANSFER_RESP, b->csb_id);
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_G))
@@ -488,7 +506,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
-    return err;
+    return err == MKT_OK ? mkt_replay_record_own(act, &message) : err;
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */
@@ -584,6 +602,8 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     err = mkt_verify(act, &by_mpk, &also, &keys);
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
+    if (err == MKT_OK)
+        err = mkt_replay_look(act); /* an answer of this party's own (D21) */
     if (err == MKT_OK)
         err = identify_responder(act, &policy);
     if (err == MKT_OK)

@@ -45,12 +45,6 @@ static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role
     return role == MKT_INITIATOR ? &b->initiator : mkt_bundle_responder(b);
 }
 
-/* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r" */
-static struct mkt_also identities(const struct mkt_bundle *b)
-{
-    return (struct mkt_also){{id_of(b, MKT_INITIATOR)->data, id_of(b, MKT_RESPONDER)->data}};
-}
-
 /*
  * All session keys in one chain, but those that sessions used before and use no more: their room is for new ones, and
  * who breaks in later does not find them.
@@ -76,7 +70,8 @@ static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
         err = mkt_key_put(&act->room, &last, true, &placed);
     memset(b->keys, 0, sizeof b->keys);
     b->keys[MKT_FROM_TICKET] = io_tail(&act->room, from);
-    b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
+    if (act->role == MKT_RESPONDER)
+        b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
     return err;
 }
 
@@ -93,49 +88,6 @@ static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *messag
 
 /* ---- making ---- */
 
-/*
- * Whether a KEMAC at that time has an IV of its own. Both ends encrypt with the same keys, and an IV differs from
- * others by T alone (design decision D4). Each end counts by itself, and does not know of what was lost or refused on
- * the way: so the counters of an Initiator are even then, and those of a Responder odd. Of a peer that does it
- * otherwise at least what was taken is passed over.
- */
-static bool has_own_iv(const struct mkt_act *act, const struct mkt_t *t)
-{
-    const uint64_t odd = act->role == MKT_RESPONDER;
-    return t->value % 2 == odd && !mkt_t_used(t, &act->bundle.sent) && !mkt_t_used(t, &act->bundle.newest);
-}
-
-/* A clock may stand still, or be behind that of the peer. What is made up here is no time that the peer makes up. */
-static void put_after(const struct mkt_act *act, struct mkt_t *t, const struct mkt_times *times)
-{
-    const uint64_t odd = act->role == MKT_RESPONDER;
-    if (mkt_t_later(t, times))
-        return;
-    t->value = times->clock + 1;
-    if (t->value % 2 != odd)
-        t->value++;
-}
-
-/* "MUST use new timestamps" */
-static enum mkt_err begin(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type, bool kemac)
-{
-    enum { PASSED_OVER = 256 }; /* at most, in one go */
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_begin(act, m, data_type, b->csb_id);
-    struct mkt_t *t = &m->payload[0].t;
-    const bool counter = t->ts_type == MKT_TS_COUNTER;
-    for (unsigned i = 0; err == MKT_OK && counter && kemac && !has_own_iv(act, t); i++)
-        err = i < PASSED_OVER ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
-    if (err != MKT_OK)
-        return err;
-    if (!counter) {
-        put_after(act, t, &b->sent);
-        put_after(act, t, &b->newest);
-    }
-    mkt_times_add(&b->sent, t, kemac);
-    return MKT_OK;
-}
-
 /* Keys for an update or its answer. */
 static enum mkt_err supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
 {
@@ -151,7 +103,6 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_update *update = act->update;
-    const struct mkt_also also = identities(b);
     struct mkt_message m;
     struct mkt_span octets;
     enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, with SPs of before */
@@ -160,7 +111,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     const size_t before = act->out->n;
     enum mkt_err err = update->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : gather_keys(act, b->map);
     if (err == MKT_OK)
-        err = begin(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
+        err = mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
     if (err == MKT_OK)
         err = supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
     if (err != MKT_OK)
@@ -180,14 +131,14 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
     mkt_v_add(&m, b->suite);
     const struct mkt_protection by_mpk = by_last(b);
+    const struct mkt_also also = mkt_transfer_identities(b, &m);
     err = mkt_seal(act, &by_mpk, &m, &also, &octets);
     if (err != MKT_OK)
         return err;
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
-    if (update->no_answer)
-        return finish(act, &m, NULL);
     act->outcome = MKT_ANSWER;
-    return mkt_keep_message(act, octets, act->out->n - before, &b->init);
+    err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_message(act, octets, act->out->n - before, &b->init);
+    return err == MKT_OK ? mkt_replay_record_own(act, &m) : err;
 }
 
 enum mkt_err mkt_make_update_resp(struct mkt_act *act)
@@ -200,12 +151,13 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     enum { OTHERS = 9 };
     enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
     if (err == MKT_OK)
-        err = begin(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
+        err = mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
     if (err == MKT_OK)
         err = supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
         return err;
-    if (!act->settings->leave_out_identities)
+    /* the Initiator of a call without F can't guess a Responder that it did not ask */
+    if (!act->settings->leave_out_identities || !mkt_id_equal(mkt_bundle_responder(b), &b->asked))
         mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
     err = mkt_sessions_answer(act, &m);
     if (err != MKT_OK)
@@ -229,19 +181,60 @@ static bool has_static(const struct mkt_message *m)
     return false;
 }
 
+/* The policy of the ticket, which the Initiator of a call without F keeps. */
+static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *policy)
+{
+    struct mkt_payload ticket;
+    enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket);
+    if (err == MKT_OK)
+        err = mkt_policy_get(policy, &ticket.ticket);
+    return err == MKT_OK ? mkt_policy_sound(policy) : err;
+}
+
+/*
+ * Whether the Responder may have that identity. Without F the Initiator knows only whom it asked, until the Responder
+ * has sent a message.
+ */
+static bool may_be_responder(const struct mkt_act *act, const struct mkt_id *id)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    struct mkt_policy policy;
+    if (mkt_id_equal(id, mkt_bundle_responder(b)))
+        return true;
+    if (act->role == MKT_RESPONDER)
+        return !mkt_bundle_has(b, MKT_FLAG_F) && mkt_id_equal(id, &b->asked);
+    return b->responder.data.n == 0 && kept_policy(b, &policy) == MKT_OK && mkt_is_responder(act, &policy, id);
+}
+
+/* The Initiator of a call without F learns who the Responder is. The Responder always names itself unless it was asked. */
+static enum mkt_err meet_responder(struct mkt_act *act)
+{
+    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_policy policy;
+    if (act->role != MKT_INITIATOR || b->responder.data.n > 0)
+        return MKT_OK;
+    enum mkt_err err = kept_policy(b, &policy);
+    if (err == MKT_OK)
+        err = mkt_keep_id(act, idrr != NULL ? &idrr->id : &b->asked, &b->responder);
+    if (err == MKT_OK)
+        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
+    b->ticket = (struct mkt_span){NULL, 0};
+    return err;
+}
+
 /* The first identity is the sender's, as 5.2 has it. */
 enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
 {
     const struct mkt_bundle *b = &act->bundle;
-    const enum mkt_role roles[] = {MKT_INITIATOR, MKT_RESPONDER};
-    const struct mkt_payload *idr[2];
-    for (size_t r = 0; r < 2; r++) {
-        idr[r] = mkt_message_find(act->message, MKT_IDR, idr_role(roles[r]));
-        if (idr[r] != NULL && !mkt_id_equal(&idr[r]->id, id_of(b, roles[r])))
-            return r == 0 ? MKT_E_INITIATOR : MKT_E_RESPONDER;
-    }
-    const struct mkt_payload *own = idr[act->role == MKT_INITIATOR ? 0 : 1];
-    const struct mkt_payload *peer = idr[act->role == MKT_INITIATOR ? 1 : 0];
+    const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
+    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *own = act->role == MKT_INITIATOR ? idri : idrr;
+    const struct mkt_payload *peer = act->role == MKT_INITIATOR ? idrr : idri;
+    if (idri != NULL && !mkt_id_equal(&idri->id, &b->initiator))
+        return MKT_E_INITIATOR;
+    if (idrr != NULL && !may_be_responder(act, &idrr->id))
+        return MKT_E_RESPONDER;
     return own != NULL && (peer == NULL || own < peer) ? MKT_E_UPDATE : MKT_OK;
 }
 
@@ -294,13 +287,15 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_message *m = act->message;
     const bool settled = m->hdr.v == 0;
-    const struct mkt_also also = identities(b);
+    const struct mkt_also also = mkt_transfer_identities(b, m);
     struct mkt_span keys;
     enum mkt_err err = check(act);
     if (err == MKT_OK)
         err = mkt_sessions_check_offered(act, m, settled);
     if (err == MKT_OK)
         err = verify(act, &also, &keys);
+    if (err == MKT_OK)
+        err = meet_responder(act);
     if (err == MKT_OK)
         err = gather_keys(act, b->map);
     if (err == MKT_OK)
@@ -311,8 +306,8 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = settled ? finish(act, m, NULL) : mkt_keep(act, act->in, &b->init);
     if (err == MKT_OK)
-        err = mkt_counted(act, id_of(b, other(act->role)));
-    return err == MKT_OK ? mkt_seen(act) : err;
+        err = mkt_counter_check(act, id_of(b, other(act->role)));
+    return err == MKT_OK ? mkt_replay_record(act) : err;
 }
 
 enum mkt_err mkt_take_update_resp(struct mkt_act *act)
@@ -328,6 +323,8 @@ enum mkt_err mkt_take_update_resp(struct mkt_act *act)
         err = mkt_sessions_check_answered(act, act->message, &init);
     if (err == MKT_OK)
         err = verify(act, &also, &keys);
+    if (err == MKT_OK)
+        err = meet_responder(act);
     if (err == MKT_OK)
         err = accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
     return err == MKT_OK ? finish(act, act->message, &init) : err;

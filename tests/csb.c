@@ -135,7 +135,8 @@ START_TEST(a_long_name_of_a_group)
     mkt_csb_free(copy);
     if (_i == 0) {
         expect_err("update", mkt_csb_make_update(c->r, &(struct mkt_update){.no_answer = true}, &c->resp_buf), MKT_OK);
-        expect_octets("IDRr", payload_of(resp_of(c), MKT_IDR, MKT_IDR_R).id.data, c->offer.responder.data);
+        expect_octets("IDRr", payload_of(resp_of(c), MKT_IDR, MKT_IDR_R).id.data,
+                      c->settings_r.self.data); /* not that of the group */
     }
     call_free(c);
 }

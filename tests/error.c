@@ -62,6 +62,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_PROT);
         CASE(MKT_E_SP);
         CASE(MKT_E_INITIATOR);
+        CASE(MKT_E_OWN_IDENTITY);
         CASE(MKT_E_RESPONDER);
         CASE(MKT_E_APPLICATION);
         CASE(MKT_E_PROTOCOLS);
@@ -157,6 +158,7 @@ START_TEST(a_peer_is_told_the_number_of_the_rfc)
         {MKT_E_HASH, 5},       /* Invalid HA */
         {MKT_E_DH_GROUP, 6},   /* Invalid DH */
         {MKT_E_INITIATOR, 7},  /* Invalid ID */
+        {MKT_E_OWN_IDENTITY, 7},
         {MKT_E_RESPONDER, 7},  /* Invalid ID */
         {MKT_E_PROT, 9},       /* Invalid SP */
         {MKT_E_DATA_TYPE, 11}, /* Invalid DT */

@@ -161,6 +161,17 @@ void player_random(struct player *p, struct mkt_span octets)
     p->n_random += octets.n;
 }
 
+void player_low_bits(struct player *p, struct mkt_span message, bool g)
+{
+    const struct mkt_t t = payload_of(message, MKT_T, 0).t;
+    const uint8_t low[] = {(uint8_t)(t.value >> 16), (uint8_t)(t.value >> 8), (uint8_t)t.value};
+    if (t.ts_type == MKT_TS_COUNTER)
+        return;
+    p->now &= ~(uint64_t)(g ? 1 : 0xffffff);
+    if (!g)
+        player_random(p, exact((struct mkt_span){low, sizeof low}));
+}
+
 mkt_ntp ntp(unsigned long seconds)
 {
     return (mkt_ntp)seconds << 32;

@@ -41,6 +41,9 @@ void player_init(struct player *player, mkt_ntp now, struct mkt_span tpk);
 /* More octets for random() to give. */
 void player_random(struct player *player, struct mkt_span octets);
 
+/* D29: what an update with keys adds to a clock to get the T of `message`: the role, without G drawn before all else. */
+void player_low_bits(struct player *player, struct mkt_span message, bool g);
+
 /* Seconds as NTP-UTC. */
 mkt_ntp ntp(unsigned long seconds);
 

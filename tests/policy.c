@@ -358,13 +358,13 @@ START_TEST(a_policy_that_can_not_be_granted_is_refused)
     REFUSED(MKT_E_PRF, p.prf = 127);
     REFUSED(MKT_E_FLAGS, p.flags = 0);
     REFUSED(MKT_E_POLICY, p.has_kemac = true);
-    REFUSED(MKT_E_POLICY, p.initiator.data.n = 0);
     REFUSED(MKT_E_POLICY, p.n_responders = 0);
     REFUSED(MKT_E_VALIDITY, p.start = p.end);
     REFUSED(MKT_E_VALIDITY, p.end = p.start - ntp(1));
     REFUSED(MKT_E_EXPIRED, p.end = y2020 - 1);
     REFUSED(MKT_E_NOT_YET, p.start = y2020 + 1);
-    REFUSED(MKT_OK, p.prf = 0); /* suite 128 */
+    REFUSED(MKT_OK, p.prf = 0);              /* suite 128 */
+    REFUSED(MKT_OK, p.initiator.data.n = 0); /* it names nobody (D21) */
     REFUSED(MKT_OK, p.kms = mkt_id_uri("kms"));
 #undef REFUSED
 }

@@ -41,7 +41,8 @@ static struct play *new_play(int call)
     return p;
 }
 
-static struct mkt_span make_error(struct play *p, enum party by, struct mkt_span about, enum mkt_err why)
+/* The bundle remembers that it made an Error message with MAC. */
+static struct mkt_span make_error_once(struct play *p, enum party by, struct mkt_span about, enum mkt_err why)
 {
     uint8_t octets[1024];
     struct mkt_buf buf = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
@@ -50,11 +51,21 @@ static struct mkt_span make_error(struct play *p, enum party by, struct mkt_span
     p->player[by].n_seen = 0; /* there is room for 16, and the clock stands: Error messages may be alike */
     expect_err("measure", mkt_csb_make_error(csb, about, why, NULL, 0, &measured), MKT_OK);
     ck_assert_uint_eq(p->player[by].n_seen, 0);
+    expect_octets("measuring one changes nothing", stored(csb), before);
     expect_err("error", mkt_csb_make_error(csb, about, why, NULL, 0, &buf), MKT_OK);
     ck_assert_uint_eq(measured.n, buf.n);
-    expect_octets("making one changes nothing", stored(csb), before);
+    ck_assert_uint_le(p->player[by].n_seen, 1);
     p->player[by].n_seen = 0;
     return exact((struct mkt_span){octets, buf.n});
+}
+
+/* The bundle is as it was before, so that the next one about the same message is the first, too. */
+static struct mkt_span make_error(struct play *p, enum party by, struct mkt_span about, enum mkt_err why)
+{
+    const struct mkt_span before = stored(play_bundle(p, by)), error = make_error_once(p, by, about, why);
+    mkt_csb_free(p->csb[by]);
+    expect_err("read back", mkt_csb_get(&p->csb[by], &p->player[by].host, &p->settings[by], before), MKT_OK);
+    return error;
 }
 
 /* Whether a message has a payload. */
@@ -279,17 +290,74 @@ START_TEST(every_error)
 }
 END_TEST
 
-/* Where the clock stands two of them may be the same octets, which is fine: it is not for its maker to refuse them. */
-START_TEST(the_same_error_twice)
+/* D27: a second Error message about one message has no MAC and takes no slot, whatever the error is. */
+START_TEST(a_second_error_about_one_message)
 {
-    struct play *p = new_play(1);
-    uint8_t octets[2][1024];
-    struct mkt_buf buf[2] = {{octets[0], 1024, 0}, {octets[1], 1024, 0}};
-    play_until(p, ANSWER);
-    for (size_t i = 0; i < 2; i++)
-        expect_err("error", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP, NULL, 0, &buf[i]), MKT_OK);
-    expect_octets("alike", (struct mkt_span){octets[0], buf[0].n}, (struct mkt_span){octets[1], buf[1].n});
-    play_free(p);
+    static const enum leg legs[] = {ANSWER, ALICE_UPDATES, BOB_ANSWERS, BOB_UPDATES, ALICE_ANSWERS};
+    static const enum mkt_err errs[] = {MKT_E_DENIED, MKT_E_SP, MKT_E_DENIED, MKT_E_CACHE_FULL};
+    for (size_t i = 0; i < sizeof legs / sizeof *legs; i++) {
+        struct play *p = new_play(_i);
+        if (play_has(p, legs[i])) {
+            play_until(p, legs[i]);
+            const struct mkt_span message = play_make(p, legs[i]);
+            const enum party to = play_to(p, legs[i]);
+            size_t slots = 0;
+            for (size_t e = 0; e < sizeof errs / sizeof *errs; e++) {
+                uint8_t octets[1024];
+                struct mkt_buf buf = {octets, sizeof octets, 0};
+                p->player[to].n_seen = 0;
+                expect_err("error", mkt_csb_make_error(p->csb[to], message, errs[e], NULL, 0, &buf), MKT_OK);
+                slots += p->player[to].n_seen;
+                ck_assert_int_eq(has((struct mkt_span){octets, buf.n}, MKT_V), e == 0);
+            }
+            ck_assert_uint_eq(slots, 1);
+            play_take(p, legs[i]); /* and the message can still be taken */
+        }
+        play_free(p);
+    }
+}
+END_TEST
+
+/* D27: an Error message about a message outside the skew has no MAC and takes no slot, whatever the error is. */
+START_TEST(about_a_message_outside_the_skew)
+{
+    for (unsigned l = ASK; l < LEGS; l++) {
+        const enum leg leg = (enum leg)l;
+        struct play *p = new_play(_i);
+        if (play_has(p, leg) && leg != OFFER) {
+            const enum party to = play_to(p, leg);
+            play_until(p, leg);
+            const struct mkt_span message = play_make(p, leg);
+            p->player[to].now = ntp(NOW + 301);
+            ck_assert(!has(make_error_once(p, to, message, MKT_E_DENIED), MKT_V));
+            ck_assert(!has(make_error_once(p, to, message, MKT_E_STALE), MKT_V));
+            p->player[to].now = ntp(NOW);
+            ck_assert(has(make_error_once(p, to, message, MKT_E_DENIED), MKT_V));
+        }
+        play_free(p);
+    }
+}
+END_TEST
+
+/* D27: a KMS can never take an Error message of its own back, so none takes a slot; nor does one about its answers. */
+START_TEST(errors_that_take_no_slot)
+{
+    static const enum leg legs[] = {ASK, GRANT, RESOLVE, PASS_ON, PASS_BACK, RESOLVED};
+    for (size_t i = 0; i < sizeof legs / sizeof *legs; i++) {
+        struct play *p = new_play(_i);
+        if (play_has(p, legs[i])) {
+            const enum party to = play_to(p, legs[i]);
+            uint8_t octets[1024];
+            struct mkt_buf buf = {octets, sizeof octets, 0};
+            play_until(p, legs[i]);
+            const struct mkt_span message = play_make(p, legs[i]);
+            const size_t seen = p->player[to].n_seen;
+            expect_err("error", mkt_csb_make_error(play_bundle(p, to), message, MKT_E_DENIED, NULL, 0, &buf), MKT_OK);
+            ck_assert(has((struct mkt_span){octets, buf.n}, MKT_V));
+            ck_assert_uint_eq(p->player[to].n_seen, seen);
+        }
+        play_free(p);
+    }
 }
 END_TEST
 
@@ -354,9 +422,9 @@ START_TEST(about_nothing)
                    mkt_csb_make_error(play_bundle(p, (enum party)who), text(""), MKT_E_STALE, NULL, 0, &buf),
                    MKT_E_STATE);
     play_until(p, ANSWER);
-    struct mkt_csb *bob = p->csb[BOB];
     /* "but not in Error messages" */
     const struct mkt_span error = make_error(p, BOB, text(""), MKT_E_STALE);
+    struct mkt_csb *bob = p->csb[BOB];
     expect_err("an Error", mkt_csb_make_error(bob, error, MKT_E_STALE, NULL, 0, &buf), MKT_E_DATA_TYPE);
     expect_err("an Error", mkt_csb_make_error(p->csb[ALICE], error, MKT_E_STALE, NULL, 0, &buf), MKT_E_DATA_TYPE);
     memcpy(octets, error.p, error.n); /* one that does not decode */
@@ -467,7 +535,7 @@ START_TEST(the_right_answer_afterwards)
             octets[about.n - 1] ^= !authentic;
             if (sender_listens(p, leg))
                 expect_told(p, play_from(p, leg),
-                            make_error(p, play_to(p, leg), (struct mkt_span){octets, about.n}, MKT_E_DENIED),
+                            make_error_once(p, play_to(p, leg), (struct mkt_span){octets, about.n}, MKT_E_DENIED),
                             authentic && leg != OFFER, 12);
             play_take(p, leg);
         }
@@ -841,7 +909,9 @@ int main(void)
     tcase_add_loop_test(tcase, about_a_message_that_was_taken, 0, CALLS);
     tcase_add_loop_test(tcase, auth_keys_of_messages_to_and_from_a_kms, 0, CALLS);
     tcase_add_loop_test(tcase, every_error, 0, CALLS);
-    tcase_add_test(tcase, the_same_error_twice);
+    tcase_add_loop_test(tcase, a_second_error_about_one_message, 0, CALLS);
+    tcase_add_loop_test(tcase, about_a_message_outside_the_skew, 0, CALLS);
+    tcase_add_loop_test(tcase, errors_that_take_no_slot, 0, CALLS);
     tcase_add_test(tcase, policies_that_are_supported);
     tcase_add_test(tcase, more_policies_than_a_message_has_room_for);
     tcase_add_test(tcase, about_nothing);

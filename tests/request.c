@@ -1076,8 +1076,8 @@ START_TEST(tickets_that_are_not_taken)
     refused_ticket(p, init, resp, "for nobody", &wrong, none, MKT_E_POLICY);
     wrong = p->policy;
     wrong.flags |= MKT_FLAG_K;
-    wrong.initiator = (struct mkt_id){0};
-    refused_ticket(p, init, resp, "of nobody", &wrong, none, MKT_E_POLICY);
+    wrong.initiator = p->bob.settings.self;
+    refused_ticket(p, init, resp, "of another", &wrong, none, MKT_E_INITIATOR);
     wrong = p->policy;
     wrong.flags |= MKT_FLAG_K;
     wrong.has_kemac = true;

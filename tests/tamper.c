@@ -448,6 +448,7 @@ static void update(const struct section *s, char by, struct taker *one, struct t
     snprintf(spi, sizeof spi, "update_%c_spi", by);
     snprintf(key, sizeof key, "update_%c_tgk", by);
     like(one, octets_of(s, init), 0, false);
+    player_low_bits(&one->player, octets_of(s, init), strchr(text_of(s, "flags"), 'G') != NULL);
     player_random(&one->player, octets_of(s, key));
     player_random(&one->player, octets_of(s, spi));
     expect_err(init, mkt_csb_make_update(one->csb, &(struct mkt_update){.keys = &tgk, .n_keys = 1}, &made), MKT_OK);

@@ -695,9 +695,10 @@ static void update(const struct section *s, char by, struct player *from, struct
     for (size_t i = 0; i < 5; i++)
         snprintf(field[i], sizeof field[i], "update_%c_%s", by, parts[i]);
     from->n_random = from->next_random = 0;
+    at_time_of(from, octets_of(s, field[0]));
+    player_low_bits(from, octets_of(s, field[0]), strchr(text_of(s, "flags"), 'G') != NULL);
     player_random(from, octets_of(s, field[3]));
     player_random(from, octets_of(s, field[2]));
-    at_time_of(from, octets_of(s, field[0]));
     expect_err(field[0], mkt_csb_make_update(one, &(struct mkt_update){.keys = &tgk, .n_keys = 1}, &buf), MKT_OK);
     expect_octets(field[0], (struct mkt_span){out, buf.n}, octets_of(s, field[0]));
     expect_tek(s, one); /* it does not count yet */

@@ -157,7 +157,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
 
 /**
  * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
- * this order: RANDRr where G asks for it in the first one, then for each key supplied the key, the salt and the SPI.
+ * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for each key supplied the key, the salt and the SPI.
  * @param answer  NULL: nothing to add
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle
  *                stays as it was
@@ -175,9 +175,12 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
  * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
  *
- * Both ends encrypt new keys with one key, and T is all that tells their IVs apart (RFC 6043 5.2). So COUNTERs of
- * messages with keys are even from an Initiator and odd from a Responder, and what keys of the peer's had is passed
- * over; after 256 of those the error is MKT_E_COUNTER, and the next call goes on from there.
+ * Both ends encrypt new keys with one key, and only T tells their IVs apart (RFC 6043 5.2, design decision D29). So
+ * the last bit of T is 0 from an Initiator and 1 from a Responder if the message has keys. If G is clear, several
+ * Responders have that key, too: then 23 more bits of T, 4 ms, are random, and the first octets drawn are the low 24
+ * bits. The Initiator uses even COUNTER values and the Responder odd ones. Values that the peer has used are skipped.
+ * After 256 skipped values the call fails with MKT_E_COUNTER; call again to continue. If G is clear, no keys are sent
+ * with COUNTER: MKT_E_COUNTER.
  *
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
@@ -206,10 +209,14 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
 
 /**
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
- * answered. It has a MAC where this party knows the keys of that message, and the message is authentic, the peer's, and
- * no repetition: not earlier than what was taken last, and not that itself where `err` is what mkt_csb_take() answers
- * to a repetition (class freshness, MKT_E_UPDATE, MKT_E_STATE, MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused
- * leaves no keys behind. One's own Error messages enter the replay cache too.
+ * answered. The Error message carries a MAC only if the message that it reports was verified, came from the peer, is
+ * within the skew and is not a replay: it is not earlier than the message that was taken last, and not that message
+ * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_UPDATE, MKT_E_STATE,
+ * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
+ *
+ * About a message of Ticket Transfer only one Error message has a MAC (design decision D27): the bundle remembers it,
+ * and the replay cache does. So keep the octets if you may have to send them again. An Error message of a KMS, or about
+ * one of its answers, takes no slot of the replay cache.
  * @param about  the message; empty: the one that this party took and has not answered
  * @param err    why: gives the error number, mkt_err_number()
  * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
@@ -244,8 +251,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_
 
 /**
  * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
- * mkt_settings.size is fine as long as everything has room. Only one of several copies may go on: each would make
- * other messages.
+ * mkt_settings.size is fine as long as everything has room. Let only the newest copy go on: two copies could encrypt
+ * keys under one IV (D29).
  * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new()
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host,
@@ -273,8 +280,12 @@ MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 
 /**
- * The identity of the other end, authenticated (but see mkt_peer.proven); no data where no message of its own was
- * taken. Of a KMS: who asked. Lives until the next message is made or taken.
+ * Returns the identity of the other end, authenticated (but see mkt_peer.proven). It has no data as long as no message
+ * of the other end was verified: without F the Initiator knows only whom it asked, until the Responder sends an update
+ * or answers one. Of a KMS: the party that asked. Lives until the next message is made or taken.
+ *
+ * Without key forking (I flag) all responders of the ticket policy have the same keys, so each of them can claim any
+ * identity that the policy allows.
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 

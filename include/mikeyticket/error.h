@@ -51,8 +51,8 @@ enum mkt_err {
     MKT_E_HASH,           /**< the hash function is unknown */
     MKT_E_DH_GROUP,       /**< the Diffie-Hellman group is unknown */
     MKT_E_TICKET_TYPE,    /**< the ticket is no MIKEY base ticket, or wants processing of its own (N, O) */
-    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters; or keys for an update, and the
-                               peer's keys have had the next numbers: try again, and there will be others */
+    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be sent;
+                               or the next counters have had keys: call again to skip more of them */
 
     MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
@@ -69,6 +69,8 @@ enum mkt_err {
     MKT_E_SP,             /**< a policy without its SP, none that is acceptable (mkt_host.acceptable), two SPs of one
                                number, or not exactly one policy in an answer */
     MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy */
+    MKT_E_OWN_IDENTITY,   /**< the Initiator has the identity of this party, and no replay cache tells if the message
+                               is its own (mkt_settings.allow_own_identity) */
     MKT_E_RESPONDER,      /**< the Responder is not in the ticket policy, nor the one that was asked for */
     MKT_E_APPLICATION,    /**< the ticket is not for this application (IDRapp) */
     MKT_E_PROTOCOLS,      /**< the list of key management protocols is absent or not that of the SDP */

@@ -33,7 +33,14 @@ struct mkt_settings {
     bool allow_no_protocols;     /**< take a TRANSFER_INIT without list of key management protocols (D12); false */
     bool leave_out_identities;   /**< make messages without IDRi, IDRr, IDRkms where these need not be there: the other
                                       side knows them; false */
+    bool allow_own_identity;     /**< take a TRANSFER_INIT whose Initiator has the identity `self` without a replay
+                                      cache; false. Set it only if two devices of one user call each other: without a
+                                      cache an attacker can send this party its own messages back (D21) */
     bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
+    struct mkt_span replay_scope; /**< part of the name that the replay cache has for a message (D27), copied; no data.
+                                      Give each device of one user a scope of its own if they share a cache: SIP forks
+                                      one TRANSFER_INIT to all of them. Set it from your own location table. Never take
+                                      it from the message: a sender that chooses it turns the cache off */
     size_t size;                 /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
 };
 

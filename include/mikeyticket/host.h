@@ -136,15 +136,28 @@ struct mkt_host {
      */
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
-    /** The last word on a peer that the ticket policy allows; default: yes. Error: MKT_E_DENIED. */
+    /**
+     * The last word on a peer that the ticket policy allows; default: yes. If the policy names no Initiator, a Responder
+     * takes a TRANSFER_INIT only if this callback is there and says yes (D21). An Initiator asks about its Responder
+     * when it takes the TRANSFER_RESP, without F when it takes the first message of an update: compare `peer->id` with
+     * `peer->asked`, as another responder of the policy may have answered. Error: MKT_E_DENIED.
+     */
     enum mkt_err (*authorise)(void *user, const struct mkt_peer *peer);
 
     /**
-     * The replay cache (RFC 3830 5.4): remembers `tag`, 20 or 32 octets, up to and including the moment `until`. It is
-     * asked last, once everything else about the message is right. Default: `cache`. Errors: MKT_E_REPLAY for a tag
-     * that it holds already, MKT_E_CACHE_FULL.
+     * The replay cache (RFC 3830 5.4): remembers `tag`, 32 octets, up to and including the moment `until`. The library
+     * asks it last, once everything else about the message is right. It also has to remember the TRANSFER_INIT,
+     * TRANSFER_RESP and Error messages that this party makes (D21, D27). Default: `cache`. Errors: MKT_E_REPLAY for a
+     * tag that it holds already, MKT_E_CACHE_FULL.
      */
     enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);
+
+    /**
+     * Looks into the same cache as `replay` without remembering the tag, so that a replayed TRANSFER_INIT does not
+     * make a Responder ask its KMS. The tag is not authenticated. Default with `replay`: nothing is looked up. Errors:
+     * MKT_E_REPLAY for a tag that the cache holds.
+     */
+    enum mkt_err (*replay_peek)(void *user, struct mkt_span tag, mkt_ntp until);
 
     /** The library's own replay cache (mikeyticket/replay.h), for all threads and processes; default: none. */
     struct mkt_replay *cache;

@@ -64,6 +64,17 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *m
 MKT_API MKT_MUST enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                                mkt_ntp until);
 
+/**
+ * Looks if a message is remembered, and remembers nothing.
+ * @param tag    as of mkt_replay_check(); need not be authenticated
+ * @param now    the clock
+ * @param until  as of mkt_replay_check()
+ * @return MKT_OK for a message that is new so far; MKT_E_REPLAY; MKT_E_STALE if `until` is before `now`; MKT_E_ARGUMENT
+ *         for a short tag
+ */
+MKT_API MKT_MUST enum mkt_err mkt_replay_peek(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
+                                              mkt_ntp until);
+
 /** How many messages are remembered that have not expired, to watch it fill. It looks at all of the cache. */
 MKT_API size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now);
 
