@@ -889,7 +889,7 @@ static double lookup_time(struct mkt_streams *streams, size_t n, bool by_identit
             if (by_identity)
                 ck_assert_int_eq(ask(&ssl, name), 0);
         }
-        double took = (seconds() - begin) / LOOKUPS;
+        double took = (seconds() - begin) / (double)LOOKUPS;
         if (took < best)
             best = took;
     }

@@ -455,11 +455,11 @@ static void measure_host(void)
         double from = now();
         for (size_t j = 0; j < CHEAP; j++)
             must(getentropy(octets, sizeof octets) == 0 ? MKT_OK : MKT_E_RANDOM);
-        ns[0][i] = (now() - from) / CHEAP;
+        ns[0][i] = (now() - from) / (double)CHEAP;
         from = now();
         for (size_t j = 0; j < CHEAP; j++)
             clock_gettime(CLOCK_REALTIME, &t);
-        ns[1][i] = (now() - from) / CHEAP;
+        ns[1][i] = (now() - from) / (double)CHEAP;
     }
     printf("\nNot in these times: 32 random octets of the kernel, %.0f ns; its clock, %.0f ns\n", median(ns[0], rounds),
            median(ns[1], rounds));
@@ -539,7 +539,7 @@ static void measure_memory(void)
     const double waiting = (double)(heap_used() - heap - ring) / 1e6;
     const double waiting_resident = ((double)(resident() - held) - (double)ring) / 1e6;
     live_settle(live, initiator_size);
-    const double settled_heap = (double)(heap_used() - heap - ring) / BUNDLES;
+    const double settled_heap = (double)(heap_used() - heap - ring) / (double)BUNDLES;
     live_close(live);
     stage_close(&s);
     printf("\n10,000 Initiators in bundles of the default size\n");
