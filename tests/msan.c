@@ -11,6 +11,7 @@
 
 #include <mbedtls/aes.h>
 #include <mbedtls/base64.h>
+#include <mbedtls/platform_util.h>
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
@@ -87,6 +88,15 @@ int __wrap_mbedtls_aes_crypt_ctr(mbedtls_aes_context *aes, size_t n, size_t *use
 
 BASE64(encode)
 BASE64(decode)
+
+/* That of 3.6 calls explicit_bzero(), which MSan does not see either. */
+WEAK void __real_mbedtls_platform_zeroize(void *, size_t);
+WEAK void __wrap_mbedtls_platform_zeroize(void *, size_t);
+void __wrap_mbedtls_platform_zeroize(void *out, size_t n)
+{
+    __real_mbedtls_platform_zeroize(out, n);
+    __msan_unpoison(out, n);
+}
 
 WEAK size_t __real_fwrite(const void *, size_t, size_t, FILE *);
 WEAK size_t __wrap_fwrite(const void *, size_t, size_t, FILE *);
