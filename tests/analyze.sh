@@ -4,8 +4,8 @@
 #
 #   tests/analyze.sh [TOOL...]    of: gcc tidy cppcheck; all of them by default
 #
-# Takes some three minutes. Exit status 1 where a tool finds anything; what is suppressed, there or in lib/, has its
-# reason beside it.
+# Takes some three minutes. Exit status 1 if a tool finds anything or can't run, which does not end the others; what is
+# suppressed, there or in lib/, has its reason beside it.
 set -u
 export LC_ALL=C
 
@@ -15,46 +15,51 @@ failed=0
 # shellcheck source=tests/debian.sh
 . "$tests/debian.sh"
 
-# clean COMMAND...: prints what it says where it fails
+# clean COMMAND...: prints what it says if it fails
 clean() {
     said=$("$@" 2>&1) && return
     printf '%s\n' "$said"
     failed=1
 }
 
-[ $# -gt 0 ] || set -- gcc tidy cppcheck
-packages="libc6-dev libmbedtls-dev"
-for tool; do
-    case $tool in
-    gcc) packages="$packages gcc" ;;
-    tidy) packages="$packages clang-tidy" ;;
-    cppcheck) packages="$packages cppcheck" ;;
-    *) die "no tool $tool: one of gcc tidy cppcheck" ;;
-    esac
-done
-# shellcheck disable=SC2086
-need $packages
-
-for tool; do
-    case $tool in
+# analyze TOOL
+analyze() {
+    failed=0
+    case $1 in
     gcc)
+        need libc6-dev libmbedtls-dev gcc
         say "$(gcc --version | head -n 1)"
         for file in lib/*.c; do
             clean gcc -std=c11 -O2 -Wall -Wextra -Werror -fanalyzer -Iinclude -c "$file" -o /dev/null
         done
         ;;
     tidy)
+        need libc6-dev libmbedtls-dev clang-tidy
         say "clang-tidy,$(clang-tidy --version | grep -i version)"
         for file in lib/*.c; do
             clean clang-tidy --quiet "$file" -- -std=c11 -Iinclude
         done
         ;;
     cppcheck)
+        need libc6-dev libmbedtls-dev cppcheck
         say "$(cppcheck --version)"
         clean cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,style,performance,portability \
             --inline-suppr --suppressions-list=tests/cppcheck.supp --suppress=missingIncludeSystem -Iinclude lib
         ;;
     esac
+    return $failed
+}
+
+[ $# -gt 0 ] || set -- gcc tidy cppcheck
+for tool; do
+    case $tool in
+    gcc | tidy | cppcheck) ;;
+    *) die "no tool $tool: one of gcc tidy cppcheck" ;;
+    esac
+done
+for tool; do
+    # In a shell of its own, which is all that die ends.
+    (analyze "$tool") || failed=1
 done
 [ $failed = 0 ] && say "nothing found"
 exit $failed

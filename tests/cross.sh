@@ -4,7 +4,8 @@
 #
 #   tests/cross.sh [MACHINE...]     of: m32 (x86 of 32 bits) s390x (big-endian); all of them by default
 #
-# Takes 3 minutes for m32 and 10 to 15 for s390x on two cores. Tests have 20 times their time.
+# Takes 3 minutes for m32 and 10 to 15 for s390x on two cores. Tests have 20 times their time. A machine that fails does
+# not end the others. The last line is "N passed, N failed", as that of tests/run.sh.
 #
 # Debian's cross compilers are installed; the libraries of the other machine come from the package source that this
 # machine uses, into build/cross, and nothing of them is installed. s390x runs under qemu-user, as does m32 where the
@@ -14,12 +15,13 @@ set -u
 tests=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$tests")
 cross=$top/build/cross
-passed=0
-failed=0
+counts=$cross/counts.$$
 # shellcheck source=tests/debian.sh
 . "$tests/debian.sh"
+# shellcheck source=tests/count.sh
+. "$tests/count.sh"
 
-command -v apt-get >/dev/null || { say "skipped: the libraries of another machine come from Debian's packages"; exit 0; }
+command -v apt-get >/dev/null || { say "skipped: the libraries of another machine come from Debian's packages"; exit 77; }
 
 # fetch ARCHITECTURE: unpacks Debian's packages for it in $root
 fetch() {
@@ -70,8 +72,6 @@ endian = '$endian'
 END
 }
 
-results() { cat "$dir"/meson-logs/testlog*.json 2>/dev/null | grep -Ec "\"result\": \"($1)\""; }
-
 # try NAME: builds and runs what $root.txt describes
 try() {
     dir=$cross/$1
@@ -80,41 +80,23 @@ try() {
         -Db_sanitize=undefined -Dc_args=-fno-sanitize-recover=all "$dir" "$top" && meson compile -C "$dir"; } \
         >"$dir.log" 2>&1; then
         cat "$dir.log"
-        say "$dir does not build"
-        failed=$((failed + 1))
-        return
+        die "$dir does not build"
     fi
     meson test -C "$dir" --no-rebuild --print-errorlogs --no-suite scripts --timeout-multiplier 20
-    status=$?
-    good=$(results OK)
-    bad=$(results 'FAIL|TIMEOUT|ERROR|INTERRUPT')
-    if [ "$bad" = 0 ] && { [ "$status" != 0 ] || [ "$good" = 0 ]; }; then
-        say "meson test ended with status $status after $good tests"
-        bad=1
-    fi
-    passed=$((passed + good))
-    failed=$((failed + bad))
+    tally $?
 }
 
-[ $# -gt 0 ] || set -- m32 s390x
 packages="meson ninja-build pkgconf libc6-dev qemu-user"
-for machine; do
-    case $machine in
-    m32) packages="$packages gcc-i686-linux-gnu" ;;
-    s390x) packages="$packages gcc-s390x-linux-gnu" ;;
-    *) die "no machine $machine: one of m32 s390x" ;;
-    esac
-done
-# shellcheck disable=SC2086
-need $packages
-mkdir -p "$cross"
-export CK_FORK=no
 
-for machine; do
+# run MACHINE
+# shellcheck disable=SC2086
+run() {
+    machine=$1
     root=$cross/$machine-root
     case $machine in
     m32)
         say "32-bit x86"
+        need $packages gcc-i686-linux-gnu
         multiarch=i386-linux-gnu
         fetch i386
         set -- "$root/lib/ld-linux.so.2" --library-path "$root/usr/lib/$multiarch:$root/lib/$multiarch"
@@ -123,13 +105,26 @@ for machine; do
         ;;
     s390x)
         say "s390x, big-endian, under qemu"
+        need $packages gcc-s390x-linux-gnu
         multiarch=s390x-linux-gnu
         fetch s390x
         describe s390x-linux-gnu s390x big qemu-s390x -L "$root"
         ;;
     esac
     try "$machine"
-done
+}
 
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+[ $# -gt 0 ] || set -- m32 s390x
+for machine; do
+    case $machine in
+    m32 | s390x) ;;
+    *) die "no machine $machine: one of m32 s390x" ;;
+    esac
+done
+mkdir -p "$cross" || die "can't write to $cross"
+: >"$counts"
+export CK_FORK=no
+for machine; do
+    part "$machine" run "$machine"
+done
+conclude
