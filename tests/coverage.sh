@@ -27,13 +27,16 @@ if ! CC=clang LLVM_PROFILE_FILE=/dev/null meson setup "$dir" "$top" -Dtests=disa
 fi
 
 set --
+crashed=
 for target in "$dir"/fuzz/fuzz-*; do
     { [ -f "$target" ] && [ -x "$target" ]; } || continue
     name=${target##*/fuzz-}
     LLVM_PROFILE_FILE=$dir/$name.profraw "$target" "$top/fuzz/corpus/${name%-unverified}" >>"$dir.log" 2>&1 ||
-        die "the corpus of $name fails: see $dir.log"
+        crashed="$crashed $name"
     set -- "$@" -object "$target"
 done
+[ -z "$crashed" ] || die "these corpora fail: see $dir.log:$crashed"
+[ $# -gt 0 ] || die "no fuzz targets in $dir/fuzz"
 shift # the first -object
 llvm-profdata merge -o "$dir/profdata" "$dir"/*.profraw || exit 1
 llvm-cov export -format=lcov -instr-profile "$dir/profdata" "$@" >"$dir/lcov" || exit 1
