@@ -84,13 +84,13 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
     return MKT_OK;
 }
 
-/* Takes back what was appended to the caller's buffer before something failed. */
+/* Takes back what was appended to the caller's buffer, or measured, before something failed. */
 static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err err)
 {
-    if (err != MKT_OK && out->p != NULL && out->n > before) {
+    if (err != MKT_OK && out->p != NULL && out->n > before)
         mkt_wipe(out->p + before, out->n - before);
+    if (err != MKT_OK)
         out->n = before;
-    }
     return err;
 }
 
@@ -562,17 +562,9 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     /* 12.1: with 128-bit algorithms session keys have 128 bits */
     const size_t wished = b->suite == MKT_SUITE_256 ? csb->settings.tek_length : 0;
     const size_t length = !derived ? key.key.n : wished > 0 ? wished : mkt_suite_algorithms(b->suite)->key;
-    if (tek->p == NULL) {
-        tek->n += length;
-        return MKT_OK;
-    }
-    uint8_t *out = io_reserve(tek, length);
-    if (out == NULL)
-        return mkt_host_log(csb->host, MKT_E_SPACE);
-    if (!derived) {
-        memcpy(out, key.key.p, length);
-        return MKT_OK;
-    }
+    struct mkt_span octets = {derived ? NULL : key.key.p, length};
+    struct io io = io_put(tek);
+    io_bytes(&io, &octets, length);
     /* 5.1.3: "RANDRi SHALL be included if the Ticket Policy determines that it shall be used (H flag)." */
     const struct mkt_span none = {NULL, 0};
     const struct mkt_label label = {
@@ -580,10 +572,9 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
         .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : none,
         .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : none,
     };
-    err = mkt_derive(b->suite, MKT_DERIVE_TEK, key.key, &label, out, length);
-    if (err != MKT_OK)
-        tek->n -= length;
-    return mkt_host_log(csb->host, err);
+    if (derived && io.err == MKT_OK && io.mode == IO_PUT)
+        io.err = mkt_derive(b->suite, MKT_DERIVE_TEK, key.key, &label, io.out, length);
+    return mkt_host_log(csb->host, mkt_done_secret(&io, tek));
 }
 
 enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt)
@@ -614,11 +605,12 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
 {
     struct mkt_cs cs;
     struct mkt_key_data key;
+    const size_t before = identity->n;
     enum mkt_err err = find_session(csb, cs_id, &cs, &key);
     if (err == MKT_OK && csb->host->psk_identity != NULL)
         err = csb->host->psk_identity(csb->host->user, csb->bundle.csb_id, &cs, identity);
     if (err != MKT_OK || csb->host->psk_identity != NULL)
-        return mkt_host_log(csb->host, err);
+        return mkt_host_log(csb->host, take_back(identity, before, err));
 
     uint8_t csb_id[4] = {0};
     struct mkt_buf csb_id_buf = {csb_id, sizeof csb_id, 0};

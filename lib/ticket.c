@@ -243,6 +243,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     struct mkt_base_ticket base;
     struct mkt_span chain;
     const size_t before = keys->n;
+    size_t at;
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
     if (err == MKT_OK)
         err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy) : MKT_E_TICKET_TYPE;
@@ -250,16 +251,15 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
         err = mkt_base_ticket_get(&base, payload, &policy);
     if (err != MKT_OK)
         return err;
-    if (keys->p == NULL) {
-        keys->n += base.encr_data.n;
-        return MKT_OK;
-    }
+    struct io io = io_put(keys);
+    if (!io_take(&io, base.encr_data.n, &at) || io.mode == IO_SIZE)
+        return io_done(&io, keys);
     err = mkt_base_ticket_unseal(&base, &policy, tpk, keys, &chain);
     if (err != MKT_OK) {
         mkt_wipe(keys->p + before, keys->n - before);
         keys->n = before;
     }
-    return err == MKT_E_ROOM ? MKT_E_SPACE : err;
+    return err;
 }
 
 /* ---- the ticket of its holder ---- */

@@ -6,7 +6,8 @@
  * - the answer is the error of what has failed;
  * - no bundle is changed, nothing has entered a replay cache, nobody was told of an Error message;
  * - nothing is allocated that was not before, and nothing is given back that is not wiped (tests/player.c);
- * - the caller's buffer has as many octets as before, and after them nothing that was meant for it.
+ * - the caller's buffer has as many octets as before, and after them nothing that was meant for it;
+ * - a buffer that only measures is as before, too.
  *
  * Then the same call succeeds on the same objects, all these faults behind them, and in the end both parties have the
  * same key. The linker puts the functions of mbedcrypto and of the C library here in place (-Wl,--wrap).
@@ -246,7 +247,7 @@ static struct {
     uint8_t octets[WATCHED][8192], after[8192];
     size_t live, seen, reports;
     uint8_t out_octets[8192];
-    struct mkt_buf out;
+    struct mkt_buf out, measured;
 } watched;
 
 static void watch(struct player *player, struct mkt_csb *const *csb)
@@ -274,6 +275,7 @@ static void look(void)
     }
     memset(watched.out_octets, UNTOUCHED, sizeof watched.out_octets);
     watched.out = (struct mkt_buf){watched.out_octets, sizeof watched.out_octets, 0};
+    watched.measured = (struct mkt_buf){NULL, 0, 0};
 }
 
 static void expect_unchanged(const char *call)
@@ -291,6 +293,7 @@ static void expect_unchanged(const char *call)
     ck_assert_msg(seen == watched.seen, "%s: it has entered the replay cache", call);
     ck_assert_msg(reports == watched.reports, "%s: the host was told", call);
     ck_assert_msg(watched.out.n == 0, "%s: %zu octets are left", call, watched.out.n);
+    ck_assert_msg(watched.measured.n == 0, "%s: %zu octets are measured", call, watched.measured.n);
     /* a line of SDP is no secret: half of it may stay */
     for (size_t i = 0; i < sizeof watched.out_octets && watched.n > 0; i++)
         if (watched.out_octets[i] != 0 && watched.out_octets[i] != UNTOUCHED)
@@ -299,9 +302,9 @@ static void expect_unchanged(const char *call)
 
 /*
  * do fault_next(); while (met("call", call(...))); makes a call until it succeeds: each time another thing fails. Its
- * output goes to `out`.
+ * output goes to `out`, or is measured.
  */
-static struct mkt_buf *const out = &watched.out;
+static struct mkt_buf *const out = &watched.out, *const measured = &watched.measured;
 
 static void fault_next(void)
 {
@@ -377,16 +380,15 @@ static void too_small(struct play *p, enum leg leg, size_t n)
 static void make(struct play *p, enum leg leg)
 {
     struct mkt_csb *csb = p->csb[play_from(p, leg)];
-    struct mkt_buf measured;
-    do {
+    do
         fault_next();
-        measured = (struct mkt_buf){NULL, 0, 0};
-    } while (met(name_of(leg), play_put(p, leg, csb, &measured)));
-    too_small(p, leg, measured.n);
+    while (met(name_of(leg), play_put(p, leg, csb, measured)));
+    const size_t n = measured->n;
+    too_small(p, leg, n);
     do
         fault_next();
     while (met(name_of(leg), play_put(p, leg, csb, out)));
-    ck_assert_uint_eq(measured.n, out->n);
+    ck_assert_uint_eq(out->n, n);
     p->message[leg] = exact((struct mkt_span){out->p, out->n});
 }
 
@@ -402,6 +404,9 @@ static void complain(struct play *p, enum leg leg)
 {
     const enum party from = play_to(p, leg), to = play_from(p, leg);
     const size_t reports = p->player[to].reports;
+    do
+        fault_next();
+    while (met("measure an Error", mkt_csb_make_error(p->csb[from], p->message[leg], MKT_E_SP, NULL, 0, measured)));
     do
         fault_next();
     while (met("make an Error", mkt_csb_make_error(p->csb[from], p->message[leg], MKT_E_SP, NULL, 0, out)));
@@ -452,6 +457,9 @@ static struct mkt_span read_all(const struct mkt_csb *csb)
     do
         fault_next();
     while (met("PSK identity", mkt_csb_psk_identity(csb, cs.cs_id, out)));
+    do
+        fault_next();
+    while (met("TEK", mkt_csb_tek(csb, cs.cs_id, measured)));
     do
         fault_next();
     while (met("TEK", mkt_csb_tek(csb, cs.cs_id, out)));
@@ -624,6 +632,9 @@ START_TEST(calls_without_kms)
     while (met("take the answer", mkt_csb_take(c->i, resp, mikey)));
     for (int by = 0; by < 2; by++) {
         const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+        do
+            fault_next();
+        while (met("measure an update", mkt_csb_make_update(by == 0 ? c->i : c->r, &update, measured)));
         do
             fault_next();
         while (met("update", mkt_csb_make_update(by == 0 ? c->i : c->r, &update, out)));
