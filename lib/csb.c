@@ -7,8 +7,12 @@
 #include "session.h"
 #include "transfer.h"
 
+#include <assert.h>
+
 struct mkt_csb {
     const struct mkt_host *host;
+    struct mkt_csb *self; /* for functions that only read, as they mark the bundle as busy, too */
+    bool busy;            /* the host is asked: its callbacks may only read this bundle */
     enum mkt_role role;
     enum mkt_state state;
     size_t size; /* octets of the allocation */
@@ -32,6 +36,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     if (csb == NULL)
         return mkt_host_log(host, MKT_E_MEMORY);
     csb->host = host;
+    csb->self = csb;
     csb->role = role;
     csb->state = MKT_FRESH;
     csb->size = settings->size;
@@ -46,8 +51,30 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
 
 void mkt_csb_free(struct mkt_csb *csb)
 {
-    if (csb != NULL)
-        mkt_host_release(csb->host, csb, csb->size);
+    if (csb == NULL)
+        return;
+    assert(!csb->busy);
+    mkt_host_release(csb->host, csb, csb->size);
+}
+
+/* ---- asking the host ---- */
+
+/* For functions that only read, and may be called in a callback: answers whether the bundle was busy before. */
+static bool set_busy(const struct mkt_csb *csb, bool busy)
+{
+    const bool before = csb->busy;
+    csb->self->busy = busy;
+    return before;
+}
+
+/* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. */
+static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
+{
+    const bool before = set_busy(csb, true);
+    if (!before)
+        (void)mkt_host_log(csb->host, err);
+    set_busy(csb, before);
+    return err;
 }
 
 /* ---- steps ---- */
@@ -72,7 +99,9 @@ static void forget(struct mkt_csb *csb)
 /* Does the act; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_act *act, bool counts)
 {
+    csb->busy = true;
     const enum mkt_err err = step->act(act);
+    csb->busy = false;
     if (err != MKT_OK || !counts) {
         forget(csb);
         return err;
@@ -98,11 +127,11 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type message, struct
 {
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, message);
     const size_t before = out->n;
-    if (found == NULL)
-        return mkt_host_log(csb->host, MKT_E_STATE);
+    if (found == NULL || csb->busy)
+        return told(csb, MKT_E_STATE);
     act->out = out;
     enum mkt_err err = step(csb, found, act, out->p != NULL);
-    return mkt_host_log(csb->host, take_back(out, before, err));
+    return told(csb, take_back(out, before, err));
 }
 
 /* Makes a message that answers, or passes on, the one that the bundle keeps. */
@@ -111,10 +140,10 @@ static enum mkt_err make_about_init(struct mkt_csb *csb, enum mkt_data_type mess
 {
     struct mkt_message init;
     if (!mkt_csb_owes(csb, message))
-        return mkt_host_log(csb->host, MKT_E_STATE);
+        return told(csb, MKT_E_STATE);
     enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
     if (err != MKT_OK)
-        return mkt_host_log(csb->host, err);
+        return told(csb, err);
     act->message = &init;
     err = make(csb, message, act, out);
     act->message = NULL;
@@ -174,16 +203,18 @@ enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *u
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
+    static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
     struct mkt_act act = act_on(csb);
-    if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
+    if (csb->busy || (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE))
         return MKT_E_STATE;
     enum mkt_err err = mkt_message_get(&message, in);
     if (err != MKT_OK)
         return err;
     const bool report = message.hdr.data_type == MKT_ERROR && csb->bundle.guard != MKT_GUARD_NONE;
-    const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
-    if (found == NULL && !report)
+    const struct mkt_step *found =
+        report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
+    if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
     err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
     if (err != MKT_OK)
@@ -191,23 +222,19 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     act.message = &message;
     act.in = in;
     act.protocols = protocols;
-    if (!report)
-        return step(csb, found, &act, true);
-    err = mkt_take_report(&act);
-    forget(csb);
-    return err;
+    return step(csb, found, &act, !report);
 }
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
-    return mkt_host_log(csb->host, take(csb, in, protocols));
+    return told(csb, take(csb, in, protocols));
 }
 
 void mkt_csb_abandon(struct mkt_csb *csb)
 {
     const enum mkt_state state = mkt_abandoned(csb->role, csb->state);
     struct mkt_bundle *b = &csb->bundle;
-    if (state == csb->state)
+    if (state == csb->state || csb->busy)
         return;
     b->asked_kms = (struct mkt_span){NULL, 0};
     if (state != MKT_SUSPENDED)
@@ -241,20 +268,24 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     const size_t before = out->n;
     bool whole = false;
     const bool owes = mkt_owes_answer(csb->state);
+    if (csb->busy)
+        return MKT_E_STATE;
     if (about.n == 0 && owes)
         about = csb->bundle.init;
     act.in = about;
     act.out = out;
     if (act.in.n == 0 || why == MKT_OK)
-        return mkt_host_log(csb->host, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
+        return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
     enum mkt_err err = read_about(act.in, &message, &whole);
     act.message = whole ? &message : NULL;
+    csb->busy = true;
     if (err == MKT_OK)
         err = mkt_make_report(&act, &message.hdr, why, sp, n_sp);
+    csb->busy = false;
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = act.bundle.reported;
     forget(csb);
-    return mkt_host_log(csb->host, take_back(out, before, err));
+    return told(csb, take_back(out, before, err));
 }
 
 /* ---- what a KMS is asked, and grants ---- */
@@ -264,8 +295,11 @@ enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticke
     const struct mkt_bundle *b = &csb->bundle;
     *ticket = NULL;
     if (csb->role != MKT_INITIATOR || csb->state != MKT_FRESH || b->ticket.n == 0)
-        return mkt_host_log(csb->host, MKT_E_STATE);
-    return mkt_host_log(csb->host, mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET]));
+        return told(csb, MKT_E_STATE);
+    const bool before = set_busy(csb, true);
+    const enum mkt_err err = mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET]);
+    set_busy(csb, before);
+    return told(csb, err);
 }
 
 enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy, struct mkt_key_wish keys[],
@@ -273,10 +307,10 @@ enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *polic
 {
     const struct mkt_bundle *b = &csb->bundle;
     if (csb->state != MKT_TOOK_REQUEST)
-        return mkt_host_log(csb->host, MKT_E_STATE);
+        return told(csb, MKT_E_STATE);
     enum mkt_err err = mkt_request_get(b->init, policy, keys, n_keys);
     if (err != MKT_OK)
-        return mkt_host_log(csb->host, err);
+        return told(csb, err);
     /* 4.2.1.1: "This identity SHOULD be included in the granted Ticket Policy." */
     if (policy->initiator.data.n == 0)
         policy->initiator = b->initiator;
@@ -298,11 +332,11 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     size_t n_keys;
     bool changed;
     *ticket = NULL;
-    enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
+    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_request(csb, &policy, keys, &n_keys);
     if (err != MKT_OK)
         return err;
     if (recipe->policy != NULL && recipe->policy->prf != policy.prf)
-        return mkt_host_log(csb->host, MKT_E_PRF);
+        return told(csb, MKT_E_PRF);
     if (recipe->policy != NULL)
         policy = *recipe->policy;
     if (recipe->keys == NULL) {
@@ -313,9 +347,12 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     granted.policy = &policy;
     err = mkt_request_changed(csb->bundle.init, &policy, granted.keys, granted.n_keys, &changed);
     if (err != MKT_OK)
-        return mkt_host_log(csb->host, err);
+        return told(csb, err);
     policy.flags = (uint16_t)(changed ? policy.flags | MKT_FLAG_K : policy.flags & ~MKT_FLAG_K);
-    return mkt_ticket_make(ticket, csb->host, &granted);
+    set_busy(csb, true);
+    err = mkt_ticket_make(ticket, csb->host, &granted);
+    set_busy(csb, false);
+    return err;
 }
 
 enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out)
@@ -325,11 +362,11 @@ enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out
     struct mkt_id self = csb->settings.self;
     struct io io = io_put(out);
     if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || csb->state < MKT_TOOK_TRANSFER)
-        return mkt_host_log(csb->host, MKT_E_STATE);
+        return told(csb, MKT_E_STATE);
     if (ticket.n == 0)
-        return mkt_host_log(csb->host, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);
+        return told(csb, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);
     mkt_io_resolved(&io, &b, &ticket, &self);
-    return mkt_host_log(csb->host, mkt_done_secret(&io, out));
+    return told(csb, mkt_done_secret(&io, out));
 }
 
 /* ---- as octets ---- */
@@ -356,7 +393,7 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
     if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
     io_stored(&io, &role, &state, &bundle);
-    return mkt_host_log(csb->host, mkt_done_secret(&io, out));
+    return told(csb, mkt_done_secret(&io, out));
 }
 
 /* The type of the initial message that a bundle keeps in a state; none in those where no exchange is under way. */
@@ -547,7 +584,7 @@ enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp 
         if (err == MKT_OK && sp->policy_no == cs.policies.p[0])
             return MKT_OK;
     }
-    return mkt_host_log(csb->host, err == MKT_OK ? MKT_E_NO_SESSION : err);
+    return told(csb, err == MKT_OK ? MKT_E_NO_SESSION : err);
 }
 
 enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek)
@@ -557,7 +594,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     struct mkt_key_data key;
     enum mkt_err err = find_session(csb, cs_id, &cs, &key);
     if (err != MKT_OK)
-        return mkt_host_log(csb->host, err);
+        return told(csb, err);
     const bool derived = key.type != MKT_KEY_TEK && key.type != MKT_KEY_TEK_SALT;
     /* 12.1: with 128-bit algorithms session keys have 128 bits */
     const size_t wished = b->suite == MKT_SUITE_256 ? csb->settings.tek_length : 0;
@@ -574,7 +611,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     };
     if (derived && io.err == MKT_OK && io.mode == IO_PUT)
         io.err = mkt_derive(b->suite, MKT_DERIVE_TEK, key.key, &label, io.out, length);
-    return mkt_host_log(csb->host, mkt_done_secret(&io, tek));
+    return told(csb, mkt_done_secret(&io, tek));
 }
 
 enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt)
@@ -587,7 +624,7 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
         io_bytes(&io, &key.salt, key.salt.n);
     if (err == MKT_OK)
         err = mkt_done_secret(&io, salt);
-    return mkt_host_log(csb->host, err);
+    return told(csb, err);
 }
 
 /* Hex digits of octets, lower-case. */
@@ -607,10 +644,12 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     struct mkt_key_data key;
     const size_t before = identity->n;
     enum mkt_err err = find_session(csb, cs_id, &cs, &key);
+    const bool busy = set_busy(csb, true);
     if (err == MKT_OK && csb->host->psk_identity != NULL)
         err = csb->host->psk_identity(csb->host->user, csb->bundle.csb_id, &cs, identity);
+    set_busy(csb, busy);
     if (err != MKT_OK || csb->host->psk_identity != NULL)
-        return mkt_host_log(csb->host, take_back(identity, before, err));
+        return told(csb, take_back(identity, before, err));
 
     uint8_t csb_id[4] = {0};
     struct mkt_buf csb_id_buf = {csb_id, sizeof csb_id, 0};
@@ -624,5 +663,5 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     put_hex(&io, (struct mkt_span){&cs_id, 1});
     io_bytes(&io, &colon, 1);
     put_hex(&io, cs.spi);
-    return mkt_host_log(csb->host, io_done(&io, identity));
+    return told(csb, io_done(&io, identity));
 }

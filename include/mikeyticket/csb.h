@@ -24,7 +24,8 @@
  * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). The bundle of a KMS is as
  * new after each answer.
  *
- * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards.
+ * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks of
+ * the host may only read the bundle that they are called for: see mikeyticket/host.h.
  */
 #ifndef MIKEYTICKET_CSB_H
 #define MIKEYTICKET_CSB_H
@@ -49,7 +50,7 @@ struct mkt_csb;
 MKT_API MKT_MUST enum mkt_err mkt_csb_new(struct mkt_csb **csb, enum mkt_role role, const struct mkt_host *host,
                                           const struct mkt_settings *settings);
 
-/** Wipes and frees a bundle; NULL is fine. */
+/** Wipes and frees a bundle; NULL is fine. Do not call it in a callback that is called for this bundle. */
 MKT_API void mkt_csb_free(struct mkt_csb *csb);
 
 /* ---- Ticket Request: RFC 6043 4.2.1 ---- */
@@ -234,7 +235,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt
  * Forgets the exchange that is under way, if one is: a request without answer, a message that a KMS took and has not
  * answered, an update. A RESOLVE_INIT without answer is forgotten first, and the TRANSFER_INIT waits on; called again,
  * that is forgotten too. Keys that the bundle has stay. A TRANSFER_INIT that waits for its TRANSFER_RESP is not
- * forgotten: free the bundle.
+ * forgotten: free the bundle. Does nothing in a callback that is called for this bundle.
  *
  * Where both ends make an update at once, neither takes the other's: both abandon theirs (SIP answers 491), and one of
  * them begins anew. Where an answer was lost, the ends may differ in the sessions of that update: make another one, for

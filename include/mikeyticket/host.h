@@ -4,6 +4,15 @@
  * All that the library asks of the program that it is linked into. Every callback is synchronous, may be NULL, and then
  * has the default that its line names. The library keeps no other state, has no globals and no init call: objects of
  * one thread need no lock.
+ *
+ * Callbacks must not use the bundle that they are called for:
+ *
+ * - Functions that only read it work, and answer what held before the call.
+ * - Functions that make, take or grant answer MKT_E_STATE, which is not logged. mkt_csb_abandon() does nothing.
+ * - Do not call mkt_csb_free(): a build without NDEBUG ends there with an assertion.
+ * - Leave the ticket, the buffers and the message that the call was given alone.
+ *
+ * A callback may use other bundles.
  */
 #ifndef MIKEYTICKET_HOST_H
 #define MIKEYTICKET_HOST_H
@@ -184,7 +193,7 @@ struct mkt_host {
     void (*report)(void *user, const struct mkt_report *report);
 
     /** Is told of each message that a bundle or a ticket refuses to make or to take: the error and its text, never a
-     *  key. Default: nobody is. */
+     *  key. Not called for what a callback does with the bundle that it is called for. Default: nobody is. */
     void (*log)(void *user, enum mkt_err err, const char *text);
 };
 

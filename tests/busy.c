@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Callbacks that use the bundle that they are called for. Each callback of struct mkt_host tries each function of
+ * mikeyticket/csb.h on its own bundle in each exchange: those that read answer what held before the call, all others
+ * are refused, and the call goes on octet for octet as one whose callbacks keep off.
+ */
+#include "play.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum callback {
+    NOW_,
+    RANDOM,
+    ALLOC,
+    RELEASE,
+    TPK,
+    PSK,
+    RESOLVED_,
+    OPEN,
+    SEAL,
+    MEMBER,
+    ACCEPTABLE,
+    AUTHORISE,
+    REPLAY,
+    COUNTER,
+    COUNT,
+    PSK_IDENTITY,
+    REPORT,
+    LOG,
+    CALLBACKS
+};
+
+static const char *const names[CALLBACKS] = {
+    "now",    "random",     "alloc",     "release", "tpk",     "psk",   "resolved",     "open",   "seal",
+    "member", "acceptable", "authorise", "replay",  "counter", "count", "psk_identity", "report", "log",
+};
+
+/* ---- what a bundle says ---- */
+
+static uint8_t octets[65536];
+
+static void note(struct mkt_buf *all, const void *p, size_t n)
+{
+    ck_assert_uint_le(n, all->cap - all->n);
+    if (n > 0)
+        memcpy(all->p + all->n, p, n);
+    all->n += n;
+}
+
+static void note_err(struct mkt_buf *all, enum mkt_err err)
+{
+    note(all, &err, sizeof err);
+}
+
+static void note_id(struct mkt_buf *all, struct mkt_id id)
+{
+    note(all, &id.type, sizeof id.type);
+    note(all, id.data.p, id.data.n);
+}
+
+/* Calls every function that only reads. */
+static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host *host,
+                                const struct mkt_settings *settings, struct mkt_buf all)
+{
+    const bool ready = mkt_csb_ready(csb);
+    const uint32_t numbers[] = {mkt_csb_id(csb), mkt_csb_rekeying(csb), (uint32_t)mkt_csb_role(csb),
+                                (uint32_t)mkt_csb_sessions(csb)};
+    struct mkt_policy policy = {.type = 0};
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_csb *copy = NULL;
+    struct mkt_key_data key = {.type = 0};
+    struct mkt_cs cs = {.cs_id = 0};
+    struct mkt_sp sp = {.policy_no = 0};
+    size_t n = 0;
+    note(&all, &ready, sizeof ready);
+    note(&all, numbers, sizeof numbers);
+    for (unsigned type = 0; type < 256; type++) {
+        const bool owes = mkt_csb_owes(csb, (enum mkt_data_type)type);
+        note(&all, &owes, sizeof owes);
+    }
+    note_id(&all, mkt_csb_peer(csb));
+    note_err(&all, mkt_csb_session(csb, 0, &cs));
+    note(&all, &cs.cs_id, sizeof cs.cs_id);
+    note_err(&all, mkt_csb_sp(csb, 1, &sp));
+    note(&all, &sp.policy_no, sizeof sp.policy_no);
+    note_err(&all, mkt_csb_key(csb, 0, &key));
+    note(&all, key.key.p, key.key.n);
+    note_err(&all, mkt_csb_tek(csb, 1, &all));
+    note_err(&all, mkt_csb_salt(csb, 1, &all));
+    note_err(&all, mkt_csb_psk_identity(csb, 1, &all));
+    note_err(&all, mkt_csb_resolved_put(csb, &all));
+    note_err(&all, mkt_csb_request(csb, &policy, wishes, &n));
+    note_id(&all, policy.initiator);
+    note_err(&all, mkt_csb_ticket(csb, &ticket));
+    if (ticket != NULL)
+        note_err(&all, mkt_ticket_put(ticket, &all));
+    mkt_ticket_free(ticket);
+    const size_t from = all.n;
+    note_err(&all, mkt_csb_put(csb, &all));
+    /* a copy is not busy: it may be freed */
+    const struct mkt_span put = {all.p + from, all.n - from - sizeof(enum mkt_err)};
+    note_err(&all, mkt_csb_get(&copy, host, settings, put));
+    mkt_csb_free(copy);
+    return (struct mkt_span){all.p, all.n};
+}
+
+/* ---- callbacks that meddle ---- */
+
+static struct {
+    struct play *play;
+    enum party who; /* whose bundle a call is made on */
+    bool calling;   /* it is made now */
+    bool meddling;  /* and a callback meddles */
+    size_t logged;
+    struct mkt_host real[PARTIES];
+    struct mkt_span before; /* what the bundle said before the call */
+    struct mkt_span in;     /* a message that the bundle may be taking */
+    unsigned met[CALLBACKS];
+} scene;
+
+static void must_refuse(const char *callback, const char *function, enum mkt_err err)
+{
+    if (err != MKT_E_STATE)
+        ck_abort_msg("%s: %s answers %s", callback, function, mkt_err_name(err));
+}
+
+/* Tries what would change the bundle. */
+static void try_all(const char *callback, struct mkt_csb *csb)
+{
+    static uint8_t made[4096];
+    struct mkt_buf out = {made, sizeof made, 0};
+    const struct mkt_request request = {.policy = &scene.play->policy};
+    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    const struct mkt_offer offer = {.responder = scene.play->settings[BOB].self};
+    const struct mkt_update update = {.no_answer = true};
+    const struct mkt_span none = {NULL, 0};
+    struct mkt_ticket *ticket = NULL;
+    must_refuse(callback, "take", mkt_csb_take(csb, scene.in, mikey));
+    must_refuse(callback, "take", mkt_csb_take(csb, mikey, mikey));
+    must_refuse(callback, "make_request_init", mkt_csb_make_request_init(csb, &request, &out));
+    must_refuse(callback, "make_request_resp", mkt_csb_make_request_resp(csb, ticket, &out));
+    must_refuse(callback, "make_resolve_init", mkt_csb_make_resolve_init(csb, &out));
+    must_refuse(callback, "make_resolve_resp", mkt_csb_make_resolve_resp(csb, &out));
+    must_refuse(callback, "make_transfer_init", mkt_csb_make_transfer_init(csb, &offer, &out));
+    must_refuse(callback, "make_transfer_resp", mkt_csb_make_transfer_resp(csb, NULL, &out));
+    must_refuse(callback, "make_update", mkt_csb_make_update(csb, &update, &out));
+    must_refuse(callback, "make_error", mkt_csb_make_error(csb, none, MKT_E_DENIED, NULL, 0, &out));
+    must_refuse(callback, "make_error", mkt_csb_make_error(csb, scene.in, MKT_E_DENIED, NULL, 0, &out));
+    must_refuse(callback, "grant", mkt_csb_grant(csb, &recipe, &ticket));
+    ck_assert_ptr_null(ticket);
+    ck_assert_uint_eq(out.n, 0);
+    mkt_csb_abandon(csb);
+}
+
+/* The host of a callback, after it has meddled with the bundle that it is called for. */
+static const struct mkt_host *meddle(void *user, enum callback callback)
+{
+    const struct mkt_host *real = &scene.real[(struct player *)user - scene.play->player];
+    struct mkt_csb *csb = scene.play->csb[scene.who];
+    if (!scene.calling || scene.meddling)
+        return real;
+    ck_assert_ptr_eq(user, &scene.play->player[scene.who]);
+    scene.meddling = true;
+    const size_t logged = scene.logged;
+    try_all(names[callback], csb);
+    const struct mkt_span now = read_all(csb, &scene.play->player[scene.who].host, &scene.play->settings[scene.who],
+                                         (struct mkt_buf){octets, sizeof octets, 0});
+    if (!mkt_span_equal(now, scene.before))
+        expect_octets(names[callback], now, scene.before);
+    ck_assert_msg(scene.logged == logged, "%s: the log is told", names[callback]);
+    scene.met[callback]++;
+    scene.meddling = false;
+    return real;
+}
+
+static enum mkt_err now(void *user, mkt_ntp *time)
+{
+    return meddle(user, NOW_)->now(user, time);
+}
+
+static enum mkt_err draw(void *user, uint8_t *out, size_t n)
+{
+    return meddle(user, RANDOM)->random(user, out, n);
+}
+
+static void *alloc(void *user, size_t n)
+{
+    return meddle(user, ALLOC)->alloc(user, n);
+}
+
+static void release(void *user, void *p)
+{
+    meddle(user, RELEASE)->release(user, p);
+}
+
+static enum mkt_err ask_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    return meddle(user, TPK)->tpk(user, id, policy, key);
+}
+
+static enum mkt_err ask_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
+{
+    return meddle(user, PSK)->psk(user, name, id, psk);
+}
+
+static enum mkt_err resolved(void *user, struct mkt_span ticket, struct mkt_buf *out)
+{
+    return meddle(user, RESOLVED_)->resolved(user, ticket, out);
+}
+
+static enum mkt_err open_ticket(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                struct mkt_buf *keys)
+{
+    return meddle(user, OPEN)->open(user, ticket, policy, keys);
+}
+
+static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *data)
+{
+    return meddle(user, SEAL)->seal(user, policy, keys, data);
+}
+
+static bool member(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    return meddle(user, MEMBER)->member(user, id, group);
+}
+
+static bool acceptable(void *user, const struct mkt_sp *sp)
+{
+    return meddle(user, ACCEPTABLE)->acceptable(user, sp);
+}
+
+static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
+{
+    return meddle(user, AUTHORISE)->authorise(user, peer);
+}
+
+static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    return meddle(user, REPLAY)->replay(user, tag, until);
+}
+
+static enum mkt_err counter(void *user, uint32_t *value)
+{
+    return meddle(user, COUNTER)->counter(user, value);
+}
+
+static enum mkt_err count(void *user, const struct mkt_id *peer, uint32_t value)
+{
+    return meddle(user, COUNT)->count(user, peer, value);
+}
+
+static enum mkt_err psk_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+{
+    return meddle(user, PSK_IDENTITY)->psk_identity(user, csb_id, cs, identity);
+}
+
+static void report(void *user, const struct mkt_report *error)
+{
+    meddle(user, REPORT)->report(user, error);
+}
+
+static void log_error(void *user, enum mkt_err err, const char *words)
+{
+    scene.logged++;
+    meddle(user, LOG)->log(user, err, words);
+}
+
+/* ---- a host that has all callbacks ---- */
+
+static uint8_t kept[1024];
+static size_t n_kept;
+
+static enum mkt_err keep_keys(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *data)
+{
+    (void)user, (void)policy;
+    memcpy(kept, keys.p, keys.n);
+    n_kept = keys.n;
+    memcpy(data->p + data->n, "reference", 9);
+    data->n += 9;
+    return MKT_OK;
+}
+
+/* The KMS has the keys of its own ticket type, which nobody else can open. */
+static enum mkt_err find_keys(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                              struct mkt_buf *keys)
+{
+    (void)ticket, (void)policy;
+    if (((struct player *)user)->tpk.n == 0)
+        return MKT_E_KEY;
+    memcpy(keys->p + keys->n, kept, n_kept);
+    keys->n += n_kept;
+    return MKT_OK;
+}
+
+static bool nobody(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    (void)user, (void)id, (void)group;
+    return false;
+}
+
+static bool without_parameters(void *user, const struct mkt_sp *sp)
+{
+    (void)user;
+    return sp->params.n == 0;
+}
+
+static enum mkt_err next_count(void *user, uint32_t *value)
+{
+    *value = ++((struct player *)user)->counter;
+    return MKT_OK;
+}
+
+static enum mkt_err any_count(void *user, const struct mkt_id *peer, uint32_t value)
+{
+    (void)user, (void)peer, (void)value;
+    return MKT_OK;
+}
+
+static enum mkt_err own_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+{
+    (void)user, (void)csb_id, (void)cs;
+    if (identity->n + 4 > identity->cap)
+        return MKT_E_SPACE;
+    memcpy(identity->p + identity->n, "mine", 4);
+    identity->n += 4;
+    return MKT_OK;
+}
+
+static const struct {
+    const char *flags;
+    bool two_kms, counter;
+    uint16_t type; /* of the ticket */
+} calls[] = {
+    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE},
+    {"DFGHJLMNO", false, true, MKT_TICKET_BASE},
+    {"DEFGHIJLMNO", false, false, 61440},
+    {"DHJLNO", false, false, MKT_TICKET_BASE},
+};
+enum { CALLS = sizeof calls / sizeof *calls };
+
+static struct play *new_play(int which)
+{
+    struct play *p = play_new(MKT_SUITE_256, calls[which].flags, calls[which].two_kms);
+    p->policy.type = calls[which].type;
+    p->policy.responder[1] = p->policy.responder[0];
+    p->policy.responder[0] = mkt_id_uri("sip:helpdesk@example.com");
+    p->policy.n_responders = 2;
+    for (size_t i = 0; i < PARTIES; i++) {
+        struct mkt_host *host = &p->player[i].host;
+        host->member = nobody;
+        host->acceptable = without_parameters;
+        host->counter = next_count;
+        host->count = any_count;
+        host->psk_identity = own_identity;
+        if (calls[which].type != MKT_TICKET_BASE)
+            host->open = find_keys;
+        host->seal = keep_keys;
+        p->settings[i].counter = calls[which].counter;
+        p->player[i].counter = (uint32_t)(100 * i);
+    }
+    return p;
+}
+
+/* Its callbacks meddle from now on. */
+static void let_meddle(struct play *p)
+{
+    scene.play = p;
+    for (size_t i = 0; i < PARTIES; i++) {
+        struct mkt_host *host = &p->player[i].host;
+        scene.real[i] = *host;
+        const bool opens = host->open != NULL;
+        *host = (struct mkt_host){
+            .user = &p->player[i],
+            .now = now,
+            .random = draw,
+            .alloc = alloc,
+            .release = release,
+            .tpk = ask_tpk,
+            .psk = ask_psk,
+            .resolved = resolved,
+            .open = opens ? open_ticket : NULL,
+            .seal = seal,
+            .member = member,
+            .acceptable = acceptable,
+            .authorise = authorise,
+            .replay = replay,
+            .counter = counter,
+            .count = count,
+            .psk_identity = psk_identity,
+            .report = report,
+            .log = log_error,
+        };
+    }
+}
+
+/* A call on the bundle of a party begins: it may be taking that message. */
+static void begin(enum party who, struct mkt_span in)
+{
+    static uint8_t before[sizeof octets];
+    scene.who = who;
+    scene.in = in;
+    scene.before = read_all(play_bundle(scene.play, who), &scene.play->player[who].host, &scene.play->settings[who],
+                            (struct mkt_buf){before, sizeof before, 0});
+    scene.calling = true;
+}
+
+static enum mkt_err end(enum mkt_err err)
+{
+    scene.calling = false;
+    return err;
+}
+
+/* ---- a call ---- */
+
+/* Makes a message, with tickets that are freed when no call is under way. */
+static void make(struct play *p, enum leg leg)
+{
+    static uint8_t made[4096];
+    const enum party who = play_from(p, leg);
+    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    struct mkt_buf out = {made, sizeof made, 0};
+    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    const char *name = mkt_data_type_name((unsigned)play_type[leg]);
+    if (leg == GRANT || leg == OFFER)
+        begin(who, mikey);
+    if (leg == GRANT)
+        expect_err("grant", end(mkt_csb_grant(p->csb[who], &recipe, &offer.ticket)), MKT_OK);
+    if (leg == OFFER)
+        expect_err("ticket", end(mkt_csb_ticket(p->csb[who], &offer.ticket)), MKT_OK);
+    begin(who, mikey);
+    if (leg == GRANT)
+        expect_err(name, end(mkt_csb_make_request_resp(p->csb[who], offer.ticket, &out)), MKT_OK);
+    else if (leg == OFFER)
+        expect_err(name, end(mkt_csb_make_transfer_init(p->csb[who], &offer, &out)), MKT_OK);
+    else
+        expect_err(name, end(play_put(p, leg, p->csb[who], &out)), MKT_OK);
+    mkt_ticket_free(offer.ticket);
+    p->message[leg] = exact((struct mkt_span){made, out.n});
+}
+
+/* Makes and takes an Error about a message, where its maker takes one. */
+static void complain(struct play *p, enum leg leg)
+{
+    static uint8_t made[4096];
+    const enum party from = play_to(p, leg), to = play_from(p, leg);
+    struct mkt_buf out = {made, sizeof made, 0};
+    begin(from, p->message[leg]);
+    expect_err("Error", end(mkt_csb_make_error(p->csb[from], p->message[leg], MKT_E_SP, NULL, 0, &out)), MKT_OK);
+    if (play_role[to] == MKT_KMS && !mkt_csb_owes(p->csb[to], MKT_RESOLVE_INIT_PSK))
+        return;
+    const struct mkt_span error = exact((struct mkt_span){made, out.n});
+    begin(to, error);
+    expect_err("Error", end(mkt_csb_take(p->csb[to], error, mikey)), MKT_OK);
+}
+
+START_TEST(every_callback_tries_everything)
+{
+    struct play *calm = new_play(_i), *p = new_play(_i);
+    let_meddle(p);
+    for (unsigned l = ASK; l < LEGS; l++) {
+        const enum leg leg = (enum leg)l;
+        if (!play_has(p, leg))
+            continue;
+        for (size_t i = 0; i < PARTIES; i++)
+            calm->player[i].now = p->player[i].now += ntp(1);
+        const enum party to = play_to(p, leg);
+        play_bundle(p, to);
+        play_make(calm, leg);
+        make(p, leg);
+        expect_octets(mkt_data_type_name((unsigned)play_type[leg]), p->message[leg], calm->message[leg]);
+        begin(to, p->message[leg]);
+        ck_assert_int_ne(end(mkt_csb_take(p->csb[to], mikey, mikey)), MKT_OK);
+        begin(to, p->message[leg]);
+        expect_err("take", end(mkt_csb_take(p->csb[to], p->message[leg], mikey)), MKT_OK);
+        play_take(calm, leg);
+    }
+    for (enum party who = ALICE; who <= BOB; who++) {
+        uint8_t identity[8];
+        struct mkt_buf out = {identity, sizeof identity, 0};
+        begin(who, mikey);
+        expect_err("identity", end(mkt_csb_psk_identity(p->csb[who], 1, &out)), MKT_OK);
+        expect_octets("TEK", tek_of(p->csb[who], 1), tek_of(calm->csb[who], 1));
+    }
+    play_free(p);
+    play_free(calm);
+}
+END_TEST
+
+START_TEST(errors_in_every_exchange)
+{
+    struct play *p = new_play(_i);
+    let_meddle(p);
+    for (unsigned l = ASK; l < LEGS; l++) {
+        const enum leg leg = (enum leg)l;
+        if (!play_has(p, leg))
+            continue;
+        for (size_t i = 0; i < PARTIES; i++)
+            p->player[i].now += ntp(1);
+        play_bundle(p, play_to(p, leg));
+        play_make(p, leg);
+        if (leg != OFFER)
+            complain(p, leg);
+        play_take(p, leg);
+    }
+    play_free(p);
+}
+END_TEST
+
+START_TEST(every_callback_was_called)
+{
+    for (size_t i = 0; i < CALLBACKS; i++)
+        ck_assert_msg(scene.met[i] > 0, "%s was never called", names[i]);
+}
+END_TEST
+
+/* ---- mkt_csb_free() in a callback ---- */
+
+#ifndef NDEBUG
+static struct mkt_csb *victim;
+
+static enum mkt_err free_it(void *user, const struct mkt_peer *peer)
+{
+    (void)user, (void)peer;
+    mkt_csb_free(victim);
+    return MKT_OK;
+}
+
+static void free_it_in_log(void *user, enum mkt_err err, const char *words)
+{
+    (void)user, (void)err, (void)words;
+    mkt_csb_free(victim);
+}
+
+static enum mkt_err free_it_in_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+{
+    (void)user, (void)csb_id, (void)cs, (void)identity;
+    mkt_csb_free(victim);
+    return MKT_OK;
+}
+
+/* In a process of its own: the assertion ends it. */
+START_TEST(a_callback_that_frees_its_bundle)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_buf none = {NULL, 0, 0};
+    int status = 0;
+    make_resp(c);
+    victim = c->i;
+    if (_i == 0)
+        c->alice.host.authorise = free_it;
+    if (_i == 1)
+        c->alice.host.log = free_it_in_log;
+    if (_i == 2)
+        c->alice.host.psk_identity = free_it_in_identity;
+    if (_i != 0)
+        finish(c);
+    fflush(NULL);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const struct rlimit no_core = {0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(1);
+        if (_i == 0)
+            (void)!mkt_csb_take(c->i, resp_of(c), mikey);
+        else if (_i == 1)
+            (void)!mkt_csb_tek(c->i, 2, &none);
+        else
+            (void)!mkt_csb_psk_identity(c->i, 1, &none);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %d", status);
+    call_free(c);
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("busy");
+    TCase *tcase = tcase_create("busy");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, every_callback_tries_everything, 0, CALLS);
+    tcase_add_loop_test(tcase, errors_in_every_exchange, 0, CALLS);
+    tcase_add_test(tcase, every_callback_was_called);
+#ifndef NDEBUG
+    tcase_add_loop_test(tcase, a_callback_that_frees_its_bundle, 0, 3);
+#endif
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
