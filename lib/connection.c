@@ -118,7 +118,10 @@ static bool same_word(struct mkt_span a, struct mkt_span b)
 /* RFC 4975 6.1, RFC 6714 4.4: addresses by their octets, names in any case */
 static bool same_host(struct mkt_span a, struct mkt_span b)
 {
+    enum { LONGEST_IP = 45 }; /* a name has one length: not each hop of a path is compared with a long one */
     uint8_t octet_a[16], octet_b[16];
+    if (a.n != b.n && (a.n > LONGEST_IP || b.n > LONGEST_IP))
+        return false;
     enum kind kind_a = kind_of(a, octet_a), kind_b = kind_of(b, octet_b);
     if (kind_a != kind_b)
         return false;

@@ -565,9 +565,10 @@ enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key
 /* The crypto session with a CS ID, and the key that its SPI names. */
 static enum mkt_err find_session(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_cs *cs, struct mkt_key_data *key)
 {
+    struct mkt_span map = csb->bundle.map;
     if (!mkt_csb_ready(csb))
         return MKT_E_STATE;
-    for (size_t i = 0; mkt_csb_session(csb, i, cs) == MKT_OK; i++)
+    while (map.n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
         if (cs->cs_id == cs_id)
             return mkt_bundle_key(&csb->bundle, cs->spi, key) ? MKT_OK : MKT_E_NO_SESSION;
     return MKT_E_NO_SESSION;

@@ -95,13 +95,22 @@ size_t mkt_keys_longest(struct mkt_span chain)
     return longest;
 }
 
+static bool is_among(const struct mkt_span spis[], size_t n, const struct mkt_key_data *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (mkt_span_equal(spis[i], key->kv.spi))
+            return true;
+    return false;
+}
+
 enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules)
 {
+    struct mkt_span spis[MKT_MAX_KEYS];
     size_t n = 0, n_mpk = 0, n_tgk = 0;
     struct mkt_key_data key;
     struct mkt_keys keys = mkt_keys_of(chain);
     while (mkt_keys_next(&keys, &key)) {
-        if (++n > MKT_MAX_KEYS)
+        if (n == MKT_MAX_KEYS)
             return MKT_E_MANY;
         bool mpk = key.type == MKT_KEY_MPK;
         n_mpk += mpk;
@@ -109,8 +118,9 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
         /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
         if (key.kv.type != MKT_KV_SPI || key.kv.spi.n == 0)
             return MKT_E_SPI;
-        if (have(keys, key.kv.spi) || have_any(rules->others, MKT_CHAINS, key.kv.spi))
+        if (is_among(spis, n, &key))
             return MKT_E_SPI;
+        spis[n++] = key.kv.spi;
         /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
         if (key.key.n < MKT_MIN_KEY)
             return MKT_E_KEY_LENGTH;
@@ -125,6 +135,10 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     }
     if (keys.err != MKT_OK)
         return keys.err;
+    for (size_t c = 0; c < MKT_CHAINS; c++)
+        for (struct mkt_keys others = mkt_keys_of(rules->others[c]); mkt_keys_next(&others, &key);)
+            if (is_among(spis, n, &key))
+                return MKT_E_SPI;
     if (n_mpk != rules->n_mpk)
         return MKT_E_MPK;
     /* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded" */

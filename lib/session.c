@@ -3,11 +3,14 @@
 
 /* ---- security policies ---- */
 
-/* Where the SP of a policy number may stand: in one of two messages, of which either may be NULL, or in the bundle. */
+/* Where the SP of each policy number is: in a message, in the one that it answers, or in the bundle. */
 struct known {
-    const struct mkt_message *message, *init;
+    const struct mkt_message *message, *init; /* either may be NULL */
     struct mkt_span sps;
+    bool renewed[UINT8_MAX + 1]; /* the message has another SP of that number than the bundle */
+    uint32_t at[UINT8_MAX + 1];  /* 0: nowhere; MESSAGE or INIT and a payload, BUNDLE and an octet of `sps` */
 };
+enum { MESSAGE = 1, INIT = MESSAGE + MKT_MAX_PAYLOADS, BUNDLE = INIT + MKT_MAX_PAYLOADS };
 
 enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
 {
@@ -20,38 +23,52 @@ enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
     return io.err;
 }
 
-/* The SP with a policy number of a message, or NULL; the message may be NULL. */
-static const struct mkt_sp *find_sp(const struct mkt_message *message, uint8_t policy_no)
-{
-    for (size_t i = 0; message != NULL && i < message->n; i++)
-        if (message->payload[i].type == MKT_SP && message->payload[i].sp.policy_no == policy_no)
-            return &message->payload[i].sp;
-    return NULL;
-}
-
 static bool find_known(const struct known *known, uint8_t policy_no, struct mkt_sp *sp)
 {
-    const struct mkt_sp *found = find_sp(known->message, policy_no);
-    struct mkt_span rest = known->sps;
-    if (found == NULL)
-        found = find_sp(known->init, policy_no);
-    if (found != NULL) {
-        *sp = *found;
-        return true;
-    }
-    while (rest.n > 0 && mkt_sps_get(sp, &rest) == MKT_OK)
-        if (sp->policy_no == policy_no)
-            return true;
-    return false;
+    const uint32_t at = known->at[policy_no];
+    struct mkt_span before = {NULL, 0};
+    struct io io = io_get(known->sps);
+    if (at < BUNDLE && at > 0)
+        *sp = at < INIT ? known->message->payload[at - MESSAGE].sp : known->init->payload[at - INIT].sp;
+    if (at < BUNDLE)
+        return at > 0;
+    io_bytes(&io, &before, at - BUNDLE);
+    struct mkt_span rest = io_rest(&io);
+    return mkt_sps_get(sp, &rest) == MKT_OK;
 }
 
-/* RFC 3830 6.10: "each security policy payload must be given a distinct number". */
-static enum mkt_err check_sps(const struct mkt_message *message)
+/* A stranger may name any policy any number of times: this looks at each SP once. */
+static enum mkt_err know(struct known *known, const struct mkt_message *message, const struct mkt_message *init,
+                         struct mkt_span sps)
 {
-    for (size_t i = 0; i < message->n; i++) {
+    struct mkt_sp before;
+    *known = (struct known){.message = message, .init = init, .sps = sps};
+    for (struct io io = io_get(sps); io_left(&io);) {
+        const uint32_t octet = (uint32_t)io.pos;
+        uint16_t type = MKT_SP;
+        struct mkt_payload p;
+        mkt_io_get_payload(&io, &type, &p);
+        known->at[p.sp.policy_no] = BUNDLE + octet;
+    }
+    for (uint32_t i = 0; message != NULL && i < message->n; i++) {
         const struct mkt_sp *sp = &message->payload[i].sp;
-        if (message->payload[i].type == MKT_SP && find_sp(message, sp->policy_no) != sp)
+        if (message->payload[i].type != MKT_SP)
+            continue;
+        uint32_t *at = &known->at[sp->policy_no];
+        /* RFC 3830 6.10: "each security policy payload must be given a distinct number" */
+        if (*at > 0 && *at < BUNDLE)
             return MKT_E_SP;
+        known->renewed[sp->policy_no] =
+            find_known(known, sp->policy_no, &before) &&
+            (sp->prot_type != before.prot_type || !mkt_span_equal(sp->params, before.params));
+        *at = MESSAGE + i;
+    }
+    for (uint32_t i = 0; init != NULL && i < init->n; i++) {
+        if (init->payload[i].type != MKT_SP)
+            continue;
+        uint32_t *at = &known->at[init->payload[i].sp.policy_no];
+        if (*at == 0 || *at >= BUNDLE)
+            *at = INIT + i;
     }
     return MKT_OK;
 }
@@ -106,13 +123,10 @@ static enum mkt_err check_session_data(const struct mkt_cs *cs, bool needed)
 }
 
 /* What crypto sessions of a message must be like whether it is an initial one or a response. */
-static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs, struct mkt_span rest, bool settled)
+static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs, bool settled)
 {
-    struct mkt_cs same;
     if (cs->prot_type != act->settings->prot_type)
         return MKT_E_PROT;
-    if (find_cs(rest, cs->cs_id, &same))
-        return MKT_E_CS;
     /* 6.1.1: "In response messages, #P SHALL always be exactly 1." */
     if (settled && cs->policies.n != 1)
         return MKT_E_SP;
@@ -121,32 +135,46 @@ static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs,
     return check_session_data(cs, settled);
 }
 
-/* How many sessions the bundle has once it has those of a map too. */
-static size_t count_with(const struct mkt_bundle *b, const struct mkt_hdr *hdr)
+/*
+ * The crypto sessions of a message, and what becomes of those of the bundle. Before the MAC is verified, each is looked
+ * at once. `init`: the message that this one answers, whose sessions it must have, or NULL.
+ */
+static enum mkt_err check_map(const struct mkt_act *act, const struct mkt_message *message,
+                              const struct mkt_message *init, bool settled)
 {
-    struct mkt_span rest = b->map;
-    struct mkt_cs cs, same;
+    const struct mkt_hdr *hdr = &message->hdr;
+    struct mkt_span map = hdr->map, old = act->bundle.map, offered = {NULL, 0};
     size_t n = hdr->n_cs;
-    while (rest.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) == MKT_OK)
-        n += !find_cs(hdr->map, cs.cs_id, &same);
-    return n;
-}
-
-/* An SP of an update can't change the policy of a session that the update does not speak of. */
-static enum mkt_err check_renewed(const struct mkt_bundle *b, const struct mkt_message *message)
-{
-    const struct known kept = {NULL, NULL, b->sps};
-    struct mkt_span rest = b->map;
-    struct mkt_cs cs, same;
-    struct mkt_sp before;
-    while (rest.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) == MKT_OK) {
-        const struct mkt_sp *now = find_sp(message, cs.policies.p[0]);
-        if (now == NULL || find_cs(message->hdr.map, cs.cs_id, &same) || !find_known(&kept, now->policy_no, &before))
-            continue;
-        if (now->prot_type != before.prot_type || !mkt_span_equal(now->params, before.params))
-            return MKT_E_SP;
+    bool named[UINT8_MAX + 1] = {false};
+    struct known known;
+    struct mkt_cs cs;
+    const uint8_t *choice;
+    if (hdr->map_type != MKT_MAP_GENERIC_ID || n == 0 || n > act->settings->max_sessions)
+        return MKT_E_CS;
+    enum mkt_err err = know(&known, message, init, act->bundle.sps);
+    while (map.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
+        if (err == MKT_OK)
+            err = named[cs.cs_id] ? MKT_E_CS : check_cs(act, &cs, settled);
+        if (err == MKT_OK)
+            err = check_policies(act, &cs, &known, &choice);
+        named[cs.cs_id] = true;
     }
-    return MKT_OK;
+    while (old.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &old);
+        n += !named[cs.cs_id];
+        /* an SP of an update can't change the policy of a session that the update does not speak of */
+        if (err == MKT_OK && !named[cs.cs_id] && known.renewed[cs.policies.p[0]])
+            err = MKT_E_SP;
+    }
+    if (init != NULL)
+        offered = init->hdr.map;
+    while (offered.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &offered);
+        if (err == MKT_OK && !named[cs.cs_id])
+            err = MKT_E_CS;
+    }
+    return err == MKT_OK && n > act->settings->max_sessions ? MKT_E_CS : err;
 }
 
 /* ---- keys ---- */
@@ -204,25 +232,7 @@ static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
 
 enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message, bool settled)
 {
-    const struct mkt_hdr *hdr = &message->hdr;
-    const struct known known = {message, NULL, act->bundle.sps};
-    struct mkt_span map = hdr->map;
-    const uint8_t *choice;
-    if (hdr->map_type != MKT_MAP_GENERIC_ID || hdr->n_cs == 0 ||
-        count_with(&act->bundle, hdr) > act->settings->max_sessions)
-        return MKT_E_CS;
-    enum mkt_err err = check_sps(message);
-    if (err == MKT_OK)
-        err = check_renewed(&act->bundle, message);
-    for (unsigned i = 0; i < hdr->n_cs && err == MKT_OK; i++) {
-        struct mkt_cs cs;
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err == MKT_OK)
-            err = check_cs(act, &cs, map, settled);
-        if (err == MKT_OK)
-            err = check_policies(act, &cs, &known, &choice);
-    }
-    return err;
+    return check_map(act, message, NULL, settled);
 }
 
 /* An SP for TLS has no parameters (design decision D10). */
@@ -328,24 +338,25 @@ static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message
 static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message, struct mkt_span map)
 {
     const struct mkt_update *update = act->update;
-    const struct known known = {NULL, NULL, act->bundle.sps};
+    struct known known;
     struct mkt_cs cs;
     struct mkt_sp sp;
     for (size_t i = 0; i < update->n_sp; i++)
         mkt_message_add(message, MKT_SP)->sp = update->sp[i];
-    while (map.n > 0) {
-        enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
+    enum mkt_err err = know(&known, message, NULL, act->bundle.sps);
+    while (map.n > 0 && err == MKT_OK) {
+        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
         for (size_t i = 0; i < cs.policies.n && err == MKT_OK; i++) {
-            if (find_sp(message, cs.policies.p[i]) != NULL || !find_known(&known, cs.policies.p[i], &sp))
+            uint32_t *at = &known.at[cs.policies.p[i]];
+            if (*at < BUNDLE || !find_known(&known, cs.policies.p[i], &sp))
                 continue;
             if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC and V are still to come */
                 return MKT_E_MANY;
+            *at = MESSAGE + (uint32_t)message->n;
             mkt_message_add(message, MKT_SP)->sp = sp;
         }
-        if (err != MKT_OK)
-            return err;
     }
-    return MKT_OK;
+    return err;
 }
 
 enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
@@ -365,9 +376,8 @@ enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message
 /* A policy number that no SP of the offer, and none of the answer's, has. */
 static uint8_t free_policy_no(const struct known *known)
 {
-    struct mkt_sp sp;
     uint8_t no = 0;
-    while (no < UINT8_MAX && find_known(known, no, &sp))
+    while (no < UINT8_MAX && known->at[no] != 0)
         no++;
     return no;
 }
@@ -419,15 +429,15 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
 {
     const struct mkt_message *init = act->message;
     const struct mkt_answer *answer = act->answer;
-    const struct known known = {m, init, act->bundle.sps};
     const size_t from = act->room.n;
+    struct known known;
     struct mkt_span rest = init->hdr.map;
     struct mkt_cs cs, same;
     bool needs_sp = false;
     size_t without = 0, n = init->hdr.n_cs;
-    enum mkt_err err = MKT_OK;
     for (size_t i = 0; i < answer->n_sp; i++)
         mkt_message_add(m, MKT_SP)->sp = answer->sp[i];
+    enum mkt_err err = know(&known, m, init, act->bundle.sps);
     const uint8_t new_policy = free_policy_no(&known);
     for (unsigned i = 0; i < init->hdr.n_cs && err == MKT_OK; i++) {
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
@@ -455,38 +465,10 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
 enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *m,
                                          const struct mkt_message *init)
 {
-    const struct known known = {m, init, act->bundle.sps};
-    struct mkt_span map = m->hdr.map;
-    size_t offered = 0;
-    if (m->hdr.map_type != MKT_MAP_GENERIC_ID || count_with(&act->bundle, &m->hdr) > act->settings->max_sessions)
-        return MKT_E_CS;
-    enum mkt_err err = check_sps(m);
-    if (err == MKT_OK)
-        err = check_renewed(&act->bundle, m);
-    for (unsigned i = 0; i < m->hdr.n_cs && err == MKT_OK; i++) {
-        struct mkt_cs cs, offer;
-        const uint8_t *choice;
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err == MKT_OK)
-            err = check_cs(act, &cs, map, true);
-        offered += err == MKT_OK && find_cs(init->hdr.map, cs.cs_id, &offer);
-        if (err == MKT_OK)
-            err = check_policies(act, &cs, &known, &choice);
-    }
-    return err == MKT_OK && offered != init->hdr.n_cs ? MKT_E_CS : err;
+    return check_map(act, m, init, true);
 }
 
 /* ---- the crypto sessions of the bundle ---- */
-
-/* Whether a session in a map, before one with a CS ID, names a policy too. */
-static bool named_before(struct mkt_span map, uint8_t cs_id, uint8_t policy_no)
-{
-    struct mkt_cs cs;
-    while (map.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK && cs.cs_id != cs_id)
-        if (cs.policies.p[0] == policy_no)
-            return true;
-    return false;
-}
 
 /* An SP payload that claims to have another one after it, so that any number of them can be read one by one. */
 static enum mkt_err keep_sp(struct mkt_act *act, const struct mkt_sp *sp)
@@ -503,13 +485,16 @@ static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
     struct mkt_bundle *b = &act->bundle;
     const size_t from = act->room.n;
     struct mkt_span rest = b->map;
+    bool kept[UINT8_MAX + 1] = {false};
     enum mkt_err err = MKT_OK;
     while (rest.n > 0 && err == MKT_OK) {
         struct mkt_cs cs;
         struct mkt_sp sp;
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
-        if (err == MKT_OK && !named_before(b->map, cs.cs_id, cs.policies.p[0]))
-            err = find_known(known, cs.policies.p[0], &sp) ? keep_sp(act, &sp) : MKT_E_SP;
+        if (err != MKT_OK || kept[cs.policies.p[0]])
+            continue;
+        kept[cs.policies.p[0]] = true;
+        err = find_known(known, cs.policies.p[0], &sp) ? keep_sp(act, &sp) : MKT_E_SP;
     }
     b->sps = io_tail(&act->room, from);
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
@@ -518,12 +503,13 @@ static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
 enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *message, const struct mkt_message *init)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct known known = {message, init, b->sps};
-    const size_t n = count_with(b, &message->hdr), from = act->room.n;
+    const size_t from = act->room.n;
+    struct known known;
     struct mkt_span old = b->map, new = message->hdr.map;
     struct mkt_cs cs, same;
-    enum mkt_err err = MKT_OK;
-    while (old.n > 0 && err == MKT_OK) {
+    uint8_t n = 0;
+    enum mkt_err err = know(&known, message, init, b->sps);
+    for (; old.n > 0 && err == MKT_OK; n++) {
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &old);
         if (err == MKT_OK && find_cs(new, cs.cs_id, &same))
             cs = same;
@@ -532,11 +518,13 @@ enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *
     }
     while (new.n > 0 && err == MKT_OK) {
         err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &new);
-        if (err == MKT_OK && !find_cs(b->map, cs.cs_id, &same))
-            err = put_cs(act, &cs);
+        if (err != MKT_OK || find_cs(b->map, cs.cs_id, &same))
+            continue;
+        err = put_cs(act, &cs);
+        n++;
     }
     b->map = io_tail(&act->room, from);
-    b->n_cs = (uint8_t)n;
+    b->n_cs = n;
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, b->map, true);
     return err == MKT_OK ? keep_sps(act, &known) : err;
@@ -544,11 +532,13 @@ enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *
 
 bool mkt_sessions_whole(const struct mkt_bundle *b)
 {
-    const struct known known = {NULL, NULL, b->sps};
+    struct known known;
     struct mkt_span rest = b->map;
     struct mkt_cs cs;
     struct mkt_sp sp;
     unsigned n = 0;
+    if (know(&known, NULL, NULL, b->sps) != MKT_OK)
+        return false;
     for (; rest.n > 0; n++)
         if (mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
             !find_known(&known, cs.policies.p[0], &sp))

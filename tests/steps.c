@@ -1,0 +1,766 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a stranger can make the library do: the steps that it takes before a MAC is verified, or a text refused, grow no
+ * faster than the message. A step is a basic block of the library, which the compiler counts here
+ * (-fsanitize-coverage=trace-pc), or an octet in memcmp(), memcpy() and the like.
+ */
+#include "play.h"
+
+#include <mikeyticket/connection.h>
+#include <mikeyticket/sdp.h>
+
+/* ---- steps ---- */
+
+static unsigned long steps;
+static bool counting;
+
+void __sanitizer_cov_trace_pc(void);
+
+void __sanitizer_cov_trace_pc(void)
+{
+    steps += counting;
+}
+
+static size_t count(size_t n)
+{
+    steps += counting ? n : 0;
+    return n;
+}
+
+#define CONCAT(a, b) a##b
+#define REAL(name) CONCAT(__real_, name)
+#define HERE(name) CONCAT(__wrap_, name)
+
+int REAL(memcmp)(const void *a, const void *b, size_t n);
+int HERE(memcmp)(const void *a, const void *b, size_t n);
+void *REAL(memcpy)(void *to, const void *from, size_t n);
+void *HERE(memcpy)(void *to, const void *from, size_t n);
+void *REAL(memset)(void *to, int octet, size_t n);
+void *HERE(memset)(void *to, int octet, size_t n);
+void *REAL(memchr)(const void *p, int octet, size_t n);
+void *HERE(memchr)(const void *p, int octet, size_t n);
+size_t REAL(strlen)(const char *text);
+size_t HERE(strlen)(const char *text);
+char *REAL(strchr)(const char *text, int octet);
+char *HERE(strchr)(const char *text, int octet);
+
+int HERE(memcmp)(const void *a, const void *b, size_t n)
+{
+    return REAL(memcmp)(a, b, count(n));
+}
+
+void *HERE(memcpy)(void *to, const void *from, size_t n)
+{
+    return REAL(memcpy)(to, from, count(n));
+}
+
+void *HERE(memset)(void *to, int octet, size_t n)
+{
+    return REAL(memset)(to, octet, count(n));
+}
+
+void *HERE(memchr)(const void *p, int octet, size_t n)
+{
+    const uint8_t *found = REAL(memchr)(p, octet, n);
+    count(found == NULL ? n : (size_t)(found - (const uint8_t *)p));
+    return (void *)(uintptr_t)found;
+}
+
+size_t HERE(strlen)(const char *words)
+{
+    return count(REAL(strlen)(words));
+}
+
+char *HERE(strchr)(const char *words, int octet)
+{
+    char *found = REAL(strchr)(words, octet);
+    count(found == NULL ? REAL(strlen)(words) : (size_t)(found - words));
+    return found;
+}
+
+static void begin(void)
+{
+    steps = 0;
+    counting = true;
+}
+
+static unsigned long end(void)
+{
+    counting = false;
+    return steps;
+}
+
+/* ---- messages that fail at their MAC ---- */
+
+/* The same but for the last octet of T. */
+static struct mkt_span forged(struct mkt_span message)
+{
+    enum { T_BEHIND_NEXT_AND_TYPE = 2, T_OCTETS = 8 };
+    static uint8_t octets[1 << 17];
+    struct mkt_message m;
+    expect_err("get", mkt_message_get(&m, message), MKT_OK);
+    const struct mkt_payload *t = mkt_message_find(&m, MKT_T, 0);
+    ck_assert_uint_eq(t->octets.n, T_BEHIND_NEXT_AND_TYPE + T_OCTETS);
+    ck_assert_uint_le(message.n, sizeof octets);
+    memcpy(octets, message.p, message.n);
+    octets[t->octets.p + t->octets.n - 1 - message.p] ^= 1;
+    return exact((struct mkt_span){octets, message.n});
+}
+
+static unsigned long refused(struct mkt_csb *csb, struct mkt_span message, enum mkt_err want)
+{
+    begin();
+    const enum mkt_err err = mkt_csb_take(csb, message, mikey);
+    const unsigned long n = end();
+    expect_err("refused", err, want);
+    return n;
+}
+
+static uint8_t room[2][1 << 17];
+static struct mkt_cs sessions[255];
+static struct mkt_sp sp[15];
+static uint8_t policies[127];
+
+/* A call of that many crypto sessions, each with `p` policies of all the SPs there can be. */
+static struct call *call_of(size_t n, size_t p)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 255;
+    c->settings_i.size = c->settings_r.size = 1 << 17;
+    for (size_t i = 0; i < 15; i++)
+        sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
+    for (size_t i = 0; i < sizeof policies; i++)
+        policies[i] = (uint8_t)(14 - i % 15);
+    for (size_t i = 0; i < n; i++)
+        sessions[i] = (struct mkt_cs){.cs_id = (uint8_t)(i + 1), .prot_type = MKT_PROT_TLS, .policies = {policies, p}};
+    c->offer.cs = sessions;
+    c->offer.n_cs = n;
+    c->offer.sp = sp;
+    c->offer.n_sp = 15;
+    c->init_buf = (struct mkt_buf){room[0], sizeof room[0], 0};
+    c->resp_buf = (struct mkt_buf){room[1], sizeof room[1], 0};
+    return c;
+}
+
+static struct mkt_span made(const struct mkt_buf *buf)
+{
+    return exact((struct mkt_span){buf->p, buf->n});
+}
+
+static unsigned long offered(size_t n, size_t p)
+{
+    struct call *c = call_of(n, p);
+    make_init(c);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+static unsigned long sessions_offered(size_t n)
+{
+    return offered(n, 1);
+}
+
+static unsigned long policies_offered(size_t n)
+{
+    return offered(n, 127);
+}
+
+/* Up to an answer that is as long as the offer. */
+static struct call *answered(size_t n)
+{
+    struct call *c = call_of(n, 1);
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    return c;
+}
+
+static unsigned long sessions_answered(size_t n)
+{
+    struct call *c = answered(n);
+    const unsigned long took = refused(c->i, forged(made(&c->resp_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+/* Up to an update of all sessions. */
+static struct call *updated(size_t n)
+{
+    static const struct mkt_update all = {.keys = NULL};
+    struct call *c = answered(n);
+    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf), mikey), MKT_OK);
+    c->init_buf.n = 0;
+    expect_err("update", mkt_csb_make_update(c->i, &all, &c->init_buf), MKT_OK);
+    return c;
+}
+
+static unsigned long sessions_updated(size_t n)
+{
+    struct call *c = updated(n);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+static unsigned long updates_answered(size_t n)
+{
+    struct call *c = updated(n);
+    expect_err("update", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    c->resp_buf.n = 0;
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    const unsigned long took = refused(c->i, forged(made(&c->resp_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+/*
+ * An update of n sessions, each with a policy of its own that the bundle has since before: SPs come in updates of 15 at
+ * a time.
+ */
+static unsigned long policies_updated(size_t n)
+{
+    static uint8_t number[255];
+    struct call *c = answered(1);
+    struct mkt_message m;
+    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf), mikey), MKT_OK);
+    for (size_t i = 0; i < n; i++)
+        number[i] = (uint8_t)i;
+    for (size_t from = 0; from < n; from += 15) {
+        const struct mkt_update update = {.cs = sessions, .n_cs = 15, .sp = sp, .n_sp = 15, .no_answer = true};
+        for (size_t i = 0; i < 15; i++) {
+            sp[i].policy_no = number[from + i];
+            sessions[i] = (struct mkt_cs){.cs_id = (uint8_t)(from + i), .prot_type = MKT_PROT_TLS};
+            sessions[i].policies = (struct mkt_span){number + from + i, 1};
+        }
+        c->init_buf.n = 0;
+        expect_err("update", mkt_csb_make_update(c->i, &update, &c->init_buf), MKT_OK);
+        c->alice.n_seen = c->bob.n_seen = 0;
+        expect_err("update", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    }
+    const struct mkt_update last = {.cs = sessions, .n_cs = 1, .no_answer = true};
+    c->init_buf.n = 0;
+    expect_err("update", mkt_csb_make_update(c->i, &last, &c->init_buf), MKT_OK);
+    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    struct mkt_buf map = {room[1], sizeof room[1], 0};
+    struct mkt_cs one;
+    expect_err("session", mkt_cs_get(&one, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    for (size_t i = 0; i < n; i++) {
+        one.cs_id = (uint8_t)i;
+        one.policies = (struct mkt_span){number + i, 1};
+        expect_err("session", mkt_cs_put(&one, MKT_MAP_GENERIC_ID, &map), MKT_OK);
+    }
+    m.hdr.map = made(&map);
+    m.hdr.n_cs = (uint8_t)n;
+    c->init_buf.n = 0;
+    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+static unsigned long sessions_complained_about(size_t n)
+{
+    struct call *c = call_of(n, 1);
+    make_init(c);
+    const struct mkt_span about = forged(made(&c->init_buf));
+    begin();
+    const enum mkt_err err = mkt_csb_make_error(c->r, about, MKT_E_MAC, NULL, 0, &c->resp_buf);
+    const unsigned long took = end();
+    expect_err("Error", err, MKT_OK);
+    call_free(c);
+    return took;
+}
+
+/* ---- chains in a message ---- */
+
+/* A chain that begins with some payloads, then has one n times, then ends with others. */
+static struct mkt_span chain(bool first, const struct mkt_payload head[], size_t n_head, struct mkt_payload again,
+                             size_t n, const struct mkt_payload tail[], size_t n_tail)
+{
+    static struct mkt_payload all[4100];
+    static uint8_t octets[1 << 16];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    size_t k = 0;
+    for (size_t i = 0; i < n_head; i++)
+        all[k++] = head[i];
+    for (size_t i = 0; i < n; i++)
+        all[k++] = again;
+    for (size_t i = 0; i < n_tail; i++)
+        all[k++] = tail[i];
+    expect_err("chain", first ? mkt_first_put(all, k, &out) : mkt_payloads_put(all, k, &out), MKT_OK);
+    return exact((struct mkt_span){octets, out.n});
+}
+
+/* The payloads of a chain. */
+static size_t payloads_of(uint16_t type, struct mkt_span rest, struct mkt_payload out[], size_t most)
+{
+    size_t n = 0;
+    for (; type != MKT_LAST && n < most; n++)
+        expect_err("payload", mkt_payload_get(&out[n], &type, &rest), MKT_OK);
+    return n;
+}
+
+/* TP Data with a payload once more, n times. */
+static struct mkt_span longer_tp(struct mkt_span tp_data, struct mkt_payload again, size_t n)
+{
+    struct mkt_payload head[32];
+    uint16_t type;
+    expect_err("first", mkt_first_get(&type, &tp_data), MKT_OK);
+    const size_t n_head = payloads_of(type, tp_data, head, 32);
+    return chain(true, head, n_head, again, n, NULL, 0);
+}
+
+/* Which part of which message of a play is longer by n payloads. */
+enum part { TP_DATA, TICKET_DATA, INITIATOR_DATA };
+
+static unsigned long longer(enum leg leg, enum part part, struct mkt_payload again, size_t n, enum mkt_err want)
+{
+    static uint8_t octets[1 << 17];
+    struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_message m;
+    for (size_t i = 0; i < PARTIES; i++)
+        p->settings[i].size = 1 << 18;
+    play_until(p, leg);
+    play_make(p, leg);
+    expect_err("get", mkt_message_get(&m, p->message[leg]), MKT_OK);
+    struct mkt_payload head[8];
+    struct mkt_ticket_payload *t = &find(&m, leg == ASK ? MKT_TP : MKT_TICKET, 0)->ticket;
+    if (part == TP_DATA)
+        t->tp_data = longer_tp(t->tp_data, again, n);
+    if (part == TICKET_DATA) {
+        const size_t k = payloads_of(MKT_THDR, t->ticket_data, head, 8);
+        t->ticket_data = chain(false, head, k - 1, again, n, head + k - 1, 1);
+    }
+    if (part == INITIATOR_DATA) {
+        struct mkt_span rest = t->initiator_data;
+        uint16_t type;
+        expect_err("first", mkt_first_get(&type, &rest), MKT_OK);
+        const size_t k = payloads_of(type, rest, head, 8);
+        t->initiator_data = chain(true, NULL, 0, again, n, head, k);
+    }
+    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    const unsigned long took = refused(play_bundle(p, play_to(p, leg)), forged(made(&out)), want);
+    play_free(p);
+    return took;
+}
+
+static const struct mkt_payload odd_time = {.type = MKT_TR, .t = {9, MKT_TS_NTP_UTC_32, 0}};
+static const struct mkt_payload odd_id = {.type = MKT_ID};
+
+static unsigned long times_requested(size_t n)
+{
+    return longer(ASK, TP_DATA, odd_time, n, MKT_E_MAC);
+}
+
+static unsigned long times_granted(size_t n)
+{
+    return longer(GRANT, TP_DATA, odd_time, n, MKT_E_MAC);
+}
+
+static unsigned long times_resolved(size_t n)
+{
+    return longer(RESOLVE, TP_DATA, odd_time, n, MKT_E_MAC);
+}
+
+static unsigned long initiator_data_resolved(size_t n)
+{
+    return longer(RESOLVE, INITIATOR_DATA, odd_id, n, MKT_E_MAC);
+}
+
+/* Of a ticket that Bob opens himself. */
+static unsigned long ticket_data_offered(size_t n)
+{
+    struct call *c = call_of(1, 1);
+    struct mkt_payload head[8];
+    struct mkt_message m;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    struct mkt_ticket_payload *t = &find(&m, MKT_TICKET, 0)->ticket;
+    const size_t k = payloads_of(MKT_THDR, t->ticket_data, head, 8);
+    t->ticket_data = chain(false, head, k - 1, odd_id, n, head + k - 1, 1);
+    t->tp_data = longer_tp(t->tp_data, odd_time, n);
+    c->init_buf.n = 0;
+    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_TICKET_MAC);
+    call_free(c);
+    return took;
+}
+
+/* ---- lists that have a limit ---- */
+
+static unsigned long requested(size_t responders, size_t applications, size_t wishes)
+{
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    for (size_t i = 0; i < responders; i++)
+        p->policy.responder[i] = mkt_id_uri("sip:carol@example.com");
+    for (size_t i = 0; i < applications; i++)
+        p->policy.application[i] = text("application");
+    for (size_t i = 0; i < wishes; i++)
+        keys[i] = one_tgk;
+    p->policy.n_responders = responders;
+    p->policy.n_applications = applications;
+    const struct mkt_request request = {.policy = &p->policy, .keys = keys, .n_keys = wishes};
+    expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
+    const unsigned long took = refused(play_bundle(p, KMS), forged(made(&out)), MKT_E_MAC);
+    play_free(p);
+    return took;
+}
+
+static unsigned long responders_requested(size_t n)
+{
+    return requested(n, 1, 1);
+}
+
+static unsigned long applications_requested(size_t n)
+{
+    return requested(1, n, 1);
+}
+
+static unsigned long keys_requested(size_t n)
+{
+    return requested(1, 1, n);
+}
+
+/* MPKs among the keys that are asked for, which nobody counts. */
+static unsigned long mpks_requested(size_t n)
+{
+    const struct mkt_payload mpk = {.type = MKT_KEY_DATA, .key_data = {.type = MKT_KEY_MPK}};
+    struct mkt_payload kemac = {.type = MKT_KEMAC, .kemac.encr_data = chain(false, NULL, 0, mpk, n, NULL, 0)};
+    struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    const struct mkt_request request = {.policy = &p->policy};
+    struct mkt_message m;
+    expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
+    expect_err("get", mkt_message_get(&m, made(&out)), MKT_OK);
+    struct mkt_ticket_payload *t = &find(&m, MKT_TP, 0)->ticket;
+    t->tp_data = longer_tp(t->tp_data, kemac, 1);
+    out.n = 0;
+    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    const unsigned long took = refused(play_bundle(p, KMS), forged(made(&out)), MKT_E_MAC);
+    play_free(p);
+    return took;
+}
+
+/* The keys of a ticket: it is opened before the MAC of the message is looked at, or remembered. */
+static unsigned long keys_offered(size_t n)
+{
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct call *c = call_of(1, 1);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = one_tgk;
+    c->recipe.keys = keys;
+    c->recipe.n_keys = n;
+    make_init(c);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+/* A play up to an offer, with a ticket of n keys that Bob remembers. */
+static struct play *remembered(size_t n)
+{
+    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    const struct mkt_request request = {.policy = &p->policy, .keys = keys, .n_keys = n};
+    for (size_t i = 0; i < n; i++)
+        keys[i] = one_tgk;
+    for (size_t i = 0; i < PARTIES; i++)
+        p->settings[i].size = 1 << 16;
+    expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
+    p->message[ASK] = made(&out);
+    play_take(p, ASK);
+    expect_err("grant", mkt_csb_grant(p->csb[KMS], &recipe, &offer.ticket), MKT_OK);
+    out.n = 0;
+    expect_err("grant", mkt_csb_make_request_resp(p->csb[KMS], offer.ticket, &out), MKT_OK);
+    mkt_ticket_free(offer.ticket);
+    p->message[GRANT] = made(&out);
+    for (unsigned l = GRANT; l <= RESOLVED; l++) {
+        if (!play_has(p, (enum leg)l))
+            continue;
+        if (l != GRANT)
+            play_make(p, (enum leg)l);
+        play_take(p, (enum leg)l);
+    }
+    out.n = 0;
+    expect_err("resolved", mkt_csb_resolved_put(p->csb[BOB], &out), MKT_OK);
+    p->player[BOB].resolved = made(&out);
+    return p;
+}
+
+static unsigned long keys_remembered(size_t n)
+{
+    struct play *p = remembered(n);
+    mkt_csb_free(p->csb[BOB]);
+    p->csb[BOB] = NULL;
+    const unsigned long took = refused(play_bundle(p, BOB), forged(p->message[OFFER]), MKT_E_MAC);
+    play_free(p);
+    return took;
+}
+
+static unsigned long keys_answered(size_t n)
+{
+    struct play *p = remembered(n);
+    play_make(p, ANSWER);
+    const unsigned long took = refused(p->csb[ALICE], forged(p->message[ANSWER]), MKT_E_MAC);
+    play_free(p);
+    return took;
+}
+
+static unsigned long extensions_offered(size_t n)
+{
+    struct call *c = call_of(1, 1);
+    struct mkt_message m;
+    c->offer.n_sp = 1;
+    policies[0] = 0;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    for (size_t i = 0; i < n; i++) {
+        m.payload[m.n] = m.payload[m.n - 1];
+        m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_GENERAL_EXT, .general_ext = {9, text("extension")}};
+        m.n++;
+    }
+    c->init_buf.n = 0;
+    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+static bool any_sp(void *user, const struct mkt_sp *offered_sp)
+{
+    (void)user, (void)offered_sp;
+    return true;
+}
+
+static unsigned long parameters_offered(size_t n)
+{
+    static uint8_t params[1 << 16];
+    struct call *c = call_of(1, 1);
+    c->alice.host.acceptable = c->bob.host.acceptable = any_sp;
+    memset(params, 0, sizeof params);
+    for (size_t i = 0; i < 15; i++)
+        sp[i].params = (struct mkt_span){params, 2 * n};
+    make_init(c);
+    const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
+    call_free(c);
+    return took;
+}
+
+/* ---- texts ---- */
+
+/* A text, a piece of it n times. */
+static struct mkt_span words(const char *head, const char *again, size_t n, const char *tail)
+{
+    static uint8_t octets[1 << 20];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    const char *parts[] = {head, again, tail};
+    for (size_t part = 0; part < 3; part++)
+        for (size_t i = 0; i < (part == 1 ? n : 1); i++) {
+            const size_t length = strlen(parts[part]);
+            ck_assert_uint_le(length, out.cap - out.n);
+            memcpy(out.p + out.n, parts[part], length);
+            out.n += length;
+        }
+    return exact((struct mkt_span){octets, out.n});
+}
+
+static const struct {
+    const char *head, *again, *tail;
+} sdps[] = {
+    {"v=0\r\n", "a=x\r\n", ""},
+    {"v=0\r\n", "a=key-mgmt:mikey AQ==\r\n", ""},
+    {"v=0\r\n", "a=key-mgmt:keyp1 x\r\n", "a=key-mgmt:mikey AQ==\r\n"},
+    {"v=0\r\na=key-mgmt:", "keyp", " x\r\n"},
+    {"v=0\r\na=key-mgmt:mikey ", "AQEB", "\r\n"},
+    {"v=0\r\n", "m=message 1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp\r\n", ""},
+    {"v=0\r\nc=IN IP4 192.0.2.1\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:", "msrps://a.example:1/s;tcp ",
+     "msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nc=IN IP4 192.0.2.1\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:msrps://", "a.", "example:1/s;tcp\r\n"},
+    {"v=0\r\nc=IN IP4 192.0.2.1\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:msrps://[", "1:", "1]:1/s;tcp\r\n"},
+    {"v=0\r\nc=IN IP4 192.0.2.1\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp", ";x=y", "\r\n"},
+    {"v=0\r\nc=IN IP4 ", "a-", "a.example\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nc=IN IP4 ", "1", "\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nm=message 1 TCP/TLS/MSRP", " *", "\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nm=message 1 TCP", "/TLS", " *\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nm=message ", "0", "1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"v=0\r\nm=message 1 TCP/TLS/MSRP *\r\n", "a=setup:active\r\n", ""},
+    {"v=0\r\nm=message 1 TCP/TLS/MSRP *\r\n", "c=IN IP4 192.0.2.1\r\n", ""},
+};
+enum { SDPS = sizeof sdps / sizeof *sdps };
+
+static size_t which; /* of the texts */
+
+static struct mkt_span sdp_of(size_t n)
+{
+    return words(sdps[which].head, sdps[which].again, n, sdps[which].tail);
+}
+
+/* All that is read of one description, whatever it answers. */
+static unsigned long sdp_read(size_t n)
+{
+    const struct mkt_span sdp = sdp_of(n);
+    const size_t media[] = {0, MKT_SDP_SESSION};
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    struct mkt_sdp_media m;
+    struct mkt_span value;
+    enum mkt_setup setup;
+    size_t sections;
+    begin();
+    (void)!mkt_sdp_sections(sdp, &sections);
+    for (size_t i = 0; i < 2; i++) {
+        out.n = 0;
+        (void)!mkt_sdp_get(sdp, media[i], &out);
+        out.n = 0;
+        (void)!mkt_sdp_protocols(sdp, media[i], &out);
+        (void)!mkt_sdp_media(sdp, media[i], &m);
+        (void)!mkt_sdp_attribute(sdp, media[i], "path", 0, &value);
+        (void)!mkt_sdp_attribute(sdp, media[i], "x", n, &value);
+        (void)!mkt_setup_get(sdp, media[i], &setup);
+    }
+    const unsigned long took = end();
+    free_all();
+    return took;
+}
+
+/* What both ends say of their connection, now and before. */
+static unsigned long connection_read(size_t n)
+{
+    const struct mkt_span sdp = sdp_of(n);
+    const struct mkt_sdp_exchange before = {.offer = sdp, .answer = sdp};
+    const struct mkt_sdp_exchange now = {.offer = sdp, .answer = sdp, .offerer = true};
+    struct mkt_connection connection;
+    begin();
+    (void)!mkt_connection_get(&now, NULL, 0, &connection);
+    (void)!mkt_connection_get(&now, &before, 0, &connection);
+    const unsigned long took = end();
+    free_all();
+    return took;
+}
+
+/* A long name in c= and a path of many hops: each is compared with the other. */
+static unsigned long path_and_address(size_t n)
+{
+    const struct mkt_span long_name = words("", "a-", 8 * n, "");
+    const struct mkt_span path = words("", "msrps://a.example:1/s;tcp ", n, "msrps://a.example:1/s;tcp\r\n");
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    const struct mkt_span parts[] = {text("v=0\r\nc=IN IP4 "), long_name,
+                                     text(".example\r\nm=message 1 TCP/TLS/MSRP *\r\na=path:"), path};
+    for (size_t i = 0; i < 4; i++) {
+        memcpy(out.p + out.n, parts[i].p, parts[i].n);
+        out.n += parts[i].n;
+    }
+    const struct mkt_span sdp = made(&out);
+    const struct mkt_sdp_exchange now = {.offer = sdp, .answer = sdp, .offerer = true};
+    struct mkt_connection connection;
+    begin();
+    (void)!mkt_connection_get(&now, NULL, 0, &connection);
+    const unsigned long took = end();
+    free_all();
+    return took;
+}
+
+static const struct {
+    const char *head, *again, *tail;
+} headers[] = {
+    {"KeyMgmt: prot=mikey; data=\"AQ==\"", ", prot=keyp1; data=\"AQ==\"", ""},
+    {"KeyMgmt: prot=mikey; data=\"AQ==\"", ", prot=mikey; uri=\"rtsp://a\"; data=\"AQ==\"", ""},
+    {"KeyMgmt: prot=mikey; data=\"", "AQEB", "\""},
+    {"KeyMgmt: prot=mikey;", " \t", " data=\"AQ==\""},
+    {"KeyMgmt: prot=mikey;", "\r\n ", " data=\"AQ==\""},
+    {"KeyMgmt: prot=mikey; uri=\"", "rtsp", "\"; data=\"AQ==\""},
+};
+enum { HEADERS = sizeof headers / sizeof *headers };
+
+static unsigned long header_read(size_t n)
+{
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    const struct mkt_span header = words(headers[which].head, headers[which].again, n, headers[which].tail);
+    begin();
+    (void)!mkt_keymgmt_get(header, text(""), &out);
+    const unsigned long took = end();
+    free_all();
+    return took;
+}
+
+/* ---- */
+
+/* Twice and four times as many: what comes with more is twice as much again, but for a fifth. */
+static void expect_linear(const char *name, unsigned long (*of)(size_t n), size_t n)
+{
+    enum { NOISE = 500 };
+    const unsigned long one = of(n), two = of(2 * n), four = of(4 * n);
+    ck_assert_msg(four - two <= 2 * (two - one) + (two - one) / 5 + NOISE, "%s: %lu, %lu, %lu steps", name, one, two,
+                  four);
+}
+
+static const struct {
+    const char *name;
+    unsigned long (*of)(size_t n);
+    size_t n;
+} growing[] = {
+    {"sessions offered", sessions_offered, 60},
+    {"policies offered", policies_offered, 60},
+    {"sessions answered", sessions_answered, 60},
+    {"sessions updated", sessions_updated, 60},
+    {"sessions of an answer to an update", updates_answered, 60},
+    {"policies updated", policies_updated, 60},
+    {"sessions complained about", sessions_complained_about, 60},
+    {"times requested", times_requested, 500},
+    {"times granted", times_granted, 500},
+    {"times resolved", times_resolved, 500},
+    {"Initiator Data resolved", initiator_data_resolved, 500},
+    {"Ticket Data offered", ticket_data_offered, 500},
+    {"responders requested", responders_requested, 4},
+    {"applications requested", applications_requested, 2},
+    {"keys requested", keys_requested, 7},
+    {"MPKs requested", mpks_requested, 500},
+    {"extensions offered", extensions_offered, 4},
+    {"parameters offered", parameters_offered, 500},
+    {"a path and an address", path_and_address, 100},
+};
+enum { GROWING = sizeof growing / sizeof *growing };
+
+START_TEST(linear)
+{
+    expect_linear(growing[_i].name, growing[_i].of, growing[_i].n);
+}
+END_TEST
+
+/* A ticket has 32 keys at most, whose SPIs are compared with each other: no key costs more than it does among few. */
+START_TEST(keys_of_a_ticket)
+{
+    static unsigned long (*const of[])(size_t n) = {keys_offered, keys_remembered, keys_answered};
+    const unsigned long few = of[_i](7), twice = of[_i](14), most = of[_i](28);
+    ck_assert_msg(twice <= 2 * few && most <= 2 * twice, "%lu, %lu, %lu steps", few, twice, most);
+}
+END_TEST
+
+START_TEST(linear_texts)
+{
+    for (which = 0; which < SDPS; which++) {
+        expect_linear(sdps[which].again, sdp_read, 500);
+        expect_linear(sdps[which].again, connection_read, 500);
+    }
+    for (which = 0; which < HEADERS; which++)
+        expect_linear(headers[which].again, header_read, 500);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("steps");
+    TCase *tcase = tcase_create("steps");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, linear, 0, GROWING);
+    tcase_add_loop_test(tcase, keys_of_a_ticket, 0, 3);
+    tcase_add_test(tcase, linear_texts);
+    suite_add_tcase(suite, tcase);
+    return run(suite);
+}
