@@ -185,6 +185,36 @@ START_TEST(a_drawn_spi_is_a_new_one)
 }
 END_TEST
 
+/* Octets that are given stay as they are. Others are drawn, in the order key, salt, SPI. */
+START_TEST(keys_and_salts_are_given_or_drawn)
+{
+    static const uint8_t drawn[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}}, given = text("a key that is given."), salt = text("salt");
+    const bool has_key = (_i & 1) != 0, has_salt = (_i & 2) != 0;
+    const uint8_t *next = drawn;
+    struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT};
+    uint8_t room[256];
+    struct mkt_buf buf = {room, sizeof room, 0};
+    struct mkt_key_data made;
+    struct player p;
+    if (has_key)
+        wish.key = given;
+    if (has_salt)
+        wish.salt = salt;
+    player_init(&p, 0, text(""));
+    player_random(&p, (struct mkt_span){drawn, sizeof drawn - 1});
+    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
+    ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, 0, &made));
+    ck_assert_uint_eq(made.type, wish.type);
+    expect_octets("key", made.key, has_key ? given : (struct mkt_span){next, 16});
+    next += has_key ? 0 : 16;
+    expect_octets("salt", made.salt, has_salt ? salt : (struct mkt_span){next, MKT_SALT_LENGTH});
+    next += has_salt ? 0 : MKT_SALT_LENGTH;
+    expect_octets("SPI", made.kv.spi, (struct mkt_span){next, MKT_SPI});
+    ck_assert_uint_eq(p.next_random, (size_t)(next - drawn) + MKT_SPI);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("key");
@@ -198,6 +228,7 @@ int main(void)
     tcase_add_test(tcase, forked_tgks_need_f);
     tcase_add_test(tcase, no_more_than_32_keys);
     tcase_add_test(tcase, a_drawn_spi_is_a_new_one);
+    tcase_add_loop_test(tcase, keys_and_salts_are_given_or_drawn, 0, 8);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

@@ -605,6 +605,135 @@ START_TEST(as_many_sessions_as_there_are_ids)
 }
 END_TEST
 
+/* ---- updates of several sessions: 5.2 ---- */
+
+/* A call of two TLS sessions, CS IDs 1 and 2, and what they have in common with others. */
+static struct call *two_sessions(const struct mkt_cs cs[2])
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.max_sessions = c->settings_r.max_sessions = 4;
+    c->offer.cs = cs;
+    c->offer.n_cs = 2;
+    return c;
+}
+
+/* One end makes an update, the other takes it, and answers unless the update wants no answer. */
+static struct mkt_span update(struct mkt_csb *by, struct mkt_csb *to, const struct mkt_update *what)
+{
+    uint8_t octets[4096];
+    struct mkt_buf out = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0};
+    expect_err("update", mkt_csb_make_update(by, what, &out), MKT_OK);
+    const struct mkt_span init = exact((struct mkt_span){octets, out.n});
+    expect_err("update", mkt_csb_take(to, init, text("")), MKT_OK);
+    if (what->no_answer)
+        return init;
+    expect_err("answer", mkt_csb_make_transfer_resp(to, NULL, &resp), MKT_OK);
+    expect_err("answer", mkt_csb_take(by, exact((struct mkt_span){octets, resp.n}), text("")), MKT_OK);
+    return init;
+}
+
+static struct mkt_span spi_of(const struct mkt_csb *csb, size_t index)
+{
+    struct mkt_cs cs;
+    expect_err("session", mkt_csb_session(csb, index, &cs), MKT_OK);
+    return exact(cs.spi);
+}
+
+static unsigned type_of(const struct mkt_csb *csb, struct mkt_span spi)
+{
+    struct mkt_key_data key = {0};
+    for (size_t i = 0; mkt_csb_key(csb, i, &key) == MKT_OK; i++)
+        if (mkt_span_equal(key.kv.spi, spi))
+            return key.type;
+    ck_abort_msg("no key has this SPI");
+    return 0;
+}
+
+/* A new TGK is for all sessions of the update: those that there were, named or not, and those that are new. */
+START_TEST(one_new_tgk_for_two_sessions)
+{
+    static const uint8_t no[] = {0};
+    const struct mkt_cs old[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    const struct mkt_cs new[] = {{.cs_id = 3, .prot_type = MKT_PROT_TLS, .policies = {no, 1}},
+                                 {.cs_id = 4, .prot_type = MKT_PROT_TLS, .policies = {no, 1}}};
+    const struct mkt_update updates[] = {{.keys = &one_tgk, .n_keys = 1},
+                                         {.keys = &one_tgk, .n_keys = 1, .cs = old, .n_cs = 2},
+                                         {.keys = &one_tgk, .n_keys = 1, .cs = new, .n_cs = 2}};
+    const size_t first = _i / 2 == 2 ? 2 : 0;
+    struct mkt_update u = updates[_i / 2];
+    struct call *c = two_sessions(old);
+    u.no_answer = _i % 2;
+    make_resp(c);
+    finish(c);
+    const struct mkt_span before = spi_of(c->i, 0);
+    update(c->i, c->r, &u);
+    ck_assert_uint_eq(mkt_csb_sessions(c->i), first + 2);
+    const struct mkt_span spi = spi_of(c->i, first);
+    ck_assert(!mkt_span_equal(spi, before));
+    for (size_t i = 0; i < first + 2; i++) {
+        expect_octets("SPI", spi_of(c->i, i), i < first ? before : spi);
+        expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+    }
+    call_free(c);
+}
+END_TEST
+
+/* A TEK is for one session: of two that the update names, or has, the second keeps its key. */
+START_TEST(one_new_tek_for_two_sessions)
+{
+    const struct mkt_key_wish tek = {.type = _i == 0 ? MKT_KEY_TEK : MKT_KEY_TEK_SALT};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    for (size_t named = 0; named <= 2; named += 2) {
+        struct call *c = two_sessions(cs);
+        make_resp(c);
+        finish(c);
+        const struct mkt_span before = spi_of(c->i, 1);
+        update(c->r, c->i, &(struct mkt_update){.keys = &tek, .n_keys = 1, .cs = cs, .n_cs = named});
+        ck_assert_uint_eq(type_of(c->i, spi_of(c->i, 0)), tek.type);
+        expect_octets("SPI", spi_of(c->i, 1), before);
+        expect_session(c, 0, 1, 0, text(""));
+        expect_session(c, 1, 2, 0, text(""));
+        call_free(c);
+    }
+}
+END_TEST
+
+/* Each session that an update names has its SP in it, whichever of the two ends agreed on it first. */
+START_TEST(an_update_has_the_policies_of_all_its_sessions)
+{
+    static const uint8_t numbers[] = {7, 9}, params[] = {0x63, 1, 0, 0x64, 1, 1};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {params, 3}}, {9, MKT_PROT_TLS, {params + 3, 3}}};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}},
+                                {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}}};
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .cs = cs, .n_cs = _i & 1 ? 2 : 0};
+    struct call *c = two_sessions(cs);
+    struct mkt_message m;
+    struct mkt_sp got;
+    size_t n = 0;
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_resp(c);
+    finish(c);
+    const struct mkt_span init = _i & 2 ? update(c->r, c->i, &u) : update(c->i, c->r, &u);
+    expect_err("get", mkt_message_get(&m, init), MKT_OK);
+    for (size_t i = 0; i < m.n; i++) {
+        if (m.payload[i].type != MKT_SP)
+            continue;
+        ck_assert_uint_lt(n, 2);
+        ck_assert_uint_eq(m.payload[i].sp.policy_no, numbers[n]);
+        expect_octets("parameters", m.payload[i].sp.params, sp[n++].params);
+    }
+    ck_assert_uint_eq(n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        expect_session(c, i, cs[i].cs_id, 0, text(""));
+        expect_err("SP", mkt_csb_sp(c->i, cs[i].cs_id, &got), MKT_OK);
+        expect_octets("parameters", got.params, sp[i].params);
+    }
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -631,6 +760,11 @@ int main(void)
     tcase_add_test(tcase, a_policy_that_the_responder_does_not_accept);
     tcase_add_test(tcase, policies_before_they_are_agreed_on);
     tcase_add_test(tcase, as_many_sessions_as_there_are_ids);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("update");
+    tcase_add_loop_test(tcase, one_new_tgk_for_two_sessions, 0, 6);
+    tcase_add_loop_test(tcase, one_new_tek_for_two_sessions, 0, 2);
+    tcase_add_loop_test(tcase, an_update_has_the_policies_of_all_its_sessions, 0, 4);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
