@@ -540,6 +540,73 @@ START_TEST(when_there_is_a_ticket)
 }
 END_TEST
 
+/* ---- out parameters ---- */
+
+/* A pointer that was something else before is NULL after each error of a function that makes an object. */
+START_TEST(what_is_not_made_is_null)
+{
+    struct play *p = new_play(1);
+    struct mkt_csb *const other = (struct mkt_csb *)p;
+    struct mkt_ticket *const another = (struct mkt_ticket *)p;
+    const struct mkt_host *host = &p->player[KMS].host;
+    const struct mkt_policy of_other_suite = mkt_policy_default(MKT_SUITE_256);
+    const struct mkt_ticket_recipe recipe = {.tpk = tpk}, no_tpk = {.policy = NULL},
+                                   other_suite = {.policy = &of_other_suite, .tpk = tpk};
+    struct mkt_settings small = p->settings[KMS], nobody = small;
+    struct mkt_csb *csb = other, *kms = play_bundle(p, KMS);
+    struct mkt_ticket *ticket = another;
+    nobody.self.data.n = 0;
+    for (small.size = 1; mkt_csb_new(&csb, MKT_KMS, host, &small) != MKT_OK; small.size++, csb = other)
+        ck_assert_ptr_null(csb);
+    mkt_csb_free(csb);
+    expect_err("grant", mkt_csb_grant(kms, &recipe, &ticket), MKT_E_STATE);
+    ck_assert_ptr_null(ticket);
+    ticket = another;
+    expect_err("ticket", mkt_csb_ticket(kms, &ticket), MKT_E_STATE);
+    ck_assert_ptr_null(ticket);
+    play_until(p, GRANT);
+    const struct mkt_span octets = stored(kms);
+    const struct {
+        const struct mkt_ticket_recipe *recipe;
+        bool no_memory;
+        enum mkt_err err;
+    } grants[] = {{&no_tpk, false, MKT_E_KEY_LENGTH}, {&other_suite, false, MKT_E_PRF}, {&recipe, true, MKT_E_MEMORY}};
+    for (size_t i = 0; i < sizeof grants / sizeof *grants; i++) {
+        ticket = another;
+        p->player[KMS].no_memory = grants[i].no_memory;
+        expect_err("grant", mkt_csb_grant(kms, grants[i].recipe, &ticket), grants[i].err);
+        ck_assert_ptr_null(ticket);
+    }
+    const struct {
+        const struct mkt_settings *settings;
+        bool no_memory;
+        enum mkt_err err, get_err;
+    } bundles[] = {{&nobody, false, MKT_E_ARGUMENT, MKT_E_ARGUMENT},
+                   {&p->settings[KMS], true, MKT_E_MEMORY, MKT_E_MEMORY},
+                   {&small, false, MKT_OK, MKT_E_ROOM}};
+    for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++) {
+        csb = other;
+        p->player[KMS].no_memory = bundles[i].no_memory;
+        expect_err("new", mkt_csb_new(&csb, MKT_KMS, host, bundles[i].settings), bundles[i].err);
+        ck_assert((csb == NULL) == (bundles[i].err != MKT_OK));
+        mkt_csb_free(csb);
+        csb = other;
+        expect_err("get", mkt_csb_get(&csb, host, bundles[i].settings, octets), bundles[i].get_err);
+        ck_assert_ptr_null(csb);
+    }
+    csb = other;
+    expect_err("get", mkt_csb_get(&csb, host, &p->settings[KMS], text("")), MKT_E_STORED);
+    ck_assert_ptr_null(csb);
+    ticket = another;
+    play_make(p, GRANT);
+    play_take(p, GRANT);
+    p->player[ALICE].no_memory = true;
+    expect_err("ticket", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
+    ck_assert_ptr_null(ticket);
+    play_free(p);
+}
+END_TEST
+
 /* ---- limits ---- */
 
 START_TEST(as_many_keys_as_a_kemac_has)
@@ -652,6 +719,9 @@ int main(void)
     tcase_add_loop_test(tcase, an_offer_that_waits_is_given_up, 0, PLAYS);
     tcase_add_loop_test(tcase, what_is_not_given_up, 0, PLAYS);
     tcase_add_loop_test(tcase, when_there_is_a_ticket, 0, PLAYS);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("out");
+    tcase_add_test(tcase, what_is_not_made_is_null);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("limits");
     tcase_add_test(tcase, as_many_keys_as_a_kemac_has);

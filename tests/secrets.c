@@ -116,6 +116,19 @@ static void know(const char *name, const void *secret, size_t n)
     note(name, secret, n, 0);
 }
 
+/* The key stream is the difference between plain text and cipher text. It is computed in the note itself. */
+static void know_stream(const uint8_t *plain, const uint8_t *encrypted, size_t n)
+{
+    enum { BLOCK = 16 };
+    for (size_t at = 0; at < n; at += BLOCK) {
+        const size_t k = n - at < BLOCK ? n - at : BLOCK;
+        uint8_t *octets = noted[notes].octets;
+        note("a key stream", plain + at, k, 0);
+        for (size_t i = 0; i < k && !marked; i++)
+            octets[i] ^= encrypted[at + i];
+    }
+}
+
 NOT_SANITIZED static uint64_t octets_at(const volatile uint8_t *p)
 {
     uint64_t octets = 0;
@@ -173,6 +186,7 @@ static void expect_none(const char *where, struct mkt_span octets)
 /* ---- in place of functions that get keys ---- */
 
 static unsigned long to_fail; /* how many more of the calls below until one fails; 0: none will */
+static bool deriving;         /* HMACs are those of a PRF */
 
 static bool fails(void)
 {
@@ -185,6 +199,14 @@ enum mkt_err __real_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span 
 enum mkt_err __wrap_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac);
 enum mkt_err __real_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);
 enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);
+enum mkt_err __real_mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
+                               const struct mkt_label *label, uint8_t *out, size_t n);
+enum mkt_err __wrap_mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
+                               const struct mkt_label *label, uint8_t *out, size_t n);
+enum mkt_err __real_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
+                                  uint8_t *out, size_t n);
+enum mkt_err __wrap_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
+                                  uint8_t *out, size_t n);
 int __real_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
 int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
 
@@ -199,7 +221,30 @@ enum mkt_err __wrap_mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, stru
 enum mkt_err __wrap_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac)
 {
     enum mkt_err err = __real_mkt_hmac(hmac, parts, n, mac);
+    if (deriving)
+        know("what a PRF is made of", mac, mkt_hash_length(hmac->hash));
     return fails() ? MKT_E_CRYPTO : err;
+}
+
+/* All derived octets are secret: keys, and the salts of AES-CM. */
+enum mkt_err __wrap_mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,
+                               const struct mkt_label *label, uint8_t *out, size_t n)
+{
+    deriving = true;
+    enum mkt_err err = __real_mkt_derive(suite, what, inkey, label, out, n);
+    deriving = false;
+    know("what is derived", out, n);
+    return err;
+}
+
+enum mkt_err __wrap_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
+                                  uint8_t *out, size_t n)
+{
+    deriving = true;
+    enum mkt_err err = __real_mkt_derive_by(prf, what, label, out, n);
+    deriving = false;
+    know("what is derived", out, n);
+    return err;
 }
 
 /* The keys of a chain, where octets are one; else none. */
@@ -221,6 +266,8 @@ enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct
     struct mkt_key_data keys[MKT_MAX_KEYS];
     enum mkt_err err = __real_mkt_aes_cm(key, iv, in, out);
     know("an AES key", key.p, key.n);
+    know("an IV", iv, 16);
+    know_stream(in.p, out, err == MKT_OK ? in.n : 0);
     declassify(out, in.n);
     const size_t n = keys_of((struct mkt_span){out, in.n}, keys);
     for (size_t i = 0; i < n; i++) {
@@ -232,11 +279,18 @@ enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct
     return fails() ? MKT_E_CRYPTO : err;
 }
 
-/* mkt_same() makes a yes or no of it. */
+static unsigned long forged;
+static bool forging; /* the expected MAC is a secret now: nobody has sent a message with it */
+
+/* mkt_same() makes a yes or no of it. `a` is the expected MAC, `b` that of the message. */
 int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n)
 {
     const int differ = __real_mbedtls_ct_memcmp(a, b, n);
     declassify(&differ, sizeof differ);
+    if (forging && differ != 0) {
+        know("the MAC of a forged message", a, n);
+        forged++;
+    }
     return differ;
 }
 
@@ -421,10 +475,20 @@ static struct mkt_span until_done(const char *what, void (*act)(void *), struct 
     return exact(made);
 }
 
-/* A message with another MAC, or half of it. */
+/* A message with another MAC, half of a MAC, and another message with that MAC. */
 static void take_wrong(struct attempt *a, struct mkt_span right)
 {
+    enum { T_END = 9 }; /* octets of a T payload before the last one */
     uint8_t wrong[4096];
+    memcpy(wrong, right.p, right.n);
+    wrong[payload_of(right, MKT_T, 0).octets.p + T_END - right.p] ^= 1;
+    a->in = (struct mkt_span){wrong, right.n};
+    forging = true;
+    const unsigned long before = forged;
+    on_own_stack("a forged message", take, a);
+    forging = false;
+    expect_err("a forged message", a->err, MKT_E_MAC);
+    ck_assert_uint_eq(forged, before + 1);
     memcpy(wrong, right.p, right.n);
     wrong[right.n - 1] ^= 1;
     a->in = (struct mkt_span){wrong, right.n};
@@ -541,8 +605,8 @@ struct ticketing {
 /* A ticket is made, kept, read and offered with a key of the Initiator's own, the message written as SDP. */
 static void make_ticket_and_offer(void *arg)
 {
-    static const struct mkt_key_wish wish = {.type = MKT_KEY_TGK_SALT};
     struct ticketing *t = arg;
+    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK_SALT, .length = t->call->recipe.keys->length};
     struct call *c = t->call;
     const struct mkt_host *host = &c->alice.host;
     draws = "kkr";
@@ -571,7 +635,7 @@ static void open_ticket(void *arg)
 {
     struct ticketing *t = arg;
     const struct mkt_payload ticket = payload_of((struct mkt_span){t->init.p, t->init.n}, MKT_TICKET, 0);
-    expect_err("open", mkt_ticket_open(&ticket, tpk, &t->opened), MKT_OK);
+    expect_err("open", mkt_ticket_open(&ticket, t->call->recipe.tpk, &t->opened), MKT_OK);
 }
 
 static void free_both(void *arg)
@@ -582,18 +646,25 @@ static void free_both(void *arg)
     t->call->r = NULL;
 }
 
+/* With keys of the default length, and with longer ones: the PRF splits those into pieces, each of which is a key. */
 START_TEST(a_ticket_of_ones_own)
 {
     static uint8_t kept[4096], opened[1024], init[4096], sdp[8192];
+    static const uint8_t long_tpk[64] = "a ticket protection key of 512 bits, more than the PRF takes...";
+    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64};
     struct call *c = call_new(MKT_SUITE_256, "DFGHJLMNO");
     struct ticketing t = {.call = c,
                           .kept = {kept, sizeof kept, 0},
                           .opened = {opened, sizeof opened, 0},
                           .init = {init, sizeof init, 0},
                           .sdp = {sdp, sizeof sdp, 0}};
+    if (_i == 1) {
+        c->recipe.tpk = c->bob.tpk = exact((struct mkt_span){long_tpk, sizeof long_tpk});
+        c->recipe.keys = &long_tgk;
+    }
     keep_secrets(&c->alice);
     keep_secrets(&c->bob);
-    secret("the TPK", tpk);
+    secret("the TPK", c->recipe.tpk);
     expect_err("Responder", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
     on_own_stack("a ticket and an offer", make_ticket_and_offer, &t);
     declassify(init, t.init.n);
@@ -601,11 +672,21 @@ START_TEST(a_ticket_of_ones_own)
     on_own_stack("an answer", open_and_answer, &t);
     declassify(c->resp, c->resp_buf.n);
     on_own_stack("a ticket is shown", open_ticket, &t);
+    struct attempt ends[] = {{.csb = t.csb, .in = resp_of(c)}, {.csb = c->r}};
+    on_own_stack("an answer", take, &ends[0]);
+    expect_err("an answer", ends[0].err, MKT_OK);
+    for (size_t i = 0; i < 2; i++) {
+        ends[i].out = (struct mkt_buf){tek[i], MKT_MAX_TEK, 0};
+        on_own_stack("TEK", read_tek, &ends[i]);
+        expect_err("TEK", ends[i].err, MKT_OK);
+        declassify(tek[i], ends[i].out.n);
+    }
+    expect_octets("TEK", (struct mkt_span){tek[0], ends[0].out.n}, (struct mkt_span){tek[1], ends[1].out.n});
     expect_none("SDP", (struct mkt_span){sdp, t.sdp.n});
     if (!marked)
         ck_assert_ptr_nonnull(found(opened, sizeof opened, &(size_t){0}));
     on_own_stack("free", free_both, &t);
-    declassify(tpk.p, tpk.n);
+    declassify(c->recipe.tpk.p, c->recipe.tpk.n);
     call_free(c);
     expect_wiped();
 }
@@ -653,7 +734,7 @@ int main(int argc, char *argv[])
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, what_is_left_is_found);
     tcase_add_loop_test(tcase, a_call_with_a_kms, 0, sizeof calls / sizeof *calls);
-    tcase_add_test(tcase, a_ticket_of_ones_own);
+    tcase_add_loop_test(tcase, a_ticket_of_ones_own, 0, 2);
     tcase_add_test(tcase, something_was_looked_for);
     suite_add_tcase(suite, tcase);
     return run(suite);

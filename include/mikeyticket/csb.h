@@ -254,6 +254,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_
  * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
  * mkt_settings.size is fine as long as everything has room. Let only the newest copy go on: two copies could encrypt
  * keys under one IV (D29).
+ * @param csb  out: the caller frees it with mkt_csb_free(); NULL after an error
  * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new()
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host,

@@ -93,7 +93,7 @@ struct mkt_streams_settings {
 
 /**
  * Makes an empty set of streams.
- * @param streams   out: the caller frees it with mkt_streams_free()
+ * @param streams   out: the caller frees it with mkt_streams_free(); NULL after an error
  * @param settings  copied
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_RANDOM; MKT_E_MEMORY
  */
