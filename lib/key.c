@@ -4,7 +4,7 @@
 enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out)
 {
     const enum mkt_err err = io_done(io, out);
-    if (err != MKT_OK && out->p != NULL && io->mode == IO_PUT)
+    if (err != MKT_OK && io->mode == IO_PUT)
         mkt_wipe(out->p + out->n, io->pos);
     return err;
 }

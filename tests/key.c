@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* key: chains of Key data payloads, and what keys must be like (RFC 6043 6.2.1, 12.1). */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
 #include "player.h"
 
 #include "key.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 static const uint8_t octets[80] = "no key is as good as another";
 static const uint8_t spis[][2] = {{0, 1}, {0, 2}, {0, 3}, {0, 4}};
@@ -55,6 +58,11 @@ START_TEST(keys_are_walked_in_their_order)
     ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_OK);
     keys = mkt_keys_of(text("\024\001"));
     ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_SHORT);
+    keys = mkt_keys_of(text("\024"));
+    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_SHORT);
+    keys = mkt_keys_of(from_hex("1403000161")); /* KV type 3 */
+    for (int again = 0; again < 2; again++)
+        ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_VALUE);
 }
 END_TEST
 
@@ -65,6 +73,8 @@ START_TEST(an_spi_names_a_session_key_and_no_mpk)
     ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){spis[0], 2}, &k));
     ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){spis[2], 1}, &k));
     ck_assert(!mkt_keys_find(mixed(), (struct mkt_span){NULL, 0}, &k));
+    const struct mkt_payload no_spi = {.type = MKT_KEY_DATA, .key_data = {.type = MKT_KEY_TGK, .key = {octets, 32}}};
+    ck_assert(!mkt_keys_find(chain(&no_spi, 1), (struct mkt_span){NULL, 0}, &k));
     ck_assert(mkt_keys_mpk(mixed(), 0, &k) && !mkt_keys_mpk(mixed(), 1, &k));
     ck_assert(mkt_keys_session(mixed(), 0, &k) && k.type == MKT_KEY_TGK);
     ck_assert(mkt_keys_session(mixed(), 2, &k) && k.type == MKT_KEY_GTGK);
@@ -76,9 +86,16 @@ END_TEST
 START_TEST(the_longest_key_is_no_tek)
 {
     const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TEK, .length = 60}, {.type = MKT_KEY_TGK, .length = 40}, {.type = MKT_KEY_GTGK}};
+        {.type = MKT_KEY_TEK_SALT, .length = 60}, {.type = MKT_KEY_TGK, .length = 40}, {.type = MKT_KEY_GTGK}};
+    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK_SALT}};
+    const struct mkt_payload list[] = {key(MKT_KEY_TGK, 33, spis[0]), key(MKT_KEY_MPK, 40, spis[1]),
+                                       key(MKT_KEY_GTGK, 16, spis[2]), key(MKT_KEY_TEK_SALT, 64, spis[3])};
     ck_assert_uint_eq(mkt_keys_longest(mixed()), 48);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list, 4)), 40);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list + 3, 1)), 0);
     ck_assert_uint_eq(mkt_keys_longest(text("")), 0);
+    ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, teks, 2), 0);
+    ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, NULL, 0), 0);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, wishes, 3), 40);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, wishes + 2, 1), 32);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_128, wishes + 2, 1), 16);
@@ -141,6 +158,8 @@ START_TEST(forked_tgks_need_f)
     expect_err("TGK+SALT", check(&one, 1, rules), MKT_E_FLAGS);
     one.key_data.type = MKT_KEY_GTGK;
     expect_err("GTGK", check(&one, 1, rules), MKT_OK);
+    const struct mkt_payload first_of_two[] = {key(MKT_KEY_TGK, 32, spis[0]), key(MKT_KEY_TEK, 32, spis[1])};
+    expect_err("TGK and TEK", check(first_of_two, 2, rules), MKT_E_FLAGS);
     one.key_data.type = MKT_KEY_TGK;
     rules.flags = MKT_FLAG_I | MKT_FLAG_F;
     expect_err("F", check(&one, 1, rules), MKT_OK);
@@ -170,26 +189,42 @@ START_TEST(a_drawn_spi_is_a_new_one)
     uint8_t room[256];
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, drawn);
+    struct mkt_span others[MKT_CHAINS] = {{NULL, 0}};
     struct mkt_key_data made;
     struct player p;
     taken.key_data.kv.spi.n = 4;
-    const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}, chain(&taken, 1)};
+    if (_i < MKT_CHAINS)
+        others[_i] = chain(&taken, 1);
+    else /* in the chain that it is added to */
+        expect_err("put", mkt_key_put(&buf, &taken.key_data, false, &made), MKT_OK);
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn});
     expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
-    ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, 0, &made));
+    ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, _i < MKT_CHAINS ? 0 : 1, &made));
     expect_octets("SPI", made.kv.spi, (struct mkt_span){drawn + 4, 4});
     expect_octets("key", made.key, (struct mkt_span){given, 16});
+    const struct mkt_key_wish random = {.type = MKT_KEY_TGK_SALT};
     buf = (struct mkt_buf){room, 20, 0};
     expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_E_ROOM);
+    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &random, true, others, &buf, 0), MKT_E_ROOM);
 }
 END_TEST
+
+/* An empty span may point anywhere: here to a page that nobody can read. */
+static struct mkt_span nowhere(void)
+{
+    static const uint8_t *page;
+    if (page == NULL)
+        page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(page != MAP_FAILED);
+    return (struct mkt_span){page, 0};
+}
 
 /* Octets that are given stay as they are. Others are drawn, in the order key, salt, SPI. */
 START_TEST(keys_and_salts_are_given_or_drawn)
 {
     static const uint8_t drawn[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}}, given = text("a key that is given."), salt = text("salt");
+    const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}}, given = text("a key that is given."), salt = text("s");
     const bool has_key = (_i & 1) != 0, has_salt = (_i & 2) != 0;
     const uint8_t *next = drawn;
     struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT};
@@ -197,10 +232,8 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_key_data made;
     struct player p;
-    if (has_key)
-        wish.key = given;
-    if (has_salt)
-        wish.salt = salt;
+    wish.key = has_key ? given : nowhere();
+    wish.salt = has_salt ? salt : nowhere();
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn - 1});
     expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
@@ -212,6 +245,101 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     next += has_salt ? 0 : MKT_SALT_LENGTH;
     expect_octets("SPI", made.kv.spi, (struct mkt_span){next, MKT_SPI});
     ck_assert_uint_eq(p.next_random, (size_t)(next - drawn) + MKT_SPI);
+}
+END_TEST
+
+/* Its octets stay zeros, as if it had failed before it drew any. */
+static enum mkt_err no_random(void *user, uint8_t *out, size_t n)
+{
+    memset(out, 0, n);
+    ++*(size_t *)user;
+    return MKT_E_CRYPTO;
+}
+
+START_TEST(a_host_that_cannot_draw_an_spi_is_not_asked_again)
+{
+    static const uint8_t zeros[MKT_SPI] = {0};
+    size_t calls = 0;
+    const struct mkt_host host = {.random = no_random, .user = &calls};
+    struct mkt_payload taken = key(MKT_KEY_TGK, 32, zeros);
+    uint8_t spi[MKT_SPI];
+    taken.key_data.kv.spi.n = MKT_SPI;
+    const struct mkt_span chains[] = {chain(&taken, 1)};
+    expect_err("random", mkt_spi_draw(&host, chains, 1, spi), MKT_E_CRYPTO);
+    ck_assert_uint_eq(calls, 1);
+}
+END_TEST
+
+/* ---- key forking: 5.1.1 ---- */
+
+START_TEST(a_chain_that_cannot_be_forked)
+{
+    const struct mkt_payload list[] = {key(MKT_KEY_GTGK, 64, spis[0]), key(MKT_KEY_TGK, 64, spis[1]),
+                                       key(MKT_KEY_GTGK, 16, spis[2])};
+    const struct mkt_span whole = chain(list, 3), randkms = text("RANDRkms of any number of octets");
+    const struct mkt_id bob = mkt_id_uri("sip:bob@example.com");
+    struct mkt_span forked;
+    uint8_t room[512];
+    for (size_t cap = 0; cap < whole.n; cap++) {
+        struct mkt_buf buf = {room, cap, 0};
+        expect_err("no room", mkt_keys_fork(MKT_SUITE_256, whole, &bob, randkms, &buf, &forked), MKT_E_ROOM);
+    }
+    for (size_t n = 1; n < whole.n; n++) {
+        struct mkt_buf buf = {room, sizeof room, 0};
+        expect_err("half a chain",
+                   mkt_keys_fork(MKT_SUITE_256, exact((struct mkt_span){whole.p, n}), &bob, randkms, &buf, &forked),
+                   MKT_E_SHORT);
+    }
+    struct mkt_buf buf = {room, whole.n, 0};
+    expect_err("whole", mkt_keys_fork(MKT_SUITE_256, whole, &bob, randkms, &buf, &forked), MKT_OK);
+    ck_assert_uint_eq(forked.n, whole.n);
+}
+END_TEST
+
+/* 12.1: RANDRkms is as long as "the longest MPKr/TGK": the first MPK, TEKs and GTGKs are not forked. */
+START_TEST(the_longest_key_that_is_forked)
+{
+    const struct mkt_payload list[] = {key(MKT_KEY_MPK, 64, spis[0]), key(MKT_KEY_MPK, 48, spis[1]),
+                                       key(MKT_KEY_GTGK, 64, spis[2]), key(MKT_KEY_TGK, 32, spis[3])};
+    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list, 4)), 48);
+    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list + 1, 3)), 32);
+    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list + 1, 2)), 0);
+    ck_assert_uint_eq(mkt_keys_longest_forked(text("")), 0);
+}
+END_TEST
+
+/* ---- secrets in a buffer of the caller's ---- */
+
+START_TEST(after_an_error_no_secret_stays_behind)
+{
+    static const uint8_t before[] = "before";
+    struct mkt_span secret = text("a secret of 19 octs"), more = secret;
+    uint8_t room[64];
+    for (size_t cap = sizeof before; cap <= sizeof room; cap++) {
+        struct mkt_buf out = {room, cap, sizeof before};
+        const bool fits = cap >= sizeof before + 2 * secret.n;
+        memset(room, 0xee, sizeof room);
+        memcpy(room, before, sizeof before);
+        struct io io = io_put(&out);
+        io_bytes(&io, &secret, secret.n);
+        io_bytes(&io, &more, more.n);
+        expect_err("done", mkt_done_secret(&io, &out), fits ? MKT_OK : MKT_E_SPACE);
+        ck_assert_uint_eq(out.n, sizeof before + (fits ? 2 * secret.n : 0));
+        expect_octets("before", (struct mkt_span){room, sizeof before}, (struct mkt_span){before, sizeof before});
+        const size_t wrote = cap < sizeof before + secret.n ? 0 : secret.n;
+        for (size_t i = sizeof before; i < sizeof room && !fits; i++)
+            ck_assert_uint_eq(room[i], i < sizeof before + wrote ? 0 : 0xee);
+        secret = more = text("a secret of 19 octs");
+    }
+    struct mkt_buf measured = {NULL, 0, 3}, beyond = {room, 2, 3};
+    struct io io = io_put(&measured);
+    io_bytes(&io, &secret, secret.n);
+    io_fail(&io, MKT_E_VALUE);
+    expect_err("measured", mkt_done_secret(&io, &measured), MKT_E_VALUE);
+    ck_assert_uint_eq(measured.n, 3);
+    io = io_put(&beyond);
+    expect_err("beyond", mkt_done_secret(&io, &beyond), MKT_E_ARGUMENT);
+    ck_assert_uint_eq(beyond.n, 3);
 }
 END_TEST
 
@@ -227,8 +355,12 @@ int main(void)
     tcase_add_test(tcase, spis_are_unique_in_the_bundle);
     tcase_add_test(tcase, forked_tgks_need_f);
     tcase_add_test(tcase, no_more_than_32_keys);
-    tcase_add_test(tcase, a_drawn_spi_is_a_new_one);
+    tcase_add_loop_test(tcase, a_drawn_spi_is_a_new_one, 0, MKT_CHAINS + 1);
     tcase_add_loop_test(tcase, keys_and_salts_are_given_or_drawn, 0, 8);
+    tcase_add_test(tcase, a_host_that_cannot_draw_an_spi_is_not_asked_again);
+    tcase_add_test(tcase, a_chain_that_cannot_be_forked);
+    tcase_add_test(tcase, the_longest_key_that_is_forked);
+    tcase_add_test(tcase, after_an_error_no_secret_stays_behind);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

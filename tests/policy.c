@@ -120,8 +120,15 @@ START_TEST(a_full_policy_is_read_as_it_was_written)
     want.n_responders = MKT_MAX_RESPONDERS;
     want.n_applications = MKT_MAX_APPLICATIONS + 1;
     expect_err("applications", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    want.n_applications = SIZE_MAX;
+    expect_err("applications", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    want.n_applications = 0;
+    want.n_responders = SIZE_MAX;
+    expect_err("responders", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
 }
 END_TEST
+
+#define MAC_32 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
 START_TEST(what_may_stand_once_in_a_policy_stands_once)
 {
@@ -202,6 +209,19 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
         {"12"
          "00",
          MKT_E_PAYLOAD},
+        {"01"
+         "0100000000"
+         "0000000000",
+         MKT_E_MANY}, /* KEMAC */
+        {"01"
+         "0003000000",
+         MKT_E_POLICY}, /* a KEMAC that is encrypted */
+        {"01"
+         "0000000002" MAC_32,
+         MKT_E_POLICY}, /* a KEMAC with a MAC */
+        {"01"
+         "0000000400",
+         MKT_E_SHORT}, /* half a KEMAC */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_err(rows[i].hex, read_policy(rows[i].hex), rows[i].err);
@@ -442,6 +462,129 @@ START_TEST(a_ticket_is_valid_from_its_start_to_its_end)
 }
 END_TEST
 
+/* ---- what is a change: K flag, 6.10 ---- */
+
+/* A policy with all that it can have. */
+static struct mkt_policy full(void)
+{
+    struct mkt_policy p = granted(MKT_SUITE_256);
+    p.kms = mkt_id_uri("sip:kms@example.com");
+    p.has_start = p.has_end = p.has_rekeying = true;
+    p.start = ntp(100);
+    p.end = ntp(200);
+    p.rekeying = ntp(60);
+    p.application[p.n_applications++] = text("msrp");
+    p.application[p.n_applications++] = text("bfcp");
+    p.responder[p.n_responders++] = mkt_id_uri("sip:carol@example.com");
+    return p;
+}
+
+static bool same(const struct mkt_policy *a, const struct mkt_policy *b)
+{
+    ck_assert(mkt_policy_same(a, b) == mkt_policy_same(b, a));
+    return mkt_policy_same(a, b);
+}
+
+/* Each field counts, in both directions. */
+START_TEST(policies_that_differ_in_one_field_are_not_the_same)
+{
+    const struct mkt_policy a = full();
+    struct mkt_policy b = a;
+    ck_assert(same(&a, &b));
+#define OTHER(change)                                                                                                  \
+    do {                                                                                                               \
+        b = a;                                                                                                         \
+        change;                                                                                                        \
+        ck_assert_msg(!same(&a, &b), #change);                                                                         \
+    } while (0)
+    OTHER(b.type = 2);
+    OTHER(b.subtype = 2);
+    OTHER(b.version = 2);
+    OTHER(b.prf = MKT_PRF_MIKEY_1);
+    OTHER(b.kms = mkt_id_uri("sip:kms@example.org"));
+    OTHER(b.kms = (struct mkt_id){0});
+    OTHER(b.initiator = mkt_id_uri("sip:mallory@example.com"));
+    OTHER(b.initiator.type = MKT_ID_NAI);
+    OTHER(b.has_start = false);
+    OTHER(b.has_end = false);
+    OTHER(b.has_rekeying = false);
+    OTHER(b.start = ntp(101));
+    OTHER(b.end = ntp(201));
+    OTHER(b.rekeying = ntp(61));
+    OTHER(b.n_applications = 1);
+    OTHER(b.application[1] = text("sip"));
+    OTHER(b.application[b.n_applications++] = text("sip"));
+    OTHER(b.n_responders = 1);
+    OTHER(b.responder[1] = mkt_id_uri("sip:mallory@example.com"));
+    OTHER(b.responder[b.n_responders++] = mkt_id_uri("sip:mallory@example.com"));
+#undef OTHER
+    for (uint16_t flag = MKT_FLAG_O; flag <= MKT_FLAG_D; flag = (uint16_t)(flag << 1)) {
+        b = a;
+        b.flags ^= flag;
+        ck_assert(same(&a, &b) == (flag == MKT_FLAG_D || flag == MKT_FLAG_K));
+    }
+}
+END_TEST
+
+/* Order, repetitions, fractions of a second and what is behind the last entry or a time left out do not count. */
+START_TEST(policies_that_say_the_same_are_the_same)
+{
+    const struct mkt_policy a = full();
+    struct mkt_policy b = a, c;
+    b.application[0] = a.application[1];
+    b.application[1] = a.application[0];
+    b.responder[0] = a.responder[1];
+    b.responder[1] = a.responder[0];
+    ck_assert(same(&a, &b));
+    b.application[b.n_applications++] = a.application[0];
+    b.responder[b.n_responders++] = a.responder[0];
+    ck_assert(same(&a, &b));
+    b = a;
+    b.start++;
+    b.end++;
+    b.rekeying++;
+    ck_assert(same(&a, &b));
+    b = c = a;
+    b.has_start = b.has_end = b.has_rekeying = c.has_start = c.has_end = c.has_rekeying = false;
+    c.start = ntp(101);
+    c.end = ntp(201);
+    c.rekeying = ntp(61);
+    ck_assert(same(&b, &c));
+    b = a;
+    b.application[b.n_applications] = a.application[0];
+    b.responder[b.n_responders] = a.responder[0];
+    ck_assert(same(&a, &b));
+    c = a;
+    c.n_applications = 1;
+    ck_assert(!same(&a, &c));
+    c = a;
+    c.n_responders = 1;
+    ck_assert(!same(&a, &c));
+}
+END_TEST
+
+/* Each name is looked at, wherever it stands. */
+START_TEST(a_name_without_octets_is_found_at_any_place)
+{
+    uint8_t out[512];
+    struct mkt_buf buf = {out, sizeof out, 0};
+    for (size_t i = 0; i < 4; i++) {
+        struct mkt_policy p = full();
+        for (; p.n_applications < 4; p.n_applications++)
+            p.application[p.n_applications] = text("sip");
+        for (; p.n_responders < 4; p.n_responders++)
+            p.responder[p.n_responders] = mkt_id_uri("sip:dave@example.com");
+        struct mkt_policy q = p;
+        expect_err("names", mkt_policy_put(&p, &(struct mkt_buf){out, sizeof out, 0}), MKT_OK);
+        p.application[i] = text("");
+        q.responder[i].data = text("");
+        expect_err("application", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
+        expect_err("responder", mkt_policy_put(&q, &buf), MKT_E_ARGUMENT);
+        ck_assert_uint_eq(buf.n, 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("policy");
@@ -460,6 +603,9 @@ int main(void)
     tcase_add_test(tcase, seconds_since_1970_become_seconds_since_1900_and_begin_again_in_2036);
     tcase_add_test(tcase, moments_from_1968_to_2104_are_in_their_order);
     tcase_add_test(tcase, a_ticket_is_valid_from_its_start_to_its_end);
+    tcase_add_test(tcase, policies_that_differ_in_one_field_are_not_the_same);
+    tcase_add_test(tcase, policies_that_say_the_same_are_the_same);
+    tcase_add_test(tcase, a_name_without_octets_is_found_at_any_place);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
