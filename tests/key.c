@@ -226,8 +226,9 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     static const uint8_t drawn[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     const struct mkt_span others[MKT_CHAINS] = {{NULL, 0}}, given = text("a key that is given."), salt = text("s");
     const bool has_key = (_i & 1) != 0, has_salt = (_i & 2) != 0;
+    const size_t salt_n = _i & 4 ? 1 : MKT_SALT_LENGTH;
     const uint8_t *next = drawn;
-    struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT};
+    struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT, .salt_length = _i & 4 ? 1 : 0};
     uint8_t room[256];
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_key_data made;
@@ -241,8 +242,8 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     ck_assert_uint_eq(made.type, wish.type);
     expect_octets("key", made.key, has_key ? given : (struct mkt_span){next, 16});
     next += has_key ? 0 : 16;
-    expect_octets("salt", made.salt, has_salt ? salt : (struct mkt_span){next, MKT_SALT_LENGTH});
-    next += has_salt ? 0 : MKT_SALT_LENGTH;
+    expect_octets("salt", made.salt, has_salt ? salt : (struct mkt_span){next, salt_n});
+    next += has_salt ? 0 : salt_n;
     expect_octets("SPI", made.kv.spi, (struct mkt_span){next, MKT_SPI});
     ck_assert_uint_eq(p.next_random, (size_t)(next - drawn) + MKT_SPI);
 }

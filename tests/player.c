@@ -16,6 +16,7 @@ static enum mkt_err player_now(void *user, mkt_ntp *now)
 static enum mkt_err player_draw(void *user, uint8_t *out, size_t n)
 {
     struct player *p = user;
+    ck_assert_uint_gt(n, 0);
     if (p->no_random)
         return MKT_E_RANDOM;
     for (size_t i = 0; i < n; i++, p->next_random++)
