@@ -127,6 +127,49 @@ START_TEST(every_mode_with_counters)
 }
 END_TEST
 
+/* The host was asked about one counter more, which is the sender's. */
+static void counted_once(struct party *by, const struct party *sender, size_t *before)
+{
+    ck_assert_uint_eq(by->n_counted, ++*before);
+    ck_assert(mkt_id_equal(&by->counted_id, &sender->settings.self));
+}
+
+static void update(struct party *by, struct party *to, bool no_answer)
+{
+    const struct mkt_update nothing_new = {.no_answer = no_answer};
+    uint8_t octets[4096];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    expect_err("update", mkt_csb_make_update(by->csb, &nothing_new, &out), MKT_OK);
+    take(to, "update", exact((struct mkt_span){octets, out.n}));
+    if (!no_answer)
+        take(by, "answer", transfer_resp(to, NULL));
+}
+
+/* A counter is that of the sender of a message, by name; that of an answer is covered by the MAC with its question. */
+START_TEST(whose_counter_the_host_is_asked_about)
+{
+    const struct mode *m = &modes[_i];
+    struct parties *p = set_up(m, MKT_SUITE_256);
+    size_t kms = 0, alice = 0, bob = 0;
+    all_count(p);
+    get_ticket(p, m);
+    if (m->number <= 2)
+        counted_once(&p->kms, &p->alice, &kms);
+    called(p, is_by_kms(m));
+    if (is_by_kms(m))
+        counted_once(&p->kms, &p->bob, &kms);
+    counted_once(&p->bob, &p->alice, &bob);
+    for (int no_answer = 0; no_answer <= 1; no_answer++) {
+        update(&p->alice, &p->bob, no_answer);
+        counted_once(&p->bob, &p->alice, &bob);
+        update(&p->bob, &p->alice, no_answer);
+        counted_once(&p->alice, &p->bob, &alice);
+    }
+    ck_assert(p->kms.n_counted == kms && p->alice.n_counted == alice && p->bob.n_counted == bob);
+    parties_free(p);
+}
+END_TEST
+
 /* 7 February 2036, 06:28:16: the seconds start again from 0 between one message and the next. */
 START_TEST(every_mode_in_2036)
 {
@@ -893,6 +936,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_mode, 0, 8 * MODES);
     tcase_add_loop_test(tcase, what_a_host_wrote_for_nothing_is_wiped, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_with_counters, 0, MODES);
+    tcase_add_loop_test(tcase, whose_counter_the_host_is_asked_about, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_in_2036, 0, MODES);
     tcase_add_loop_test(tcase, a_ticket_handed_out_some_other_way, 0, 4);
     tcase_add_loop_test(tcase, a_ticket_for_one_call, 0, MODES);

@@ -32,9 +32,13 @@ static enum mkt_err party_counter(void *user, uint32_t *value)
 
 static enum mkt_err party_count(void *user, const struct mkt_id *peer, uint32_t value)
 {
+    struct party *party = user;
     struct player *p = user;
     size_t i = 0;
     ck_assert_uint_gt(peer->data.n, 0);
+    party->n_counted++;
+    party->counted_id = *peer;
+    party->counted_id.data = exact(peer->data);
     while (i < 4 && p->counted[i].n > 0 && !mkt_span_equal(p->counted[i], peer->data))
         i++;
     ck_assert_uint_lt(i, 4);

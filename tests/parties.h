@@ -15,13 +15,15 @@ struct party {
     struct mkt_settings settings;
     struct mkt_credential key; /* that it has with its KMS */
     struct mkt_csb *csb;
-    bool moves;     /* its bundle is put to octets and read back after each step */
+    bool moves;               /* its bundle is put to octets and read back after each step */
     struct mkt_span resolved; /* what it remembers of a ticket, put before that as a ready bundle leaves it behind */
-    size_t n_asked; /* how often its host was asked to authorise somebody, and about whom last */
+    size_t n_asked;           /* how often its host was asked to authorise somebody, and about whom last */
     enum mkt_role asked_role;
     struct mkt_id asked_id;
     uint16_t asked_flags;
     bool asked_proven;
+    size_t n_counted; /* how often its host was asked about a counter, and of whom last */
+    struct mkt_id counted_id;
 };
 
 enum { ALL_PARTIES = 6 };
