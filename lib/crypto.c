@@ -30,125 +30,87 @@ size_t mkt_hash_length(enum mkt_hash hash)
     return hash == MKT_HASH_SHA_1 ? 20 : 32;
 }
 
-/* The state of a hash after the key padded with `pad`. */
-static int pad1(mbedtls_sha1_context *c, const uint8_t key[BLOCK], uint8_t pad)
+static int start(enum mkt_hash hash, union mkt_hash_state *state)
 {
-    uint8_t block[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++)
-        block[i] = key[i] ^ pad;
-    mbedtls_sha1_init(c);
-    int err = mbedtls_sha1_starts(c);
-    if (err == 0)
-        err = mbedtls_sha1_update(c, block, BLOCK);
-    mkt_wipe(block, sizeof block);
-    return err;
-}
-
-static int pad256(mbedtls_sha256_context *c, const uint8_t key[BLOCK], uint8_t pad)
-{
-    uint8_t block[BLOCK];
-    for (size_t i = 0; i < BLOCK; i++)
-        block[i] = key[i] ^ pad;
-    mbedtls_sha256_init(c);
-    int err = mbedtls_sha256_starts(c, 0);
-    if (err == 0)
-        err = mbedtls_sha256_update(c, block, BLOCK);
-    mkt_wipe(block, sizeof block);
-    return err;
-}
-
-/* Goes on from a state to the end of all parts. */
-static int finish1(const mbedtls_sha1_context *from, const struct mkt_span parts[], size_t n, uint8_t *out)
-{
-    mbedtls_sha1_context c;
-    int err = 0;
-    mbedtls_sha1_init(&c);
-    mbedtls_sha1_clone(&c, from);
-    for (size_t i = 0; i < n && err == 0; i++)
-        if (parts[i].n > 0)
-            err = mbedtls_sha1_update(&c, parts[i].p, parts[i].n);
-    if (err == 0)
-        err = mbedtls_sha1_finish(&c, out);
-    mbedtls_sha1_free(&c);
-    return err;
-}
-
-static int finish256(const mbedtls_sha256_context *from, const struct mkt_span parts[], size_t n, uint8_t *out)
-{
-    mbedtls_sha256_context c;
-    int err = 0;
-    mbedtls_sha256_init(&c);
-    mbedtls_sha256_clone(&c, from);
-    for (size_t i = 0; i < n && err == 0; i++)
-        if (parts[i].n > 0)
-            err = mbedtls_sha256_update(&c, parts[i].p, parts[i].n);
-    if (err == 0)
-        err = mbedtls_sha256_finish(&c, out);
-    mbedtls_sha256_free(&c);
-    return err;
-}
-
-static int hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out)
-{
-    int err;
     if (hash == MKT_HASH_SHA_1) {
-        mbedtls_sha1_context c;
-        mbedtls_sha1_init(&c);
-        err = mbedtls_sha1_starts(&c);
-        if (err == 0)
-            err = finish1(&c, parts, n, out);
-        mbedtls_sha1_free(&c);
-        return err;
+        mbedtls_sha1_init(&state->sha1);
+        return mbedtls_sha1_starts(&state->sha1);
     }
-    mbedtls_sha256_context c;
-    mbedtls_sha256_init(&c);
-    err = mbedtls_sha256_starts(&c, 0);
+    mbedtls_sha256_init(&state->sha256);
+    return mbedtls_sha256_starts(&state->sha256, 0);
+}
+
+static int update(enum mkt_hash hash, union mkt_hash_state *state, struct mkt_span part)
+{
+    if (part.n == 0)
+        return 0;
+    return hash == MKT_HASH_SHA_1 ? mbedtls_sha1_update(&state->sha1, part.p, part.n)
+                                  : mbedtls_sha256_update(&state->sha256, part.p, part.n);
+}
+
+/* Goes on from a state, which stays as it is, to the end of all parts. */
+static int finish(enum mkt_hash hash, const union mkt_hash_state *from, const struct mkt_span parts[], size_t n,
+                  uint8_t *out)
+{
+    union mkt_hash_state state = *from;
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = update(hash, &state, parts[i]);
     if (err == 0)
-        err = finish256(&c, parts, n, out);
-    mbedtls_sha256_free(&c);
+        err =
+            hash == MKT_HASH_SHA_1 ? mbedtls_sha1_finish(&state.sha1, out) : mbedtls_sha256_finish(&state.sha256, out);
+    mkt_wipe(&state, sizeof state);
     return err;
 }
 
 enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out)
 {
-    return hash_of(hash, parts, n, out) == 0 ? MKT_OK : MKT_E_CRYPTO;
+    union mkt_hash_state state = {0};
+    int err = start(hash, &state);
+    if (err == 0)
+        err = finish(hash, &state, parts, n, out);
+    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
 }
 
-/* RFC 2104: a key longer than a block is hashed first. */
-static int shorten(enum mkt_hash hash, struct mkt_span key, uint8_t out[BLOCK])
+/* The state of a hash after the key padded with `pad`. */
+static int start_padded(enum mkt_hash hash, union mkt_hash_state *state, const uint8_t key[BLOCK], uint8_t pad)
 {
-    memset(out, 0, BLOCK);
-    if (key.n <= BLOCK) {
-        if (key.n > 0)
-            memcpy(out, key.p, key.n);
-        return 0;
-    }
-    return hash_of(hash, &key, 1, out);
+    uint8_t block[BLOCK];
+    for (size_t i = 0; i < BLOCK; i++)
+        block[i] = key[i] ^ pad;
+    int err = start(hash, state);
+    if (err == 0)
+        err = update(hash, state, (struct mkt_span){block, BLOCK});
+    mkt_wipe(block, sizeof block);
+    return err;
 }
 
 enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)
 {
     enum { IPAD = 0x36, OPAD = 0x5c };
-    uint8_t block[BLOCK];
+    uint8_t block[BLOCK] = {0};
+    enum mkt_err err = MKT_OK;
     memset(hmac, 0, sizeof *hmac);
     hmac->hash = hash;
-    int err = shorten(hash, key, block);
-    if (err == 0)
-        err = hash == MKT_HASH_SHA_1 ? pad1(&hmac->inner.sha1, block, IPAD) : pad256(&hmac->inner.sha256, block, IPAD);
-    if (err == 0)
-        err = hash == MKT_HASH_SHA_1 ? pad1(&hmac->outer.sha1, block, OPAD) : pad256(&hmac->outer.sha256, block, OPAD);
+    /* RFC 2104: a key longer than a block is hashed first */
+    if (key.n > BLOCK)
+        err = mkt_hash_of(hash, &key, 1, block);
+    else if (key.n > 0)
+        memcpy(block, key.p, key.n);
+    if (err == MKT_OK &&
+        (start_padded(hash, &hmac->inner, block, IPAD) != 0 || start_padded(hash, &hmac->outer, block, OPAD) != 0))
+        err = MKT_E_CRYPTO;
     mkt_wipe(block, sizeof block);
-    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
+    return err;
 }
 
 enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac)
 {
     uint8_t inner[MKT_MAX_HASH];
     const struct mkt_span hashed = {inner, mkt_hash_length(hmac->hash)};
-    bool sha1 = hmac->hash == MKT_HASH_SHA_1;
-    int err = sha1 ? finish1(&hmac->inner.sha1, parts, n, inner) : finish256(&hmac->inner.sha256, parts, n, inner);
+    int err = finish(hmac->hash, &hmac->inner, parts, n, inner);
     if (err == 0)
-        err = sha1 ? finish1(&hmac->outer.sha1, &hashed, 1, mac) : finish256(&hmac->outer.sha256, &hashed, 1, mac);
+        err = finish(hmac->hash, &hmac->outer, &hashed, 1, mac);
     mkt_wipe(inner, sizeof inner);
     return err == 0 ? MKT_OK : MKT_E_CRYPTO;
 }

@@ -18,16 +18,19 @@ size_t mkt_hash_length(enum mkt_hash hash);
 /* The hash of all parts, one after the other; `out` gets mkt_hash_length() octets. */
 MKT_MUST enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out);
 
+/* The state of a hash: plain octets, which can be copied and wiped. */
+union mkt_hash_state {
+    mbedtls_sha1_context sha1;
+    mbedtls_sha256_context sha256;
+};
+
 /*
  * An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
  * It is a secret: mkt_hmac_wipe() it, whatever mkt_hmac_key() answered.
  */
 struct mkt_hmac {
     enum mkt_hash hash;
-    union {
-        mbedtls_sha1_context sha1;
-        mbedtls_sha256_context sha256;
-    } inner, outer;
+    union mkt_hash_state inner, outer;
 };
 
 MKT_MUST enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key);
