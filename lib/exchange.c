@@ -69,10 +69,8 @@ bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy
 /* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
 enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy)
 {
-    for (size_t i = 0; i < policy->n_applications; i++)
-        if (mkt_span_equal(policy->application[i], act->settings->application))
-            return MKT_OK;
-    return policy->n_applications == 0 ? MKT_OK : MKT_E_APPLICATION;
+    const bool any = policy->n_applications == 0;
+    return any || mkt_policy_has_application(policy, act->settings->application) ? MKT_OK : MKT_E_APPLICATION;
 }
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */

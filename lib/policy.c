@@ -51,54 +51,48 @@ static enum mkt_err read_time(bool *present, mkt_ntp *place, const struct mkt_t 
     return MKT_OK;
 }
 
-static enum mkt_err read_idr(struct mkt_policy *policy, const struct mkt_id *id)
+/* A type of payload and its role, as one number. */
+#define PART(type, role) ((type) << 8 | (role))
+
+static enum mkt_err read_part(struct mkt_policy *policy, const struct mkt_payload *p)
 {
-    switch (id->role) {
-    case MKT_IDR_KMS:
-        return read_id(&policy->kms, id);
-    case MKT_IDR_I:
-        return read_id(&policy->initiator, id);
-    case MKT_IDR_APP:
+    switch (PART(p->type, mkt_payload_role(p))) {
+    case PART(MKT_IDR, MKT_IDR_KMS):
+        return read_id(&policy->kms, &p->id);
+    case PART(MKT_IDR, MKT_IDR_I):
+        return read_id(&policy->initiator, &p->id);
+    case PART(MKT_TR, MKT_TR_S):
+        return read_time(&policy->has_start, &policy->start, &p->t);
+    case PART(MKT_TR, MKT_TR_E):
+        return read_time(&policy->has_end, &policy->end, &p->t);
+    case PART(MKT_TR, MKT_TR_R):
+        return read_time(&policy->has_rekeying, &policy->rekeying, &p->t);
+    case PART(MKT_KEMAC, 0):
+        if (policy->has_kemac)
+            return MKT_E_MANY;
+        policy->has_kemac = true;
+        policy->kemac = p->kemac.encr_data;
+        /* 6.10: "The KEMAC payload SHALL use the NULL encryption algorithm and the NULL authentication algorithm" */
+        return p->kemac.encr_alg == MKT_ENCR_NULL && p->kemac.mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_POLICY;
+    case PART(MKT_IDR, MKT_IDR_APP):
         if (policy->n_applications == MKT_MAX_APPLICATIONS)
             return MKT_E_MANY;
-        policy->application[policy->n_applications++] = id->data;
+        policy->application[policy->n_applications++] = p->id.data;
         return MKT_OK;
-    case MKT_IDR_R:
+    case PART(MKT_IDR, MKT_IDR_R):
         if (policy->n_responders == MKT_MAX_RESPONDERS)
             return MKT_E_MANY;
-        policy->responder[policy->n_responders++] = *id;
+        policy->responder[policy->n_responders++] = p->id;
         return MKT_OK;
     }
     return MKT_OK;
-}
-
-static enum mkt_err read_tr(struct mkt_policy *policy, const struct mkt_t *t)
-{
-    switch (t->role) {
-    case MKT_TR_S:
-        return read_time(&policy->has_start, &policy->start, t);
-    case MKT_TR_E:
-        return read_time(&policy->has_end, &policy->end, t);
-    case MKT_TR_R:
-        return read_time(&policy->has_rekeying, &policy->rekeying, t);
-    }
-    return MKT_OK;
-}
-
-/* 6.10: "The KEMAC payload SHALL use the NULL encryption algorithm and the NULL authentication algorithm". */
-static enum mkt_err read_kemac(struct mkt_policy *policy, const struct mkt_kemac *kemac)
-{
-    if (policy->has_kemac)
-        return MKT_E_MANY;
-    policy->has_kemac = true;
-    policy->kemac = kemac->encr_data;
-    return kemac->encr_alg == MKT_ENCR_NULL && kemac->mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_POLICY;
 }
 
 /* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], [KEMAC], {IDRapp}, (IDRr) */
 enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
 {
     struct mkt_span rest = payload->tp_data;
+    struct mkt_payload p;
     uint16_t type;
     *policy = (struct mkt_policy){
         .type = payload->type,
@@ -109,14 +103,9 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
     };
     enum mkt_err err = mkt_first_get(&type, &rest);
     while (err == MKT_OK && type != MKT_LAST) {
-        struct mkt_payload p;
         err = mkt_payload_get(&p, &type, &rest);
-        if (err == MKT_OK && p.type == MKT_IDR)
-            err = read_idr(policy, &p.id);
-        if (err == MKT_OK && p.type == MKT_TR)
-            err = read_tr(policy, &p.t);
-        if (err == MKT_OK && p.type == MKT_KEMAC)
-            err = read_kemac(policy, &p.kemac);
+        if (err == MKT_OK)
+            err = read_part(policy, &p);
     }
     return err;
 }
@@ -232,29 +221,32 @@ static bool same_time(bool has_a, mkt_ntp a, bool has_b, mkt_ntp b)
     return has_a == has_b && (!has_a || a >> 32 == b >> 32);
 }
 
-/* Whether each application of one is one of the other; likewise responders. */
-static bool has_applications(const struct mkt_policy *a, const struct mkt_policy *b)
+bool mkt_policy_has_application(const struct mkt_policy *policy, struct mkt_span application)
 {
-    size_t found = 0;
-    for (size_t i = 0; i < b->n_applications; i++)
-        for (size_t k = 0; k < a->n_applications; k++)
-            if (mkt_span_equal(a->application[k], b->application[i])) {
-                found++;
-                break;
-            }
-    return found == b->n_applications;
+    for (size_t i = 0; i < policy->n_applications; i++)
+        if (mkt_span_equal(policy->application[i], application))
+            return true;
+    return false;
 }
 
-static bool has_responders(const struct mkt_policy *a, const struct mkt_policy *b)
+bool mkt_policy_has_responder(const struct mkt_policy *policy, const struct mkt_id *id)
 {
-    size_t found = 0;
+    for (size_t i = 0; i < policy->n_responders; i++)
+        if (mkt_id_equal(&policy->responder[i], id))
+            return true;
+    return false;
+}
+
+/* Whether one has all applications and responders of the other. */
+static bool has_all(const struct mkt_policy *a, const struct mkt_policy *b)
+{
+    for (size_t i = 0; i < b->n_applications; i++)
+        if (!mkt_policy_has_application(a, b->application[i]))
+            return false;
     for (size_t i = 0; i < b->n_responders; i++)
-        for (size_t k = 0; k < a->n_responders; k++)
-            if (mkt_id_equal(&a->responder[k], &b->responder[i])) {
-                found++;
-                break;
-            }
-    return found == b->n_responders;
+        if (!mkt_policy_has_responder(a, &b->responder[i]))
+            return false;
+    return true;
 }
 
 bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b)
@@ -263,6 +255,5 @@ bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b)
            ((a->flags ^ b->flags) & ~(MKT_FLAG_D | MKT_FLAG_K)) == 0 && mkt_id_equal(&a->kms, &b->kms) &&
            mkt_id_equal(&a->initiator, &b->initiator) && same_time(a->has_start, a->start, b->has_start, b->start) &&
            same_time(a->has_end, a->end, b->has_end, b->end) &&
-           same_time(a->has_rekeying, a->rekeying, b->has_rekeying, b->rekeying) && has_applications(a, b) &&
-           has_applications(b, a) && has_responders(a, b) && has_responders(b, a);
+           same_time(a->has_rekeying, a->rekeying, b->has_rekeying, b->rekeying) && has_all(a, b) && has_all(b, a);
 }

@@ -194,12 +194,8 @@ static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_p
         return MKT_E_RAND;
     if (idrr == NULL)
         return forked ? MKT_E_RESPONDER : MKT_OK;
-    if (mkt_id_equal(&idrr->id, &act->bundle.responder))
-        return MKT_OK;
-    for (size_t i = 0; i < policy->n_responders; i++)
-        if (mkt_id_equal(&idrr->id, &policy->responder[i]))
-            return MKT_OK;
-    return MKT_E_RESPONDER;
+    const bool is_own = mkt_id_equal(&idrr->id, &act->bundle.responder);
+    return is_own || mkt_policy_has_responder(policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
 }
 
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
