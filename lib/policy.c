@@ -200,7 +200,7 @@ enum mkt_err mkt_policy_sound(const struct mkt_policy *policy)
     return MKT_OK;
 }
 
-enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now)
+static enum mkt_err valid_at(const struct mkt_policy *policy, mkt_ntp now)
 {
     if (policy->has_start && mkt_ntp_before(now, policy->start))
         return MKT_E_NOT_YET;
@@ -209,10 +209,17 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now)
     return MKT_OK;
 }
 
+enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_host *host)
+{
+    mkt_ntp now;
+    const enum mkt_err err = mkt_host_now(host, &now);
+    return err == MKT_OK ? valid_at(policy, now) : err;
+}
+
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
     enum mkt_err err = mkt_policy_is_base(policy) ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
-    return err == MKT_OK ? mkt_policy_valid(policy, now) : err;
+    return err == MKT_OK ? valid_at(policy, now) : err;
 }
 
 /* To the second: policies are written with no more (NTP-UTC-32). */

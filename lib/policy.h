@@ -25,7 +25,7 @@ bool mkt_policy_has_responder(const struct mkt_policy *policy, const struct mkt_
 /* Whether two policies say the same, in whatever order; D, K and KEMAC are not looked at. */
 bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b);
 
-/* The validity alone: MKT_E_EXPIRED or MKT_E_NOT_YET. */
-MKT_MUST enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, mkt_ntp now);
+/* The validity alone, by the clock of the host: MKT_E_EXPIRED, MKT_E_NOT_YET, or an error of the clock. */
+MKT_MUST enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_host *host);
 
 #endif

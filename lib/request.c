@@ -329,7 +329,6 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
 static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_payload *ticket,
                                  const struct mkt_policy *policy)
 {
-    mkt_ntp now;
     enum mkt_err err = mkt_policy_sound(policy);
     if (err == MKT_OK)
         err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_N);
@@ -341,9 +340,7 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
     if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
         err = MKT_E_INITIATOR;
     if (err == MKT_OK)
-        err = mkt_host_now(act->host, &now);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(policy, now);
+        err = mkt_policy_valid(policy, act->host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 

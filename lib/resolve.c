@@ -76,10 +76,7 @@ static enum mkt_err check_init(struct mkt_act *act, const struct mkt_payload *ti
  */
 static enum mkt_err check_responder(const struct mkt_act *act, const struct mkt_policy *policy)
 {
-    mkt_ntp now;
-    enum mkt_err err = mkt_host_now(act->host, &now);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(policy, now);
+    enum mkt_err err = mkt_policy_valid(policy, act->host);
     if (err == MKT_OK && !mkt_is_responder(act, policy, &act->bundle.responder))
         err = MKT_E_RESPONDER;
     if (err == MKT_OK && act->settings->application.n > 0)

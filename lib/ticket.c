@@ -561,7 +561,6 @@ static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
 
 static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r)
 {
-    mkt_ntp now;
     if (r->policy == NULL || r->tpk.n > MKT_MAX_TPK || r->tpk_id.data.n > UINT16_MAX || r->n_keys >= MKT_MAX_KEYS)
         return MKT_E_ARGUMENT;
     const bool base = mkt_policy_is_base(r->policy);
@@ -574,11 +573,9 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
         if (k->length > UINT16_MAX || k->salt_length > UINT16_MAX || k->key.n > UINT16_MAX || k->salt.n > UINT16_MAX)
             return MKT_E_ARGUMENT;
     }
-    enum mkt_err err = mkt_host_now(host, &now);
+    enum mkt_err err = mkt_policy_sound(r->policy);
     if (err == MKT_OK)
-        err = mkt_policy_sound(r->policy);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(r->policy, now);
+        err = mkt_policy_valid(r->policy, host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 

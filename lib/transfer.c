@@ -52,16 +52,13 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     struct mkt_payload payload;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
-    mkt_ntp now;
     enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
     if (err == MKT_OK)
         err = mkt_policy_get(&policy, &payload.ticket);
     if (err == MKT_OK)
-        err = mkt_host_now(act->host, &now);
-    if (err == MKT_OK)
         err = mkt_policy_sound(&policy);
     if (err == MKT_OK)
-        err = mkt_policy_valid(&policy, now);
+        err = mkt_policy_valid(&policy, act->host);
     if (err == MKT_OK)
         err = mkt_ticket_type_check(act->host, &policy, MKT_FLAG_N);
     if (err == MKT_OK)
@@ -347,12 +344,9 @@ static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticke
 static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy)
 {
     struct mkt_bundle *b = &act->bundle;
-    mkt_ntp now;
     enum mkt_err err = mkt_t_fresh(act);
     if (err == MKT_OK)
-        err = mkt_host_now(act->host, &now);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(policy, now);
+        err = mkt_policy_valid(policy, act->host);
     if (err == MKT_OK)
         err = mkt_replay_look(act); /* a replay is not worth a question to the KMS */
     if (err == MKT_OK)
@@ -419,7 +413,6 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     struct mkt_span keys;
-    mkt_ntp now;
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
     if (err == MKT_OK)
         err = find_mpks(b);
@@ -432,9 +425,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
-        err = mkt_host_now(act->host, &now);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(&policy, now);
+        err = mkt_policy_valid(&policy, act->host);
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
