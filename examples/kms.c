@@ -32,6 +32,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -47,6 +48,7 @@ struct kms {
     bool show_keys;
     struct entry *entries;
     struct mkt_host host;
+    struct mkt_replay cache;
 };
 
 /* What is asked for, by the name that HTTP has for it and by the messages that do it. */
@@ -510,7 +512,11 @@ static bool remember(struct kms *kms, const struct options *options)
         close(fd);
     if (memory == MAP_FAILED)
         return fail("--remember", "no memory: remember fewer messages");
-    if (mkt_replay_open(&kms->host.cache, memory, n) == MKT_OK || mkt_replay_new(&kms->host.cache, memory, n) == MKT_OK)
+    const mkt_ntp now = mkt_ntp_from_unix(time(NULL));
+    const uint32_t skew = mkt_settings_default(mkt_id_uri(kms->id)).skew;
+    kms->host.cache = &kms->cache;
+    if (mkt_replay_open(&kms->cache, memory, n, now, skew) == MKT_OK ||
+        mkt_replay_new(&kms->cache, memory, n) == MKT_OK)
         return true;
     munmap(memory, n);
     return fail("--remember", "too few messages");
@@ -560,8 +566,8 @@ int main(int argc, char **argv)
         sigwait(&ends, &signal_number);
         MHD_stop_daemon(daemon);
     }
-    if (kms.host.cache != NULL)
-        munmap(kms.host.cache, options.remember);
+    if (kms.cache.table != NULL)
+        munmap(kms.cache.table, options.remember);
     users_free(kms.entries);
     freeaddrinfo(options.address);
     return daemon == NULL;

@@ -169,10 +169,9 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
 {
     const bool srtp = (s->variant & SRTP) != 0;
     const size_t key = (s->variant & SUITE_128) != 0 ? 16 : 32;
-    struct mkt_replay *cache;
-    must(mkt_replay_new(&cache, actor->cache, sizeof actor->cache));
+    must(mkt_replay_new(&actor->cache, actor->octets_of_cache, sizeof actor->octets_of_cache));
     actor->host = (struct mkt_host){
-        .user = actor, .now = now, .random = draw, .report = report, .cache = cache, .log = log_error};
+        .user = actor, .now = now, .random = draw, .report = report, .cache = &actor->cache, .log = log_error};
     actor->host.acceptable = srtp ? acceptable : NULL;
     actor->drawn = psk[0];
     actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, key}};
@@ -437,8 +436,7 @@ struct scene *scene_of(enum take take, uint8_t first)
 
 static void rewind_actor(struct actor *actor, uint64_t drawn)
 {
-    struct mkt_replay *cache;
-    must(mkt_replay_new(&cache, actor->cache, sizeof actor->cache));
+    must(mkt_replay_new(&actor->cache, actor->octets_of_cache, sizeof actor->octets_of_cache));
     actor->drawn = drawn;
     actor->counter = 1000;
     memset(actor->counted, 0, sizeof actor->counted);

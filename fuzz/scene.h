@@ -46,7 +46,8 @@ struct actor {
     uint64_t drawn;
     uint32_t counter, counted[PEERS]; /* sent last; taken last, by the sum of an identity */
     bool reported;                    /* the last Error message had a MAC that is right */
-    _Alignas(max_align_t) uint64_t cache[CACHE];
+    _Alignas(max_align_t) uint64_t octets_of_cache[CACHE];
+    struct mkt_replay cache;
     struct mkt_csb *csb;
 };
 

@@ -25,6 +25,8 @@
  */
 #include <mikeyticket/replay.h>
 
+#include "host.h"
+
 #include <stdatomic.h>
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "no locks between processes: 64-bit atomics must be lock-free");
@@ -40,7 +42,9 @@ struct bucket {
     struct slot slot[SLOTS];
 };
 
-struct mkt_replay {
+/* What the memory holds. The number of buckets is only compared: accesses use that of struct mkt_replay, which no other
+ * process can change. */
+struct mkt_replay_table {
     _Atomic uint64_t made;      /* MADE, once the rest is */
     _Atomic uint64_t forgotten; /* the latest `until` of all slots that were taken again */
     uint64_t n_buckets;
@@ -80,13 +84,13 @@ static uint64_t mix(uint64_t v)
     return v ^ v >> 32;
 }
 
-static struct message message_of(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+static struct message message_of(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
 {
     struct message m = {.now = now, .until = until, .tag = {get64(tag.p), mix(get64(tag.p + 8)) & ~SETTLED}};
     uint64_t n = cache->n_buckets, hash = mix(m.tag[0] ^ m.tag[1]);
     uint64_t one = hash % n, other = (one + 1 + mix(hash) % (n - 1)) % n;
-    m.bucket[0] = &cache->bucket[one];
-    m.bucket[1] = &cache->bucket[other];
+    m.bucket[0] = &cache->table->bucket[one];
+    m.bucket[1] = &cache->table->bucket[other];
     return m;
 }
 
@@ -136,21 +140,21 @@ static struct slot *vacant(const struct message *m)
     return found[n[1] > n[0]];
 }
 
-static void forget(struct mkt_replay *cache, uint64_t until)
+static void forget(struct mkt_replay_table *table, uint64_t until)
 {
-    uint64_t latest = atomic_load(&cache->forgotten);
-    while (mkt_ntp_before(latest, until) && !atomic_compare_exchange_weak(&cache->forgotten, &latest, until))
+    uint64_t latest = atomic_load(&table->forgotten);
+    while (mkt_ntp_before(latest, until) && !atomic_compare_exchange_weak(&table->forgotten, &latest, until))
         continue;
 }
 
 /* False where somebody else was faster. */
-static bool take(struct mkt_replay *cache, struct slot *slot, const struct message *m)
+static bool take(struct mkt_replay_table *table, struct slot *slot, const struct message *m)
 {
     uint64_t until = atomic_load(&slot->until);
     uint64_t tag[2] = {atomic_load(&slot->tag[0]), atomic_load(&slot->tag[1])};
     if (!mkt_ntp_before(until, m->now))
         return false;
-    forget(cache, until);
+    forget(table, until);
     return atomic_compare_exchange_strong(&slot->until, &until, m->until) &&
            atomic_compare_exchange_strong(&slot->tag[0], &tag[0], m->tag[0]) &&
            atomic_compare_exchange_strong(&slot->tag[1], &tag[1], m->tag[1]);
@@ -163,59 +167,70 @@ static bool settle(struct slot *own, const struct message *m)
     return atomic_compare_exchange_strong(&own->tag[1], &last, last | SETTLED);
 }
 
-/* How many buckets fit; 0 where the memory is none for a cache. */
-static size_t buckets_of(const void *memory, size_t n)
+/* The cache that memory has room for; MKT_E_ARGUMENT if it has none. */
+static enum mkt_err cache_of(struct mkt_replay *cache, void *memory, size_t n)
 {
-    if (memory == NULL || (uintptr_t)memory % _Alignof(struct mkt_replay) != 0 || n < sizeof(struct mkt_replay))
-        return 0;
-    n = (n - sizeof(struct mkt_replay)) / sizeof(struct bucket);
-    return n < LEAST_BUCKETS ? 0 : n;
+    *cache = (struct mkt_replay){NULL, 0};
+    if (memory == NULL || (uintptr_t)memory % _Alignof(struct mkt_replay_table) != 0 || n < mkt_replay_size(0))
+        return MKT_E_ARGUMENT;
+    *cache = (struct mkt_replay){memory, (n - sizeof(struct mkt_replay_table)) / sizeof(struct bucket)};
+    return MKT_OK;
+}
+
+static struct slot *slot_at(const struct mkt_replay *cache, size_t i)
+{
+    return &cache->table->bucket[i / SLOTS].slot[i % SLOTS];
+}
+
+/* True if no time in the memory is later than the clock allows. A later one would make every message stale, or would
+ * never leave its slot. */
+static bool plausible(const struct mkt_replay *cache, mkt_ntp now, uint32_t skew)
+{
+    const mkt_ntp soon = mkt_ntp_after(now, skew), latest = mkt_ntp_after(soon, skew);
+    bool fine = mkt_ntp_before(atomic_load(&cache->table->forgotten), soon);
+    for (size_t i = 0; i < cache->n_buckets * SLOTS && fine; i++)
+        fine = !mkt_ntp_before(latest, atomic_load(&slot_at(cache, i)->until));
+    return fine;
 }
 
 /* With 8 messages to 16 slots, two choices leave no bucket full (mikeyticket/replay.h says how surely). */
 size_t mkt_replay_size(size_t messages)
 {
     size_t n = messages / (SLOTS / 2) + LEAST_BUCKETS;
-    if (n > (SIZE_MAX - sizeof(struct mkt_replay)) / sizeof(struct bucket))
+    if (n > (SIZE_MAX - sizeof(struct mkt_replay_table)) / sizeof(struct bucket))
         return 0;
-    return sizeof(struct mkt_replay) + n * sizeof(struct bucket);
+    return sizeof(struct mkt_replay_table) + n * sizeof(struct bucket);
 }
 
-enum mkt_err mkt_replay_new(struct mkt_replay **cache, void *memory, size_t n)
+enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n)
 {
-    struct mkt_replay *made = memory;
-    size_t n_buckets = buckets_of(memory, n);
-    *cache = NULL;
-    if (n_buckets == 0)
-        return MKT_E_ARGUMENT;
-    atomic_store(&made->made, 0);
-    atomic_store(&made->forgotten, EARLIEST);
-    made->n_buckets = n_buckets;
-    for (size_t i = 0; i < n_buckets * SLOTS; i++) {
-        struct slot *slot = &made->bucket[i / SLOTS].slot[i % SLOTS];
-        atomic_init(&slot->until, EARLIEST);
-        atomic_init(&slot->tag[0], 0);
-        atomic_init(&slot->tag[1], 0);
+    enum mkt_err err = cache_of(cache, memory, n);
+    if (err != MKT_OK)
+        return err;
+    atomic_store(&cache->table->made, 0);
+    atomic_store(&cache->table->forgotten, EARLIEST);
+    cache->table->n_buckets = cache->n_buckets;
+    for (size_t i = 0; i < cache->n_buckets * SLOTS; i++) {
+        atomic_init(&slot_at(cache, i)->until, EARLIEST);
+        atomic_init(&slot_at(cache, i)->tag[0], 0);
+        atomic_init(&slot_at(cache, i)->tag[1], 0);
     }
-    atomic_store(&made->made, MADE);
-    *cache = made;
+    atomic_store(&cache->table->made, MADE);
     return MKT_OK;
 }
 
-enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *memory, size_t n)
+enum mkt_err mkt_replay_open(struct mkt_replay *cache, void *memory, size_t n, mkt_ntp now, uint32_t skew)
 {
-    struct mkt_replay *there = memory;
-    size_t n_buckets = buckets_of(memory, n);
-    *cache = NULL;
-    if (n_buckets == 0)
-        return MKT_E_ARGUMENT;
-    if (atomic_load(&there->made) != MADE || there->n_buckets != n_buckets)
-        return MKT_E_STORED;
-    *cache = there;
-    return MKT_OK;
+    enum mkt_err err = cache_of(cache, memory, n);
+    if (err == MKT_OK && (atomic_load(&cache->table->made) != MADE || cache->table->n_buckets != cache->n_buckets ||
+                          !plausible(cache, now, skew)))
+        err = MKT_E_STORED;
+    if (err != MKT_OK)
+        *cache = (struct mkt_replay){NULL, 0};
+    return err;
 }
 
-enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+enum mkt_err mkt_replay_check(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
 {
     struct slot *own;
     if (tag.n < 16)
@@ -229,9 +244,9 @@ enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt
         own = vacant(&m);
         if (own == NULL)
             return MKT_E_CACHE_FULL;
-    } while (!take(cache, own, &m));
+    } while (!take(cache->table, own, &m));
     bool won = !known(&m, own) && settle(own, &m);
-    if (!mkt_ntp_before(atomic_load(&cache->forgotten), until))
+    if (!mkt_ntp_before(atomic_load(&cache->table->forgotten), until))
         return MKT_E_STALE;
     return won ? MKT_OK : MKT_E_REPLAY;
 }
@@ -250,6 +265,6 @@ size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now)
 {
     size_t n = 0;
     for (size_t i = 0; i < cache->n_buckets * SLOTS; i++)
-        n += alive(&cache->bucket[i / SLOTS].slot[i % SLOTS], now);
+        n += alive(slot_at(cache, i), now);
     return n;
 }

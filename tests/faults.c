@@ -654,11 +654,11 @@ START_TEST(the_replay_cache)
 {
     struct play *p = play_start(MKT_SUITE_256, "DFGHJLMNO", false);
     void *memory = malloc(mkt_replay_size(100));
-    struct mkt_replay *cache;
+    struct mkt_replay cache;
     expect_err("cache", mkt_replay_new(&cache, memory, mkt_replay_size(100)), MKT_OK);
     for (size_t i = 0; i < PARTIES; i++) {
         p->player[i].host.replay = NULL;
-        p->player[i].host.cache = cache;
+        p->player[i].host.cache = &cache;
     }
     for (unsigned l = ASK; l < LEGS; l++) {
         if (!play_has(p, (enum leg)l))
@@ -666,14 +666,14 @@ START_TEST(the_replay_cache)
         begin(p, play_from(p, (enum leg)l));
         begin(p, play_to(p, (enum leg)l));
         make(p, (enum leg)l);
-        size_t before = mkt_replay_count(cache, p->player[ALICE].now);
+        size_t before = mkt_replay_count(&cache, p->player[ALICE].now);
         enum mkt_err err;
         do {
-            ck_assert_uint_eq(mkt_replay_count(cache, p->player[ALICE].now), before);
+            ck_assert_uint_eq(mkt_replay_count(&cache, p->player[ALICE].now), before);
             fault_next();
             err = mkt_csb_take(p->csb[play_to(p, (enum leg)l)], p->message[l], mikey);
         } while (met(name_of((enum leg)l), err));
-        before = mkt_replay_count(cache, p->player[ALICE].now) - before;
+        before = mkt_replay_count(&cache, p->player[ALICE].now) - before;
         const bool initial =
             play_type[l] != MKT_REQUEST_RESP && play_type[l] != MKT_RESOLVE_RESP && play_type[l] != MKT_TRANSFER_RESP;
         ck_assert_msg(before == (initial && l != OFFER ? 1

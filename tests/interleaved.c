@@ -56,7 +56,7 @@ struct asker {
 };
 
 static struct {
-    struct mkt_replay *cache;
+    struct mkt_replay cache;
     const struct slot *free[FREE]; /* those that can be taken: nobody writes to others */
     ucontext_t rest;
     struct asker asker[ASKERS];
@@ -127,7 +127,7 @@ static enum mkt_err ask_about(uint8_t message)
 {
     uint8_t tag[32];
     memset(tag, message, sizeof tag);
-    return mkt_replay_check(play.cache, (struct mkt_span){tag, sizeof tag}, now, later);
+    return mkt_replay_check(&play.cache, (struct mkt_span){tag, sizeof tag}, now, later);
 }
 
 static void ask(void)
@@ -149,7 +149,7 @@ static void fill(void *memory, size_t n)
         expect_err("fill", ask_about((uint8_t)(2 + i)), MKT_OK);
     size_t found = 0;
     for (size_t i = 0; i < (size_t)LEAST_BUCKETS * SLOTS; i++) {
-        const struct slot *slot = &play.cache->bucket[i / SLOTS].slot[i % SLOTS];
+        const struct slot *slot = &play.cache.table->bucket[i / SLOTS].slot[i % SLOTS];
         if (!alive(slot, now))
             play.free[found++] = slot;
     }

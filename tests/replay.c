@@ -18,13 +18,15 @@
 
 static const mkt_ntp now = (mkt_ntp)3960616022 << 32, later = (mkt_ntp)3960616622 << 32;
 
-/* A cache for so many messages, in memory of malloc. */
+enum { SKEW = 300 };
+
+/* A cache for so many messages, in one block of malloc with its memory. */
 static struct mkt_replay *cache_for(size_t messages)
 {
-    struct mkt_replay *cache;
     size_t n = mkt_replay_size(messages);
+    struct mkt_replay *cache = malloc(sizeof *cache + n);
     ck_assert_uint_ne(n, 0);
-    expect_err("new", mkt_replay_new(&cache, malloc(n), n), MKT_OK);
+    expect_err("new", mkt_replay_new(cache, cache + 1, n), MKT_OK);
     return cache;
 }
 
@@ -243,20 +245,20 @@ END_TEST
 
 START_TEST(memory_must_be_enough_and_aligned)
 {
-    struct mkt_replay *cache;
+    struct mkt_replay cache;
     size_t n = mkt_replay_size(1);
     uint8_t *memory = malloc(n + 8);
     for (size_t less = 0; less < n; less++) {
-        cache = (void *)memory;
+        cache.table = (void *)memory;
         expect_err("too small", mkt_replay_new(&cache, memory, less), MKT_E_ARGUMENT);
-        ck_assert_ptr_null(cache);
+        ck_assert_ptr_null(cache.table);
     }
     for (size_t off = 1; off < 8; off++) {
         expect_err("misaligned", mkt_replay_new(&cache, memory + off, n), MKT_E_ARGUMENT);
-        expect_err("misaligned", mkt_replay_open(&cache, memory + off, n), MKT_E_ARGUMENT);
+        expect_err("misaligned", mkt_replay_open(&cache, memory + off, n, now, SKEW), MKT_E_ARGUMENT);
     }
     expect_err("none", mkt_replay_new(&cache, NULL, n), MKT_E_ARGUMENT);
-    expect_err("none", mkt_replay_open(&cache, NULL, n), MKT_E_ARGUMENT);
+    expect_err("none", mkt_replay_open(&cache, NULL, n, now, SKEW), MKT_E_ARGUMENT);
     expect_err("enough", mkt_replay_new(&cache, memory, n), MKT_OK);
     free(memory);
 }
@@ -283,23 +285,94 @@ START_TEST(another_mapping_finds_the_cache)
     void *here = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
     void *there = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
     ck_assert(here != MAP_FAILED && there != MAP_FAILED && here != there);
-    struct mkt_replay *a, *b = here;
-    expect_err("nothing there", mkt_replay_open(&b, there, n), MKT_E_STORED);
-    ck_assert_ptr_null(b);
+    struct mkt_replay a, b = {here, 1};
+    expect_err("nothing there", mkt_replay_open(&b, there, n, now, SKEW), MKT_E_STORED);
+    ck_assert_ptr_null(b.table);
     expect_err("new", mkt_replay_new(&a, here, n), MKT_OK);
-    expect_err("another size", mkt_replay_open(&b, there, mkt_replay_size(10)), MKT_E_STORED);
-    expect_err("too small", mkt_replay_open(&b, there, 1), MKT_E_ARGUMENT);
-    expect_err("open", mkt_replay_open(&b, there, n), MKT_OK);
-    ck_assert_ptr_eq(b, there);
-    expect_err("here", ask(a, 1, now, later), MKT_OK);
-    expect_err("there", ask(b, 1, now, later), MKT_E_REPLAY);
-    expect_err("there", ask(b, 2, now, later), MKT_OK);
-    expect_err("here", ask(a, 2, now, later), MKT_E_REPLAY);
+    expect_err("another size", mkt_replay_open(&b, there, mkt_replay_size(10), now, SKEW), MKT_E_STORED);
+    expect_err("too small", mkt_replay_open(&b, there, 1, now, SKEW), MKT_E_ARGUMENT);
+    expect_err("open", mkt_replay_open(&b, there, n, now, SKEW), MKT_OK);
+    ck_assert_ptr_eq(b.table, there);
+    expect_err("here", ask(&a, 1, now, later), MKT_OK);
+    expect_err("there", ask(&b, 1, now, later), MKT_E_REPLAY);
+    expect_err("there", ask(&b, 2, now, later), MKT_OK);
+    expect_err("here", ask(&a, 2, now, later), MKT_E_REPLAY);
+    expect_err("open again", mkt_replay_open(&b, there, n, now, SKEW), MKT_OK);
+    expect_err("there", ask(&b, 2, now, later), MKT_E_REPLAY);
     expect_err("new", mkt_replay_new(&a, here, n), MKT_OK);
-    expect_err("empty again", ask(b, 1, now, later), MKT_OK);
+    expect_err("empty again", ask(&b, 1, now, later), MKT_OK);
     munmap(here, n);
     munmap(there, n);
     fclose(file);
+}
+END_TEST
+
+enum { HEAD = 24 }; /* octets in front of the first slot */
+
+/* A fresh message is served by what can be opened. */
+START_TEST(a_cache_whose_head_is_damaged_is_not_opened_if_it_is_of_no_use)
+{
+    const size_t n = mkt_replay_size(100);
+    const mkt_ntp in_skew = now + ((mkt_ntp)SKEW << 32);
+    struct mkt_replay *cache = cache_for(100), found;
+    uint8_t *memory = (uint8_t *)cache->table;
+    size_t refused = 0;
+    uint64_t next = fill(cache, 0, now - 10, now - 5);
+    expect_err("in a place that is used again", ask(cache, next, now, in_skew), MKT_OK); /* the head notes it */
+    for (size_t bit = 0; bit < (size_t)8 * HEAD; bit++) {
+        memory[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        enum mkt_err err = mkt_replay_open(&found, memory, n, now, SKEW);
+        if (err == MKT_OK)
+            expect_err("fresh", ask(&found, ++next, now, in_skew), MKT_OK);
+        else
+            expect_err("damaged", err, MKT_E_STORED);
+        refused += err != MKT_OK;
+        memory[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    ck_assert_uint_ge(refused, (size_t)8 * 16); /* all of the mark and of the size */
+    free(cache);
+}
+END_TEST
+
+START_TEST(a_time_that_no_message_has_is_damage)
+{
+    const size_t n = mkt_replay_size(100);
+    struct mkt_replay *cache = cache_for(100), found;
+    const mkt_ntp latest = now + ((mkt_ntp)2 * SKEW << 32);
+    expect_err("as late as may be", ask(cache, 1, now, latest), MKT_OK);
+    expect_err("as late as may be", mkt_replay_open(&found, cache->table, n, now, SKEW), MKT_OK);
+    expect_err("the clock was set back", mkt_replay_open(&found, cache->table, n, now - 1, SKEW), MKT_E_STORED);
+    expect_err("less skew", mkt_replay_open(&found, cache->table, n, now, SKEW - 1), MKT_E_STORED);
+    free(cache);
+
+    cache = cache_for(1);
+    uint64_t next = fill(cache, 0, now, now + 10);
+    expect_err("10 is forgotten", ask(cache, next, now + 11, now + 11), MKT_OK);
+    const mkt_ntp ago = now + 10 - ((mkt_ntp)SKEW << 32);
+    expect_err("served now", mkt_replay_open(&found, cache->table, mkt_replay_size(1), ago + 1, SKEW), MKT_OK);
+    expect_err("stale now", mkt_replay_open(&found, cache->table, mkt_replay_size(1), ago, SKEW), MKT_E_STORED);
+    free(cache);
+}
+END_TEST
+
+/* Whatever another process writes there, each access stays within the memory: ASan and valgrind look at them. */
+START_TEST(memory_that_others_write_to_sizes_no_access)
+{
+    struct mkt_replay *cache = cache_for(100);
+    const size_t n = mkt_replay_size(100);
+    uint8_t *memory = (uint8_t *)cache->table;
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct tag noise = tag_of(i);
+        memset(memory, (int)(i < 256 ? i : 255), i < 256 ? n : HEAD);
+        if (i >= 256)
+            memcpy(memory, noise.octets, HEAD);
+        for (uint64_t k = 0; k < 4; k++) {
+            enum mkt_err err = ask(cache, 4 * i + k, now, later);
+            ck_assert(err == MKT_OK || err == MKT_E_REPLAY || err == MKT_E_STALE || err == MKT_E_CACHE_FULL);
+        }
+        ck_assert_uint_le(mkt_replay_count(cache, now), n / 24);
+    }
+    free(cache);
 }
 END_TEST
 
@@ -307,7 +380,7 @@ END_TEST
 enum { RACERS = 4, TAGS = 10000 };
 
 struct race {
-    struct mkt_replay *cache;
+    struct mkt_replay cache;
     atomic_uint waiting;        /* racers that are not ready yet */
     atomic_uint wrong;          /* answers that there must not be */
     atomic_uint next;           /* the next message that nobody has asked about */
@@ -337,7 +410,7 @@ static void *racer(void *shared)
     while (atomic_load(&race->waiting) > 0)
         sched_yield();
     for (uint64_t i = 0; i < TAGS; i++) {
-        enum mkt_err err = ask(race->cache, i, now, later);
+        enum mkt_err err = ask(&race->cache, i, now, later);
         if (err == MKT_OK)
             atomic_fetch_add(&race->accepted[i], 1);
         else if (err != MKT_E_REPLAY)
@@ -353,7 +426,7 @@ static void race_end(struct race *race)
         once += atomic_load(&race->accepted[i]) == 1;
     ck_assert_uint_eq(once, TAGS);
     ck_assert_uint_eq(atomic_load(&race->wrong), 0);
-    ck_assert_uint_eq(answers(race->cache, TAGS, MKT_E_REPLAY), TAGS);
+    ck_assert_uint_eq(answers(&race->cache, TAGS, MKT_E_REPLAY), TAGS);
     munmap(race, race_octets());
 }
 
@@ -398,7 +471,7 @@ enum { LIFE = 1000 };
 
 static enum mkt_err take(struct race *race, unsigned i)
 {
-    return ask(race->cache, i, now + i, now + i + LIFE);
+    return ask(&race->cache, i, now + i, now + i + LIFE);
 }
 
 /* Takes one new message after the other, for ever. Who has slept for long may find that all are ahead of him. */
@@ -465,7 +538,7 @@ START_TEST(who_is_killed_holds_nobody_up_and_makes_nothing_be_forgotten)
     struct again again = ask_again(race, MKT_E_REPLAY);
     ck_assert_uint_ge(again.accepted, LIFE - 1); /* the last one may not have got so far */
     ck_assert_uint_eq(again.got, again.accepted);
-    ck_assert_uint_le(mkt_replay_count(race->cache, now + atomic_load(&race->next)), LIFE);
+    ck_assert_uint_le(mkt_replay_count(&race->cache, now + atomic_load(&race->next)), LIFE);
     munmap(race, race_octets());
 }
 END_TEST
@@ -487,6 +560,9 @@ int main(void)
     tcase_add_test(tcase, memory_must_be_enough_and_aligned);
     tcase_add_test(tcase, the_size_grows_and_does_not_wrap);
     tcase_add_test(tcase, another_mapping_finds_the_cache);
+    tcase_add_test(tcase, a_cache_whose_head_is_damaged_is_not_opened_if_it_is_of_no_use);
+    tcase_add_test(tcase, a_time_that_no_message_has_is_damage);
+    tcase_add_test(tcase, memory_that_others_write_to_sizes_no_access);
     tcase_add_test(tcase, of_threads_one_gets_a_message);
     tcase_add_test(tcase, of_processes_one_gets_a_message);
     tcase_add_test(tcase, who_is_killed_holds_nobody_up_and_makes_nothing_be_forgotten);

@@ -42,6 +42,7 @@ enum { ASK, GRANT, OFFER, RESOLVE, RESOLVED, ANSWER, UPDATE, UPDATED, LEGS };
 /* What threads share. Nothing of it changes while they run but the cache. */
 struct world {
     struct mkt_host host;
+    struct mkt_replay cache;
     struct mkt_settings settings[PARTIES];
     struct mkt_credential credential[PARTIES];
     struct mkt_policy policy;
@@ -109,9 +110,10 @@ static struct world *world_new(bool with_cache)
     const size_t size = mkt_replay_size(THREADS * CALLS * LEGS);
     ck_assert_ptr_nonnull(world);
     world->host = (struct mkt_host){.user = world, .tpk = find_tpk, .psk = find_psk};
-    if (with_cache)
-        expect_err("cache", mkt_replay_new(&world->host.cache, malloc(size), size), MKT_OK);
-    else
+    if (with_cache) {
+        expect_err("cache", mkt_replay_new(&world->cache, malloc(size), size), MKT_OK);
+        world->host.cache = &world->cache;
+    } else
         world->host.replay = accept_all;
     for (unsigned who = 0; who < PARTIES; who++) {
         world->settings[who] = mkt_settings_default(mkt_id_uri(name[who]));
@@ -137,7 +139,7 @@ static void world_free(struct world *world)
 {
     mkt_ticket_free(world->ticket);
     pthread_barrier_destroy(&world->start);
-    free(world->host.cache);
+    free(world->cache.table);
     free(world);
 }
 

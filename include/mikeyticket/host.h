@@ -169,7 +169,7 @@ struct mkt_host {
     enum mkt_err (*replay_peek)(void *user, struct mkt_span tag, mkt_ntp until);
 
     /** The library's own replay cache (mikeyticket/replay.h), for all threads and processes; default: none. */
-    struct mkt_replay *cache;
+    const struct mkt_replay *cache;
 
     /**
      * The next value of this party's own counter, for COUNTER timestamps; for keys of an update asked until the value

@@ -17,8 +17,18 @@
 extern "C" {
 #endif
 
-/** The cache; opaque, without pointers in it. There is nothing to free but the memory. */
-struct mkt_replay;
+/** What the memory of a cache holds; opaque, without pointers in it. */
+struct mkt_replay_table;
+
+/**
+ * A cache, as one process sees it. mkt_replay_new() or mkt_replay_open() fills it in; it may be copied. Keep it in
+ * memory that no other process can write: then a process that writes to the shared memory what it likes can make
+ * messages be refused, or taken twice, but cannot make an access go beyond that memory. There is nothing to free.
+ */
+struct mkt_replay {
+    struct mkt_replay_table *table; /**< the memory */
+    size_t n_buckets;               /**< as many as the memory has room for */
+};
 
 /**
  * The octets of a cache that holds so many messages at once, 48 for each and some more. How many: those that are
@@ -34,21 +44,26 @@ MKT_API size_t mkt_replay_size(size_t messages);
 /**
  * Makes an empty cache, before anybody else has the memory. What was in it is forgotten and could be replayed: after a
  * restart rather open the cache, if its memory is still there, or take no messages for twice the skew (RFC 3830 5.4).
- * @param cache   out: it is the memory and lives as long; NULL after an error
+ * @param cache   out: points to the memory and lives as long; after an error its table is NULL
  * @param memory  aligned as malloc and mmap do
  * @param n       its octets, of mkt_replay_size() or more; all are used but for less than a bucket
  * @return MKT_OK; MKT_E_ARGUMENT where the memory is NULL, misaligned or less than mkt_replay_size(1)
  */
-MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay **cache, void *memory, size_t n);
+MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n);
 
 /**
- * Finds the cache that another process made in the same memory, at whatever address it is mapped here.
+ * Finds the cache that another process made in the same memory, at whatever address it is mapped here. Damage is found
+ * if it would make the cache useless: a wrong head, or a time that is later than any message could have.
  * @param cache   out: as of mkt_replay_new()
  * @param memory  as for mkt_replay_new()
  * @param n       as it was for mkt_replay_new()
- * @return MKT_OK; MKT_E_ARGUMENT as mkt_replay_new(); MKT_E_STORED where there is no cache of that size
+ * @param now     the clock
+ * @param skew    seconds that a timestamp may be ahead of the clock (mkt_settings.skew)
+ * @return MKT_OK; MKT_E_ARGUMENT as mkt_replay_new(); MKT_E_STORED if there is no cache of that size, it is damaged, or
+ *         the clock was set back by more than the skew
  */
-MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *memory, size_t n);
+MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay *cache, void *memory, size_t n, mkt_ntp now,
+                                              uint32_t skew);
 
 /**
  * Whether a message is new; then it is remembered. Ask once the message is authenticated, and after all else is right
@@ -61,7 +76,7 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay **cache, void *m
  * @return MKT_OK; MKT_E_REPLAY; MKT_E_STALE where `until` is before `now`, or not after that of a message which is
  *         forgotten already, as one asked whose clock is ahead; MKT_E_CACHE_FULL; MKT_E_ARGUMENT for a short tag
  */
-MKT_API MKT_MUST enum mkt_err mkt_replay_check(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
+MKT_API MKT_MUST enum mkt_err mkt_replay_check(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                                mkt_ntp until);
 
 /**
