@@ -251,7 +251,7 @@ enum mkt_err mkt_replay_check(const struct mkt_replay *cache, struct mkt_span ta
     return won ? MKT_OK : MKT_E_REPLAY;
 }
 
-enum mkt_err mkt_replay_peek(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
+enum mkt_err mkt_replay_peek(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
 {
     if (tag.n < 16)
         return MKT_E_ARGUMENT;

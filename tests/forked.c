@@ -19,10 +19,10 @@ enum { SLOTS = 64 };
 
 static struct mkt_replay *cache_new(void **memory)
 {
-    struct mkt_replay *cache;
     const size_t n = mkt_replay_size(SLOTS);
-    *memory = malloc(n);
-    expect_err("cache", mkt_replay_new(&cache, *memory, n), MKT_OK);
+    struct mkt_replay *cache = malloc(sizeof *cache + n);
+    *memory = cache;
+    expect_err("cache", mkt_replay_new(cache, cache + 1, n), MKT_OK);
     return cache;
 }
 
@@ -172,6 +172,9 @@ START_TEST(two_users_of_one_server)
         share_tpk(p);
     shares(&p->bob, cache);
     shares(&p->carol, cache);
+    p->carol.settings.self = mkt_id_uri("sip:cob@example.com"); /* as long as Bob's */
+    p->policy.responder[1] = p->carol.settings.self;
+    p->kms.player.friend[2].id = p->carol.settings.self;
     if (_i == 0)
         be_granted(p);
     else
@@ -297,6 +300,24 @@ START_TEST(a_cache_of_the_host)
 END_TEST
 
 /* ---- D21: a party does not take its own messages ---- */
+
+/* Whatever the order of its identities: an update that comes back is in the cache of its maker, if it has one. */
+START_TEST(ones_own_updates_are_remembered)
+{
+    struct parties *p = set_up("DFGHJLMNO");
+    share_tpk(p);
+    make_own(p);
+    called(p, false);
+    for (size_t i = 0; i < 2; i++) {
+        struct party *party = i == 0 ? &p->alice : &p->bob, *other = i == 0 ? &p->bob : &p->alice;
+        const size_t seen = party->player.n_seen;
+        const struct mkt_span update = updated(party, &(struct mkt_update){.no_answer = true});
+        ck_assert_uint_eq(party->player.n_seen, seen + 1);
+        take(other, "update", update);
+    }
+    parties_free(p);
+}
+END_TEST
 
 /* Alice calls a group that she is a member of. */
 static struct parties *alice_calls_her_group(void)
@@ -751,6 +772,7 @@ int main(void)
 
     tcase = tcase_create("ones own");
     tcase_add_loop_test(tcase, ones_own_call_comes_back, 0, 2);
+    tcase_add_test(tcase, ones_own_updates_are_remembered);
     tcase_add_test(tcase, ones_own_name_without_a_cache);
     tcase_add_test(tcase, ones_own_name_by_a_counter);
     tcase_add_test(tcase, two_devices_of_one_user_talk);

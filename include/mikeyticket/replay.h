@@ -87,7 +87,7 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_check(const struct mkt_replay *cache, s
  * @return MKT_OK for a message that is new so far; MKT_E_REPLAY; MKT_E_STALE if `until` is before `now`; MKT_E_ARGUMENT
  *         for a short tag
  */
-MKT_API MKT_MUST enum mkt_err mkt_replay_peek(struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
+MKT_API MKT_MUST enum mkt_err mkt_replay_peek(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                               mkt_ntp until);
 
 /** How many messages are remembered that have not expired, to watch it fill. It looks at all of the cache. */
