@@ -429,16 +429,14 @@ enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys
 enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
 {
     const struct mkt_bundle *b = &act->bundle;
-    const size_t from = act->room.n;
+    struct mkt_chain chain = {&act->room, act->room.n, NULL};
     enum mkt_err err = n > MKT_MAX_KEYS ? MKT_E_ARGUMENT : MKT_OK;
     for (size_t i = 0; i < n && err == MKT_OK; i++)
-        err = mkt_key_make(act->host, b->suite, &wishes[i], i + 1 == n, b->keys, &act->room, from);
-    if (err != MKT_OK)
-        return err;
-    const struct mkt_span chain = io_tail(&act->room, from);
-    err = check_supplied(act, chain);
+        err = mkt_key_make(act->host, b->suite, &wishes[i], b->keys, &chain);
     if (err == MKT_OK)
-        *keys = chain;
+        err = check_supplied(act, io_tail(&act->room, chain.from));
+    if (err == MKT_OK)
+        *keys = io_tail(&act->room, chain.from);
     return err;
 }
 

@@ -37,12 +37,6 @@ bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
     return false;
 }
 
-bool mkt_keys_end(struct mkt_keys keys)
-{
-    struct mkt_key_data key;
-    return !mkt_keys_next(&keys, &key);
-}
-
 /* Whether one of the keys from here on has an SPI. */
 static bool have(struct mkt_keys keys, struct mkt_span spi)
 {
@@ -147,13 +141,18 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     return MKT_OK;
 }
 
-enum mkt_err mkt_key_put(struct mkt_buf *room, const struct mkt_key_data *key, bool last, struct mkt_key_data *placed)
+enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key)
 {
     struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
-    struct io io = io_put(room);
-    mkt_io_put_payload(&io, &payload, last ? MKT_LAST : MKT_KEY_DATA);
-    *placed = payload.key_data;
-    return io_done(&io, room) == MKT_E_SPACE ? MKT_E_ROOM : io.err;
+    struct io io = io_put(chain->room);
+    mkt_io_put_payload(&io, &payload, MKT_LAST);
+    if (io_done(&io, chain->room) != MKT_OK)
+        return io.err == MKT_E_SPACE ? MKT_E_ROOM : io.err;
+    *key = payload.key_data;
+    if (chain->next != NULL)
+        *chain->next = MKT_KEY_DATA;
+    chain->next = io.out; /* the first octet of a payload */
+    return MKT_OK;
 }
 
 enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n, uint8_t spi[MKT_SPI])
@@ -198,10 +197,11 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
     return longest;
 }
 
-enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish, bool last,
-                          const struct mkt_span others[MKT_CHAINS], struct mkt_buf *room, size_t chain)
+enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
+                          const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
 {
-    struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(room, chain)};
+    const struct mkt_buf *room = chain->room;
+    struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(room, chain->from)};
     struct mkt_key_data key = {
         .type = wish->type,
         .key = {wish->key.n > 0 ? wish->key.p : NULL, mkt_wish_key_length(suite, wish)},
@@ -211,7 +211,7 @@ enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, con
     if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)
         return MKT_E_ARGUMENT;
     memcpy(chains + 1, others, MKT_CHAINS * sizeof *others);
-    enum mkt_err err = mkt_key_put(room, &key, last, &key);
+    enum mkt_err err = mkt_key_put(chain, &key);
     if (err == MKT_OK && wish->key.n == 0)
         err = mkt_host_random(host, io_within(room, key.key), key.key.n);
     if (err == MKT_OK && wish->salt.n == 0 && key.salt.n > 0)
@@ -230,18 +230,19 @@ enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const st
                            struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked)
 {
     const struct mkt_label modifier = {.id = idrr->data, .randkms = randkms};
-    const size_t from = room->n;
+    struct mkt_chain put = {room, room->n, NULL};
     struct mkt_keys keys = mkt_keys_of(chain);
-    struct mkt_key_data key, placed;
+    struct mkt_key_data key;
     enum mkt_derivation with;
     enum mkt_err err = MKT_OK;
     for (size_t n_mpk = 0; err == MKT_OK && mkt_keys_next(&keys, &key);) {
         n_mpk += key.type == MKT_KEY_MPK;
-        err = mkt_key_put(room, &key, mkt_keys_end(keys), &placed);
+        struct mkt_key_data placed = key;
+        err = mkt_key_put(&put, &placed);
         if (err == MKT_OK && is_forked(&key, n_mpk, &with))
             err = mkt_derive(suite, with, key.key, &modifier, io_within(room, placed.key), key.key.n);
     }
-    *forked = io_tail(room, from);
+    *forked = io_tail(room, put.from);
     return err == MKT_OK ? keys.err : err;
 }
 

@@ -21,9 +21,6 @@ struct mkt_keys {
 struct mkt_keys mkt_keys_of(struct mkt_span chain);
 bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key);
 
-/* Whether no key follows. */
-bool mkt_keys_end(struct mkt_keys keys);
-
 /* io_done() for octets that hold secrets: after an error nothing of them stays in the caller's buffer. */
 MKT_MUST enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out);
 
@@ -62,9 +59,15 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
 /* Octets of an SPI that this library gives. */
 enum { MKT_SPI = 4 };
 
-/* Appends a key to a chain, and views it where it now stands; what has no octets yet is zeros there. */
-MKT_MUST enum mkt_err mkt_key_put(struct mkt_buf *room, const struct mkt_key_data *key, bool last,
-                                  struct mkt_key_data *placed);
+/* A chain at the end of a room, to which nothing else is appended meanwhile. Begins as {room, room->n, NULL}. */
+struct mkt_chain {
+    struct mkt_buf *room;
+    size_t from;   /* the octet of the room that it begins with */
+    uint8_t *next; /* Next Payload of its last key, or NULL */
+};
+
+/* Appends a key, which then views what stands there: zeros in the place of octets that it does not have yet. */
+MKT_MUST enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key);
 
 /* An SPI that no key of the chains has. */
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
@@ -75,14 +78,9 @@ size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish
 size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 
-/*
- * Appends a key to the chain that begins at octet `chain` of the room: random where the wish does not give it, with an
- * SPI that no key of this chain and of `others` has. `last` where no key will follow. Until then the chain is not
- * whole.
- */
+/* Appends a key: random if the wish does not give it, with an SPI that no key of this chain and of `others` has. */
 MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
-                                   bool last, const struct mkt_span others[MKT_CHAINS], struct mkt_buf *room,
-                                   size_t chain);
+                                   const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
 
 /*
  * Key forking (RFC 6043 5.1.1): appends the chain with MPKr and the TGKs, which only Initiator and KMS know, forked by

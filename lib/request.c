@@ -107,20 +107,19 @@ enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_pr
 static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
 {
     const struct mkt_request *r = act->request;
-    const size_t from = act->room.n;
     const size_t mpks = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
-    struct mkt_key_data placed;
+    struct mkt_chain chain = {&act->room, act->room.n, NULL};
     enum mkt_err err = r->n_keys > MKT_MAX_KEYS - mpks ? MKT_E_MANY : MKT_OK;
     for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++) {
-        const struct mkt_key_data key = {
+        struct mkt_key_data key = {
             .type = r->keys[i].type,
             .key = {NULL, mkt_wish_key_length(act->bundle.suite, &r->keys[i])},
             .salt = {NULL, mkt_wish_salt_length(&r->keys[i])},
         };
-        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK : mkt_key_put(&act->room, &key, i + 1 == r->n_keys, &placed);
+        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK : mkt_key_put(&chain, &key);
     }
     policy->has_kemac = r->n_keys > 0;
-    policy->kemac = io_tail(&act->room, from);
+    policy->kemac = io_tail(&act->room, chain.from);
     return err;
 }
 

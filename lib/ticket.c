@@ -113,7 +113,7 @@ struct encoded {
 
 /* An MPK of the holder's at the end of a chain: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
 static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *of, const struct mkt_key_data *mpk,
-                            const struct mkt_prf *by_mpk, enum mkt_derivation which, bool last, struct mkt_buf *room)
+                            const struct mkt_prf *by_mpk, enum mkt_derivation which, struct mkt_chain *chain)
 {
     const bool mpkr = which == MKT_DERIVE_MPKR;
     const struct mkt_label label = {.rand = of->rand};
@@ -121,17 +121,16 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
     key.key.p = NULL;
     if (mpkr)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
-    enum mkt_err err = mkt_key_put(room, &key, last, &key);
+    enum mkt_err err = mkt_key_put(chain, &key);
     if (err == MKT_OK)
-        err = mkt_derive_by(by_mpk, which, &label, io_within(room, key.key), key.key.n);
+        err = mkt_derive_by(by_mpk, which, &label, io_within(chain->room, key.key), key.key.n);
     if (err == MKT_OK && mpkr)
-        err = mkt_spi_draw(host, &of->keys, 1, io_within(room, key.kv.spi));
+        err = mkt_spi_draw(host, &of->keys, 1, io_within(chain->room, key.kv.spi));
     return err;
 }
 
 /* MPKi || [MPKr] */
-static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *of, bool mpkr, bool alone,
-                             struct mkt_buf *room)
+static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *of, bool mpkr, struct mkt_chain *chain)
 {
     struct mkt_key_data mpk;
     struct mkt_prf by_mpk;
@@ -139,35 +138,24 @@ static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *
         return MKT_E_MPK;
     enum mkt_err err = mkt_prf_key(&by_mpk, of->suite, mpk.key);
     if (err == MKT_OK)
-        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, alone && !mpkr, room);
+        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, chain);
     if (err == MKT_OK && mpkr)
-        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, alone, room);
+        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, chain);
     mkt_prf_wipe(&by_mpk);
     return err;
-}
-
-/* Whether no session key follows, as an MPK may do. */
-static bool is_last_session_key(struct mkt_keys keys)
-{
-    struct mkt_key_data key;
-    while (mkt_keys_next(&keys, &key))
-        if (key.type != MKT_KEY_MPK)
-            return false;
-    return true;
 }
 
 /* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
 static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct encoded *of, bool mpkr,
                                     struct mkt_buf *room, struct mkt_span *holder)
 {
-    const size_t from = room->n;
+    struct mkt_chain chain = {room, room->n, NULL};
     struct mkt_key_data key;
-    const bool alone = !mkt_keys_session(of->keys, 0, &key);
-    enum mkt_err err = put_mpks(host, of, mpkr, alone, room);
+    enum mkt_err err = put_mpks(host, of, mpkr, &chain);
     for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next(&keys, &key);)
         if (key.type != MKT_KEY_MPK)
-            err = mkt_key_put(room, &key, is_last_session_key(keys), &key);
-    *holder = io_tail(room, from);
+            err = mkt_key_put(&chain, &key);
+    *holder = io_tail(room, chain.from);
     return err;
 }
 
@@ -413,11 +401,11 @@ static enum mkt_err draw_keys(struct work *w, size_t mpks)
     const struct mkt_ticket_recipe *r = w->recipe;
     const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
     const struct mkt_span none[MKT_CHAINS] = {{NULL, 0}};
-    const size_t from = w->room.n, n = mpks + r->n_keys;
+    struct mkt_chain chain = {&w->room, w->room.n, NULL};
     enum mkt_err err = MKT_OK;
-    for (size_t i = 0; i < n && err == MKT_OK; i++)
-        err = mkt_key_make(w->host, w->suite, i < mpks ? &mpk : &r->keys[i - mpks], i + 1 == n, none, &w->room, from);
-    w->keys = io_tail(&w->room, from);
+    for (size_t i = 0; i < mpks + r->n_keys && err == MKT_OK; i++)
+        err = mkt_key_make(w->host, w->suite, i < mpks ? &mpk : &r->keys[i - mpks], none, &chain);
+    w->keys = io_tail(&w->room, chain.from);
     if (err != MKT_OK)
         return err;
     return mkt_keys_check(w->keys, &(struct mkt_key_rules){w->suite, mpks, r->policy->flags, {{NULL, 0}}});

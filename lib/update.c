@@ -52,24 +52,18 @@ static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role
 static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
 {
     struct mkt_bundle *b = &act->bundle;
-    const size_t from = act->room.n;
-    struct mkt_key_data key, last = {0}, placed;
-    bool any = false;
+    struct mkt_chain chain = {&act->room, act->room.n, NULL};
+    struct mkt_key_data key;
     enum mkt_err err = MKT_OK;
     for (size_t c = 0; c < MKT_CHAINS; c++) {
         for (size_t i = 0; err == MKT_OK && mkt_keys_session(b->keys[c], i, &key); i++) {
             if (mkt_spi_in(map_before, key.kv.spi) && !mkt_spi_in(b->map, key.kv.spi))
                 continue;
-            if (any)
-                err = mkt_key_put(&act->room, &last, false, &placed);
-            last = key;
-            any = true;
+            err = mkt_key_put(&chain, &key);
         }
     }
-    if (err == MKT_OK && any)
-        err = mkt_key_put(&act->room, &last, true, &placed);
     memset(b->keys, 0, sizeof b->keys);
-    b->keys[MKT_FROM_TICKET] = io_tail(&act->room, from);
+    b->keys[MKT_FROM_TICKET] = io_tail(&act->room, chain.from);
     if (act->role == MKT_RESPONDER)
         b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
     return err;

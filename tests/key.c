@@ -190,23 +190,25 @@ START_TEST(a_drawn_spi_is_a_new_one)
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, drawn);
     struct mkt_span others[MKT_CHAINS] = {{NULL, 0}};
+    struct mkt_chain put = {&buf, buf.n, NULL};
     struct mkt_key_data made;
     struct player p;
     taken.key_data.kv.spi.n = 4;
     if (_i < MKT_CHAINS)
         others[_i] = chain(&taken, 1);
     else /* in the chain that it is added to */
-        expect_err("put", mkt_key_put(&buf, &taken.key_data, false, &made), MKT_OK);
+        expect_err("put", mkt_key_put(&put, &taken.key_data), MKT_OK);
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn});
-    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
+    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_OK);
     ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, _i < MKT_CHAINS ? 0 : 1, &made));
     expect_octets("SPI", made.kv.spi, (struct mkt_span){drawn + 4, 4});
     expect_octets("key", made.key, (struct mkt_span){given, 16});
     const struct mkt_key_wish random = {.type = MKT_KEY_TGK_SALT};
     buf = (struct mkt_buf){room, 20, 0};
-    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_E_ROOM);
-    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &random, true, others, &buf, 0), MKT_E_ROOM);
+    put = (struct mkt_chain){&buf, 0, NULL};
+    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_E_ROOM);
+    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &random, others, &put), MKT_E_ROOM);
 }
 END_TEST
 
@@ -231,13 +233,14 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT, .salt_length = _i & 4 ? 1 : 0};
     uint8_t room[256];
     struct mkt_buf buf = {room, sizeof room, 0};
+    struct mkt_chain put = {&buf, 0, NULL};
     struct mkt_key_data made;
     struct player p;
     wish.key = has_key ? given : nowhere();
     wish.salt = has_salt ? salt : nowhere();
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn - 1});
-    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, true, others, &buf, 0), MKT_OK);
+    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_OK);
     ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, 0, &made));
     ck_assert_uint_eq(made.type, wish.type);
     expect_octets("key", made.key, has_key ? given : (struct mkt_span){next, 16});
