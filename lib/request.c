@@ -107,9 +107,8 @@ enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_pr
 static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
 {
     const struct mkt_request *r = act->request;
-    const size_t mpks = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
-    enum mkt_err err = r->n_keys > MKT_MAX_KEYS - mpks ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy) ? MKT_E_MANY : MKT_OK;
     for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++) {
         struct mkt_key_data key = {
             .type = r->keys[i].type,
@@ -343,18 +342,6 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
-/* The KEMAC: "KEMAC = E(encr_key, MPKi || [MPKr] || {TEK|TGK|GTGK})" */
-static enum mkt_err check_keys(const struct mkt_act *act, const struct mkt_policy *policy, struct mkt_span keys)
-{
-    const struct mkt_key_rules rules = {
-        .suite = act->bundle.suite,
-        .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
-        .flags = policy->flags,
-    };
-    enum mkt_err err = mkt_keys_check(keys, &rules);
-    return err == MKT_OK ? check_granted(act->bundle.init, policy, keys) : err;
-}
-
 enum mkt_err mkt_take_request_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
@@ -376,7 +363,9 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_t_fresh(act);
     if (err == MKT_OK)
-        err = check_keys(act, &policy, b->keys[MKT_FROM_TICKET]);
+        err = mkt_ticket_keys_check(&policy, b->keys[MKT_FROM_TICKET]);
+    if (err == MKT_OK)
+        err = check_granted(b->init, &policy, b->keys[MKT_FROM_TICKET]);
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy, true);
     if (err != MKT_OK)

@@ -203,12 +203,7 @@ static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *po
     const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
-    const struct mkt_key_rules rules = {
-        .suite = b->suite,
-        .n_mpk = (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1,
-        .flags = policy->flags,
-    };
-    enum mkt_err err = mkt_keys_check(keys, &rules);
+    enum mkt_err err = mkt_ticket_keys_check(policy, keys);
     if (err == MKT_OK && randkms != NULL && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)

@@ -100,9 +100,16 @@ enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt
 }
 
 /* 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be included": beside MPKi. */
-static size_t n_mpk(const struct mkt_policy *policy)
+size_t mkt_ticket_mpks(const struct mkt_policy *policy)
 {
     return (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
+}
+
+enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_span keys)
+{
+    struct mkt_key_rules rules = {.n_mpk = mkt_ticket_mpks(policy), .flags = policy->flags};
+    const enum mkt_err err = mkt_suite_of_prf(policy->prf, &rules.suite);
+    return err == MKT_OK ? mkt_keys_check(keys, &rules) : err;
 }
 
 /* What a base ticket encodes: MPK || {TEK|TGK|GTGK}, and the RAND that goes with it. */
@@ -164,16 +171,13 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
                                const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_span *keys)
 {
     struct mkt_buf chain = {room->p + room->n, room->cap - room->n, 0};
-    struct mkt_key_rules rules = {.n_mpk = n_mpk(policy), .flags = policy->flags};
     enum mkt_err err = host->open(host->user, ticket, policy, &chain);
     const uint8_t *p = io_reserve(room, chain.n);
     mkt_wipe(room->p + room->n, room->cap - room->n); /* what the host wrote and does not answer with */
-    if (err == MKT_OK)
-        err = p == NULL ? MKT_E_ROOM : mkt_suite_of_prf(policy->prf, &rules.suite);
-    if (err != MKT_OK)
-        return err;
+    if (err != MKT_OK || p == NULL)
+        return err == MKT_OK ? MKT_E_ROOM : err;
     *keys = (struct mkt_span){p, chain.n};
-    return mkt_keys_check(*keys, &rules);
+    return mkt_ticket_keys_check(policy, *keys);
 }
 
 /* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
@@ -301,19 +305,12 @@ enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_polic
 static enum mkt_err ticket_check(const struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
-    struct mkt_key_rules rules = {.n_mpk = 1};
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
     if (err == MKT_OK)
         err = mkt_ticket_type_check(ticket->host, &policy, 0);
     if (err == MKT_OK)
         err = mkt_policy_sound(&policy);
-    if (err == MKT_OK)
-        err = mkt_suite_of_prf(policy.prf, &rules.suite);
-    if (err != MKT_OK)
-        return err;
-    rules.n_mpk = n_mpk(&policy);
-    rules.flags = policy.flags;
-    return mkt_keys_check(ticket->keys, &rules);
+    return err == MKT_OK ? mkt_ticket_keys_check(&policy, ticket->keys) : err;
 }
 
 enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
@@ -509,7 +506,7 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
 static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struct mkt_span *keys)
 {
     const struct mkt_policy *policy = w->recipe->policy;
-    enum mkt_err err = draw_keys(w, n_mpk(policy));
+    enum mkt_err err = draw_keys(w, mkt_ticket_mpks(policy));
     struct mkt_buf data = {w->room.p + w->room.n, w->room.cap - w->room.n, 0};
     if (err == MKT_OK)
         err = w->host->seal(w->host->user, policy, w->keys, &data);

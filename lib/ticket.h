@@ -55,6 +55,12 @@ MKT_MUST enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation w
 /* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
 MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);
 
+/* The MPKs of the holder of a ticket: MPKi and, with key forking, MPKr. */
+size_t mkt_ticket_mpks(const struct mkt_policy *policy);
+
+/* Whether a chain is MPKi || [MPKr] || {TEK|TGK|GTGK}: an error of mkt_keys_check(). */
+MKT_MUST enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_span keys);
+
 /* What a ticket of this holder's is made of: the TICKET payload, and its keys MPKi || [MPKr] || {TEK|TGK|GTGK}. */
 MKT_MUST enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload);
 struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket);

@@ -298,12 +298,11 @@ static bool proves_itself(const struct mkt_act *act)
 
 /* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
  * modifier (IDRr, RANDRkms) SHALL be used." (5.3) */
-static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *ticket)
+static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_span octets = mkt_ticket_octets(ticket);
     struct mkt_buf stored = {act->room.p + act->room.n, act->room.cap - act->room.n, 0};
-    const struct mkt_key_rules rules = {b->suite, mkt_bundle_has(b, MKT_FLAG_I) ? 2 : 1, b->flags, {{NULL, 0}}};
     struct mkt_span kept = {NULL, 0};
     struct mkt_id self = {0};
     if (act->host->resolved == NULL)
@@ -323,7 +322,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     if (mkt_bundle_has(b, MKT_FLAG_I) != (b->randkms.n > 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
     b->named = b->randkms.n > 0;
-    err = mkt_keys_check(b->keys[MKT_FROM_TICKET], &rules);
+    err = mkt_ticket_keys_check(policy, b->keys[MKT_FROM_TICKET]);
     return err == MKT_OK && !proves_itself(act) ? MKT_E_KEY : err;
 }
 
@@ -331,7 +330,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
 static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
     const struct mkt_bundle before = act->bundle;
-    const enum mkt_err err = remember(act, ticket);
+    const enum mkt_err err = remember(act, ticket, policy);
     if (err != MKT_E_KEY)
         return err;
     act->bundle = before;
