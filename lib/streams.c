@@ -24,6 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if MBEDTLS_VERSION_MAJOR < 3
+#define mbedtls_sha256 mbedtls_sha256_ret
+#endif
+
 enum { LEAST_PSK = 16, DEFAULT_MOST = 100000, MAX_MOST = 1 << 24, MAX_TEK = 64, SECRET = 32, DIGEST = 32 };
 
 _Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct stream");
@@ -51,18 +55,24 @@ struct connection {
     bool connected; /* it has the stream */
 };
 
+/* Where a chain of each table begins. */
+struct heads {
+    struct stream *by_identity, *by_number;
+    struct connection *by_context;
+};
+
 struct mkt_streams {
+    size_t size; /* octets of the allocation */
     struct mkt_streams_settings settings;
     uint8_t secret[USES][SECRET];
-    uint32_t mask; /* chains of a table, less 1 */
+    uint32_t mask; /* chains, less 1 */
 #if defined(MBEDTLS_THREADING_C)
     mbedtls_threading_mutex_t mutex;
 #endif
     /* behind the lock: */
     size_t count;
     uint64_t last_serial;
-    struct stream **by_identity, **by_number;
-    struct connection **by_context;
+    struct heads chain[];
 };
 
 static void lock(struct mkt_streams *streams)
@@ -123,11 +133,7 @@ static bool digest_of(const struct mkt_streams *streams, enum use use, const voi
         return false;
     memcpy(whole, streams->secret[use], SECRET);
     memcpy(whole + SECRET, octets, n);
-#if MBEDTLS_VERSION_MAJOR >= 3
-    int result = mbedtls_sha256(whole, SECRET + n, digest, 0);
-#else
-    int result = mbedtls_sha256_ret(whole, SECRET + n, digest, 0);
-#endif
+    const int result = mbedtls_sha256(whole, SECRET + n, digest, 0);
     mbedtls_platform_zeroize(whole, SECRET);
     return result == 0;
 }
@@ -158,16 +164,21 @@ static uint32_t chain_of_context(const struct mkt_streams *streams, const mbedtl
 
 static struct stream **place_of_identity(struct mkt_streams *streams, uint32_t chain, const void *identity, size_t n)
 {
-    struct stream **place = &streams->by_identity[chain];
+    struct stream **place = &streams->chain[chain].by_identity;
     while (*place != NULL &&
            ((*place)->n_identity != n || memcmp((*place)->octets + (*place)->n_psk, identity, n) != 0))
         place = &(*place)->next_by_identity;
     return place;
 }
 
+static struct stream **place_of_name(struct mkt_streams *streams, const struct stream *stream)
+{
+    return place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
+}
+
 static struct stream **place_of_number(struct mkt_streams *streams, uint32_t chain, uint64_t number)
 {
-    struct stream **place = &streams->by_number[chain];
+    struct stream **place = &streams->chain[chain].by_number;
     while (*place != NULL && (*place)->number != number)
         place = &(*place)->next_by_number;
     return place;
@@ -175,7 +186,7 @@ static struct stream **place_of_number(struct mkt_streams *streams, uint32_t cha
 
 static struct connection **place_of_context(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    struct connection **place = &streams->by_context[chain_of_context(streams, ssl)];
+    struct connection **place = &streams->chain[chain_of_context(streams, ssl)].by_context;
     while (*place != NULL && (*place)->ssl != ssl)
         place = &(*place)->next;
     return place;
@@ -200,11 +211,8 @@ static void claim(struct connection *connection, const struct stream *stream)
 /* Takes a stream out of both tables. */
 static void take_out(struct mkt_streams *streams, struct stream *stream)
 {
-    struct stream **place =
-        place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
-    *place = stream->next_by_identity;
-    place = place_of_number(streams, stream->number_chain, stream->number);
-    *place = stream->next_by_number;
+    *place_of_name(streams, stream) = stream->next_by_identity;
+    *place_of_number(streams, stream->number_chain, stream->number) = stream->next_by_number;
     streams->count--;
 }
 
@@ -256,26 +264,19 @@ enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_stre
     while (chains < most)
         chains *= 2;
 
-    size_t n = 3 * chains * sizeof(void *);
-    struct mkt_streams *made = get_memory(settings, sizeof *made);
-    void *tables = get_memory(settings, n);
-    if (made != NULL)
-        memset(made, 0, sizeof *made);
-    bool drawn = made != NULL && settings->rng(settings->rng_user, made->secret[0], sizeof made->secret) == 0;
-    if (!drawn || tables == NULL) {
-        enum mkt_err err = made == NULL || tables == NULL ? MKT_E_MEMORY : MKT_E_RANDOM;
-        release(settings, made, sizeof *made);
-        release(settings, tables, n);
-        return err;
+    const size_t size = sizeof **streams + chains * sizeof *(*streams)->chain;
+    struct mkt_streams *made = get_memory(settings, size);
+    if (made == NULL)
+        return MKT_E_MEMORY;
+    memset(made, 0, size);
+    if (settings->rng(settings->rng_user, made->secret[0], sizeof made->secret) != 0) {
+        release(settings, made, size);
+        return MKT_E_RANDOM;
     }
-
-    memset(tables, 0, n);
+    made->size = size;
     made->settings = *settings;
     made->settings.most = most;
     made->mask = (uint32_t)(chains - 1);
-    made->by_identity = tables;
-    made->by_number = made->by_identity + chains;
-    made->by_context = (struct connection **)(void *)(made->by_number + chains);
 #if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_init(&made->mutex);
 #endif
@@ -288,11 +289,12 @@ void mkt_streams_free(struct mkt_streams *streams)
     if (streams == NULL)
         return;
     for (size_t i = 0; i <= streams->mask; i++) {
-        for (struct stream *next, *stream = streams->by_number[i]; stream != NULL; stream = next) {
+        for (struct stream *next, *stream = streams->chain[i].by_number; stream != NULL; stream = next) {
             next = stream->next_by_number;
             release_stream(streams, stream);
         }
-        for (struct connection *next, *connection = streams->by_context[i]; connection != NULL; connection = next) {
+        for (struct connection *next, *connection = streams->chain[i].by_context; connection != NULL;
+             connection = next) {
             next = connection->next;
             release(&streams->settings, connection, sizeof *connection);
         }
@@ -300,9 +302,8 @@ void mkt_streams_free(struct mkt_streams *streams)
 #if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_free(&streams->mutex);
 #endif
-    struct mkt_streams_settings settings = streams->settings;
-    release(&settings, streams->by_identity, 3 * ((size_t)streams->mask + 1) * sizeof(void *));
-    release(&settings, streams, sizeof *streams);
+    const struct mkt_streams_settings settings = streams->settings;
+    release(&settings, streams, streams->size);
 }
 
 /* A stream in no table. */
@@ -327,88 +328,61 @@ static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t numb
     return MKT_OK;
 }
 
-static struct stream *named_as(struct mkt_streams *streams, const struct stream *stream)
-{
-    return *place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
-}
-
-/* Puts a stream into both tables. */
-static void put_in(struct mkt_streams *streams, struct stream *stream)
-{
-    struct stream **chain = &streams->by_identity[stream->identity_chain];
-    stream->next_by_identity = *chain;
-    *chain = stream;
-    chain = &streams->by_number[stream->number_chain];
-    stream->next_by_number = *chain;
-    *chain = stream;
-    streams->count++;
-}
-
-static enum mkt_err add(struct mkt_streams *streams, struct stream *stream)
-{
-    if (named_as(streams, stream) != NULL || *place_of_number(streams, stream->number_chain, stream->number) != NULL)
-        return MKT_E_STATE;
-    if (streams->count == streams->settings.most)
-        return MKT_E_ROOM;
-    stream->serial = ++streams->last_serial;
-    stream->key = stream->serial;
-    put_in(streams, stream);
-    return MKT_OK;
-}
-
-enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
-                             struct mkt_span identity)
-{
-    struct stream *stream;
-    enum mkt_err err = make_stream(streams, number, psk, identity, &stream);
-    if (err == MKT_OK) {
-        lock(streams);
-        err = add(streams, stream);
-        unlock(streams);
-    }
-    if (err != MKT_OK)
-        release_stream(streams, stream);
-    return err;
-}
-
-/* Puts a stream in the place of the one of its number, which `*old` then is. */
-static enum mkt_err replace(struct mkt_streams *streams, struct stream *stream, struct stream **old)
+/*
+ * Puts a stream into both tables: a new one, or one with a new key in the place of the one of its number, which `*old`
+ * then is.
+ */
+static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream, bool rekeys, struct stream **old)
 {
     struct stream *before = *place_of_number(streams, stream->number_chain, stream->number);
-    const struct stream *named = named_as(streams, stream);
-    if (before == NULL)
+    const struct stream *named = *place_of_name(streams, stream);
+    if (rekeys && before == NULL)
         return MKT_E_NO_SESSION;
-    if (named != NULL && named != before)
+    if ((!rekeys && before != NULL) || (named != NULL && named != before))
         return MKT_E_STATE;
-    stream->serial = before->serial;
-    stream->connected = before->connected;
+    if (!rekeys && streams->count == streams->settings.most)
+        return MKT_E_ROOM;
     stream->key = ++streams->last_serial;
-    take_out(streams, before);
-    put_in(streams, stream);
+    stream->serial = rekeys ? before->serial : stream->key;
+    stream->connected = rekeys && before->connected;
+    if (rekeys)
+        take_out(streams, before);
+    *place_of_name(streams, stream) = stream;
+    *place_of_number(streams, stream->number_chain, stream->number) = stream;
+    streams->count++;
     *old = before;
     return MKT_OK;
 }
 
-enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
-                               struct mkt_span identity)
+static enum mkt_err enter(struct mkt_streams *streams, uint64_t number, struct mkt_span psk, struct mkt_span identity,
+                          bool rekeys)
 {
     struct stream *stream, *old = NULL;
     enum mkt_err err = make_stream(streams, number, psk, identity, &stream);
     if (err == MKT_OK) {
         lock(streams);
-        err = replace(streams, stream, &old);
+        err = put_in(streams, stream, rekeys, &old);
         unlock(streams);
     }
     release_stream(streams, err == MKT_OK ? old : stream);
     return err;
 }
 
-typedef enum mkt_err with_key(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
-                              struct mkt_span identity);
+enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                             struct mkt_span identity)
+{
+    return enter(streams, number, psk, identity, false);
+}
 
-/* Adds or re-keys with what a crypto session has. */
-static enum mkt_err by_csb(with_key *function, struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb,
-                           uint8_t cs_id)
+enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+                               struct mkt_span identity)
+{
+    return enter(streams, number, psk, identity, true);
+}
+
+/* The same with what a crypto session has. */
+static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, const struct mkt_csb *csb, uint8_t cs_id,
+                              bool rekeys)
 {
     uint8_t key[MAX_TEK], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
@@ -417,20 +391,20 @@ static enum mkt_err by_csb(with_key *function, struct mkt_streams *streams, uint
     if (err == MKT_OK)
         err = mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
-        err = function(streams, stream, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});
+        err = enter(streams, number, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}, rekeys);
     mbedtls_platform_zeroize(key, sizeof key);
     return err;
 }
 
 enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb, uint8_t cs_id)
 {
-    return by_csb(mkt_streams_add, streams, stream, csb, cs_id);
+    return enter_csb(streams, stream, csb, cs_id, false);
 }
 
 enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb,
                                    uint8_t cs_id)
 {
-    return by_csb(mkt_streams_rekey, streams, stream, csb, cs_id);
+    return enter_csb(streams, stream, csb, cs_id, true);
 }
 
 bool mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
@@ -571,21 +545,17 @@ static enum mkt_err bind(struct mkt_streams *streams, const mbedtls_ssl_context 
         return MKT_E_MEMORY;
     *connection = (struct connection){.ssl = ssl};
 
-    enum mkt_err err = MKT_OK;
     lock(streams);
-    if (number != NULL) {
-        const struct stream *stream = *place_of_number(streams, chain, *number);
-        if (stream == NULL)
-            err = MKT_E_NO_SESSION;
-        else
-            claim(connection, stream);
-    }
-    if (err == MKT_OK)
+    const struct stream *stream = number != NULL ? *place_of_number(streams, chain, *number) : NULL;
+    const bool missing = number != NULL && stream == NULL;
+    if (stream != NULL)
+        claim(connection, stream);
+    if (!missing)
         *place_of_context(streams, ssl) = connection;
     unlock(streams);
-    if (err != MKT_OK)
+    if (missing)
         release(&streams->settings, connection, sizeof *connection);
-    return err;
+    return missing ? MKT_E_NO_SESSION : MKT_OK;
 }
 
 enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
