@@ -12,18 +12,33 @@
 
 /* ---- initial messages to a KMS, of Ticket Request and Ticket Resolve ---- */
 
-enum mkt_err mkt_credential_check(const struct mkt_credential *kms)
+enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type,
+                               const struct mkt_id *who)
 {
+    const struct mkt_credential *kms = act->settings->kms;
+    const bool request = data_type == MKT_REQUEST_INIT_PSK, named = !act->settings->leave_out_identities;
+    const size_t key = mkt_suite_algorithms(act->bundle.suite)->key;
+    struct mkt_span rand;
+    uint32_t csb_id = 0;
     if (kms == NULL || kms->kms.data.n == 0 || kms->psk.n > MKT_MAX_PSK)
         return MKT_E_ARGUMENT;
-    return kms->psk.n < MKT_MIN_KEY ? MKT_E_KEY_LENGTH : MKT_OK;
-}
-
-/* As long as the key, 12.1, and as those of the suite, design decision D2. */
-size_t mkt_psk_rand_length(enum mkt_suite suite, struct mkt_span psk)
-{
-    const size_t key = mkt_suite_algorithms(suite)->key;
-    return psk.n > key ? psk.n : key;
+    if (kms->psk.n < MKT_MIN_KEY)
+        return MKT_E_KEY_LENGTH;
+    enum mkt_err err = mkt_draw_csb_id(act, &csb_id);
+    /* as long as the key, 12.1, and as those of the suite, design decision D2 */
+    if (err == MKT_OK)
+        err = mkt_draw(act, kms->psk.n > key ? kms->psk.n : key, &rand);
+    if (err == MKT_OK)
+        err = mkt_begin(act, m, data_type, csb_id);
+    if (err != MKT_OK)
+        return err;
+    m->hdr.v = 1; /* "The V flag MUST be set to '1'" */
+    mkt_add_randr(m, request ? MKT_RANDR_I : MKT_RANDR_R, rand);
+    if (named || act->role == MKT_KMS)
+        mkt_add_idr(m, request ? MKT_IDR_I : MKT_IDR_R, who);
+    if (named)
+        mkt_add_idr(m, MKT_IDR_KMS, &kms->kms);
+    return MKT_OK;
 }
 
 enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const struct mkt_id *who,
@@ -185,36 +200,22 @@ enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_
 /* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
 enum mkt_err mkt_make_request_init(struct mkt_act *act)
 {
-    const struct mkt_credential *kms = act->settings->kms;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     struct mkt_message m;
-    struct mkt_span randi;
-    uint32_t csb_id = 0;
-    enum mkt_err err = act->request->policy == NULL ? MKT_E_ARGUMENT : mkt_credential_check(kms);
-    if (err != MKT_OK)
-        return err;
+    if (act->request->policy == NULL)
+        return MKT_E_ARGUMENT;
     policy = *act->request->policy;
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted before is in a ticket of its own */
-    err = mkt_suite_of_prf(policy.prf, &b->suite);
+    enum mkt_err err = mkt_suite_of_prf(policy.prf, &b->suite);
     if (err == MKT_OK)
         err = mkt_policy_flags_agree(policy.flags) ? MKT_OK : MKT_E_FLAGS;
     if (err == MKT_OK)
-        err = mkt_draw_csb_id(act, &csb_id);
-    if (err == MKT_OK)
-        err = mkt_draw(act, mkt_psk_rand_length(b->suite, kms->psk), &randi);
-    if (err == MKT_OK)
         err = put_wishes(act, &policy);
     if (err == MKT_OK)
-        err = mkt_begin(act, &m, MKT_REQUEST_INIT_PSK, csb_id);
+        err = mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
     if (err != MKT_OK)
         return err;
-    m.hdr.v = 1; /* "The V flag MUST be set to '1'" */
-    mkt_add_randr(&m, MKT_RANDR_I, randi);
-    if (!act->settings->leave_out_identities) {
-        mkt_add_idr(&m, MKT_IDR_I, &act->settings->self);
-        mkt_add_idr(&m, MKT_IDR_KMS, &kms->kms);
-    }
     const size_t from = act->room.n;
     err = mkt_policy_put(&policy, &act->room);
     mkt_message_add(&m, MKT_TP)->ticket = (struct mkt_ticket_payload){

@@ -21,12 +21,6 @@ MKT_MUST enum mkt_err mkt_request_changed(struct mkt_span request_init, const st
 
 /* ---- what Ticket Resolve has in common with it ---- */
 
-/* Whether a KMS can be asked with it: MKT_E_ARGUMENT, MKT_E_KEY_LENGTH. */
-MKT_MUST enum mkt_err mkt_credential_check(const struct mkt_credential *kms);
-
-/* The octets of a RAND in a message that a key with a KMS protects. */
-size_t mkt_psk_rand_length(enum mkt_suite suite, struct mkt_span psk);
-
 /* Who asks a KMS. */
 struct mkt_asker {
     struct mkt_id id;    /* as the message says, or else the host */
@@ -42,6 +36,13 @@ MKT_MUST enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const st
 
 /* What the answer of a KMS must be like before its MAC is verified, with keys that the question tells. */
 MKT_MUST enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_protection *by_psk);
+
+/*
+ * Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
+ * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it.
+ */
+MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+                                        const struct mkt_id *who);
 
 /* Appends the end of an initial message to a KMS, [IDRpsk] and V, and seals it; it becomes `init`. */
 MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *message, const struct mkt_id *who,

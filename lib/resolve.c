@@ -22,26 +22,11 @@
  */
 enum mkt_err mkt_make_resolve_init(struct mkt_act *act)
 {
-    const struct mkt_credential *kms = act->settings->kms;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message m;
-    struct mkt_span randr;
-    uint32_t csb_id = 0;
-    enum mkt_err err = mkt_credential_check(kms);
-    if (err == MKT_OK)
-        err = mkt_draw_csb_id(act, &csb_id);
-    if (err == MKT_OK)
-        err = mkt_draw(act, mkt_psk_rand_length(b->suite, kms->psk), &randr);
-    if (err == MKT_OK)
-        err = mkt_begin(act, &m, MKT_RESOLVE_INIT_PSK, csb_id);
+    const enum mkt_err err = mkt_begin_for_kms(act, &m, MKT_RESOLVE_INIT_PSK, &b->responder);
     if (err != MKT_OK)
         return err;
-    m.hdr.v = 1; /* "The V flag MUST be set to '1'" */
-    mkt_add_randr(&m, MKT_RANDR_R, randr);
-    if (!act->settings->leave_out_identities || act->role == MKT_KMS)
-        mkt_add_idr(&m, MKT_IDR_R, &b->responder);
-    if (!act->settings->leave_out_identities)
-        mkt_add_idr(&m, MKT_IDR_KMS, &kms->kms);
     mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->message, MKT_TICKET, 0)->ticket;
     b->guard = MKT_GUARD_PSK;
     act->outcome = MKT_ANSWER;
