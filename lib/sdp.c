@@ -408,22 +408,16 @@ static enum mkt_setup meant(enum mkt_stream stream, enum mkt_setup setup, enum m
     return setup;
 }
 
-/* The table of RFC 4145 4.1 */
+/* The table of RFC 4145 4.1: which answers an offer may have. */
 static bool fits(enum mkt_setup offer, enum mkt_setup answer)
 {
-    switch (offer) {
-    case MKT_SETUP_ACTIVE:
-        return answer == MKT_SETUP_PASSIVE || answer == MKT_SETUP_HOLDCONN;
-    case MKT_SETUP_PASSIVE:
-        return answer == MKT_SETUP_ACTIVE || answer == MKT_SETUP_HOLDCONN;
-    case MKT_SETUP_ACTPASS:
-        return answer == MKT_SETUP_ACTIVE || answer == MKT_SETUP_PASSIVE || answer == MKT_SETUP_HOLDCONN;
-    case MKT_SETUP_HOLDCONN:
-        return answer == MKT_SETUP_HOLDCONN;
-    case MKT_SETUP_ABSENT:
-        break;
-    }
-    return false;
+    static const bool table[SETUPS][SETUPS] = {
+        [MKT_SETUP_ACTIVE] = {[MKT_SETUP_PASSIVE] = true, [MKT_SETUP_HOLDCONN] = true},
+        [MKT_SETUP_PASSIVE] = {[MKT_SETUP_ACTIVE] = true, [MKT_SETUP_HOLDCONN] = true},
+        [MKT_SETUP_ACTPASS] = {[MKT_SETUP_ACTIVE] = true, [MKT_SETUP_PASSIVE] = true, [MKT_SETUP_HOLDCONN] = true},
+        [MKT_SETUP_HOLDCONN] = {[MKT_SETUP_HOLDCONN] = true},
+    };
+    return (size_t)offer < SETUPS && (size_t)answer < SETUPS && table[offer][answer];
 }
 
 enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup able, enum mkt_setup *answer)

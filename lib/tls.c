@@ -102,42 +102,37 @@ struct plan {
 static int number_of(const char *name)
 {
     int number = mbedtls_ssl_get_ciphersuite_id(name);
-    for (const int *listed = mbedtls_ssl_list_ciphersuites(); *listed != 0; listed++) {
+    for (const int *listed = mbedtls_ssl_list_ciphersuites(); *listed != 0; listed++)
         if (*listed == number)
             return number;
-    }
     return 0;
 }
 
 /* Adds a suite to the list, or to what is left out, if it is in neither. */
 static void add_suite(struct mkt_tls *tls, struct plan *plan, const struct suite *suite)
 {
-    int number = number_of(suite->name);
+    const int number = number_of(suite->name);
+    const bool tls13 = strncmp(suite->name, "TLS1-3-", 7) == 0;
+    for (size_t i = 0; i < plan->n; i++)
+        if (tls->suite[i] == number)
+            return;
+    for (size_t i = 0; i < plan->left_out; i++)
+        if (tls->left_out[i] == suite->name)
+            return;
     if (number == 0) {
-        for (size_t i = 0; i < plan->left_out; i++) {
-            if (tls->left_out[i] == suite->name)
-                return;
-        }
         tls->left_out[plan->left_out++] = suite->name;
         return;
     }
-    for (size_t i = 0; i < plan->n; i++) {
-        if (tls->suite[i] == number)
-            return;
-    }
     tls->suite[plan->n++] = number;
-    if (strncmp(suite->name, "TLS1-3-", 7) == 0)
-        plan->tls13 = true;
-    else
-        plan->tls12 = true;
+    plan->tls13 |= tls13;
+    plan->tls12 |= !tls13;
 }
 
 static void add_profile(struct mkt_tls *tls, struct plan *plan, unsigned profile)
 {
-    for (size_t i = 0; i < N_SUITES; i++) {
+    for (size_t i = 0; i < N_SUITES; i++)
         if ((suites[i].profiles & profile) != 0)
             add_suite(tls, plan, &suites[i]);
-    }
     if (profile == LEGACY)
         plan->small_groups = true;
 }
