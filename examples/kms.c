@@ -2,26 +2,26 @@
 /*
  * The Key Management Service: makes tickets for Initiators and resolves them for Responders, over HTTP.
  *
- *     kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE] [--show-keys]
+ *     kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]
  *
  * POST /?requesttype=ticketrequest takes a REQUEST_INIT, POST /?requesttype=ticketresolve a RESOLVE_INIT, as octets of
  * type application/mikey. The answer is 200 with the MIKEY answer, or 403 with a MIKEY Error message where the protocol
  * refuses; what is no such message gets 400. What stands in the file of users is told in users.h.
  *
  * A message is served once. N messages are remembered, 100,000 by default, each as long as its timestamp is good, which
- * is 5 minutes; beyond, the answer is 503. With --cache a KMS that is started anew knows those of before from a file.
+ * is 5 minutes; beyond, the answer is 503. With --cache a KMS that is started anew knows those of before from a file. A
+ * file that is damaged is refused; with --begin-anew a new one takes its place.
  */
 #define _DEFAULT_SOURCE /* getopt_long, getaddrinfo, strcasecmp */
 
+#include "cache.h"
 #include "text.h"
 #include "users.h"
 
 #include <mikeyticket.h>
-#include <mikeyticket/replay.h>
 
 #include <microhttpd.h>
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <netdb.h>
 #include <signal.h>
@@ -29,11 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
     MAX_BODY = 65536,      /* octets of a request */
@@ -48,7 +44,6 @@ struct kms {
     bool show_keys;
     struct entry *entries;
     struct mkt_host host;
-    struct mkt_replay cache;
 };
 
 /* What is asked for, by the name that HTTP has for it and by the messages that do it. */
@@ -392,7 +387,8 @@ static bool usage(const char *text)
 
 struct options {
     const char *users, *cache, *listen;
-    size_t remember;          /* octets for it */
+    bool begin_anew;          /* if the file of the cache is damaged */
+    size_t remember;          /* messages */
     struct addrinfo *address; /* that --listen means */
 };
 
@@ -423,23 +419,20 @@ static bool address_get(struct options *options)
 static bool remember_get(struct options *options, const char *text)
 {
     size_t n = strspn(text, "0123456789");
-    options->remember = n > 0 && n < 10 && text[n] == '\0' ? mkt_replay_size(strtoul(text, NULL, 10)) : 0;
+    options->remember = n < 10 && text[n] == '\0' ? strtoul(text, NULL, 10) : 0;
     return options->remember > 0 || usage("--remember takes a number of messages, such as 100000");
 }
 
 static bool options_get(struct kms *kms, struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"listen", required_argument, NULL, 'l'},
-        {"users", required_argument, NULL, 'u'},
-        {"id", required_argument, NULL, 'i'},
-        {"cache", required_argument, NULL, 'c'},
-        {"show-keys", no_argument, NULL, 'w'},
-        {"remember", required_argument, NULL, 'r'},
-        {NULL, 0, NULL, 0},
+        {"listen", required_argument, NULL, 'l'},   {"users", required_argument, NULL, 'u'},
+        {"id", required_argument, NULL, 'i'},       {"cache", required_argument, NULL, 'c'},
+        {"begin-anew", no_argument, NULL, 'b'},     {"show-keys", no_argument, NULL, 'w'},
+        {"remember", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0},
     };
     static const char text[] =
-        "kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE] [--show-keys]";
+        "kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
     int c;
 
     opterr = 0;
@@ -457,6 +450,9 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
         case 'c':
             options->cache = optarg;
             break;
+        case 'b':
+            options->begin_anew = true;
+            break;
         case 'r':
             if (!remember_get(options, optarg))
                 return false;
@@ -473,53 +469,6 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
     if (options->listen == NULL || options->users == NULL)
         return usage(text);
     return (kms->id[0] != '\0' || usage("an identity can't be empty")) && address_get(options);
-}
-
-static bool fail(const char *file, const char *text)
-{
-    fprintf(stderr, "kms: %s: %s\n", file, text);
-    return false;
-}
-
-/* A file for the replay cache; -1 after a line about what is wrong. It is empty, or as a KMS before has left it. */
-static int open_cache(const char *file, size_t n)
-{
-    struct stat stat;
-    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0 && fstat(fd, &stat) == 0 &&
-        (stat.st_size == (off_t)n || (stat.st_size == 0 && ftruncate(fd, (off_t)n) == 0)))
-        return fd;
-    fail(file, fd < 0 ? "can't be opened: name a file that can be written"
-                      : "not a cache of that many messages: remove it when it is 10 minutes old");
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-/* The replay cache: in memory of this process, or in a file that outlives it. */
-static bool remember(struct kms *kms, const struct options *options)
-{
-    size_t n = options->remember;
-    int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    if (options->cache != NULL) {
-        fd = open_cache(options->cache, n);
-        flags = MAP_SHARED;
-        if (fd < 0)
-            return false;
-    }
-    void *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, flags, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (memory == MAP_FAILED)
-        return fail("--remember", "no memory: remember fewer messages");
-    const mkt_ntp now = mkt_ntp_from_unix(time(NULL));
-    const uint32_t skew = mkt_settings_default(mkt_id_uri(kms->id)).skew;
-    kms->host.cache = &kms->cache;
-    if (mkt_replay_open(&kms->cache, memory, n, now, skew) == MKT_OK ||
-        mkt_replay_new(&kms->cache, memory, n) == MKT_OK)
-        return true;
-    munmap(memory, n);
-    return fail("--remember", "too few messages");
 }
 
 /* Starts to serve; NULL after a line about what is wrong. */
@@ -543,7 +492,8 @@ static struct MHD_Daemon *start(const struct kms *kms, const struct options *opt
 int main(int argc, char **argv)
 {
     struct kms kms = {.id = "http://kms.example.com"};
-    struct options options = {.remember = mkt_replay_size(100000)};
+    struct options options = {.remember = 100000};
+    struct cache cache = {.fd = -1};
     struct MHD_Daemon *daemon = NULL;
     sigset_t ends;
     int signal_number;
@@ -560,14 +510,15 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN); /* who closes a connection, or reads the log no more, does not end the KMS */
 
-    if (users_read(&kms.entries, options.users) && remember(&kms, &options))
+    kms.host.cache = &cache.replay;
+    if (users_read(&kms.entries, options.users) &&
+        cache_open(&cache, options.cache, options.remember, options.begin_anew))
         daemon = start(&kms, &options);
     if (daemon != NULL) {
         sigwait(&ends, &signal_number);
         MHD_stop_daemon(daemon);
     }
-    if (kms.cache.table != NULL)
-        munmap(kms.cache.table, options.remember);
+    cache_close(&cache);
     users_free(kms.entries);
     freeaddrinfo(options.address);
     return daemon == NULL;

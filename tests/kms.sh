@@ -453,13 +453,14 @@ usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --what
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --id ""
 usage 2 usage "$kms" --listen
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --remember 1x
+usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --remember 0
 usage 1 'cache: not a cache of that many' "$kms" --listen 127.0.0.1:0 --users users --cache cache --remember 1
 for where in 127.0.0.1 localhost:0 127.0.0.1:http 127.0.0.1: :0:0 ""; do
     usage 2 'usage: --listen takes IP:PORT' "$kms" --listen "$where" --users users
 done
 usage 1 "can't listen on 192.0.2.1:0: " "$kms" --listen 192.0.2.1:0 --users users
 usage 1 'none: No such file' "$kms" --listen 127.0.0.1:0 --users none
-usage 1 "none/cache: can't be opened" "$kms" --listen 127.0.0.1:0 --users users --cache none/cache
+usage 1 "none/cache: No such file or directory: name a file that can be made" "$kms" --listen 127.0.0.1:0 --users users --cache none/cache
 for program in "$initiator" "$responder"; do
     usage 2 --psk "$program" --kms http://127.0.0.1
     usage 2 --kms "$program" --tpk $tpk --psk $alice

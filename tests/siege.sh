@@ -1,0 +1,246 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Besieges the KMS: a cache file that others touch. After each, an honest request must be served.
+#
+#   tests/siege.sh KMS SIEGE
+#
+# SIEGE is tests/siege.c.
+set -u
+export LC_ALL=C no_proxy=127.0.0.1
+umask 077
+
+[ $# = 2 ] || { echo "usage: siege.sh KMS SIEGE" >&2; exit 2; }
+program() { echo "$(cd "$(dirname "$1")" && pwd)/${1##*/}"; }
+kms=$(program "$1")
+siege=$(program "$2")
+failed=0
+running=
+
+dir=$(mktemp -d) || exit 1
+trap '[ -z "$running" ] || kill -9 $running; rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+cd "$dir" || exit 1
+
+key() { echo "${1}00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" | cut -c 1-64; }
+cat >users <<END
+user alice-1 sip:alice@example.com $(key a)
+user bob-1 sip:bob@example.com $(key b)
+user carol-1 sip:carol@example.com $(key c)
+user eve-1 sip:eve@example.com $(key e)
+tpk tpk-1 $(key 1)
+END
+
+# expect COMMAND...: complains if the command fails, with what the programs said
+expect() {
+    "$@" && return
+    failed=$((failed + 1))
+    echo "$name: not so: $*"
+    for file in out err kms.err; do
+        [ ! -s "$file" ] || tr -cd '\n[:print:]' <"$file" | tail -n 5 | sed "s/^/    $file: /" | cut -c 1-200
+    done
+    tail -n 3 kms.log | sed "s/^/    /"
+}
+
+says() { grep -q -e "$1" "$2"; }
+silent() { ! grep -q -e "$1" "$2"; }
+at_least() { [ "$1" -ge "$2" ]; }
+
+# count STATUS: how often that HTTP status came
+count() { sed -n "s/^$1: //p" out | grep . || echo 0; }
+
+# started LOG PID: waits until that KMS listens; $url is then where
+started() {
+    url=http://127.0.0.1:9
+    until grep -q '^kms: listening on ' "$1"; do
+        kill -0 "$2" 2>/dev/null || return 1
+        sleep 0.02
+    done
+    url=$(sed -n 's/^kms: listening on \(http:[^ ]*\) as .*/\1/p' "$1")
+}
+
+# tries OPTIONS...: whether a KMS starts
+tries() {
+    : >kms.log
+    "$kms" --listen 127.0.0.1:0 --users users "$@" >kms.log 2>kms.err &
+    running=$!
+    started kms.log $running && return
+    running=
+    return 1
+}
+
+# start OPTIONS...: and it must
+start() { expect tries "$@"; }
+
+# stop: the KMS must still be there, and end as it should
+stop() {
+    [ -n "$running" ] || return
+    kill -s TERM "$running" 2>/dev/null
+    wait "$running" 2>/dev/null
+    code=$?
+    running=
+    expect [ $code = 0 ]
+}
+
+# refused PATTERN OPTIONS...: the KMS says one line, and does not start
+refused() {
+    pattern=$1
+    shift
+    timeout 10 "$kms" --listen 127.0.0.1:0 --users users "$@" >out 2>err </dev/null
+    code=$?
+    expect [ $code = 1 ]
+    expect [ "$(wc -l <err)" = 1 ]
+    expect says "$pattern" err
+}
+
+# request NAME OPTIONS...: REQUEST_INITs in the name of a user, which are answered
+request() {
+    user=$1
+    shift
+    "$siege" request --users users --as "sip:$user@example.com" "$@" "$url" >out 2>err
+    code=$?
+    expect [ $code = 0 ]
+}
+
+# honest NAME: a request that must be served, as often as asked
+honest() {
+    request "$1"
+    expect [ "$(count 200)" = 1 ]
+}
+
+# post TYPE FILE N
+post() {
+    "$siege" post "$url" "$@" >out 2>err
+    code=$?
+    expect [ $code = 0 ]
+}
+
+# ---- the file of the replay cache ----
+
+name="two processes that start at once on a new file share one memory"
+for cache in cache1 cache2 cache3; do
+    "$kms" --listen 127.0.0.1:0 --users users --cache $cache --remember 1000000 >one.log 2>one.err &
+    one=$!
+    running=$one
+    # It is stopped while it makes the cache, if that can be seen.
+    until { [ -s $cache ] && [ "$(du -k $cache | cut -f 1)" -gt 0 ]; } || ! kill -0 $one; do :; done
+    kill -s STOP $one
+    "$kms" --listen 127.0.0.1:0 --users users --cache $cache --remember 1000000 >two.log 2>two.err &
+    two=$!
+    running="$one $two"
+    "$siege" request --users users --as sip:alice@example.com --out message 2>err
+    expect started two.log $two
+    post ticketrequest message 1
+    expect [ "$(count 200)" = 1 ]
+    kill -s CONT $one
+    expect started one.log $one
+    post ticketrequest message 1
+    expect [ "$(count 403)" = 1 ]
+    kill $one $two
+    for pid in $one $two; do
+        wait "$pid"
+        code=$?
+        expect [ $code = 0 ]
+    done
+    running=
+done
+expect [ "$(echo cache*)" = "cache1 cache2 cache3" ]
+rm -f cache?
+
+# replay STATUS: how the KMS answers the message that a KMS before it has served
+replay() {
+    post ticketrequest message 1
+    expect [ "$(count "$1")" = 1 ]
+}
+
+# turn FILE OFFSET: all bits of an octet
+turn() {
+    octet=$(od -An -tu1 -j "$2" -N 1 "$1")
+    # shellcheck disable=SC2059 # the format is the octet
+    printf "\\$(printf %03o $((255 - octet)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>dd.err
+}
+
+name="a file that is damaged is refused aloud"
+start --cache cache
+replay 200
+stop
+expect [ "$(echo cache*)" = cache ]
+cp cache good
+turn cache 0
+cp cache damaged
+refused '^kms: cache: damaged' --cache cache
+expect cmp -s cache damaged
+name="with --begin-anew it begins anew, and says so"
+start --cache cache --begin-anew
+expect says '^kms: cache: damaged.* begins anew' kms.err
+replay 200
+stop
+start --cache cache
+replay 403
+stop
+expect [ "$(echo cache*)" = cache ]
+name="with --begin-anew a good file stays as it is"
+start --cache cache --begin-anew
+expect [ ! -s kms.err ]
+replay 403
+stop
+
+name="a file of another size is refused aloud, or begins anew"
+refused '^kms: cache: not a cache of that many messages' --cache cache --remember 10
+start --cache cache --remember 10 --begin-anew
+honest alice
+stop
+
+name="an octet that was changed does not make every message stale"
+offset=0
+while [ $offset -lt 24 ]; do
+    cp good cache
+    turn cache $offset
+    if tries --cache cache; then
+        honest alice
+        stop
+    else
+        expect says '^kms: cache: damaged' kms.err
+    fi
+    offset=$((offset + 1))
+done
+
+name="a file that others may write, or that is a link, is refused"
+rm -f cache theirs
+cp good theirs
+chmod 666 theirs
+ln -s theirs cache
+refused '^kms: cache: a symbolic link' --cache cache
+refused '^kms: theirs: others may read or write it' --cache theirs
+for mode in 602 620 604 640; do
+    chmod $mode theirs
+    refused '^kms: theirs: others may read or write it' --cache theirs
+done
+ln -s nothing dangling
+refused '^kms: dangling: a symbolic link' --cache dangling
+expect [ ! -e nothing ]
+mkfifo fifo
+refused '^kms: fifo: not a regular file' --cache fifo
+if [ "$(id -u)" = 0 ]; then
+    chmod 600 theirs
+    chown 1 theirs
+    refused '^kms: theirs: another user owns it' --cache theirs
+fi
+expect cmp -s good theirs
+
+name="a file in use is not begun anew"
+rm -f cache
+cp good cache
+start --cache cache
+dd if=/dev/urandom of=cache bs=4096 count=1 conv=notrunc 2>dd.err
+refused '^kms: cache: another process uses it' --cache cache --begin-anew
+
+name="a file that is changed under the KMS does not end it"
+octets=$(wc -c <cache)
+for from in /dev/urandom /dev/zero; do
+    head -c "$octets" $from | dd of=cache bs=65536 conv=notrunc 2>dd.err
+    request alice --times 20
+    expect [ $(($(count 200) + $(count 400) + $(count 403) + $(count 503))) = 20 ]
+done
+stop
+
+[ $failed = 0 ]
