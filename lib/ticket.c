@@ -125,7 +125,6 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
     const bool mpkr = which == MKT_DERIVE_MPKR;
     const struct mkt_label label = {.rand = of->rand};
     struct mkt_key_data key = *mpk;
-    key.key.p = NULL;
     if (mpkr)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
     enum mkt_err err = mkt_key_put(chain, &key);

@@ -268,18 +268,19 @@ struct sealed {
     uint8_t encr_alg, kemac_mac_alg, mac_alg;
 };
 
-static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
+static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
 {
     static const char letters[] = "HTRKIV";
     static const struct mkt_span none = {NULL, 0};
     const struct mkt_span tpk = counting(0x70, 32), rand = counting(0x30, s->rand_n), plain = from_hex(s->keys);
     const struct mkt_label label = {.rand = rand};
     const struct mkt_protection by_tpk = {MKT_SUITE_256, MKT_PHASE_TICKET, tpk, label};
-    const struct mkt_policy policy = granted(MKT_SUITE_256);
+    struct mkt_policy policy = granted(MKT_SUITE_256);
     uint8_t encr[256], tp[256], data[512], octets[1024], auth_key[32], mac[32];
     struct mkt_buf tp_buf = {tp, sizeof tp, 0}, data_buf = {data, sizeof data, 0}, buf = {octets, sizeof octets, 0};
     struct mkt_payload chain[8];
     size_t n = 0;
+    policy.flags = flags;
     crypt_kemac(&by_tpk, 0xffffffff, y2020, plain, encr);
     const struct mkt_payload of_letter[] = {
         {.type = MKT_THDR},
@@ -313,13 +314,23 @@ static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
     struct mkt_span rest = exact((struct mkt_span){octets, buf.n});
     uint16_t type = MKT_TICKET;
     expect_err("TICKET", mkt_payload_get(&ticket, &type, &rest), MKT_OK);
-    return mkt_ticket_open(&ticket, tpk, keys);
+    return ticket;
+}
+
+static enum mkt_err open_sealed(const struct sealed *s, struct mkt_buf *keys)
+{
+    const struct mkt_payload ticket = seal(s, granted(MKT_SUITE_256).flags);
+    return mkt_ticket_open(&ticket, counting(0x70, 32), keys);
 }
 
 #define K32 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define MPK_THEN "14610020" K32 "0401020304"
 #define LONG_MPK                                                                                                       \
     "00610030" K32 "000102030405060708090a0b0c0d0e0f"                                                                  \
+    "0401020304"
+#define SHORT_MPK                                                                                                      \
+    "00610010"                                                                                                         \
+    "000102030405060708090a0b0c0d0e0f"                                                                                 \
     "0401020304"
 #define MPK_LAST "00610020" K32 "0401020304"
 #define TGK_LAST "00010020" K32 "0405060708"
@@ -336,7 +347,9 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
         {{"HTRKV", MPK_LAST, 31, 3, 0, 2}, MKT_E_RAND},
         {{"HTRKV", LONG_MPK, 47, 3, 0, 2}, MKT_E_RAND}, /* longer than the TPK, shorter than the MPK */
         {{"HTRKV", LONG_MPK, 48, 3, 0, 2}, MKT_OK},
+        {{"HTRKV", SHORT_MPK, 31, 3, 0, 2}, MKT_E_RAND}, /* longer than the MPK, shorter than the TPK */
         {{"HTRKV", TGK_LAST, 32, 3, 0, 2}, MKT_E_MPK},
+        {{"HTRKV", TGK_LAST, 31, 3, 0, 2}, MKT_E_MPK},                             /* before RAND */
         {{"HTRKV", MPK_THEN "00610020" K32 "0405060708", 32, 3, 0, 2}, MKT_E_MPK}, /* two */
         {{"HTRKV", "-", 32, 3, 0, 2}, MKT_E_MPK},
         {{"HTRKV", MPK_THEN "00010020" K32 "0401020304", 32, 3, 0, 2}, MKT_E_SPI}, /* one SPI twice */
@@ -382,6 +395,381 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
         for (size_t k = 0; k < sizeof octets; k++)
             left += octets[k] != 0;
         ck_assert_msg(err == MKT_OK || (keys.n == 7 && left == 0), "row %zu leaves keys", i);
+    }
+}
+END_TEST
+
+static const struct sealed sealed_right = {"HTRKV", MPK_THEN TGK_LAST, 32, 3, 0, 2};
+
+/* The policy is looked at before anything is verified, and if the ticket is only measured. */
+START_TEST(a_ticket_with_a_policy_that_is_not_sound_is_not_opened)
+{
+    const struct mkt_payload ticket = seal(&sealed_right, granted(MKT_SUITE_256).flags);
+    const struct mkt_span tpk = counting(0x70, 32);
+    uint8_t out[256];
+    struct mkt_buf keys = {out, sizeof out, 0}, measured = {NULL, 0, 0};
+#define REFUSED(err, change)                                                                                           \
+    do {                                                                                                               \
+        struct mkt_payload p = ticket;                                                                                 \
+        change;                                                                                                        \
+        expect_err(#change, mkt_ticket_open(&p, tpk, &keys), err);                                                     \
+        expect_err(#change, mkt_ticket_open(&p, tpk, &measured), err);                                                 \
+        ck_assert(keys.n == 0 && measured.n == 0);                                                                     \
+    } while (0)
+    REFUSED(MKT_E_TICKET_TYPE, p.ticket.type = 2);
+    REFUSED(MKT_E_TICKET_TYPE, p.ticket.subtype = 2);
+    REFUSED(MKT_E_TICKET_TYPE, p.ticket.version = 2);
+    REFUSED(MKT_E_PRF, p.ticket.prf = 3);
+    REFUSED(MKT_E_FLAGS, p.ticket.flags = MKT_FLAG_G | MKT_FLAG_L);
+    REFUSED(MKT_E_POLICY, p.ticket.tp_data = from_hex("00"));
+    REFUSED(MKT_E_SHORT, p.ticket.tp_data = from_hex("0e"));
+    REFUSED(MKT_E_MAC_ALG, p.ticket.prf = MKT_PRF_MIKEY_1);
+#undef REFUSED
+    struct mkt_base_ticket base;
+    struct mkt_policy policy = granted(MKT_SUITE_256);
+    policy.prf = 3;
+    expect_err("PRF", mkt_base_ticket_get(&base, &ticket, &policy), MKT_E_PRF);
+}
+END_TEST
+
+/* ---- resolving ---- */
+
+/* Octets of a room, and some behind it that nobody may touch. */
+struct room {
+    uint8_t octets[1024];
+    struct mkt_buf buf;
+};
+
+static void empty(struct room *r, size_t cap)
+{
+    ck_assert_uint_le(cap, sizeof r->octets);
+    memset(r->octets, 0, cap);
+    memset(r->octets + cap, 0xee, sizeof r->octets - cap);
+    r->buf = (struct mkt_buf){r->octets, cap, 0};
+}
+
+static void expect_kept(const struct room *r)
+{
+    for (size_t i = r->buf.cap; i < sizeof r->octets; i++)
+        ck_assert_msg(r->octets[i] == 0xee, "octet %zu behind a room of %zu is written", i, r->buf.cap);
+}
+
+static bool has_spi(struct mkt_span chain, struct mkt_span spi)
+{
+    struct mkt_key_data key;
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);)
+        if (mkt_span_equal(key.kv.spi, spi))
+            return true;
+    return false;
+}
+
+/*
+ * The MPK, wherever it stands and however long its SPI is, becomes MPKi || [MPKr] or MPKi in its place; the room is large
+ * enough or too small.
+ */
+START_TEST(the_keys_of_a_resolved_ticket)
+{
+    static const char *const chains[] = {
+        MPK_LAST,
+        MPK_THEN TGK_LAST,
+        "14010020" K32 "0405060708" MPK_LAST,
+        "14610010000102030405060708090a0b0c0d0e0f010a" TGK_LAST,
+        "14010020" K32 "040506070814610020" K32 "080102030405060708"
+        "00210020" K32 "04090a0b0c",
+    };
+    const struct sealed s = {"HTRKV", chains[_i / 2], 32, 3, 0, 2};
+    const bool mpkr = _i % 2 == 1;
+    const struct mkt_payload ticket = seal(&s, granted(MKT_SUITE_256).flags);
+    const struct mkt_span chain = from_hex(s.keys), rand = counting(0x30, 32);
+    struct mkt_policy policy;
+    struct mkt_key_data mpk, got;
+    struct mkt_span keys;
+    struct player p;
+    struct room room;
+    uint8_t want[32];
+    enum mkt_err err = MKT_E_ROOM;
+    expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+    for (size_t cap = 0; err == MKT_E_ROOM; cap++) {
+        player_init(&p, y2020, counting(0x70, 32));
+        player_random(&p, from_hex("050607080102030499999999")); /* SPIs that are taken, one that is not */
+        empty(&room, cap);
+        err = mkt_ticket_resolve(&p.host, &ticket, &policy, mpkr, &room.buf, &keys);
+        expect_kept(&room);
+    }
+    expect_err("resolved", err, MKT_OK);
+    ck_assert_uint_eq(count(keys), count(chain) + mpkr);
+    ck_assert(mkt_keys_mpk(chain, 0, &mpk) && mkt_keys_mpk(keys, 0, &got));
+    expect_err("MPKi", mkt_ticket_mpk(MKT_SUITE_256, MKT_DERIVE_MPKI, mpk.key, rand, want), MKT_OK);
+    expect_octets("MPKi", got.key, (struct mkt_span){want, mpk.key.n});
+    expect_octets("SPI of MPKi", got.kv.spi, mpk.kv.spi);
+    ck_assert(mkt_keys_mpk(keys, 1, &got) == mpkr);
+    if (mpkr) {
+        expect_err("MPKr", mkt_ticket_mpk(MKT_SUITE_256, MKT_DERIVE_MPKR, mpk.key, rand, want), MKT_OK);
+        expect_octets("MPKr", got.key, (struct mkt_span){want, mpk.key.n});
+        size_t drawn = 0;
+        while (has_spi(chain, (struct mkt_span){p.random + drawn, MKT_SPI}))
+            drawn += MKT_SPI;
+        expect_octets("SPI of MPKr", got.kv.spi, (struct mkt_span){p.random + drawn, MKT_SPI});
+    }
+    for (size_t n = 0; mkt_keys_session(chain, n, &mpk); n++) {
+        ck_assert(mkt_keys_session(keys, n, &got) && got.type == mpk.type);
+        expect_octets("session key", got.key, mpk.key);
+        expect_octets("its SPI", got.kv.spi, mpk.kv.spi);
+    }
+}
+END_TEST
+
+/* What a host's tpk() is asked, and what it does. */
+struct tpk_host {
+    struct mkt_host host;
+    size_t calls;
+    struct mkt_span name;
+    bool named, moves;
+    size_t n;
+    enum mkt_err err;
+};
+
+static enum mkt_err tpk_of(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    static uint8_t elsewhere[MKT_MAX_TPK];
+    struct tpk_host *h = user;
+    h->calls++;
+    h->named = id != NULL;
+    h->name = id != NULL ? exact(id->data) : text("");
+    ck_assert(
+        mkt_id_equal(&policy->initiator, &(struct mkt_id){.type = MKT_ID_URI, .data = text("sip:alice@example.com")}));
+    ck_assert(key->n == 0 && key->cap == MKT_MAX_TPK);
+    memcpy(key->p, counting(0x70, 32).p, 32);
+    key->n = h->n;
+    if (h->moves)
+        key->p = memcpy(elsewhere, key->p, 32);
+    return h->err;
+}
+
+static enum mkt_err no_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
+{
+    (void)user, (void)name, (void)id, (void)psk;
+    ck_abort_msg("asked for a PSK");
+    return MKT_E_KEY;
+}
+
+START_TEST(a_host_is_asked_for_the_tpk)
+{
+    static const struct {
+        bool named, moves;
+        size_t n;
+        enum mkt_err err, want;
+    } rows[] = {
+        {true, false, 32, MKT_OK, MKT_OK},
+        {false, false, 32, MKT_OK, MKT_OK},
+        {true, false, 32, MKT_E_KEY, MKT_E_KEY},
+        {true, true, 32, MKT_OK, MKT_E_KEY_LENGTH},
+        {true, true, 32, MKT_E_KEY, MKT_E_KEY},
+        {true, false, MKT_MAX_TPK + 1, MKT_OK, MKT_E_KEY_LENGTH},
+        {true, false, MKT_MAX_TPK + 1, MKT_E_DENIED, MKT_E_DENIED},
+        {true, false, MKT_MAX_TPK, MKT_OK, MKT_E_TICKET_MAC}, /* another key */
+        {true, false, 15, MKT_OK, MKT_E_KEY_LENGTH},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct sealed s = {rows[i].named ? "HTRKIV" : "HTRKV", MPK_LAST, 32, 3, 0, 2};
+        const struct mkt_payload ticket = seal(&s, granted(MKT_SUITE_256).flags);
+        struct tpk_host h = {.host = {.tpk = tpk_of}, .moves = rows[i].moves, .n = rows[i].n, .err = rows[i].err};
+        struct mkt_policy policy;
+        struct mkt_span keys;
+        struct room room;
+        h.host.user = &h;
+        empty(&room, sizeof room.octets);
+        expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        enum mkt_err err = mkt_ticket_resolve(&h.host, &ticket, &policy, false, &room.buf, &keys);
+        ck_assert_msg(err == rows[i].want, "row %zu: %s", i, mkt_err_name(err));
+        ck_assert(h.calls == 1 && h.named == rows[i].named);
+        expect_octets("name", h.name, text(rows[i].named ? "tpk" : ""));
+        const struct mkt_host no_tpk = {.psk = no_psk}, tpk_alone = {.user = &h, .tpk = tpk_of};
+        expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys), MKT_E_KEY);
+        h.moves = false;
+        h.err = MKT_OK;
+        h.n = 32;
+        expect_err("TPKs", mkt_ticket_resolve(&tpk_alone, &ticket, &policy, false, &room.buf, &keys), MKT_OK);
+    }
+}
+END_TEST
+
+/* ---- tickets of the host's own ---- */
+
+enum { SECRET = 0x5e };
+
+/* A host whose open() writes all over the room that it is given. */
+struct opener {
+    struct mkt_host host;
+    size_t calls, n; /* octets that it says it has appended */
+    struct mkt_span keys;
+    enum mkt_err err;
+    struct mkt_buf given;
+};
+
+static enum mkt_err open_own(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                             struct mkt_buf *keys)
+{
+    struct opener *o = user;
+    (void)ticket, (void)policy;
+    o->calls++;
+    o->given = *keys;
+    memset(keys->p, SECRET, keys->cap);
+    if (o->keys.n > 0)
+        memcpy(keys->p, o->keys.p, o->keys.n);
+    keys->n = o->n;
+    return o->err;
+}
+
+START_TEST(a_host_opens_tickets_of_its_own)
+{
+    enum { BEFORE = 40, CAP = 300 };
+    static const char two_mpks[] = "14610020" K32 "0401020304"
+                                   "14610020" K32 "040a0b0c0d" TGK_LAST;
+    static const char tgk_of_17[] = "14610020" K32 "0401020304"
+                                    "00010011"
+                                    "000102030405060708090a0b0c0d0e0f10"
+                                    "0405060708";
+    const struct {
+        const char *keys, *flags;
+        uint8_t prf;
+        size_t more; /* octets that it says it has appended beside them */
+        enum mkt_err err, want;
+    } rows[] = {
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_OK},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_E_KEY, MKT_E_KEY},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_E_TICKET_MAC, MKT_E_TICKET_MAC},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 1, MKT_OK, MKT_E_TRAILING},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_OK, MKT_E_ROOM},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_E_KEY, MKT_E_KEY},
+        {MPK_THEN TGK_LAST, "FGHLN", 3, 0, MKT_OK, MKT_E_PRF},
+        {MPK_THEN TGK_LAST, "EFGHILN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_E_MPK},
+        {two_mpks, "EFGHILN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_OK},
+        {two_mpks, "EHILN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_E_FLAGS},
+        {two_mpks, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_E_MPK},
+        {tgk_of_17, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_OK},
+        {tgk_of_17, "FGHLN", MKT_PRF_MIKEY_1, 0, MKT_OK, MKT_E_KEY_LENGTH},
+    };
+    const struct mkt_payload ticket = seal(&sealed_right, granted(MKT_SUITE_256).flags);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mkt_policy policy = granted(MKT_SUITE_256);
+        struct opener o = {.host = {.open = open_own}, .keys = from_hex(rows[i].keys), .err = rows[i].err};
+        struct mkt_span keys = {NULL, 0};
+        struct room room;
+        o.n = o.keys.n + rows[i].more;
+        o.host.user = &o;
+        policy.prf = rows[i].prf;
+        expect_err("flags", mkt_flags_get(&policy.flags, rows[i].flags), MKT_OK);
+        empty(&room, BEFORE + CAP);
+        room.buf.n = BEFORE;
+        enum mkt_err err = mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys);
+        ck_assert_msg(err == rows[i].want, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].want));
+        ck_assert(o.calls == 1 && o.given.p == room.octets + BEFORE && o.given.cap == CAP && o.given.n == 0);
+        for (size_t k = 0; k < sizeof room.octets; k++)
+            ck_assert(room.octets[k] != SECRET || (k >= BEFORE && k < room.buf.n));
+        expect_kept(&room);
+        if (err == MKT_OK)
+            expect_octets("keys", keys, o.keys);
+    }
+}
+END_TEST
+
+/* The O flag tells that a base ticket needs nothing more: then the host is not asked. No other flag counts. */
+START_TEST(a_host_is_asked_to_open_what_is_not_a_base_ticket)
+{
+    static const struct {
+        const char *flags;
+        uint16_t type;
+        bool asked;
+    } rows[] = {{"FGHLNO", 1, false}, {"FGHLO", 1, false},      {"FGHLN", 1, true},     {"DEFGHJKLMN", 1, true},
+                {"FGHLNO", 2, true},  {"DEFGHJLMNO", 1, false}, {"FGHLNO", 61440, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint16_t flags;
+        expect_err("flags", mkt_flags_get(&flags, rows[i].flags), MKT_OK);
+        const struct mkt_payload ticket = seal(&sealed_right, flags);
+        struct opener o = {.host = {.open = open_own}, .keys = from_hex(MPK_LAST)};
+        struct player p;
+        struct mkt_policy policy;
+        struct mkt_span keys;
+        struct room room;
+        player_init(&p, y2020, counting(0x70, 32));
+        o.host.tpk = p.host.tpk;
+        o.host.user = rows[i].asked ? (void *)&o : (void *)&p;
+        o.n = o.keys.n;
+        empty(&room, sizeof room.octets);
+        expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        policy.type = rows[i].type;
+        expect_err(rows[i].flags, mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys), MKT_OK);
+        ck_assert(o.calls == rows[i].asked);
+    }
+}
+END_TEST
+
+/* A host whose seal() appends so many octets, or as many as it may. */
+struct sealer {
+    struct player player;
+    size_t calls, n, more; /* octets that it writes, and others that it says it has written */
+    enum mkt_err err;
+};
+
+static enum mkt_err seal_own(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *data)
+{
+    struct sealer *s = user;
+    (void)policy;
+    s->calls++;
+    ck_assert(keys.n > 0 && data->n == 0 && data->cap >= 4000);
+    const size_t n = s->n == 0 ? data->cap : s->n;
+    memset(data->p, SECRET, n);
+    data->n = n + s->more;
+    return s->err;
+}
+
+static enum mkt_err never_opened(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                 struct mkt_buf *keys)
+{
+    (void)user, (void)ticket, (void)policy, (void)keys;
+    ck_abort_msg("opened");
+    return MKT_E_KEY;
+}
+
+START_TEST(a_host_makes_tickets_of_its_own)
+{
+    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
+    const struct {
+        size_t n, more;
+        bool wants_mpk;
+        enum mkt_err err, want;
+    } rows[] = {
+        {9, 0, false, MKT_OK, MKT_OK},
+        {4000, 0, false, MKT_OK, MKT_OK},
+        {0, 0, false, MKT_OK, MKT_E_SPACE}, /* all that there is: no room for the ticket */
+        {0, 1, false, MKT_OK, MKT_E_ROOM},  /* more than there is */
+        {9, SIZE_MAX / 2, false, MKT_OK, MKT_E_ROOM},
+        {9, 0, false, MKT_E_DENIED, MKT_E_DENIED},
+        {0, 1, false, MKT_E_DENIED, MKT_E_DENIED},
+        {9, 0, true, MKT_OK, MKT_E_MPK},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sealer s = {.n = rows[i].n, .more = rows[i].more, .err = rows[i].err};
+        struct mkt_policy policy = granted(MKT_SUITE_256);
+        struct mkt_ticket_recipe recipe = {.policy = &policy, .keys = rows[i].wants_mpk ? &mpk : &one_tgk, .n_keys = 1};
+        struct mkt_ticket *ticket = NULL;
+        struct mkt_payload payload;
+        player_init(&s.player, y2020, text(""));
+        s.player.host.seal = seal_own;
+        s.player.host.open = never_opened;
+        s.player.host.user = &s;
+        policy.type = 61440;
+        enum mkt_err err = mkt_ticket_make(&ticket, &s.player.host, &recipe);
+        ck_assert_msg(err == rows[i].want, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].want));
+        ck_assert((ticket != NULL) == (err == MKT_OK) && s.calls == !rows[i].wants_mpk);
+        if (err == MKT_OK) {
+            expect_err("payload", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+            ck_assert_uint_eq(payload.ticket.ticket_data.n, s.n);
+            ck_assert(payload.ticket.ticket_data.p[0] == SECRET && payload.ticket.ticket_data.p[s.n - 1] == SECRET);
+        }
+        mkt_ticket_free(ticket);
+        ck_assert_uint_eq(s.player.live, 0);
     }
 }
 END_TEST
@@ -615,6 +1003,71 @@ START_TEST(rand_is_as_long_as_the_longest_of_tpk_and_mpk)
 }
 END_TEST
 
+/* IDRpsk is there if the TPK has a name, which may be short or long. */
+START_TEST(a_tpk_has_a_name_or_none)
+{
+    static const size_t lengths[] = {0, 1, 255, 256, 60000};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct made m;
+        struct mkt_payload parts[8];
+        uint16_t type = MKT_THDR;
+        size_t n = 0;
+        prepare(&m, MKT_SUITE_256);
+        m.recipe.tpk_id = (struct mkt_id){.type = MKT_ID_BYTES, .data = counting(7, lengths[i])};
+        expect_made("made", &m);
+        struct mkt_span rest = m.payload.ticket.ticket_data;
+        while (type != MKT_LAST)
+            expect_err("part", mkt_payload_get(&parts[n++], &type, &rest), MKT_OK);
+        ck_assert_uint_eq(n, lengths[i] > 0 ? 6 : 5);
+        if (lengths[i] > 0) {
+            ck_assert(parts[4].type == MKT_IDR && parts[4].id.role == MKT_IDR_PSK && parts[4].id.type == MKT_ID_BYTES);
+            expect_octets("name", parts[4].id.data, m.recipe.tpk_id.data);
+        }
+        ck_assert_uint_eq(parts[n - 1].type, MKT_V);
+        ck_assert_uint_eq(count(opened(&m)), 2);
+        release(&m);
+    }
+}
+END_TEST
+
+/* There is room for whatever the lengths of the payloads allow. */
+START_TEST(a_ticket_may_be_large)
+{
+    struct mkt_key_wish wishes[MKT_MAX_KEYS - 2];
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .length = 1000, .salt_length = 1000};
+    wishes[1].key = wishes[2].salt = counting(3, 1000);
+    for (unsigned which = 1; which < 8; which++) {
+        struct made m;
+        prepare(&m, MKT_SUITE_256);
+        m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+        m.recipe.tpk = counting(0x70, MKT_MAX_TPK);
+        if (which & 1) {
+            m.recipe.keys = wishes;
+            m.recipe.n_keys = which == 1 ? sizeof wishes / sizeof *wishes : 10;
+        }
+        while ((which & 2) != 0 && m.policy.n_responders < MKT_MAX_RESPONDERS)
+            m.policy.responder[m.policy.n_responders++] = (struct mkt_id){.data = counting(1, 3000)};
+        if (which & 4)
+            m.recipe.tpk_id = (struct mkt_id){.type = MKT_ID_BYTES, .data = counting(1, 40000)};
+        expect_made("large", &m);
+        ck_assert_uint_eq(count(mkt_ticket_keys(m.ticket)), 2 + m.recipe.n_keys);
+        release(&m);
+    }
+    struct made m;
+    prepare(&m, MKT_SUITE_256);
+    wishes[0] = one_tgk;
+    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 65536};
+    m.recipe.keys = wishes;
+    m.recipe.n_keys = 2;
+    expect_refused("the second key", &m, MKT_E_ARGUMENT);
+    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .salt_length = 65535};
+    expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
+    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 65535};
+    expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
+}
+END_TEST
+
 START_TEST(a_recipe_that_makes_no_ticket_is_refused)
 {
 #define REFUSED(err, change)                                                                                           \
@@ -744,6 +1197,7 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     REFUSED(MKT_E_STORED, changed[n++] = 0);
     REFUSED(MKT_E_STORED, changed[1] = 0xff);
     REFUSED(MKT_E_STORED, changed[5] = 1);        /* another payload follows, and is not there */
+    REFUSED(MKT_E_SHORT, changed[13] = 0xff);     /* TP Data longer than the payload */
     REFUSED(MKT_E_TICKET_TYPE, changed[7] = 2);   /* ticket type */
     REFUSED(MKT_E_PRF, changed[10] |= 4);         /* PRF Func 3 */
     REFUSED(MKT_E_FLAGS, changed[11] &= 0xbf);    /* G without F */
@@ -815,6 +1269,45 @@ START_TEST(a_stored_ticket_has_as_many_mpks_as_its_i_flag_says)
         ck_assert_ptr_null(again);
         release(&one);
         release(&two);
+    }
+}
+END_TEST
+
+/* The suite of the policy and its flags say what the keys of a stored ticket must be like. */
+START_TEST(a_stored_ticket_has_keys_as_its_policy_says)
+{
+    static const struct {
+        const char *flags;
+        enum mkt_suite suite;
+        uint8_t length;
+        enum mkt_err err;
+    } rows[] = {
+        {"FGHLNO", MKT_SUITE_128, 16, MKT_OK},      {"FGHLNO", MKT_SUITE_128, 17, MKT_E_KEY_LENGTH},
+        {"FGHLNO", MKT_SUITE_256, 17, MKT_OK},      {"EFHILNO", MKT_SUITE_256, 32, MKT_OK},
+        {"EHILNO", MKT_SUITE_256, 32, MKT_E_FLAGS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const bool forked = strchr(rows[i].flags, 'I') != NULL;
+        struct made m;
+        struct mkt_ticket *again = NULL;
+        uint8_t octets[512];
+        struct mkt_buf keys = {octets, sizeof octets, 0};
+        struct mkt_payload chain[3] = {
+            {.type = MKT_KEY_DATA, .key_data = {.type = MKT_KEY_MPK, .key = counting(1, 32)}}};
+        chain[1] = chain[2] = chain[0];
+        chain[2].key_data = (struct mkt_key_data){.type = MKT_KEY_TGK, .key = counting(2, rows[i].length)};
+        for (size_t k = 0; k < 3; k++)
+            chain[k].key_data.kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = counting((uint8_t)k, 4)};
+        expect_err("keys", mkt_payloads_put(chain + !forked, forked ? 3 : 2, &keys), MKT_OK);
+        prepare(&m, rows[i].suite);
+        m.recipe.n_keys = 0;
+        expect_err("flags", mkt_flags_get(&m.policy.flags, rows[i].flags), MKT_OK);
+        expect_made("made", &m);
+        const struct mkt_span ticket = {m.payload.octets.p + 1, m.payload.octets.n - 3};
+        const struct mkt_span kept = stored_ticket(ticket, (struct mkt_span){octets, keys.n});
+        expect_err(rows[i].flags, mkt_ticket_get(&again, &m.player.host, kept), rows[i].err);
+        mkt_ticket_free(again);
+        release(&m);
     }
 }
 END_TEST
@@ -945,6 +1438,12 @@ int main(void)
     tcase_add_loop_test(tcase, every_bit_of_a_ticket_counts, 0, SUITES);
     tcase_add_test(tcase, a_ticket_with_the_right_mac_is_refused_for_what_is_in_it);
     tcase_add_test(tcase, initiator_data_is_not_covered_by_the_mac_of_a_ticket);
+    tcase_add_test(tcase, a_ticket_with_a_policy_that_is_not_sound_is_not_opened);
+    tcase_add_loop_test(tcase, the_keys_of_a_resolved_ticket, 0, 10);
+    tcase_add_test(tcase, a_host_is_asked_for_the_tpk);
+    tcase_add_test(tcase, a_host_opens_tickets_of_its_own);
+    tcase_add_test(tcase, a_host_is_asked_to_open_what_is_not_a_base_ticket);
+    tcase_add_test(tcase, a_host_makes_tickets_of_its_own);
     tcase_add_test(tcase, keys_are_random_or_as_given);
     tcase_add_test(tcase, random_octets_are_used_in_the_order_of_the_header);
     tcase_add_test(tcase, the_holder_has_mpki_and_with_the_i_flag_mpkr);
@@ -953,6 +1452,9 @@ int main(void)
     tcase_add_test(tcase, there_is_room_for_fewer_than_32_keys_beside_the_mpk);
     tcase_add_test(tcase, a_forked_tgk_needs_the_f_flag);
     tcase_add_test(tcase, rand_is_as_long_as_the_longest_of_tpk_and_mpk);
+    tcase_add_test(tcase, a_tpk_has_a_name_or_none);
+    tcase_add_test(tcase, a_ticket_may_be_large);
+    tcase_add_test(tcase, a_stored_ticket_has_keys_as_its_policy_says);
     tcase_add_test(tcase, a_recipe_that_makes_no_ticket_is_refused);
     tcase_add_test(tcase, a_ticket_may_have_a_counter);
     tcase_add_test(tcase, a_stored_ticket_is_read_again);
