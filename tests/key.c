@@ -332,7 +332,8 @@ START_TEST(after_an_error_no_secret_stays_behind)
         expect_octets("before", (struct mkt_span){room, sizeof before}, (struct mkt_span){before, sizeof before});
         const size_t wrote = cap < sizeof before + secret.n ? 0 : secret.n;
         for (size_t i = sizeof before; i < sizeof room && !fits; i++)
-            ck_assert_uint_eq(room[i], i < sizeof before + wrote ? 0 : 0xee);
+            if (room[i] != (i < sizeof before + wrote ? 0 : 0xee))
+                ck_abort_msg("octet %zu is %02x", i, room[i]);
         secret = more = text("a secret of 19 octs");
     }
     struct mkt_buf measured = {NULL, 0, 3}, beyond = {room, 2, 3};
