@@ -568,6 +568,31 @@ START_TEST(the_responder_that_was_asked)
 }
 END_TEST
 
+/* Alice calls a group, and Bob answers: whoever refuses an update of the other, its Error message has a MAC. */
+START_TEST(about_an_update_in_a_call_to_a_group)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, _i < 2 ? "DFGHJLMNO" : "DHJLNO");
+    const bool by_bob = (_i & 1) != 0;
+    struct party *by = by_bob ? &p->bob : &p->alice, *to = by_bob ? &p->alice : &p->bob;
+    uint8_t octets[2][2048];
+    struct mkt_buf update = {octets[0], 2048, 0}, error = {octets[1], 2048, 0};
+    p->alice.player.tpk = p->bob.player.tpk = p->tpk;
+    p->policy.responder[p->policy.n_responders++] = mkt_id_uri("sip:help@example.com");
+    p->offer.responder = p->policy.responder[1];
+    make_own(p);
+    answered_by(&p->bob, offered(p));
+    if (_i < 2)
+        take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    expect_err("update", mkt_csb_make_update(by->csb, &(struct mkt_update){0}, &update), MKT_OK);
+    const struct mkt_span about = {octets[0], update.n};
+    expect_err("Error", mkt_csb_make_error(to->csb, about, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
+    ck_assert_uint_eq(payload_of((struct mkt_span){octets[1], error.n}, MKT_V, 0).type, MKT_V);
+    expect_err("told", mkt_csb_take(by->csb, (struct mkt_span){octets[1], error.n}, text("")), MKT_OK);
+    ck_assert(by->player.reports == 1 && by->player.authenticated);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- D29: no key and IV twice ---- */
 
 enum { ENCRYPTIONS = 64 };
@@ -784,6 +809,7 @@ int main(void)
     tcase_add_loop_test(tcase, another_responder_than_the_one_asked, 0, 8);
     tcase_add_test(tcase, a_responder_that_the_policy_does_not_name);
     tcase_add_test(tcase, the_responder_that_was_asked);
+    tcase_add_loop_test(tcase, about_an_update_in_a_call_to_a_group, 0, 4);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("keys and IVs");

@@ -718,6 +718,7 @@ START_TEST(about_one_that_was_sent_again)
         const struct mkt_span m = play_make(p, leg);
         const enum party to = play_to(p, leg), from = play_from(p, leg);
         expect_mac(p, from, m, again(p, from, m), false); /* sent back */
+        expect_mac(p, from, m, MKT_E_SP, false);
         play_take(p, leg);
         expect_mac(p, to, m, again(p, to, m), false); /* before the answer */
         for (unsigned l = leg + 1; l <= answer; l++) {
@@ -744,6 +745,17 @@ START_TEST(about_one_that_was_sent_again)
         }
         play_free(p);
     }
+}
+END_TEST
+
+/* The message that was taken and is not answered may be late by now, or its ticket expired. */
+START_TEST(about_the_message_that_waits)
+{
+    struct play *p = new_play(1);
+    play_until(p, ANSWER);
+    expect_mac(p, BOB, p->message[OFFER], MKT_E_EXPIRED, true);
+    expect_mac(p, BOB, p->message[OFFER], MKT_E_STALE, true);
+    play_free(p);
 }
 END_TEST
 
@@ -925,6 +937,7 @@ int main(void)
     tcase_add_loop_test(tcase, wrong_ones, 0, CALLS);
     tcase_add_test(tcase, several_errors_in_one);
     tcase_add_loop_test(tcase, about_one_that_was_sent_again, 0, CALLS);
+    tcase_add_test(tcase, about_the_message_that_waits);
     tcase_add_loop_test(tcase, one_that_comes_back, 0, CALLS);
     tcase_add_test(tcase, by_a_counter);
     tcase_add_test(tcase, where_nothing_was_sent);
