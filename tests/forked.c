@@ -200,7 +200,7 @@ END_TEST
 /* Two devices of Bob's: the application tells them apart by a scope, which is copied. */
 START_TEST(two_devices_of_one_user)
 {
-    static const char *const scopes[] = {"", "phone", "phone", "tablet"};
+    static const char *const scopes[] = {"", "phone", "phone", "radio"};
     struct parties *p = set_up("DFGHJLMNO");
     void *memory;
     struct mkt_replay *cache = cache_new(&memory);

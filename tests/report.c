@@ -309,6 +309,9 @@ START_TEST(a_second_error_about_one_message)
                 expect_err("error", mkt_csb_make_error(p->csb[to], message, errs[e], NULL, 0, &buf), MKT_OK);
                 slots += p->player[to].n_seen;
                 ck_assert_int_eq(has((struct mkt_span){octets, buf.n}, MKT_V), e == 0);
+                const struct mkt_span octets_of = stored(p->csb[to]); /* another process goes on */
+                mkt_csb_free(p->csb[to]);
+                expect_err("get", mkt_csb_get(&p->csb[to], &p->player[to].host, &p->settings[to], octets_of), MKT_OK);
             }
             ck_assert_uint_eq(slots, 1);
             play_take(p, legs[i]); /* and the message can still be taken */
