@@ -169,6 +169,10 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     io_id(io, &b->initiator);
     io_id(io, &b->asked);
     io_id(io, &b->responder);
+    struct mkt_span hash = {b->ticket_hash, sizeof b->ticket_hash};
+    io_bytes(io, &hash, sizeof b->ticket_hash);
+    if (io->mode == IO_GET && hash.n > 0)
+        memcpy(b->ticket_hash, hash.p, hash.n);
     list_spans(b, span);
     for (size_t i = 0; i < SPANS; i++)
         io_vec(io, span[i], 4);

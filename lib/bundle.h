@@ -45,6 +45,7 @@ struct mkt_bundle {
     struct mkt_span map;                  /* GENERIC-ID, once it is final */
     struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
     struct mkt_span ticket;               /* granted: the TICKET payload; resolved: the octets that name it */
+    uint8_t ticket_hash[MKT_MAX_HASH];    /* of the TICKET of the TRANSFER_INIT (mkt_ticket_hash()) */
     struct mkt_id initiator;              /* IDRi */
     struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */

@@ -14,14 +14,22 @@ enum mkt_err mkt_initiator_data_put(enum mkt_suite suite, struct mkt_buf *room, 
 
 enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
 {
-    struct mkt_span rest = data;
+    struct mkt_span rest = data, octets;
     struct mkt_payload p = {.type = MKT_LAST};
     uint16_t type;
     size_t n = 0;
     *vi = *vr = (struct mkt_v){0};
     enum mkt_err err = mkt_first_get(&type, &rest);
     while (err == MKT_OK && type != MKT_LAST) {
+        struct io io = io_get(rest);
         err = mkt_payload_get(&p, &type, &rest);
+        /* Vi "SHALL be identical to the V payload", which is the last of its message; Vr follows all the same (D14) */
+        if (err == MKT_E_TRAILING && p.type == MKT_V && n == 0) {
+            io_bytes(&io, &octets, p.octets.n);
+            rest = io_rest(&io);
+            type = MKT_V;
+            err = io.err;
+        }
         if (err != MKT_OK || p.type != MKT_V)
             continue;
         *(n == 0 ? vi : vr) = p.v;

@@ -104,7 +104,7 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     struct mkt_key_data key;
     struct mkt_keys keys = mkt_keys_of(chain);
     while (mkt_keys_next(&keys, &key)) {
-        if (n == MKT_MAX_KEYS)
+        if (n + n_mpk == MKT_MAX_KEYS)
             return MKT_E_MANY;
         bool mpk = key.type == MKT_KEY_MPK;
         n_mpk += mpk;
@@ -112,9 +112,11 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
         /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
         if (key.kv.type != MKT_KV_SPI || key.kv.spi.n == 0)
             return MKT_E_SPI;
-        if (is_among(spis, n, &key))
+        /* nobody looks up an MPK by its SPI: so it may be any (D23) */
+        if (!mpk && is_among(spis, n, &key))
             return MKT_E_SPI;
-        spis[n++] = key.kv.spi;
+        if (!mpk)
+            spis[n++] = key.kv.spi;
         /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
         if (key.key.n < MKT_MIN_KEY)
             return MKT_E_KEY_LENGTH;
@@ -131,7 +133,7 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
         return keys.err;
     for (size_t c = 0; c < MKT_CHAINS; c++)
         for (struct mkt_keys others = mkt_keys_of(rules->others[c]); mkt_keys_next(&others, &key);)
-            if (is_among(spis, n, &key))
+            if (key.type != MKT_KEY_MPK && is_among(spis, n, &key))
                 return MKT_E_SPI;
     if (n_mpk != rules->n_mpk)
         return MKT_E_MPK;

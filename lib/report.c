@@ -36,10 +36,10 @@ static enum mkt_err answer_keys(const struct mkt_act *act, struct mkt_protection
     return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_RESPONSE, protection);
 }
 
-/* Whether the error is one of a message that was taken before, or that its maker gets back. */
+/* Whether mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back. */
 static bool says_again(enum mkt_err why)
 {
-    return mkt_err_class(why) == MKT_CLASS_FRESHNESS || why == MKT_E_UPDATE;
+    return mkt_err_class(why) == MKT_CLASS_FRESHNESS || why == MKT_E_UPDATE || why == MKT_E_MAC;
 }
 
 /*
@@ -53,7 +53,7 @@ static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_t *t = mkt_t_of(act->message);
     const enum mkt_role to = act->message->hdr.data_type == MKT_TRANSFER_INIT ? MKT_RESPONDER : MKT_INITIATOR;
-    if (update ? mkt_check_update_identities(act) != MKT_OK : act->role != to)
+    if (update ? mkt_update_has_own_order(act) || mkt_check_update_identities(act) != MKT_OK : act->role != to)
         return false;
     if (!mkt_t_later(t, &b->reported))
         return false;

@@ -158,7 +158,7 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
     /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
     if (mkt_bundle_has(b, MKT_FLAG_I) || b->named)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
-    if (mkt_bundle_has(b, MKT_FLAG_I))
+    if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
     mkt_v_add(&m, b->suite);
     err = mkt_seal(act, &by_psk, &m, &init, &octets);
@@ -172,7 +172,7 @@ static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_p
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
     const bool forked = (policy->flags & MKT_FLAG_I) != 0;
-    if (forked != (randkms != NULL))
+    if (forked && randkms == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)
         return forked ? MKT_E_RESPONDER : MKT_OK;
@@ -189,7 +189,7 @@ static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *po
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     enum mkt_err err = mkt_ticket_keys_check(policy, keys);
-    if (err == MKT_OK && randkms != NULL && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
+    if (err == MKT_OK && (policy->flags & MKT_FLAG_I) != 0 && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
         err = mkt_keep(act, randkms->rand.rand, &b->randkms);

@@ -28,6 +28,12 @@ struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket)
     return octets;
 }
 
+enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash)
+{
+    const struct mkt_span octets = mkt_ticket_octets(ticket);
+    return mkt_hash_of(MKT_HASH_SHA_256, &octets, 1, hash);
+}
+
 enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
                                  const struct mkt_policy *policy)
 {

@@ -44,6 +44,9 @@ MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const stru
 /* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator Data. */
 struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 
+/* Their SHA-256, of MKT_MAX_HASH octets. */
+MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash);
+
 /* A ticket of one allocation from a TICKET payload, Next Payload 0, and the keys of its holder; both are copied. */
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
                                       struct mkt_span keys);

@@ -73,6 +73,8 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
         return MKT_E_REUSE;
     err = mkt_check_application(act, &policy);
     if (err == MKT_OK)
+        err = mkt_ticket_hash(&payload, b->ticket_hash);
+    if (err == MKT_OK)
         err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
     /* without an answer the policy says later who may be the Responder */
     if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
@@ -319,7 +321,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     /* another party of the same host: whether it may have the keys the KMS must say */
     if (!mkt_id_equal(&self, &act->settings->self))
         return MKT_E_KEY;
-    if (mkt_bundle_has(b, MKT_FLAG_I) != (b->randkms.n > 0) || !mkt_bundle_has(b, MKT_FLAG_J))
+    if ((mkt_bundle_has(b, MKT_FLAG_I) && b->randkms.n == 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
     b->named = b->randkms.n > 0;
     err = mkt_ticket_keys_check(policy, b->keys[MKT_FROM_TICKET]);
@@ -415,6 +417,8 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
     if (err == MKT_OK)
         err = find_mpks(b);
+    if (err == MKT_OK)
+        err = mkt_ticket_hash(ticket, b->ticket_hash);
     if (err != MKT_OK)
         return err;
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
@@ -460,7 +464,8 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
      * Initiator can't guess one that it did not ask for */
     if (!act->settings->leave_out_identities || b->named || forked || !mkt_id_equal(&b->responder, &b->asked))
         mkt_add_idr(m, MKT_IDR_R, &b->responder);
-    if (forked)
+    /* "If the Responder receives a RANDRkms payload in the RESOLVE_RESP message, the same RAND MUST be sent" */
+    if (b->randkms.n > 0)
         mkt_add_randr(m, MKT_RANDR_KMS, b->randkms);
     err = mkt_sessions_answer(act, m);
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_RESPONDER]);
@@ -515,7 +520,7 @@ static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *in
         return MKT_E_PRF;
     if (m->hdr.csb_id != b->csb_id)
         return MKT_E_CSB_ID;
-    if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || forked != (randkms != NULL))
+    if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || (forked && randkms == NULL))
         return MKT_E_RAND;
     if (forked && randkms->rand.rand.n < mkt_keys_longest_forked(b->keys[MKT_FROM_TICKET]))
         return MKT_E_RAND;
@@ -537,11 +542,12 @@ enum mkt_err mkt_resp_keys(struct mkt_act *act)
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     if (randr != NULL)
         b->randr = randr->rand.rand;
+    if (randkms != NULL)
+        b->randkms = randkms->rand.rand;
     if (!mkt_bundle_has(b, MKT_FLAG_I))
         return MKT_OK;
     if (randkms == NULL || idrr == NULL)
         return MKT_E_RAND;
-    b->randkms = randkms->rand.rand;
     enum mkt_err err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
     return err == MKT_OK ? find_mpks(b) : err;
 }

@@ -166,13 +166,29 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
 
 /* ---- taking ---- */
 
-/* "New RANDs or TICKETs MUST NOT be included"; the old ones are of no use to anybody. */
-static bool has_static(const struct mkt_message *m)
+/* "New RANDs or TICKETs MUST NOT be included." Those of the first exchange may be repeated, and have no effect (D17). */
+static enum mkt_err check_static(const struct mkt_act *act)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (m->payload[i].type == MKT_TICKET || m->payload[i].type == MKT_RANDR || m->payload[i].type == MKT_RAND)
-            return true;
-    return false;
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_span *const rand[] = {
+        [MKT_RANDR_I] = &b->randi, [MKT_RANDR_R] = &b->randr, [MKT_RANDR_KMS] = &b->randkms};
+    uint8_t hash[MKT_MAX_HASH];
+    for (size_t i = 0; i < act->message->n; i++) {
+        const struct mkt_payload *p = &act->message->payload[i];
+        if (p->type == MKT_RAND ||
+            (p->type == MKT_RANDR && (p->rand.role < MKT_RANDR_I || p->rand.role > MKT_RANDR_KMS ||
+                                      !mkt_span_equal(p->rand.rand, *rand[p->rand.role]))))
+            return MKT_E_UPDATE;
+        if (p->type != MKT_TICKET)
+            continue;
+        /* without a replay cache it may be the Initiator's own TRANSFER_INIT, sent back to it (D21) */
+        if (act->role == MKT_INITIATOR && !mkt_replay_is_checked(act))
+            return MKT_E_UPDATE;
+        enum mkt_err err = mkt_ticket_hash(p, hash);
+        if (err != MKT_OK || memcmp(hash, b->ticket_hash, sizeof hash) != 0)
+            return err == MKT_OK ? MKT_E_UPDATE : err;
+    }
+    return MKT_OK;
 }
 
 /* The policy of the ticket, which the Initiator of a call without F keeps. */
@@ -217,19 +233,21 @@ static enum mkt_err meet_responder(struct mkt_act *act)
     return err;
 }
 
-/* The first identity is the sender's, as 5.2 has it. */
+bool mkt_update_has_own_order(const struct mkt_act *act)
+{
+    const struct mkt_payload *own = mkt_message_find(act->message, MKT_IDR, idr_role(act->role));
+    const struct mkt_payload *peer = mkt_message_find(act->message, MKT_IDR, idr_role(other(act->role)));
+    return own != NULL && (peer == NULL || own < peer);
+}
+
 enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
 {
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *own = act->role == MKT_INITIATOR ? idri : idrr;
-    const struct mkt_payload *peer = act->role == MKT_INITIATOR ? idrr : idri;
     if (idri != NULL && !mkt_id_equal(&idri->id, &b->initiator))
         return MKT_E_INITIATOR;
-    if (idrr != NULL && !may_be_responder(act, &idrr->id))
-        return MKT_E_RESPONDER;
-    return own != NULL && (peer == NULL || own < peer) ? MKT_E_UPDATE : MKT_OK;
+    return idrr != NULL && !may_be_responder(act, &idrr->id) ? MKT_E_RESPONDER : MKT_OK;
 }
 
 /* What can be refused without a key. */
@@ -243,11 +261,14 @@ static enum mkt_err check(const struct mkt_act *act)
     /* "The new message exchange MUST use the same CSB ID as the initial exchange" */
     if (m->hdr.csb_id != b->csb_id)
         return MKT_E_CSB_ID;
-    if (has_static(m))
-        return MKT_E_UPDATE;
     if (kemac != NULL && !may_supply(b, other(act->role)))
         return MKT_E_KEMAC;
-    const enum mkt_err err = mkt_algorithms_check(act);
+    enum mkt_err err = check_static(act);
+    if (err == MKT_OK)
+        err = mkt_algorithms_check(act);
+    /* without a replay cache nothing else tells that it is not this party's own */
+    if (err == MKT_OK && mkt_update_has_own_order(act) && !mkt_replay_is_checked(act))
+        err = MKT_E_UPDATE;
     return err == MKT_OK ? mkt_check_update_identities(act) : err;
 }
 

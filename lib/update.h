@@ -12,9 +12,12 @@ MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_update_resp(struct mkt_act *act);
 
 /*
- * Whether the identities in an update are those agreed on, and the peer's first: both ends protect with the same keys,
- * so one could be sent back to who made it. MKT_E_INITIATOR, MKT_E_RESPONDER, MKT_E_UPDATE.
+ * Whether the identities in an update are in the order of one that this party makes, its own first (5.2): both ends
+ * protect with the same keys, so its own could be sent back to it.
  */
+bool mkt_update_has_own_order(const struct mkt_act *act);
+
+/* Whether the identities in an update are those agreed on: MKT_E_INITIATOR, MKT_E_RESPONDER. */
 MKT_MUST enum mkt_err mkt_check_update_identities(const struct mkt_act *act);
 
 #endif

@@ -123,8 +123,15 @@ START_TEST(rules_for_keys)
     expect_err("an MPK may be longer", check(list, 2, rules), MKT_OK);
     list[1].key_data.key.n = 17;
     expect_err("128-bit algorithms and a TGK of 17 octets", check(list, 2, rules), MKT_E_KEY_LENGTH);
+    const struct mkt_span spi = list[1].key_data.kv.spi, of_tek = list[2].key_data.kv.spi;
+    list[1].key_data.key.n = 16;
+    list[2].key_data.key.n = 16;
     list[1].key_data.kv.spi = list[0].key_data.kv.spi;
-    expect_err("an SPI twice", check(list, 2, one_mpk), MKT_E_SPI);
+    expect_err("the SPI of an MPK again", check(list, 3, one_mpk), MKT_OK); /* D23 */
+    list[1].key_data.kv.spi = spi;
+    list[2].key_data.kv.spi = spi;
+    expect_err("an SPI twice", check(list, 3, one_mpk), MKT_E_SPI);
+    list[2].key_data.kv.spi = of_tek;
     list[1].key_data.kv.spi.n = 0;
     expect_err("an empty SPI", check(list, 2, one_mpk), MKT_E_SPI);
     list[1].key_data.kv.type = MKT_KV_NULL;

@@ -1132,7 +1132,7 @@ START_TEST(keys_that_are_not_taken)
         {"MPKr without I", "DFGHJNO", {M, M, T, NO_KEY}, {32, 32, 32}, "abc", MKT_E_MPK},
         {"no MPKr", "DEFGHIJNO", {M, T, NO_KEY}, {32, 32}, "ab", MKT_E_MPK},
         {"three MPKs", "DEFGHIJNO", {M, M, M, T, NO_KEY}, {32, 32, 32, 32}, "abcd", MKT_E_MPK},
-        {"an SPI twice", "DFGHJNO", {M, T, NO_KEY}, {32, 32}, "aa", MKT_E_SPI},
+        {"an SPI twice", "DFGHJNO", {M, T, T, NO_KEY}, {32, 32, 32}, "abb", MKT_E_SPI},
         {"no SPI", "DFGHJNO", {M, T, NO_KEY}, {32, 32}, "a-", MKT_E_SPI},
         {"a short key", "DFGHJNO", {M, T, NO_KEY}, {32, 15}, "ab", MKT_E_KEY_LENGTH},
         {"a short MPK", "DFGHJNO", {M, T, NO_KEY}, {15, 32}, "ab", MKT_E_KEY_LENGTH},
