@@ -395,6 +395,7 @@ static unsigned long requested(size_t responders, size_t applications, size_t wi
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
+    p->settings[ALICE].size = p->settings[KMS].size = 1 << 16;
     for (size_t i = 0; i < responders; i++)
         p->policy.responder[i] = mkt_id_uri("sip:carol@example.com");
     for (size_t i = 0; i < applications; i++)
