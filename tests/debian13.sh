@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Runs tests/run.sh in a fresh root of Debian 13, whose mbedTLS is 3.6, on a machine that has an older Debian:
 #
-#   tests/debian13.sh [WAY...]    of tests/run.sh; release and debug by default
+#   tests/debian13.sh [WAY...]    of tests/run.sh; all of them by default
 #
-# Made by debootstrap from the package source that this machine uses, in a folder of TMPDIR that needs 2 GB, and thrown
-# away. Mounts and processes are in namespaces of their own, and end with them, however that comes about. Where all
-# that can't be, it says so and has status 77, or 1 with CI=true; else it has that of tests/run.sh.
+# Made by debootstrap from the package source that this machine uses, in a folder of TMPDIR that needs 5 GB, and thrown
+# away. Mounts and processes are in namespaces of their own, and end with them, however that comes about. If this
+# machine can't do that, the script says so and has status 77, or 1 with CI=true; else it has that of tests/run.sh.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/debian.sh
@@ -28,10 +28,12 @@ inside() {
     mount -t proc proc "$root/proc" || die "can't mount $root/proc"
     mount -t tmpfs tmpfs "$root/dev/shm" || die "can't mount $root/dev/shm"
     mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" || die "can't mount $root/dev/pts"
-    tar -C "$top" --exclude=./build --exclude=./.git -cf - . | tar -C "$root/src" --no-same-owner -xf - ||
+    # The .git of a worktree is a file, and of no use in the root.
+    [ -d "$top/.git" ] && exclude=./build || exclude=./.git
+    tar -C "$top" --exclude=./build --exclude="$exclude" -cf - . | tar -C "$root/src" --no-same-owner -xf - ||
         die "can't copy $top"
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-        CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+        CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" HANDSHAKES="${HANDSHAKES:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         chroot "$root" /src/tests/run.sh "$@"
 }
 
@@ -54,7 +56,6 @@ source_of_debian() {
         sed -n "s/^Debian $VERSION_CODENAME //p" | head -n 1
 }
 
-[ $# -gt 0 ] || set -- release debug
 ID=
 VERSION_CODENAME=
 # shellcheck source=/dev/null
@@ -66,7 +67,7 @@ fi
 { [ "$ID" = debian ] && command -v apt-get >/dev/null; } || not_here "no Debian: there is no package source to use"
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || not_here "not root, and no sudo"
-    exec sudo env CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" TMPDIR="${TMPDIR:-}" "$0" "$@"
+    exec sudo env CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" HANDSHAKES="${HANDSHAKES:-}" TMPDIR="${TMPDIR:-}" "$0" "$@"
 fi
 unshare --mount --pid --fork mount -t tmpfs tmpfs /mnt 2>/dev/null || not_here "this machine lets nobody mount"
 need debootstrap
