@@ -32,6 +32,9 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
         settings->size < sizeof(struct mkt_csb) || settings->size - sizeof(struct mkt_csb) < scope.n ||
         (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
         return mkt_host_log(host, MKT_E_ARGUMENT);
+    /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
+    if (role == MKT_KMS && host->replay == NULL && host->cache == NULL)
+        return mkt_host_log(host, MKT_E_ARGUMENT);
     struct mkt_csb *csb = mkt_host_alloc(host, settings->size);
     if (csb == NULL)
         return mkt_host_log(host, MKT_E_MEMORY);

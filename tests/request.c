@@ -5,6 +5,8 @@
 #include "request.h"
 #include "ticket.h"
 
+#include <mikeyticket/replay.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,35 @@ static struct mkt_policy granted_policy(struct parties *p)
     expect_err("policy", mkt_ticket_policy(p->ticket, &policy), MKT_OK);
     return policy;
 }
+
+/*
+ * 5.1.2: the keys of a REQUEST_RESP come from its REQUEST_INIT, and T is all that tells the IVs of two answers apart.
+ * So a KMS answers each question once, and there is none without a replay cache.
+ */
+START_TEST(a_kms_answers_a_question_once)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
+    struct mkt_csb *second = NULL;
+    const struct mkt_span init = asked(p);
+    take(&p->kms, "REQUEST_INIT", init);
+    request_resp(&p->kms, &p->recipe);
+    expect_err("again", mkt_csb_take(p->kms.csb, init, mikey), MKT_E_REPLAY);
+    expect_err("another bundle", mkt_csb_new(&second, MKT_KMS, &p->kms.player.host, &p->kms.settings), MKT_OK);
+    expect_err("again", mkt_csb_take(second, init, mikey), MKT_E_REPLAY);
+    mkt_csb_free(second);
+
+    p->kms.player.host.replay = NULL;
+    expect_err("no cache", mkt_csb_new(&second, MKT_KMS, &p->kms.player.host, &p->kms.settings), MKT_E_ARGUMENT);
+    ck_assert_ptr_null(second);
+    uint64_t memory[1024];
+    struct mkt_replay cache;
+    expect_err("cache", mkt_replay_new(&cache, memory, sizeof memory), MKT_OK);
+    p->kms.player.host.cache = &cache;
+    expect_err("the library's own", mkt_csb_new(&second, MKT_KMS, &p->kms.player.host, &p->kms.settings), MKT_OK);
+    mkt_csb_free(second);
+    parties_free(p);
+}
+END_TEST
 
 /* ---- 4.2.1.1 to 4.2.1.5: the messages ---- */
 
@@ -1626,6 +1657,7 @@ int main(void)
 {
     Suite *suite = suite_create("request");
     TCase *tcase = tcase_create("messages");
+    tcase_add_test(tcase, a_kms_answers_a_question_once);
     tcase_add_loop_test(tcase, both_messages, 0, 2);
     tcase_add_loop_test(tcase, keys_of_the_answer, 0, 2);
     tcase_add_loop_test(tcase, granted_as_asked, 0, 5);

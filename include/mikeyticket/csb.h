@@ -24,8 +24,8 @@
  * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). The bundle of a KMS is as
  * new after each answer.
  *
- * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks of
- * the host may only read the bundle that they are called for: see mikeyticket/host.h.
+ * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks
+ * of the host may only read the bundle that they are called for: see mikeyticket/host.h.
  */
 #ifndef MIKEYTICKET_CSB_H
 #define MIKEYTICKET_CSB_H
@@ -45,7 +45,8 @@ struct mkt_csb;
  * @param role      the party that it plays
  * @param host      outlives the bundle
  * @param settings  copied; spans in them are not
- * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_MEMORY
+ * @return MKT_OK; MKT_E_ARGUMENT, also for a KMS whose host has neither mkt_host.replay nor mkt_host.cache;
+ *         MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_new(struct mkt_csb **csb, enum mkt_role role, const struct mkt_host *host,
                                           const struct mkt_settings *settings);

@@ -158,6 +158,9 @@ struct mkt_host {
      * asks it last, once everything else about the message is right. It also has to remember the TRANSFER_INIT,
      * TRANSFER_RESP and Error messages that this party makes (D21, D27). Default: `cache`. Errors: MKT_E_REPLAY for a
      * tag that it holds already, MKT_E_CACHE_FULL.
+     *
+     * A KMS must have this or `cache`. The keys of its answer come from the question (RFC 6043 5.1.2), and two answers
+     * at one moment would encrypt different keys under one IV. Let all processes of a KMS share one cache.
      */
     enum mkt_err (*replay)(void *user, struct mkt_span tag, mkt_ntp until);
 
