@@ -136,6 +136,16 @@ enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_sp
     return err == 0 ? MKT_OK : MKT_E_CRYPTO;
 }
 
+/* mbedTLS makes its AES tables without a lock when the first key is set: so one is set before there are threads. */
+__attribute__((constructor)) static void make_aes_tables(void)
+{
+    const uint8_t key[16] = {0};
+    mbedtls_aes_context aes;
+    mbedtls_aes_init(&aes);
+    (void)mbedtls_aes_setkey_enc(&aes, key, 8 * sizeof key);
+    mbedtls_aes_free(&aes);
+}
+
 enum mkt_err mkt_random(uint8_t *out, size_t n)
 {
     enum { AT_ONCE = 256 }; /* what getentropy() gives at most */

@@ -98,6 +98,15 @@ struct plan {
     bool tls12, tls13, small_groups;
 };
 
+/* mbedTLS makes these lists without a lock when they are first asked for: so that is done before there are threads. */
+__attribute__((constructor)) static void make_lists(void)
+{
+    (void)mbedtls_ssl_list_ciphersuites();
+#if defined(MBEDTLS_ECP_C)
+    (void)mbedtls_ecp_grp_id_list();
+#endif
+}
+
 /* The number of a suite; 0 where this build can't do it: mbedTLS knows names of suites that it no longer lists. */
 static int number_of(const char *name)
 {

@@ -3,7 +3,8 @@
  * @file host.h
  * All that the library asks of the program that it is linked into. Every callback is synchronous, may be NULL, and then
  * has the default that its line names. The library keeps no other state, has no globals and no init call: objects of
- * one thread need no lock.
+ * one thread need no lock. mbedTLS makes tables at their first use, without a lock: the library has that done when it is
+ * loaded, so load it before threads use mbedTLS.
  *
  * Callbacks must not use the bundle that they are called for:
  *
