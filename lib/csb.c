@@ -126,31 +126,22 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
     return err;
 }
 
-static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type message, struct mkt_act *act, struct mkt_buf *out)
+/* Makes a message. An answer is about the one that the bundle keeps, as is a RESOLVE_INIT that passes it on. */
+static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
 {
-    const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, message);
+    const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
-    if (found == NULL || csb->busy)
-        return told(csb, MKT_E_STATE);
-    act->out = out;
-    enum mkt_err err = step(csb, found, act, out->p != NULL);
-    return told(csb, take_back(out, before, err));
-}
-
-/* Makes a message that answers, or passes on, the one that the bundle keeps. */
-static enum mkt_err make_about_init(struct mkt_csb *csb, enum mkt_data_type message, struct mkt_act *act,
-                                    struct mkt_buf *out)
-{
     struct mkt_message init;
-    if (!mkt_csb_owes(csb, message))
-        return told(csb, MKT_E_STATE);
-    enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
-    if (err != MKT_OK)
-        return told(csb, err);
-    act->message = &init;
-    err = make(csb, message, act, out);
+    enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
+    if (err == MKT_OK && mkt_csb_owes(csb, type)) {
+        err = mkt_message_get(&init, csb->bundle.init);
+        act->message = &init;
+    }
+    act->out = out;
+    if (err == MKT_OK)
+        err = take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
-    return err;
+    return told(csb, err);
 }
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
@@ -164,19 +155,19 @@ enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_tic
 {
     struct mkt_act act = act_on(csb);
     act.ticket = ticket;
-    return make_about_init(csb, MKT_REQUEST_RESP, &act, out);
+    return make(csb, MKT_REQUEST_RESP, &act, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct mkt_act act = act_on(csb);
-    return make_about_init(csb, MKT_RESOLVE_INIT_PSK, &act, out);
+    return make(csb, MKT_RESOLVE_INIT_PSK, &act, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct mkt_act act = act_on(csb);
-    return make_about_init(csb, MKT_RESOLVE_RESP, &act, out);
+    return make(csb, MKT_RESOLVE_RESP, &act, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
@@ -194,7 +185,7 @@ enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_an
     static const struct mkt_answer nothing = {.cs = NULL};
     struct mkt_act act = act_on(csb);
     act.answer = answer != NULL ? answer : &nothing;
-    return make_about_init(csb, MKT_TRANSFER_RESP, &act, out);
+    return make(csb, MKT_TRANSFER_RESP, &act, out);
 }
 
 enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
@@ -270,16 +261,15 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     struct mkt_act act = act_on(csb);
     const size_t before = out->n;
     bool whole = false;
-    const bool owes = mkt_owes_answer(csb->state);
     if (csb->busy)
         return MKT_E_STATE;
-    if (about.n == 0 && owes)
+    if (about.n == 0 && mkt_owes_answer(csb->state))
         about = csb->bundle.init;
+    if (about.n == 0 || why == MKT_OK)
+        return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
     act.in = about;
     act.out = out;
-    if (act.in.n == 0 || why == MKT_OK)
-        return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
-    enum mkt_err err = read_about(act.in, &message, &whole);
+    enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
     csb->busy = true;
     if (err == MKT_OK)

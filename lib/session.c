@@ -135,12 +135,9 @@ static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs,
     return check_session_data(cs, settled);
 }
 
-/*
- * The crypto sessions of a message, and what becomes of those of the bundle. Before the MAC is verified, each is looked
- * at once. `init`: the message that this one answers, whose sessions it must have, or NULL.
- */
-static enum mkt_err check_map(const struct mkt_act *act, const struct mkt_message *message,
-                              const struct mkt_message *init, bool settled)
+/* The MAC is not verified yet: each session of the message, of the bundle and of the offer is looked at once. */
+enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_message *message,
+                                const struct mkt_message *init, bool settled)
 {
     const struct mkt_hdr *hdr = &message->hdr;
     struct mkt_span map = hdr->map, old = act->bundle.map, offered = {NULL, 0};
@@ -229,11 +226,6 @@ static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
 }
 
 /* ---- the crypto sessions of a TRANSFER_INIT ---- */
-
-enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message, bool settled)
-{
-    return check_map(act, message, NULL, settled);
-}
 
 /* An SP for TLS has no parameters (design decision D10). */
 static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_type)
@@ -458,14 +450,7 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
         return err == MKT_OK ? MKT_E_CS : err;
     if (needs_sp)
         add_sp(m, new_policy, act->settings->prot_type);
-    return mkt_sessions_check_answered(act, m, init);
-}
-
-/* The crypto sessions of the answer: those of the offer, each with one policy, known by now, and an SPI; and others. */
-enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *m,
-                                         const struct mkt_message *init)
-{
-    return check_map(act, m, init, true);
+    return mkt_sessions_check(act, m, init, true);
 }
 
 /* ---- the crypto sessions of the bundle ---- */

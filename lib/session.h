@@ -15,18 +15,14 @@
 MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message);
 
 /*
- * Whether a TRANSFER_INIT has crypto sessions that this bundle can have: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI.
- * `settled` where no response will settle what is open.
+ * Checks if this bundle can have the crypto sessions of a message: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. `init` is
+ * the message that it answers, whose sessions it must have, or NULL; `settled`: no response will settle what is open.
  */
-MKT_MUST enum mkt_err mkt_sessions_check_offered(const struct mkt_act *act, const struct mkt_message *message,
-                                                 bool settled);
+MKT_MUST enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_message *message,
+                                         const struct mkt_message *init, bool settled);
 
 /* Sets the CS ID map of a TRANSFER_RESP to what was offered, each session with one policy and an SPI; adds SPs. */
 MKT_MUST enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *message);
-
-/* Whether a TRANSFER_RESP has the crypto sessions of the TRANSFER_INIT, and others if it likes: errors as above. */
-MKT_MUST enum mkt_err mkt_sessions_check_answered(const struct mkt_act *act, const struct mkt_message *message,
-                                                  const struct mkt_message *init);
 
 /* Whether one of the sessions of a map has an SPI. */
 bool mkt_spi_in(struct mkt_span map, struct mkt_span spi);

@@ -163,7 +163,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
     if (err == MKT_OK)
-        err = mkt_sessions_check_offered(act, &message, !mkt_bundle_has(b, MKT_FLAG_F));
+        err = mkt_sessions_check(act, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, message.hdr.map, false);
     if (err != MKT_OK)
@@ -222,7 +222,7 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
         return MKT_E_RESOLVE;
     if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
         return MKT_E_KEMAC;
-    return mkt_sessions_check_offered(act, m, !mkt_bundle_has(b, MKT_FLAG_F));
+    return mkt_sessions_check(act, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
 }
 
 /*
@@ -530,7 +530,7 @@ static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *in
     if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
     const enum mkt_err err = mkt_algorithms_check(act);
-    return err == MKT_OK ? mkt_sessions_check_answered(act, m, init) : err;
+    return err == MKT_OK ? mkt_sessions_check(act, m, init, true) : err;
 }
 
 enum mkt_err mkt_resp_keys(struct mkt_act *act)

@@ -117,7 +117,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     mkt_add_idr(&m, idr_role(other(act->role)), id_of(b, other(act->role)));
     err = mkt_sessions_offer(act, &m);
     if (err == MKT_OK)
-        err = mkt_sessions_check_offered(act, &m, update->no_answer);
+        err = mkt_sessions_check(act, &m, NULL, update->no_answer);
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
     if (err != MKT_OK)
@@ -306,7 +306,7 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     struct mkt_span keys;
     enum mkt_err err = check(act);
     if (err == MKT_OK)
-        err = mkt_sessions_check_offered(act, m, settled);
+        err = mkt_sessions_check(act, m, NULL, settled);
     if (err == MKT_OK)
         err = verify(act, &also, &keys);
     if (err == MKT_OK)
@@ -335,7 +335,7 @@ enum mkt_err mkt_take_update_resp(struct mkt_act *act)
     if (err == MKT_OK)
         err = check(act);
     if (err == MKT_OK)
-        err = mkt_sessions_check_answered(act, act->message, &init);
+        err = mkt_sessions_check(act, act->message, &init, true);
     if (err == MKT_OK)
         err = verify(act, &also, &keys);
     if (err == MKT_OK)
