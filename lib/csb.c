@@ -545,7 +545,7 @@ enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key
 {
     struct mkt_key_data found;
     for (size_t c = 0; c < MKT_CHAINS && mkt_has_call(csb->role, csb->state); c++) {
-        for (size_t i = 0; mkt_keys_session(csb->bundle.keys[c], i, &found); i++) {
+        for (struct mkt_keys keys = mkt_keys_of(csb->bundle.keys[c]); mkt_keys_next_session(&keys, &found);) {
             if (index-- > 0)
                 continue;
             *key = found;

@@ -57,8 +57,8 @@ static bool have_any(const struct mkt_span chains[], size_t n, struct mkt_span s
 
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key)
 {
-    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
-        if (key->type != MKT_KEY_MPK && key->kv.type == MKT_KV_SPI && mkt_span_equal(key->kv.spi, spi))
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next_session(&keys, key);)
+        if (key->kv.type == MKT_KV_SPI && mkt_span_equal(key->kv.spi, spi))
             return true;
     return false;
 }
@@ -71,10 +71,18 @@ bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key)
     return false;
 }
 
+bool mkt_keys_next_session(struct mkt_keys *keys, struct mkt_key_data *key)
+{
+    while (mkt_keys_next(keys, key))
+        if (key->type != MKT_KEY_MPK)
+            return true;
+    return false;
+}
+
 bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key)
 {
-    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, key);)
-        if (key->type != MKT_KEY_MPK && n-- == 0)
+    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next_session(&keys, key);)
+        if (n-- == 0)
             return true;
     return false;
 }

@@ -21,6 +21,9 @@ struct mkt_keys {
 struct mkt_keys mkt_keys_of(struct mkt_span chain);
 bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key);
 
+/* The same of session keys alone: MPKs are passed over. */
+bool mkt_keys_next_session(struct mkt_keys *keys, struct mkt_key_data *key);
+
 /* io_done() for octets that hold secrets: after an error nothing of them stays in the caller's buffer. */
 MKT_MUST enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out);
 

@@ -149,9 +149,7 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
     if (err != MKT_OK)
         return err;
     struct mkt_keys keys = mkt_keys_of(policy->kemac);
-    while (mkt_keys_next(&keys, &key)) {
-        if (key.type == MKT_KEY_MPK)
-            continue;
+    while (mkt_keys_next_session(&keys, &key)) {
         if (*n == MKT_MAX_KEYS - 1)
             return MKT_E_MANY;
         if (key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX) /* no RAND can be as long */
@@ -283,10 +281,11 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
 static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt_policy *granted, struct mkt_span keys)
 {
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct mkt_keys rest = mkt_keys_of(keys);
     struct mkt_key_data key;
     size_t n = 0;
     bool changed;
-    for (; n < MKT_MAX_KEYS && mkt_keys_session(keys, n, &key); n++)
+    for (; n < MKT_MAX_KEYS && mkt_keys_next_session(&rest, &key); n++)
         wishes[n] = (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
     enum mkt_err err = mkt_request_changed(request_init, granted, wishes, n, &changed);
     return err == MKT_OK && changed && (granted->flags & MKT_FLAG_K) == 0 ? MKT_E_CHANGED : err;

@@ -216,7 +216,7 @@ static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
     struct mkt_span last = {NULL, 0};
     struct mkt_key_data key;
     for (size_t c = MKT_CHAINS; c-- > 0;) {
-        for (size_t i = 0; mkt_keys_session(b->keys[c], i, &key); i++) {
+        for (struct mkt_keys keys = mkt_keys_of(b->keys[c]); mkt_keys_next_session(&keys, &key);) {
             if (n-- == 0)
                 return key.kv.spi;
             last = mkt_key_is_tek(&key) ? last : key.kv.spi;
@@ -277,8 +277,8 @@ static struct mkt_span new_spi(const struct mkt_bundle *b, size_t n, struct mkt_
 {
     struct mkt_span spi = before;
     struct mkt_key_data key;
-    for (size_t i = 0; mkt_keys_session(b->keys[MKT_FROM_UPDATE], i, &key); i++) {
-        if (i == n)
+    for (struct mkt_keys keys = mkt_keys_of(b->keys[MKT_FROM_UPDATE]); mkt_keys_next_session(&keys, &key);) {
+        if (n-- == 0)
             return key.kv.spi;
         spi = mkt_key_is_tek(&key) ? spi : key.kv.spi;
     }

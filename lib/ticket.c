@@ -164,9 +164,8 @@ static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct en
     struct mkt_chain chain = {room, room->n, NULL};
     struct mkt_key_data key;
     enum mkt_err err = put_mpks(host, of, mpkr, &chain);
-    for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next(&keys, &key);)
-        if (key.type != MKT_KEY_MPK)
-            err = mkt_key_put(&chain, &key);
+    for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next_session(&keys, &key);)
+        err = mkt_key_put(&chain, &key);
     *holder = io_tail(room, chain.from);
     return err;
 }

@@ -292,8 +292,8 @@ static bool proves_itself(const struct mkt_act *act)
     struct mkt_key_data key;
     if (!mkt_bundle_has(b, MKT_FLAG_I))
         return true;
-    for (struct mkt_keys keys = mkt_keys_of(b->keys[MKT_FROM_TICKET]); mkt_keys_next(&keys, &key);)
-        if (key.type != MKT_KEY_MPK && !mkt_key_is_tgk(&key))
+    for (struct mkt_keys keys = mkt_keys_of(b->keys[MKT_FROM_TICKET]); mkt_keys_next_session(&keys, &key);)
+        if (!mkt_key_is_tgk(&key))
             return false;
     return mkt_message_find(act->message, MKT_KEMAC, 0) == NULL && mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
 }

@@ -56,7 +56,7 @@ static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
     struct mkt_key_data key;
     enum mkt_err err = MKT_OK;
     for (size_t c = 0; c < MKT_CHAINS; c++) {
-        for (size_t i = 0; err == MKT_OK && mkt_keys_session(b->keys[c], i, &key); i++) {
+        for (struct mkt_keys keys = mkt_keys_of(b->keys[c]); err == MKT_OK && mkt_keys_next_session(&keys, &key);) {
             if (mkt_spi_in(map_before, key.kv.spi) && !mkt_spi_in(b->map, key.kv.spi))
                 continue;
             err = mkt_key_put(&chain, &key);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a stranger can make the library do: the steps that it takes before a MAC is verified, or a text refused, grow no
- * faster than the message. A step is a basic block of the library, which the compiler counts here
- * (-fsanitize-coverage=trace-pc), or an octet in memcmp(), memcpy() and the like.
+ * faster than the message. Nor do those of the holder of a bundle who reads what is in it. A step is a basic block of
+ * the library, which the compiler counts here (-fsanitize-coverage=trace-pc), or an octet in memcmp(), memcpy() and the
+ * like.
  */
 #include "play.h"
 
@@ -461,6 +462,31 @@ static unsigned long keys_offered(size_t n)
     return took;
 }
 
+/* What a holder of the bundle reads: the last session, its TEK, and the last key. */
+static unsigned long last_of_all_read(size_t n)
+{
+    static struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct call *c = call_of(n, 1);
+    struct mkt_key_data key;
+    struct mkt_cs cs;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = one_tgk;
+    c->recipe.keys = keys;
+    c->recipe.n_keys = n;
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    c->resp_buf.n = 0;
+    begin();
+    const enum mkt_err errs[] = {mkt_csb_session(c->r, n - 1, &cs), mkt_csb_tek(c->r, (uint8_t)n, &c->resp_buf),
+                                 mkt_csb_key(c->r, n - 1, &key)};
+    const unsigned long took = end();
+    for (size_t i = 0; i < 3; i++)
+        expect_err("read", errs[i], MKT_OK);
+    call_free(c);
+    return took;
+}
+
 /* A play up to an offer, with a ticket of n keys that Bob remembers. */
 static struct play *remembered(size_t n)
 {
@@ -724,6 +750,7 @@ static const struct {
     {"MPKs requested", mpks_requested, 500},
     {"extensions offered", extensions_offered, 4},
     {"parameters offered", parameters_offered, 500},
+    {"the last session and key read", last_of_all_read, 7},
     {"a path and an address", path_and_address, 100},
 };
 enum { GROWING = sizeof growing / sizeof *growing };
