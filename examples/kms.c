@@ -42,7 +42,7 @@ enum {
 struct kms {
     const char *id;
     bool show_keys;
-    struct entry *entries;
+    struct users users;
     struct mkt_host host;
 };
 
@@ -71,9 +71,9 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct
     const struct kms *kms = user;
     const struct entry *entry = NULL;
     if (name != NULL)
-        entry = users_psk(kms->entries, name);
+        entry = users_psk(&kms->users, name);
     else if (id != NULL)
-        entry = users_user(kms->entries, id);
+        entry = users_user(&kms->users, id);
     if (entry == NULL)
         return MKT_E_KEY;
     psk->owner = mkt_id_uri(entry->identity);
@@ -85,7 +85,7 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct
 static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
 {
     const struct kms *kms = user;
-    const struct entry *entry = id != NULL ? users_tpk(kms->entries, id) : users_first_tpk(kms->entries);
+    const struct entry *entry = id != NULL ? users_tpk(&kms->users, id) : kms->users.first_tpk;
     if (entry == NULL)
         return MKT_E_KEY;
     if (entry->identity != NULL && !users_is(entry, &policy->initiator))
@@ -96,7 +96,7 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
 static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
 {
     const struct kms *kms = user;
-    const struct entry *entry = users_user(kms->entries, id);
+    const struct entry *entry = users_user(&kms->users, id);
     for (size_t i = 0; entry != NULL && i < entry->n_groups; i++) {
         const struct mkt_id one = mkt_id_uri(entry->group[i]);
         if (mkt_id_equal(&one, group))
@@ -151,7 +151,7 @@ static void tell_responders(char text[512], const struct mkt_policy *policy)
 /* Grants a ticket as it is asked for, to the user that asks. */
 static enum mkt_err grant(const struct kms *kms, struct mkt_csb *csb, struct mkt_buf *out, char text[512])
 {
-    const struct entry *tpk = users_first_tpk(kms->entries);
+    const struct entry *tpk = kms->users.first_tpk;
     const struct mkt_ticket_recipe recipe = {.tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
     const struct mkt_id peer = mkt_csb_peer(csb);
     struct mkt_key_wish keys[MKT_MAX_KEYS];
@@ -511,7 +511,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* who closes a connection, or reads the log no more, does not end the KMS */
 
     kms.host.cache = &cache.replay;
-    if (users_read(&kms.entries, options.users) &&
+    if (users_read(&kms.users, options.users) &&
         cache_open(&cache, options.cache, options.remember, options.begin_anew))
         daemon = start(&kms, &options);
     if (daemon != NULL) {
@@ -519,7 +519,7 @@ int main(int argc, char **argv)
         MHD_stop_daemon(daemon);
     }
     cache_close(&cache);
-    users_free(kms.entries);
+    users_free(&kms.users);
     freeaddrinfo(options.address);
     return daemon == NULL;
 }

@@ -17,11 +17,33 @@ static bool mistake(const char *file, unsigned line, const char *text)
     return false;
 }
 
-const struct entry *users_psk(const struct entry *entries, const struct mkt_id *psk_id)
+/* ---- the tables ---- */
+
+/* FNV-1a, which is fine for words that nobody but the operator writes. */
+static size_t bucket_of(const struct users *users, struct mkt_span word)
 {
-    while (entries != NULL && (entries->tpk || !mkt_span_equal(mkt_span_text(entries->id), psk_id->data)))
-        entries = entries->next;
-    return entries;
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < word.n; i++)
+        hash = (hash ^ word.p[i]) * 0x100000001b3;
+    return (size_t)(hash ^ hash >> 32) & (users->n_buckets - 1);
+}
+
+static struct entry *find_named(const struct users *users, bool tpk, struct mkt_span id)
+{
+    struct entry *entry = users->named[bucket_of(users, id)];
+    while (entry != NULL && (entry->tpk != tpk || !mkt_span_equal(mkt_span_text(entry->id), id)))
+        entry = entry->next_named;
+    return entry;
+}
+
+const struct entry *users_psk(const struct users *users, const struct mkt_id *psk_id)
+{
+    return find_named(users, false, psk_id->data);
+}
+
+const struct entry *users_tpk(const struct users *users, const struct mkt_id *tpk_id)
+{
+    return find_named(users, true, tpk_id->data);
 }
 
 bool users_is(const struct entry *entry, const struct mkt_id *identity)
@@ -30,26 +52,60 @@ bool users_is(const struct entry *entry, const struct mkt_id *identity)
     return mkt_id_equal(&id, identity);
 }
 
-const struct entry *users_user(const struct entry *entries, const struct mkt_id *identity)
+const struct entry *users_user(const struct users *users, const struct mkt_id *identity)
 {
-    while (entries != NULL && (entries->tpk || !users_is(entries, identity)))
-        entries = entries->next;
-    return entries;
+    const struct entry *entry = users->identified[bucket_of(users, identity->data)];
+    while (entry != NULL && !users_is(entry, identity))
+        entry = entry->next_identified;
+    return entry;
 }
 
-const struct entry *users_tpk(const struct entry *entries, const struct mkt_id *tpk_id)
+static bool doubled(const char *file, const struct entry *entry, const struct entry *before, const char *what,
+                    const char *to_do)
 {
-    while (entries != NULL && (!entries->tpk || !mkt_span_equal(mkt_span_text(entries->id), tpk_id->data)))
-        entries = entries->next;
-    return entries;
+    fprintf(stderr, "%s:%u: line %u has that %s, too: %s\n", file, entry->line, before->line, what, to_do);
+    return false;
 }
 
-const struct entry *users_first_tpk(const struct entry *entries)
+static bool insert(struct users *users, struct entry *entry, const char *file)
 {
-    while (entries != NULL && !entries->tpk)
-        entries = entries->next;
-    return entries;
+    const struct mkt_span id = mkt_span_text(entry->id);
+    const struct entry *before = find_named(users, entry->tpk, id);
+    if (before != NULL)
+        return doubled(file, entry, before, "ID", "give each key an ID of its own");
+    struct entry **bucket = &users->named[bucket_of(users, id)];
+    entry->next_named = *bucket;
+    *bucket = entry;
+    if (entry->tpk)
+        return true;
+    const struct mkt_id identity = mkt_id_uri(entry->identity);
+    before = users_user(users, &identity);
+    if (before != NULL)
+        return doubled(file, entry, before, "identity", "give each user one line");
+    bucket = &users->identified[bucket_of(users, identity.data)];
+    entry->next_identified = *bucket;
+    *bucket = entry;
+    entry->number = users->n_users++;
+    return true;
 }
+
+/* Makes the tables of all entries, with a bucket for each at least. */
+static bool make_tables(struct users *users, const char *file)
+{
+    users->n_buckets = 1;
+    while (users->n_buckets < users->n)
+        users->n_buckets *= 2;
+    users->named = calloc(users->n_buckets, sizeof(struct entry *));
+    users->identified = calloc(users->n_buckets, sizeof(struct entry *));
+    if (users->named == NULL || users->identified == NULL)
+        return mistake(file, 0, "no memory: stop other programs");
+    for (struct entry *entry = users->first; entry != NULL; entry = entry->next)
+        if (!insert(users, entry, file))
+            return false;
+    return true;
+}
+
+/* ---- the file ---- */
 
 enum mkt_err users_key(const struct entry *entry, struct mkt_buf *key)
 {
@@ -61,12 +117,13 @@ enum mkt_err users_key(const struct entry *entry, struct mkt_buf *key)
 }
 
 /* Reads the words of a line into an entry. */
-static bool read_line(struct entry *entry, const struct entry *others, const char *file, unsigned line)
+static bool read_line(struct entry *entry, const struct users *users, const char *file)
 {
+    const unsigned line = entry->line;
     char *rest = NULL, *word[4 + MAX_GROUPS];
     size_t n = 0;
 
-    for (char *w = strtok_r(entry->line, " \t\r\n", &rest); w != NULL && *w != '#';
+    for (char *w = strtok_r(entry->text, " \t\r\n", &rest); w != NULL && *w != '#';
          w = strtok_r(NULL, " \t\r\n", &rest)) {
         if (n == sizeof word / sizeof *word)
             return mistake(file, line, "a user has 16 groups at most: take some away");
@@ -87,12 +144,7 @@ static bool read_line(struct entry *entry, const struct entry *others, const cha
     if (!good)
         return mistake(file, line, "the key is not 16 to 64 octets as hex digits: write 64 digits, for example");
 
-    const struct mkt_id id = mkt_id_bytes(word[1]), identity = mkt_id_uri(word[2]);
-    if (user ? users_psk(others, &id) != NULL : users_tpk(others, &id) != NULL)
-        return mistake(file, line, "a line above has that ID: give each key an ID of its own");
-    if (user && users_user(others, &identity) != NULL)
-        return mistake(file, line, "a line above has that identity: give each user one line");
-    if (!user && n == 4 && users_first_tpk(others) == NULL)
+    if (!user && n == 4 && users->first_tpk == NULL)
         return mistake(file, line, "the first tpk is the one of the KMS: take the identity away");
     entry->tpk = !user;
     entry->id = word[1];
@@ -106,33 +158,39 @@ static bool read_line(struct entry *entry, const struct entry *others, const cha
 }
 
 /* Makes an entry of a line and appends it, unless there is nothing in it. */
-static bool add_line(struct entry **entries, const char *text, const char *file, unsigned line)
+static bool add_line(struct users *users, const char *text, const char *file, unsigned line)
 {
     size_t n = strlen(text) + 1;
-    struct entry *entry = calloc(1, sizeof *entry + n), **end = entries;
+    struct entry *entry = calloc(1, sizeof *entry + n);
     if (entry == NULL)
         return mistake(file, line, "no memory: stop other programs");
-    memcpy(entry->line, text, n);
-    bool good = read_line(entry, *entries, file, line);
+    memcpy(entry->text, text, n);
+    entry->line = line;
+    bool good = read_line(entry, users, file);
     if (!good || entry->id == NULL) {
         explicit_bzero(entry, sizeof *entry + n);
         free(entry);
         return good;
     }
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = entry;
+    if (users->last != NULL)
+        users->last->next = entry;
+    else
+        users->first = entry;
+    users->last = entry;
+    users->n++;
+    if (entry->tpk && users->first_tpk == NULL)
+        users->first_tpk = entry;
     return true;
 }
 
-bool users_read(struct entry **entries, const char *file)
+bool users_read(struct users *users, const char *file)
 {
     char buffer[4096], text[MAX_LINE]; /* a buffer of our own, as it has keys: it is wiped */
     unsigned line = 0;
     bool good = true;
     FILE *in = fopen(file, "r");
 
-    *entries = NULL;
+    *users = (struct users){.first = NULL};
     if (in == NULL) {
         fprintf(stderr, "%s: %s: name a file that can be read\n", file, strerror(errno));
         return false;
@@ -143,28 +201,30 @@ bool users_read(struct entry **entries, const char *file)
         if (strchr(text, '\n') == NULL && !feof(in))
             good = mistake(file, line, "the line is too long, or has a NUL: write at most 4094 octets of text");
         else
-            good = add_line(entries, text, file, line);
+            good = add_line(users, text, file, line);
     }
     if (good && ferror(in))
         good = mistake(file, line + 1, "the file can't be read on: look at the disk");
     fclose(in);
     explicit_bzero(buffer, sizeof buffer);
     explicit_bzero(text, sizeof text);
-    if (good && users_first_tpk(*entries) == NULL)
+    if (good && users->first_tpk == NULL)
         good = mistake(file, line, "no ticket protection key: add a line tpk ID HEX-KEY");
-    if (!good) {
-        users_free(*entries);
-        *entries = NULL;
-    }
+    good = good && make_tables(users, file);
+    if (!good)
+        users_free(users);
     return good;
 }
 
-void users_free(struct entry *entries)
+void users_free(struct users *users)
 {
-    while (entries != NULL) {
-        struct entry *next = entries->next;
-        explicit_bzero(entries->key, sizeof entries->key);
-        free(entries);
-        entries = next;
+    while (users->first != NULL) {
+        struct entry *next = users->first->next;
+        explicit_bzero(users->first->key, sizeof users->first->key);
+        free(users->first);
+        users->first = next;
     }
+    free(users->named);
+    free(users->identified);
+    *users = (struct users){.first = NULL};
 }

@@ -15,33 +15,42 @@
 
 enum { MAX_GROUPS = 16, MAX_LINE = 4096 };
 
+/* A line of the file. */
 struct entry {
-    struct entry *next;
+    struct entry *next, *next_named, *next_identified; /* in the file, and in the tables of struct users */
+    unsigned line;
     bool tpk;
     const char *id;       /* PSK-ID of a user, ID of a TPK */
-    const char *identity; /* of a user, or of who alone may make tickets with a TPK; NULL: whoever has it */
+    const char *identity; /* of a user; or the only Initiator whose tickets the TPK protects, NULL: any */
     const char *group[MAX_GROUPS];
     size_t n_groups;
+    size_t number; /* of a user, from 0 */
     uint8_t key[64];
     size_t key_n;
-    char line[]; /* what those words point into */
+    char text[]; /* the line, which those words point into */
 };
 
-/* Reads the file; after a mistake it prints one line about it and answers false. The caller frees the entries. */
-bool users_read(struct entry **entries, const char *file);
+/* All lines, and tables that find one by a hash of its ID or identity, however many there are. */
+struct users {
+    struct entry *first, *last;
+    const struct entry *first_tpk;
+    struct entry **named, **identified;
+    size_t n_buckets; /* of each table, a power of two */
+    size_t n, n_users;
+};
 
-/* Wipes and frees them. */
-void users_free(struct entry *entries);
+/* Reads the file. After a mistake it prints one line about it, and returns false. The caller frees the users. */
+bool users_read(struct users *users, const char *file);
 
-/* A user by its key or its identity, a TPK by its name; NULL where there is none. */
-const struct entry *users_psk(const struct entry *entries, const struct mkt_id *psk_id);
-const struct entry *users_user(const struct entry *entries, const struct mkt_id *identity);
-const struct entry *users_tpk(const struct entry *entries, const struct mkt_id *tpk_id);
+/* Wipes and frees them. Zeros are fine. */
+void users_free(struct users *users);
 
-/* The first TPK; users_read() has seen to it that there is one. */
-const struct entry *users_first_tpk(const struct entry *entries);
+/* Return a user by its PSK-ID or its identity, a TPK by its ID; NULL if there is none. */
+const struct entry *users_psk(const struct users *users, const struct mkt_id *psk_id);
+const struct entry *users_user(const struct users *users, const struct mkt_id *identity);
+const struct entry *users_tpk(const struct users *users, const struct mkt_id *tpk_id);
 
-/* Whether the identity of an entry is that one. */
+/* True if the entry has that identity. */
 bool users_is(const struct entry *entry, const struct mkt_id *identity);
 
 /* Appends the key; MKT_E_SPACE. */

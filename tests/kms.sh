@@ -486,11 +486,11 @@ mistake "tpk tpk-2 $tpk sip:alice@example.com" '2: the first tpk is the one of t
 mistake "user alice-1 sip:alice@example.com ${alice}0" '2: the key is not 16 to 64 octets'
 mistake "user alice-1 sip:alice@example.com ${alice}zz" '2: the key is not 16 to 64 octets'
 mistake "user alice-1 sip:alice@example.com 0011" '2: the key is not 16 to 64 octets'
-mistake "tpk tpk-1 $shared" '3: a line above has that ID'
+mistake "tpk tpk-1 $shared" '3: line 2 has that ID, too: '
 mistake "user a sip:a@example.com $alice
-user a sip:b@example.com $bob" '3: a line above has that ID'
+user a sip:b@example.com $bob" '3: line 2 has that ID, too: '
 mistake "user a sip:a@example.com $alice
-user b sip:a@example.com $bob" '3: a line above has that identity'
+user b sip:a@example.com $bob" '3: line 2 has that identity, too: '
 mistake "user a sip:a@example.com $alice 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17" '2: a user has 16 groups at most'
 mistake "# $(head -c 5000 /dev/zero | tr '\000' x)" '2: the line is too long'
 echo "user a sip:a@example.com $alice" >wrong

@@ -266,10 +266,10 @@ static bool options_get(struct load *load, const char **users, int argc, char **
     return fine && ((optind == argc && load->kms != NULL && *users != NULL) || usage("--kms and --users are needed"));
 }
 
-static bool credential(struct mkt_credential *credential, const struct entry *entries, const char *identity)
+static bool credential(struct mkt_credential *credential, const struct users *users, const char *identity)
 {
     const struct mkt_id id = mkt_id_uri(identity);
-    const struct entry *entry = users_user(entries, &id);
+    const struct entry *entry = users_user(users, &id);
     if (entry == NULL) {
         fprintf(stderr, "load: %s is no user: add a line to the file\n", identity);
         return false;
@@ -315,19 +315,19 @@ int main(int argc, char **argv)
                         .calls = 1000,
                         .clients = 4,
                         .patience = 10};
-    struct entry *entries = NULL;
-    const char *users = NULL;
+    struct users users = {.first = NULL};
+    const char *file = NULL;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     load.credential[0].kms = load.credential[1].kms = mkt_id_uri("http://kms.example.com");
-    if (!options_get(&load, &users, argc, argv))
+    if (!options_get(&load, &file, argc, argv))
         return 2;
     double begin = seconds();
-    bool done = users_read(&entries, users) && credential(&load.credential[0], entries, load.initiator) &&
-                credential(&load.credential[1], entries, load.responder) && make_calls(&load);
+    bool done = users_read(&users, file) && credential(&load.credential[0], &users, load.initiator) &&
+                credential(&load.credential[1], &users, load.responder) && make_calls(&load);
     printf("load: %lu of %lu calls completed with %lu clients in %.1f s; requests: %lu retried, %lu replays refused\n",
            atomic_load(&load.completed), load.calls, load.clients, seconds() - begin, atomic_load(&load.retried),
            atomic_load(&load.replayed));
-    users_free(entries);
+    users_free(&users);
     return done ? 0 : 1;
 }

@@ -45,7 +45,7 @@ struct siege {
     unsigned long times;
     int64_t ago, from, until;
     bool has_from, has_until;
-    struct entry *entries;
+    struct users users;
     struct mkt_credential credential;
     struct mkt_host host;
     struct http http;
@@ -379,9 +379,9 @@ static bool be_user(struct siege *siege, const char *users)
         return complain("usage", "--users and --as are needed");
     const struct mkt_id id = mkt_id_uri(siege->as),
                         key_of = mkt_id_uri(siege->key_of != NULL ? siege->key_of : siege->as);
-    if (!users_read(&siege->entries, users))
+    if (!users_read(&siege->users, users))
         return false;
-    const struct entry *user = users_user(siege->entries, &id), *key = users_user(siege->entries, &key_of);
+    const struct entry *user = users_user(&siege->users, &id), *key = users_user(&siege->users, &key_of);
     if (user == NULL || key == NULL)
         return complain(siege->as, "no user");
     siege->credential = (struct mkt_credential){mkt_id_uri(kms_id), mkt_id_bytes(user->id), {key->key, key->key_n}};
@@ -420,6 +420,6 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     bool done = http_open(&siege.http) && run(&siege, argc, argv);
     http_close(&siege.http);
-    users_free(siege.entries);
+    users_free(&siege.users);
     return done ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Besieges the KMS: a cache file that others touch. After each, an honest request must be served.
+# Besieges the KMS: 100,000 users, and a cache file that others touch. After each, an honest request must be served.
 #
 #   tests/siege.sh KMS SIEGE
 #
@@ -85,7 +85,7 @@ stop() {
 refused() {
     pattern=$1
     shift
-    timeout 10 "$kms" --listen 127.0.0.1:0 --users users "$@" >out 2>err </dev/null
+    timeout -s KILL 10 "$kms" --listen 127.0.0.1:0 --users users "$@" >out 2>err </dev/null
     code=$?
     expect [ $code = 1 ]
     expect [ "$(wc -l <err)" = 1 ]
@@ -113,6 +113,36 @@ post() {
     code=$?
     expect [ $code = 0 ]
 }
+
+# ---- the file of users ----
+
+# The bound on processor time is far above what is needed: 0.2 s, and 100 s if each line were compared with all others.
+name="100,000 users"
+{
+    awk 'BEGIN { for (i = 0; i < 100000; i++) printf "user u-%d sip:u%d@example.com %064x sip:all@example.com\n", i, i, i }'
+    cat users
+} >many
+mv users few
+mv many users
+# shellcheck disable=SC3045 # dash has these
+limit=$(ulimit -t)
+# shellcheck disable=SC3045
+ulimit -S -t 20
+start
+# shellcheck disable=SC3045
+ulimit -S -t "$limit"
+honest alice
+honest u99999
+stop
+mv users many
+name="two lines with one ID, or one identity, far apart"
+{ cat many; echo "user u-12345 sip:another@example.com $(key f)"; } >users
+refused '^users:100006: line 12346 has that ID, too: '
+{ cat many; echo "user another sip:u99999@example.com $(key f)"; } >users
+refused '^users:100006: line 100000 has that identity, too: '
+{ cat many; echo "tpk tpk-1 $(key f)"; } >users
+refused '^users:100006: line 100005 has that ID, too: '
+mv few users
 
 # ---- the file of the replay cache ----
 
