@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* explicit_bzero */
+
+#include "tickets.h"
+
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is asked for, by the name that HTTP has for it and by the messages that do it. */
+struct exchange {
+    const char *name;
+    uint8_t psk, pk; /* data types; the library refuses the second, and says so in an Error message */
+};
+
+static const struct exchange exchanges[] = {
+    {"ticketrequest", MKT_REQUEST_INIT_PSK, MKT_REQUEST_INIT_PK},
+    {"ticketresolve", MKT_RESOLVE_INIT_PSK, MKT_RESOLVE_INIT_PK},
+};
+
+/* ---- what the library asks ---- */
+
+static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
+{
+    const struct kms *kms = user;
+    const struct entry *entry = NULL;
+    if (name != NULL)
+        entry = users_psk(&kms->users, name);
+    else if (id != NULL)
+        entry = users_user(&kms->users, id);
+    if (entry == NULL)
+        return MKT_E_KEY;
+    psk->owner = mkt_id_uri(entry->identity);
+    return users_key(entry, &psk->key);
+}
+
+/* Tickets of our own name the first TPK, those of users who share one with us that one. The key tells that they are of
+   somebody who has it; where it is one Initiator's, another is refused. */
+static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+{
+    const struct kms *kms = user;
+    const struct entry *entry = id != NULL ? users_tpk(&kms->users, id) : kms->users.first_tpk;
+    if (entry == NULL)
+        return MKT_E_KEY;
+    if (entry->identity != NULL && !users_is(entry, &policy->initiator))
+        return MKT_E_INITIATOR;
+    return users_key(entry, key);
+}
+
+static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
+{
+    const struct kms *kms = user;
+    const struct entry *entry = users_user(&kms->users, id);
+    for (size_t i = 0; entry != NULL && i < entry->n_groups; i++) {
+        const struct mkt_id one = mkt_id_uri(entry->group[i]);
+        if (mkt_id_equal(&one, group))
+            return true;
+    }
+    return false;
+}
+
+struct mkt_host tickets_host(struct kms *kms, const struct mkt_replay *cache)
+{
+    return (struct mkt_host){.user = kms, .psk = find_psk, .tpk = find_tpk, .member = is_member, .cache = cache};
+}
+
+/* ---- messages ---- */
+
+/* The keys of a ticket stand in what mkt_ticket_put() writes: 1, a length and the TICKET payload, a length and keys. */
+static void show_keys(const struct mkt_ticket *ticket)
+{
+    static const char *const names[] = {"tgk", "tgk", "tek", "tek", "gtgk", "gtgk", "mpk"};
+    struct mkt_buf stored = {NULL, 0, 0};
+    struct mkt_payload p;
+    uint16_t type = MKT_KEY_DATA;
+
+    if (mkt_ticket_put(ticket, &stored) != MKT_OK)
+        return;
+    stored = (struct mkt_buf){malloc(stored.n), stored.n, 0};
+    if (stored.p == NULL || mkt_ticket_put(ticket, &stored) != MKT_OK) {
+        free(stored.p);
+        return;
+    }
+    const uint8_t *at = stored.p + 1;
+    at += 4 + ((size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3]) + 4;
+    struct mkt_span rest = {at, stored.n - (size_t)(at - stored.p)};
+    while (type != MKT_LAST && mkt_payload_get(&p, &type, &rest) == MKT_OK) {
+        char hex[257] = "too long to be shown";
+        text_put_hex(hex, sizeof hex, p.key_data.key);
+        fprintf(stderr, "%s: %s\n", p.key_data.type < sizeof names / sizeof *names ? names[p.key_data.type] : "key",
+                hex);
+        explicit_bzero(hex, sizeof hex);
+    }
+    explicit_bzero(stored.p, stored.cap);
+    free(stored.p);
+}
+
+/* Whom a ticket is for. */
+static void tell_responders(char text[512], const struct mkt_policy *policy)
+{
+    char first[256] = "nobody";
+    if (policy->n_responders > 0)
+        text_put_id(first, &policy->responder[0]);
+    if (policy->n_responders > 1)
+        snprintf(text, 512, "ticket for %s and %zu more", first, policy->n_responders - 1);
+    else
+        snprintf(text, 512, "ticket for %s", first);
+}
+
+/* Grants a ticket as it is asked for, to the user that asks. */
+static enum mkt_err grant(const struct kms *kms, struct mkt_csb *csb, struct mkt_buf *out, char text[512])
+{
+    const struct entry *tpk = kms->users.first_tpk;
+    const struct mkt_ticket_recipe recipe = {.tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
+    const struct mkt_id peer = mkt_csb_peer(csb);
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_policy policy;
+    struct mkt_ticket *ticket = NULL;
+    size_t n_keys;
+
+    enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
+    if (err == MKT_OK && !mkt_id_equal(&policy.initiator, &peer))
+        err = MKT_E_INITIATOR;
+    if (err == MKT_OK)
+        err = mkt_csb_grant(csb, &recipe, &ticket);
+    if (err == MKT_OK) {
+        tell_responders(text, &policy);
+        err = mkt_csb_make_request_resp(csb, ticket, out);
+    }
+    if (err == MKT_OK && kms->show_keys)
+        show_keys(ticket);
+    mkt_ticket_free(ticket);
+    return err;
+}
+
+/* Whose ticket was resolved. The library has verified it. */
+static void tell_initiator(char text[512], const struct mkt_message *message)
+{
+    const struct mkt_payload *ticket = mkt_message_find(message, MKT_TICKET, 0);
+    struct mkt_policy policy;
+    char id[256] = "somebody";
+    if (ticket != NULL && mkt_policy_get(&policy, &ticket->ticket) == MKT_OK)
+        text_put_id(id, &policy.initiator);
+    snprintf(text, 512, "ticket of %s resolved", id);
+}
+
+/* Who sent a message, as the message says. */
+static void tell_sender(char who[256], const struct mkt_message *message)
+{
+    static const uint8_t roles[] = {MKT_IDR_I, MKT_IDR_R, MKT_IDR_PSK};
+    snprintf(who, 256, "somebody");
+    for (size_t i = 0; i < sizeof roles; i++) {
+        const struct mkt_payload *id = mkt_message_find(message, MKT_IDR, roles[i]);
+        if (id != NULL) {
+            text_put_id(who, &id->id);
+            return;
+        }
+    }
+}
+
+/* An Error message has a MAC where the message that it is about was authentic, and no replay. */
+static bool has_mac(struct mkt_span error)
+{
+    struct mkt_message message;
+    return mkt_message_get(&message, error) == MKT_OK && mkt_message_find(&message, MKT_V, 0) != NULL;
+}
+
+/* Answers with an Error message; with a line of text where none can be made, or where it is this KMS that fails. */
+static void refuse(struct outcome *outcome, struct mkt_csb *csb, struct mkt_span about, enum mkt_err err)
+{
+    outcome->status = HTTP_FORBIDDEN;
+    outcome->message.n = 0;
+    if (csb != NULL && mkt_err_class(err) != MKT_CLASS_HOST) {
+        enum mkt_err failed = mkt_csb_make_error(csb, about, err, NULL, 0, &outcome->message);
+        if (failed == MKT_OK)
+            return;
+        outcome->status = HTTP_BAD_REQUEST;
+        if (mkt_err_class(failed) == MKT_CLASS_HOST)
+            err = failed;
+    }
+    outcome->text = mkt_err_text(err);
+    if (err == MKT_E_CACHE_FULL)
+        outcome->status = HTTP_SERVICE_UNAVAILABLE;
+    else if (csb == NULL || mkt_err_class(err) == MKT_CLASS_HOST)
+        outcome->status = HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static const struct exchange *exchange_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof exchanges / sizeof *exchanges; i++)
+        if (strcmp(name, exchanges[i].name) == 0)
+            return &exchanges[i];
+    return NULL;
+}
+
+void tickets_serve(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome)
+{
+    const struct kms *kms = user;
+    const struct exchange *exchange = exchange_of(requesttype);
+    const struct mkt_span none = {NULL, 0};
+    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(kms->id));
+    struct mkt_message message;
+    struct mkt_csb *csb = NULL;
+    char who[256] = "somebody", text[512];
+
+    if (exchange == NULL) {
+        outcome->status = HTTP_BAD_REQUEST;
+        outcome->text = "say ?requesttype=ticketrequest or ticketresolve";
+        return;
+    }
+    enum mkt_err err = mkt_message_get(&message, in);
+    if (err == MKT_OK) {
+        tell_sender(who, &message);
+        if (message.hdr.data_type != exchange->psk && message.hdr.data_type != exchange->pk) {
+            outcome->status = HTTP_BAD_REQUEST;
+            outcome->text = "not the message that this requesttype is for";
+            printf("kms: %s from %s (not verified): refused, a message of type %s\n", exchange->name, who,
+                   mkt_data_type_name(message.hdr.data_type));
+            return;
+        }
+    }
+    settings.application = none; /* any */
+    settings.size = MKT_CSB_SIZE + 2 * in.n;
+    err = mkt_csb_new(&csb, MKT_KMS, &kms->host, &settings);
+    err = err != MKT_OK ? err : mkt_csb_take(csb, in, none);
+    bool taken = err == MKT_OK, known = taken;
+    if (taken && mkt_csb_owes(csb, MKT_REQUEST_RESP)) {
+        err = grant(kms, csb, &outcome->message, text);
+    } else if (taken) {
+        tell_initiator(text, &message);
+        err = mkt_csb_make_resolve_resp(csb, &outcome->message);
+    }
+    if (err != MKT_OK) {
+        refuse(outcome, csb, taken ? none : in, err);
+        known = known || has_mac((struct mkt_span){outcome->message.p, outcome->message.n});
+        printf("kms: %s from %s%s: refused, %s: %s\n", exchange->name, who, known ? "" : " (not verified)",
+               mkt_err_name(err), mkt_err_text(err));
+    } else {
+        printf("kms: %s from %s: %s\n", exchange->name, who, text);
+    }
+    mkt_csb_free(csb);
+}

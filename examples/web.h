@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The HTTP side of the KMS, with libmicrohttpd: POST /?requesttype=... of application/mikey. */
+#ifndef EXAMPLES_WEB_H
+#define EXAMPLES_WEB_H
+
+#include <mikeyticket/span.h>
+
+#include <netdb.h>
+
+enum {
+    HTTP_OK = 200,
+    HTTP_BAD_REQUEST = 400,
+    HTTP_FORBIDDEN = 403,
+    HTTP_INTERNAL_SERVER_ERROR = 500,
+    HTTP_SERVICE_UNAVAILABLE = 503
+};
+
+/* What to answer: an HTTP status and a message, or a line of text if the message is empty. */
+struct outcome {
+    unsigned status;
+    struct mkt_buf message;
+    const char *text;
+};
+
+struct web;
+
+struct web_settings {
+    const struct addrinfo *address; /* to listen on */
+
+    /* Serves a message; threads call it at the same time. The outcome is HTTP_OK, with an empty message that has
+       room, until it says otherwise. */
+    void (*serve)(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome);
+    void *user;
+};
+
+/* Begins to serve; NULL if it can't listen there. */
+struct web *web_start(const struct web_settings *settings);
+
+unsigned web_port(const struct web *web);
+
+/* Ends all connections. */
+void web_stop(struct web *web);
+
+#endif
