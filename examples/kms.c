@@ -2,15 +2,20 @@
 /*
  * The Key Management Service: makes tickets for Initiators and resolves them for Responders, over HTTP.
  *
- *     kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]
+ *     kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] [--remember N]
+ *         [--cache FILE [--begin-anew]] [--show-keys]
  *
  * POST /?requesttype=ticketrequest takes a REQUEST_INIT, POST /?requesttype=ticketresolve a RESOLVE_INIT, as octets of
- * type application/mikey. The answer is 200 with the MIKEY answer, or 403 with a MIKEY Error message where the protocol
- * refuses; what is no such message gets 400. What stands in the file of users is told in users.h.
+ * type application/mikey. The answer is
  *
- * A message is served once. N messages are remembered, 100,000 by default, each as long as its timestamp is good, which
- * is 5 minutes; beyond, the answer is 503. With --cache a KMS that is started anew knows those of before from a file. A
- * file that is damaged is refused; with --begin-anew a new one takes its place.
+ * - 200 with the MIKEY answer;
+ * - 403 with a MIKEY Error message if the protocol refuses the message;
+ * - 429 if its user has sent too many: more than --rate in a minute, 60 by default;
+ * - 503 if --remember messages, 100,000 by default, are in the replay cache;
+ * - 400 if it is no such message.
+ *
+ * users.h describes the file of users, cache.h the file of the replay cache. Tickets are valid for --validity seconds at
+ * most, a day by default.
  */
 #define _DEFAULT_SOURCE /* getopt_long, getaddrinfo */
 
@@ -32,7 +37,9 @@ static bool usage(const char *text)
 struct options {
     const char *users, *cache, *listen;
     bool begin_anew;          /* if the file of the cache is damaged */
-    size_t remember;          /* messages */
+    unsigned long remember;   /* messages */
+    unsigned long rate;       /* messages of a user in a minute */
+    unsigned long validity;   /* seconds */
     struct addrinfo *address; /* that --listen means */
 };
 
@@ -60,11 +67,12 @@ static bool address_get(struct options *options)
     return usage("--listen takes IP:PORT, such as 127.0.0.1:8080 or [::1]:8080; port 0: any that is free");
 }
 
-static bool remember_get(struct options *options, const char *text)
+/* Reads a number of at most nine digits. */
+static bool number_get(unsigned long *n, const char *text, const char *wrong)
 {
-    size_t n = strspn(text, "0123456789");
-    options->remember = n < 10 && text[n] == '\0' ? strtoul(text, NULL, 10) : 0;
-    return options->remember > 0 || usage("--remember takes a number of messages, such as 100000");
+    const size_t digits = strspn(text, "0123456789");
+    *n = digits < 10 && text[digits] == '\0' ? strtoul(text, NULL, 10) : 0;
+    return *n > 0 || usage(wrong);
 }
 
 static bool options_get(struct kms *kms, struct options *options, int argc, char **argv)
@@ -73,14 +81,16 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
         {"listen", required_argument, NULL, 'l'},   {"users", required_argument, NULL, 'u'},
         {"id", required_argument, NULL, 'i'},       {"cache", required_argument, NULL, 'c'},
         {"begin-anew", no_argument, NULL, 'b'},     {"show-keys", no_argument, NULL, 'w'},
-        {"remember", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0},
+        {"remember", required_argument, NULL, 'r'}, {"rate", required_argument, NULL, 'm'},
+        {"validity", required_argument, NULL, 'v'}, {NULL, 0, NULL, 0},
     };
-    static const char text[] =
-        "kms --listen IP:PORT --users FILE [--id URI] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
+    static const char text[] = "kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] "
+                               "[--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
+    bool fine = true;
     int c;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+    while (fine && (c = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (c) {
         case 'l':
             options->listen = optarg;
@@ -97,17 +107,25 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
         case 'b':
             options->begin_anew = true;
             break;
+        case 'm':
+            fine = number_get(&options->rate, optarg, "--rate takes a number of messages in a minute, such as 60");
+            break;
         case 'r':
-            if (!remember_get(options, optarg))
-                return false;
+            fine = number_get(&options->remember, optarg, "--remember takes a number of messages, such as 100000");
+            break;
+        case 'v':
+            fine = number_get(&options->validity, optarg, "--validity takes a number of seconds, such as 86400");
             break;
         case 'w':
             kms->show_keys = true;
             break;
         default:
-            return usage(text);
+            fine = usage(text);
+            break;
         }
     }
+    if (!fine)
+        return false;
     if (optind != argc)
         return usage("options begin with --, and there is nothing else to say");
     if (options->listen == NULL || options->users == NULL)
@@ -115,24 +133,45 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
     return (kms->id[0] != '\0' || usage("an identity can't be empty")) && address_get(options);
 }
 
+/* Reads the users and makes all that there is to remember; false after a line about what is wrong. */
+static bool prepare(struct kms *kms, struct cache *cache, const struct options *options)
+{
+    if (!users_read(&kms->users, options->users) ||
+        !cache_open(cache, options->cache, options->remember, options->begin_anew))
+        return false;
+    if (!rate_open(&kms->rate, options->rate, kms->users.n_users)) {
+        fprintf(stderr, "kms: no memory: stop other programs\n");
+        return false;
+    }
+    kms->validity = (uint32_t)options->validity;
+    kms->cache = &cache->replay;
+    return true;
+}
+
 /* Starts to serve; NULL after a line about what is wrong. */
 static struct web *start(struct kms *kms, const struct options *options)
 {
     const struct web_settings settings = {options->address, tickets_serve, kms};
+    const uint32_t skew = mkt_settings_default(mkt_id_uri(kms->id)).skew;
+    /* a message is remembered for twice the skew at most */
+    const unsigned long users = (unsigned long)(options->remember / rate_most(options->rate, 2 * skew));
     struct web *web = web_start(&settings);
-    if (web == NULL)
+    if (web == NULL) {
         fprintf(stderr, "kms: can't listen on %s: name an address of this host and a port that is free\n",
                 options->listen);
-    else
-        printf("kms: listening on http://%.*s:%u as %s\n", (int)(strrchr(options->listen, ':') - options->listen),
-               options->listen, web_port(web), kms->id);
+        return NULL;
+    }
+    printf("kms: remembers %lu messages, those of %lu users at the full rate of %lu a minute\n", options->remember,
+           users, options->rate);
+    printf("kms: listening on http://%.*s:%u as %s\n", (int)(strrchr(options->listen, ':') - options->listen),
+           options->listen, web_port(web), kms->id);
     return web;
 }
 
 int main(int argc, char **argv)
 {
     struct kms kms = {.id = "http://kms.example.com"};
-    struct options options = {.remember = 100000};
+    struct options options = {.remember = 100000, .rate = 60, .validity = 86400};
     struct cache cache = {.fd = -1};
     struct web *web = NULL;
     sigset_t ends;
@@ -148,14 +187,13 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN); /* who closes a connection, or reads the log no more, does not end the KMS */
 
-    kms.host = tickets_host(&kms, &cache.replay);
-    if (users_read(&kms.users, options.users) &&
-        cache_open(&cache, options.cache, options.remember, options.begin_anew))
+    if (prepare(&kms, &cache, &options))
         web = start(&kms, &options);
     if (web != NULL) {
         sigwait(&ends, &signal_number);
         web_stop(web);
     }
+    rate_close(&kms.rate);
     cache_close(&cache);
     users_free(&kms.users);
     freeaddrinfo(options.address);

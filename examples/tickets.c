@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE /* explicit_bzero */
+#define _DEFAULT_SOURCE /* explicit_bzero, clock_gettime */
 
 #include "tickets.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What is asked for, by the name that HTTP has for it and by the messages that do it. */
 struct exchange {
@@ -22,26 +23,35 @@ static const struct exchange exchanges[] = {
 
 /* ---- what the library asks ---- */
 
+/* One message; the callbacks get it. */
+struct asked {
+    const struct kms *kms;
+    const struct entry *owner; /* of the key that the message must be made with; NULL: nobody */
+    bool verified;             /* the owner has made the message, and it is no replay */
+    bool taken;
+    unsigned wait; /* seconds, if the owner has sent too many */
+};
+
 static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
 {
-    const struct kms *kms = user;
-    const struct entry *entry = NULL;
+    struct asked *asked = user;
+    const struct users *users = &asked->kms->users;
     if (name != NULL)
-        entry = users_psk(&kms->users, name);
+        asked->owner = users_psk(users, name);
     else if (id != NULL)
-        entry = users_user(&kms->users, id);
-    if (entry == NULL)
+        asked->owner = users_user(users, id);
+    if (asked->owner == NULL)
         return MKT_E_KEY;
-    psk->owner = mkt_id_uri(entry->identity);
-    return users_key(entry, &psk->key);
+    psk->owner = mkt_id_uri(asked->owner->identity);
+    return users_key(asked->owner, &psk->key);
 }
 
 /* Tickets of our own name the first TPK, those of users who share one with us that one. The key tells that they are of
    somebody who has it; where it is one Initiator's, another is refused. */
 static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
 {
-    const struct kms *kms = user;
-    const struct entry *entry = id != NULL ? users_tpk(&kms->users, id) : kms->users.first_tpk;
+    const struct users *users = &((const struct asked *)user)->kms->users;
+    const struct entry *entry = id != NULL ? users_tpk(users, id) : users->first_tpk;
     if (entry == NULL)
         return MKT_E_KEY;
     if (entry->identity != NULL && !users_is(entry, &policy->initiator))
@@ -51,8 +61,8 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
 
 static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
 {
-    const struct kms *kms = user;
-    const struct entry *entry = users_user(&kms->users, id);
+    const struct asked *asked = user;
+    const struct entry *entry = users_user(&asked->kms->users, id);
     for (size_t i = 0; entry != NULL && i < entry->n_groups; i++) {
         const struct mkt_id one = mkt_id_uri(entry->group[i]);
         if (mkt_id_equal(&one, group))
@@ -61,9 +71,31 @@ static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *
     return false;
 }
 
-struct mkt_host tickets_host(struct kms *kms, const struct mkt_replay *cache)
+static mkt_ntp now(void)
 {
-    return (struct mkt_host){.user = kms, .psk = find_psk, .tpk = find_tpk, .member = is_member, .cache = cache};
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return mkt_ntp_from_unix(t.tv_sec) | ((uint64_t)t.tv_nsec << 32) / 1000000000;
+}
+
+/*
+ * The library asks this last. So a forgery, or an old message, does not get here, and a replay does not get past the look
+ * into the cache: only messages that are served count.
+ */
+static enum mkt_err remember(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    struct asked *asked = user;
+    const struct kms *kms = asked->kms;
+    const mkt_ntp at = now();
+    enum mkt_err err = mkt_replay_peek(kms->cache, tag, at, until);
+    if (err != MKT_OK)
+        return err;
+    asked->wait = rate_wait(&kms->rate, asked->owner->number);
+    err = asked->wait > 0 ? MKT_E_DENIED : mkt_replay_check(kms->cache, tag, at, until);
+    asked->verified = mkt_err_class(err) != MKT_CLASS_FRESHNESS;
+    if (err == MKT_OK)
+        rate_count(&kms->rate, asked->owner->number);
+    return err;
 }
 
 /* ---- messages ---- */
@@ -109,22 +141,35 @@ static void tell_responders(char text[512], const struct mkt_policy *policy)
         snprintf(text, 512, "ticket for %s", first);
 }
 
-/* Grants a ticket as it is asked for, to the user that asks. */
+/* Cuts off what is asked for beyond the most seconds that a ticket is valid for. */
+static void shorten(const struct kms *kms, struct mkt_policy *policy)
+{
+    const mkt_ntp latest = mkt_ntp_from_unix((int64_t)time(NULL) + kms->validity);
+    if (policy->has_end && !mkt_ntp_before(latest, policy->end))
+        return;
+    policy->has_end = true;
+    policy->end = latest;
+}
+
+/* Grants a ticket as it is asked for, but for its validity, to the user that asks. */
 static enum mkt_err grant(const struct kms *kms, struct mkt_csb *csb, struct mkt_buf *out, char text[512])
 {
     const struct entry *tpk = kms->users.first_tpk;
-    const struct mkt_ticket_recipe recipe = {.tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
     const struct mkt_id peer = mkt_csb_peer(csb);
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct mkt_policy policy;
+    const struct mkt_ticket_recipe recipe = {
+        .policy = &policy, .tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
     struct mkt_ticket *ticket = NULL;
     size_t n_keys;
 
     enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
     if (err == MKT_OK && !mkt_id_equal(&policy.initiator, &peer))
         err = MKT_E_INITIATOR;
-    if (err == MKT_OK)
+    if (err == MKT_OK) {
+        shorten(kms, &policy);
         err = mkt_csb_grant(csb, &recipe, &ticket);
+    }
     if (err == MKT_OK) {
         tell_responders(text, &policy);
         err = mkt_csb_make_request_resp(csb, ticket, out);
@@ -146,7 +191,7 @@ static void tell_initiator(char text[512], const struct mkt_message *message)
     snprintf(text, 512, "ticket of %s resolved", id);
 }
 
-/* Who sent a message, as the message says. */
+/* Who sent a message, as the message says. Nobody is believed. */
 static void tell_sender(char who[256], const struct mkt_message *message)
 {
     static const uint8_t roles[] = {MKT_IDR_I, MKT_IDR_R, MKT_IDR_PSK};
@@ -160,7 +205,7 @@ static void tell_sender(char who[256], const struct mkt_message *message)
     }
 }
 
-/* An Error message has a MAC where the message that it is about was authentic, and no replay. */
+/* True if the message that the Error message is about was verified, and is no replay: then it has a MAC. */
 static bool has_mac(struct mkt_span error)
 {
     struct mkt_message message;
@@ -187,6 +232,34 @@ static void refuse(struct outcome *outcome, struct mkt_csb *csb, struct mkt_span
         outcome->status = HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* The user alone is told to wait, by a line of text: an Error message would not say it. */
+static void put_off(struct outcome *outcome, unsigned seconds)
+{
+    outcome->status = HTTP_TOO_MANY_REQUESTS;
+    outcome->text = "too many messages of this user: wait";
+    outcome->retry_after = seconds;
+}
+
+/* Takes a message and makes the answer; `text` says what was done. */
+static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struct mkt_host *host,
+                          const struct mkt_message *message, struct mkt_span in, struct mkt_buf *out, char text[512])
+{
+    const struct mkt_span none = {NULL, 0};
+    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(asked->kms->id));
+    settings.application = none; /* any */
+    settings.size = MKT_CSB_SIZE + 2 * in.n;
+    enum mkt_err err = mkt_csb_new(csb, MKT_KMS, host, &settings);
+    if (err == MKT_OK)
+        err = mkt_csb_take(*csb, in, none);
+    if (err != MKT_OK)
+        return err;
+    asked->taken = true;
+    if (mkt_csb_owes(*csb, MKT_REQUEST_RESP))
+        return grant(asked->kms, *csb, out, text);
+    tell_initiator(text, message);
+    return mkt_csb_make_resolve_resp(*csb, out);
+}
+
 static const struct exchange *exchange_of(const char *name)
 {
     for (size_t i = 0; i < sizeof exchanges / sizeof *exchanges; i++)
@@ -197,10 +270,10 @@ static const struct exchange *exchange_of(const char *name)
 
 void tickets_serve(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome)
 {
-    const struct kms *kms = user;
+    struct asked asked = {.kms = user};
+    const struct mkt_host host = {
+        .user = &asked, .psk = find_psk, .tpk = find_tpk, .member = is_member, .replay = remember};
     const struct exchange *exchange = exchange_of(requesttype);
-    const struct mkt_span none = {NULL, 0};
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(kms->id));
     struct mkt_message message;
     struct mkt_csb *csb = NULL;
     char who[256] = "somebody", text[512];
@@ -221,24 +294,19 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
             return;
         }
     }
-    settings.application = none; /* any */
-    settings.size = MKT_CSB_SIZE + 2 * in.n;
-    err = mkt_csb_new(&csb, MKT_KMS, &kms->host, &settings);
-    err = err != MKT_OK ? err : mkt_csb_take(csb, in, none);
-    bool taken = err == MKT_OK, known = taken;
-    if (taken && mkt_csb_owes(csb, MKT_REQUEST_RESP)) {
-        err = grant(kms, csb, &outcome->message, text);
-    } else if (taken) {
-        tell_initiator(text, &message);
-        err = mkt_csb_make_resolve_resp(csb, &outcome->message);
+    err = serve(&asked, &csb, &host, &message, in, &outcome->message, text);
+    if (asked.wait > 0) {
+        put_off(outcome, asked.wait);
+        snprintf(text, sizeof text, "refused, the user must wait %u s", asked.wait);
+    } else if (err != MKT_OK) {
+        refuse(outcome, csb, asked.taken ? (struct mkt_span){NULL, 0} : in, err);
+        asked.verified = asked.verified || has_mac((struct mkt_span){outcome->message.p, outcome->message.n});
+        snprintf(text, sizeof text, "refused, %s: %s", mkt_err_name(err), mkt_err_text(err));
     }
-    if (err != MKT_OK) {
-        refuse(outcome, csb, taken ? none : in, err);
-        known = known || has_mac((struct mkt_span){outcome->message.p, outcome->message.n});
-        printf("kms: %s from %s%s: refused, %s: %s\n", exchange->name, who, known ? "" : " (not verified)",
-               mkt_err_name(err), mkt_err_text(err));
-    } else {
-        printf("kms: %s from %s: %s\n", exchange->name, who, text);
+    if (asked.verified) {
+        const struct mkt_id owner = mkt_id_uri(asked.owner->identity);
+        text_put_id(who, &owner);
     }
+    printf("kms: %s from %s%s: %s\n", exchange->name, who, asked.verified ? "" : " (not verified)", text);
     mkt_csb_free(csb);
 }

@@ -3,19 +3,22 @@
 #ifndef EXAMPLES_TICKETS_H
 #define EXAMPLES_TICKETS_H
 
+#include "rate.h"
 #include "users.h"
 #include "web.h"
 
-/* All of it is only read once the first request is served: the threads share it without a lock. */
+#include <mikeyticket/replay.h>
+
+/* All of it is only read once the first request is served, but for the atomics of the rate: the threads share it without
+   a lock. */
 struct kms {
     const char *id;
     bool show_keys;
+    uint32_t validity; /* the most seconds, from now on, that a ticket is valid for */
     struct users users;
-    struct mkt_host host;
+    struct rate rate;
+    const struct mkt_replay *cache;
 };
-
-/* The callbacks of the library; `kms` gets them. */
-struct mkt_host tickets_host(struct kms *kms, const struct mkt_replay *cache);
 
 /* Serves a message that came by HTTP, and prints a line about it. `user` is the KMS. */
 void tickets_serve(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome);

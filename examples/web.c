@@ -29,9 +29,13 @@ struct request {
     uint8_t answer[2 * MAX_BODY];
 };
 
-/* Queues an answer; `more` is a header with its value. */
+/* A header that an answer has beside its type. */
+struct header {
+    const char *name, *value;
+};
+
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, struct mkt_span body,
-                              const char *type, const char *more)
+                              const char *type, const struct header *more)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body.n, (void *)(uintptr_t)body.p, MHD_RESPMEM_MUST_COPY);
@@ -39,18 +43,30 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
         return MHD_NO;
     enum MHD_Result result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     if (result == MHD_YES && more != NULL)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, more);
+        result = MHD_add_response_header(response, more->name, more->value);
     if (result == MHD_YES)
         result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
 }
 
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, const char *text,
+                                   const struct header *more)
 {
     char line[256];
     snprintf(line, sizeof line, "%s\n", text);
-    return answer(connection, status, mkt_span_text(line), "text/plain", status == 405 ? MHD_HTTP_METHOD_POST : NULL);
+    return answer(connection, status, mkt_span_text(line), "text/plain", more);
+}
+
+static enum MHD_Result answer_outcome(struct MHD_Connection *connection, const struct outcome *outcome)
+{
+    char seconds[16];
+    const struct header retry_after = {MHD_HTTP_HEADER_RETRY_AFTER, seconds};
+    snprintf(seconds, sizeof seconds, "%u", outcome->retry_after);
+    if (outcome->message.n == 0)
+        return answer_text(connection, outcome->status, outcome->text, outcome->retry_after > 0 ? &retry_after : NULL);
+    return answer(connection, outcome->status, (struct mkt_span){outcome->message.p, outcome->message.n},
+                  "application/mikey", NULL);
 }
 
 /* Whether the body is a MIKEY message, as its type says; without a type, the body will tell. */
@@ -68,23 +84,21 @@ static bool is_mikey(struct MHD_Connection *connection)
 static enum MHD_Result respond(const struct web *web, struct MHD_Connection *connection, const char *path,
                                const char *method, struct request *request)
 {
-    struct outcome outcome = {MHD_HTTP_OK, {request->answer, sizeof request->answer, 0}, NULL};
+    static const struct header allow = {MHD_HTTP_HEADER_ALLOW, MHD_HTTP_METHOD_POST};
+    struct outcome outcome = {MHD_HTTP_OK, {request->answer, sizeof request->answer, 0}, NULL, 0};
 
     if (strcmp(path, "/") != 0)
-        return answer_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here: POST to /");
+        return answer_text(connection, MHD_HTTP_NOT_FOUND, "there is nothing here: POST to /", NULL);
     if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
-        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST is allowed");
+        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only POST is allowed", &allow);
     if (request->n > MAX_BODY)
-        return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "a message has at most 65536 octets");
+        return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "a message has at most 65536 octets", NULL);
     if (!is_mikey(connection))
-        return answer_text(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "send the type application/mikey");
+        return answer_text(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "send the type application/mikey", NULL);
     const char *type = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "requesttype");
     web->settings.serve(web->settings.user, type != NULL ? type : "", (struct mkt_span){request->body, request->n},
                         &outcome);
-    if (outcome.message.n == 0)
-        return answer_text(connection, outcome.status, outcome.text);
-    return answer(connection, outcome.status, (struct mkt_span){outcome.message.p, outcome.message.n},
-                  "application/mikey", NULL);
+    return answer_outcome(connection, &outcome);
 }
 
 /* libmicrohttpd calls this once with the header of a request, for each part of the body, and once after it. */
@@ -96,7 +110,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     if (request == NULL) {
         const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
         if (length != NULL && strtoull(length, NULL, 10) > MAX_DROPPED)
-            return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "a message has at most 65536 octets");
+            return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "a message has at most 65536 octets", NULL);
         *state = request = malloc(sizeof *request);
         if (request == NULL)
             return MHD_NO;

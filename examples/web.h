@@ -11,6 +11,7 @@ enum {
     HTTP_OK = 200,
     HTTP_BAD_REQUEST = 400,
     HTTP_FORBIDDEN = 403,
+    HTTP_TOO_MANY_REQUESTS = 429,
     HTTP_INTERNAL_SERVER_ERROR = 500,
     HTTP_SERVICE_UNAVAILABLE = 503
 };
@@ -20,6 +21,7 @@ struct outcome {
     unsigned status;
     struct mkt_buf message;
     const char *text;
+    unsigned retry_after; /* seconds; 0: that is not said */
 };
 
 struct web;

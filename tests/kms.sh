@@ -64,13 +64,13 @@ status() { [ "$(cat "$1.status")" = "$2" ]; }
 line() { sed -n "s/^$1: //p" "$2"; }
 both() { [ -n "$(line "$1" i.err)" ] && [ "$(line "$1" i.err)" = "$(line "$1" r.err)" ]; }
 
-# start PORT OPTIONS...: a KMS; $url is then where it is
+# start PORT OPTIONS...: a KMS, which lets a user ask as often as he likes; $url is then where it is
 start() {
     port=$1
     shift
     : >kms.log
     # One arena: how many more the C library makes for threads depends on how busy the machine is.
-    MALLOC_ARENA_MAX=1 "$kms" --listen "127.0.0.1:$port" --users users "$@" >kms.log 2>kms.err &
+    MALLOC_ARENA_MAX=1 "$kms" --listen "127.0.0.1:$port" --users users --rate 999999999 "$@" >kms.log 2>kms.err &
     running=$!
     url=
     while [ -z "$url" ]; do
@@ -452,8 +452,11 @@ usage 2 usage "$kms" --listen 127.0.0.1:0 --users users more
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --what
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --id ""
 usage 2 usage "$kms" --listen
-usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --remember 1x
-usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --remember 0
+for option in --remember --rate --validity; do
+    for number in 0 -1 "" 1x x 1000000000; do
+        usage 2 "usage: $option takes a number" "$kms" --listen 127.0.0.1:0 --users users $option "$number"
+    done
+done
 usage 1 'cache: not a cache of that many' "$kms" --listen 127.0.0.1:0 --users users --cache cache --remember 1
 for where in 127.0.0.1 localhost:0 127.0.0.1:http 127.0.0.1: :0:0 ""; do
     usage 2 'usage: --listen takes IP:PORT' "$kms" --listen "$where" --users users

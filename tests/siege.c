@@ -226,7 +226,8 @@ static bool request(struct siege *siege, const char *url)
         done = make_request_init(siege, &csb, &message);
         if (done && url != NULL)
             done = post(siege, url, "ticketrequest", (struct mkt_span){sent.p, message.n}, &answer);
-        if (done && url != NULL && i + 1 == siege->times && siege->http.status == 200)
+        /* the answer to a message that was changed is not for this bundle */
+        if (done && url != NULL && siege->claim == NULL && i + 1 == siege->times && siege->http.status == 200)
             done = tell_ticket(csb, (struct mkt_span){answer.p, answer.n});
         mkt_csb_free(csb);
     }

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Besieges the KMS: 100,000 users, and a cache file that others touch. After each, an honest request must be served.
+# Besieges the KMS: names that are not the sender's, users who ask too much, 100,000 users, and a cache file that others
+# touch. Needs curl(1).
 #
 #   tests/siege.sh KMS SIEGE
 #
 # SIEGE is tests/siege.c.
 set -u
 export LC_ALL=C no_proxy=127.0.0.1
+command -v curl >/dev/null || { echo "siege.sh: no curl: install it" >&2; exit 77; }
 umask 077
 
 [ $# = 2 ] || { echo "usage: siege.sh KMS SIEGE" >&2; exit 2; }
@@ -113,6 +115,113 @@ post() {
     code=$?
     expect [ $code = 0 ]
 }
+
+# ---- whom the log names ----
+
+# Eve's message names Carol as the Responder, and nobody as the Initiator.
+name="the log names the owner of the key, and not whom the message names"
+start
+request eve --claim sip:carol@example.com
+expect [ "$(count 200)" = 1 ]
+expect says '^kms: ticketrequest from sip:eve@example.com: ticket for sip:bob@example.com$' kms.log
+expect silent carol kms.log
+name="a refused message that is verified names the owner of the key, too"
+request eve --from 1000 --until 500 --claim sip:carol@example.com
+expect [ "$(count 403)" = 1 ]
+expect says '^kms: ticketrequest from sip:eve@example.com: refused, MKT_E_VALIDITY' kms.log
+expect silent carol kms.log
+name="what is not verified is marked, whatever it names"
+request alice --key-of sip:eve@example.com
+expect says '^kms: ticketrequest from sip:alice@example.com (not verified): refused, MKT_E_MAC' kms.log
+request alice --key-of sip:eve@example.com --claim sip:carol@example.com
+expect says '^kms: ticketrequest from sip:carol@example.com (not verified): refused, MKT_E_MAC' kms.log
+request bob --ago 86400
+expect says '^kms: ticketrequest from sip:bob@example.com (not verified): refused, MKT_E_STALE' kms.log
+request carol --out message
+expect [ "$(count 200)" = 1 ]
+post ticketrequest message 1
+expect says '^kms: ticketrequest from sip:carol@example.com (not verified): refused, MKT_E_REPLAY' kms.log
+expect [ "$(grep -c ': ticket for ' kms.log)" = 2 ]
+stop
+
+# ---- validity ----
+
+# granted PATTERN OPTIONS...: the ticket that a request with these options gets
+granted() {
+    pattern=$1
+    shift
+    request alice "$@"
+    expect [ "$(count 200)" = 1 ]
+    expect says "^granted:$pattern\$" out
+}
+
+name="a ticket is valid for a day at most, and the K flag says that this was changed"
+day='until 86\(400\|39[0-9]\)'
+start
+granted " until \(1000\|99[0-9]\)" --until 1000
+granted " $day K"
+granted " $day K" --until 1000000
+granted " $day K" --until 86500
+granted " from -\(10[0-9]\|9[0-9]\) $day K" --from -100 --until 1000000
+name="a ticket that would begin later than that is refused"
+request alice --from 90000 --until 100000
+expect [ "$(count 403)" = 1 ]
+stop
+name="the most that a ticket is valid for is an option"
+start --validity 60
+granted " until \(60\|5[0-9]\) K" --until 100
+granted " until \(60\|5[0-9]\) K"
+granted " until [1-5][0-9]" --until 50
+stop
+
+# ---- the rate of a user ----
+
+name="the KMS says how many users its memory is good for"
+start
+expect says '^kms: remembers 100000 messages, those of 151 users at the full rate of 60 a minute$' kms.log
+stop
+start --rate 5 --remember 100
+expect says '^kms: remembers 100 messages, those of 1 users at the full rate of 5 a minute$' kms.log
+
+name="users who ask too much are put off, and others are not"
+for user in alice bob; do
+    request $user --times 100
+    expect at_least "$(count 200)" 5
+    expect at_least "$(count 429)" 50
+    expect [ $(($(count 200) + $(count 429))) = 100 ]
+    expect says "^kms: ticketrequest from sip:$user@example.com: refused, the user must wait [0-9]* s\$" kms.log
+done
+honest carol
+honest eve
+expect silent CACHE_FULL kms.log
+stop
+
+name="a user is told when to ask again"
+start --rate 1
+request alice --times 2 --out message
+expect [ "$(count 200)" = 1 ]
+curl -sS -D head -o body -H 'Content-Type: application/mikey' --data-binary @message "$url/?requesttype=ticketrequest"
+expect says '^HTTP/1.1 429 ' head
+expect says '^Retry-After: [1-6][0-9]*.$' head
+expect says '^too many messages of this user' body
+stop
+
+name="forgeries, replays and old messages use up nobody's rate"
+start --rate 5
+request alice --out message
+expect [ "$(count 200)" = 1 ]
+post ticketrequest message 100
+expect [ "$(count 403)" = 100 ]
+request alice --times 100 --key-of sip:eve@example.com
+expect [ "$(count 403)" = 100 ]
+request alice --times 100 --ago 1000
+expect [ "$(count 403)" = 100 ]
+request alice --times 4
+expect [ "$(count 200)" = 4 ]
+name="a replay is told as such, whatever the rate"
+post ticketrequest message 1
+expect [ "$(count 403)" = 1 ]
+stop
 
 # ---- the file of users ----
 
