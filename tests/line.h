@@ -100,8 +100,8 @@ static inline int alert_of(const struct end *end)
  * The dynamic linker finds the functions of the program before those of mbedTLS. While `catching` they take the key and
  * keep it from mbedTLS, so that what is found in memory afterwards is a copy of the library's own.
  */
-static struct {
-    atomic_bool catching;
+static atomic_bool catching;
+static _Thread_local struct {
     uint8_t key[MBEDTLS_PSK_MAX_LEN];
     size_t n;
 } caught;
@@ -116,7 +116,7 @@ int mbedtls_ssl_conf_psk(mbedtls_ssl_config *conf, const unsigned char *psk, siz
                          size_t n_name)
 {
     int (*real)(mbedtls_ssl_config *, const unsigned char *, size_t, const unsigned char *, size_t);
-    if (caught.catching) {
+    if (catching) {
         catch_key(psk, n_psk);
         return 0;
     }
@@ -127,7 +127,7 @@ int mbedtls_ssl_conf_psk(mbedtls_ssl_config *conf, const unsigned char *psk, siz
 int mbedtls_ssl_set_hs_psk(mbedtls_ssl_context *ssl, const unsigned char *psk, size_t n)
 {
     int (*real)(mbedtls_ssl_context *, const unsigned char *, size_t);
-    if (caught.catching) {
+    if (catching) {
         catch_key(psk, n);
         return 0;
     }
@@ -139,7 +139,7 @@ static inline struct line *line_new(void)
 {
     struct line *line = calloc(1, sizeof *line);
     ck_assert_ptr_nonnull(line);
-    caught.catching = false; /* where a test failed meanwhile */
+    catching = false; /* where a test failed meanwhile */
     mbedtls_entropy_init(&line->entropy);
     mbedtls_ctr_drbg_init(&line->drbg);
     ck_assert_int_eq(mbedtls_ctr_drbg_seed(&line->drbg, mbedtls_entropy_func, &line->entropy, NULL, 0), 0);

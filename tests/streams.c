@@ -49,7 +49,7 @@ void mbedtls_ssl_conf_psk_cb(mbedtls_ssl_config *conf,
                              int (*find_key)(void *, mbedtls_ssl_context *, const unsigned char *, size_t), void *user)
 {
     void (*real)(mbedtls_ssl_config *, int (*)(void *, mbedtls_ssl_context *, const unsigned char *, size_t), void *);
-    if (caught.catching) {
+    if (catching) {
         callback.find_key = find_key;
         callback.user = user;
         return;
@@ -59,7 +59,7 @@ void mbedtls_ssl_conf_psk_cb(mbedtls_ssl_config *conf,
 }
 
 /* What was hashed last, while keys are caught. */
-static uint8_t hashed[64];
+static _Thread_local uint8_t hashed[64];
 
 #if MBEDTLS_VERSION_MAJOR >= 3
 int mbedtls_sha256(const unsigned char *octets, size_t n, unsigned char *digest, int is224)
@@ -68,7 +68,7 @@ int mbedtls_sha256_ret(const unsigned char *octets, size_t n, unsigned char dige
 #endif
 {
     int (*real)(const unsigned char *, size_t, unsigned char *, int);
-    if (caught.catching)
+    if (catching)
         memcpy(hashed, octets, n < sizeof hashed ? n : sizeof hashed);
     *(void **)&real = dlsym(RTLD_NEXT, __func__);
     return real(octets, n, digest, is224);
@@ -446,21 +446,32 @@ START_TEST(as_client)
 }
 END_TEST
 
-/* From the bundles of a call, both ends with streams. */
+/* The server's stream has its key from a bundle. The client's has it from the other bundle, or by hand. */
 START_TEST(from_bundles)
 {
+    const bool by_hand = _i / 2 == 1;
+    uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
+    struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
     static const struct mkt_host host = {.user = NULL};
     struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
     struct mkt_csb *csb[2], *new_one;
     struct server *server = server_new(8, false), *other = server_new(8, false);
-    bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    bundles(&host, _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    expect_err("TEK", mkt_csb_tek(csb[0], 1, &tek), MKT_OK);
+    expect_err("identity", mkt_csb_psk_identity(csb[0], 1, &identity), MKT_OK);
     expect_err("new", mkt_csb_new(&new_one, MKT_INITIATOR, &host, &settings), MKT_OK);
     expect_err("no bundle", mkt_streams_add_csb(server->streams, SEVEN, NULL, 1), MKT_E_ARGUMENT);
     expect_err("early", mkt_streams_add_csb(server->streams, SEVEN, new_one, 1), MKT_E_STATE);
     expect_err("session", mkt_streams_add_csb(server->streams, SEVEN, csb[1], 2), MKT_E_NO_SESSION);
     expect_err("responder", mkt_streams_add_csb(server->streams, SEVEN, csb[1], 1), MKT_OK);
     expect_err("again", mkt_streams_add_csb(server->streams, EIGHT, csb[1], 1), MKT_E_STATE);
-    expect_err("initiator", mkt_streams_add_csb(other->streams, EIGHT, csb[0], 1), MKT_OK);
+    if (by_hand)
+        expect_err(
+            "initiator",
+            mkt_streams_add(other->streams, EIGHT, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}),
+            MKT_OK);
+    else
+        expect_err("initiator", mkt_streams_add_csb(other->streams, EIGHT, csb[0], 1), MKT_OK);
     mkt_csb_free(new_one);
     bundles_free(csb); /* the streams have their own copies */
 
@@ -861,7 +872,7 @@ static double seconds(void)
 static void ask_here(struct server *server)
 {
     struct line *line = line_new();
-    caught.catching = true;
+    catching = true;
     expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
                MKT_OK);
     line_free(line);
@@ -922,7 +933,7 @@ START_TEST(hundred_thousand)
         /* they miss the processor's cache */
         ck_assert_msg(many[by] < 5 * few[by] + 2e-6, "a look-up by %s among many is slow", what[by]);
     }
-    caught.catching = false;
+    catching = false;
 
     expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_ROOM);
     struct line *line = call_up(server, versions[0], KEY_32, "mikey-ticket:0000c0de:01:00c0ffee", NULL);
@@ -1049,7 +1060,7 @@ START_TEST(no_key_is_left_on_the_stack)
     expect_clean("server, identity unknown and hidden", find_key, &a, caught_key(), 0);
     expect_not_left("nobody's key", caught.key, caught.n);
     mkt_streams_close(server->streams, &a.line->server.ssl);
-    caught.catching = false;
+    catching = false;
     line_free(a.line);
     bundles_free(csb);
     server_free(server);
@@ -1129,7 +1140,7 @@ START_TEST(tables_have_secrets)
     ck_assert_mem_eq(hashed, secret[2], 32);
     ck_assert_mem_eq(hashed + 32, "nobody", 6);
     mkt_streams_close(server->streams, &line->server.ssl);
-    caught.catching = false;
+    catching = false;
     line_free(line);
     server_free(server);
 }
@@ -1274,6 +1285,163 @@ START_TEST(threads)
         if (i < SHAKERS)
             ck_assert_uint_eq(worker[i].connected, SHAKES / 3);
     }
+    server_free(server);
+}
+END_TEST
+
+/* Threads that use streams while another one re-keys them without a pause. */
+
+enum { ROUNDS = 300 };
+
+struct user {
+    pthread_t thread;
+    struct server *server;
+    mbedtls_ssl_context *ssl;
+    atomic_bool *done;
+    unsigned wrong;
+};
+
+/*
+ * All threads go on until the slowest one has done its rounds. The load is relaxed, as any other order would hide races
+ * from ThreadSanitizer.
+ */
+static bool goes_on(const struct user *user, unsigned n)
+{
+    return n < ROUNDS || !atomic_load_explicit(user->done, memory_order_relaxed);
+}
+
+/* Every key has the same octet all over, so that a key that changes while it is copied shows. */
+static void *re_key(void *arg)
+{
+    struct user *user = arg;
+    uint8_t key[32];
+    for (unsigned n = 0; goes_on(user, n); n++) {
+        memset(key, (int)(n % 256), sizeof key);
+        for (uint64_t stream = SEVEN; stream <= EIGHT; stream++) {
+            char name[64];
+            snprintf(name, sizeof name, "stream %u, name %u", (unsigned)stream, n % 3);
+            user->wrong += mkt_streams_rekey(user->server->streams, stream, (struct mkt_span){key, sizeof key},
+                                             mkt_span_text(name)) != MKT_OK;
+        }
+    }
+    return NULL;
+}
+
+/* The connection has its stream, however often that is re-keyed. */
+static void *go_on_shaking(void *arg)
+{
+    struct user *user = arg;
+    for (unsigned n = 0; goes_on(user, n); n++)
+        user->wrong += mkt_streams_handshake(user->server->streams, user->ssl) != 0;
+    return NULL;
+}
+
+static void *ask_for_the_stream(void *arg)
+{
+    struct user *user = arg;
+    uint64_t stream = 0;
+    for (unsigned n = 0; goes_on(user, n); n++)
+        user->wrong += mkt_streams_of(user->server->streams, user->ssl, &stream) != MKT_OK || stream != SEVEN;
+    return NULL;
+}
+
+/* Asks for keys as mbedTLS does in a handshake. */
+static void *ask_for_keys(void *arg)
+{
+    struct user *user = arg;
+    for (unsigned n = 0; goes_on(user, n); n++) {
+        char name[64];
+        snprintf(name, sizeof name, "stream 8, name %u", n % 3);
+        const int result = ask(user->ssl, name);
+        user->wrong += result != 0 && result != MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+        for (size_t i = 0; i < caught.n; i++)
+            user->wrong += caught.key[i] != caught.key[0];
+    }
+    return NULL;
+}
+
+/* Connections that do not get as far as a handshake. */
+static void *bind_and_end(void *arg)
+{
+    struct user *user = arg;
+    for (unsigned n = 0; goes_on(user, n); n++) {
+        mbedtls_ssl_context ssl;
+        user->wrong += mkt_streams_bind(user->server->streams, &ssl, &eight) != MKT_OK;
+        user->wrong += mkt_streams_end(user->server->streams, &ssl, MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
+    }
+    return NULL;
+}
+
+/* Connections that are not known may end at any time. There are so many that each chain is looked through. */
+static void *end_others(void *arg)
+{
+    enum { OTHERS = 256 };
+    struct user *user = arg;
+    static mbedtls_ssl_context ssl[OTHERS]; /* only their addresses are used */
+    for (unsigned n = 0; goes_on(user, n); n++)
+        user->wrong +=
+            mkt_streams_end(user->server->streams, &ssl[n % OTHERS], MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
+    return NULL;
+}
+
+static void *count_streams(void *arg)
+{
+    struct user *user = arg;
+    for (unsigned n = 0; goes_on(user, n); n++)
+        user->wrong += mkt_streams_count(user->server->streams) != 2;
+    return NULL;
+}
+
+static void *set_clients_up(void *arg)
+{
+    struct user *user = arg;
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        const struct mkt_tls_settings settings = {.end = MKT_END_CLIENT};
+        mbedtls_ssl_config conf;
+        struct mkt_tls tls;
+        mbedtls_ssl_config_init(&conf);
+        user->wrong += mkt_streams_client(user->server->streams, user->ssl, &conf, &tls, &settings) != MKT_OK;
+        mbedtls_ssl_config_free(&conf);
+        for (size_t i = 0; i < caught.n; i++)
+            user->wrong += caught.key[i] != caught.key[0];
+    }
+    atomic_store_explicit(user->done, true, memory_order_relaxed);
+    return NULL;
+}
+
+/* There are as few chains as possible, so that most of what the threads use is in one. */
+START_TEST(threads_use_a_stream_that_another_re_keys)
+{
+    void *(*const what[])(void *) = {go_on_shaking, ask_for_the_stream, ask_for_keys, bind_and_end,
+                                     end_others,    count_streams,      re_key,       set_clients_up};
+    enum { USERS = sizeof what / sizeof *what };
+    struct server *server = server_new(2, false);
+    add(server, SEVEN, ZEROS, NAME);
+    add(server, EIGHT, ZEROS, OTHER_NAME);
+    struct line *connected = call_up(server, versions[0], ZEROS, NAME, &seven), *other = line_new();
+    expect_stream(server, connected, SEVEN);
+    expect_err("bind", mkt_streams_bind(server->streams, &other->client.ssl, &eight), MKT_OK);
+    expect_err("bind", mkt_streams_bind(server->streams, &other->server.ssl, &eight), MKT_OK);
+    ask_here(server);
+    atomic_bool done = false;
+    struct user user[USERS];
+    for (size_t i = 0; i < USERS; i++) {
+        user[i] = (struct user){.server = server, .ssl = &connected->server.ssl, .done = &done};
+        if (what[i] == set_clients_up)
+            user[i].ssl = &other->client.ssl;
+        if (what[i] == ask_for_keys)
+            user[i].ssl = &other->server.ssl;
+        ck_assert_int_eq(pthread_create(&user[i].thread, NULL, what[i], &user[i]), 0);
+    }
+    for (size_t i = 0; i < USERS; i++)
+        ck_assert_int_eq(pthread_join(user[i].thread, NULL), 0);
+    catching = false;
+    for (size_t i = 0; i < USERS; i++)
+        ck_assert_msg(user[i].wrong == 0, "thread %zu: wrong %u times", i, user[i].wrong);
+    mkt_streams_close(server->streams, &other->client.ssl);
+    mkt_streams_close(server->streams, &other->server.ssl);
+    line_free(other);
+    hang_up(server, connected);
     server_free(server);
 }
 END_TEST
@@ -1490,6 +1658,63 @@ START_TEST(a_connected_stream_is_re_keyed)
 }
 END_TEST
 
+/* No handshake comes between the new key and these questions, as that would give the connection the stream again. */
+START_TEST(a_connected_stream_keeps_its_connection_when_it_is_re_keyed)
+{
+    struct server *server = server_new(8, false);
+    static const char *const keys[] = {OTHER_KEY, KEY_16}, *const names[] = {OTHER_NAME, "a third name"};
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = call_up(server, versions[_i], KEY_32, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    for (int again = 0; again < 2; again++) {
+        expect_err("new key",
+                   mkt_streams_rekey(server->streams, SEVEN, from_hex(keys[again]), mkt_span_text(names[again])),
+                   MKT_OK);
+        for (int bound = 0; bound < 2; bound++) {
+            struct line *second = call_up(server, versions[_i], keys[again], names[again], bound ? &seven : NULL);
+            expect_none(server, second);
+            ck_assert_int_eq(alert_of(&second->server), alerts[_i].identity);
+            hang_up(server, second);
+        }
+        struct line *client = line_new();
+        expect_err("bind", mkt_streams_bind(server->streams, &client->client.ssl, &seven), MKT_OK);
+        expect_err("client",
+                   mkt_streams_client(server->streams, &client->client.ssl, &client->client.conf, &client->client.tls,
+                                      &server->tls),
+                   MKT_E_STATE);
+        mkt_streams_close(server->streams, &client->client.ssl);
+        line_free(client);
+        expect_stream(server, line, SEVEN);
+    }
+    ck_assert_uint_eq(server->ended, 0);
+    hang_up(server, line);
+    ck_assert_uint_eq(server->ended, 1);
+    server_free(server);
+}
+END_TEST
+
+/* A handshake that was given the key of one re-keying fails after the next, even if that brings the same octets. */
+START_TEST(a_waiting_stream_is_re_keyed_twice)
+{
+    const int version = _i % VERSIONS;
+    const char *const last = _i / VERSIONS == 0 ? KEY_16 : OTHER_KEY;
+    struct server *server = server_new(8, false);
+    add(server, SEVEN, KEY_32, NAME);
+    expect_err("first", mkt_streams_rekey(server->streams, SEVEN, from_hex(OTHER_KEY), mkt_span_text(NAME)), MKT_OK);
+    struct line *old = dial(server, versions[version], OTHER_KEY, NAME, &seven);
+    name_identity(old, version);
+    expect_err("second", mkt_streams_rekey(server->streams, SEVEN, from_hex(last), mkt_span_text(NAME)), MKT_OK);
+    shake(old);
+    ck_assert_int_eq(old->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    hang_up(server, old);
+    ck_assert_uint_eq(server->ended, 0);
+    struct line *line = call_up(server, versions[version], last, NAME, &seven);
+    expect_stream(server, line, SEVEN);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -1505,7 +1730,7 @@ int main(void)
     tcase_add_loop_test(t, unknown_connection, 0, VERSIONS);
     tcase_add_loop_test(t, own_configuration, 0, VERSIONS);
     tcase_add_loop_test(t, as_client, 0, VERSIONS);
-    tcase_add_loop_test(t, from_bundles, 0, 2);
+    tcase_add_loop_test(t, from_bundles, 0, 4);
     tcase_add_loop_test(t, two_handshakes, 0, VERSIONS);
     tcase_add_loop_test(t, removed_in_handshake, 0, VERSIONS * 3);
     tcase_add_loop_test(t, removed_when_connected, 0, VERSIONS);
@@ -1517,6 +1742,8 @@ int main(void)
     t = tcase_create("another key");
     tcase_add_loop_test(t, a_waiting_stream_is_re_keyed, 0, VERSIONS);
     tcase_add_loop_test(t, a_connected_stream_is_re_keyed, 0, 2);
+    tcase_add_loop_test(t, a_connected_stream_keeps_its_connection_when_it_is_re_keyed, 0, VERSIONS);
+    tcase_add_loop_test(t, a_waiting_stream_is_re_keyed_twice, 0, VERSIONS * 2);
     suite_add_tcase(suite, t);
     t = tcase_create("ends");
     tcase_add_loop_test(t, end, 0, VERSIONS * ENDS);
@@ -1541,6 +1768,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, hundred_thousand);
     tcase_add_test(t, threads);
+    tcase_add_test(t, threads_use_a_stream_that_another_re_keys);
     suite_add_tcase(suite, t);
     return run(suite);
 }

@@ -426,7 +426,7 @@ START_TEST(no_key_is_left_on_the_stack)
     expect_err("TEK", mkt_csb_tek(csb[0], 1, &tek), MKT_OK);
     struct attempt a = {.settings = client, .line = line_new(), .csb = csb[0], .psk = from_hex(RARE_KEY)};
 
-    caught.catching = true;
+    catching = true;
     on_own_stack(set_up_from_bundle, &a);
     expect_err("bundle", a.err, MKT_OK);
     expect_octets("key", (struct mkt_span){caught.key, caught.n}, (struct mkt_span){key, tek.n});
@@ -439,7 +439,7 @@ START_TEST(no_key_is_left_on_the_stack)
     on_own_stack(set_up_from_bundle, &a);
     expect_err("list", a.err, MKT_E_PROFILE);
     expect_not_left("list", key, tek.n);
-    caught.catching = false;
+    catching = false;
     line_free(a.line);
     bundles_free(csb);
 }
