@@ -356,14 +356,28 @@ static enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_
     return MKT_OK;
 }
 
+/* One end is set up from the bundle, the other with the TEK and the PSK identity that the bundle gives. */
 START_TEST(from_a_bundle)
 {
     static const struct mkt_host host = {.user = NULL};
+    const bool server_by_hand = _i / 2 == 1;
     struct mkt_csb *csb[2];
-    bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
+    struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
+    bundles(&host, _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
+    expect_err("TEK", mkt_csb_tek(csb[server_by_hand], 1, &tek), MKT_OK);
+    expect_err("identity", mkt_csb_psk_identity(csb[server_by_hand], 1, &identity), MKT_OK);
     struct line *line = line_new();
-    expect_err("client", mkt_tls_setup(&line->client.conf, &line->client.tls, &client, csb[0], 1), MKT_OK);
-    expect_err("server", mkt_tls_setup(&line->server.conf, &line->server.tls, &server, csb[1], 1), MKT_OK);
+    struct end *from_bundle = server_by_hand ? &line->client : &line->server;
+    struct end *by_hand = server_by_hand ? &line->server : &line->client;
+    expect_err("from the bundle",
+               mkt_tls_setup(&from_bundle->conf, &from_bundle->tls, server_by_hand ? &client : &server,
+                             csb[!server_by_hand], 1),
+               MKT_OK);
+    expect_err("by hand",
+               mkt_tls_setup_psk(&by_hand->conf, &by_hand->tls, server_by_hand ? &server : &client,
+                                 (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}),
+               MKT_OK);
     bundles_free(csb); /* mbedTLS has the key */
     start_both(line);
     expect_connected(line);
@@ -887,7 +901,7 @@ int main(void)
     tcase_add_loop_test(t, no_suite_is_left, 0, 3);
     tcase_add_test(t, arguments);
     tcase_add_test(t, key_lengths);
-    tcase_add_loop_test(t, from_a_bundle, 0, 2);
+    tcase_add_loop_test(t, from_a_bundle, 0, 4);
     tcase_add_test(t, bundle_refused);
     if (STACK_IS_SEARCHED) {
         tcase_add_test(t, what_is_left_is_found);
