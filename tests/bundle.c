@@ -231,18 +231,59 @@ START_TEST(times_that_no_bundle_has)
         {.counter = 5, .from = 4, .to = 3}, /* the first after the last */
         {.counter = 5, .from = 1},          /* a first of none */
     };
-    for (size_t i = 0; i < 2 * sizeof wrong / sizeof *wrong; i++) {
+    for (size_t i = 0; i < 3 * sizeof wrong / sizeof *wrong; i++) {
         struct mkt_bundle b = full_bundle(), read = {.suite = MKT_SUITE_256};
+        struct mkt_times *const all[] = {&b.newest, &b.sent, &b.reported};
         uint8_t octets[1024];
         struct mkt_buf buf = {octets, sizeof octets, 0};
         struct io put = io_put(&buf);
-        *(i % 2 == 0 ? &b.newest : &b.sent) = wrong[i / 2];
+        *all[i % 3] = wrong[i / 3];
         mkt_io_bundle(&put, &b);
         buf.n = put.pos;
         struct io get = io_get((struct mkt_span){octets, buf.n});
         mkt_io_bundle(&get, &read);
         ck_assert_msg(get.err == MKT_E_STORED, "%zu: %s", i, mkt_err_name(get.err));
     }
+}
+END_TEST
+
+/* The times of one end: the last of its clock, the highest of its counters, and the range of those of KEMACs. */
+START_TEST(times_of_messages)
+{
+    static const struct {
+        uint32_t value;
+        bool kemac;
+        uint64_t counter, from, to; /* afterwards */
+    } rows[] = {
+        {5, false, 6, 0, 0}, {3, false, 6, 0, 0}, {7, true, 8, 7, 8},    {4, true, 8, 4, 8},
+        {6, true, 8, 4, 8},  {2, false, 8, 4, 8}, {20, true, 21, 4, 21}, {0, true, 21, 0, 21},
+    };
+    struct mkt_times times = {.by_clock = false};
+    struct mkt_t t = {.ts_type = MKT_TS_COUNTER};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        t.value = rows[i].value;
+        ck_assert(mkt_t_later(&t, &times) == (t.value >= times.counter));
+        mkt_times_add(&times, &t, rows[i].kemac);
+        ck_assert(!times.by_clock && times.counter == rows[i].counter);
+        ck_assert(times.from == rows[i].from && times.to == rows[i].to);
+        for (t.value = 0; t.value < 30; t.value++) {
+            ck_assert(mkt_t_later(&t, &times) == (t.value >= rows[i].counter));
+            ck_assert(mkt_t_last(&t, &times) == (t.value + 1 == rows[i].counter));
+            ck_assert(mkt_t_used(&t, &times) == (t.value >= rows[i].from && t.value < rows[i].to));
+        }
+    }
+    const struct mkt_times counted = times;
+    struct mkt_t moment = {.ts_type = MKT_TS_NTP_UTC, .value = 0};
+    ck_assert(mkt_t_later(&moment, &times) && !mkt_t_last(&moment, &times) && !mkt_t_used(&moment, &times));
+    moment.value = ntp(NOW) + 7;
+    mkt_times_add(&times, &moment, false);
+    ck_assert(times.by_clock && times.clock == moment.value);
+    ck_assert(times.counter == counted.counter && times.from == counted.from && times.to == counted.to);
+    ck_assert(!mkt_t_later(&moment, &times) && mkt_t_last(&moment, &times) && mkt_t_used(&moment, &times));
+    moment.value++;
+    ck_assert(mkt_t_later(&moment, &times) && !mkt_t_last(&moment, &times) && !mkt_t_used(&moment, &times));
+    moment.value -= 2;
+    ck_assert(!mkt_t_later(&moment, &times) && !mkt_t_last(&moment, &times) && !mkt_t_used(&moment, &times));
 }
 END_TEST
 
@@ -858,6 +899,7 @@ int main(void)
     tcase_add_test(tcase, all_views);
     tcase_add_test(tcase, all_of_it_round_trips);
     tcase_add_test(tcase, times_that_no_bundle_has);
+    tcase_add_test(tcase, times_of_messages);
     tcase_add_test(tcase, kept_in_a_room_of_its_own);
     tcase_add_test(tcase, keys_of_all_chains);
     suite_add_tcase(suite, tcase);

@@ -63,6 +63,37 @@ START_TEST(every_policy_that_needs_no_kms)
 }
 END_TEST
 
+/* 6.10: "TRr indicates how often rekeying MUST be done." A time of 0 s is the shortest; 0 would mean that there is none. */
+START_TEST(the_time_between_rekeyings)
+{
+    static const struct {
+        bool has;
+        mkt_ntp rekeying;
+        uint32_t seconds;
+    } rows[] = {{false, 0, 0},
+                {false, (mkt_ntp)60 << 32, 0},
+                {true, 0, 1},
+                {true, (mkt_ntp)1 << 32, 1},
+                {true, (mkt_ntp)2 << 32, 2},
+                {true, (mkt_ntp)UINT32_MAX << 32, UINT32_MAX}};
+    struct call *c = call_new(MKT_SUITE_256, _i % 2 == 0 ? "FGHJLNO" : "HJLNO");
+    c->policy.has_rekeying = rows[_i / 2].has;
+    c->policy.rekeying = rows[_i / 2].rekeying;
+    make_init(c);
+    ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    if (_i % 2 == 0) {
+        ck_assert_uint_eq(mkt_csb_rekeying(c->i), 0);
+        ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
+        expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+        finish(c);
+    }
+    ck_assert_uint_eq(mkt_csb_rekeying(c->i), rows[_i / 2].seconds);
+    ck_assert_uint_eq(mkt_csb_rekeying(c->r), rows[_i / 2].seconds);
+    call_free(c);
+}
+END_TEST
+
 START_TEST(supplied_keys_that_the_policy_forbids)
 {
     struct call *c = call_new(MKT_SUITE_256, "DFGHNO");
@@ -409,6 +440,7 @@ int main(void)
     TCase *tcase = tcase_create("call");
     tcase_add_loop_test(tcase, both_ends_have_the_same_tek, 0, 2);
     tcase_add_loop_test(tcase, every_policy_that_needs_no_kms, 0, 256);
+    tcase_add_loop_test(tcase, the_time_between_rekeyings, 0, 12);
     tcase_add_test(tcase, supplied_keys_that_the_policy_forbids);
     tcase_add_test(tcase, a_tek_that_the_responder_supplies);
     tcase_add_test(tcase, identities_left_out_are_those_that_the_application_gave);
