@@ -288,7 +288,7 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
         {.type = MKT_RAND, .rand = {.rand = rand}},
         {.type = MKT_KEMAC,
          .kemac = {s->encr_alg, {encr, plain.n}, s->kemac_mac_alg, s->kemac_mac_alg == 0 ? none : counting(0, 32)}},
-        {.type = MKT_IDR, .id = {MKT_IDR_PSK, MKT_ID_BYTES, text("tpk")}},
+        {.type = MKT_IDR, .id = {MKT_IDR_PSK, MKT_ID_BYTES, text("t")}},
         {.type = MKT_V,
          .v = {s->mac_alg, counting(0, s->mac_alg == 0   ? 0
                                        : s->mac_alg == 1 ? 20
@@ -386,15 +386,16 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
         {{"HTRVK", MPK_LAST, 32, 3, 0, 2}, MKT_E_ORDER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        uint8_t octets[256] = {0};
-        struct mkt_buf keys = {octets, sizeof octets, 7};
+        uint8_t octets[512] = {0};
+        struct mkt_buf keys = {octets, 7 + from_hex(rows[i].sealed.keys).n, 7};
         size_t left = 0;
+        memset(octets + keys.cap, 0xee, sizeof octets - keys.cap);
         enum mkt_err err = open_sealed(&rows[i].sealed, &keys);
         ck_assert_msg(err == rows[i].err, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].err));
         if (err == MKT_OK)
             expect_octets("keys", (struct mkt_span){octets + 7, keys.n - 7}, from_hex(rows[i].sealed.keys));
         for (size_t k = 0; k < sizeof octets; k++)
-            left += octets[k] != 0;
+            left += octets[k] != (k < keys.cap ? 0 : 0xee);
         ck_assert_msg(err == MKT_OK || (keys.n == 7 && left == 0), "row %zu leaves keys", i);
     }
 }
@@ -585,7 +586,7 @@ START_TEST(a_host_is_asked_for_the_tpk)
         enum mkt_err err = mkt_ticket_resolve(&h.host, &ticket, &policy, false, &room.buf, &keys);
         ck_assert_msg(err == rows[i].want, "row %zu: %s", i, mkt_err_name(err));
         ck_assert(h.calls == 1 && h.named == rows[i].named);
-        expect_octets("name", h.name, text(rows[i].named ? "tpk" : ""));
+        expect_octets("name", h.name, text(rows[i].named ? "t" : ""));
         const struct mkt_host no_tpk = {.psk = no_psk}, tpk_alone = {.user = &h, .tpk = tpk_of};
         expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys), MKT_E_KEY);
         h.moves = false;
@@ -1068,6 +1069,13 @@ START_TEST(a_ticket_may_be_large)
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
     wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 65535};
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
+    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .key = counting(1, 65535)};
+    expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
+    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .salt = counting(1, 65535)};
+    expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
+    m.recipe.n_keys = 1;
+    m.recipe.tpk_id = (struct mkt_id){.type = MKT_ID_BYTES, .data = counting(1, 65535)};
+    expect_refused("longer than Ticket Data", &m, MKT_E_LENGTH);
 }
 END_TEST
 
@@ -1199,7 +1207,8 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     REFUSED(MKT_E_STORED, changed[0] = 2);
     REFUSED(MKT_E_STORED, changed[n++] = 0);
     REFUSED(MKT_E_STORED, changed[1] = 0xff);
-    REFUSED(MKT_E_STORED, changed[5] = 1);         /* another payload follows, and is not there */
+    REFUSED(MKT_E_STORED, changed[5] = 1); /* another payload follows, and is not there */
+    REFUSED(MKT_E_SHORT, changed[5] = 1; changed[13] = 0xff);
     REFUSED(MKT_E_SHORT, changed[13] = 0xff);      /* TP Data longer than the payload */
     REFUSED(MKT_E_TICKET_TYPE, changed[7] = 2);    /* ticket type */
     REFUSED(MKT_E_PRF, changed[10] |= 4);          /* PRF Func 3 */
