@@ -146,7 +146,7 @@ enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_mess
     struct known known;
     struct mkt_cs cs;
     const uint8_t *choice;
-    if (hdr->map_type != MKT_MAP_GENERIC_ID || n == 0 || n > act->settings->max_sessions)
+    if (n == 0 || n > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = know(&known, message, init, act->bundle.sps);
     while (map.n > 0 && err == MKT_OK) {

@@ -2,6 +2,7 @@
 /* session: the crypto sessions of a call, their security policies and their keys (RFC 6043 6.1.1). */
 #include "call.h"
 
+#include "session.h"
 #include "ticket.h"
 
 #include <stdlib.h>
@@ -583,6 +584,8 @@ START_TEST(as_many_sessions_as_there_are_ids)
     c->offer.n_cs = 256;
     make_ticket(c);
     expect_err("256", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_CS);
+    c->offer.n_cs = 255;
+    expect_err("255", mkt_csb_make_transfer_init(c->i, &c->offer, &(struct mkt_buf){NULL, 0, 0}), MKT_OK);
     c->offer.n_cs = 254;
     c->offer.sp = sp;
     c->offer.n_sp = 16;
@@ -608,7 +611,7 @@ END_TEST
 /* ---- updates of several sessions: 5.2 ---- */
 
 /* A call of two TLS sessions, CS IDs 1 and 2, and what they have in common with others. */
-static struct call *two_sessions(const struct mkt_cs cs[2])
+static struct call *two_sessions(const struct mkt_cs cs[])
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
     c->settings_i.max_sessions = c->settings_r.max_sessions = 4;
@@ -734,6 +737,364 @@ START_TEST(an_update_has_the_policies_of_all_its_sessions)
 }
 END_TEST
 
+/* The SPI of the n-th session key that an end has. */
+static struct mkt_span key_spi(const struct mkt_csb *csb, size_t n)
+{
+    struct mkt_key_data key;
+    expect_err("key", mkt_csb_key(csb, n, &key), MKT_OK);
+    return exact(key.kv.spi);
+}
+
+static const struct mkt_key_wish two_tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+
+/*
+ * SPIs that an update does not say: a session that there was keeps its own, and the n-th new one gets that of the n-th
+ * key, the new ones first.
+ */
+START_TEST(spis_that_an_update_leaves_open)
+{
+    const struct mkt_cs new[] = {{.cs_id = 2, .prot_type = MKT_PROT_TLS}, {.cs_id = 3, .prot_type = MKT_PROT_TLS}};
+    struct mkt_cs first = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
+    struct call *c = two_sessions(&first);
+    c->offer.n_cs = 1;
+    c->recipe.keys = two_tgks;
+    c->recipe.n_keys = 2;
+    make_ticket(c);
+    struct mkt_key_data key = {0};
+    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 1, &key));
+    first.spi = exact(key.kv.spi);
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    const struct mkt_cs again = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
+    update(c->i, c->r, &(struct mkt_update){.cs = &again, .n_cs = 1});
+    expect_octets("as before", spi_of(c->i, 0), first.spi);
+    update(c->i, c->r, &(struct mkt_update){.cs = new, .n_cs = 2});
+    expect_octets("as before", spi_of(c->i, 0), first.spi);
+    expect_octets("first key", spi_of(c->i, 1), key_spi(c->i, 0));
+    expect_octets("second key", spi_of(c->i, 2), key_spi(c->i, 1));
+    for (size_t i = 0; i < 3; i++)
+        expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+    update(c->i, c->r, &(struct mkt_update){.cs = new, .n_cs = 2, .keys = two_tgks, .n_keys = 2});
+    expect_octets("as before", spi_of(c->i, 0), first.spi);
+    ck_assert(!mkt_span_equal(spi_of(c->i, 1), spi_of(c->i, 2)));
+    for (size_t i = 0; i < 3; i++)
+        expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+    update(c->i, c->r, &(struct mkt_update){.keys = two_tgks, .n_keys = 2});
+    ck_assert(!mkt_span_equal(spi_of(c->i, 0), spi_of(c->i, 1)));
+    expect_octets("the last one is shared", spi_of(c->i, 2), spi_of(c->i, 1));
+    call_free(c);
+}
+END_TEST
+
+/* Session Data and the S flag of a new session are what the update says, those of one that there was stay. */
+START_TEST(session_data_that_an_update_leaves_open)
+{
+    const struct mkt_cs first = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .s = 1, .session_data = text("data")};
+    const struct mkt_cs some[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS},
+                                  {.cs_id = 2, .prot_type = MKT_PROT_TLS, .s = 1}};
+    struct call *c = two_sessions(&first);
+    c->offer.n_cs = 1;
+    make_resp(c);
+    finish(c);
+    expect_session(c, 0, 1, 1, first.session_data);
+    update(c->i, c->r, &(struct mkt_update){.cs = some, .n_cs = 2});
+    expect_session(c, 0, 1, 1, first.session_data);
+    expect_session(c, 1, 2, 1, text(""));
+    call_free(c);
+}
+END_TEST
+
+/* A session of an update may name several policies, each of which has its SP in it; there may be too many of them. */
+START_TEST(as_many_policies_as_an_update_has_room_for)
+{
+    enum { OFFERED = 15, ALL = 25, MOST = 17 };
+    uint8_t numbers[ALL], octets[8192];
+    struct mkt_cs cs[ALL], several = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, MOST}};
+    struct mkt_sp sp[ALL];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_message m;
+    size_t n = 0;
+    for (size_t i = 0; i < ALL; i++) {
+        numbers[i] = (uint8_t)(100 + i);
+        sp[i] = (struct mkt_sp){numbers[i], MKT_PROT_TLS, {NULL, 0}};
+        cs[i] = (struct mkt_cs){.cs_id = (uint8_t)i, .prot_type = MKT_PROT_TLS, .policies = {numbers + i, 1}};
+    }
+    struct call *c = two_sessions(cs);
+    c->settings_i.max_sessions = c->settings_r.max_sessions = ALL;
+    c->settings_i.size = c->settings_r.size = 16384;
+    c->offer.n_cs = OFFERED;
+    c->offer.sp = sp;
+    c->offer.n_sp = OFFERED;
+    c->answer = (struct mkt_answer){.cs = cs, .n_cs = ALL, .sp = sp + OFFERED, .n_sp = ALL - OFFERED};
+    make_resp(c);
+    finish(c);
+    struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    expect_err("all", mkt_csb_make_update(c->i, &u, &out), MKT_E_MANY);
+    u.cs = &several;
+    u.n_cs = 1;
+    several.policies.n = MOST + 1;
+    expect_err("18", mkt_csb_make_update(c->i, &u, &out), MKT_E_MANY);
+    several.policies.n = MOST;
+    expect_err("get", mkt_message_get(&m, update(c->i, c->r, &u)), MKT_OK);
+    for (size_t i = 0; i < m.n; i++)
+        if (m.payload[i].type == MKT_SP)
+            ck_assert_uint_eq(m.payload[i].sp.policy_no, numbers[n++]);
+    ck_assert_uint_eq(n, MOST);
+    for (size_t i = 0; i < ALL; i++) {
+        struct mkt_sp got;
+        expect_err("SP", mkt_csb_sp(c->i, (uint8_t)i, &got), MKT_OK);
+        ck_assert_uint_eq(got.policy_no, i == 1 ? numbers[0] : numbers[i]);
+        expect_octets("TEK", tek_of(c->i, (uint8_t)i), tek_of(c->r, (uint8_t)i));
+    }
+    u.cs = cs;
+    u.n_keys = 0;
+    for (u.n_cs = 256; u.n_cs <= 257; u.n_cs++) {
+        struct mkt_cs many[257];
+        for (size_t i = 0; i < 257; i++)
+            many[i] = cs[0];
+        u.cs = many;
+        expect_err("more than there are CS IDs", mkt_csb_make_update(c->i, &u, &out), MKT_E_CS);
+    }
+    call_free(c);
+}
+END_TEST
+
+/* An SP of an update is not another one for a session that the update does not name: neither by its parameters, nor by
+ * its Prot type. */
+START_TEST(an_sp_that_would_change_another_session)
+{
+    static const uint8_t numbers[] = {7, 9}, params[] = {0x63, 1, 0};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {NULL, 0}}};
+    const struct mkt_sp same = sp[0], other_params = {7, MKT_PROT_TLS, {params, 3}},
+                        other_prot = {7, MKT_PROT_SRTP, {NULL, 0}};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}},
+                                {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}}};
+    struct mkt_update u = {.cs = cs + 1, .n_cs = 1, .sp = &other_params, .n_sp = 1};
+    uint8_t octets[2048];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct call *c = two_sessions(cs);
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_resp(c);
+    finish(c);
+    expect_err("parameters", mkt_csb_make_update(c->i, &u, &out), MKT_E_SP);
+    u.sp = &other_prot;
+    expect_err("Prot type", mkt_csb_make_update(c->i, &u, &out), MKT_E_SP);
+    u.sp = &same;
+    update(c->i, c->r, &u);
+    u = (struct mkt_update){.cs = cs, .n_cs = 2, .sp = &other_params, .n_sp = 1};
+    update(c->i, c->r, &u);
+    struct mkt_sp got;
+    expect_err("SP", mkt_csb_sp(c->r, 1, &got), MKT_OK);
+    expect_octets("parameters", got.params, other_params.params);
+    call_free(c);
+}
+END_TEST
+
+/* ---- rooms that are too small ---- */
+
+/* A session for which there is no room is not passed over, though others that follow it would have some. */
+START_TEST(a_session_that_has_no_room)
+{
+    static const uint8_t data[5000] = {1};
+    const struct mkt_cs large[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .session_data = {data, sizeof data}},
+                                   {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    const struct mkt_cs small[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, large[1]};
+    uint8_t octets[8192];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct call *c = two_sessions(large);
+    make_ticket(c);
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_ROOM);
+    call_free(c);
+
+    c = two_sessions(small);
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){.cs = large, .n_cs = 2};
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ROOM);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    const struct mkt_update u = {.cs = large, .n_cs = 2};
+    expect_err("update", mkt_csb_make_update(c->i, &u, &out), MKT_E_ROOM);
+    expect_err("update", mkt_csb_make_update(c->r, &u, &out), MKT_E_ROOM);
+    ck_assert_uint_eq(out.n, 0);
+    call_free(c);
+}
+END_TEST
+
+/* ---- without TRANSFER_RESP ---- */
+
+/* D10: then each session has one policy, for which the offer has an SP: of its own, or the one of TLS. */
+START_TEST(policies_of_an_offer_that_nobody_answers)
+{
+    static const uint8_t numbers[] = {7, 9};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {9, MKT_PROT_TLS, {NULL, 0}}};
+    const struct mkt_cs cs[] = {{.cs_id = 5, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}},
+                                {.cs_id = 6, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}}};
+    const struct {
+        size_t n_cs, n_sp;
+        uint8_t policies[2];
+    } rows[] = {{0, 0, {0}}, {0, 1, {7}}, {2, 2, {9, 7}}, {1, 2, {9}}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct call *c = call_new(MKT_SUITE_256, "HJLNO");
+        struct mkt_message m;
+        size_t n = 0;
+        c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
+        c->offer.cs = cs;
+        c->offer.n_cs = rows[i].n_cs;
+        c->offer.sp = sp;
+        c->offer.n_sp = rows[i].n_sp;
+        make_init(c);
+        expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+        for (size_t k = 0; k < m.n; k++)
+            n += m.payload[k].type == MKT_SP;
+        ck_assert_uint_eq(n, rows[i].n_sp > 0 ? rows[i].n_sp : 1);
+        expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+        ck_assert_uint_eq(mkt_csb_sessions(c->i), rows[i].n_cs > 0 ? rows[i].n_cs : 1);
+        for (size_t k = 0; k < mkt_csb_sessions(c->i); k++) {
+            struct mkt_cs got;
+            expect_session(c, k, rows[i].n_cs > 0 ? cs[k].cs_id : 1, 0, text(""));
+            expect_err("session", mkt_csb_session(c->r, k, &got), MKT_OK);
+            ck_assert_uint_eq(got.policies.p[0], rows[i].policies[k]);
+        }
+        call_free(c);
+    }
+    struct call *c = call_new(MKT_SUITE_256, "HJLNO");
+    c->offer.sp = sp;
+    c->offer.n_sp = 2; /* both for the one session */
+    make_ticket(c);
+    expect_err("two policies", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SP);
+    c->offer.cs = cs;
+    c->offer.n_cs = 1;
+    c->offer.n_sp = 1;
+    expect_err("an SP of another number", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SP);
+    call_free(c);
+}
+END_TEST
+
+/* What is wrong with sessions is found before the MAC: these messages have the MAC of another one. */
+START_TEST(sessions_are_looked_at_before_the_mac)
+{
+    static const uint8_t number[] = {7, 9}, like_srtp[9] = {1, MKT_PROT_TLS, 0, 0, 0, 3, 'S', 'P', 'I'};
+    const struct mkt_sp sp = {7, MKT_PROT_TLS, {NULL, 0}};
+    const struct mkt_cs right = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {number, 1}, .spi = text("S")};
+    struct mkt_cs wrong = right;
+    for (int f = 0; f <= 1; f++) {
+        struct call *c = call_new(MKT_SUITE_256, f ? "FGHJLNO" : "HJLNO");
+        struct mkt_message m;
+        uint8_t octets[2048];
+        c->offer.sp = &sp;
+        c->offer.n_sp = 1;
+        make_init(c);
+        expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+#define REFUSED(err, change)                                                                                           \
+    do {                                                                                                               \
+        struct mkt_message m2 = m;                                                                                     \
+        struct mkt_buf out = {octets, sizeof octets, 0};                                                               \
+        wrong = right;                                                                                                 \
+        set_session(&m2, &wrong);                                                                                      \
+        change;                                                                                                        \
+        expect_err("put", mkt_message_put(&m2, &out), MKT_OK);                                                         \
+        expect_err(#change, mkt_csb_take(c->r, (struct mkt_span){octets, out.n}, mikey), err);                         \
+    } while (0)
+        REFUSED(MKT_E_MAC, (void)0);
+        REFUSED(MKT_E_MAP, m2.hdr.map_type = MKT_MAP_SRTP_ID; m2.hdr.map = ((struct mkt_span){like_srtp, 9}));
+        REFUSED(MKT_E_CS, m2.hdr.n_cs = 0; m2.hdr.map = text(""));
+        REFUSED(MKT_E_PROT, wrong.prot_type = MKT_PROT_SRTP; set_session(&m2, &wrong));
+        REFUSED(MKT_E_SP, wrong.policies.p = number + 1; set_session(&m2, &wrong));
+        REFUSED(f ? MKT_E_MAC : MKT_E_SP, wrong.policies.n = 0; set_session(&m2, &wrong));
+        REFUSED(f ? MKT_E_MAC : MKT_E_SPI, wrong.spi.n = 0; set_session(&m2, &wrong));
+#undef REFUSED
+        call_free(c);
+    }
+}
+END_TEST
+
+/* ---- keys ---- */
+
+/* A TEK is for one session. Another session of the offer waits for a key of the Responder's. */
+START_TEST(a_session_for_which_there_is_no_key)
+{
+    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    struct mkt_message m;
+    struct mkt_cs first, second;
+    struct call *c = two_sessions(cs);
+    c->recipe.keys = &tek;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("first", mkt_cs_get(&first, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("second", mkt_cs_get(&second, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    ck_assert(first.spi.n > 0 && second.spi.n == 0);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
+    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
+    expect_err("a key", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_session(c, 0, 1, 0, text(""));
+    expect_session(c, 1, 2, 0, text(""));
+    call_free(c);
+}
+END_TEST
+
+/* A map whose sessions all must have keys, or may be without SPI. */
+START_TEST(keys_that_a_map_needs)
+{
+    const struct mkt_bundle none = {.suite = MKT_SUITE_256};
+    const struct mkt_cs open = {.cs_id = 1, .prot_type = MKT_PROT_TLS},
+                        other = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = text("SPI")};
+    struct mkt_message m = {.n = 0};
+    set_session(&m, &open);
+    expect_err("may be open", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_OK);
+    expect_err("needed", mkt_sessions_check_keys(&none, m.hdr.map, true), MKT_E_SPI);
+    expect_err("half a session", mkt_sessions_check_keys(&none, (struct mkt_span){m.hdr.map.p, 3}, true), MKT_E_SHORT);
+    set_session(&m, &other);
+    expect_err("unknown", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_E_SPI);
+    struct mkt_span half = {(const uint8_t *)"\012\007", 2};
+    struct mkt_sp sp;
+    expect_err("half an SP", mkt_sps_get(&sp, &half), MKT_E_SHORT);
+    free_all();
+}
+END_TEST
+
+/* ---- answers about several sessions ---- */
+
+/* What an answer leaves out of a session stays as it was offered; its sessions may stand in any order. */
+START_TEST(an_answer_about_several_sessions)
+{
+    static const uint8_t numbers[] = {7, 9};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_SRTP, {NULL, 0}}, {9, MKT_PROT_SRTP, {NULL, 0}}};
+    struct mkt_cs offered[] = {srtp_session(1, 0, 4), srtp_session(2, 1, 10), srtp_session(3, 0, 4)};
+    struct mkt_cs said[] = {srtp_session(3, 1, 10), srtp_session(2, 0, 0), srtp_session(1, 0, 0)};
+    const uint8_t want[] = {7, 9, 7};
+    struct call *c = srtp_call("FGHJLMNO", offered, 3);
+    for (size_t i = 0; i < 3; i++)
+        offered[i].policies = (struct mkt_span){numbers, 2};
+    said[1].policies = (struct mkt_span){numbers + 1, 1};
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    c->answer = (struct mkt_answer){.cs = said, .n_cs = 3, .keys = &one_tgk, .n_keys = 1};
+    make_init(c);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    said[2].spi = key_spi(c->r, 0);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_session(c, 0, 1, 0, offered[0].session_data);
+    expect_session(c, 1, 2, 1, offered[1].session_data);
+    expect_session(c, 2, 3, 1, said[0].session_data);
+    for (size_t i = 0; i < 3; i++) {
+        struct mkt_cs got;
+        expect_err("session", mkt_csb_session(c->i, i, &got), MKT_OK);
+        ck_assert_uint_eq(got.policies.p[0], want[i]);
+        expect_octets("SPI", got.spi, key_spi(c->i, i == 1 ? 1 : 0)); /* one new key, for the first that is open */
+    }
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -765,6 +1126,18 @@ int main(void)
     tcase_add_loop_test(tcase, one_new_tgk_for_two_sessions, 0, 6);
     tcase_add_loop_test(tcase, one_new_tek_for_two_sessions, 0, 2);
     tcase_add_loop_test(tcase, an_update_has_the_policies_of_all_its_sessions, 0, 4);
+    tcase_add_test(tcase, spis_that_an_update_leaves_open);
+    tcase_add_test(tcase, session_data_that_an_update_leaves_open);
+    tcase_add_test(tcase, as_many_policies_as_an_update_has_room_for);
+    tcase_add_test(tcase, an_sp_that_would_change_another_session);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("limits");
+    tcase_add_test(tcase, a_session_that_has_no_room);
+    tcase_add_test(tcase, policies_of_an_offer_that_nobody_answers);
+    tcase_add_test(tcase, sessions_are_looked_at_before_the_mac);
+    tcase_add_test(tcase, a_session_for_which_there_is_no_key);
+    tcase_add_test(tcase, keys_that_a_map_needs);
+    tcase_add_test(tcase, an_answer_about_several_sessions);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
