@@ -64,6 +64,7 @@ static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct
     const struct player *p = user;
     (void)id;
     (void)policy;
+    ck_assert(key->n == 0 && key->cap == MKT_MAX_TPK);
     if (p->tpk.n == 0 || p->tpk.n > key->cap)
         return MKT_E_KEY;
     memcpy(key->p, p->tpk.p, p->tpk.n);
@@ -75,6 +76,7 @@ static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct
 static enum mkt_err player_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
 {
     const struct player *p = user;
+    ck_assert(psk->key.n == 0 && psk->key.cap == MKT_MAX_PSK);
     for (size_t i = 0; i < p->n_friends; i++) {
         const struct friend *f = &p->friend[i];
         if (name != NULL ? !mkt_id_equal(name, &f->name) : id == NULL || !mkt_id_equal(id, &f->id))

@@ -743,6 +743,186 @@ START_TEST(long_keys_have_long_rands)
 }
 END_TEST
 
+/* 12.1, D2: RANDs to a KMS are as long as the pre-shared key, and as those of the suite. */
+START_TEST(rands_are_as_long_as_the_key_and_as_the_suite)
+{
+    static const uint8_t key[64] = "A pre-shared key may be longer than those of the suite: 64 oct.";
+    static const size_t lengths[] = {16, 17, 31, 32, 33, 64};
+    const enum mkt_suite suite = _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
+    const size_t n = lengths[_i / 2], least = suite == MKT_SUITE_256 ? 32 : 16;
+    struct parties *p = parties_new(suite, "DEFGHIJNO");
+    for (size_t i = 0; i < 2; i++)
+        p->all[i].key.psk = p->kms.player.friend[i].psk = (struct mkt_span){key, n};
+    begin(&p->alice, MKT_INITIATOR);
+    begin(&p->kms, MKT_KMS);
+    const struct mkt_span request = asked(p);
+    ck_assert_uint_eq(payload_of(request, MKT_RANDR, MKT_RANDR_I).rand.rand.n, n > least ? n : least);
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span resolve = resolve_init(&p->bob);
+    ck_assert_uint_eq(payload_of(resolve, MKT_RANDR, MKT_RANDR_R).rand.rand.n, n > least ? n : least);
+    take(&p->kms, "RESOLVE_INIT", resolve);
+    parties_free(p);
+}
+END_TEST
+
+/* A message whose MAC is wrong is nobody's, whatever else is wrong with it. */
+START_TEST(a_request_with_a_wrong_mac)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
+    const struct mkt_span init = asked(p);
+    struct forger stranger = as_alice(p);
+    struct mkt_message m = decoded(init);
+    stranger.key = text("a key that the KMS does not know");
+    refused(&p->kms, "another key", forged(&m, &stranger), MKT_E_MAC);
+    find(&m, MKT_RANDR, MKT_RANDR_I)->rand.rand.n = 0;
+    refused(&p->kms, "and no RANDRi", forged(&m, &stranger), MKT_E_MAC);
+    m = decoded(init);
+    find(&m, MKT_IDR, MKT_IDR_I)->id.data = p->mallory.settings.self.data;
+    refused(&p->kms, "and another Initiator", forged(&m, &stranger), MKT_E_MAC);
+    p->kms.player.now = ntp(NOW + 1000);
+    refused(&p->kms, "and an old one", forged(&m, &stranger), MKT_E_MAC);
+    parties_free(p);
+}
+END_TEST
+
+/* IDRpsk is there if the key has a name, which may be short. */
+START_TEST(a_key_has_a_name_or_none)
+{
+    static const char *const names[] = {"", "k", "a-key"};
+    for (size_t i = 0; i < 3; i++) {
+        struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+        p->alice.key.name = p->kms.player.friend[0].name = mkt_id_bytes(names[i]);
+        begin(&p->alice, MKT_INITIATOR);
+        begin(&p->kms, MKT_KMS);
+        const struct mkt_span init = asked(p);
+        const struct mkt_message m = decoded(init);
+        ck_assert((mkt_message_find(&m, MKT_IDR, MKT_IDR_PSK) != NULL) == (i > 0));
+        if (i > 0)
+            expect_octets("IDRpsk", payload_of(init, MKT_IDR, MKT_IDR_PSK).id.data, text(names[i]));
+        take(&p->kms, "REQUEST_INIT", init);
+        take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+        parties_free(p);
+    }
+}
+END_TEST
+
+/* Each MPK counts among the keys of a ticket: two with key forking. */
+START_TEST(as_many_wishes_as_there_is_room_for)
+{
+    const char *flags[] = {"DEFGHJNO", "DEFGHIJNO"};
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    uint8_t octets[8192];
+    for (size_t i = 0; i < MKT_MAX_KEYS; i++)
+        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 16};
+    for (size_t forked = 0; forked < 2; forked++) {
+        struct parties *p = parties_new(MKT_SUITE_256, flags[forked]);
+        struct mkt_buf out = {octets, sizeof octets, 0};
+        p->alice.settings.size = p->kms.settings.size = 16384;
+        begin(&p->alice, MKT_INITIATOR);
+        begin(&p->kms, MKT_KMS);
+        p->request.keys = wishes;
+        p->request.n_keys = MKT_MAX_KEYS - forked;
+        expect_err("one too many", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_MANY);
+        p->request.n_keys--;
+        take(&p->kms, "REQUEST_INIT", asked(p));
+        take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+        parties_free(p);
+    }
+}
+END_TEST
+
+/* The wishes of a REQUEST_INIT that another program made: up to 31, MPKs not counted. */
+START_TEST(as_many_wishes_as_a_kms_reads)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DFGHJNO");
+    const struct forger alice = as_alice(p);
+    struct mkt_payload list[MKT_MAX_KEYS + 1];
+    uint8_t octets[2048], room[4096];
+    p->alice.settings.size = p->kms.settings.size = 16384;
+    begin(&p->alice, MKT_INITIATOR);
+    begin(&p->kms, MKT_KMS);
+    const struct mkt_span init = asked(p);
+    for (size_t n = MKT_MAX_KEYS; n <= MKT_MAX_KEYS + 1; n++) {
+        struct mkt_buf chain = {octets, sizeof octets, 0}, tp_data = {room, sizeof room, 0};
+        struct mkt_message m = decoded(init);
+        struct mkt_policy policy = p->policy;
+        for (size_t i = 0; i < n; i++)
+            list[i] = (struct mkt_payload){.type = MKT_KEY_DATA,
+                                           .key_data = {.type = i == 0 ? MKT_KEY_MPK : MKT_KEY_TGK, .key = {NULL, 16}}};
+        expect_err("keys", mkt_payloads_put(list, n, &chain), MKT_OK);
+        policy.has_kemac = true;
+        policy.kemac = (struct mkt_span){octets, chain.n};
+        expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+        find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
+        if (n > MKT_MAX_KEYS) {
+            begin(&p->kms, MKT_KMS);
+            refused(&p->kms, "32", forged(&m, &alice), MKT_E_MANY);
+            continue;
+        }
+        struct mkt_key_wish wishes[MKT_MAX_KEYS];
+        size_t n_wishes = 0;
+        take(&p->kms, "31", forged(&m, &alice));
+        expect_err("wishes", mkt_csb_request(p->kms.csb, &policy, wishes, &n_wishes), MKT_OK);
+        ck_assert_uint_eq(n_wishes, MKT_MAX_KEYS - 1);
+        ck_assert(!policy.has_kemac && policy.kemac.p == NULL && policy.kemac.n == 0);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* Who the Initiator is and who the KMS is may be left out of a desired policy, each by itself; what is said counts. */
+START_TEST(identities_that_a_desired_policy_leaves_out)
+{
+    for (unsigned left_out = 0; left_out < 4; left_out++) {
+        struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
+        struct mkt_policy granted = p->policy;
+        bool changed = true;
+        if (left_out & 1)
+            p->policy.initiator = (struct mkt_id){0};
+        if (left_out & 2)
+            p->policy.kms = (struct mkt_id){0};
+        begin(&p->alice, MKT_INITIATOR);
+        const struct mkt_span init = asked(p);
+        expect_err("the same", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
+        ck_assert(!changed);
+        granted.initiator = p->mallory.settings.self;
+        expect_err("Initiator", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
+        ck_assert(changed == ((left_out & 1) == 0));
+        granted.initiator = p->alice.settings.self;
+        granted.kms = p->mallory.settings.self;
+        expect_err("KMS", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
+        ck_assert(changed == ((left_out & 2) == 0));
+        begin(&p->kms, MKT_KMS);
+        struct mkt_message m = decoded(init);
+        const struct forger alice = as_alice(p);
+        uint8_t room[1024];
+        struct mkt_buf tp_data = {room, sizeof room, 0};
+        p->policy.initiator = mkt_id_uri("x");
+        expect_err("policy", mkt_policy_put(&p->policy, &tp_data), MKT_OK);
+        find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
+        refused(&p->kms, "another Initiator", forged(&m, &alice), MKT_E_INITIATOR);
+        parties_free(p);
+    }
+}
+END_TEST
+
+/* What was granted before is in a ticket of its own: the bundle does not keep its keys while it asks for another one. */
+START_TEST(keys_of_a_ticket_before)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHJNO");
+    struct mkt_key_data mpki;
+    take(&p->kms, "first", asked(p));
+    take(&p->alice, "first", request_resp(&p->kms, &p->recipe));
+    granted_policy(p);
+    ck_assert(mkt_keys_mpk(mkt_ticket_keys(p->ticket), 0, &mpki));
+    ck_assert(holds(&p->alice, mpki.key));
+    asked(p);
+    ck_assert(!holds(&p->alice, mpki.key));
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(clocks_that_differ)
 {
     struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
@@ -1687,6 +1867,13 @@ int main(void)
     tcase = tcase_create("freshness");
     tcase_add_loop_test(tcase, a_rand_shorter_than_the_key, 0, 2);
     tcase_add_loop_test(tcase, long_keys_have_long_rands, 0, 2);
+    tcase_add_loop_test(tcase, rands_are_as_long_as_the_key_and_as_the_suite, 0, 12);
+    tcase_add_test(tcase, a_request_with_a_wrong_mac);
+    tcase_add_test(tcase, a_key_has_a_name_or_none);
+    tcase_add_test(tcase, as_many_wishes_as_there_is_room_for);
+    tcase_add_test(tcase, as_many_wishes_as_a_kms_reads);
+    tcase_add_test(tcase, identities_that_a_desired_policy_leaves_out);
+    tcase_add_test(tcase, keys_of_a_ticket_before);
     tcase_add_test(tcase, clocks_that_differ);
     tcase_add_loop_test(tcase, a_replayed_request, 0, 2);
     tcase_add_test(tcase, counters_that_nobody_keeps);
