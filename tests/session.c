@@ -1095,6 +1095,127 @@ START_TEST(an_answer_about_several_sessions)
 }
 END_TEST
 
+/* A message with the n-th payload first. D13: payloads are taken in any order. */
+static void put_first(struct mkt_message *m, size_t n)
+{
+    const struct mkt_payload first = m->payload[n];
+    for (; n > 0; n--)
+        m->payload[n] = m->payload[n - 1];
+    m->payload[0] = first;
+}
+
+static size_t place_of(struct mkt_message *m, unsigned type)
+{
+    return (size_t)(find(m, type, 0) - m->payload);
+}
+
+START_TEST(an_sp_before_all_other_payloads)
+{
+    static const uint8_t params[] = {0x63, 1, 0};
+    const struct mkt_sp offered = {7, MKT_PROT_TLS, {NULL, 0}}, own = {9, MKT_PROT_TLS, {params, 3}};
+    const struct mkt_cs said = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {&own.policy_no, 1}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_message m, twice;
+    struct mkt_sp got;
+    uint8_t octets[4096];
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = &offered;
+    c->offer.n_sp = 1;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    put_first(&m, place_of(&m, MKT_SP));
+    twice = m;
+    twice.payload[twice.n] = twice.payload[twice.n - 1];
+    twice.payload[twice.n - 1] = twice.payload[0];
+    twice.n++;
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    expect_err("put", mkt_message_put(&twice, &out), MKT_OK);
+    expect_err("twice", mkt_csb_take(c->r, (struct mkt_span){octets, out.n}, mikey), MKT_E_SP);
+    reseal(c, &m, &c->init_buf, false);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = &own, .n_sp = 1};
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    expect_err("SP", mkt_csb_sp(c->r, 1, &got), MKT_OK);
+    expect_octets("parameters", got.params, own.params);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = &offered;
+    c->offer.n_sp = 1;
+    c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = &own, .n_sp = 1};
+    make_resp(c);
+    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    put_first(&m, place_of(&m, MKT_SP));
+    reseal(c, &m, &c->resp_buf, true);
+    finish(c);
+    expect_err("SP", mkt_csb_sp(c->i, 1, &got), MKT_OK);
+    expect_octets("parameters", got.params, own.params);
+    call_free(c);
+}
+END_TEST
+
+/* An answer may give a number of the offer to a policy of its own, which is the one that counts. */
+START_TEST(a_policy_that_the_answer_replaces)
+{
+    static const uint8_t params[] = {0x63, 1, 0};
+    const struct mkt_sp offered = {7, MKT_PROT_TLS, {NULL, 0}}, own = {7, MKT_PROT_TLS, {params, 3}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_sp got;
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = &offered;
+    c->offer.n_sp = 1;
+    c->answer = (struct mkt_answer){.sp = &own, .n_sp = 1};
+    make_resp(c);
+    c->alice.host.acceptable = NULL;
+    expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_SP);
+    c->alice.host.acceptable = all_acceptable;
+    finish(c);
+    for (size_t end = 0; end < 2; end++) {
+        expect_err("SP", mkt_csb_sp(end == 0 ? c->i : c->r, 1, &got), MKT_OK);
+        expect_octets("parameters", got.params, own.params);
+    }
+    call_free(c);
+}
+END_TEST
+
+/* What a stored bundle must have: for each session one policy, its SP, and a key; as many sessions as it says. */
+START_TEST(a_bundle_that_is_whole)
+{
+    static const uint8_t sps[] = {MKT_SP, 7, MKT_PROT_TLS, 0, 0}, numbers[] = {7, 9};
+    static const uint8_t key[32] = {1};
+    const struct mkt_payload tgk = {
+        .type = MKT_KEY_DATA,
+        .key_data = {.type = MKT_KEY_TGK, .key = {key, 32}, .kv = {.type = MKT_KV_SPI, .spi = text("SPI")}}};
+    const struct mkt_cs right = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}, .spi = text("SPI")};
+    uint8_t octets[128];
+    struct mkt_buf chain = {octets, sizeof octets, 0};
+    struct mkt_message m = {.n = 0};
+    struct mkt_cs cs;
+    expect_err("keys", mkt_payloads_put(&tgk, 1, &chain), MKT_OK);
+#define WHOLE(whole, change)                                                                                           \
+    do {                                                                                                               \
+        struct mkt_bundle b = {.n_cs = 1, .sps = {sps, sizeof sps}, .keys[MKT_FROM_TICKET] = {octets, chain.n}};       \
+        cs = right;                                                                                                    \
+        change;                                                                                                        \
+        set_session(&m, &cs);                                                                                          \
+        b.map = m.hdr.map;                                                                                             \
+        ck_assert_msg(mkt_sessions_whole(&b) == whole, #change);                                                       \
+    } while (0)
+    WHOLE(true, (void)0);
+    WHOLE(false, b.n_cs = 2);
+    WHOLE(false, b.sps.n = 0);
+    WHOLE(false, b.keys[MKT_FROM_TICKET].n = 0);
+    WHOLE(false, cs.policies.n = 0);
+    WHOLE(false, cs.policies.n = 2);
+    WHOLE(false, cs.policies.p = numbers + 1);
+    WHOLE(false, cs.spi = text("SPj"));
+    WHOLE(false, cs.spi = text(""));
+#undef WHOLE
+    free_all();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -1138,6 +1259,9 @@ int main(void)
     tcase_add_test(tcase, a_session_for_which_there_is_no_key);
     tcase_add_test(tcase, keys_that_a_map_needs);
     tcase_add_test(tcase, an_answer_about_several_sessions);
+    tcase_add_test(tcase, an_sp_before_all_other_payloads);
+    tcase_add_test(tcase, a_policy_that_the_answer_replaces);
+    tcase_add_test(tcase, a_bundle_that_is_whole);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
