@@ -327,6 +327,13 @@ START_TEST(encodes_to_the_same_octets)
 }
 END_TEST
 
+/* "after an error, there are none" */
+static void nothing_left(const char *name, struct mkt_span rest)
+{
+    if (rest.p != NULL || rest.n != 0)
+        ck_abort_msg("%s: %zu octets are left after an error", name, rest.n);
+}
+
 START_TEST(every_truncation_is_short)
 {
     const struct example *e = &examples[_i];
@@ -336,6 +343,7 @@ START_TEST(every_truncation_is_short)
         struct mkt_payload got;
         uint16_t type = e->p.type;
         expect_err(e->name, mkt_payload_get(&got, &type, &rest), MKT_E_SHORT);
+        nothing_left(e->name, rest);
     }
 }
 END_TEST
@@ -350,6 +358,7 @@ START_TEST(one_octet_more_is_trailing)
     uint16_t type = e->p.type;
     memcpy(p, in.p, in.n);
     expect_err(e->name, mkt_payload_get(&got, &type, &rest), MKT_E_TRAILING);
+    nothing_left(e->name, rest);
     free(p);
 }
 END_TEST
@@ -688,6 +697,8 @@ START_TEST(the_first_octet_of_tp_data_is_the_type_of_the_first_payload)
         expect_err(rows[i].octets, mkt_first_get(&type, &rest), rows[i].err);
         if (rows[i].err == MKT_OK)
             ck_assert(type == rows[i].type && rest.n == rows[i].left);
+        else
+            nothing_left(rows[i].octets, rest);
     }
 }
 END_TEST
@@ -760,6 +771,7 @@ START_TEST(a_crypto_session_is_read_and_written)
     for (size_t n = 0; n < in.n; n++) {
         rest = exact((struct mkt_span){in.p, n});
         expect_err(name, mkt_cs_get(&got, sessions[_i].map_type, 1, &rest), MKT_E_SHORT);
+        nothing_left(name, rest);
     }
 }
 END_TEST
@@ -837,6 +849,7 @@ START_TEST(policy_parameters_are_read_and_written)
     for (size_t n = 0; n < 3; n++) {
         rest = exact((struct mkt_span){in.p, n});
         expect_err("truncated", mkt_sp_param_get(&param[0], &rest), MKT_E_SHORT);
+        nothing_left("truncated", rest);
     }
     buf = (struct mkt_buf){out, sizeof out, 0};
     expect_err("too long", mkt_sp_param_put(&(struct mkt_sp_param){1, MANY(256)}, &buf), MKT_E_LENGTH);

@@ -275,6 +275,7 @@ MKT_API MKT_MUST enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_ty
 
 /**
  * Takes the next parameter off mkt_sp.params (RFC 3830 6.10).
+ * @param rest  in and out: what is left of the parameters, nothing after an error
  * @return MKT_OK; MKT_E_SHORT
  */
 MKT_API MKT_MUST enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struct mkt_span *rest);
@@ -303,6 +304,7 @@ MKT_API MKT_MUST enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint1
 /**
  * Takes the first octet off TP Data or Initiator Data, which is the type of the first payload (RFC 6043 6.10). Empty
  * octets give MKT_LAST.
+ * @param rest  in and out: what is left, nothing after an error
  * @return MKT_OK; MKT_E_TRAILING for octets after MKT_LAST
  */
 MKT_API MKT_MUST enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *rest);
