@@ -540,6 +540,40 @@ START_TEST(when_there_is_a_ticket)
 }
 END_TEST
 
+/* "copied": the scope has its octets in the allocation of the bundle, which may be just as large. */
+START_TEST(a_bundle_has_a_scope_of_its_own)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_settings none = c->settings_r, with = c->settings_r;
+    uint8_t scope[10] = "one device";
+    struct mkt_csb *csb = NULL;
+    for (none.size = 1; mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &none) != MKT_OK; none.size++)
+        ck_assert_uint_lt(none.size, MKT_CSB_SIZE);
+    mkt_csb_free(csb);
+    with.replay_scope = (struct mkt_span){scope, sizeof scope};
+    with.size = none.size + sizeof scope - 1;
+    expect_err("one octet too few", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_E_ARGUMENT);
+    with.size++;
+    expect_err("just enough", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_OK);
+    mkt_csb_free(csb);
+    with.replay_scope.n = SIZE_MAX;
+    expect_err("no such scope", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_E_ARGUMENT);
+
+    make_init(c);
+    const char *const scopes[] = {"one device", "one device", "another...", "x", ""};
+    for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
+        with = c->settings_r;
+        with.replay_scope = (struct mkt_span){scope, strlen(scopes[i])};
+        memcpy(scope, scopes[i], strlen(scopes[i]));
+        expect_err("new", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_OK);
+        memset(scope, 0xee, sizeof scope); /* not needed afterwards */
+        expect_err("offer", mkt_csb_take(csb, init_of(c), mikey), i == 1 ? MKT_E_REPLAY : MKT_OK);
+        mkt_csb_free(csb);
+    }
+    call_free(c);
+}
+END_TEST
+
 /* ---- out parameters ---- */
 
 /* A pointer that was something else before is NULL after each error of a function that makes an object. */
@@ -721,6 +755,7 @@ int main(void)
     tcase_add_loop_test(tcase, when_there_is_a_ticket, 0, PLAYS);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("out");
+    tcase_add_test(tcase, a_bundle_has_a_scope_of_its_own);
     tcase_add_test(tcase, what_is_not_made_is_null);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("limits");
