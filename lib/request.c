@@ -231,21 +231,14 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     return mkt_seal_for_kms(act, &m, &act->settings->self, &b->init);
 }
 
-/* Whether what is asked for can be read. */
-static enum mkt_err check_wishes(struct mkt_span request_init)
-{
-    struct mkt_key_wish wishes[MKT_MAX_KEYS];
-    struct mkt_policy policy;
-    size_t n;
-    return mkt_request_get(request_init, &policy, wishes, &n);
-}
-
 /* The KMS "MUST check the Initiator's authorization"; what it grants the host says afterwards. */
 enum mkt_err mkt_take_request_init(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
     struct mkt_bundle *b = &act->bundle;
-    struct mkt_policy policy;
+    struct mkt_policy policy, without_kemac;
+    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    size_t n;
     struct mkt_asker asker = {.vouched_for = false};
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
     if (err == MKT_OK)
@@ -257,7 +250,7 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     if (err == MKT_OK && !mkt_policy_flags_agree(policy.flags & (uint16_t)~MKT_FLAG_K))
         err = MKT_E_FLAGS;
     if (err == MKT_OK)
-        err = check_wishes(act->in);
+        err = mkt_request_get(act->in, &without_kemac, wishes, &n);
     if (err == MKT_OK)
         err = mkt_kms_knows(act, MKT_IDR_I, &asker);
     if (err == MKT_OK)
