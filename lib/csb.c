@@ -392,25 +392,11 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
 /* The type of the initial message that a bundle keeps in a state; none in those where no exchange is under way. */
 static unsigned kept_type(enum mkt_role role, enum mkt_state state)
 {
-    switch (state) {
-    case MKT_FRESH:
-    case MKT_KEYED:
-    case MKT_STATES:
+    if (state == MKT_FRESH || state == MKT_KEYED)
         return MKT_PSK;
-    case MKT_MADE_REQUEST:
-    case MKT_TOOK_REQUEST:
+    if (state == MKT_MADE_REQUEST || state == MKT_TOOK_REQUEST)
         return MKT_REQUEST_INIT_PSK;
-    case MKT_SUSPENDED:
-    case MKT_MADE_RESOLVE:
-    case MKT_TOOK_RESOLVE:
-        return role == MKT_KMS ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_INIT;
-    case MKT_MADE_TRANSFER:
-    case MKT_TOOK_TRANSFER:
-    case MKT_MADE_UPDATE:
-    case MKT_TOOK_UPDATE:
-        return MKT_TRANSFER_INIT;
-    }
-    return MKT_PSK;
+    return role == MKT_KMS ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_INIT;
 }
 
 /* Whether octets are a message of that type, in its shape, or nothing where it is none. */
