@@ -271,12 +271,6 @@ enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite
     return v->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
 }
 
-void mkt_v_add(struct mkt_message *message, enum mkt_suite suite)
-{
-    const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
-    mkt_message_add(message, MKT_V)->v = (struct mkt_v){a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}};
-}
-
 struct mkt_also mkt_transfer_identities(const struct mkt_bundle *b, const struct mkt_message *init)
 {
     const struct mkt_payload *idrr = mkt_message_find(init, MKT_IDR, MKT_IDR_R);
@@ -355,21 +349,21 @@ enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protec
 }
 
 enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, struct mkt_message *message,
-                      const struct mkt_also *also, struct mkt_span *octets)
+                      const struct mkt_also *also)
 {
+    const uint8_t mac_alg = mkt_suite_algorithms(protection->suite)->mac_alg;
     const size_t from = act->out->n;
+    mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
     struct io io = io_put(act->out);
     mkt_io_put_message(&io, message);
     const enum mkt_err err = mkt_done_secret(&io, act->out); /* its keys are in clear so far */
-    *octets = (struct mkt_span){NULL, 0};
     if (err != MKT_OK || act->out->p == NULL)
         return err;
 
     const struct mkt_payload *kemac = mkt_message_find(message, MKT_KEMAC, 0);
     uint8_t *mac = io_within(act->out, mkt_message_find(message, MKT_V, 0)->v.mac);
     struct mkt_span parts[4] = {[2] = also->span[0], [3] = also->span[1]};
-    *octets = io_tail(act->out, from);
-    mkt_message_covered(message, *octets, parts);
+    mkt_message_covered(message, io_tail(act->out, from), parts);
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);
     const struct mkt_span keys = kemac->kemac.encr_data;
@@ -377,11 +371,11 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
     return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 
-enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to)
+enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to)
 {
-    if (octets.p != NULL)
-        return mkt_keep(act, octets, to);
-    return io_reserve(&act->room, n) != NULL ? MKT_OK : MKT_E_ROOM;
+    if (act->out->p != NULL)
+        return mkt_keep(act, io_tail(act->out, from), to);
+    return io_reserve(&act->room, act->out->n - from) != NULL ? MKT_OK : MKT_E_ROOM;
 }
 
 /* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */

@@ -95,9 +95,6 @@ MKT_MUST enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
 void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
 
-/* Adds a V of the suite, whose MAC mkt_seal() puts in. */
-void mkt_v_add(struct mkt_message *message, enum mkt_suite suite);
-
 /* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
 MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
 
@@ -127,14 +124,14 @@ MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protectio
                                  const struct mkt_also *also, struct mkt_span *keys);
 
 /*
- * Appends a message to `out`, encrypts the keys of its KEMAC there and puts the MAC into its V. `octets` views it, and
- * so do the spans of the message; where it is only measured, nothing.
+ * Adds V to a message, and appends it to `out`, where the spans of the message view it then: encrypted keys in its
+ * KEMAC, the MAC in its V.
  */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
-                               struct mkt_message *message, const struct mkt_also *also, struct mkt_span *octets);
+                               struct mkt_message *message, const struct mkt_also *also);
 
-/* Keeps what mkt_seal() made: where it was only measured, as many octets as it would have. */
-MKT_MUST enum mkt_err mkt_keep_message(struct mkt_act *act, struct mkt_span octets, size_t n, struct mkt_span *to);
+/* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
+MKT_MUST enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to);
 
 /* ---- KEMAC ---- */
 

@@ -134,7 +134,6 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     enum { OTHERS = 3 }; /* T, ERR, V */
     struct mkt_protection protection;
     struct mkt_message m;
-    struct mkt_span octets;
     enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : mkt_t_fresh(act);
     if (err == MKT_OK)
         err = find_keys(act, why, &protection);
@@ -157,8 +156,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, act->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_put(&m, act->out);
-    mkt_v_add(&m, act->bundle.suite);
-    err = mkt_seal(act, &protection, &m, &nothing, &octets);
+    err = mkt_seal(act, &protection, &m, &nothing);
     if (err != MKT_OK || !is_transfer(act->message))
         return err;
     /* One for each message, as each takes a slot of the replay cache (D27). */

@@ -48,12 +48,10 @@ enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const 
     const size_t before = act->out->n;
     const struct mkt_also identities = {{who->data, kms->kms.data}};
     const struct mkt_protection by_psk = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
-    struct mkt_span octets;
     if (kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
-    mkt_v_add(m, act->bundle.suite);
-    enum mkt_err err = mkt_seal(act, &by_psk, m, &identities, &octets);
-    return err == MKT_OK ? mkt_keep_message(act, octets, act->out->n - before, init) : err;
+    enum mkt_err err = mkt_seal(act, &by_psk, m, &identities);
+    return err == MKT_OK ? mkt_keep_made(act, before, init) : err;
 }
 
 enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker)
@@ -294,7 +292,6 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
-    struct mkt_span octets;
     enum mkt_err err = mkt_ticket_payload_get(act->ticket, &ticket);
     if (err == MKT_OK)
         err = mkt_policy_get(&policy, &ticket.ticket);
@@ -310,8 +307,7 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
         mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    mkt_v_add(&m, b->suite);
-    err = mkt_seal(act, &by_psk, &m, &init, &octets);
+    err = mkt_seal(act, &by_psk, &m, &init);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }

@@ -145,7 +145,7 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
-    struct mkt_span keys = b->keys[MKT_FROM_TICKET], octets;
+    struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     struct mkt_message m;
     enum mkt_err err = fork_keys(act, &keys);
     if (err == MKT_OK)
@@ -160,8 +160,7 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
     if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
-    mkt_v_add(&m, b->suite);
-    err = mkt_seal(act, &by_psk, &m, &init, &octets);
+    err = mkt_seal(act, &by_psk, &m, &init);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }

@@ -120,7 +120,6 @@ static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *tic
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_INITIATOR]);
     mkt_message_add(m, MKT_GENERAL_EXT)->general_ext =
         (struct mkt_general_ext){MKT_EXT_SDP_IDS, offer->protocols.n > 0 ? offer->protocols : mkt_span_text("mikey")};
-    mkt_v_add(m, b->suite);
     return err;
 }
 
@@ -153,7 +152,6 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message message;
     struct mkt_ticket_payload ticket;
-    struct mkt_span octets;
     if (act->offer == NULL)
         return MKT_E_STATE;
     const size_t before = act->out->n;
@@ -170,8 +168,8 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
         return err;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const struct mkt_also identities = mkt_transfer_identities(b, &message);
-    err = mkt_seal(act, &by_mpki, &message, &identities, &octets);
-    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && octets.p != NULL)
+    err = mkt_seal(act, &by_mpki, &message, &identities);
+    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && act->out->p != NULL)
         err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
     if (err != MKT_OK)
         return err;
@@ -179,7 +177,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     b->guard = MKT_GUARD_MPK_INITIAL;
     if (mkt_bundle_has(b, MKT_FLAG_F)) {
         act->outcome = MKT_ANSWER;
-        err = mkt_keep_message(act, octets, act->out->n - before, &b->init);
+        err = mkt_keep_made(act, before, &b->init);
     } else {
         err = mkt_sessions_settle(act, &message, NULL);
     }
@@ -469,7 +467,6 @@ static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
         mkt_add_randr(m, MKT_RANDR_KMS, b->randkms);
     err = mkt_sessions_answer(act, m);
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_RESPONDER]);
-    mkt_v_add(m, b->suite);
     return err;
 }
 
@@ -477,7 +474,6 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message message;
-    struct mkt_span octets;
     enum { OTHERS = 9 }; /* payloads that a TRANSFER_RESP has beside the SPs of the answer, at most */
     enum mkt_err err = act->answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
@@ -497,7 +493,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
     /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
     const struct mkt_also init = {{b->init, {NULL, 0}}};
-    err = mkt_seal(act, &by_mpk, &message, &init, &octets);
+    err = mkt_seal(act, &by_mpk, &message, &init);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};

@@ -98,7 +98,6 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_update *update = act->update;
     struct mkt_message m;
-    struct mkt_span octets;
     enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, with SPs of before */
     if (update == NULL)
         return MKT_E_STATE;
@@ -123,15 +122,14 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
-    mkt_v_add(&m, b->suite);
     const struct mkt_protection by_mpk = by_last(b);
     const struct mkt_also also = mkt_transfer_identities(b, &m);
-    err = mkt_seal(act, &by_mpk, &m, &also, &octets);
+    err = mkt_seal(act, &by_mpk, &m, &also);
     if (err != MKT_OK)
         return err;
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     act->outcome = MKT_ANSWER;
-    err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_message(act, octets, act->out->n - before, &b->init);
+    err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_made(act, before, &b->init);
     return err == MKT_OK ? mkt_replay_record_own(act, &m) : err;
 }
 
@@ -141,7 +139,6 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_answer *answer = act->answer;
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message m;
-    struct mkt_span octets;
     enum { OTHERS = 9 };
     enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
     if (err == MKT_OK)
@@ -157,9 +154,8 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_RESPONDER]);
-    mkt_v_add(&m, b->suite);
     const struct mkt_protection by_mpk = by_last(b);
-    err = mkt_seal(act, &by_mpk, &m, &also, &octets);
+    err = mkt_seal(act, &by_mpk, &m, &also);
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     return err == MKT_OK ? finish(act, &m, act->message) : err;
 }
