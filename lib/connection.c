@@ -225,8 +225,7 @@ static enum mkt_err read_msrp(struct mkt_span sdp, size_t media, struct side *si
 {
     struct mkt_span cema;
     enum mkt_err err = single_of_section(sdp, media, "msrp-cema", side, &cema);
-    if (err == MKT_OK)
-        err = single_of_section(sdp, media, "path", side, &side->path);
+    err = err != MKT_OK ? err : single_of_section(sdp, media, "path", side, &side->path);
     if (err != MKT_OK)
         return err;
     if (side->path.p == NULL)
@@ -261,8 +260,7 @@ static enum mkt_err read_side(struct mkt_span sdp, size_t media, enum mkt_stream
 {
     struct mkt_buf protocols = {NULL, 0, 0};
     enum mkt_err err = mkt_setup_get(sdp, media, &side->setup);
-    if (err == MKT_OK)
-        err = mkt_sdp_key_mgmt(sdp, media, &protocols, &side->mikey);
+    err = err != MKT_OK ? err : mkt_sdp_key_mgmt(sdp, media, &protocols, &side->mikey);
     if (err == MKT_OK)
         err = stream == MKT_STREAM_MSRP ? read_msrp(sdp, media, side) : read_bfcp(sdp, media, side);
     side->protocols = protocols.n;
@@ -295,8 +293,7 @@ static enum mkt_err count(const struct mkt_sdp_exchange *exchange, size_t *secti
 {
     size_t answered;
     enum mkt_err err = mkt_sdp_sections(exchange->offer, sections);
-    if (err == MKT_OK)
-        err = mkt_sdp_sections(exchange->answer, &answered);
+    err = err != MKT_OK ? err : mkt_sdp_sections(exchange->answer, &answered);
     return err == MKT_OK && *sections != answered ? MKT_E_ROLE : err;
 }
 
@@ -305,8 +302,7 @@ static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t me
     struct side *offer = exchange->offerer ? &both->own : &both->peer;
     struct side *answer = exchange->offerer ? &both->peer : &both->own;
     enum mkt_err err = mkt_sdp_media(exchange->offer, media, &offer->m);
-    if (err == MKT_OK)
-        err = mkt_sdp_media(exchange->answer, media, &answer->m);
+    err = err != MKT_OK ? err : mkt_sdp_media(exchange->answer, media, &answer->m);
     if (err != MKT_OK)
         return err;
     both->offerer = exchange->offerer;
@@ -317,8 +313,7 @@ static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t me
     if (!mkt_span_equal(offer->m.media, answer->m.media) || !mkt_span_equal(offer->m.proto, answer->m.proto))
         return MKT_E_ROLE;
     err = read_side(exchange->offer, media, both->stream, offer);
-    if (err == MKT_OK)
-        err = read_side(exchange->answer, media, both->stream, answer);
+    err = err != MKT_OK ? err : read_side(exchange->answer, media, both->stream, answer);
     if (err != MKT_OK)
         return err;
     both->existing = answer->existing;
@@ -500,12 +495,9 @@ enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct
     const struct mkt_sdp_exchange *keyed = before != NULL && before->keyed != NULL ? before->keyed : before;
     size_t sections, sections_before, sections_keyed;
     enum mkt_err err = count(now, &sections);
-    if (err == MKT_OK)
-        err = read_both(now, media, &n);
-    if (err == MKT_OK)
-        err = read_before(before, media, &sections_before, &b);
-    if (err == MKT_OK)
-        err = read_before(keyed, media, &sections_keyed, &k);
+    err = err != MKT_OK ? err : read_both(now, media, &n);
+    err = err != MKT_OK ? err : read_before(before, media, &sections_before, &b);
+    err = err != MKT_OK ? err : read_before(keyed, media, &sections_keyed, &k);
     if (err != MKT_OK)
         return err;
     /* RFC 3264 section 8: "the number of "m=" lines in a stream never decreases" */
@@ -520,8 +512,7 @@ enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct
     c.peer = n.peer.end.session;
     const bool keeps = had && n.wanted && (same_bodies(now, before) || (leads(&n) && same_stream(&n, &b)));
     err = keying_of(&n, &k, &c.keying);
-    if (err == MKT_OK)
-        err = act(&n, keeps, had, &c);
+    err = err != MKT_OK ? err : act(&n, keeps, had, &c);
     if (err == MKT_OK)
         *connection = c;
     return err;

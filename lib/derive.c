@@ -93,8 +93,7 @@ enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], s
     for (size_t at = S_I; at < prf->inkey.n && err == MKT_OK; at += S_I) {
         struct mkt_hmac s;
         err = mkt_hmac_key(&s, prf->hash, s_i(prf->inkey, at));
-        if (err == MKT_OK)
-            err = xor_p(&s, label, parts, out, n);
+        err = err != MKT_OK ? err : xor_p(&s, label, parts, out, n);
         mkt_hmac_wipe(&s);
     }
     if (err != MKT_OK)

@@ -226,7 +226,7 @@ enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, con
         err = mkt_host_random(host, io_within(room, key.key), key.key.n);
     if (err == MKT_OK && wish->salt.n == 0 && key.salt.n > 0)
         err = mkt_host_random(host, io_within(room, key.salt), key.salt.n);
-    return err == MKT_OK ? mkt_spi_draw(host, chains, 1 + MKT_CHAINS, io_within(room, key.kv.spi)) : err;
+    return err != MKT_OK ? err : mkt_spi_draw(host, chains, 1 + MKT_CHAINS, io_within(room, key.kv.spi));
 }
 
 /* Which label a key is forked with, if it is: the second MPK is MPKr (design decision D7). */
@@ -253,7 +253,7 @@ enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const st
             err = mkt_derive(suite, with, key.key, &modifier, io_within(room, placed.key), key.key.n);
     }
     *forked = io_tail(room, put.from);
-    return err == MKT_OK ? keys.err : err;
+    return err != MKT_OK ? err : keys.err;
 }
 
 size_t mkt_keys_longest_forked(struct mkt_span chain)

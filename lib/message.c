@@ -146,7 +146,7 @@ enum mkt_err mkt_message_check(const struct mkt_message *message, const struct m
     size_t rule;
     for (size_t i = 0; i < message->n && err == MKT_OK; i++)
         err = tally_payload(&tally, &message->payload[i], &rule);
-    return err == MKT_OK ? tally_end(&tally) : err;
+    return err != MKT_OK ? err : tally_end(&tally);
 }
 
 enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
@@ -160,12 +160,11 @@ enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const str
         struct mkt_payload payload;
         size_t rule = n;
         err = mkt_payload_get(&payload, &type, &octets);
-        if (err == MKT_OK)
-            err = tally_payload(&tally, &payload, &rule);
+        err = err != MKT_OK ? err : tally_payload(&tally, &payload, &rule);
         if (err == MKT_OK && rule < n && found[rule].type == MKT_LAST)
             found[rule] = payload;
     }
-    return err == MKT_OK ? tally_end(&tally) : err;
+    return err != MKT_OK ? err : tally_end(&tally);
 }
 
 /* The octets from `from` up to `to`, where both point into the same octets or to their end. */

@@ -104,8 +104,7 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
     enum mkt_err err = mkt_first_get(&type, &rest);
     while (err == MKT_OK && type != MKT_LAST) {
         err = mkt_payload_get(&p, &type, &rest);
-        if (err == MKT_OK)
-            err = read_part(policy, &p);
+        err = err != MKT_OK ? err : read_part(policy, &p);
     }
     return err;
 }
@@ -213,13 +212,13 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_
 {
     mkt_ntp now;
     const enum mkt_err err = mkt_host_now(host, &now);
-    return err == MKT_OK ? valid_at(policy, now) : err;
+    return err != MKT_OK ? err : valid_at(policy, now);
 }
 
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
     enum mkt_err err = mkt_policy_is_base(policy) ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
-    return err == MKT_OK ? valid_at(policy, now) : err;
+    return err != MKT_OK ? err : valid_at(policy, now);
 }
 
 /* To the second: policies are written with no more (NTP-UTC-32). */

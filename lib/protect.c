@@ -39,8 +39,7 @@ static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts
     if (err != MKT_OK)
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
-    if (err == MKT_OK)
-        err = mkt_hmac(&hmac, parts, n, mac);
+    err = err != MKT_OK ? err : mkt_hmac(&hmac, parts, n, mac);
     mkt_hmac_wipe(&hmac);
     mkt_wipe(auth_key, sizeof auth_key);
     return err;
@@ -82,8 +81,7 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;
     uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
-    if (err == MKT_OK)
-        err = derive(s, phases[s->p->phase].encr, encr_key, length);
+    err = err != MKT_OK ? err : derive(s, phases[s->p->phase].encr, encr_key, length);
     if (err == MKT_OK)
         err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
     mkt_wipe(encr_key, sizeof encr_key);
@@ -107,8 +105,7 @@ enum mkt_err mkt_protect_seal(const struct mkt_protection *p, const struct mkt_e
     enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
     if (err == MKT_OK && e != NULL)
         err = crypt_data(&s, e);
-    if (err == MKT_OK)
-        err = make_mac(&s, parts, n, mac);
+    err = err != MKT_OK ? err : make_mac(&s, parts, n, mac);
     return finish(&s, e, err);
 }
 
@@ -118,8 +115,7 @@ enum mkt_err mkt_protect_open(const struct mkt_protection *p, const struct mkt_e
     struct source s;
     s.p = p;
     enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
-    if (err == MKT_OK)
-        err = check_mac(&s, parts, n, mac);
+    err = err != MKT_OK ? err : check_mac(&s, parts, n, mac);
     if (err == MKT_OK && e != NULL)
         err = crypt_data(&s, e);
     return finish(&s, e, err);

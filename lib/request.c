@@ -28,8 +28,7 @@ enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum 
     /* as long as the key, 12.1, and as those of the suite, design decision D2 */
     if (err == MKT_OK)
         err = mkt_draw(act, kms->psk.n > key ? kms->psk.n : key, &rand);
-    if (err == MKT_OK)
-        err = mkt_begin(act, m, data_type, csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, m, data_type, csb_id);
     if (err != MKT_OK)
         return err;
     m->hdr.v = 1; /* "The V flag MUST be set to '1'" */
@@ -51,7 +50,7 @@ enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const 
     if (kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
     enum mkt_err err = mkt_seal(act, &by_psk, m, &identities);
-    return err == MKT_OK ? mkt_keep_made(act, before, init) : err;
+    return err != MKT_OK ? err : mkt_keep_made(act, before, init);
 }
 
 enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker)
@@ -89,8 +88,7 @@ enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_INITIAL);
     const struct mkt_also identities = {{asker->id.data, act->settings->self.data}};
     enum mkt_err err = mkt_verify(act, &by_psk, &identities, NULL);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
     /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
      * key"; here is but one of them */
     if (err == MKT_OK && by_psk.label.randi.n + by_psk.label.randr.n < b->psk.n)
@@ -142,8 +140,7 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
     struct mkt_key_data key;
     *n = 0;
     enum mkt_err err = mkt_message_get(&init, request_init);
-    if (err == MKT_OK)
-        err = mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
+    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
     if (err != MKT_OK)
         return err;
     struct mkt_keys keys = mkt_keys_of(policy->kemac);
@@ -180,8 +177,7 @@ enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_
     enum mkt_suite suite;
     size_t n_asked;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    if (err == MKT_OK)
-        err = mkt_request_get(request_init, &desired, asked, &n_asked);
+    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired, asked, &n_asked);
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
     if (err == MKT_OK && desired.initiator.data.n == 0)
         desired.initiator = policy->initiator;
@@ -206,10 +202,8 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     enum mkt_err err = mkt_suite_of_prf(policy.prf, &b->suite);
     if (err == MKT_OK)
         err = mkt_policy_flags_agree(policy.flags) ? MKT_OK : MKT_E_FLAGS;
-    if (err == MKT_OK)
-        err = put_wishes(act, &policy);
-    if (err == MKT_OK)
-        err = mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
+    err = err != MKT_OK ? err : put_wishes(act, &policy);
+    err = err != MKT_OK ? err : mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;
@@ -239,31 +233,23 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     size_t n;
     struct mkt_asker asker = {.vouched_for = false};
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    if (err == MKT_OK)
-        err = mkt_algorithms_check(act);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &mkt_message_find(m, MKT_TP, 0)->ticket);
+    err = err != MKT_OK ? err : mkt_algorithms_check(act);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(m, MKT_TP, 0)->ticket);
     if (err == MKT_OK && policy.prf != m->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && !mkt_policy_flags_agree(policy.flags & (uint16_t)~MKT_FLAG_K))
         err = MKT_E_FLAGS;
-    if (err == MKT_OK)
-        err = mkt_request_get(act->in, &without_kemac, wishes, &n);
-    if (err == MKT_OK)
-        err = mkt_kms_knows(act, MKT_IDR_I, &asker);
-    if (err == MKT_OK)
-        err = mkt_kms_verify(act, MKT_IDR_I, &asker);
+    err = err != MKT_OK ? err : mkt_request_get(act->in, &without_kemac, wishes, &n);
+    err = err != MKT_OK ? err : mkt_kms_knows(act, MKT_IDR_I, &asker);
+    err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_I, &asker);
     b->initiator = asker.id;
     if (err == MKT_OK && policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &b->initiator))
         err = MKT_E_INITIATOR;
-    if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, true);
-    if (err == MKT_OK)
-        err = mkt_keep(act, act->in, &b->init);
-    if (err == MKT_OK)
-        err = mkt_counter_check(act, &b->initiator);
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, true);
+    err = err != MKT_OK ? err : mkt_keep(act, act->in, &b->init);
+    err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
     act->outcome = MKT_ANSWER;
-    return err == MKT_OK ? mkt_replay_record(act) : err;
+    return err != MKT_OK ? err : mkt_replay_record(act);
 }
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
@@ -293,14 +279,11 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
     struct mkt_payload ticket;
     struct mkt_message m;
     enum mkt_err err = mkt_ticket_payload_get(act->ticket, &ticket);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &ticket.ticket);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket.ticket);
     if (err == MKT_OK && policy.prf != act->message->hdr.prf)
         err = MKT_E_PRF;
-    if (err == MKT_OK)
-        err = check_granted(b->init, &policy, keys);
-    if (err == MKT_OK)
-        err = mkt_begin(act, &m, MKT_REQUEST_RESP, act->message->hdr.csb_id);
+    err = err != MKT_OK ? err : check_granted(b->init, &policy, keys);
+    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_REQUEST_RESP, act->message->hdr.csb_id);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
@@ -317,8 +300,7 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
                                  const struct mkt_policy *policy)
 {
     enum mkt_err err = mkt_policy_sound(policy);
-    if (err == MKT_OK)
-        err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_N);
+    err = err != MKT_OK ? err : mkt_ticket_type_check(act->host, policy, MKT_FLAG_N);
     if (err == MKT_OK && policy->prf != act->message->hdr.prf)
         err = MKT_E_PRF;
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
@@ -326,8 +308,7 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
         err = MKT_E_INITIATOR_DATA;
     if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
         err = MKT_E_INITIATOR;
-    if (err == MKT_OK)
-        err = mkt_policy_valid(policy, act->host);
+    err = err != MKT_OK ? err : mkt_policy_valid(policy, act->host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
@@ -341,22 +322,14 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     if (act->settings->kms == NULL)
         return MKT_E_ARGUMENT;
     enum mkt_err err = mkt_by_psk_of(b->suite, act->settings->kms->psk, b->init, MKT_PHASE_RESPONSE, &by_psk);
-    if (err == MKT_OK)
-        err = mkt_check_kms_answer(act, &by_psk);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &ticket->ticket);
-    if (err == MKT_OK)
-        err = check_ticket(act, ticket, &policy);
-    if (err == MKT_OK)
-        err = mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
-    if (err == MKT_OK)
-        err = mkt_ticket_keys_check(&policy, b->keys[MKT_FROM_TICKET]);
-    if (err == MKT_OK)
-        err = check_granted(b->init, &policy, b->keys[MKT_FROM_TICKET]);
-    if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy, true);
+    err = err != MKT_OK ? err : mkt_check_kms_answer(act, &by_psk);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
+    err = err != MKT_OK ? err : check_ticket(act, ticket, &policy);
+    err = err != MKT_OK ? err : mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_ticket_keys_check(&policy, b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : check_granted(b->init, &policy, b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy, true);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;

@@ -40,10 +40,8 @@ static enum mkt_err check_init(struct mkt_act *act, const struct mkt_payload *ti
     struct mkt_bundle *b = &act->bundle;
     struct mkt_v vi, vr;
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    if (err == MKT_OK)
-        err = mkt_algorithms_check(act);
-    if (err == MKT_OK)
-        err = mkt_policy_sound(policy);
+    err = err != MKT_OK ? err : mkt_algorithms_check(act);
+    err = err != MKT_OK ? err : mkt_policy_sound(policy);
     if (err != MKT_OK)
         return err;
     b->flags = policy->flags;
@@ -78,8 +76,7 @@ static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *t
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
     enum mkt_err err = mkt_ticket_type_check(act->host, policy, 0);
-    if (err == MKT_OK)
-        err = mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
+    err = err != MKT_OK ? err : mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))
@@ -94,15 +91,11 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     struct mkt_policy policy;
     struct mkt_asker asker = {.vouched_for = false};
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    if (err == MKT_OK)
-        err = check_init(act, ticket, &policy);
-    if (err == MKT_OK)
-        err = mkt_kms_knows(act, MKT_IDR_R, &asker);
-    if (err == MKT_OK)
-        err = mkt_kms_verify(act, MKT_IDR_R, &asker);
+    err = err != MKT_OK ? err : check_init(act, ticket, &policy);
+    err = err != MKT_OK ? err : mkt_kms_knows(act, MKT_IDR_R, &asker);
+    err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_R, &asker);
     b->responder = asker.id;
-    if (err == MKT_OK)
-        err = check_responder(act, &policy);
+    err = err != MKT_OK ? err : check_responder(act, &policy);
     if (err != MKT_OK)
         return err;
     /* section 10: a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
@@ -114,14 +107,11 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
         err = open_ticket(act, ticket, &policy);
     if (err == MKT_OK && own)
         err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &policy.initiator, &b->initiator);
-    if (err == MKT_OK)
-        err = mkt_keep(act, act->in, &b->init);
-    if (err == MKT_OK)
-        err = mkt_counter_check(act, &b->responder);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &policy.initiator, &b->initiator);
+    err = err != MKT_OK ? err : mkt_keep(act, act->in, &b->init);
+    err = err != MKT_OK ? err : mkt_counter_check(act, &b->responder);
     act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
-    return err == MKT_OK ? mkt_replay_record(act) : err;
+    return err != MKT_OK ? err : mkt_replay_record(act);
 }
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
@@ -136,7 +126,7 @@ static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
     if (longest > UINT8_MAX)
         return MKT_E_KEY_LENGTH;
     enum mkt_err err = mkt_draw(act, longest > key ? longest : key, &b->randkms);
-    return err == MKT_OK ? mkt_keys_fork(b->suite, *keys, &b->responder, b->randkms, &act->room, keys) : err;
+    return err != MKT_OK ? err : mkt_keys_fork(b->suite, *keys, &b->responder, b->randkms, &act->room, keys);
 }
 
 /* "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V" */
@@ -148,8 +138,7 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     struct mkt_message m;
     enum mkt_err err = fork_keys(act, &keys);
-    if (err == MKT_OK)
-        err = mkt_begin(act, &m, MKT_RESOLVE_RESP, act->message->hdr.csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_RESOLVE_RESP, act->message->hdr.csb_id);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
@@ -205,27 +194,21 @@ static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *i
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, kms->psk, init, MKT_PHASE_RESPONSE);
     struct mkt_policy policy;
     enum mkt_err err = mkt_check_kms_answer(act, &by_psk);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &mkt_message_find(init, MKT_TICKET, 0)->ticket);
-    if (err == MKT_OK)
-        err = check_modifier(act, &policy);
-    if (err == MKT_OK)
-        err = mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(init, MKT_TICKET, 0)->ticket);
+    err = err != MKT_OK ? err : check_modifier(act, &policy);
+    err = err != MKT_OK ? err : mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
     if (err == MKT_OK && act->role == MKT_KMS)
         err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
-    if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_KMS, &kms->kms, &policy, true);
-    return err == MKT_OK ? accept_keys(act, &policy) : err;
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &kms->kms, &policy, true);
+    return err != MKT_OK ? err : accept_keys(act, &policy);
 }
 
 enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)
 {
     struct mkt_message init;
     enum mkt_err err = act->settings->kms == NULL ? MKT_E_ARGUMENT : mkt_message_get(&init, act->bundle.asked_kms);
-    if (err == MKT_OK)
-        err = take_answer(act, &init);
+    err = err != MKT_OK ? err : take_answer(act, &init);
     act->bundle.asked_kms = (struct mkt_span){NULL, 0};
     act->bundle.guard = MKT_GUARD_NONE;
     act->outcome = MKT_ANSWER;
@@ -238,8 +221,7 @@ enum mkt_err mkt_take_resolve_resp(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message init;
     enum mkt_err err = mkt_take_resolve_resp_of_kms(act);
-    if (err == MKT_OK)
-        err = mkt_message_get(&init, b->init);
+    err = err != MKT_OK ? err : mkt_message_get(&init, b->init);
     if (err != MKT_OK)
         return err;
     struct mkt_act transfer = *act;

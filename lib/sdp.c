@@ -186,8 +186,7 @@ enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out)
     struct mkt_buf line = *out;
     enum mkt_err err = message.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
     append(&err, &line, mkt_span_text("a=key-mgmt:" MIKEY " "));
-    if (err == MKT_OK)
-        err = mkt_base64_put(message, &line);
+    err = err != MKT_OK ? err : mkt_base64_put(message, &line);
     if (err == MKT_OK)
         *out = line;
     return err;
@@ -274,8 +273,7 @@ enum mkt_err mkt_sdp_single(struct mkt_span sdp, size_t media, const char *name,
 {
     struct mkt_span second = none;
     enum mkt_err err = mkt_sdp_attribute(sdp, media, name, 0, value);
-    if (err == MKT_OK)
-        err = mkt_sdp_attribute(sdp, media, name, 1, &second);
+    err = err != MKT_OK ? err : mkt_sdp_attribute(sdp, media, name, 1, &second);
     return err == MKT_OK && second.p != NULL ? MKT_E_SDP : err;
 }
 
@@ -364,8 +362,7 @@ enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct m
         append(&err, &header, mkt_span_text(has_uri ? "uri=\"" : ""));
         append(&err, &header, spec[i].uri);
         append(&err, &header, mkt_span_text(has_uri ? "\"; data=\"" : "data=\""));
-        if (err == MKT_OK)
-            err = mkt_base64_put(spec[i].message, &header);
+        err = err != MKT_OK ? err : mkt_base64_put(spec[i].message, &header);
         append(&err, &header, mkt_span_text("\""));
     }
     if (err == MKT_OK)

@@ -388,8 +388,7 @@ static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, cons
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
 
     enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
-    if (err == MKT_OK)
-        err = mkt_csb_tek(csb, cs_id, &tek);
+    err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
         err = enter(streams, number, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}, rekeys);
     mbedtls_platform_zeroize(key, sizeof key);
@@ -527,8 +526,7 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
     lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
     unlock(streams);
-    if (err == MKT_OK)
-        err = mkt_tls_setup_psk(conf, tls, &client, psk, identity);
+    err = err != MKT_OK ? err : mkt_tls_setup_psk(conf, tls, &client, psk, identity);
     mbedtls_platform_zeroize(octets, sizeof octets);
     return err;
 }

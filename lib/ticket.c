@@ -40,8 +40,7 @@ enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_
     struct mkt_payload part[PARTS];
     *base = (struct mkt_base_ticket){.suite = MKT_SUITE_256};
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &base->suite);
-    if (err == MKT_OK)
-        err = mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part);
+    err = err != MKT_OK ? err : mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part);
     if (err != MKT_OK)
         return err;
     const struct mkt_algorithms *a = mkt_suite_algorithms(base->suite);
@@ -115,7 +114,7 @@ enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_s
 {
     struct mkt_key_rules rules = {.n_mpk = mkt_ticket_mpks(policy), .flags = policy->flags};
     const enum mkt_err err = mkt_suite_of_prf(policy->prf, &rules.suite);
-    return err == MKT_OK ? mkt_keys_check(keys, &rules) : err;
+    return err != MKT_OK ? err : mkt_keys_check(keys, &rules);
 }
 
 /* What a base ticket encodes: MPK || {TEK|TGK|GTGK}, and the RAND that goes with it. */
@@ -134,8 +133,7 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
     if (mpkr)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
     enum mkt_err err = mkt_key_put(chain, &key);
-    if (err == MKT_OK)
-        err = mkt_derive_by(by_mpk, which, &label, io_within(chain->room, key.key), key.key.n);
+    err = err != MKT_OK ? err : mkt_derive_by(by_mpk, which, &label, io_within(chain->room, key.key), key.key.n);
     if (err == MKT_OK && mpkr)
         err = mkt_spi_draw(host, &of->keys, 1, io_within(chain->room, key.kv.spi));
     return err;
@@ -149,8 +147,7 @@ static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *
     if (!mkt_keys_mpk(of->keys, 0, &mpk))
         return MKT_E_MPK;
     enum mkt_err err = mkt_prf_key(&by_mpk, of->suite, mpk.key);
-    if (err == MKT_OK)
-        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, chain);
+    err = err != MKT_OK ? err : put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, chain);
     if (err == MKT_OK && mpkr)
         err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, chain);
     mkt_prf_wipe(&by_mpk);
@@ -179,7 +176,7 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
     const uint8_t *p = io_reserve(room, chain.n);
     mkt_wipe(room->p + room->n, room->cap - room->n); /* what the host wrote and does not answer with */
     if (err != MKT_OK || p == NULL)
-        return err == MKT_OK ? MKT_E_ROOM : err;
+        return err != MKT_OK ? err : MKT_E_ROOM;
     *keys = (struct mkt_span){p, chain.n};
     return mkt_ticket_keys_check(policy, *keys);
 }
@@ -221,8 +218,7 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     if (mkt_ticket_type_check(&(struct mkt_host){0}, policy, MKT_FLAG_O) != MKT_OK && host->open != NULL)
         return host_opens(host, ticket, policy, room, keys);
     enum mkt_err err = mkt_base_ticket_get(&base, ticket, policy);
-    if (err == MKT_OK)
-        err = ask_tpk(host, &base, policy, tpk, &n);
+    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n);
     if (err == MKT_OK)
         err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, room, keys);
     mkt_wipe(tpk, sizeof tpk);
@@ -243,8 +239,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
     if (err == MKT_OK)
         err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy) : MKT_E_TICKET_TYPE;
-    if (err == MKT_OK)
-        err = mkt_base_ticket_get(&base, payload, &policy);
+    err = err != MKT_OK ? err : mkt_base_ticket_get(&base, payload, &policy);
     if (err != MKT_OK)
         return err;
     struct io io = io_put(keys);
@@ -303,18 +298,16 @@ enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_polic
 {
     struct mkt_payload payload;
     enum mkt_err err = mkt_ticket_payload_get(ticket, &payload);
-    return err == MKT_OK ? mkt_policy_get(policy, &payload.ticket) : err;
+    return err != MKT_OK ? err : mkt_policy_get(policy, &payload.ticket);
 }
 
 static enum mkt_err ticket_check(const struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    if (err == MKT_OK)
-        err = mkt_ticket_type_check(ticket->host, &policy, 0);
-    if (err == MKT_OK)
-        err = mkt_policy_sound(&policy);
-    return err == MKT_OK ? mkt_ticket_keys_check(&policy, ticket->keys) : err;
+    err = err != MKT_OK ? err : mkt_ticket_type_check(ticket->host, &policy, 0);
+    err = err != MKT_OK ? err : mkt_policy_sound(&policy);
+    return err != MKT_OK ? err : mkt_ticket_keys_check(&policy, ticket->keys);
 }
 
 enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
@@ -328,10 +321,8 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     ticket->host = host;
     ticket->size = size;
     enum mkt_err err = io_keep(&room, payload, &ticket->payload);
-    if (err == MKT_OK)
-        err = io_keep(&room, keys, &ticket->keys);
-    if (err == MKT_OK)
-        err = ticket_check(ticket);
+    err = err != MKT_OK ? err : io_keep(&room, keys, &ticket->keys);
+    err = err != MKT_OK ? err : ticket_check(ticket);
     if (err != MKT_OK) {
         mkt_ticket_free(ticket);
         return err;
@@ -467,8 +458,7 @@ static enum mkt_err put_ticket(struct work *w, struct mkt_span ticket_data, stru
     enum mkt_err err = mkt_policy_put(policy, &w->room);
     ticket.ticket.tp_data = io_tail(&w->room, from);
     from = w->room.n;
-    if (err == MKT_OK)
-        err = mkt_payloads_put(&ticket, 1, &w->room);
+    err = err != MKT_OK ? err : mkt_payloads_put(&ticket, 1, &w->room);
     *out = io_tail(&w->room, from);
     return err;
 }
@@ -481,20 +471,16 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     struct mkt_payload ticket;
     struct mkt_base_ticket base;
     enum mkt_err err = draw_keys(w, 1);
-    if (err == MKT_OK)
-        err = draw_rand(w);
-    if (err == MKT_OK)
-        err = put_ticket_data(w, &ticket_data);
-    if (err == MKT_OK)
-        err = put_ticket(w, ticket_data, payload);
+    err = err != MKT_OK ? err : draw_rand(w);
+    err = err != MKT_OK ? err : put_ticket_data(w, &ticket_data);
+    err = err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
     if (err != MKT_OK)
         return err;
 
     struct mkt_span rest = *payload;
     uint16_t type = MKT_TICKET;
     err = mkt_payload_get(&ticket, &type, &rest);
-    if (err == MKT_OK)
-        err = mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
+    err = err != MKT_OK ? err : mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
@@ -512,13 +498,12 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     const struct mkt_policy *policy = w->recipe->policy;
     enum mkt_err err = draw_keys(w, mkt_ticket_mpks(policy));
     struct mkt_buf data = {w->room.p + w->room.n, w->room.cap - w->room.n, 0};
-    if (err == MKT_OK)
-        err = w->host->seal(w->host->user, policy, w->keys, &data);
+    err = err != MKT_OK ? err : w->host->seal(w->host->user, policy, w->keys, &data);
     struct mkt_span ticket_data = {io_reserve(&w->room, data.n), data.n};
     if (err == MKT_OK && ticket_data.p == NULL)
         err = MKT_E_ROOM;
     *keys = w->keys;
-    return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
+    return err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
 }
 
 /*
@@ -545,7 +530,7 @@ static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
     struct mkt_span payload, keys;
     const bool base = mkt_policy_is_base(w->recipe->policy);
     enum mkt_err err = base ? make_base(w, &payload, &keys) : make_by_host(w, &payload, &keys);
-    return err == MKT_OK ? mkt_ticket_hold(ticket, w->host, payload, keys) : err;
+    return err != MKT_OK ? err : mkt_ticket_hold(ticket, w->host, payload, keys);
 }
 
 static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r)
@@ -563,8 +548,7 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
             return MKT_E_ARGUMENT;
     }
     enum mkt_err err = mkt_policy_sound(r->policy);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(r->policy, host);
+    err = err != MKT_OK ? err : mkt_policy_valid(r->policy, host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
@@ -574,10 +558,8 @@ enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *
     struct work w = {.host = host, .recipe = recipe};
     *ticket = NULL;
     enum mkt_err err = recipe_check(host, recipe);
-    if (err == MKT_OK)
-        err = mkt_suite_of_prf(recipe->policy->prf, &w.suite);
-    if (err == MKT_OK)
-        err = work_room(&w);
+    err = err != MKT_OK ? err : mkt_suite_of_prf(recipe->policy->prf, &w.suite);
+    err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
         return mkt_host_log(host, err);
     w.room.p = mkt_host_alloc(host, w.room.cap);

@@ -313,8 +313,7 @@ enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const 
     if (tls != NULL)
         *tls = (struct mkt_tls){.cause = 0};
     enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
-    if (err == MKT_OK)
-        err = mkt_csb_tek(csb, cs_id, &tek);
+    err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
         err =
             mkt_tls_setup_psk(conf, tls, settings, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});
