@@ -142,22 +142,12 @@ static inline void io_bytes(struct io *io, struct mkt_span *s, size_t n)
     s->p = io->out + at;
 }
 
-/* A length of one or two octets, then as many octets. */
+/* A length of `length_octets` octets, then as many octets. */
 static inline void io_vec(struct io *io, struct mkt_span *s, size_t length_octets)
 {
     uint64_t n = s->n;
     io_uint(io, &n, length_octets);
     io_bytes(io, s, (size_t)n);
-}
-
-static inline void io_vec8(struct io *io, struct mkt_span *s)
-{
-    io_vec(io, s, 1);
-}
-
-static inline void io_vec16(struct io *io, struct mkt_span *s)
-{
-    io_vec(io, s, 2);
 }
 
 /* What went wrong in a list that was read on a cursor of its own, from octet `at` of this one on. */

@@ -1,33 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "message.h"
 
-static const struct {
-    enum mkt_data_type type;
-    const char *name;
-} data_types[] = {
-    {MKT_PSK, "Pre-shared"},
-    {MKT_PSK_VER, "PSK ver msg"},
-    {MKT_PK, "Public key"},
-    {MKT_PK_VER, "PK ver msg"},
-    {MKT_DH_INIT, "D-H init"},
-    {MKT_DH_RESP, "D-H resp"},
-    {MKT_ERROR, "Error"},
-    {MKT_REQUEST_INIT_PSK, "REQUEST_INIT_PSK"},
-    {MKT_REQUEST_INIT_PK, "REQUEST_INIT_PK"},
-    {MKT_REQUEST_RESP, "REQUEST_RESP"},
-    {MKT_TRANSFER_INIT, "TRANSFER_INIT"},
-    {MKT_TRANSFER_RESP, "TRANSFER_RESP"},
-    {MKT_RESOLVE_INIT_PSK, "RESOLVE_INIT_PSK"},
-    {MKT_RESOLVE_INIT_PK, "RESOLVE_INIT_PK"},
-    {MKT_RESOLVE_RESP, "RESOLVE_RESP"},
-};
-
 const char *mkt_data_type_name(unsigned data_type)
 {
-    for (size_t i = 0; i < sizeof data_types / sizeof *data_types; i++)
-        if ((unsigned)data_types[i].type == data_type)
-            return data_types[i].name;
-    return "unknown";
+    static const char *const names[] = {
+        [MKT_PSK] = "Pre-shared",
+        [MKT_PSK_VER] = "PSK ver msg",
+        [MKT_PK] = "Public key",
+        [MKT_PK_VER] = "PK ver msg",
+        [MKT_DH_INIT] = "D-H init",
+        [MKT_DH_RESP] = "D-H resp",
+        [MKT_ERROR] = "Error",
+        [MKT_REQUEST_INIT_PSK] = "REQUEST_INIT_PSK",
+        [MKT_REQUEST_INIT_PK] = "REQUEST_INIT_PK",
+        [MKT_REQUEST_RESP] = "REQUEST_RESP",
+        [MKT_TRANSFER_INIT] = "TRANSFER_INIT",
+        [MKT_TRANSFER_RESP] = "TRANSFER_RESP",
+        [MKT_RESOLVE_INIT_PSK] = "RESOLVE_INIT_PSK",
+        [MKT_RESOLVE_INIT_PK] = "RESOLVE_INIT_PK",
+        [MKT_RESOLVE_RESP] = "RESOLVE_RESP",
+    };
+    return data_type < sizeof names / sizeof *names && names[data_type] != NULL ? names[data_type] : "unknown";
 }
 
 /* RFC 3830 6.1 HDR: version, data type, next payload, V (1 bit), PRF func (7 bits), CSB ID (32), #CS, map type, map */
@@ -183,7 +176,7 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
     if (message->hdr.data_type == MKT_TRANSFER_INIT && ticket != NULL) {
         const struct mkt_ticket_payload *t = &ticket->ticket;
         io_bytes(&io, &part[0], up_to(octets.p, t->ticket_data.p + t->ticket_data.n));
-        io_vec16(&io, &left_out);
+        io_vec(&io, &left_out, 2);
     }
     io_bytes(&io, &part[1], up_to(octets.p + io.pos, v->v.mac.p));
 }

@@ -30,7 +30,7 @@ static void io_mac(struct io *io, uint8_t *alg, struct mkt_span *mac)
 static void io_kemac(struct io *io, struct mkt_payload *p)
 {
     io_u8(io, &p->kemac.encr_alg);
-    io_vec16(io, &p->kemac.encr_data);
+    io_vec(io, &p->kemac.encr_data, 2);
     io_mac(io, &p->kemac.mac_alg, &p->kemac.mac);
 }
 
@@ -49,11 +49,11 @@ static void io_kv(struct io *io, struct mkt_kv *kv)
     case MKT_KV_NULL:
         return;
     case MKT_KV_SPI:
-        io_vec8(io, &kv->spi);
+        io_vec(io, &kv->spi, 1);
         return;
     case MKT_KV_INTERVAL:
-        io_vec8(io, &kv->from);
-        io_vec8(io, &kv->to);
+        io_vec(io, &kv->from, 1);
+        io_vec(io, &kv->to, 1);
         return;
     }
     io_fail(io, MKT_E_VALUE);
@@ -114,7 +114,7 @@ static void io_tr(struct io *io, struct mkt_payload *p)
 static void io_id(struct io *io, struct mkt_payload *p)
 {
     io_u8(io, &p->id.type);
-    io_vec16(io, &p->id.data);
+    io_vec(io, &p->id.data, 2);
 }
 
 /* RFC 6043 6.6 IDR: ID Role, then as ID */
@@ -128,7 +128,7 @@ static void io_idr(struct io *io, struct mkt_payload *p)
 static void io_cert(struct io *io, struct mkt_payload *p)
 {
     io_u8(io, &p->cert.type);
-    io_vec16(io, &p->cert.data);
+    io_vec(io, &p->cert.data, 2);
 }
 
 /* RFC 3830 table 6.8: SHA-1, MD5; RFC 6043 table 6.12: SHA-256 */
@@ -158,7 +158,7 @@ static void io_v(struct io *io, struct mkt_payload *p)
 static void io_sp_param(struct io *io, struct mkt_sp_param *param)
 {
     io_u8(io, &param->type);
-    io_vec8(io, &param->value);
+    io_vec(io, &param->value, 1);
 }
 
 /* RFC 3830 6.10 SP: Policy no, Prot type, Policy param length (16), a list of Policy params */
@@ -166,7 +166,7 @@ static void io_sp(struct io *io, struct mkt_payload *p)
 {
     io_u8(io, &p->sp.policy_no);
     io_u8(io, &p->sp.prot_type);
-    io_vec16(io, &p->sp.params);
+    io_vec(io, &p->sp.params, 2);
     struct io list = io_get(p->sp.params);
     while (io->err == MKT_OK && io_left(&list))
         io_sp_param(&list, &(struct mkt_sp_param){0});
@@ -176,7 +176,7 @@ static void io_sp(struct io *io, struct mkt_payload *p)
 /* RFC 3830 6.11 RAND: RAND len (8), RAND */
 static void io_rand(struct io *io, struct mkt_payload *p)
 {
-    io_vec8(io, &p->rand.rand);
+    io_vec(io, &p->rand.rand, 1);
 }
 
 /* RFC 6043 6.8 RANDR: RAND Role, then as RAND */
@@ -207,21 +207,21 @@ static void io_tp(struct io *io, struct mkt_payload *p)
     io_split(io, 1, &t->prf, 1, &d);
     io_split(io, 2, &e_to_o, 5, &t->reserved);
     t->flags = (uint16_t)(d << 11 | e_to_o);
-    io_vec16(io, &t->tp_data);
+    io_vec(io, &t->tp_data, 2);
 }
 
 /* RFC 6043 6.10 TICKET: as TP, then Ticket Data length (16), Ticket Data, Initiator Data length (16), Initiator Data */
 static void io_ticket(struct io *io, struct mkt_payload *p)
 {
     io_tp(io, p);
-    io_vec16(io, &p->ticket.ticket_data);
-    io_vec16(io, &p->ticket.initiator_data);
+    io_vec(io, &p->ticket.ticket_data, 2);
+    io_vec(io, &p->ticket.initiator_data, 2);
 }
 
 /* RFC 6043 A.3 THDR: THDR Data length (16), THDR Data */
 static void io_thdr(struct io *io, struct mkt_payload *p)
 {
-    io_vec16(io, &p->thdr.data);
+    io_vec(io, &p->thdr.data, 2);
 }
 
 /*
@@ -237,11 +237,11 @@ static void io_key_data(struct io *io, struct mkt_payload *p)
 {
     struct mkt_key_data *k = &p->key_data;
     io_split(io, 1, &k->type, 4, &k->kv.type);
-    io_vec16(io, &k->key);
+    io_vec(io, &k->key, 2);
     if (k->type > MKT_KEY_MPK || (!mkt_key_has_salt(k->type) && k->salt.n > 0))
         io_fail(io, MKT_E_VALUE);
     if (mkt_key_has_salt(k->type))
-        io_vec16(io, &k->salt);
+        io_vec(io, &k->salt, 2);
     io_kv(io, &k->kv);
 }
 
@@ -249,7 +249,7 @@ static void io_key_data(struct io *io, struct mkt_payload *p)
 static void io_general_ext(struct io *io, struct mkt_payload *p)
 {
     io_u8(io, &p->general_ext.type);
-    io_vec16(io, &p->general_ext.data);
+    io_vec(io, &p->general_ext.data, 2);
 }
 
 /*
@@ -266,8 +266,8 @@ static void io_cs(struct io *io, uint8_t map_type, struct mkt_cs *cs)
         io_u8(io, &cs->prot_type);
         io_split(io, 1, &cs->s, 7, &p);
         io_bytes(io, &cs->policies, p);
-        io_vec16(io, &cs->session_data);
-        io_vec8(io, &cs->spi);
+        io_vec(io, &cs->session_data, 2);
+        io_vec(io, &cs->spi, 1);
         return;
     }
     case MKT_MAP_SRTP_ID:
@@ -372,7 +372,7 @@ void mkt_io_put_payload(struct io *io, struct mkt_payload *payload, uint8_t next
     io_payload(io, payload, next);
 }
 
-void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
+static void io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
 {
     for (size_t i = 0; i < n && io->err == MKT_OK; i++) {
         struct mkt_payload copy = payload[i];
@@ -404,7 +404,7 @@ enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *rest)
 enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
 {
     struct io io = io_put(out);
-    mkt_io_put_payloads(&io, payload, n);
+    io_put_payloads(&io, payload, n);
     return io_done(&io, out);
 }
 
@@ -413,7 +413,7 @@ enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct 
     struct io io = io_put(out);
     uint8_t first = mkt_io_first(&io, payload, n);
     io_u8(&io, &first);
-    mkt_io_put_payloads(&io, payload, n);
+    io_put_payloads(&io, payload, n);
     return io_done(&io, out);
 }
 

@@ -16,9 +16,6 @@ void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *paylo
 /* Writes one payload that one of type `next` follows; its spans then view what was written. */
 void mkt_io_put_payload(struct io *io, struct mkt_payload *payload, uint8_t next);
 
-/* Writes a chain. */
-void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n);
-
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 

@@ -272,10 +272,10 @@ void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticke
     io_vec(io, ticket, 4);
     io_vec(io, &b->keys[MKT_FROM_TICKET], 4);
     io_u8(io, &b->responder.type);
-    io_vec16(io, &b->responder.data);
-    io_vec8(io, &b->randkms);
+    io_vec(io, &b->responder.data, 2);
+    io_vec(io, &b->randkms, 1);
     io_u8(io, &self->type);
-    io_vec16(io, &self->data);
+    io_vec(io, &self->data, 2);
     io_expect_end(io);
 }
 

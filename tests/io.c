@@ -27,8 +27,8 @@ static void walk(struct io *io, struct fields *f)
     io_split(io, 1, &f->high1, 7, &f->low7);
     io_split(io, 2, &f->high4, 12, &f->low12);
     io_bytes(io, &f->bytes, 3);
-    io_vec8(io, &f->vec8);
-    io_vec16(io, &f->vec16);
+    io_vec(io, &f->vec8, 1);
+    io_vec(io, &f->vec16, 2);
     io_expect_end(io);
 }
 
@@ -298,9 +298,9 @@ START_TEST(octets_too_long_for_their_length_are_refused)
             struct mkt_buf buf = {measure != 0 ? NULL : out, sizeof out, 0};
             struct io io = io_put(&buf);
             if (rows[i].length_octets == 1)
-                io_vec8(&io, &s);
+                io_vec(&io, &s, 1);
             else
-                io_vec16(&io, &s);
+                io_vec(&io, &s, 2);
             expect_err("vec", io_done(&io, &buf), rows[i].err);
             ck_assert_uint_eq(buf.n, rows[i].err == MKT_OK ? rows[i].length_octets + rows[i].n : 0);
         }
@@ -326,7 +326,7 @@ START_TEST(octets_not_known_yet_are_written_as_zeros)
     struct mkt_buf buf = room(5);
     struct mkt_span unknown = {NULL, 3};
     struct io io = io_put(&buf);
-    io_vec8(&io, &unknown);
+    io_vec(&io, &unknown, 1);
     expect_err("put", io_done(&io, &buf), MKT_OK);
     expect_octets("zeros", (struct mkt_span){buf.p, 5}, from_hex("03000000ee"));
     free(buf.p);
