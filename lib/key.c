@@ -191,11 +191,6 @@ size_t mkt_wish_salt_length(const struct mkt_key_wish *wish)
     return mkt_key_has_salt(wish->type) ? length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH) : 0;
 }
 
-size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish)
-{
-    return mkt_wish_key_length(suite, wish) + mkt_wish_salt_length(wish);
-}
-
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
 {
     size_t longest = 0;

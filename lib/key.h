@@ -76,10 +76,9 @@ MKT_MUST enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
                                    uint8_t spi[MKT_SPI]);
 
-/* Octets of the key and of the salt that a wish is for; both, at most. */
+/* Octets of the key and of the salt that a wish is for. */
 size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
-size_t mkt_wish_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 
 /* Appends a key: random if the wish does not give it, with an SPI that no key of this chain and of `others` has. */
 MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,

@@ -91,13 +91,6 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
     return err;
 }
 
-enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk, struct mkt_span rand,
-                            uint8_t *out)
-{
-    const struct mkt_label label = {.rand = rand};
-    return mkt_derive(suite, which, mpk, &label, out, mpk.n);
-}
-
 enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag)
 {
     bool ours = mkt_policy_is_base(policy) && (policy->flags & flag) == flag;
@@ -198,13 +191,14 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
 /* MPK becomes MPKi where it stands: it is as long, and has the same SPI (design decision D23). */
 static enum mkt_err become_mpki(enum mkt_suite suite, struct mkt_span keys, struct mkt_span rand, struct mkt_buf *room)
 {
+    const struct mkt_label label = {.rand = rand};
     struct mkt_key_data mpk;
     if (!mkt_keys_mpk(keys, 0, &mpk))
         return MKT_E_MPK;
     uint8_t *mpki = io_reserve(room, mpk.key.n);
     if (mpki == NULL)
         return MKT_E_ROOM;
-    enum mkt_err err = mkt_ticket_mpk(suite, MKT_DERIVE_MPKI, mpk.key, rand, mpki);
+    enum mkt_err err = mkt_derive(suite, MKT_DERIVE_MPKI, mpk.key, &label, mpki, mpk.key.n);
     memcpy(io_within(room, mpk.key), mpki, mpk.key.n);
     return err;
 }
@@ -518,7 +512,7 @@ static enum mkt_err work_room(struct work *w)
     struct mkt_buf tp_data = {NULL, 0, 0};
     size_t keys = (r->n_keys + 2) * KEY + 2 * a->key;
     for (size_t i = 0; i < r->n_keys; i++)
-        keys += mkt_wish_length(w->suite, &r->keys[i]);
+        keys += mkt_wish_key_length(w->suite, &r->keys[i]) + mkt_wish_salt_length(&r->keys[i]);
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
     w->room.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;

@@ -51,10 +51,6 @@ MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t 
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
                                       struct mkt_span keys);
 
-/* MPKi or MPKr of an MPK (A.2.2) by the PRF of the policy (design decision D6): as many octets as the MPK has. */
-MKT_MUST enum mkt_err mkt_ticket_mpk(enum mkt_suite suite, enum mkt_derivation which, struct mkt_span mpk,
-                                     struct mkt_span rand, uint8_t *out);
-
 /* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
 MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);
 

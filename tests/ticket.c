@@ -502,12 +502,13 @@ START_TEST(the_keys_of_a_resolved_ticket)
     expect_err("resolved", err, MKT_OK);
     ck_assert_uint_eq(count(keys), count(chain) + mpkr);
     ck_assert(mkt_keys_mpk(chain, 0, &mpk) && mkt_keys_mpk(keys, 0, &got));
-    expect_err("MPKi", mkt_ticket_mpk(MKT_SUITE_256, MKT_DERIVE_MPKI, mpk.key, rand, want), MKT_OK);
+    const struct mkt_label by_rand = {.rand = rand};
+    expect_err("MPKi", mkt_derive(MKT_SUITE_256, MKT_DERIVE_MPKI, mpk.key, &by_rand, want, mpk.key.n), MKT_OK);
     expect_octets("MPKi", got.key, (struct mkt_span){want, mpk.key.n});
     expect_octets("SPI of MPKi", got.kv.spi, mpk.kv.spi);
     ck_assert(mkt_keys_mpk(keys, 1, &got) == mpkr);
     if (mpkr) {
-        expect_err("MPKr", mkt_ticket_mpk(MKT_SUITE_256, MKT_DERIVE_MPKR, mpk.key, rand, want), MKT_OK);
+        expect_err("MPKr", mkt_derive(MKT_SUITE_256, MKT_DERIVE_MPKR, mpk.key, &by_rand, want, mpk.key.n), MKT_OK);
         expect_octets("MPKr", got.key, (struct mkt_span){want, mpk.key.n});
         size_t drawn = 0;
         while (has_spi(chain, (struct mkt_span){p.random + drawn, MKT_SPI}))
@@ -866,11 +867,11 @@ START_TEST(the_holder_has_mpki_and_with_the_i_flag_mpkr)
                 expect_made("made", &m);
                 struct mkt_span chain = opened(&m), held = mkt_ticket_keys(m.ticket);
                 struct mkt_key_data mpk = nth(chain, 0), i = nth(held, 0);
-                struct mkt_span rand = part(&m.payload, MKT_RAND).rand.rand;
+                const struct mkt_label by_rand = {.rand = part(&m.payload, MKT_RAND).rand.rand};
                 ck_assert_uint_eq(count(chain), 1 + n_keys);
                 ck_assert_uint_eq(count(held), 1 + forked + n_keys);
-                expect_err("MPKi", mkt_ticket_mpk(suites[s], MKT_DERIVE_MPKI, mpk.key, rand, mpki), MKT_OK);
-                expect_err("MPKr", mkt_ticket_mpk(suites[s], MKT_DERIVE_MPKR, mpk.key, rand, mpkr), MKT_OK);
+                expect_err("MPKi", mkt_derive(suites[s], MKT_DERIVE_MPKI, mpk.key, &by_rand, mpki, mpk.key.n), MKT_OK);
+                expect_err("MPKr", mkt_derive(suites[s], MKT_DERIVE_MPKR, mpk.key, &by_rand, mpkr, mpk.key.n), MKT_OK);
                 ck_assert_uint_eq(i.type, MKT_KEY_MPK);
                 expect_octets("MPKi", i.key, (struct mkt_span){mpki, suite_key[s]});
                 expect_octets("D23: MPKi keeps the SPI", i.kv.spi, mpk.kv.spi);

@@ -258,12 +258,13 @@ START_TEST(open_ticket)
         expect_err(s->name, mkt_ticket_open(&ticket, octets_of(s, "tpk"), &keys), MKT_OK);
         expect_octets("ticket_keys", (struct mkt_span){octets, keys.n}, octets_of(s, "ticket_keys"));
         struct mkt_span chain = {octets, keys.n}, ticket_rand = octets_of(s, "ticket_rand");
+        const struct mkt_label by_rand = {.rand = ticket_rand};
         struct mkt_key_data key = {0};
         ck_assert(mkt_keys_mpk(chain, 0, &key));
         expect_octets("mpk", key.key, octets_of(s, "mpk"));
-        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_DERIVE_MPKI, key.key, ticket_rand, mpk), MKT_OK);
+        expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_MPKI, key.key, &by_rand, mpk, key.key.n), MKT_OK);
         expect_octets("mpki", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpki"));
-        expect_err(s->name, mkt_ticket_mpk(suite_of(s), MKT_DERIVE_MPKR, key.key, ticket_rand, mpk), MKT_OK);
+        expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_MPKR, key.key, &by_rand, mpk, key.key.n), MKT_OK);
         expect_octets("mpkr", (struct mkt_span){mpk, key.key.n}, octets_of(s, "mpkr"));
         free_all();
     }
