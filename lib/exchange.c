@@ -15,15 +15,10 @@ struct mkt_settings mkt_settings_default(struct mkt_id self)
     };
 }
 
-enum mkt_err mkt_keep(struct mkt_act *act, struct mkt_span from, struct mkt_span *to)
-{
-    return io_keep(&act->room, from, to);
-}
-
 enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to)
 {
     *to = *from;
-    return mkt_keep(act, from->data, &to->data);
+    return io_keep(&act->room, from->data, &to->data);
 }
 
 enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
@@ -374,7 +369,7 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
 enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to)
 {
     if (act->out->p != NULL)
-        return mkt_keep(act, io_tail(act->out, from), to);
+        return io_keep(&act->room, io_tail(act->out, from), to);
     return io_reserve(&act->room, act->out->n - from) != NULL ? MKT_OK : MKT_E_ROOM;
 }
 

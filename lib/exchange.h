@@ -38,8 +38,7 @@ struct mkt_act {
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
 
-/* Copies into the room of the bundle: MKT_E_ROOM. */
-MKT_MUST enum mkt_err mkt_keep(struct mkt_act *act, struct mkt_span from, struct mkt_span *to);
+/* Copies an identity into the room of the bundle: MKT_E_ROOM. */
 MKT_MUST enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to);
 
 /* `n` random octets in the room of the bundle; as a CSB ID. */

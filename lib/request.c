@@ -246,7 +246,7 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     if (err == MKT_OK && policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &b->initiator))
         err = MKT_E_INITIATOR;
     err = err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, true);
-    err = err != MKT_OK ? err : mkt_keep(act, act->in, &b->init);
+    err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
     err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
     act->outcome = MKT_ANSWER;
     return err != MKT_OK ? err : mkt_replay_record(act);

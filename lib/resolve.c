@@ -108,7 +108,7 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     if (err == MKT_OK && own)
         err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
     err = err != MKT_OK ? err : mkt_keep_id(act, &policy.initiator, &b->initiator);
-    err = err != MKT_OK ? err : mkt_keep(act, act->in, &b->init);
+    err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
     err = err != MKT_OK ? err : mkt_counter_check(act, &b->responder);
     act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
     return err != MKT_OK ? err : mkt_replay_record(act);
@@ -180,7 +180,7 @@ static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *po
     if (err == MKT_OK && (policy->flags & MKT_FLAG_I) != 0 && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
-        err = mkt_keep(act, randkms->rand.rand, &b->randkms);
+        err = io_keep(&act->room, randkms->rand.rand, &b->randkms);
     b->named = idrr != NULL;
     return err == MKT_OK && idrr != NULL ? mkt_keep_id(act, &idrr->id, &b->responder) : err;
 }

@@ -75,10 +75,10 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     if (err == MKT_OK)
         err = mkt_ticket_hash(&payload, b->ticket_hash);
     if (err == MKT_OK)
-        err = mkt_keep(act, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
+        err = io_keep(&act->room, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
     /* without an answer the policy says later who may be the Responder */
     if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
-        err = mkt_keep(act, payload.octets, &b->ticket);
+        err = io_keep(&act->room, payload.octets, &b->ticket);
     *ticket = payload.ticket;
     return err == MKT_OK ? find_mpks(b) : err;
 }
@@ -89,7 +89,7 @@ static enum mkt_err choose_randi(struct mkt_act *act)
     const struct mkt_offer *offer = act->offer;
     struct mkt_span *randi = &act->bundle.randi;
     if (offer->randi.n > 0)
-        return mkt_keep(act, offer->randi, randi);
+        return io_keep(&act->room, offer->randi, randi);
     return mkt_draw(act, mkt_rand_length(&act->bundle, offer->keys, offer->n_keys), randi);
 }
 
@@ -355,7 +355,7 @@ static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy
     if (err == MKT_OK)
         err = mkt_keep_id(act, &b->responder, &b->responder);
     act->outcome = MKT_RESOLVE;
-    return err == MKT_OK ? mkt_keep(act, act->in, &b->init) : err;
+    return err == MKT_OK ? io_keep(&act->room, act->in, &b->init) : err;
 }
 
 enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
@@ -390,7 +390,7 @@ static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
     if (err == MKT_OK)
         err = mkt_sessions_check_keys(b, m->hdr.map, !answered);
     if (err == MKT_OK)
-        err = mkt_keep(act, b->randi, &b->randi);
+        err = io_keep(&act->room, b->randi, &b->randi);
     if (err == MKT_OK)
         err = mkt_keep_id(act, &b->initiator, &b->initiator);
     if (err == MKT_OK)
@@ -398,7 +398,7 @@ static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
     if (err == MKT_OK)
         err = mkt_keep_id(act, &b->responder, &b->responder);
     if (err == MKT_OK && answered && b->init.n == 0)
-        err = mkt_keep(act, act->in, &b->init);
+        err = io_keep(&act->room, act->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
     err = mkt_sessions_settle(act, m, NULL);
@@ -430,7 +430,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
-        err = mkt_keep(act, mkt_ticket_octets(ticket), &b->ticket);
+        err = io_keep(&act->room, mkt_ticket_octets(ticket), &b->ticket);
     if (err == MKT_OK)
         err = accept_init(act, keys);
     if (err == MKT_OK)
@@ -568,9 +568,9 @@ static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *i
     if (err == MKT_OK)
         err = mkt_check_rands(b, b->randr.n);
     if (err == MKT_OK)
-        err = mkt_keep(act, b->randr, &b->randr);
+        err = io_keep(&act->room, b->randr, &b->randr);
     if (err == MKT_OK)
-        err = mkt_keep(act, b->randkms, &b->randkms);
+        err = io_keep(&act->room, b->randkms, &b->randkms);
     return err == MKT_OK ? mkt_sessions_settle(act, act->message, init) : err;
 }
 

@@ -315,7 +315,7 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
         err = mkt_sessions_check_keys(b, m->hdr.map, settled);
     act->outcome = MKT_ANSWER;
     if (err == MKT_OK)
-        err = settled ? finish(act, m, NULL) : mkt_keep(act, act->in, &b->init);
+        err = settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
     if (err == MKT_OK)
         err = mkt_counter_check(act, id_of(b, other(act->role)));
     return err == MKT_OK ? mkt_replay_record(act) : err;
