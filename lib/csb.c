@@ -544,13 +544,10 @@ enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key
 /* The crypto session with a CS ID, and the key that its SPI names. */
 static enum mkt_err find_session(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_cs *cs, struct mkt_key_data *key)
 {
-    struct mkt_span map = csb->bundle.map;
     if (!mkt_csb_ready(csb))
         return MKT_E_STATE;
-    while (map.n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
-        if (cs->cs_id == cs_id)
-            return mkt_bundle_key(&csb->bundle, cs->spi, key) ? MKT_OK : MKT_E_NO_SESSION;
-    return MKT_E_NO_SESSION;
+    const bool found = mkt_cs_find(csb->bundle.map, cs_id, cs) && mkt_bundle_key(&csb->bundle, cs->spi, key);
+    return found ? MKT_OK : MKT_E_NO_SESSION;
 }
 
 enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp)

@@ -100,10 +100,15 @@ static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_c
 
 /* ---- crypto sessions ---- */
 
-/* The crypto session of a map with a CS ID. */
-static bool find_cs(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
+/* Takes the next one off a map, which was decoded with its message. */
+static bool next_cs(struct mkt_span *map, struct mkt_cs *cs)
 {
-    while (map.n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
+    return map->n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, map) == MKT_OK;
+}
+
+bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
+{
+    while (next_cs(&map, cs))
         if (cs->cs_id == cs_id)
             return true;
     return false;
@@ -140,7 +145,8 @@ enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_mess
                                 const struct mkt_message *init, bool settled)
 {
     const struct mkt_hdr *hdr = &message->hdr;
-    struct mkt_span map = hdr->map, old = act->bundle.map, offered = {NULL, 0};
+    struct mkt_span map = hdr->map, old = act->bundle.map,
+                    offered = init != NULL ? init->hdr.map : (struct mkt_span){NULL, 0};
     size_t n = hdr->n_cs;
     bool named[UINT8_MAX + 1] = {false};
     struct known known;
@@ -149,28 +155,19 @@ enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_mess
     if (n == 0 || n > act->settings->max_sessions)
         return MKT_E_CS;
     enum mkt_err err = know(&known, message, init, act->bundle.sps);
-    while (map.n > 0 && err == MKT_OK) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err == MKT_OK)
-            err = named[cs.cs_id] ? MKT_E_CS : check_cs(act, &cs, settled);
-        if (err == MKT_OK)
-            err = check_policies(act, &cs, &known, &choice);
+    while (err == MKT_OK && next_cs(&map, &cs)) {
+        err = named[cs.cs_id] ? MKT_E_CS : check_cs(act, &cs, settled);
+        err = err != MKT_OK ? err : check_policies(act, &cs, &known, &choice);
         named[cs.cs_id] = true;
     }
-    while (old.n > 0 && err == MKT_OK) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &old);
+    while (err == MKT_OK && next_cs(&old, &cs)) {
         n += !named[cs.cs_id];
         /* an SP of an update can't change the policy of a session that the update does not speak of */
-        if (err == MKT_OK && !named[cs.cs_id] && known.renewed[cs.policies.p[0]])
+        if (!named[cs.cs_id] && known.renewed[cs.policies.p[0]])
             err = MKT_E_SP;
     }
-    if (init != NULL)
-        offered = init->hdr.map;
-    while (offered.n > 0 && err == MKT_OK) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &offered);
-        if (err == MKT_OK && !named[cs.cs_id])
-            err = MKT_E_CS;
-    }
+    while (err == MKT_OK && next_cs(&offered, &cs))
+        err = named[cs.cs_id] ? MKT_OK : MKT_E_CS;
     return err == MKT_OK && n > act->settings->max_sessions ? MKT_E_CS : err;
 }
 
@@ -179,7 +176,7 @@ enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_mess
 bool mkt_spi_in(struct mkt_span map, struct mkt_span spi)
 {
     struct mkt_cs cs;
-    while (map.n > 0 && mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map) == MKT_OK)
+    while (next_cs(&map, &cs))
         if (mkt_span_equal(cs.spi, spi))
             return true;
     return false;
@@ -193,10 +190,7 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
 {
     struct mkt_cs cs;
     struct mkt_key_data key;
-    while (map.n > 0) {
-        enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        if (err != MKT_OK)
-            return err;
+    while (next_cs(&map, &cs)) {
         if (cs.spi.n == 0 && !needed)
             continue;
         if (!mkt_bundle_key(b, cs.spi, &key))
@@ -292,11 +286,9 @@ static enum mkt_err update_all(struct mkt_act *act, struct mkt_message *message)
     struct mkt_span rest = b->map;
     struct mkt_cs cs;
     enum mkt_err err = MKT_OK;
-    for (size_t i = 0; rest.n > 0 && err == MKT_OK; i++) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
+    for (size_t i = 0; err == MKT_OK && next_cs(&rest, &cs); i++) {
         cs.spi = new_spi(b, i, cs.spi);
-        if (err == MKT_OK)
-            err = put_cs(act, &cs);
+        err = put_cs(act, &cs);
     }
     message->hdr.n_cs = b->n_cs;
     return err;
@@ -309,7 +301,7 @@ static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message
     enum mkt_err err = update->n_cs > UINT8_MAX ? MKT_E_CS : MKT_OK;
     for (size_t i = 0, without = 0; i < update->n_cs && err == MKT_OK; i++) {
         struct mkt_cs cs = update->cs[i], before = {0};
-        const bool had = find_cs(act->bundle.map, cs.cs_id, &before);
+        const bool had = mkt_cs_find(act->bundle.map, cs.cs_id, &before);
         if (had && cs.policies.n == 0)
             cs.policies = before.policies;
         if (had && cs.session_data.n == 0) {
@@ -336,9 +328,8 @@ static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message,
     for (size_t i = 0; i < update->n_sp; i++)
         mkt_message_add(message, MKT_SP)->sp = update->sp[i];
     enum mkt_err err = know(&known, message, NULL, act->bundle.sps);
-    while (map.n > 0 && err == MKT_OK) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
-        for (size_t i = 0; i < cs.policies.n && err == MKT_OK; i++) {
+    while (err == MKT_OK && next_cs(&map, &cs)) {
+        for (size_t i = 0; i < cs.policies.n; i++) {
             uint32_t *at = &known.at[cs.policies.p[i]];
             if (*at < BUNDLE || !find_known(&known, cs.policies.p[i], &sp))
                 continue;
@@ -431,14 +422,11 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
         mkt_message_add(m, MKT_SP)->sp = answer->sp[i];
     enum mkt_err err = know(&known, m, init, act->bundle.sps);
     const uint8_t new_policy = free_policy_no(&known);
-    for (unsigned i = 0; i < init->hdr.n_cs && err == MKT_OK; i++) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
-        if (err == MKT_OK)
-            err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
-    }
+    while (err == MKT_OK && next_cs(&rest, &cs))
+        err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
     /* "If the Responder adds crypto sessions, the #CS SHALL be updated." */
     for (size_t i = 0; i < answer->n_cs && err == MKT_OK; i++) {
-        if (find_cs(init->hdr.map, answer->cs[i].cs_id, &same))
+        if (mkt_cs_find(init->hdr.map, answer->cs[i].cs_id, &same))
             continue;
         cs = answer->cs[i];
         n++;
@@ -471,12 +459,11 @@ static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
     const size_t from = act->room.n;
     struct mkt_span rest = b->map;
     bool kept[UINT8_MAX + 1] = {false};
+    struct mkt_cs cs;
+    struct mkt_sp sp;
     enum mkt_err err = MKT_OK;
-    while (rest.n > 0 && err == MKT_OK) {
-        struct mkt_cs cs;
-        struct mkt_sp sp;
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest);
-        if (err != MKT_OK || kept[cs.policies.p[0]])
+    while (err == MKT_OK && next_cs(&rest, &cs)) {
+        if (kept[cs.policies.p[0]])
             continue;
         kept[cs.policies.p[0]] = true;
         err = find_known(known, cs.policies.p[0], &sp) ? keep_sp(act, &sp) : MKT_E_SP;
@@ -494,16 +481,10 @@ enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *
     struct mkt_cs cs, same;
     uint8_t n = 0;
     enum mkt_err err = know(&known, message, init, b->sps);
-    for (; old.n > 0 && err == MKT_OK; n++) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &old);
-        if (err == MKT_OK && find_cs(new, cs.cs_id, &same))
-            cs = same;
-        if (err == MKT_OK)
-            err = put_cs(act, &cs);
-    }
-    while (new.n > 0 && err == MKT_OK) {
-        err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &new);
-        if (err != MKT_OK || find_cs(b->map, cs.cs_id, &same))
+    for (; err == MKT_OK && next_cs(&old, &cs); n++)
+        err = put_cs(act, mkt_cs_find(new, cs.cs_id, &same) ? &same : &cs);
+    while (err == MKT_OK && next_cs(&new, &cs)) {
+        if (mkt_cs_find(b->map, cs.cs_id, &same))
             continue;
         err = put_cs(act, &cs);
         n++;

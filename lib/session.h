@@ -24,6 +24,9 @@ MKT_MUST enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct
 /* Sets the CS ID map of a TRANSFER_RESP to what was offered, each session with one policy and an SPI; adds SPs. */
 MKT_MUST enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *message);
 
+/* The crypto session of a map with a CS ID. */
+bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs);
+
 /* Whether one of the sessions of a map has an SPI. */
 bool mkt_spi_in(struct mkt_span map, struct mkt_span spi);
 
