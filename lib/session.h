@@ -8,6 +8,9 @@
 
 #include "exchange.h"
 
+/* SPs that a caller may give: a message has at most 9 other payloads, those of before included. */
+enum { MKT_MAX_SPS = MKT_MAX_PAYLOADS - 9 };
+
 /*
  * Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map; the keys of the bundle are known by
  * then.

@@ -25,15 +25,12 @@ static void read_policy(struct mkt_bundle *b, const struct mkt_policy *policy)
 /* MPKi and MPKr among the keys of the ticket, as its holder or the KMS has them. */
 static enum mkt_err find_mpks(struct mkt_bundle *b)
 {
-    struct mkt_key_data mpk;
-    if (!mkt_keys_mpk(b->keys[MKT_FROM_TICKET], 0, &mpk))
+    const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
+    struct mkt_key_data mpki, mpkr = {0};
+    if (!mkt_keys_mpk(keys, 0, &mpki) || (mkt_bundle_has(b, MKT_FLAG_I) && !mkt_keys_mpk(keys, 1, &mpkr)))
         return MKT_E_MPK;
-    b->mpki = mpk.key;
-    if (!mkt_bundle_has(b, MKT_FLAG_I))
-        return MKT_OK;
-    if (!mkt_keys_mpk(b->keys[MKT_FROM_TICKET], 1, &mpk))
-        return MKT_E_MPK;
-    b->mpkr = mpk.key;
+    b->mpki = mpki.key;
+    b->mpkr = mpkr.key;
     return MKT_OK;
 }
 
@@ -128,10 +125,9 @@ static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *t
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_offer *offer = act->offer;
-    enum { OTHERS = 9 }; /* payloads that a TRANSFER_INIT has beside the SPs of the offer, at most */
     if (offer->ticket == NULL || offer->responder.data.n == 0 || offer->randi.n > UINT8_MAX)
         return MKT_E_ARGUMENT;
-    if (offer->n_sp > MKT_MAX_PAYLOADS - OTHERS)
+    if (offer->n_sp > MKT_MAX_SPS)
         return MKT_E_MANY;
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted to this bundle is in tickets of their own */
     enum mkt_err err = use_ticket(act, ticket);
@@ -474,8 +470,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message message;
-    enum { OTHERS = 9 }; /* payloads that a TRANSFER_RESP has beside the SPs of the answer, at most */
-    enum mkt_err err = act->answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = act->answer->n_sp > MKT_MAX_SPS ? MKT_E_MANY : MKT_OK;
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
     if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;

@@ -98,11 +98,10 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_update *update = act->update;
     struct mkt_message m;
-    enum { OTHERS = 9 }; /* payloads that it has beside the SPs that the caller names, with SPs of before */
     if (update == NULL)
         return MKT_E_STATE;
     const size_t before = act->out->n;
-    enum mkt_err err = update->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : gather_keys(act, b->map);
+    enum mkt_err err = update->n_sp > MKT_MAX_SPS ? MKT_E_MANY : gather_keys(act, b->map);
     if (err == MKT_OK)
         err = mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
     if (err == MKT_OK)
@@ -139,8 +138,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_answer *answer = act->answer;
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message m;
-    enum { OTHERS = 9 };
-    enum mkt_err err = answer->n_sp > MKT_MAX_PAYLOADS - OTHERS ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? MKT_E_MANY : MKT_OK;
     if (err == MKT_OK)
         err = mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
     if (err == MKT_OK)
