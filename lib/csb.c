@@ -138,8 +138,7 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
         act->message = &init;
     }
     act->out = out;
-    if (err == MKT_OK)
-        err = take_back(out, before, step(csb, found, act, out->p != NULL));
+    err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
     return told(csb, err);
 }
@@ -272,8 +271,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
     csb->busy = true;
-    if (err == MKT_OK)
-        err = mkt_make_report(&act, &message.hdr, why, sp, n_sp);
+    err = err != MKT_OK ? err : mkt_make_report(&act, &message.hdr, why, sp, n_sp);
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = act.bundle.reported;
@@ -599,8 +597,7 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
     struct io io = io_put(salt);
     if (err == MKT_OK)
         io_bytes(&io, &key.salt, key.salt.n);
-    if (err == MKT_OK)
-        err = mkt_done_secret(&io, salt);
+    err = err != MKT_OK ? err : mkt_done_secret(&io, salt);
     return told(csb, err);
 }
 

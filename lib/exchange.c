@@ -82,7 +82,7 @@ enum mkt_err mkt_t_fresh(const struct mkt_act *act)
     if (t->ts_type == MKT_TS_COUNTER)
         return MKT_OK;
     enum mkt_err err = mkt_host_now(act->host, &now);
-    return err == MKT_OK ? mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew) : err;
+    return err != MKT_OK ? err : mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew);
 }
 
 enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer)
@@ -132,8 +132,7 @@ static enum mkt_err ask_cache(const struct mkt_act *act, const struct mkt_messag
     enum mkt_err err = tag_of(act, mkt_message_find(message, MKT_V, 0)->v.mac, octets);
     if (err == MKT_OK && host->replay != NULL)
         return ask(host->user, tag, until);
-    if (err == MKT_OK)
-        err = mkt_host_now(host, &now);
+    err = err != MKT_OK ? err : mkt_host_now(host, &now);
     if (err != MKT_OK)
         return err;
     return (remember ? mkt_replay_check : mkt_replay_peek)(host->cache, tag, now, until);
@@ -231,8 +230,7 @@ enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *message, 
         return MKT_E_COUNTER;
     if (kemac && !counter)
         err = draw_low_bits(act, &low);
-    if (err == MKT_OK)
-        err = mkt_begin(act, message, data_type, b->csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, message, data_type, b->csb_id);
     struct mkt_t *t = &message->payload[0].t;
     for (unsigned i = 0; err == MKT_OK && kemac && counter && !has_own_iv(act, t); i++)
         err = i < SKIPPED ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
@@ -338,7 +336,7 @@ enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protec
     const struct mkt_encryption encryption = encryption_of(act->message, encr_data, plain);
     const enum mkt_err err = mkt_protect_open(protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
     if (err != MKT_OK || plain == NULL)
-        return err == MKT_OK ? MKT_E_ROOM : err;
+        return err != MKT_OK ? err : MKT_E_ROOM;
     *keys = (struct mkt_span){plain, encr_data.n};
     return MKT_OK;
 }
@@ -422,8 +420,7 @@ enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[],
     enum mkt_err err = n > MKT_MAX_KEYS ? MKT_E_ARGUMENT : MKT_OK;
     for (size_t i = 0; i < n && err == MKT_OK; i++)
         err = mkt_key_make(act->host, b->suite, &wishes[i], b->keys, &chain);
-    if (err == MKT_OK)
-        err = check_supplied(act, io_tail(&act->room, chain.from));
+    err = err != MKT_OK ? err : check_supplied(act, io_tail(&act->room, chain.from));
     if (err == MKT_OK)
         *keys = io_tail(&act->room, chain.from);
     return err;

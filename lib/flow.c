@@ -123,7 +123,7 @@ enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of)
     for (size_t i = 0; i < sizeof messages / sizeof *messages && err == MKT_OK; i++)
         if (messages[i].type == (enum mkt_data_type)message->hdr.data_type && messages[i].update == update_of)
             return mkt_message_check(message, messages[i].rule, messages[i].n);
-    return err == MKT_OK ? MKT_E_DATA_TYPE : err;
+    return err != MKT_OK ? err : MKT_E_DATA_TYPE;
 }
 
 /* ---- who makes or takes what, when ---- */

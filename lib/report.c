@@ -109,9 +109,8 @@ static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why, struct mkt_
         err = transfer_keys(act, why, protection, &also);
         break;
     }
-    if (err == MKT_OK)
-        err = mkt_v_check(act->message, act->bundle.suite);
-    return err == MKT_OK ? mkt_verify(act, protection, &also, NULL) : err;
+    err = err != MKT_OK ? err : mkt_v_check(act->message, act->bundle.suite);
+    return err != MKT_OK ? err : mkt_verify(act, protection, &also, NULL);
 }
 
 /* Who sends a message a second time is not who made it. A counter says so by either error (mkt_host.count). */
@@ -135,8 +134,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     struct mkt_protection protection;
     struct mkt_message m;
     enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : mkt_t_fresh(act);
-    if (err == MKT_OK)
-        err = find_keys(act, why, &protection);
+    err = err != MKT_OK ? err : find_keys(act, why, &protection);
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
@@ -199,8 +197,7 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
         err = mkt_v_check(m, protection.suite);
     if (err == MKT_OK && authenticated)
         err = mkt_verify(act, &protection, &nothing, NULL);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
     if (err == MKT_OK && authenticated)
         err = mkt_replay_record(act);
     if (err != MKT_OK || act->host->report == NULL)

@@ -405,7 +405,7 @@ static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, st
     *needs_sp |= choice == NULL;
     cs->policies = (struct mkt_span){choice != NULL ? choice : new_policy, 1};
     err = check_session_data(cs, true);
-    return err == MKT_OK ? put_cs(act, cs) : err;
+    return err != MKT_OK ? err : put_cs(act, cs);
 }
 
 enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
@@ -435,7 +435,7 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
     m->hdr.map = io_tail(&act->room, from);
     m->hdr.n_cs = (uint8_t)n;
     if (err != MKT_OK || n > UINT8_MAX)
-        return err == MKT_OK ? MKT_E_CS : err;
+        return err != MKT_OK ? err : MKT_E_CS;
     if (needs_sp)
         add_sp(m, new_policy, act->settings->prot_type);
     return mkt_sessions_check(act, m, init, true);
@@ -491,9 +491,8 @@ enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *
     }
     b->map = io_tail(&act->room, from);
     b->n_cs = n;
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, b->map, true);
-    return err == MKT_OK ? keep_sps(act, &known) : err;
+    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, b->map, true);
+    return err != MKT_OK ? err : keep_sps(act, &known);
 }
 
 bool mkt_sessions_whole(const struct mkt_bundle *b)

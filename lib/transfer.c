@@ -50,16 +50,11 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &payload.ticket);
-    if (err == MKT_OK)
-        err = mkt_policy_sound(&policy);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(&policy, act->host);
-    if (err == MKT_OK)
-        err = mkt_ticket_type_check(act->host, &policy, MKT_FLAG_N);
-    if (err == MKT_OK)
-        err = mkt_suite_of_prf(policy.prf, &b->suite);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &payload.ticket);
+    err = err != MKT_OK ? err : mkt_policy_sound(&policy);
+    err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
+    err = err != MKT_OK ? err : mkt_ticket_type_check(act->host, &policy, MKT_FLAG_N);
+    err = err != MKT_OK ? err : mkt_suite_of_prf(policy.prf, &b->suite);
     if (err != MKT_OK)
         return err;
     read_policy(b, &policy);
@@ -69,15 +64,13 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
         return MKT_E_REUSE;
     err = mkt_check_application(act, &policy);
-    if (err == MKT_OK)
-        err = mkt_ticket_hash(&payload, b->ticket_hash);
-    if (err == MKT_OK)
-        err = io_keep(&act->room, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : mkt_ticket_hash(&payload, b->ticket_hash);
+    err = err != MKT_OK ? err : io_keep(&act->room, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
     /* without an answer the policy says later who may be the Responder */
     if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
         err = io_keep(&act->room, payload.octets, &b->ticket);
     *ticket = payload.ticket;
-    return err == MKT_OK ? find_mpks(b) : err;
+    return err != MKT_OK ? err : find_mpks(b);
 }
 
 /* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section 9). */
@@ -98,8 +91,7 @@ static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *tic
     enum mkt_err err = MKT_OK;
     if (offer->n_keys > 0)
         err = mkt_supply(act, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
-    if (err == MKT_OK)
-        err = mkt_begin(act, m, MKT_TRANSFER_INIT, b->csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, m, MKT_TRANSFER_INIT, b->csb_id);
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I))
         err = mkt_initiator_data_put(b->suite, &act->room, &ticket->initiator_data);
     if (err != MKT_OK)
@@ -134,13 +126,10 @@ static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *t
     /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
     if (err == MKT_OK && offer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_L))
         err = MKT_E_KEMAC;
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &act->settings->self, &b->initiator);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &offer->responder, &b->asked);
-    if (err == MKT_OK)
-        err = mkt_draw_csb_id(act, &b->csb_id);
-    return err == MKT_OK ? choose_randi(act) : err;
+    err = err != MKT_OK ? err : mkt_keep_id(act, &act->settings->self, &b->initiator);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &offer->responder, &b->asked);
+    err = err != MKT_OK ? err : mkt_draw_csb_id(act, &b->csb_id);
+    return err != MKT_OK ? err : choose_randi(act);
 }
 
 enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
@@ -152,14 +141,11 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
         return MKT_E_STATE;
     const size_t before = act->out->n;
     enum mkt_err err = begin_init(act, &ticket);
-    if (err == MKT_OK)
-        err = put_init(act, &ticket, &message);
+    err = err != MKT_OK ? err : put_init(act, &ticket, &message);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
-    if (err == MKT_OK)
-        err = mkt_sessions_check(act, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, message.hdr.map, false);
+    err = err != MKT_OK ? err : mkt_sessions_check(act, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
+    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, message.hdr.map, false);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
@@ -177,7 +163,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     } else {
         err = mkt_sessions_settle(act, &message, NULL);
     }
-    return err == MKT_OK ? mkt_replay_record_own(act, &message) : err;
+    return err != MKT_OK ? err : mkt_replay_record_own(act, &message);
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
@@ -198,18 +184,15 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
     const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    if (err == MKT_OK)
-        err = mkt_algorithms_check(act);
-    if (err == MKT_OK)
-        err = mkt_policy_sound(policy);
+    err = err != MKT_OK ? err : mkt_algorithms_check(act);
+    err = err != MKT_OK ? err : mkt_policy_sound(policy);
     if (err != MKT_OK)
         return err;
     read_policy(b, policy);
     if (policy->prf != m->hdr.prf)
         return MKT_E_PRF;
     err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_O);
-    if (err == MKT_OK)
-        err = check_initiator_data(act, ticket->ticket.initiator_data);
+    err = err != MKT_OK ? err : check_initiator_data(act, ticket->ticket.initiator_data);
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_E) && act->settings->kms == NULL && act->host->resolved == NULL)
@@ -255,7 +238,7 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
     if (mkt_id_equal(&b->initiator, &b->responder) && !act->settings->allow_own_identity && !mkt_replay_is_checked(act))
         return MKT_E_OWN_IDENTITY;
     enum mkt_err err = mkt_check_application(act, policy);
-    return err == MKT_OK ? check_protocols(act) : err;
+    return err != MKT_OK ? err : check_protocols(act);
 }
 
 /* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, keys, modifier, for whom it was. */
@@ -307,7 +290,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     const uint8_t *p = io_reserve(&act->room, stored.n);
     mkt_wipe(act->room.p + act->room.n, act->room.cap - act->room.n); /* what the host wrote and does not answer with */
     if (err != MKT_OK || p == NULL)
-        return err == MKT_OK ? MKT_E_ROOM : err;
+        return err != MKT_OK ? err : MKT_E_ROOM;
     struct io io = io_get((struct mkt_span){p, stored.n});
     mkt_io_resolved(&io, b, &kept, &self);
     if (io.err != MKT_OK || !mkt_span_equal(kept, octets))
@@ -340,18 +323,13 @@ static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy
 {
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_t_fresh(act);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(policy, act->host);
-    if (err == MKT_OK)
-        err = mkt_replay_look(act); /* a replay is not worth a question to the KMS */
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->initiator, &b->initiator);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->asked, &b->asked);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->responder, &b->responder);
+    err = err != MKT_OK ? err : mkt_policy_valid(policy, act->host);
+    err = err != MKT_OK ? err : mkt_replay_look(act); /* a replay is not worth a question to the KMS */
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->initiator, &b->initiator);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
     act->outcome = MKT_RESOLVE;
-    return err == MKT_OK ? io_keep(&act->room, act->in, &b->init) : err;
+    return err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
 }
 
 enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
@@ -359,10 +337,8 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
     const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
     struct mkt_policy policy;
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    if (err == MKT_OK)
-        err = early_reject(act, ticket, &policy);
-    if (err == MKT_OK)
-        err = identify(act, &policy);
+    err = err != MKT_OK ? err : early_reject(act, ticket, &policy);
+    err = err != MKT_OK ? err : identify(act, &policy);
     if (err != MKT_OK)
         return err;
     act->bundle.csb_id = act->message->hdr.csb_id;
@@ -371,7 +347,7 @@ enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
         return suspend(act, &policy);
     if (err == MKT_E_KEY && mkt_bundle_has(&act->bundle, MKT_FLAG_E))
         return MKT_E_RESOLVE;
-    return err == MKT_OK ? mkt_take_resolved(act, false) : err;
+    return err != MKT_OK ? err : mkt_take_resolved(act, false);
 }
 
 /* What the message says, now that it is known who says it. */
@@ -383,16 +359,11 @@ static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
     enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_INITIATOR]);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, m->hdr.map, !answered);
-    if (err == MKT_OK)
-        err = io_keep(&act->room, b->randi, &b->randi);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->initiator, &b->initiator);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->asked, &b->asked);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, &b->responder, &b->responder);
+    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, !answered);
+    err = err != MKT_OK ? err : io_keep(&act->room, b->randi, &b->randi);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->initiator, &b->initiator);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
     if (err == MKT_OK && answered && b->init.n == 0)
         err = io_keep(&act->room, act->in, &b->init);
     if (err != MKT_OK || answered)
@@ -409,31 +380,25 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     struct mkt_policy policy;
     struct mkt_span keys;
     enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    if (err == MKT_OK)
-        err = find_mpks(b);
-    if (err == MKT_OK)
-        err = mkt_ticket_hash(ticket, b->ticket_hash);
+    err = err != MKT_OK ? err : find_mpks(b);
+    err = err != MKT_OK ? err : mkt_ticket_hash(ticket, b->ticket_hash);
     if (err != MKT_OK)
         return err;
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
     const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
     const struct mkt_also identities = mkt_transfer_identities(b, act->message);
     err = mkt_verify(act, &by_mpki, &identities, &keys);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
-    if (err == MKT_OK)
-        err = mkt_policy_valid(&policy, act->host);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
     if (err == MKT_OK)
         err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = io_keep(&act->room, mkt_ticket_octets(ticket), &b->ticket);
-    if (err == MKT_OK)
-        err = accept_init(act, keys);
-    if (err == MKT_OK)
-        err = mkt_counter_check(act, &b->initiator);
+    err = err != MKT_OK ? err : accept_init(act, keys);
+    err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
     mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
-    return err == MKT_OK ? mkt_replay_record(act) : err;
+    return err != MKT_OK ? err : mkt_replay_record(act);
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
@@ -477,12 +442,9 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_G))
         err = mkt_draw(act, mkt_rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
-    if (err == MKT_OK)
-        err = put_resp(act, &message);
-    if (err == MKT_OK)
-        err = mkt_check_rands(b, b->randr.n);
-    if (err == MKT_OK)
-        err = mkt_sessions_settle(act, &message, act->message);
+    err = err != MKT_OK ? err : put_resp(act, &message);
+    err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
+    err = err != MKT_OK ? err : mkt_sessions_settle(act, &message, act->message);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
@@ -492,7 +454,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
-    return err == MKT_OK ? mkt_replay_record_own(act, &message) : err;
+    return err != MKT_OK ? err : mkt_replay_record_own(act, &message);
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */
@@ -521,7 +483,7 @@ static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *in
     if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
     const enum mkt_err err = mkt_algorithms_check(act);
-    return err == MKT_OK ? mkt_sessions_check(act, m, init, true) : err;
+    return err != MKT_OK ? err : mkt_sessions_check(act, m, init, true);
 }
 
 enum mkt_err mkt_resp_keys(struct mkt_act *act)
@@ -540,7 +502,7 @@ enum mkt_err mkt_resp_keys(struct mkt_act *act)
     if (randkms == NULL || idrr == NULL)
         return MKT_E_RAND;
     enum mkt_err err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
-    return err == MKT_OK ? find_mpks(b) : err;
+    return err != MKT_OK ? err : find_mpks(b);
 }
 
 /* Who answers: the one who was asked for, or one of the policy (D26). */
@@ -552,7 +514,7 @@ static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_pol
     if (!mkt_id_equal(responder, &b->asked) && !mkt_is_responder(act, policy, responder))
         return MKT_E_RESPONDER;
     enum mkt_err err = mkt_keep_id(act, responder, &b->responder);
-    return err == MKT_OK ? mkt_authorise(act, MKT_RESPONDER, &b->responder, policy, true) : err;
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, policy, true);
 }
 
 /* What the message says, now that it is known who says it. */
@@ -560,13 +522,10 @@ static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *i
 {
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_RESPONDER]);
-    if (err == MKT_OK)
-        err = mkt_check_rands(b, b->randr.n);
-    if (err == MKT_OK)
-        err = io_keep(&act->room, b->randr, &b->randr);
-    if (err == MKT_OK)
-        err = io_keep(&act->room, b->randkms, &b->randkms);
-    return err == MKT_OK ? mkt_sessions_settle(act, act->message, init) : err;
+    err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
+    err = err != MKT_OK ? err : io_keep(&act->room, b->randr, &b->randr);
+    err = err != MKT_OK ? err : io_keep(&act->room, b->randkms, &b->randkms);
+    return err != MKT_OK ? err : mkt_sessions_settle(act, act->message, init);
 }
 
 enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
@@ -577,24 +536,17 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     struct mkt_policy policy;
     struct mkt_span keys;
     enum mkt_err err = mkt_message_get(&init, b->init);
-    if (err == MKT_OK)
-        err = check_resp(act, &init);
-    if (err == MKT_OK)
-        err = mkt_policy_get(&policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
-    if (err == MKT_OK)
-        err = mkt_resp_keys(act);
+    err = err != MKT_OK ? err : check_resp(act, &init);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
+    err = err != MKT_OK ? err : mkt_resp_keys(act);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
     err = mkt_verify(act, &by_mpk, &also, &keys);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
-    if (err == MKT_OK)
-        err = mkt_replay_look(act); /* an answer of this party's own (D21) */
-    if (err == MKT_OK)
-        err = identify_responder(act, &policy);
-    if (err == MKT_OK)
-        err = accept_resp(act, &init, keys);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_replay_look(act); /* an answer of this party's own (D21) */
+    err = err != MKT_OK ? err : identify_responder(act, &policy);
+    err = err != MKT_OK ? err : accept_resp(act, &init, keys);
     mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     b->init = (struct mkt_span){NULL, 0};
     return err;

@@ -77,7 +77,7 @@ static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *messag
     enum mkt_err err = mkt_sessions_settle(act, message, init);
     b->init = (struct mkt_span){NULL, 0};
     act->outcome = MKT_DONE;
-    return err == MKT_OK ? gather_keys(act, before) : err;
+    return err != MKT_OK ? err : gather_keys(act, before);
 }
 
 /* ---- making ---- */
@@ -90,7 +90,7 @@ static enum mkt_err supply(struct mkt_act *act, const struct mkt_key_wish wishes
     if (!may_supply(&act->bundle, act->role))
         return MKT_E_KEMAC;
     enum mkt_err err = mkt_supply(act, wishes, n, keys);
-    return err == MKT_OK ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
+    return err != MKT_OK ? err : mkt_check_rands(&act->bundle, act->bundle.randr.n);
 }
 
 enum mkt_err mkt_make_update_init(struct mkt_act *act)
@@ -102,10 +102,8 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
         return MKT_E_STATE;
     const size_t before = act->out->n;
     enum mkt_err err = update->n_sp > MKT_MAX_SPS ? MKT_E_MANY : gather_keys(act, b->map);
-    if (err == MKT_OK)
-        err = mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
-    if (err == MKT_OK)
-        err = supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
+    err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
+    err = err != MKT_OK ? err : supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
     if (err != MKT_OK)
         return err;
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
@@ -114,10 +112,8 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
     mkt_add_idr(&m, idr_role(other(act->role)), id_of(b, other(act->role)));
     err = mkt_sessions_offer(act, &m);
-    if (err == MKT_OK)
-        err = mkt_sessions_check(act, &m, NULL, update->no_answer);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
+    err = err != MKT_OK ? err : mkt_sessions_check(act, &m, NULL, update->no_answer);
+    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
@@ -129,7 +125,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     act->outcome = MKT_ANSWER;
     err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_made(act, before, &b->init);
-    return err == MKT_OK ? mkt_replay_record_own(act, &m) : err;
+    return err != MKT_OK ? err : mkt_replay_record_own(act, &m);
 }
 
 enum mkt_err mkt_make_update_resp(struct mkt_act *act)
@@ -139,10 +135,8 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message m;
     enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? MKT_E_MANY : MKT_OK;
-    if (err == MKT_OK)
-        err = mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
-    if (err == MKT_OK)
-        err = supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
+    err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
+    err = err != MKT_OK ? err : supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
         return err;
     /* the Initiator of a call without F can't guess a Responder that it did not ask */
@@ -155,7 +149,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_protection by_mpk = by_last(b);
     err = mkt_seal(act, &by_mpk, &m, &also);
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
-    return err == MKT_OK ? finish(act, &m, act->message) : err;
+    return err != MKT_OK ? err : finish(act, &m, act->message);
 }
 
 /* ---- taking ---- */
@@ -180,7 +174,7 @@ static enum mkt_err check_static(const struct mkt_act *act)
             return MKT_E_UPDATE;
         enum mkt_err err = mkt_ticket_hash(p, hash);
         if (err != MKT_OK || memcmp(hash, b->ticket_hash, sizeof hash) != 0)
-            return err == MKT_OK ? MKT_E_UPDATE : err;
+            return err != MKT_OK ? err : MKT_E_UPDATE;
     }
     return MKT_OK;
 }
@@ -190,9 +184,8 @@ static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *p
 {
     struct mkt_payload ticket;
     enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket);
-    if (err == MKT_OK)
-        err = mkt_policy_get(policy, &ticket.ticket);
-    return err == MKT_OK ? mkt_policy_sound(policy) : err;
+    err = err != MKT_OK ? err : mkt_policy_get(policy, &ticket.ticket);
+    return err != MKT_OK ? err : mkt_policy_sound(policy);
 }
 
 /*
@@ -221,8 +214,7 @@ static enum mkt_err meet_responder(struct mkt_act *act)
     enum mkt_err err = kept_policy(b, &policy);
     if (err == MKT_OK)
         err = mkt_keep_id(act, idrr != NULL ? &idrr->id : &b->asked, &b->responder);
-    if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
     b->ticket = (struct mkt_span){NULL, 0};
     return err;
 }
@@ -258,12 +250,11 @@ static enum mkt_err check(const struct mkt_act *act)
     if (kemac != NULL && !may_supply(b, other(act->role)))
         return MKT_E_KEMAC;
     enum mkt_err err = check_static(act);
-    if (err == MKT_OK)
-        err = mkt_algorithms_check(act);
+    err = err != MKT_OK ? err : mkt_algorithms_check(act);
     /* without a replay cache nothing else tells that it is not this party's own */
     if (err == MKT_OK && mkt_update_has_own_order(act) && !mkt_replay_is_checked(act))
         err = MKT_E_UPDATE;
-    return err == MKT_OK ? mkt_check_update_identities(act) : err;
+    return err != MKT_OK ? err : mkt_check_update_identities(act);
 }
 
 /* MAC and time: later than all that the peer has sent in this bundle. */
@@ -273,8 +264,7 @@ static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, str
     const struct mkt_protection by_mpk = by_last(b);
     const struct mkt_t *t = mkt_t_of(act->message);
     enum mkt_err err = mkt_verify(act, &by_mpk, also, keys);
-    if (err == MKT_OK)
-        err = mkt_t_fresh(act);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
     if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
         err = MKT_E_STALE;
     /* the IV would be that of another KEMAC */
@@ -299,24 +289,17 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     const struct mkt_also also = mkt_transfer_identities(b, m);
     struct mkt_span keys;
     enum mkt_err err = check(act);
-    if (err == MKT_OK)
-        err = mkt_sessions_check(act, m, NULL, settled);
-    if (err == MKT_OK)
-        err = verify(act, &also, &keys);
-    if (err == MKT_OK)
-        err = meet_responder(act);
-    if (err == MKT_OK)
-        err = gather_keys(act, b->map);
-    if (err == MKT_OK)
-        err = accept_keys(act, keys, &b->keys[MKT_FROM_UPDATE]);
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, m->hdr.map, settled);
+    err = err != MKT_OK ? err : mkt_sessions_check(act, m, NULL, settled);
+    err = err != MKT_OK ? err : verify(act, &also, &keys);
+    err = err != MKT_OK ? err : meet_responder(act);
+    err = err != MKT_OK ? err : gather_keys(act, b->map);
+    err = err != MKT_OK ? err : accept_keys(act, keys, &b->keys[MKT_FROM_UPDATE]);
+    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, settled);
     act->outcome = MKT_ANSWER;
     if (err == MKT_OK)
         err = settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
-    if (err == MKT_OK)
-        err = mkt_counter_check(act, id_of(b, other(act->role)));
-    return err == MKT_OK ? mkt_replay_record(act) : err;
+    err = err != MKT_OK ? err : mkt_counter_check(act, id_of(b, other(act->role)));
+    return err != MKT_OK ? err : mkt_replay_record(act);
 }
 
 enum mkt_err mkt_take_update_resp(struct mkt_act *act)
@@ -326,15 +309,10 @@ enum mkt_err mkt_take_update_resp(struct mkt_act *act)
     struct mkt_message init;
     struct mkt_span keys;
     enum mkt_err err = mkt_message_get(&init, b->init);
-    if (err == MKT_OK)
-        err = check(act);
-    if (err == MKT_OK)
-        err = mkt_sessions_check(act, act->message, &init, true);
-    if (err == MKT_OK)
-        err = verify(act, &also, &keys);
-    if (err == MKT_OK)
-        err = meet_responder(act);
-    if (err == MKT_OK)
-        err = accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
-    return err == MKT_OK ? finish(act, act->message, &init) : err;
+    err = err != MKT_OK ? err : check(act);
+    err = err != MKT_OK ? err : mkt_sessions_check(act, act->message, &init, true);
+    err = err != MKT_OK ? err : verify(act, &also, &keys);
+    err = err != MKT_OK ? err : meet_responder(act);
+    err = err != MKT_OK ? err : accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
+    return err != MKT_OK ? err : finish(act, act->message, &init);
 }
