@@ -502,11 +502,12 @@ bool mkt_sessions_whole(const struct mkt_bundle *b)
     struct mkt_cs cs;
     struct mkt_sp sp;
     unsigned n = 0;
-    if (know(&known, NULL, NULL, b->sps) != MKT_OK)
-        return false;
+    enum mkt_err err = know(&known, NULL, NULL, b->sps);
     for (; rest.n > 0; n++)
         if (mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
             !find_known(&known, cs.policies.p[0], &sp))
             return false;
-    return n == b->n_cs && mkt_sessions_check_keys(b, b->map, true) == MKT_OK;
+    if (err == MKT_OK)
+        err = mkt_sessions_check_keys(b, b->map, true);
+    return n == b->n_cs && err == MKT_OK;
 }
