@@ -190,7 +190,10 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
 {
     struct mkt_cs cs;
     struct mkt_key_data key;
-    while (next_cs(&map, &cs)) {
+    while (map.n > 0) {
+        const enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
+        if (err != MKT_OK)
+            return err;
         if (cs.spi.n == 0 && !needed)
             continue;
         if (!mkt_bundle_key(b, cs.spi, &key))
