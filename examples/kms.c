@@ -2,7 +2,7 @@
 /*
  * The Key Management Service: makes tickets for Initiators and resolves them for Responders, over HTTP.
  *
- *     kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] [--remember N]
+ *     kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] [--connections N] [--remember N]
  *         [--cache FILE [--begin-anew]] [--show-keys]
  *
  * POST /?requesttype=ticketrequest takes a REQUEST_INIT, POST /?requesttype=ticketresolve a RESOLVE_INIT, as octets of
@@ -13,6 +13,8 @@
  * - 429 if its user has sent too many: more than --rate in a minute, 60 by default;
  * - 503 if --remember messages, 100,000 by default, are in the replay cache;
  * - 400 if it is no such message.
+ *
+ * A connection has 10 s for each request. An address has --connections at a time, 64 by default; more are closed.
  *
  * users.h describes the file of users, cache.h the file of the replay cache. Tickets are valid for --validity seconds at
  * most, a day by default.
@@ -27,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static bool usage(const char *text)
 {
@@ -36,11 +39,12 @@ static bool usage(const char *text)
 
 struct options {
     const char *users, *cache, *listen;
-    bool begin_anew;          /* if the file of the cache is damaged */
-    unsigned long remember;   /* messages */
-    unsigned long rate;       /* messages of a user in a minute */
-    unsigned long validity;   /* seconds */
-    struct addrinfo *address; /* that --listen means */
+    bool begin_anew;           /* if the file of the cache is damaged */
+    unsigned long remember;    /* messages */
+    unsigned long rate;        /* messages of a user in a minute */
+    unsigned long connections; /* of an address */
+    unsigned long validity;    /* seconds */
+    struct addrinfo *address;  /* that --listen means */
 };
 
 /* Reads IP:PORT, or [IPv6]:PORT. */
@@ -78,14 +82,20 @@ static bool number_get(unsigned long *n, const char *text, const char *wrong)
 static bool options_get(struct kms *kms, struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"listen", required_argument, NULL, 'l'},   {"users", required_argument, NULL, 'u'},
-        {"id", required_argument, NULL, 'i'},       {"cache", required_argument, NULL, 'c'},
-        {"begin-anew", no_argument, NULL, 'b'},     {"show-keys", no_argument, NULL, 'w'},
-        {"remember", required_argument, NULL, 'r'}, {"rate", required_argument, NULL, 'm'},
-        {"validity", required_argument, NULL, 'v'}, {NULL, 0, NULL, 0},
+        {"listen", required_argument, NULL, 'l'},
+        {"users", required_argument, NULL, 'u'},
+        {"id", required_argument, NULL, 'i'},
+        {"cache", required_argument, NULL, 'c'},
+        {"begin-anew", no_argument, NULL, 'b'},
+        {"show-keys", no_argument, NULL, 'w'},
+        {"remember", required_argument, NULL, 'r'},
+        {"rate", required_argument, NULL, 'm'},
+        {"validity", required_argument, NULL, 'v'},
+        {"connections", required_argument, NULL, 'n'},
+        {NULL, 0, NULL, 0},
     };
     static const char text[] = "kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] "
-                               "[--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
+                               "[--connections N] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
     bool fine = true;
     int c;
 
@@ -112,6 +122,9 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
             break;
         case 'r':
             fine = number_get(&options->remember, optarg, "--remember takes a number of messages, such as 100000");
+            break;
+        case 'n':
+            fine = number_get(&options->connections, optarg, "--connections takes a number, such as 64");
             break;
         case 'v':
             fine = number_get(&options->validity, optarg, "--validity takes a number of seconds, such as 86400");
@@ -151,7 +164,7 @@ static bool prepare(struct kms *kms, struct cache *cache, const struct options *
 /* Starts to serve; NULL after a line about what is wrong. */
 static struct web *start(struct kms *kms, const struct options *options)
 {
-    const struct web_settings settings = {options->address, tickets_serve, kms};
+    const struct web_settings settings = {options->address, tickets_serve, kms, options->connections};
     const uint32_t skew = mkt_settings_default(mkt_id_uri(kms->id)).skew;
     /* a message is remembered for twice the skew at most */
     const unsigned long users = (unsigned long)(options->remember / rate_most(options->rate, 2 * skew));
@@ -171,16 +184,16 @@ static struct web *start(struct kms *kms, const struct options *options)
 int main(int argc, char **argv)
 {
     struct kms kms = {.id = "http://kms.example.com"};
-    struct options options = {.remember = 100000, .rate = 60, .validity = 86400};
+    struct options options = {.remember = 100000, .rate = 60, .connections = 64, .validity = 86400};
     struct cache cache = {.fd = -1};
     struct web *web = NULL;
+    const struct timespec second = {1, 0};
     sigset_t ends;
-    int signal_number;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!options_get(&kms, &options, argc, argv))
         return 2;
-    /* The threads that are started get this mask: the signals that end the program come to sigwait(). */
+    /* The threads that are started get this mask: the signals that end the program come to sigtimedwait(). */
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
@@ -190,7 +203,8 @@ int main(int argc, char **argv)
     if (prepare(&kms, &cache, &options))
         web = start(&kms, &options);
     if (web != NULL) {
-        sigwait(&ends, &signal_number);
+        while (sigtimedwait(&ends, NULL, &second) < 0)
+            web_cut(web);
         web_stop(web);
     }
     rate_close(&kms.rate);

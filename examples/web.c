@@ -1,25 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE /* strncasecmp */
+#define _DEFAULT_SOURCE /* strncasecmp, clock_gettime */
 
 #include "web.h"
 
 #include <microhttpd.h>
 
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
 
 enum {
     MAX_BODY = 65536,      /* octets of a request */
     MAX_DROPPED = 1 << 20, /* octets of a request that is too long, which are read so that the answer is */
     THREADS = 4,
-    IDLE_SECONDS = 10
+    REQUEST_SECONDS = 10
+};
+
+/* A connection. */
+struct client {
+    struct client *next, **link;
+    MHD_socket fd;
+    uint8_t address[8];      /* an IPv4 address, or the first half of an IPv6 one: anybody has all of a network */
+    _Atomic int64_t waiting; /* since when, for the rest of a request or of its answer */
 };
 
 struct web {
     struct web_settings settings;
     struct MHD_Daemon *daemon;
+    pthread_mutex_t lock; /* of the clients */
+    struct client *first;
 };
 
 /* One request, and room for the answer. */
@@ -28,6 +43,102 @@ struct request {
     uint8_t body[MAX_BODY];
     uint8_t answer[2 * MAX_BODY];
 };
+
+/* ---- connections ---- */
+
+static int64_t milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void address_of(uint8_t address[8], const struct sockaddr *from)
+{
+    memset(address, 0, 8);
+    if (from->sa_family == AF_INET6)
+        memcpy(address, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, 8);
+    else
+        memcpy(address, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+}
+
+/* No address may have more connections than the settings say. */
+static enum MHD_Result may_connect(void *user, const struct sockaddr *from, socklen_t n)
+{
+    struct web *web = user;
+    uint8_t address[8];
+    unsigned long connections = 0;
+    (void)n;
+    address_of(address, from);
+    pthread_mutex_lock(&web->lock);
+    for (const struct client *client = web->first; client != NULL; client = client->next)
+        connections += memcmp(client->address, address, sizeof address) == 0;
+    pthread_mutex_unlock(&web->lock);
+    return connections < web->settings.connections ? MHD_YES : MHD_NO;
+}
+
+static void add_client(struct web *web, struct MHD_Connection *connection, void **context)
+{
+    struct client *client = calloc(1, sizeof *client);
+    const MHD_socket fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    *context = client;
+    if (client == NULL) {
+        shutdown(fd, SHUT_RDWR);
+        return;
+    }
+    client->fd = fd;
+    address_of(client->address, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+    atomic_init(&client->waiting, milliseconds());
+    pthread_mutex_lock(&web->lock);
+    client->next = web->first;
+    client->link = &web->first;
+    if (client->next != NULL)
+        client->next->link = &client->next;
+    web->first = client;
+    pthread_mutex_unlock(&web->lock);
+}
+
+static void remove_client(struct web *web, struct client *client)
+{
+    if (client == NULL)
+        return;
+    pthread_mutex_lock(&web->lock);
+    *client->link = client->next;
+    if (client->next != NULL)
+        client->next->link = client->link;
+    pthread_mutex_unlock(&web->lock);
+    free(client);
+}
+
+/* libmicrohttpd calls this when a connection begins, and before it closes the socket. */
+static void on_connection(void *user, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        add_client(user, connection, context);
+    else
+        remove_client(user, *context);
+}
+
+/* A request or an answer is complete: the next one has its own time. */
+static void begin_to_wait(struct MHD_Connection *connection)
+{
+    struct client *client = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    if (client != NULL)
+        atomic_store(&client->waiting, milliseconds());
+}
+
+void web_cut(struct web *web)
+{
+    const int64_t now = milliseconds();
+    pthread_mutex_lock(&web->lock);
+    for (struct client *client = web->first; client != NULL; client = client->next)
+        if (now - atomic_load(&client->waiting) >= 1000 * REQUEST_SECONDS)
+            shutdown(client->fd, SHUT_RDWR); /* libmicrohttpd finds it closed */
+    pthread_mutex_unlock(&web->lock);
+}
+
+/* ---- requests ---- */
 
 /* A header that an answer has beside its type. */
 struct header {
@@ -117,8 +228,10 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         request->n = 0;
         return MHD_YES;
     }
-    if (*n == 0)
+    if (*n == 0) {
+        begin_to_wait(connection);
         return respond(user, connection, path, method, request);
+    }
     if (*n > MAX_DROPPED - request->n)
         return MHD_NO; /* a body without end */
     if (request->n + *n <= MAX_BODY)
@@ -131,11 +244,13 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 static void on_end(void *user, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode code)
 {
     (void)user;
-    (void)connection;
     (void)code;
+    begin_to_wait(connection);
     free(*state);
     *state = NULL;
 }
+
+/* ---- the server ---- */
 
 struct web *web_start(const struct web_settings *settings)
 {
@@ -145,12 +260,14 @@ struct web *web_start(const struct web_settings *settings)
     if (web == NULL)
         return NULL;
     web->settings = *settings;
-    web->daemon =
-        MHD_start_daemon(flags, 0, NULL, NULL, on_request, web, MHD_OPTION_SOCK_ADDR, settings->address->ai_addr,
-                         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT,
-                         (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL, MHD_OPTION_END);
+    pthread_mutex_init(&web->lock, NULL);
+    web->daemon = MHD_start_daemon(
+        flags, 0, may_connect, web, on_request, web, MHD_OPTION_SOCK_ADDR, settings->address->ai_addr,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)REQUEST_SECONDS,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, web, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL, MHD_OPTION_END);
     if (web->daemon != NULL)
         return web;
+    pthread_mutex_destroy(&web->lock);
     free(web);
     return NULL;
 }
@@ -163,5 +280,6 @@ unsigned web_port(const struct web *web)
 void web_stop(struct web *web)
 {
     MHD_stop_daemon(web->daemon);
+    pthread_mutex_destroy(&web->lock);
     free(web);
 }

@@ -33,12 +33,20 @@ struct web_settings {
        room, until it says otherwise. */
     void (*serve)(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome);
     void *user;
+    unsigned long connections; /* that one address may have at a time, an IPv6 network of 64 bits counting as one */
 };
 
 /* Begins to serve; NULL if it can't listen there. */
 struct web *web_start(const struct web_settings *settings);
 
 unsigned web_port(const struct web *web);
+
+/*
+ * Ends connections that have had 10 seconds and did not complete a request, or did not read its answer. Call it once a
+ * second. The time begins with the connection, or with the answer before, so that no octet of a request comes later
+ * than 10 seconds after its first.
+ */
+void web_cut(struct web *web);
 
 /* Ends all connections. */
 void web_stop(struct web *web);

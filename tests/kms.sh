@@ -452,7 +452,7 @@ usage 2 usage "$kms" --listen 127.0.0.1:0 --users users more
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --what
 usage 2 usage "$kms" --listen 127.0.0.1:0 --users users --id ""
 usage 2 usage "$kms" --listen
-for option in --remember --rate --validity; do
+for option in --remember --rate --connections --validity; do
     for number in 0 -1 "" 1x x 1000000000; do
         usage 2 "usage: $option takes a number" "$kms" --listen 127.0.0.1:0 --users users $option "$number"
     done

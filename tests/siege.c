@@ -293,17 +293,19 @@ static bool go_on_slowly(struct slow *s, unsigned way)
     return send(s->fd, &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 || errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
-/* Prints how many stay open when all have tried, and when none is left. */
+/* Prints how many are open when no more are closed for a second, and when none is left. */
 static bool be_slow(const char *source, const char *ip, const char *port, int64_t n)
 {
     enum { SETTLED = 10, PAUSE_US = 100000 };
+    unsigned settled = 0;
     struct slow *all = calloc((size_t)n, sizeof *all);
     size_t left = (size_t)n;
     if (all == NULL)
         return complain("slow", "no memory");
     for (size_t i = 0; i < (size_t)n; i++)
         all[i].fd = open_slow(source, ip, port, i % WAYS);
-    for (unsigned round = 0; left > 0; round++) {
+    while (left > 0) {
+        const size_t before = left;
         left = 0;
         for (size_t i = 0; i < (size_t)n; i++) {
             if (all[i].fd >= 0 && !go_on_slowly(&all[i], i % WAYS)) {
@@ -312,7 +314,8 @@ static bool be_slow(const char *source, const char *ip, const char *port, int64_
             }
             left += all[i].fd >= 0;
         }
-        if (round == SETTLED)
+        settled = left == before || settled > SETTLED ? settled + 1 : 0;
+        if (settled == SETTLED)
             printf("open: %zu\n", left);
         usleep(PAUSE_US);
     }

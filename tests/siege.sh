@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Besieges the KMS: names that are not the sender's, users who ask too much, 100,000 users, and a cache file that others
-# touch. Needs curl(1).
+# Besieges the KMS: names that are not the sender's, users who ask too much, slow clients, 100,000 users, and a cache
+# file that others touch. Needs curl(1).
 #
 #   tests/siege.sh KMS SIEGE
 #
@@ -221,6 +221,50 @@ expect [ "$(count 200)" = 4 ]
 name="a replay is told as such, whatever the rate"
 post ticketrequest message 1
 expect [ "$(count 403)" = 1 ]
+stop
+
+# ---- slow clients ----
+
+# slow SOURCE N: that many of them, of one address; waits until those that can be open are
+slow() {
+    : >slow.out
+    "$siege" slow "$1" 127.0.0.1 "${url##*:}" "$2" >slow.out 2>err &
+    clients=$!
+    until grep -q '^open: ' slow.out || ! kill -0 $clients; do
+        sleep 0.1
+    done
+}
+
+name="slow clients of one address do not stop the KMS"
+start
+slow 127.0.0.2 1100
+expect at_least 64 "$(sed -n 's/^open: //p' slow.out)"
+expect silent '^open: 0' slow.out
+honest alice
+name="what is not complete after 10 s is cut, however many octets come"
+pauses=0
+until grep -q 'all closed' slow.out || [ $pauses = 30 ]; do
+    sleep 1
+    pauses=$((pauses + 1))
+done
+expect says 'all closed' slow.out
+kill $clients 2>/dev/null
+wait $clients 2>/dev/null
+honest bob
+stop
+name="the connections of an address are an option"
+start --connections 3
+slow 127.0.0.2 100
+expect at_least 3 "$(sed -n 's/^open: //p' slow.out)"
+expect silent '^open: 0' slow.out
+kill $clients
+wait $clients 2>/dev/null
+honest alice
+slow 127.0.0.1 2
+expect says '^open: 2$' slow.out
+honest alice
+kill $clients
+wait $clients 2>/dev/null
 stop
 
 # ---- the file of users ----
