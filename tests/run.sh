@@ -6,6 +6,7 @@
 #   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz; all of them by default
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
+#   REPLAYS=200000            how many messages a flood has; 2,000 by default
 #
 # Builds in build/. Says of each way how long it took. A way that fails does not end the others. The last line is
 # "N passed, N failed", and ", N skipped" if there are any, counted in test programs and in ways that could not begin;

@@ -1,20 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Besieges the KMS: names that are not the sender's, users who ask too much, slow clients, 100,000 users, and a cache
-# file that others touch. Needs curl(1).
+# Besieges the KMS: floods of messages that are old, damaged, forged or replays, names that are not the sender's, users
+# who ask too much, slow clients, 100,000 users, and a cache file that others touch. Needs curl(1).
 #
-#   tests/siege.sh KMS SIEGE
+#   tests/siege.sh KMS SIEGE LOAD
+#   REPLAYS=200000                   messages of a flood; 2,000 by default
 #
-# SIEGE is tests/siege.c.
+# SIEGE is tests/siege.c, LOAD is tests/load.c.
 set -u
 export LC_ALL=C no_proxy=127.0.0.1
 command -v curl >/dev/null || { echo "siege.sh: no curl: install it" >&2; exit 77; }
 umask 077
 
-[ $# = 2 ] || { echo "usage: siege.sh KMS SIEGE" >&2; exit 2; }
+[ $# = 3 ] || { echo "usage: siege.sh KMS SIEGE LOAD" >&2; exit 2; }
 program() { echo "$(cd "$(dirname "$1")" && pwd)/${1##*/}"; }
 kms=$(program "$1")
 siege=$(program "$2")
+load=$(program "$3")
+messages=${REPLAYS:-2000}
 failed=0
 running=
 
@@ -115,6 +118,45 @@ post() {
     code=$?
     expect [ $code = 0 ]
 }
+
+# ---- floods ----
+
+# The memory of the KMS has room for fewer than a hundred messages.
+start --remember 10
+
+# flood TYPE FILE: each is refused, and takes no room: honest users are served as before
+flood() {
+    post "$1" "$2" "$messages"
+    expect [ "$(count 403)" = "$messages" ]
+    for user in alice bob carol; do
+        honest $user
+    done
+}
+
+name="a message of yesterday, as often as anybody likes"
+"$siege" request --users users --as sip:alice@example.com --ago 86400 --out yesterday 2>err
+flood ticketrequest yesterday
+name="a message of tomorrow"
+"$siege" request --users users --as sip:alice@example.com --ago -86400 --out tomorrow 2>err
+flood ticketrequest tomorrow
+name="a message that is refused for what it asks for"
+"$siege" request --users users --as sip:eve@example.com --from 100 --until 50 --out senseless 2>err
+flood ticketrequest senseless
+name="a message with a wrong key"
+"$siege" request --users users --as sip:alice@example.com --key-of sip:eve@example.com --out forged 2>err
+flood ticketrequest forged
+name="a replay"
+"$siege" request --users users --as sip:alice@example.com --out message 2>err
+post ticketrequest message 1
+expect [ "$(count 200)" = 1 ]
+flood ticketrequest message
+name="a damaged ticket"
+"$load" --kms "$url" --users users --calls 1 --clients 1 --keep kept >out 2>err
+expect [ $? = 0 ]
+"$siege" damage --users users --as sip:bob@example.com kept.ticketresolve damaged >out 2>err
+expect [ $? = 0 ]
+flood ticketresolve damaged
+stop
 
 # ---- whom the log names ----
 
