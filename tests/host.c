@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* host: the callbacks with their defaults, identities, and time. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
 #include "player.h"
 
 #include "host.h"
@@ -13,6 +15,40 @@ START_TEST(the_default_clock_is_the_systems)
     mkt_ntp now;
     expect_err("clock", mkt_host_now(&host, &now), MKT_OK);
     expect_err("clock", mkt_ntp_fresh(now, mkt_ntp_from_unix((int64_t)time(NULL)), 2), MKT_OK);
+}
+END_TEST
+
+/* RFC 5905 figure 4: the first days of UNIX and of UTC, the last one of 1999, and the change of the era in 2036. */
+START_TEST(times_of_unix_are_times_of_ntp)
+{
+    static const struct {
+        int64_t seconds;
+        uint64_t want;
+    } rows[] = {{0, 2208988800},          {63072000, 2272060800}, {946598400, 3155587200},
+                {2085978495, 0xffffffff}, {2085978496, 0},        {2086041600, 63104}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ck_assert(mkt_ntp_from_unix(rows[i].seconds) == rows[i].want << 32);
+}
+END_TEST
+
+static mkt_ntp system_clock(void)
+{
+    struct timespec t;
+    ck_assert_int_eq(clock_gettime(CLOCK_REALTIME, &t), 0);
+    return mkt_ntp_from_unix(t.tv_sec) + (mkt_ntp)((double)t.tv_nsec * 4.294967296);
+}
+
+/* The clock lies between two readings of the system's; a few units of 2^-32 s are for rounding. */
+START_TEST(the_default_clock_has_fractions)
+{
+    const struct mkt_host host = {.user = NULL};
+    for (unsigned i = 0; i < 1000; i++) {
+        mkt_ntp now;
+        const mkt_ntp before = system_clock() - 8;
+        expect_err("clock", mkt_host_now(&host, &now), MKT_OK);
+        const mkt_ntp after = system_clock() + 8;
+        ck_assert(!mkt_ntp_before(now, before) && !mkt_ntp_before(after, now));
+    }
 }
 END_TEST
 
@@ -96,6 +132,8 @@ int main(void)
     Suite *suite = suite_create("host");
     TCase *tcase = tcase_create("host");
     tcase_add_test(tcase, the_default_clock_is_the_systems);
+    tcase_add_test(tcase, times_of_unix_are_times_of_ntp);
+    tcase_add_test(tcase, the_default_clock_has_fractions);
     tcase_add_test(tcase, the_default_random_source_is_the_kernels);
     tcase_add_test(tcase, memory_comes_zeroed_and_goes_back_wiped);
     tcase_add_test(tcase, a_refusal_is_logged_and_success_is_not);
