@@ -592,6 +592,30 @@ START_TEST(attributes)
 }
 END_TEST
 
+/* Names that differ in one octet, or in their length, are different attributes. */
+START_TEST(the_whole_name_of_an_attribute_counts)
+{
+    static const char *const names[] = {"path", "setup", "connection", "msrp-cema", "key-mgmt", "x"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const size_t n = strlen(names[i]);
+        char sdp[64], other[32];
+        for (size_t at = 0; at <= n; at++) {
+            snprintf(other, sizeof other, "%s", names[i]);
+            snprintf(other + at, sizeof other - at, "z%s", at < n ? names[i] + at + 1 : "");
+            snprintf(sdp, sizeof sdp, "a=%s:value\n", other);
+            attribute_is(sdp, MKT_SDP_SESSION, names[i], 0, NULL);
+            attribute_is(sdp, MKT_SDP_SESSION, other, 0, "value");
+        }
+        if (n == 1)
+            continue;
+        snprintf(sdp, sizeof sdp, "a=%.*s:value\n", (int)n - 1, names[i]);
+        attribute_is(sdp, MKT_SDP_SESSION, names[i], 0, NULL);
+        snprintf(sdp, sizeof sdp, "a=%s:value\n", names[i] + 1);
+        attribute_is(sdp, MKT_SDP_SESSION, names[i], 0, NULL);
+    }
+}
+END_TEST
+
 /* The RTSP header */
 
 static void header_is(const char *header, const char *uri, enum mkt_err want_err, const char *want)
@@ -964,6 +988,7 @@ int main(void)
         media_sections,
         malformed_media_sections,
         attributes,
+        the_whole_name_of_an_attribute_counts,
         header_of_rfc4567,
         grammar_of_the_header,
         header_round_trip,
