@@ -14,7 +14,7 @@
  */
 #include "play.h"
 
-#include "crypto.h"
+#include "protect.h"
 
 #include <mikeyticket/replay.h>
 #include <mikeyticket/sdp.h>
@@ -752,6 +752,71 @@ START_TEST(long_hmac_keys)
 }
 END_TEST
 
+/* ---- keys and plain text of calls that fail: zeros, whatever was there by then ---- */
+
+static void expect_zeros(const char *call, enum mkt_err err, const uint8_t *octets, size_t n)
+{
+    for (size_t i = 0; i < n && err != MKT_OK; i++)
+        ck_assert_msg(octets[i] == 0, "%s: octet %zu is %02x after fault %lu", call, i, octets[i], fault.nth);
+}
+
+START_TEST(keys_that_are_not_derived)
+{
+    static const uint8_t octets[80] = {1}; /* three blocks of an inkey */
+    const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
+    const struct mkt_span inkey = {octets, sizeof octets};
+    const struct mkt_label label = {.randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    uint8_t key[64];
+    enum mkt_err err;
+    watched.n = 0;
+    do {
+        memset(key, UNTOUCHED, sizeof key);
+        fault_next();
+        err = mkt_derive(suite, MKT_DERIVE_INITIAL_ENCR, inkey, &label, key, sizeof key);
+        expect_zeros("derive", err, key, sizeof key);
+    } while (met("derive", err));
+    do {
+        memset(key, UNTOUCHED, sizeof key);
+        fault_next();
+        err = mkt_derive_traffic(suite, MKT_TRAFFIC_TEK, inkey, 1, label.randi, label.randr, key, sizeof key);
+        expect_zeros("TEK", err, key, sizeof key);
+    } while (met("TEK", err));
+}
+END_TEST
+
+START_TEST(text_that_is_not_protected)
+{
+    static const uint8_t octets[32] = {1};
+    uint8_t plain[100], encrypted[100], decrypted[100], mac[MKT_MAX_HASH];
+    const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
+    const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
+    const struct mkt_label label = {.randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    const struct mkt_protection p = {suite, MKT_PHASE_INITIAL, {octets, a->key}, label};
+    const struct mkt_span part = {encrypted, sizeof encrypted};
+    const struct mkt_encryption seal = {1, 2, {plain, sizeof plain}, encrypted}, open = {1, 2, part, decrypted};
+    enum mkt_err err;
+    memset(plain, 7, sizeof plain);
+    watched.n = 0;
+    do {
+        memset(encrypted, UNTOUCHED, sizeof encrypted);
+        fault_next();
+        err = mkt_protect_seal(&p, &seal, &part, 1, mac);
+        expect_zeros("seal", err, encrypted, sizeof encrypted);
+    } while (met("seal", err));
+    do {
+        memset(decrypted, UNTOUCHED, sizeof decrypted);
+        fault_next();
+        err = mkt_protect_open(&p, &open, &part, 1, (struct mkt_span){mac, a->auth_key});
+        expect_zeros("open", err, decrypted, sizeof decrypted);
+    } while (met("open", err));
+    ck_assert_mem_eq(decrypted, plain, sizeof plain);
+    mac[0] ^= 1;
+    err = mkt_protect_open(&p, &open, &part, 1, (struct mkt_span){mac, a->auth_key});
+    expect_err("forged", err, MKT_E_MAC);
+    expect_zeros("forged", err, decrypted, sizeof decrypted);
+}
+END_TEST
+
 /* ---- SDP and RTSP ---- */
 
 /* What can't be encoded is not cut short; what can't be decoded is no base64, as far as anybody can tell. */
@@ -814,6 +879,8 @@ int main(void)
     tcase_add_test(tcase, the_replay_cache);
     tcase_add_test(tcase, the_defaults_of_a_host);
     tcase_add_loop_test(tcase, long_hmac_keys, 0, 2);
+    tcase_add_loop_test(tcase, keys_that_are_not_derived, 0, 2);
+    tcase_add_loop_test(tcase, text_that_is_not_protected, 0, 2);
     tcase_add_test(tcase, sdp);
     tcase_add_test(tcase, faults_of_every_kind_were_met);
     suite_add_tcase(suite, tcase);

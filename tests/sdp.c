@@ -191,6 +191,10 @@ START_TEST(lines)
         "a=key-mgmt:mikey YWJj\r\n\r\na=x\r\n", /* an empty line */
         "a=key-mgmt:mikey YWJj\r\n\r\n\r\n",    /* two, even at the end */
         "a=key-mgmt:mikey YWJj\n\n\n",
+        "a=key-mgmt:mikey YWJj\nx", /* other ends than an empty line */
+        "a=key-mgmt:mikey YWJj\nx\n",
+        "a=key-mgmt:mikey YWJj\n\r",
+        "a=key-mgmt:mikey YWJj\n\rx",
         "\na=key-mgmt:mikey YWJj\n",
         "\n",
         "\r\n",

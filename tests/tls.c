@@ -245,6 +245,60 @@ START_TEST(left_out_is_reported)
 }
 END_TEST
 
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+/* A list may name each suite of mbedTLS that proves a PSK and nothing else, and encrypts; no other suite. */
+START_TEST(every_suite_of_mbedtls)
+{
+    size_t taken = 0;
+    for (const int *suite = mbedtls_ssl_list_ciphersuites(); *suite != 0; suite++) {
+        const char *name = mbedtls_ssl_get_ciphersuite_name(*suite);
+        const bool psk = begins(name, "TLS-PSK-") || begins(name, "TLS-DHE-PSK-") || begins(name, "TLS-ECDHE-PSK-");
+        const bool weak = strstr(name, "NULL") != NULL || strstr(name, "RC4") != NULL || strstr(name, "3DES") != NULL;
+        const bool tls13 = begins(name, "TLS1-3-") && strstr(name, "SHA256") != NULL;
+        const bool fine = (psk && !weak) || tls13;
+        const struct mkt_tls_settings s = only(server, name);
+        struct mkt_tls tls;
+        expect_err(name, mkt_tls_configure(NULL, &tls, &s), fine ? MKT_OK : MKT_E_PROFILE);
+        expect_octets(name, tls.refused, mkt_span_text(fine ? NULL : name));
+        ck_assert_int_eq(tls.suite[0], fine ? *suite : 0);
+        ck_assert_int_eq(tls.suite[1], 0);
+        ck_assert_ptr_null(tls.left_out[0]);
+        taken += fine;
+    }
+    ck_assert_uint_ge(taken, 30);
+}
+END_TEST
+
+/* Suites of the IANA registry that this build of mbedTLS lacks have a name all the same. */
+START_TEST(suites_that_the_build_lacks)
+{
+    static const char *const names[] = {
+        "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384",
+        "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256",
+        "TLS-ECDHE-PSK-WITH-AES-128-CCM-SHA256",
+        "TLS-ECDHE-PSK-WITH-AES-128-CCM-8-SHA256",
+#if MBEDTLS_VERSION_MAJOR < 3
+        "TLS1-3-AES-128-GCM-SHA256",
+        "TLS1-3-CHACHA20-POLY1305-SHA256",
+        "TLS1-3-AES-128-CCM-SHA256",
+        "TLS1-3-AES-128-CCM-8-SHA256",
+#endif
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct mkt_tls_settings s = only(server, names[i]);
+        struct mkt_tls tls;
+        expect_err(names[i], mkt_tls_configure(NULL, &tls, &s), MKT_E_PROFILE);
+        ck_assert_uint_eq(tls.refused.n, 0);
+        ck_assert_str_eq(tls.left_out[0], names[i]);
+        ck_assert_ptr_null(tls.left_out[1]);
+    }
+}
+END_TEST
+
 /* TS 33.210 6.2: AEAD and forward secrecy, TLS 1.2 or later; the other profile has all of it but TLS 1.3. */
 START_TEST(profiles)
 {
@@ -896,6 +950,8 @@ int main(void)
     t = tcase_create("setup");
     tcase_add_loop_test(t, unknown_suite_is_named, 0, sizeof refused / sizeof *refused);
     tcase_add_loop_test(t, list, 0, sizeof lists / sizeof *lists);
+    tcase_add_test(t, every_suite_of_mbedtls);
+    tcase_add_test(t, suites_that_the_build_lacks);
     tcase_add_test(t, left_out_is_reported);
     tcase_add_loop_test(t, profiles, 0, 2);
     tcase_add_loop_test(t, no_suite_is_left, 0, 3);
