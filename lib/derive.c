@@ -5,28 +5,13 @@
 
 #include <mikeyticket/payload.h>
 
+static const struct mkt_algorithms algorithms[] = {
+    [MKT_SUITE_256] = {MKT_PRF_HMAC_SHA_256, MKT_MAC_HMAC_SHA_256_256, MKT_ENCR_AES_CM_256, MKT_HASH_SHA_256, 32, 32},
+    [MKT_SUITE_128] = {MKT_PRF_MIKEY_1, MKT_MAC_HMAC_SHA_1_160, MKT_ENCR_AES_CM_128, MKT_HASH_SHA_1, 16, 20},
+};
+
 const struct mkt_algorithms *mkt_suite_algorithms(enum mkt_suite suite)
 {
-    static const struct mkt_algorithms algorithms[] = {
-        [MKT_SUITE_256] =
-            {
-                .prf = MKT_PRF_HMAC_SHA_256,
-                .mac_alg = MKT_MAC_HMAC_SHA_256_256,
-                .encr_alg = MKT_ENCR_AES_CM_256,
-                .hash = MKT_HASH_SHA_256,
-                .key = 32,
-                .auth_key = 32,
-            },
-        [MKT_SUITE_128] =
-            {
-                .prf = MKT_PRF_MIKEY_1,
-                .mac_alg = MKT_MAC_HMAC_SHA_1_160,
-                .encr_alg = MKT_ENCR_AES_CM_128,
-                .hash = MKT_HASH_SHA_1,
-                .key = 16,
-                .auth_key = 20,
-            },
-    };
     return &algorithms[suite];
 }
 

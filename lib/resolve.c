@@ -224,12 +224,9 @@ enum mkt_err mkt_take_resolve_resp(struct mkt_act *act)
     err = err != MKT_OK ? err : mkt_message_get(&init, b->init);
     if (err != MKT_OK)
         return err;
-    struct mkt_act transfer = *act;
-    transfer.message = &init;
-    transfer.in = b->init;
-    err = mkt_take_resolved(&transfer, true);
-    act->bundle = transfer.bundle;
-    act->room = transfer.room;
-    act->outcome = transfer.outcome;
+    act->message = &init;
+    act->in = b->init;
+    err = mkt_take_resolved(act, true);
+    act->message = NULL;
     return err;
 }

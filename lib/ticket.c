@@ -468,22 +468,16 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     err = err != MKT_OK ? err : draw_rand(w);
     err = err != MKT_OK ? err : put_ticket_data(w, &ticket_data);
     err = err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
-    if (err != MKT_OK)
-        return err;
-
-    struct mkt_span rest = *payload;
-    uint16_t type = MKT_TICKET;
-    err = mkt_payload_get(&ticket, &type, &rest);
+    err = err != MKT_OK ? err : mkt_ticket_payload_of(*payload, &ticket);
     err = err != MKT_OK ? err : mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base.t), base.encr_data,
                                               io_within(&w->room, base.encr_data)};
+    const struct encoded of = {w->suite, w->keys, w->rand};
     err = mkt_protect_seal(&by_tpk, &encryption, &base.covered, 1, io_within(&w->room, base.mac));
-    if (err != MKT_OK)
-        return err;
-    return put_holder_keys(w->host, &(struct encoded){w->suite, w->keys, w->rand}, mpkr, &w->room, keys);
+    return err != MKT_OK ? err : put_holder_keys(w->host, &of, mpkr, &w->room, keys);
 }
 
 /* A ticket of a type of the host's: its holder's keys are random, and the host makes the Ticket Data (section 11). */

@@ -298,10 +298,8 @@ enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, co
         return MKT_E_ARGUMENT;
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
         return MKT_E_KEY_LENGTH;
-    enum mkt_err err = mkt_tls_configure(conf, tls, settings);
-    if (err != MKT_OK)
-        return err;
-    return from_mbedtls(tls, mbedtls_ssl_conf_psk(conf, psk.p, psk.n, identity.p, identity.n));
+    const enum mkt_err err = mkt_tls_configure(conf, tls, settings);
+    return err != MKT_OK ? err : from_mbedtls(tls, mbedtls_ssl_conf_psk(conf, psk.p, psk.n, identity.p, identity.n));
 }
 
 enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings,
