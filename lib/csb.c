@@ -82,15 +82,14 @@ static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 
 /* ---- steps ---- */
 
-static struct mkt_act act_on(const struct mkt_csb *csb)
+/* The act works on a copy of the bundle, with what the caller has put into it. */
+static void begin(const struct mkt_csb *csb, struct mkt_act *act)
 {
-    return (struct mkt_act){
-        .host = csb->host,
-        .settings = &csb->settings,
-        .role = csb->role,
-        .bundle = csb->bundle,
-        .room = csb->room,
-    };
+    act->host = csb->host;
+    act->settings = &csb->settings;
+    act->role = csb->role;
+    act->bundle = csb->bundle;
+    act->room = csb->room;
 }
 
 /* What an act appended to the room is wiped where nothing of it counts. */
@@ -137,6 +136,7 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
         err = mkt_message_get(&init, csb->bundle.init);
         act->message = &init;
     }
+    begin(csb, act);
     act->out = out;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
@@ -145,35 +145,27 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    act.request = request;
-    return make(csb, MKT_REQUEST_INIT_PSK, &act, out);
+    return make(csb, MKT_REQUEST_INIT_PSK, &(struct mkt_act){.request = request}, out);
 }
 
 enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    act.ticket = ticket;
-    return make(csb, MKT_REQUEST_RESP, &act, out);
+    return make(csb, MKT_REQUEST_RESP, &(struct mkt_act){.ticket = ticket}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    return make(csb, MKT_RESOLVE_INIT_PSK, &act, out);
+    return make(csb, MKT_RESOLVE_INIT_PSK, &(struct mkt_act){.answer = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    return make(csb, MKT_RESOLVE_RESP, &act, out);
+    return make(csb, MKT_RESOLVE_RESP, &(struct mkt_act){.answer = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    act.offer = offer;
-    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &act, out);
+    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, out);
     if (err == MKT_OK && out->p != NULL)
         mkt_ticket_use(offer->ticket);
     return err;
@@ -182,23 +174,19 @@ enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_of
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
 {
     static const struct mkt_answer nothing = {.cs = NULL};
-    struct mkt_act act = act_on(csb);
-    act.answer = answer != NULL ? answer : &nothing;
-    return make(csb, MKT_TRANSFER_RESP, &act, out);
+    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer != NULL ? answer : &nothing}, out);
 }
 
 enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
 {
-    struct mkt_act act = act_on(csb);
-    act.update = update;
-    return make(csb, MKT_TRANSFER_INIT, &act, out);
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = update}, out);
 }
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
     static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
-    struct mkt_act act = act_on(csb);
+    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols};
     if (csb->busy || (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE))
         return MKT_E_STATE;
     enum mkt_err err = mkt_message_get(&message, in);
@@ -212,9 +200,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
     if (err != MKT_OK)
         return err;
-    act.message = &message;
-    act.in = in;
-    act.protocols = protocols;
+    begin(csb, &act);
     return step(csb, found, &act, !report);
 }
 
@@ -257,7 +243,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
                                 size_t n_sp, struct mkt_buf *out)
 {
     struct mkt_message message;
-    struct mkt_act act = act_on(csb);
+    struct mkt_act act = {.out = out};
     const size_t before = out->n;
     bool whole = false;
     if (csb->busy)
@@ -266,8 +252,8 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
         about = csb->bundle.init;
     if (about.n == 0 || why == MKT_OK)
         return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
+    begin(csb, &act);
     act.in = about;
-    act.out = out;
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
     csb->busy = true;
