@@ -25,6 +25,7 @@ enum callback {
     ACCEPTABLE,
     AUTHORISE,
     REPLAY,
+    REPLAY_PEEK,
     COUNTER,
     COUNT,
     PSK_IDENTITY,
@@ -34,9 +35,11 @@ enum callback {
 };
 
 static const char *const names[CALLBACKS] = {
-    "now",    "random",     "alloc",     "release", "tpk",     "psk",   "resolved",     "open",   "seal",
-    "member", "acceptable", "authorise", "replay",  "counter", "count", "psk_identity", "report", "log",
+    "now",        "random",    "alloc",  "release",     "tpk",     "psk",   "resolved",     "open",   "seal", "member",
+    "acceptable", "authorise", "replay", "replay_peek", "counter", "count", "psk_identity", "report", "log",
 };
+
+_Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 2) * sizeof(void *), "beside user and cache each is tried here");
 
 /* ---- what a bundle says ---- */
 
@@ -243,6 +246,11 @@ static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
     return meddle(user, REPLAY)->replay(user, tag, until);
 }
 
+static enum mkt_err replay_peek(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    return meddle(user, REPLAY_PEEK)->replay_peek(user, tag, until);
+}
+
 static enum mkt_err counter(void *user, uint32_t *value)
 {
     return meddle(user, COUNTER)->counter(user, value);
@@ -308,6 +316,12 @@ static bool without_parameters(void *user, const struct mkt_sp *sp)
     return sp->params.n == 0;
 }
 
+static enum mkt_err looks_new(void *user, struct mkt_span tag, mkt_ntp until)
+{
+    (void)user, (void)tag, (void)until;
+    return MKT_OK;
+}
+
 static enum mkt_err next_count(void *user, uint32_t *value)
 {
     *value = ++((struct player *)user)->counter;
@@ -353,6 +367,7 @@ static struct play *new_play(int which)
         struct mkt_host *host = &p->player[i].host;
         host->member = nobody;
         host->acceptable = without_parameters;
+        host->replay_peek = looks_new;
         host->counter = next_count;
         host->count = any_count;
         host->psk_identity = own_identity;
@@ -388,6 +403,7 @@ static void let_meddle(struct play *p)
             .acceptable = acceptable,
             .authorise = authorise,
             .replay = replay,
+            .replay_peek = replay_peek,
             .counter = counter,
             .count = count,
             .psk_identity = psk_identity,
