@@ -19,6 +19,7 @@ import time
 import mutate
 
 LEAST = 97  # per cent that must be found
+QUICK = 1.5  # seconds of CPU time of a suite for --quick
 PARTS = ["lib", "include", "examples", "tests", "fuzz", "meson.build", "meson_options.txt", "README.md"]
 PLAIN = ["-Doptimization=2", "-Ddebug=false"]
 SANITIZED = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef=false",
@@ -221,18 +222,35 @@ def try_again(build, mutant, programs, what):
         build.restore()
 
 
-def read_listed(path):
-    """tests/survivors.txt: pairs of lines, FILE FUNCTION: LINE with 4 spaces before it, the change with 8."""
-    listed, place = set(), None
-    with open(path, encoding="ascii") as file:
-        for line in file:
-            line = line.rstrip("\n")
-            if line.startswith(" " * 8):
-                listed.add(place + (line.strip(),))
-            elif line.startswith(" " * 4):
-                what, text = line.strip().split(": ", 1)
-                place = tuple(what.split(" ")) + (text,)
-    return listed
+class Listed:
+    """tests/survivors.txt: a line FILE FUNCTION: LINE with 4 spaces before it, then changes with 8. A LINE or the end of a
+    change may be *, for any."""
+
+    def __init__(self, path):
+        self.entries, self.used, place = {}, set(), None
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                line = line.rstrip("\n")
+                if line.startswith(" " * 8):
+                    self.entries.setdefault(place[:2], []).append((place[2], line.strip()))
+                elif line.startswith(" " * 4):
+                    what, text = line.strip().split(": ", 1)
+                    place = tuple(what.split(" ")) + (text,)
+
+    def __contains__(self, mutant):
+        place = (mutant.file, mutant.where)
+        for line, change in self.entries.get(place, []):
+            if line in ("*", mutant.line) and (change == mutant.change or
+                                               change.endswith("*") and mutant.change.startswith(change[:-1])):
+                self.used.add(place + (line, change))
+                return True
+        return False
+
+    def stale(self, everything):
+        """Entries that name no mutant."""
+        for mutant in everything:
+            mutant in self
+        return sorted({place + entry for place in self.entries for entry in self.entries[place]} - self.used)
 
 
 def key(mutant):
@@ -266,10 +284,9 @@ def main():
                 if directory == "lib":
                     sources[name] = text
     everything = [mutant for name in sources for mutant in mutate.mutants(name, sources[name], names)]
-    survivors = os.path.join(tests, "survivors.txt")
-    listed = read_listed(survivors)
-    stale = listed - {key(mutant) for mutant in everything}
-    for place in sorted(stale):
+    listed = Listed(os.path.join(tests, "survivors.txt"))
+    stale = listed.stale(everything)
+    for place in stale:
         print("tests/survivors.txt: there is no such mutant; mend the entry: %s %s: %s: %s" % place)
     chosen = [os.path.basename(name) for name in options.file] or list(sources)
     for name in chosen:
@@ -277,7 +294,7 @@ def main():
             die("no file lib/" + name)
     everything = [mutant for mutant in everything if mutant.file in chosen]
     if options.listed:
-        drawn = iter([mutant for mutant in everything if key(mutant) in listed])
+        drawn = iter([mutant for mutant in everything if mutant in listed])
         options.number = len(everything)
     else:
         drawn = mutate.draw(everything, random.Random(options.seed))
@@ -285,17 +302,21 @@ def main():
     begin = time.monotonic()
     shutil.rmtree(options.work, ignore_errors=True)
     first = Build(os.path.join(options.work, "0"), top, PLAIN)
+    if options.quick:
+        first.programs = [program for program in first.programs if program.suite == "rooms"]
     first.control(first.quick(), True)
+    if options.quick:
+        first.programs = [program for program in first.programs if first.costs[program.name].cpu < QUICK]
     builds = [first] + [first.copy(os.path.join(options.work, str(n))) for n in range(1, options.jobs)]
     print("== %d places and ways, %d listed; control run after %d s" %
-          (len(everything), len(listed), time.monotonic() - begin), flush=True)
+          (len(everything), len(listed.used), time.monotonic() - begin), flush=True)
 
     results = []  # mutants that compile and differ, with what finds them
     counts = collections.Counter()
     free = list(builds)
 
     def work(mutant):
-        if key(mutant) in listed and not options.listed:
+        if mutant in listed and not options.listed:
             return "listed"
         build = free.pop()
         try:
@@ -305,7 +326,7 @@ def main():
 
     def say(mutant, found):
         print("lib/%s:%d %s: %s: %s: %s" % (mutant.file, mutant.number, mutant.where, mutant.kind,
-                                             mutant.change[:160], found or "not found by suites and corpora"), flush=True)
+                                             mutant.change[:160], found or "not found yet"), flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         waiting = collections.deque()

@@ -10,7 +10,7 @@
 #   -s SEED    the mutants are those of this seed: a number; that of today's date by default
 #   -n NUMBER  how many; 150 by default. Those that do not compile, or give the same object code, do not count.
 #   -j JOBS    how many are built at a time; one for each core by default
-#   --quick    suites and corpora only, no scripts and no sanitizers
+#   --quick    only suites that take less than 1.5 seconds: what they do not find, others may
 #   --listed   all mutants in tests/survivors.txt instead: none of them may be found
 #
 # tests/survivors.txt has the survivors that change nothing, each with its reason. An entry whose line or change is no
