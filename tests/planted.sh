@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # Do the fuzz targets find bugs? Plants them one by one in a copy of the tree, and looks whether the corpus replayed, or
-# else a short run from it, finds each with the target that should. An edit that no longer applies is not found.
+# else a short run from it, finds each with the target that should. An edit that no longer applies is not found, nor is
+# what only takes too long. Each target must do well without a bug, and so must the input that a run found.
 #
 #   tests/planted.sh [WORD]   WORD: only plants whose description has it
 #   PLANTED_SECONDS=60        how long a target may look for a bug that its corpus does not show; 60 by default
@@ -19,6 +20,7 @@ seconds=${PLANTED_SECONDS:-60}
 word=${1:-}
 found=0
 missed=0
+slow=70 # how libFuzzer ends if an input takes too long
 # shellcheck source=tests/debian.sh
 . "$tests/debian.sh"
 
@@ -26,14 +28,15 @@ need clang libclang-rt-dev meson ninja-build pkgconf libmbedtls-dev
 
 now() { date +%s; }
 
-# runs TARGET SECONDS: whether it ends well, after its corpus and so many seconds
+# runs TARGET SECONDS: ends well after its corpus and so many seconds
 runs() {
     set -- "$1" "$2" "$top/fuzz/corpus/${1%-unverified}"
     if [ "$2" = 0 ]; then
-        "$dir/fuzz/fuzz-$1" -runs=0 -timeout=20 -artifact_prefix="$work/" "$3" >"$work/log" 2>&1
+        "$dir/fuzz/fuzz-$1" -runs=0 -timeout=20 -timeout_exitcode=$slow -artifact_prefix="$work/input-" "$3" >"$work/log" 2>&1
     else
         mkdir -p "$work/corpus"
-        "$dir/fuzz/fuzz-$1" -max_total_time="$2" -max_len=4000 -timeout=20 -artifact_prefix="$work/" "$work/corpus" "$3" >"$work/log" 2>&1
+        "$dir/fuzz/fuzz-$1" -max_total_time="$2" -max_len=4000 -timeout=20 -timeout_exitcode=$slow \
+            -artifact_prefix="$work/input-" "$work/corpus" "$3" >"$work/log" 2>&1
     fi
 }
 
@@ -49,27 +52,46 @@ miss() {
     printf '%s: NOT FOUND: %s\n' "$1" "$2"
 }
 
-# look WHAT TARGET: for what is planted
+# look WHAT TARGET FILE: for what is planted in lib/FILE
 look() {
+    rm -rf "$work/corpus" "$work"/input-*
     builds "$2" || { miss "$1" "it does not build"; return; }
     begun=$(now)
     how=replaying
-    if runs "$2" 0; then
+    runs "$2" 0
+    status=$?
+    if [ $status = 0 ]; then
         how=fuzzing
-        ! runs "$2" "$seconds" || { miss "$1" "by $2 in $(($(now) - begun)) s"; return; }
+        runs "$2" "$seconds"
+        status=$?
     fi
-    found=$((found + 1))
-    printf '%s: found by %s in %s s, %s\n' "$1" "$2" $(($(now) - begun)) "$how"
+    seen="by $2 in $(($(now) - begun)) s, $how"
+    cp "$top/lib/$3" "$tree/lib/$3"
+    case $status in
+    0) miss "$1" "$seen" ;;
+    "$slow") miss "$1" "too slow an input $seen" ;;
+    *)
+        if [ $how = fuzzing ] && { ! builds "$2" || ! "$dir/fuzz/fuzz-$2" "$work"/input-* >"$work/log" 2>&1; }; then
+            miss "$1" "its input fails without it too, $seen"
+            return
+        fi
+        found=$((found + 1))
+        printf '%s: found %s\n' "$1" "$seen"
+        ;;
+    esac
 }
 
 # plant WHAT TARGET FILE SCRIPT: SCRIPT, of sed, changes one line of lib/FILE, adds one, or takes one away
 plant() {
     case $1 in *"$word"*) ;; *) return ;; esac
-    rm -rf "$work/corpus"
+    if $control; then
+        case " $targets " in *" $2 "*) ;; *) targets="$targets $2" ;; esac
+        return
+    fi
     sed "$4" "$top/lib/$3" >"$tree/lib/$3"
     changed=$(diff "$top/lib/$3" "$tree/lib/$3" | grep -c '^[<>]')
     case $changed in
-    1 | 2) look "$1" "$2" ;;
+    1 | 2) look "$1" "$2" "$3" ;;
     *) miss "$1" "the edit of lib/$3 applies to $changed lines: mend it" ;;
     esac
     cp "$top/lib/$3" "$tree/lib/$3"
@@ -90,34 +112,44 @@ if ! CC=clang meson setup "$dir" "$tree" -Dtests=disabled -Dexamples=false -Dfuz
     die "meson does not set $dir up"
 fi
 
+plants() {
+    plant 'a leak' stored-ticket ticket.c '/^        mkt_ticket_free(ticket);$/d'
+    plant 'a read of one octet too many' message io.h 's/if (n > io->end - io->pos) {/if (n > io->end + (io->mode == IO_GET) - io->pos) {/'
+    plant 'a read of one octet too many, of text' sdp sdp.h 's/^    for (size_t i = 0; i < text.n; i++) {/    for (size_t i = 0; i <= text.n; i++) {/'
+    plant 'a flag that is lost' message message.c 's/^    io_split(io, 1, &h->v, 7, &h->prf);$/& h->v = 0;/'
+    plant 'a MAC that is not compared' take-request-init exchange.c \
+        's/^        return \(mkt_protect_open(protection, NULL, parts.*\);$/        return \1 == MKT_E_CRYPTO ? MKT_E_CRYPTO : MKT_OK;/'
+    plant 'a MAC that is compared but for its last octet' take-transfer-resp protect.c \
+        's/!mkt_same(expected, mac.p, length)/!mkt_same(expected, mac.p, length - 1)/'
+    plant 'a MAC that a Responder does not verify once it has the keys' take-transfer-init-for-kms transfer.c \
+        's/^    err = mkt_verify(act, &by_mpki, &identities, &keys);$/    (void)by_mpki, (void)identities, keys.p = NULL;/'
+    plant 'a ticket whose MAC is not compared' ticket ticket.c \
+        's/mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);/mkt_protect_seal(\&by_tpk, plain != NULL ? \&encryption : NULL, NULL, 0, (uint8_t[32]){0});/'
+    plant 'a message that is taken twice' take-resolve-init exchange.c 's/^    return ask_cache(act, act->message, true);$/    return act == NULL;/'
+    plant 'an Error message of a KMS whose MAC is not compared' take-error-for-resolve report.c \
+        's/^        err = mkt_verify(act, &protection, &nothing, NULL);$/        err = act->host == NULL ? MKT_E_MAC : MKT_OK;/'
+    plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
+    plant 'a refused message that leaves traces' take-transfer-resp csb.c \
+        's/^    if (err != MKT_OK || !counts) {$/    if (err != MKT_OK) csb->bundle = act->bundle;\n&/'
+    plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->newest);$/& if (io->mode == IO_GET) b->newest.clock = 0;/'
+    plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
+    plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&$/        if (false \&\&/'
+    plant 'two TLS servers' sdp sdp.c 's/^        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;$/        roles->tls = MKT_END_SERVER;/'
+    plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
+}
+
 # Without a bug nothing is found.
-for target in message ticket keymgmt replay-cache take-request-init; do
-    { builds $target && runs $target 0; } && continue
+targets=
+control=true
+plants
+control=false
+# shellcheck disable=SC2086
+for target in $targets; do
+    { builds "$target" && runs "$target" 0; } && continue
     tail -n 60 "$work/log"
     miss "no planted bug" "$target fails without one"
 done
-
-plant 'a leak' stored-ticket ticket.c '/^        mkt_ticket_free(ticket);$/d'
-plant 'a read of one octet too many' message io.h 's/if (n > io->end - io->pos) {/if (n > io->end + (io->mode == IO_GET) - io->pos) {/'
-plant 'a read of one octet too many, of text' sdp sdp.h 's/^    for (size_t i = 0; i < text.n; i++) {/    for (size_t i = 0; i <= text.n; i++) {/'
-plant 'a flag that is lost' message message.c 's/^    io_split(io, 1, &h->v, 7, &h->prf);$/& h->v = 0;/'
-plant 'a MAC that is not compared' take-request-init exchange.c \
-    's/^        return \(mkt_protect_open(protection, NULL, parts.*\);$/        return \1 == MKT_E_CRYPTO ? MKT_E_CRYPTO : MKT_OK;/'
-plant 'a MAC that is compared but for its last octet' take-transfer-resp protect.c \
-    's/!mkt_same(expected, mac.p, length)/!mkt_same(expected, mac.p, length - 1)/'
-plant 'a MAC that a Responder does not verify once it has the keys' take-transfer-init-for-kms transfer.c \
-    's/^    err = mkt_verify(act, &by_mpki, &identities, &keys);$/    (void)by_mpki, (void)identities, keys.p = NULL;/'
-plant 'a ticket whose MAC is not compared' ticket ticket.c \
-    's/mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);/mkt_protect_seal(\&by_tpk, plain != NULL ? \&encryption : NULL, NULL, 0, (uint8_t[32]){0});/'
-plant 'a message that is taken twice' take-resolve-init exchange.c 's/^    return mkt_saw(act, mkt_t_of(act->message), .*$/    return act == NULL;/'
-plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
-plant 'a refused message that leaves traces' take-transfer-resp csb.c \
-    's/^    if (err != MKT_OK || !counts) {$/    if (err != MKT_OK) csb->bundle = act->bundle;\n&/'
-plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->newest);$/& if (io->mode == IO_GET) b->newest.clock = 0;/'
-plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
-plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&$/        if (false \&\&/'
-plant 'two TLS servers' sdp sdp.c 's/^        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;$/        roles->tls = MKT_END_SERVER;/'
-plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
+plants
 
 printf '%s found, %s not found\n' "$found" "$missed"
 [ "$missed" = 0 ]
