@@ -138,6 +138,15 @@ static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
     return MKT_OK;
 }
 
+/* Bob remembers tickets, and this one is new to him. */
+static enum mkt_err not_resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
+{
+    (void)user;
+    (void)octets;
+    require(ticket.n > 0);
+    return MKT_E_KEY;
+}
+
 static bool member(void *user, const struct mkt_id *id, const struct mkt_id *group)
 {
     const struct mkt_id help = mkt_id_uri("sip:help@example.com");
@@ -253,6 +262,16 @@ static struct mkt_ticket_recipe recipe_of(const struct scene *s)
     };
 }
 
+/* The message that was made last is refused: the scene stops where its maker gets an Error message about it. */
+static bool refuse(struct scene *s, struct actor *by, struct actor *to)
+{
+    static uint8_t octets[sizeof s->octets];
+    const struct mkt_span about = {octets, s->message.n};
+    memcpy(octets, s->octets, about.n);
+    must(mkt_csb_make_error(by->csb, about, MKT_E_DENIED, NULL, 0, fresh(s)));
+    return give(s, to, s->take);
+}
+
 /* Alice has a ticket after this, or the scene stops. */
 static bool play_request(struct scene *s)
 {
@@ -263,6 +282,8 @@ static bool play_request(struct scene *s)
     const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));
+    if (s->take == TAKE_ERROR_FOR_REQUEST)
+        return refuse(s, kms, &s->alice);
     if (give(s, kms, TAKE_REQUEST_INIT))
         return true;
     must(mkt_csb_grant(kms->csb, &recipe, &ticket));
@@ -278,10 +299,14 @@ static bool play_request(struct scene *s)
 static bool play_resolve(struct scene *s)
 {
     must(mkt_csb_make_resolve_init(s->bob.csb, fresh(s)));
+    if (s->take == TAKE_ERROR_FOR_RESOLVE)
+        return refuse(s, &s->kms, &s->bob);
     if (give(s, &s->kms, TAKE_RESOLVE_INIT))
         return true;
     if (mkt_csb_owes(s->kms.csb, MKT_RESOLVE_INIT_PSK)) {
         must(mkt_csb_make_resolve_init(s->kms.csb, fresh(s)));
+        if (s->take == TAKE_ERROR_FOR_KMS)
+            return refuse(s, &s->home, &s->kms);
         if (give(s, &s->home, TAKE_RESOLVE_INIT_OF_KMS))
             return true;
         must(mkt_csb_make_resolve_resp(s->home.csb, fresh(s)));
@@ -355,7 +380,7 @@ static unsigned possible(enum take take, unsigned variant)
 {
     if (take == TAKE_TRANSFER_RESP || take == TAKE_UPDATE_RESP || take == TAKE_ERROR)
         variant &= ~(unsigned)NO_ANSWER;
-    if (take == TAKE_RESOLVE_INIT_OF_KMS || take == TAKE_RESOLVE_RESP_FOR_KMS)
+    if (take == TAKE_RESOLVE_INIT_OF_KMS || take == TAKE_RESOLVE_RESP_FOR_KMS || take == TAKE_ERROR_FOR_KMS)
         variant |= OTHER_KMS;
     if (take == TAKE_TRANSFER_INIT || (variant & NO_ANSWER) != 0)
         variant |= PLAIN;
@@ -383,6 +408,8 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
     }
     if ((s->variant & SPARSE) != 0)
         s->kms.settings.application = s->bob.settings.application;
+    else
+        s->bob.host.resolved = not_resolved;
     if ((s->variant & SPARSE) != 0)
         s->alice.host.cache = NULL;
     if ((s->variant & SRTP) != 0)
@@ -412,9 +439,9 @@ void scene_close(struct scene *s)
 const char *take_name(enum take take)
 {
     static const char *const names[TAKES] = {
-        "request-init",         "request-resp", "transfer-init", "transfer-init-for-kms",
-        "transfer-resp",        "resolve-init", "resolve-resp",  "resolve-init-of-kms",
-        "resolve-resp-for-kms", "update-init",  "update-resp",   "error",
+        "request-init", "request-resp", "transfer-init",       "transfer-init-for-kms", "transfer-resp",
+        "resolve-init", "resolve-resp", "resolve-init-of-kms", "resolve-resp-for-kms",  "update-init",
+        "update-resp",  "error",        "error-for-request",   "error-for-resolve",     "error-for-kms",
     };
     return names[take];
 }

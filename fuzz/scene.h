@@ -20,7 +20,10 @@ enum take {
     TAKE_RESOLVE_RESP_FOR_KMS, /* and what that one is answered */
     TAKE_UPDATE_INIT,
     TAKE_UPDATE_RESP,
-    TAKE_ERROR,
+    TAKE_ERROR,             /* by an Initiator whose TRANSFER_INIT the Responder refuses, */
+    TAKE_ERROR_FOR_REQUEST, /* by one whose KMS grants no ticket, */
+    TAKE_ERROR_FOR_RESOLVE, /* by a Responder whose KMS does not resolve the ticket, */
+    TAKE_ERROR_FOR_KMS,     /* and by that KMS, which asked another */
     TAKES
 };
 

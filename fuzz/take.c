@@ -45,7 +45,7 @@ static void check_taken(struct scene *scene, const struct mkt_csb *csb, struct m
     enum mkt_err err = initial && !waits(csb) ? take_again(scene, input) : MKT_E_REPLAY;
     require(err == MKT_E_REPLAY || err == MKT_E_STALE);
     scene_rewind(scene);
-    if (TAKE == TAKE_ERROR && !scene->taker->reported)
+    if (TAKE >= TAKE_ERROR && !scene->taker->reported)
         return;
     uint8_t *octets = malloc(input.n);
     require(octets != NULL);
@@ -83,6 +83,7 @@ static void squeeze(struct scene *scene, struct mkt_span right)
     enum { STEP = 64 };
     static uint8_t octets[16384];
     struct mkt_csb *csb;
+    scene_rewind(scene);
     for (size_t size = STEP; size < scene->taker->settings.size; size += STEP) {
         if ((csb = scene_copy_in(scene->taker, size)) == NULL)
             continue;
