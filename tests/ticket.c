@@ -543,10 +543,10 @@ static enum mkt_err tpk_of(void *user, const struct mkt_id *id, const struct mkt
     ck_assert(
         mkt_id_equal(&policy->initiator, &(struct mkt_id){.type = MKT_ID_URI, .data = text("sip:alice@example.com")}));
     ck_assert(key->n == 0 && key->cap == MKT_MAX_TPK);
-    memcpy(key->p, counting(0x70, 32).p, 32);
+    memcpy(key->p, counting(0x70, MKT_MAX_TPK).p, MKT_MAX_TPK);
     key->n = h->n;
     if (h->moves)
-        key->p = memcpy(elsewhere, key->p, 32);
+        key->p = memcpy(elsewhere, key->p, MKT_MAX_TPK);
     return h->err;
 }
 
