@@ -25,7 +25,7 @@ enum {
 /* A connection. */
 struct client {
     struct client *next, **link;
-    MHD_socket fd;
+    MHD_socket fd;           /* MHD_INVALID_SOCKET until it begins */
     uint8_t address[8];      /* an IPv4 address, or the first half of an IPv6 one: anybody has all of a network */
     _Atomic int64_t waiting; /* since when, for the rest of a request or of its answer */
 };
@@ -62,52 +62,63 @@ static void address_of(uint8_t address[8], const struct sockaddr *from)
         memcpy(address, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
 }
 
-/* No address may have more connections than the settings say. */
+static void unlink_client(struct client *client)
+{
+    *client->link = client->next;
+    if (client->next != NULL)
+        client->next->link = client->link;
+    free(client);
+}
+
+/* No address may have more connections than the settings say. One that may begin is counted at once, as other threads
+   ask at the same time. */
 static enum MHD_Result may_connect(void *user, const struct sockaddr *from, socklen_t n)
 {
     struct web *web = user;
-    uint8_t address[8];
     unsigned long connections = 0;
+    struct client *client = malloc(sizeof *client);
     (void)n;
-    address_of(address, from);
-    pthread_mutex_lock(&web->lock);
-    for (const struct client *client = web->first; client != NULL; client = client->next)
-        connections += memcmp(client->address, address, sizeof address) == 0;
-    pthread_mutex_unlock(&web->lock);
-    return connections < web->settings.connections ? MHD_YES : MHD_NO;
-}
-
-static void add_client(struct web *web, struct MHD_Connection *connection, void **context)
-{
-    struct client *client = calloc(1, sizeof *client);
-    const MHD_socket fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    *context = client;
-    if (client == NULL) {
-        shutdown(fd, SHUT_RDWR);
-        return;
-    }
-    client->fd = fd;
-    address_of(client->address, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+    if (client == NULL)
+        return MHD_NO;
+    client->fd = MHD_INVALID_SOCKET;
+    address_of(client->address, from);
     atomic_init(&client->waiting, milliseconds());
     pthread_mutex_lock(&web->lock);
+    for (const struct client *other = web->first; other != NULL; other = other->next)
+        connections += memcmp(other->address, client->address, sizeof client->address) == 0;
     client->next = web->first;
     client->link = &web->first;
     if (client->next != NULL)
         client->next->link = &client->next;
     web->first = client;
+    if (connections >= web->settings.connections)
+        unlink_client(client);
     pthread_mutex_unlock(&web->lock);
+    return connections < web->settings.connections ? MHD_YES : MHD_NO;
 }
 
-static void remove_client(struct web *web, struct client *client)
+/* The connection is one of those that may begin. */
+static struct client *begin(struct web *web, struct MHD_Connection *connection)
 {
-    if (client == NULL)
-        return;
+    uint8_t address[8];
+    address_of(address, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
     pthread_mutex_lock(&web->lock);
-    *client->link = client->next;
-    if (client->next != NULL)
-        client->next->link = client->link;
+    struct client *client = web->first;
+    while (client != NULL &&
+           (client->fd != MHD_INVALID_SOCKET || memcmp(client->address, address, sizeof address) != 0))
+        client = client->next;
+    if (client != NULL)
+        client->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     pthread_mutex_unlock(&web->lock);
-    free(client);
+    return client;
+}
+
+static void end(struct web *web, struct client *client)
+{
+    pthread_mutex_lock(&web->lock);
+    if (client != NULL)
+        unlink_client(client);
+    pthread_mutex_unlock(&web->lock);
 }
 
 /* libmicrohttpd calls this when a connection begins, and before it closes the socket. */
@@ -115,9 +126,9 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
                           enum MHD_ConnectionNotificationCode code)
 {
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        add_client(user, connection, context);
+        *context = begin(user, connection);
     else
-        remove_client(user, *context);
+        end(user, *context);
 }
 
 /* A request or an answer is complete: the next one has its own time. */
@@ -132,9 +143,15 @@ void web_cut(struct web *web)
 {
     const int64_t now = milliseconds();
     pthread_mutex_lock(&web->lock);
-    for (struct client *client = web->first; client != NULL; client = client->next)
-        if (now - atomic_load(&client->waiting) >= 1000 * REQUEST_SECONDS)
+    for (struct client *client = web->first, *next; client != NULL; client = next) {
+        next = client->next;
+        if (now - atomic_load(&client->waiting) < 1000 * REQUEST_SECONDS)
+            continue;
+        if (client->fd == MHD_INVALID_SOCKET)
+            unlink_client(client); /* it never began: there was no memory */
+        else
             shutdown(client->fd, SHUT_RDWR); /* libmicrohttpd finds it closed */
+    }
     pthread_mutex_unlock(&web->lock);
 }
 
@@ -280,6 +297,8 @@ unsigned web_port(const struct web *web)
 void web_stop(struct web *web)
 {
     MHD_stop_daemon(web->daemon);
+    while (web->first != NULL)
+        unlink_client(web->first);
     pthread_mutex_destroy(&web->lock);
     free(web);
 }
