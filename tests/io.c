@@ -352,6 +352,39 @@ START_TEST(what_was_read_and_what_is_left_are_views)
 }
 END_TEST
 
+START_TEST(an_error_in_a_list_is_told_where_it_stands_unless_one_came_before)
+{
+    const struct mkt_span octets = {(const uint8_t *)"abcdef", 6};
+    uint8_t v;
+    for (int before = 0; before < 2; before++) {
+        struct io list = io_get((struct mkt_span){octets.p, 2}), io = io_get(octets);
+        for (int i = 0; i < 3; i++)
+            io_u8(&list, &v); /* of two */
+        for (int i = 0; i < 3; i++)
+            io_u8(&io, &v);
+        if (before != 0)
+            io_fail(&io, MKT_E_VALUE);
+        io_fail_within(&io, 3, &list);
+        expect_err("error", io.err, before != 0 ? MKT_E_VALUE : MKT_E_SHORT);
+        ck_assert_uint_eq(io.from, before != 0 ? 2 : 3 + 2);
+    }
+}
+END_TEST
+
+START_TEST(a_list_without_an_error_changes_nothing)
+{
+    const struct mkt_span octets = {(const uint8_t *)"abcdef", 6};
+    struct io list = io_get(octets), io = io_get(octets);
+    uint8_t v;
+    io_u8(&list, &v);
+    io_u8(&list, &v);
+    io_u8(&io, &v);
+    io_fail_within(&io, 3, &list);
+    expect_err("error", io.err, MKT_OK);
+    ck_assert_uint_eq(io.from, 0);
+}
+END_TEST
+
 START_TEST(reserve_takes_what_there_is_and_no_more)
 {
     struct mkt_buf buf = room(4), none = {NULL, 0, 0};
@@ -427,6 +460,8 @@ int main(void)
     tcase_add_test(tcase, octets_of_a_length_known_elsewhere_have_just_that_length);
     tcase_add_test(tcase, octets_not_known_yet_are_written_as_zeros);
     tcase_add_test(tcase, what_was_read_and_what_is_left_are_views);
+    tcase_add_test(tcase, an_error_in_a_list_is_told_where_it_stands_unless_one_came_before);
+    tcase_add_test(tcase, a_list_without_an_error_changes_nothing);
     tcase_add_test(tcase, reserve_takes_what_there_is_and_no_more);
     tcase_add_test(tcase, keep_copies_and_views_the_copy);
     tcase_add_test(tcase, tail_and_within_are_places_in_the_buffer);

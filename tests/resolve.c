@@ -248,10 +248,15 @@ START_TEST(tickets_out_of_their_time)
     p->policy.start = ntp(NOW - 10);
     p->policy.end = ntp(NOW + 10);
     be_granted(p);
-    answered_by(&p->bob, offered(p));
+    const struct mkt_span offer = offered(p);
+    p->mallory.player.host.member = everybody;
+    answered_by(&p->mallory, offer);
+    const struct mkt_span hers = resolve_init(&p->mallory);
+    answered_by(&p->bob, offer);
     const struct mkt_span init = resolve_init(&p->bob);
     p->kms.player.now = ntp(NOW + 11);
     refused(&p->kms, "expired", init, MKT_E_EXPIRED);
+    refused(&p->kms, "expired, and not hers", hers, MKT_E_EXPIRED);
     p->kms.player.now = ntp(NOW - 11);
     refused(&p->kms, "not yet", init, MKT_E_NOT_YET);
     p->kms.player.now = ntp(NOW + 10);
