@@ -14,7 +14,7 @@
 #   --listed   all mutants in tests/survivors.txt instead: none of them may be found
 #
 # tests/survivors.txt has the survivors that change nothing, each with its reason. An entry whose line or change is no
-# longer there fails the run. Works in build/mutants; 150 mutants take 15 minutes on two cores. The last line is
+# longer there fails the run. Works in build/mutants. The last line is
 # "found X of Y that change something: Z %"; exit status 1 if that is less than 97 %.
 set -u
 tests=$(cd "$(dirname "$0")" && pwd)
