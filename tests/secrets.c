@@ -237,13 +237,39 @@ enum mkt_err __wrap_mkt_derive(enum mkt_suite suite, enum mkt_derivation what, s
     return err;
 }
 
+/*
+ * The salt of AES-CM is in the IV by the time that the key is derived, which then writes over what is left of it: so it
+ * is looked for before that.
+ */
+static uint8_t salt[MKT_SALT_LENGTH];
+static unsigned long salts, salts_left;
+
+NOT_SANITIZED static void look_for_salt(void)
+{
+    enum { BELOW = 2048 }; /* octets of functions that have returned */
+    static uint8_t copy[STACK];
+    const volatile uint8_t *p = (const volatile uint8_t *)__builtin_frame_address(0) - BELOW;
+    size_t n = 0;
+    if (RUNNING_ON_VALGRIND || salts == 0 || on_stack.act == NULL) /* valgrind does not let anybody read there */
+        return;
+    for (; p + n < on_stack.top; n++)
+        copy[n] = p[n];
+    for (size_t i = 0; i + sizeof salt <= n; i++)
+        salts_left += memcmp(copy + i, salt, sizeof salt) == 0;
+}
+
 enum mkt_err __wrap_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
                                   uint8_t *out, size_t n)
 {
+    look_for_salt();
     deriving = true;
     enum mkt_err err = __real_mkt_derive_by(prf, what, label, out, n);
     deriving = false;
     know("what is derived", out, n);
+    if (err == MKT_OK && n == sizeof salt) {
+        memcpy(salt, out, n);
+        salts++;
+    }
     return err;
 }
 
@@ -389,6 +415,7 @@ static void secret(const char *name, struct mkt_span key)
 static void on_own_stack(const char *what, void (*act)(void *), void *arg)
 {
     once_on_own_stack(act, arg);
+    ck_assert_msg(salts_left == 0, "%s: %lu salts are left", what, salts_left);
     expect_none(what, (struct mkt_span){own_stack, (size_t)(on_stack.top - own_stack)});
 }
 
@@ -692,6 +719,81 @@ START_TEST(a_ticket_of_ones_own)
 }
 END_TEST
 
+/* ---- one function ---- */
+
+/* One call, and nothing after it that could write over what it leaves on the stack. */
+struct hmac_call {
+    enum mkt_hash hash;
+    struct mkt_span key, text;
+    struct mkt_hmac hmac;
+    uint8_t mac[MKT_MAX_HASH];
+    enum mkt_err err;
+};
+
+static void make_key(void *arg)
+{
+    struct hmac_call *c = arg;
+    c->err = mkt_hmac_key(&c->hmac, c->hash, c->key);
+}
+
+static void make_mac(void *arg)
+{
+    struct hmac_call *c = arg;
+    c->err = mkt_hmac(&c->hmac, &c->text, 1, c->mac);
+}
+
+/* The words of a hash state, from which the hash is written. */
+static void know_state(const uint8_t *hash, size_t n)
+{
+    static uint32_t words[MKT_MAX_HASH / 4];
+    for (size_t i = 0; i < n / 4; i++)
+        words[i] = (uint32_t)hash[4 * i] << 24 | (uint32_t)hash[4 * i + 1] << 16 | (uint32_t)hash[4 * i + 2] << 8 |
+                   hash[4 * i + 3];
+    know("the state of a hash", words, n);
+}
+
+/* Keys up to the block of the hash and longer ones: padded keys, both hashes and their states. */
+START_TEST(an_hmac_leaves_nothing_behind)
+{
+    enum { BLOCK = 64 };
+    static uint8_t octets[100], padded[2][BLOCK], hash[MKT_MAX_HASH];
+    static struct hmac_call c;
+    static const size_t lengths[] = {16, 20, 32, 64, 65, 100};
+    if (marked)
+        return;
+    c = (struct hmac_call){.hash = _i % 2 == 0 ? MKT_HASH_SHA_1 : MKT_HASH_SHA_256,
+                           .text = text("any octets, more than one block of them: "
+                                        "sixty-four and some more")};
+    c.key = (struct mkt_span){octets, lengths[_i / 2]};
+    const size_t n = mkt_hash_length(c.hash);
+    for (size_t i = 0; i < sizeof octets; i++)
+        octets[i] = (uint8_t)(i * i + 3 * i + 17 * (size_t)_i);
+    on_own_stack("an HMAC key", make_key, &c);
+    expect_err("an HMAC key", c.err, MKT_OK);
+    on_own_stack("an HMAC", make_mac, &c);
+    expect_err("an HMAC", c.err, MKT_OK);
+    memset(padded, 0, sizeof padded);
+    if (c.key.n > BLOCK)
+        expect_err("hash", mkt_hash_of(c.hash, &c.key, 1, padded[0]), MKT_OK);
+    else
+        memcpy(padded[0], c.key.p, c.key.n);
+    memcpy(padded[1], padded[0], BLOCK);
+    know("the hash of a key", padded[0], n);
+    for (size_t i = 0; i < BLOCK; i++) {
+        padded[0][i] ^= 0x36;
+        padded[1][i] ^= 0x5c;
+    }
+    know("a padded key", padded, sizeof padded);
+    const struct mkt_span inner[] = {{padded[0], BLOCK}, c.text};
+    expect_err("inner", mkt_hash_of(c.hash, inner, 2, hash), MKT_OK);
+    know("the inner hash", hash, n);
+    know_state(hash, n);
+    know_state(c.mac, n);
+    on_own_stack("an HMAC key", make_key, &c);
+    on_own_stack("an HMAC", make_mac, &c);
+}
+END_TEST
+
 /* ---- this test itself ---- */
 
 /* What is looked for is found: on the stack, at any place, whatever stands around it. */
@@ -733,6 +835,7 @@ int main(int argc, char *argv[])
         return 77; /* skipped */
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, what_is_left_is_found);
+    tcase_add_loop_test(tcase, an_hmac_leaves_nothing_behind, 0, 12);
     tcase_add_loop_test(tcase, a_call_with_a_kms, 0, sizeof calls / sizeof *calls);
     tcase_add_loop_test(tcase, a_ticket_of_ones_own, 0, 2);
     tcase_add_test(tcase, something_was_looked_for);
