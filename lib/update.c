@@ -251,8 +251,10 @@ static enum mkt_err check(const struct mkt_act *act)
         return MKT_E_KEMAC;
     enum mkt_err err = check_static(act);
     err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    /* without a replay cache nothing else tells that it is not this party's own */
-    if (err == MKT_OK && mkt_update_has_own_order(act) && !mkt_replay_is_checked(act))
+    /* Nothing else tells that it is not this party's own without a replay cache, nor without G that of another device
+     * of this user, as all Responders of a call have one key then. */
+    const bool alone = mkt_replay_is_checked(act) && mkt_bundle_has(b, MKT_FLAG_G);
+    if (err == MKT_OK && !alone && mkt_update_has_own_order(act))
         err = MKT_E_UPDATE;
     return err != MKT_OK ? err : mkt_check_update_identities(act);
 }

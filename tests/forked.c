@@ -319,6 +319,34 @@ START_TEST(ones_own_updates_are_remembered)
 }
 END_TEST
 
+/*
+ * Two devices of Bob's have one call, and each a cache of its own: the update of one is no update of Alice's to the
+ * other. With G each has keys of its own; without it the order of the identities tells.
+ */
+START_TEST(the_update_of_another_device)
+{
+    static const char *const flags[] = {"DFGHJLMNO", "DFHJLMNO", "DHJLNO"};
+    struct parties *p = set_up(flags[_i]);
+    struct party *devices[] = {&p->bob, &p->carol};
+    share_tpk(p);
+    make_own(p);
+    p->carol.settings.self = p->bob.settings.self; /* the other device */
+    const struct mkt_span init = offered(p);
+    for (size_t i = 0; i < 2; i++) {
+        answered_by(devices[i], init);
+        const struct mkt_span resp = _i < 2 ? transfer_resp(devices[i], NULL) : (struct mkt_span){NULL, 0};
+        if (i == 0 && _i < 2)
+            take(&p->alice, "TRANSFER_RESP", resp);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const struct mkt_span update = updated(devices[0], &(struct mkt_update){.no_answer = i == 0});
+        refused(devices[1], "of the other device", update, _i == 0 ? MKT_E_MAC : MKT_E_UPDATE);
+        take(&p->alice, "update", update);
+    }
+    parties_free(p);
+}
+END_TEST
+
 /* Alice calls a group that she is a member of. */
 static struct parties *alice_calls_her_group(void)
 {
@@ -802,6 +830,7 @@ int main(void)
     tcase = tcase_create("ones own");
     tcase_add_loop_test(tcase, ones_own_call_comes_back, 0, 2);
     tcase_add_test(tcase, ones_own_updates_are_remembered);
+    tcase_add_loop_test(tcase, the_update_of_another_device, 0, 3);
     tcase_add_test(tcase, ones_own_name_without_a_cache);
     tcase_add_test(tcase, ones_own_name_by_a_counter);
     tcase_add_test(tcase, two_devices_of_one_user_talk);
