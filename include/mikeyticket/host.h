@@ -65,8 +65,10 @@ struct mkt_psk {
 
 /** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: what to do is the host's to say. */
 struct mkt_report {
-    bool authenticated;                /**< whether its MAC was verified, and it is no COUNTER, which does not tell that
-                                            it is new; else anybody may have sent it: only a hint */
+    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Else anybody may have
+                                            sent it: only a hint. It does not say about whose message it is. If G is
+                                            clear, all Responders of a call have one key, so it may be about what
+                                            another one sent. Without a replay cache it may be old, or this party's own */
     uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
