@@ -54,8 +54,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
 
 void mkt_csb_free(struct mkt_csb *csb)
 {
-    if (csb != NULL && csb->busy)
-        assert(!"a callback frees the bundle that it is called for");
+    assert(csb == NULL || !csb->busy); /* a callback must not free the bundle that it is called for */
     if (csb != NULL)
         mkt_host_release(csb->host, csb, csb->size);
 }
