@@ -33,7 +33,8 @@ inside() {
     tar -C "$top" --exclude=./build --exclude="$exclude" -cf - . | tar -C "$root/src" --no-same-owner -xf - ||
         die "can't copy $top"
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-        CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" HANDSHAKES="${HANDSHAKES:-}" http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+        CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" ${HANDSHAKES:+HANDSHAKES="$HANDSHAKES"} \
+        ${REPLAYS:+REPLAYS="$REPLAYS"} http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         chroot "$root" /src/tests/run.sh "$@"
 }
 
@@ -67,7 +68,8 @@ fi
 { [ "$ID" = debian ] && command -v apt-get >/dev/null; } || not_here "no Debian: there is no package source to use"
 if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || not_here "not root, and no sudo"
-    exec sudo env CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" HANDSHAKES="${HANDSHAKES:-}" TMPDIR="${TMPDIR:-}" "$0" "$@"
+    exec sudo env CI="${CI:-}" FUZZ_SECONDS="${FUZZ_SECONDS:-}" ${HANDSHAKES:+HANDSHAKES="$HANDSHAKES"} \
+        ${REPLAYS:+REPLAYS="$REPLAYS"} TMPDIR="${TMPDIR:-}" "$0" "$@"
 fi
 unshare --mount --pid --fork mount -t tmpfs tmpfs /mnt 2>/dev/null || not_here "this machine lets nobody mount"
 need debootstrap
