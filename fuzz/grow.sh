@@ -18,9 +18,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-ninja -C "$build" all fuzz/fuzz-seed >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+ninja -C "$build" all fuzz/fuzz-seed fuzz/fuzz-seed-model >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 mkdir "$work/seeds"
 "$build/fuzz/fuzz-seed" "$work/seeds"
+"$build/fuzz/fuzz-seed-model" "$work/seeds"
 if ninja -C "$build" fuzz/fuzz-seed-tls >/dev/null 2>&1; then
     "$build/fuzz/fuzz-seed-tls" "$work/seeds"
 fi
@@ -41,6 +42,8 @@ for name; do
     # which stream a right peer gets shows in no coverage
     [ "$name" != tls ] || cp "$work/seeds/tls/one-"? "$work/seeds/tls/one-"?? "$work/seeds/tls/two-"? \
         "$work/seeds/tls/two-"?? "$work/small"
+    # nor does what a story would show of a fault
+    [ "$name" != model ] || cp "$work/seeds/model"/* "$work/small"
     rm -rf "${fuzz:?}/corpus/$name"
     mv "$work/small" "$fuzz/corpus/$name"
     rm -rf "$work/grown"
