@@ -135,6 +135,16 @@ plants() {
     plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
     plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&$/        if (false \&\&/'
     plant 'two TLS servers' sdp sdp.c 's/^        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;$/        roles->tls = MKT_END_SERVER;/'
+    plant 'keys of two Responders under one key and IV' model exchange.c 's/^    const bool alone = .*$/    const bool alone = act != NULL;/'
+    plant 'an answer with keys whose T tells it from no other' model transfer.c \
+        's/^    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? /    enum mkt_err err = act == NULL ? /'
+    plant 'keys of both ends under one key and IV' model exchange.c \
+        's/^    low->value = (drawn & ~(uint64_t)1) | (act->role == MKT_RESPONDER);$/    low->value = drawn \& ~(uint64_t)1;/'
+    plant 'a peer that nobody has heard of' model csb.c \
+        's/^        return b->responder;$/        return b->responder.data.n > 0 ? b->responder : b->asked;/'
+    plant 'a Responder that takes the name of the one who was asked' model transfer.c \
+        's/^    b->responder = act->settings->self;$/    b->responder = mkt_bundle_has(b, MKT_FLAG_F) ? act->settings->self : b->asked;/'
+    plant 'a measure that fails and counts' model csb.c 's/^        out->n = before;$/        out->n = out->p == NULL ? out->n : before;/'
     plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
 }
 
