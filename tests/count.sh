@@ -4,8 +4,8 @@
 # $counts. A part that fails does not end the others.
 # shellcheck disable=SC2154
 
-# count PASSED FAILED SKIPPED
-count() { printf '%s %s %s\n' "$@" >>"$counts"; }
+# count PASSED FAILED SKIPPED [NAME]: the name of what failed
+count() { printf '%s\n' "$*" >>"$counts"; }
 
 # skip WHY: ends the part
 skip() {
@@ -19,25 +19,28 @@ part() {
     part=$1
     shift
     begin=$(date +%s)
-    ("$@"; exit 0) || { say "$part ended early"; count 0 1 0; }
+    ("$@"; exit 0) || { say "$part ended early"; count 0 1 0 "$part ended early"; }
     say "$part: $(($(date +%s) - begin)) seconds"
 }
 
+BAD='FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS'
 results() { cat "$dir"/meson-logs/testlog*.json 2>/dev/null | grep -Ec "\"result\": \"($1)\""; }
 
 # tally STATUS: counts what a `meson test` in $dir that ended with a status has written down
 tally() {
     good=$(results 'OK|EXPECTEDFAIL')
-    bad=$(results 'FAIL|TIMEOUT|ERROR|INTERRUPT|UNEXPECTEDPASS')
+    bad=$(results "$BAD")
+    count "$good" 0 "$(results SKIP)"
     if [ "$bad" = 0 ] && { [ "$1" != 0 ] || [ "$good" = 0 ]; }; then
-        say "meson test ended with status $1 after $good tests"
-        bad=1
+        count 0 1 0 "$part: meson test ended with status $1 after $good tests"
     fi
-    count "$good" "$bad" "$(results SKIP)"
+    cat "$dir"/meson-logs/testlog*.json 2>/dev/null |
+        sed -nE "s,^\\{\"name\": \"([^\"]*)\".*\"result\": \"($BAD)\".*,0 1 0 $part: \1 (\2),p" >>"$counts"
 }
 
-# conclude: prints the last line; status 1 if anything failed
+# conclude: prints what failed, a line each, and the last line; status 1 if anything failed
 conclude() {
+    sed -n 's/^0 1 0 /== failed: /p' "$counts"
     awk '{ passed += $1; failed += $2; skipped += $3 }
         END {
             printf "%d passed, %d failed%s\n", passed, failed, (skipped ? ", " skipped " skipped" : "")

@@ -8,9 +8,9 @@
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
 #   REPLAYS=200000            how many messages a flood has; 2,000 by default
 #
-# Builds in build/. Says of each way how long it took. A way that fails does not end the others. The last line is
-# "N passed, N failed", and ", N skipped" if there are any, counted in test programs and in ways that could not begin;
-# exit status 1 if any failed, 2 if there is no such way.
+# Builds in build/. Says of each way how long it took. A way that fails does not end the others. At the end each
+# failure has a line "== failed: WAY: TEST". The last line is "N passed, N failed", and ", N skipped" if there are any,
+# counted in test programs and in ways that could not begin; exit status 1 if any failed, 2 if there is no such way.
 set -u
 
 tests=$(cd "$(dirname "$0")" && pwd)
@@ -78,7 +78,7 @@ smoke() {
         else
             say "${name%.log} failed"
             tail -n 60 "$log"
-            count 0 1 0
+            count 0 1 0 "fuzz: ${name%.log}"
         fi
     done
     say "$targets fuzz targets: $executions executions"

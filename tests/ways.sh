@@ -24,7 +24,7 @@ for name in run cross analyze debian count dist; do
 done
 cp "$top/.ci/run" "$work/tree/.ci" || exit 2
 cd "$work/bin" || exit 2
-# builds unless $BROKEN is in the name of the compiler; of two tests one passes and the other is skipped
+# builds unless $BROKEN is in the name of the compiler; of three tests one passes, one is skipped, one has $THIRD
 program meson <<'END'
 case $1 in
 setup)
@@ -35,8 +35,11 @@ setup)
     mkdir -p "$1/meson-logs"
     ;;
 test)
-    echo '{"result": "OK"}' >"$3/meson-logs/testlog.json"
-    echo '{"result": "SKIP"}' >>"$3/meson-logs/testlog.json"
+    {
+        echo '{"name": "all / first", "stdout": "", "result": "OK"}'
+        echo '{"name": "all / second", "stdout": "", "result": "SKIP"}'
+        echo '{"name": "all / third", "stdout": "", "result": "'"${THIRD:-SKIP}"'"}'
+    } >"$3/meson-logs/testlog.json"
     ;;
 esac
 END
@@ -80,17 +83,20 @@ said() {
     sed 's/^/    /' "$work/said"
 }
 
-ends 0 '2 passed, 0 failed, 2 skipped' tests/run.sh release debug
-ends 1 '1 passed, 1 failed, 1 skipped' BROKEN=clang tests/run.sh clang release
+ends 0 '2 passed, 0 failed, 4 skipped' tests/run.sh release debug
+ends 1 '1 passed, 1 failed, 1 skipped' THIRD=TIMEOUT tests/run.sh release
+said '^== failed: release: all / third (TIMEOUT)$'
+ends 1 '1 passed, 1 failed, 2 skipped' BROKEN=clang tests/run.sh clang release
 said 'is broken'
-ends 1 '1 passed, 1 failed, 1 skipped' BROKEN=clang tests/run.sh msan release
+said '^== failed: clang ended early$'
+ends 1 '1 passed, 1 failed, 2 skipped' BROKEN=clang tests/run.sh msan release
 said 'msan.c does not compile'
 said '^== msan: [0-9]* seconds$'
 said '^== release: [0-9]* seconds$'
-ends 1 '1 passed, 1 failed, 1 skipped' MISSING=valgrind tests/run.sh valgrind debug
+ends 1 '1 passed, 1 failed, 2 skipped' MISSING=valgrind tests/run.sh valgrind debug
 said 'valgrind'
-ends 1 '1 passed, 1 failed, 1 skipped' tests/run.sh fuzz release
-ends 0 '1 passed, 0 failed, 2 skipped' tests/run.sh dist release
+ends 1 '1 passed, 1 failed, 2 skipped' tests/run.sh fuzz release
+ends 0 '1 passed, 0 failed, 3 skipped' tests/run.sh dist release
 said 'skipped: .* no git repository'
 ends 2 'run.sh: no way slow: one of release dist notls debug clang msan thread valgrind fuzz' tests/run.sh release slow
 
@@ -111,9 +117,14 @@ END
 part "$work/tree/tests/run.sh" '5 passed, 0 failed' 0
 part "$work/tree/tests/debian13.sh" '7 passed, 0 failed' 0
 ends 0 '12 passed, 0 failed' .ci/run
-part "$work/tree/tests/run.sh" '5 passed, 2 failed, 1 skipped' 1
+part "$work/tree/tests/run.sh" '== failed: debug: all / third (FAIL)
+5 passed, 2 failed, 1 skipped' 1
 part "$work/tree/tests/debian13.sh" '7 passed, 0 failed, 3 skipped' 0
 ends 1 '12 passed, 2 failed, 4 skipped' .ci/run
+[ "$(tail -n 6 "$work/said" | grep -c '^== failed: debug: all / third (FAIL)$')" = 1 ] || {
+    failed=1
+    echo "the failure is not among the last lines of .ci/run"
+}
 part "$work/tree/tests/run.sh" 'killed' 137
 part "$work/tree/tests/debian13.sh" '7 passed, 1 failed, 3 skipped' 1
 ends 1 '7 passed, 2 failed, 3 skipped' .ci/run
