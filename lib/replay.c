@@ -258,7 +258,9 @@ enum mkt_err mkt_replay_peek(const struct mkt_replay *cache, struct mkt_span tag
     if (mkt_ntp_before(until, now))
         return MKT_E_STALE;
     const struct message m = message_of(cache, tag, now, until);
-    return known(&m, NULL) ? MKT_E_REPLAY : MKT_OK;
+    if (known(&m, NULL))
+        return MKT_E_REPLAY;
+    return mkt_ntp_before(atomic_load(&cache->table->forgotten), until) ? MKT_OK : MKT_E_STALE;
 }
 
 size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now)

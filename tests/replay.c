@@ -54,6 +54,12 @@ static enum mkt_err ask(struct mkt_replay *cache, uint64_t i, mkt_ntp at, mkt_nt
     return mkt_replay_check(cache, (struct mkt_span){tag.octets, sizeof tag.octets}, at, until);
 }
 
+static enum mkt_err look(const struct mkt_replay *cache, uint64_t i, mkt_ntp at, mkt_ntp until)
+{
+    struct tag tag = tag_of(i);
+    return mkt_replay_peek(cache, (struct mkt_span){tag.octets, sizeof tag.octets}, at, until);
+}
+
 /* How many of the first `n` messages get an answer. */
 static size_t answers(struct mkt_replay *cache, size_t n, enum mkt_err answer)
 {
@@ -62,6 +68,24 @@ static size_t answers(struct mkt_replay *cache, size_t n, enum mkt_err answer)
         got += ask(cache, i, now, later) == answer;
     return got;
 }
+
+START_TEST(a_look_remembers_nothing)
+{
+    struct mkt_replay *cache = cache_for(10);
+    struct tag tag = tag_of(0);
+    expect_err("new", look(cache, 0, now, later), MKT_OK);
+    expect_err("new again", look(cache, 0, now, later), MKT_OK);
+    ck_assert_uint_eq(mkt_replay_count(cache, now), 0);
+    expect_err("asked", ask(cache, 0, now, later), MKT_OK);
+    expect_err("known", look(cache, 0, now, later), MKT_E_REPLAY);
+    expect_err("another", look(cache, 1, now, later), MKT_OK);
+    expect_err("the last moment", look(cache, 0, later, later), MKT_E_REPLAY);
+    expect_err("stale", look(cache, 0, later + 1, later), MKT_E_STALE);
+    expect_err("short", mkt_replay_peek(cache, (struct mkt_span){tag.octets, 15}, now, later), MKT_E_ARGUMENT);
+    expect_err("long enough", mkt_replay_peek(cache, (struct mkt_span){tag.octets, 16}, now, later), MKT_E_REPLAY);
+    free(cache);
+}
+END_TEST
 
 START_TEST(the_first_time_is_fine_and_the_second_is_a_replay)
 {
@@ -209,6 +233,7 @@ START_TEST(what_may_have_been_forgotten_is_not_taken)
     expect_err("with place left", ask(cache, 0, now, now + 10), MKT_OK);
     for (uint64_t i = 1; i <= 32; i++)
         expect_err("with place left", ask(cache, i, now + 10 + i, now + 10 + i), MKT_OK);
+    expect_err("looked up, may be forgotten", look(cache, 0, now + 10, now + 10), MKT_E_STALE);
     expect_err("may be forgotten", ask(cache, 0, now + 10, now + 10), MKT_E_STALE);
     free(cache);
 }
@@ -548,6 +573,7 @@ int main(void)
     Suite *suite = suite_create("replay");
     TCase *tcase = tcase_create("replay");
     tcase_add_test(tcase, the_first_time_is_fine_and_the_second_is_a_replay);
+    tcase_add_test(tcase, a_look_remembers_nothing);
     tcase_add_test(tcase, a_tag_has_20_or_32_octets);
     tcase_add_test(tcase, a_short_tag_is_refused);
     tcase_add_test(tcase, a_message_is_remembered_up_to_and_including_its_last_moment);

@@ -185,7 +185,8 @@ struct mkt_host {
 
     /**
      * Whether `value` is fresh as the counter of a peer, whose message is authenticated by then. Default: COUNTER
-     * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY.
+     * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY. The replay cache holds no message with a COUNTER: each
+     * replay of such a TRANSFER_INIT makes a Responder ask its KMS before this is called. Limit the rate of those.
      */
     enum mkt_err (*count)(void *user, const struct mkt_id *peer, uint32_t value);
 
