@@ -204,14 +204,15 @@ END_TEST
 
 START_TEST(nowhere_to_connect_to)
 {
-    static const char *const place[] = {"192.0.2.2:9", "0.0.0.0:2856", "[::]:2856", "[0:0::0:0]:2856",
-                                        "[::0.0.0.0]:2856"};
+    static const char *const place[] = {"192.0.2.2:9", "bob.example.com:9", "0.0.0.0:2856",
+                                        "[::]:2856",   "[0:0::0:0]:2856",   "[::0.0.0.0]:2856"};
     for (size_t i = 0; i < COUNT(place); i++) {
         char sdp[300];
         snprintf(sdp, sizeof sdp, MSRP("2856", "a=path:msrps://%s/bob;tcp\r\n"), place[i]);
         first(MSRP("9", ALICE), sdp, "MKT_E_ROLE", "MKT_E_ROLE");
     }
     first(BFCP("9", ""), BFCP("9", ""), "MKT_E_ROLE", "MKT_E_ROLE");
+    first(BFCP("9", ""), BFCP("9", "c=IN IP4 bob.example.com\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP4 0.0.0.0\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     first(BFCP("9", ""), BFCP("5000", "c=IN IP6 ::\r\n"), "MKT_E_ROLE", "MKT_E_ROLE");
     /* TCP has no multicast */
@@ -242,6 +243,9 @@ START_TEST(addresses_of_c_lines)
                                        "IP4 3com.example.com",
                                        "IP4 host.example.com.",
                                        "IP4 3.example",
+                                       "IP4 x",
+                                       "IP4 host.x",
+                                       "IP4 host.x.",
                                        "IP6 host",
                                        "IP6 2001:db8::2",
                                        "IP6 ::1",
@@ -583,12 +587,15 @@ START_TEST(paths_of_msrp)
         {"msrps://b.example:2856/boB;tcp", false},
         {"msrps://b.example:2856/bobby;tcp", false},
         {"msrps://b.example.com:2856/bob;tcp", false},
+        {"msrps://c.example:2856/bob;tcp", false}, /* as long as the name before */
+        {"msrps://b.examplf:2856/bob;tcp", false},
         {"msrps://192.0.2.2:2856/bob;tcp", false},
         /* of an end behind a relay all URIs count; the first was of the octets that 2001:db8:: begins with */
         {"msrps://32.1.13.184:1;tcp msrps://b.example:1/bob;tcp", true},
         {"msrps://[2001:db8::]:1;tcp msrps://b.example:1/bob;tcp", false},
         {"msrps://32.1.13.184:1;tcp msrp://b.example:1/bob;tcp", false},
         {"msrps://32.1.13.184:1;tcp msrps://b.example:1/bob;sctp", false},
+        {"msrps://32.1.13.184:1;tcp msrps://b.example:1/bob;tcq", false},
         {"msrps://32.1.13.184:1;tcp msrps://b.example:1/b;tcp msrps://b.example:1/bob;tcp", false},
         {"msrps://32.1.13.184:1;tcp msrps://b.example:1/bob;tcp msrps://b.example:1/bob;tcp", false},
     };
@@ -622,6 +629,14 @@ START_TEST(paths_of_msrp)
         MSRP("9", SETUP("active") ALICE), MSRP("9", SETUP("passive") PATH("msrps://[2001:DB8:0:0:0:0:0:A]:1/bob;tcp"))};
     static const char *const moved[] = {MSRP("9", SETUP("active") PATH("msrps://192.0.2.1:2855/carol;tcp")),
                                         MSRP("9", SETUP("passive") PATH("msrps://[2001:db8::a]:1/bob;tcp"))};
+    static const char *const mapped[] = {
+        MSRP("9", SETUP("active") ALICE),
+        MSRP("9", SETUP("passive") PATH("msrps://[::ffff:255.255.255.254]:1/bob;tcp"))};
+    static const char *const longest[] = {
+        MSRP("9", SETUP("active") ALICE),
+        MSRP("9", SETUP("passive") PATH("msrps://[0000:0000:0000:0000:0000:ffff:255.255.255.254]:1/bob;tcp"))};
+    second(mapped, longest, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
+    second(longest, mapped, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
     second(six, six_long, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
     second(six, moved, true, "connect IP6 2001:db8::a 1, TLS client, msrp carol/bob, key none, replaces",
            "listen IP6 2001:db8::a 1, TLS server, msrp bob/carol, key none, replaces");
@@ -711,6 +726,7 @@ START_TEST(keys)
         {{KEY("AQID"), KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n" KEY("AQID"), KEY("BAUG")}, "same"},
         /* RFC 4567 4.1.2: "The same key management protocol ... SHALL also be used in the new offer" */
         {{KEY("AQID"), KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n", "a=key-mgmt:keyp1 y\r\n"}, "MKT_E_PROTOCOLS"},
+        {{KEY("AQID"), KEY("BAUG")}, {"a=key-mgmt:k x\r\n", ""}, "MKT_E_PROTOCOLS"},
         {{"", KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n", ""}, "MKT_E_PROTOCOLS"},
         {{"a=key-mgmt:keyp1 x\r\n", ""}, {"a=key-mgmt:keyp1 y\r\n", ""}, "none"},
     };

@@ -26,7 +26,7 @@ struct player {
     size_t reports;           /* calls of report() */
     uint8_t reported;         /* the number of the last */
     bool authenticated;       /* whether it was */
-    struct mkt_span seen[256]; /* the replay cache */
+    struct mkt_span seen[2048]; /* the replay cache */
     size_t n_seen;
     size_t allocations, live; /* calls of alloc, blocks not yet given back */
     size_t largest;           /* octets of the largest block */

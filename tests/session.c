@@ -971,6 +971,17 @@ START_TEST(policies_of_an_offer_that_nobody_answers)
     c->offer.n_cs = 1;
     c->offer.n_sp = 1;
     expect_err("an SP of another number", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SP);
+    const struct mkt_cs no_sp = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {(const uint8_t[]){0}, 1}};
+    c->offer.cs = &no_sp;
+    c->offer.n_sp = 0;
+    expect_err("a policy without SP", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SP);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FHJLNO"); /* with an answer, which has the SP */
+    struct mkt_message m;
+    make_init(c);
+    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    ck_assert_ptr_null(mkt_message_find(&m, MKT_SP, 0));
     call_free(c);
 }
 END_TEST
@@ -1215,6 +1226,174 @@ START_TEST(a_bundle_that_is_whole)
 }
 END_TEST
 
+/* Each of several sessions has the next key, old or new, whether the update is answered or not. */
+START_TEST(keys_of_the_sessions_of_an_update_in_their_order)
+{
+    static const uint8_t no[] = {0};
+    const struct mkt_key_wish tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+    struct mkt_cs cs[4];
+    for (size_t i = 0; i < 4; i++)
+        cs[i] = (struct mkt_cs){.cs_id = (uint8_t)(i + 1), .prot_type = MKT_PROT_TLS, .policies = {no, 1}};
+    struct mkt_update u = {.cs = cs + 1, .n_cs = 3, .no_answer = _i};
+    const struct mkt_cs first = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
+    struct call *c = two_sessions(&first);
+    c->offer.n_cs = 1;
+    c->recipe.keys = tgks;
+    c->recipe.n_keys = 3;
+    make_resp(c);
+    finish(c);
+    update(c->i, c->r, &u);
+    for (size_t i = 0; i < 3; i++)
+        expect_octets("old keys", spi_of(c->i, 1 + i), key_spi(c->i, i));
+    u.keys = tgks;
+    u.n_keys = 3;
+    for (int again = 0; again < 2; again++) {
+        const struct mkt_span before = spi_of(c->i, 1);
+        update(c->r, c->i, &u);
+        for (size_t i = 0; i < 4; i++) {
+            expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+            for (size_t k = 0; k < i; k++)
+                ck_assert(!mkt_span_equal(spi_of(c->i, i), spi_of(c->i, k)));
+        }
+        ck_assert(!mkt_span_equal(spi_of(c->i, 1), before));
+    }
+    call_free(c);
+}
+END_TEST
+
+/* The SP of a policy is kept once, however many sessions have it. */
+START_TEST(a_policy_of_two_sessions_is_kept_once)
+{
+    static const uint8_t number[] = {7}, params[] = {0x63, 5, 'o', 'n', 'c', 'e', '!'};
+    const struct mkt_sp sp = {7, MKT_PROT_TLS, {params, sizeof params}};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {number, 1}},
+                                {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {number, 1}}};
+    struct call *c = two_sessions(cs);
+    uint8_t octets[4096];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    size_t n = 0;
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = &sp;
+    c->offer.n_sp = 1;
+    make_resp(c);
+    finish(c);
+    expect_err("put", mkt_csb_put(c->i, &out), MKT_OK);
+    for (size_t i = 0; i + sizeof params <= out.n; i++)
+        n += memcmp(octets + i, params, sizeof params) == 0;
+    ck_assert_uint_eq(n, 1);
+    call_free(c);
+}
+END_TEST
+
+/* 4.2.2.3: the answer has the sessions of the offer, each of them; it may have others. */
+START_TEST(sessions_that_an_answer_leaves_out)
+{
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
+    struct call *c = two_sessions(cs);
+    struct mkt_message m;
+    make_resp(c);
+    const struct mkt_span right = exact(resp_of(c));
+    for (size_t left_out = 0; left_out < 2; left_out++) {
+        struct mkt_cs both[2];
+        expect_err("get", mkt_message_get(&m, right), MKT_OK);
+        struct mkt_span map = m.hdr.map;
+        for (size_t i = 0; i < 2; i++)
+            expect_err("session", mkt_cs_get(&both[i], MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+        set_session(&m, &both[1 - left_out]);
+        reseal(c, &m, &c->resp_buf, true);
+        expect_err("one of two", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+        both[left_out].cs_id = 3;
+        set_session(&m, &both[left_out]);
+        reseal(c, &m, &c->resp_buf, true);
+        expect_err("another one", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+    }
+    expect_err("the right one", mkt_csb_take(c->i, right, mikey), MKT_OK);
+    call_free(c);
+}
+END_TEST
+
+/* The answer has an SP of its own for a session that has no policy, wherever in the offer it stands. */
+START_TEST(a_policy_that_the_answer_adds)
+{
+    static const uint8_t number[] = {7};
+    const struct mkt_sp sp = {7, MKT_PROT_TLS, {NULL, 0}};
+    const struct mkt_cs without = {.prot_type = MKT_PROT_TLS},
+                        with = {.prot_type = MKT_PROT_TLS, .policies = {number, 1}};
+    for (size_t first = 0; first < 2; first++) {
+        struct mkt_cs cs[] = {first == 0 ? without : with, first == 0 ? with : without};
+        cs[0].cs_id = 1;
+        cs[1].cs_id = 2;
+        struct call *c = two_sessions(cs);
+        c->offer.sp = &sp;
+        c->offer.n_sp = 1;
+        make_resp(c);
+        finish(c);
+        for (size_t i = 0; i < 2; i++) {
+            struct mkt_cs got;
+            expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
+            expect_err("session", mkt_csb_session(c->i, i, &got), MKT_OK);
+            ck_assert((got.policies.p[0] == 7) == (i != first));
+        }
+        call_free(c);
+    }
+}
+END_TEST
+
+/* Bundles of all sizes either have room or say that they have none, and then are as before. */
+START_TEST(bundles_of_all_sizes)
+{
+    static const uint8_t numbers[] = {7, 9}, params[200] = {1, 198};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {params, 200}}, {9, MKT_PROT_TLS, {params, 200}}};
+    const struct mkt_cs cs[] = {
+        {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}, .session_data = {params, 100}},
+        {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}, .session_data = {params, 50}}};
+    static const struct mkt_update u = {.keys = two_tgks, .n_keys = 2};
+    struct call *c = two_sessions(cs);
+    c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_ticket(c);
+    struct mkt_csb *i = NULL, *r = NULL;
+    size_t rooms = 0, done = 0;
+    for (size_t size = 1000; done < 20; size += 8) {
+        uint8_t octets[4096];
+        struct mkt_buf out = {octets, sizeof octets, 0};
+        enum mkt_err err = MKT_OK;
+        ck_assert_uint_lt(size, 8192);
+        mkt_csb_free(i);
+        mkt_csb_free(r);
+        i = r = NULL;
+        c->settings_i.size = c->settings_r.size = size;
+        if (mkt_csb_new(&i, MKT_INITIATOR, &c->alice.host, &c->settings_i) != MKT_OK)
+            continue;
+        expect_err("new", mkt_csb_new(&r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
+        for (int step = 0; step < 8 && err == MKT_OK; step++) {
+            const struct mkt_span message = exact((struct mkt_span){octets, out.n});
+            struct mkt_csb *by[] = {i, r, r, i, r, i, i, r};
+            if (step % 2 == 1)
+                err = mkt_csb_take(by[step], message, mikey);
+            out.n = step % 2 == 1 ? out.n : 0;
+            if (step == 0)
+                err = mkt_csb_make_transfer_init(i, &c->offer, &out);
+            if (step == 2 || step == 6)
+                err = mkt_csb_make_transfer_resp(by[step], NULL, &out);
+            if (step == 4)
+                err = mkt_csb_make_update(r, &u, &out);
+        }
+        if (err != MKT_OK)
+            expect_err("no room", err, MKT_E_ROOM);
+        rooms += err == MKT_E_ROOM;
+        done += err == MKT_OK;
+        for (uint8_t k = 1; k <= 2 && err == MKT_OK; k++)
+            expect_octets("TEK", tek_of(i, k), tek_of(r, k));
+    }
+    ck_assert_uint_gt(rooms, 50);
+    mkt_csb_free(i);
+    mkt_csb_free(r);
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("session");
@@ -1261,6 +1440,11 @@ int main(void)
     tcase_add_test(tcase, an_sp_before_all_other_payloads);
     tcase_add_test(tcase, a_policy_that_the_answer_replaces);
     tcase_add_test(tcase, a_bundle_that_is_whole);
+    tcase_add_loop_test(tcase, keys_of_the_sessions_of_an_update_in_their_order, 0, 2);
+    tcase_add_test(tcase, a_policy_of_two_sessions_is_kept_once);
+    tcase_add_test(tcase, sessions_that_an_answer_leaves_out);
+    tcase_add_test(tcase, a_policy_that_the_answer_adds);
+    tcase_add_test(tcase, bundles_of_all_sizes);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
