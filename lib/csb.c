@@ -481,9 +481,7 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
     const struct mkt_id unknown = {0};
     switch (csb->role) {
     case MKT_INITIATOR:
-        if (!mkt_csb_ready(csb))
-            return unknown;
-        return b->responder;
+        return mkt_csb_ready(csb) ? b->responder : unknown;
     case MKT_RESPONDER:
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
     case MKT_KMS:
@@ -578,12 +576,11 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
 {
     struct mkt_cs cs;
     struct mkt_key_data key;
-    enum mkt_err err = find_session(csb, cs_id, &cs, &key);
+    const enum mkt_err err = find_session(csb, cs_id, &cs, &key);
     struct io io = io_put(salt);
     if (err == MKT_OK)
         io_bytes(&io, &key.salt, key.salt.n);
-    err = err != MKT_OK ? err : mkt_done_secret(&io, salt);
-    return told(csb, err);
+    return told(csb, err != MKT_OK ? err : mkt_done_secret(&io, salt));
 }
 
 /* Hex digits of octets, lower-case. */

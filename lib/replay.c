@@ -37,10 +37,7 @@ struct slot {
     _Atomic uint64_t until;
     _Atomic uint64_t tag[2];
 };
-
-struct bucket {
-    struct slot slot[SLOTS];
-};
+enum { BUCKET = SLOTS * sizeof(struct slot) }; /* octets */
 
 /* What the memory holds. The number of buckets is only compared: accesses use that of struct mkt_replay, which no other
  * process can change. */
@@ -48,7 +45,7 @@ struct mkt_replay_table {
     _Atomic uint64_t made;      /* MADE, once the rest is */
     _Atomic uint64_t forgotten; /* the latest `until` of all slots that were taken again */
     uint64_t n_buckets;
-    struct bucket bucket[];
+    struct slot slot[]; /* bucket by bucket */
 };
 
 /* "mktreply", which also says how the numbers above are laid out and in what order their octets are. */
@@ -64,7 +61,7 @@ static const uint64_t SETTLED = 1;
 struct message {
     mkt_ntp now, until;
     uint64_t tag[2];
-    struct bucket *bucket[2];
+    struct slot *bucket[2]; /* the first slots of both */
 };
 
 static uint64_t get64(const uint8_t *p)
@@ -89,14 +86,14 @@ static struct message message_of(const struct mkt_replay *cache, struct mkt_span
     struct message m = {.now = now, .until = until, .tag = {get64(tag.p), mix(get64(tag.p + 8)) & ~SETTLED}};
     uint64_t n = cache->n_buckets, hash = mix(m.tag[0] ^ m.tag[1]);
     uint64_t one = hash % n, other = (one + 1 + mix(hash) % (n - 1)) % n;
-    m.bucket[0] = &cache->table->bucket[one];
-    m.bucket[1] = &cache->table->bucket[other];
+    m.bucket[0] = &cache->table->slot[one * SLOTS];
+    m.bucket[1] = &cache->table->slot[other * SLOTS];
     return m;
 }
 
 static struct slot *slot_of(const struct message *m, size_t i)
 {
-    return &m->bucket[i / SLOTS]->slot[i % SLOTS];
+    return &m->bucket[i / SLOTS][i % SLOTS];
 }
 
 static bool alive(const struct slot *slot, mkt_ntp now)
@@ -173,13 +170,8 @@ static enum mkt_err cache_of(struct mkt_replay *cache, void *memory, size_t n)
     *cache = (struct mkt_replay){NULL, 0};
     if (memory == NULL || (uintptr_t)memory % _Alignof(struct mkt_replay_table) != 0 || n < mkt_replay_size(0))
         return MKT_E_ARGUMENT;
-    *cache = (struct mkt_replay){memory, (n - sizeof(struct mkt_replay_table)) / sizeof(struct bucket)};
+    *cache = (struct mkt_replay){memory, (n - sizeof(struct mkt_replay_table)) / BUCKET};
     return MKT_OK;
-}
-
-static struct slot *slot_at(const struct mkt_replay *cache, size_t i)
-{
-    return &cache->table->bucket[i / SLOTS].slot[i % SLOTS];
 }
 
 /* True if no time in the memory is later than the clock allows. A later one would make every message stale, or would
@@ -189,7 +181,7 @@ static bool plausible(const struct mkt_replay *cache, mkt_ntp now, uint32_t skew
     const mkt_ntp soon = mkt_ntp_after(now, skew), latest = mkt_ntp_after(soon, skew);
     bool fine = mkt_ntp_before(atomic_load(&cache->table->forgotten), soon);
     for (size_t i = 0; i < cache->n_buckets * SLOTS && fine; i++)
-        fine = !mkt_ntp_before(latest, atomic_load(&slot_at(cache, i)->until));
+        fine = !mkt_ntp_before(latest, atomic_load(&cache->table->slot[i].until));
     return fine;
 }
 
@@ -197,9 +189,9 @@ static bool plausible(const struct mkt_replay *cache, mkt_ntp now, uint32_t skew
 size_t mkt_replay_size(size_t messages)
 {
     size_t n = messages / (SLOTS / 2) + LEAST_BUCKETS;
-    if (n > (SIZE_MAX - sizeof(struct mkt_replay_table)) / sizeof(struct bucket))
+    if (n > (SIZE_MAX - sizeof(struct mkt_replay_table)) / BUCKET)
         return 0;
-    return sizeof(struct mkt_replay_table) + n * sizeof(struct bucket);
+    return sizeof(struct mkt_replay_table) + n * BUCKET;
 }
 
 enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n)
@@ -211,9 +203,9 @@ enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n)
     atomic_store(&cache->table->forgotten, EARLIEST);
     cache->table->n_buckets = cache->n_buckets;
     for (size_t i = 0; i < cache->n_buckets * SLOTS; i++) {
-        atomic_init(&slot_at(cache, i)->until, EARLIEST);
-        atomic_init(&slot_at(cache, i)->tag[0], 0);
-        atomic_init(&slot_at(cache, i)->tag[1], 0);
+        atomic_init(&cache->table->slot[i].until, EARLIEST);
+        atomic_init(&cache->table->slot[i].tag[0], 0);
+        atomic_init(&cache->table->slot[i].tag[1], 0);
     }
     atomic_store(&cache->table->made, MADE);
     return MKT_OK;
@@ -267,6 +259,6 @@ size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now)
 {
     size_t n = 0;
     for (size_t i = 0; i < cache->n_buckets * SLOTS; i++)
-        n += alive(slot_at(cache, i), now);
+        n += alive(&cache->table->slot[i], now);
     return n;
 }

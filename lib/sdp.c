@@ -109,12 +109,10 @@ static enum mkt_err level(struct mkt_span text, size_t media, uint8_t type, stru
 enum mkt_err mkt_sdp_sections(struct mkt_span sdp, size_t *n)
 {
     struct io io = io_get(without_last_empty_line(sdp));
+    struct mkt_span value;
     size_t sections = 0;
-    while (io_left(&io)) {
-        struct mkt_span line = io_line(&io);
-        if (io.err == MKT_OK && line.p[0] == 'm')
-            sections++;
-    }
+    while (next(&io, 'm', none, &value))
+        sections++;
     if (io.err == MKT_OK)
         *n = sections;
     return io.err;

@@ -181,7 +181,7 @@ static void fill(void *memory, size_t n)
         expect_err("fill", ask_about((uint8_t)(MESSAGES + i), now, never), MKT_OK);
     size_t found = 0;
     for (size_t i = 0; i < (size_t)LEAST_BUCKETS * SLOTS; i++) {
-        const struct slot *slot = &play.cache.table->bucket[i / SLOTS].slot[i % SLOTS];
+        const struct slot *slot = &play.cache.table->slot[i];
         if (!alive(slot, now))
             play.free[found++] = slot;
     }
