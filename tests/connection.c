@@ -4,7 +4,6 @@
 #include "plan.h"
 #include "vector.h"
 
-#include <time.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HEAD "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -855,52 +854,6 @@ START_TEST(no_allocation)
 }
 END_TEST
 
-/* The time of a call on a text with so many octets of a piece in it, the least of three. */
-static clock_t time_of(const char *head, const char *piece, size_t size)
-{
-    size_t n = strlen(piece), used = strlen(head);
-    char *sdp = malloc(used + size);
-    ck_assert_ptr_nonnull(sdp);
-    memcpy(sdp, head, used);
-    for (; used + n < strlen(head) + size; used += n)
-        memcpy(sdp + used, piece, n);
-    struct mkt_span body = {(const uint8_t *)sdp, used};
-    struct mkt_sdp_exchange now = {.offer = body, .answer = body, .offerer = true};
-    clock_t least = 0;
-    for (int i = 0; i < 3; i++) {
-        struct mkt_connection c;
-        clock_t before = clock();
-        enum mkt_err err = mkt_connection_get(&now, &now, 0, &c);
-        clock_t took = clock() - before;
-        ck_assert(err != MKT_OK || c.action == MKT_ACTION_KEEP);
-        least = i == 0 || took < least ? took : least;
-    }
-    free(sdp);
-    return least;
-}
-
-START_TEST(linear)
-{
-    static const char *const text[][2] = {
-        {MSRP("9", ALICE), "m=message 9 TCP/TLS/MSRP *\r\n"},
-        {MSRP("9", ALICE), "a=path\r\n"},
-        {MSRP("9", ALICE), "a=key-mgmt:k k\r\n"},
-        {MSRP("9", CEMA "a=path:msrps://192.0.2.1:1/a;tcp"), " msrps://[1:2:3:4:5:6:7:8]:1/a;tcp"},
-        {MSRP("9", CEMA "a=path:msrps://"), "a"},
-        {MSRP("9", CEMA "a=path:msrps://"), "a@"},
-        {MSRP("9", CEMA "a=path:msrps://["), "1:"},
-        {MSRP("9", CEMA "a=path:msrps://192.0.2.1:1/a;tcp"), ";a"},
-        {BFCP("9", "c=IN IP6 "), "1111"},
-    };
-    const clock_t tick = CLOCKS_PER_SEC / 500; /* what is shorter can't be told from noise */
-    for (size_t i = 0; i < COUNT(text); i++) {
-        clock_t small = time_of(text[i][0], text[i][1], 1 << 14), large = time_of(text[i][0], text[i][1], 1 << 18);
-        small = small > tick ? small : tick;
-        ck_assert_msg(large < 64 * small, "%s: %ld ticks, then %ld", text[i][1], (long)small, (long)large);
-    }
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {
@@ -933,7 +886,6 @@ int main(void)
         names_of_actions,
         every_truncation,
         no_allocation,
-        linear,
     };
     Suite *suite = suite_create("connection");
     TCase *tcase = tcase_create("connection");

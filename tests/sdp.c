@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HEAD "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n"
@@ -926,52 +925,6 @@ START_TEST(no_allocation)
 }
 END_TEST
 
-/* The time of all calls on a text of so many octets, the least of three. */
-static clock_t time_of(const char *piece, size_t size)
-{
-    uint8_t *octets = malloc(size);
-    ck_assert_ptr_nonnull(octets);
-    size_t n = strlen(piece), used = size / n * n;
-    for (size_t at = 0; at < used; at += n)
-        memcpy(octets + at, piece, n);
-    clock_t least = 0;
-    for (int i = 0; i < 3; i++) {
-        struct mkt_buf list = {NULL, 0, 0};
-        struct mkt_span in = {octets, used}, value;
-        struct mkt_sdp_media m;
-        enum mkt_err err[5];
-        clock_t before = clock();
-        err[0] = mkt_sdp_get(in, 1000000, &list);
-        err[1] = mkt_sdp_protocols(in, MKT_SDP_SESSION, &list);
-        err[2] = mkt_sdp_media(in, used / n - 1, &m);
-        err[3] = mkt_sdp_attribute(in, MKT_SDP_SESSION, "x", used / n - 1, &value);
-        err[4] = mkt_keymgmt_get(in, mkt_span_text(""), &list);
-        clock_t took = clock() - before;
-        least = i == 0 || took < least ? took : least;
-        ck_assert_int_ne(err[0], MKT_OK);
-        ck_assert_int_ne(err[2], MKT_OK);
-        ck_assert(err[1] == MKT_OK || err[1] == MKT_E_SDP);
-        ck_assert(err[3] == MKT_OK || err[3] == MKT_E_SDP);
-        ck_assert_int_ne(err[4], MKT_OK);
-    }
-    free(octets);
-    return least;
-}
-
-/* Of a text 16 times as long the time is some 16 times as long, not 256 times. */
-START_TEST(linear)
-{
-    static const char *const piece[] = {"m=\n", "a=x\n", "a=key-mgmt:k k\n", "a=key-mgmt:k\r\n", "c=\n",
-                                        "\n",   "\r",    "KeyMgmt: "};
-    const clock_t tick = CLOCKS_PER_SEC / 500; /* what is shorter can't be told from noise */
-    for (size_t i = 0; i < COUNT(piece); i++) {
-        clock_t small = time_of(piece[i], 1 << 14), large = time_of(piece[i], 1 << 18);
-        small = small > tick ? small : tick;
-        ck_assert_msg(large < 64 * small, "%s: %ld ticks, then %ld", piece[i], (long)small, (long)large);
-    }
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {
@@ -1002,7 +955,6 @@ int main(void)
         roles_can_differ,
         every_answer,
         no_allocation,
-        linear,
     };
     Suite *suite = suite_create("sdp");
     TCase *tcase = tcase_create("sdp");

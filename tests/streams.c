@@ -15,7 +15,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 /* TLS 1.2 and, where there is one, 1.3. */
 static const char *const versions[] = {
@@ -857,17 +856,6 @@ START_TEST(no_memory)
 }
 END_TEST
 
-/* 100,000 streams wait: what they cost, and whether one is found as fast as among a few. */
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-#define MANY_NAMES "mikey-ticket:%08zx:01:00c0ffee"
-
 /* From here on keys are caught: a server's configuration is only made to know what mbedTLS would ask. */
 static void ask_here(struct server *server)
 {
@@ -884,56 +872,22 @@ static int ask(mbedtls_ssl_context *ssl, const char *identity)
     return callback.find_key(callback.user, ssl, (const unsigned char *)identity, strlen(identity));
 }
 
-/* The fastest of some rounds is one that nothing interrupted; this is the mean of its look-ups, in seconds. */
-static double lookup_time(struct mkt_streams *streams, size_t n, bool by_identity)
-{
-    enum { ROUNDS = 20, LOOKUPS = 200 };
-    mbedtls_ssl_context ssl;
-    char name[64];
-    double best = 1;
-    for (size_t round = 0; round < ROUNDS; round++) {
-        double begin = seconds();
-        for (size_t i = 0; i < LOOKUPS; i++) {
-            uint64_t stream = (round * LOOKUPS + i) * 7919 % n;
-            snprintf(name, sizeof name, MANY_NAMES, (size_t)stream);
-            expect_err("bind", mkt_streams_bind(streams, &ssl, by_identity ? NULL : &stream), MKT_OK);
-            if (by_identity)
-                ck_assert_int_eq(ask(&ssl, name), 0);
-        }
-        double took = (seconds() - begin) / (double)LOOKUPS;
-        if (took < best)
-            best = took;
-    }
-    return best;
-}
-
+/* 100,000 streams wait: what they cost; tests/lookups.c has how one is found. */
 START_TEST(hundred_thousand)
 {
-    enum { FEW = 100, MANY = 100000 };
+    enum { MANY = 100000 };
     struct server *server = server_new(0, false);
     const struct mkt_span key = from_hex(KEY_32);
-    double few[2] = {0}, many[2] = {0}; /* by number, by identity */
     char name[64];
     size_t own = 0;
-    ask_here(server);
     for (size_t i = 0; i < MANY; i++) {
-        snprintf(name, sizeof name, MANY_NAMES, i);
+        snprintf(name, sizeof name, "mikey-ticket:%08zx:01:00c0ffee", i);
         expect_err(name, mkt_streams_add(server->streams, i, key, mkt_span_text(name)), MKT_OK);
         own += key.n + strlen(name);
-        for (int by = 0; by < 2 && i + 1 == FEW; by++)
-            few[by] = lookup_time(server->streams, FEW, by == 1);
     }
     size_t each = (server->octets - own) / MANY;
     printf("100,000 streams: %zu octets each beyond key and identity\n", each);
     ck_assert_uint_le(each, 256);
-    for (int by = 0; by < 2; by++) {
-        static const char *const what[] = {"number", "identity"};
-        many[by] = lookup_time(server->streams, MANY, by == 1);
-        printf("look-up by %s: %.2f us, of 100 streams %.2f us\n", what[by], many[by] * 1e6, few[by] * 1e6);
-        /* they miss the processor's cache */
-        ck_assert_msg(many[by] < 5 * few[by] + 2e-6, "a look-up by %s among many is slow", what[by]);
-    }
-    catching = false;
 
     expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_ROOM);
     struct line *line = call_up(server, versions[0], KEY_32, "mikey-ticket:0000c0de:01:00c0ffee", NULL);
