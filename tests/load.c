@@ -3,12 +3,13 @@
  * Makes many calls through a KMS: Initiator and Responder are in this process, the KMS is reached over HTTP.
  *
  *     load --kms URL --users FILE [--kms-id URI] [--initiator URI] [--responder URI] [--calls N] [--clients N]
- *          [--patience SECONDS] [--replay] [--keep PREFIX]
+ *          [--patience SECONDS] [--replay] [--halt N] [--keep PREFIX]
  *
  * FILE is that of the KMS. Calls take turns in suite and in key forking. What the KMS does not answer is asked anew,
  * with a new message, until the patience ends. With --replay each message is sent a second time, which the KMS must
- * refuse with an Error message. With --keep the last messages are left in PREFIX.ticketrequest and
- * PREFIX.ticketresolve. Exit status 1 if any call did not end with the same key at both ends.
+ * refuse with an Error message. With --halt no client begins a call after the first N before standard input ends. With
+ * --keep the last messages are left in PREFIX.ticketrequest and PREFIX.ticketresolve. Exit status 1 if any call did not
+ * end with the same key at both ends.
  */
 #define _DEFAULT_SOURCE /* getopt_long, usleep, explicit_bzero */
 
@@ -32,7 +33,7 @@ enum { MAX_CLIENTS = 64, MAX_OCTETS = 8192, TIMEOUT_MS = 5000, PAUSE_US = 20000 
 struct load {
     const char *kms, *initiator, *responder;
     struct mkt_credential credential[2]; /* of Initiator and Responder */
-    unsigned long calls, clients, patience;
+    unsigned long calls, clients, patience, halt;
     const char *keep;
     bool replay;
     atomic_ulong begun, completed, retried, replayed;
@@ -178,11 +179,20 @@ static bool call(struct client *client)
     return done;
 }
 
+static void wait_for_end_of_input(void)
+{
+    char c;
+    while (read(STDIN_FILENO, &c, 1) > 0)
+        continue;
+}
+
 static void *run(void *user)
 {
     struct client *client = user;
     struct load *load = client->load;
     while ((client->call = atomic_fetch_add(&load->begun, 1)) < load->calls) {
+        if (load->halt > 0 && client->call >= load->halt)
+            wait_for_end_of_input();
         if (!call(client))
             continue;
         unsigned long completed = atomic_fetch_add(&load->completed, 1) + 1;
@@ -218,6 +228,7 @@ static bool options_get(struct load *load, const char **users, int argc, char **
         {"clients", required_argument, NULL, 'c'},
         {"patience", required_argument, NULL, 'p'},
         {"replay", no_argument, NULL, 'a'},
+        {"halt", required_argument, NULL, 'h'},
         {"keep", required_argument, NULL, 'o'},
         {NULL, 0, NULL, 0},
     };
@@ -251,6 +262,9 @@ static bool options_get(struct load *load, const char **users, int argc, char **
         case 'p':
             fine = number(&load->patience, optarg, 3600);
             break;
+        case 'h':
+            fine = number(&load->halt, optarg, 1000000000);
+            break;
         case 'o':
             load->keep = optarg;
             break;
@@ -259,7 +273,7 @@ static bool options_get(struct load *load, const char **users, int argc, char **
             break;
         default:
             fine = usage("load --kms URL --users FILE [--kms-id URI] [--initiator URI] [--responder URI] [--calls N] "
-                         "[--clients N] [--patience SECONDS] [--replay] [--keep PREFIX]");
+                         "[--clients N] [--patience SECONDS] [--replay] [--halt N] [--keep PREFIX]");
             break;
         }
     }
