@@ -24,6 +24,8 @@ PARTS = ["lib", "include", "examples", "tests", "fuzz", "meson.build", "meson_op
 PLAIN = ["-Doptimization=2", "-Ddebug=false"]
 SANITIZED = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef=false",
              "-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=all"]
+THREADS = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef=false", "-Db_sanitize=thread"]
+OF_THREADS = ("streams.c", "replay.c", "tls.c")  # what has locks or atomic variables
 OF_TLS = ("tls.c", "streams.c")  # libmikeyticket-tls has no other files
 
 Program = collections.namedtuple("Program", "name suite argv env target")
@@ -363,6 +365,15 @@ def main():
         print("== %d left after %d s; sanitizers" % (len(left), time.monotonic() - begin), flush=True)
         for mutant in left:
             late[key(mutant)] = try_again(sanitized, mutant, in_order(programs, sanitized.costs, mutant), "sanitizers: ")
+        left = [mutant for mutant in left if late[key(mutant)] is None]
+    shared = [mutant for mutant in left if mutant.file in OF_THREADS]
+    if shared and not options.quick:
+        threads = Build(os.path.join(options.work, "threads"), top, THREADS)
+        programs = threads.control([program for program in threads.programs
+                                    if program.name in ("threads", "streams", "tls", "replay")], False)
+        print("== %d left after %d s; ThreadSanitizer" % (len(left), time.monotonic() - begin), flush=True)
+        for mutant in shared:
+            late[key(mutant)] = try_again(threads, mutant, programs, "sanitizers: ")
 
     for mutant, found in results:
         by = found or late.get(key(mutant))
