@@ -326,7 +326,8 @@ enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct
         io_token(&io, ";");
         if (io_accept_token(&io, "uri")) {
             io_token(&io, "=");
-            spec_uri = io_quoted(&io, URI);
+            if (!io_accept(&io, "\"\"")) /* as ONVIF prints and cameras send it */
+                spec_uri = io_quoted(&io, URI);
             io_token(&io, ";");
         }
         io_token(&io, "data");

@@ -689,7 +689,11 @@ START_TEST(grammar_of_the_header)
         {"KeyMgmt: prot=mikey; data=\"YWJj\", prot=keyp1", MKT_E_SDP},
         {"KeyMgmt: data=\"YWJj\"; prot=mikey", MKT_E_SDP},
         {"KeyMgmt: prot=mikey; data=\"YWJj\"; uri=\"rtsp://a\"", MKT_E_SDP},
-        {"KeyMgmt: prot=mikey; uri=\"\"; data=\"YWJj\"", MKT_E_SDP},
+        {"KeyMgmt: prot=mikey; uri=\"; data=\"YWJj\"", MKT_E_SDP},
+        {"KeyMgmt: prot=mikey; uri=\"\"\"; data=\"YWJj\"", MKT_E_SDP},
+        {"KeyMgmt: prot=mikey; uri=; data=\"YWJj\"", MKT_E_SDP},
+        {"KeyMgmt: prot=mikey; uri=\"\" data=\"YWJj\"", MKT_E_SDP},
+        {"KeyMgmt: prot=mikey; uri=\" \"; data=\"YWJj\"", MKT_E_SDP},
         {"KeyMgmt: prot=mikey; uri=\"rtsp://a b\"; data=\"YWJj\"", MKT_E_SDP},
         {"KeyMgmt: prot=mikey; uri=rtsp://a; data=\"YWJj\"", MKT_E_SDP},
         {"KeyMgmt: prot=mikey; data=\"YWJj\"\r\n\r\n", MKT_E_SDP},
@@ -718,6 +722,22 @@ START_TEST(grammar_of_the_header)
         expect_err(whole, mkt_keymgmt_get(in, mkt_span_text("rtsp://a"), &out),
                    n == sizeof whole - 1 ? MKT_OK : MKT_E_SDP); /* with n == sizeof whole there is a NUL in it */
     }
+}
+END_TEST
+
+/* ONVIF's streaming specification prints uri="", and cameras send it: the spec names no URI. */
+START_TEST(an_empty_uri_is_none)
+{
+    static const char empty[] = "KeyMgmt: prot=mikey; uri=\"\"; data=\"YWJj\"";
+    header_is(empty, "", MKT_OK, "abc");
+    header_is(empty, "rtsp://a", MKT_E_MISSING, NULL);
+    header_is("KeyMgmt: PROT = mikey ; URI = \"\" ; DATA = \"YWJj\"\r\n", "", MKT_OK, "abc");
+    header_is("KeyMgmt: prot=mikey; uri=\"rtsp://a\"; data=\"ZGVm\", prot=mikey; uri=\"\"; data=\"YWJj\"", "", MKT_OK,
+              "abc");
+    header_is("KeyMgmt: prot=mikey; uri=\"\"; data=\"ZGVm\", prot=mikey; uri=\"rtsp://a\"; data=\"YWJj\"", "rtsp://a",
+              MKT_OK, "abc");
+    header_is("KeyMgmt: prot=mikey; uri=\"\"; data=\"YWJj\", prot=mikey; data=\"YWJj\"", "", MKT_E_SDP, NULL);
+    header_is("KeyMgmt: prot=mikey; uri=\"\"; data=\"YWJj\", prot=mikey; uri=\"\"; data=\"YWJj\"", "", MKT_E_SDP, NULL);
 }
 END_TEST
 
@@ -948,6 +968,7 @@ int main(void)
         the_whole_name_of_an_attribute_counts,
         header_of_rfc4567,
         grammar_of_the_header,
+        an_empty_uri_is_none,
         header_round_trip,
         header_that_can_not_be_written,
         setup_of_a_section,

@@ -123,7 +123,7 @@ MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], s
  * (session or media) URI present in the description": ask for each of those, and for none. Names are read in any case,
  * the protocol identifier and the URI octet by octet; folded lines are read as RTSP folds them.
  * @param header   the whole header with its name, with or without its final line end
- * @param uri      empty: the spec without a URI, for the context of the request URI
+ * @param uri      empty: the spec without a URI or with `uri=""`, for the context of the request URI
  * @param message  the message is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_MISSING where there is none for mikey and that URI; MKT_E_SDP where the header is malformed
  *         anywhere, or has two of them; MKT_E_BASE64; MKT_E_SPACE
