@@ -212,7 +212,9 @@ enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which
     bool known = (unsigned)suite <= MKT_SUITE_128 && (unsigned)which < sizeof derivation / sizeof *derivation;
     /* RFC 6043 5.1.3: "at least one of RANDRi and RANDRr MUST be used" */
     bool rands = randi.n <= UINT8_MAX && randr.n <= UINT8_MAX && randi.n + randr.n > 0;
-    if (!known || !rands || tgk.n < MKT_MIN_KEY || n == 0 || n > MKT_MAX_TEK) {
+    /* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
+    bool too_long = suite == MKT_SUITE_128 && (tgk.n > 16 || (which == MKT_TRAFFIC_TEK && n > 16));
+    if (!known || !rands || too_long || tgk.n < MKT_MIN_KEY || n == 0 || n > MKT_MAX_TEK) {
         mkt_wipe(out, n);
         return MKT_E_ARGUMENT;
     }

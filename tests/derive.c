@@ -17,6 +17,7 @@ static const struct mkt_span randi = {rand_i, 16}, randr = {rand_r, 16}, none = 
 
 static const enum mkt_traffic_key traffic_keys[] = {MKT_TRAFFIC_TEK, MKT_TRAFFIC_AUTH, MKT_TRAFFIC_ENCR,
                                                     MKT_TRAFFIC_SALT};
+static const enum mkt_derivation derivations[] = {MKT_DERIVE_TEK, MKT_DERIVE_AUTH, MKT_DERIVE_ENCR, MKT_DERIVE_SALT};
 
 /* A key of `n` octets, all of them different. */
 static struct mkt_span some_key(size_t n)
@@ -27,9 +28,11 @@ static struct mkt_span some_key(size_t n)
     return exact((struct mkt_span){octets, n});
 }
 
+/* The derivation of a TEK for keys of any length: mkt_derive_traffic() takes those of a session only. */
 static void traffic(enum mkt_suite suite, struct mkt_span tgk, uint8_t out[32])
 {
-    expect_err("traffic", mkt_derive_traffic(suite, MKT_TRAFFIC_TEK, tgk, 1, randi, randr, out, 32), MKT_OK);
+    const struct mkt_label label = {.cs_id = 1, .randi = randi, .randr = randr};
+    expect_err("traffic", mkt_derive(suite, MKT_DERIVE_TEK, tgk, &label, out, 32), MKT_OK);
 }
 
 /* ---- the key ---- */
@@ -74,10 +77,12 @@ START_TEST(a_longer_outkey_begins_with_the_shorter_one)
 {
     for (size_t s = 0; s < N_SUITES; s++)
         for (size_t k = 0; k < 4; k++) {
+            const bool short_tek = suites[s] == MKT_SUITE_128 && traffic_keys[k] == MKT_TRAFFIC_TEK;
+            const struct mkt_label label = {.cs_id = 9, .randi = randi, .randr = randr};
             uint8_t longest[64];
-            struct mkt_span tgk = some_key(32);
-            expect_err("64", mkt_derive_traffic(suites[s], traffic_keys[k], tgk, 9, randi, randr, longest, 64), MKT_OK);
-            for (size_t n = 1; n <= 64; n++) {
+            struct mkt_span tgk = some_key(suites[s] == MKT_SUITE_128 ? 16 : 32);
+            expect_err("64", mkt_derive(suites[s], derivations[k], tgk, &label, longest, 64), MKT_OK);
+            for (size_t n = 1; n <= (short_tek ? 16 : 64); n++) {
                 uint8_t out[65];
                 memset(out, 0xee, sizeof out);
                 expect_err("n", mkt_derive_traffic(suites[s], traffic_keys[k], tgk, 9, randi, randr, out, n), MKT_OK);
@@ -328,7 +333,7 @@ START_TEST(arguments_out_of_range_are_refused_and_give_zeros)
         enum mkt_err err;
     } rows[] = {
         {"least", MKT_SUITE_256, MKT_TRAFFIC_TEK, 16, 1, 0, 1, MKT_OK},
-        {"most", MKT_SUITE_128, MKT_TRAFFIC_SALT, 256, 255, 255, 64, MKT_OK},
+        {"most", MKT_SUITE_256, MKT_TRAFFIC_SALT, 256, 255, 255, 64, MKT_OK},
         {"no RAND at all", MKT_SUITE_256, MKT_TRAFFIC_TEK, 32, 0, 0, 32, MKT_E_ARGUMENT},
         {"TGK too short", MKT_SUITE_256, MKT_TRAFFIC_TEK, 15, 16, 16, 32, MKT_E_ARGUMENT},
         {"no TGK", MKT_SUITE_128, MKT_TRAFFIC_TEK, 0, 16, 16, 16, MKT_E_ARGUMENT},
@@ -347,6 +352,44 @@ START_TEST(arguments_out_of_range_are_refused_and_give_zeros)
             expect_octets(rows[i].name, (struct mkt_span){out, rows[i].n}, (struct mkt_span){zeros, rows[i].n});
         ck_assert_uint_eq(out[rows[i].n], 0xee);
         expect_err(rows[i].name, err, rows[i].err);
+    }
+}
+END_TEST
+
+/* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
+START_TEST(with_suite_128_no_session_key_has_more_than_16_octets)
+{
+    static const struct {
+        const char *name;
+        enum mkt_suite suite;
+        enum mkt_traffic_key which;
+        size_t tgk, n;
+        bool taken;
+    } rows[] = {
+        {"TEK", MKT_SUITE_128, MKT_TRAFFIC_TEK, 16, 16, true},
+        {"long TEK", MKT_SUITE_128, MKT_TRAFFIC_TEK, 16, 17, false},
+        {"longest TEK", MKT_SUITE_128, MKT_TRAFFIC_TEK, 16, 64, false},
+        {"long TGK", MKT_SUITE_128, MKT_TRAFFIC_TEK, 17, 16, false},
+        {"TGK of the other suite", MKT_SUITE_128, MKT_TRAFFIC_TEK, 32, 16, false},
+        {"long TGK, salt", MKT_SUITE_128, MKT_TRAFFIC_SALT, 17, 14, false},
+        {"long TGK, authentication key", MKT_SUITE_128, MKT_TRAFFIC_AUTH, 32, 20, false},
+        {"long TGK, encryption key", MKT_SUITE_128, MKT_TRAFFIC_ENCR, 32, 16, false},
+        /* HMAC-SHA-1 of SRTP has a key of 20 octets, which is no TEK */
+        {"authentication key", MKT_SUITE_128, MKT_TRAFFIC_AUTH, 16, 20, true},
+        {"salt", MKT_SUITE_128, MKT_TRAFFIC_SALT, 16, 14, true},
+        {"TEK of suite 256", MKT_SUITE_256, MKT_TRAFFIC_TEK, 17, 17, true},
+        {"long TEK of suite 256", MKT_SUITE_256, MKT_TRAFFIC_TEK, 32, 64, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t out[65], zeros[64] = {0};
+        memset(out, 0xee, sizeof out);
+        expect_err(
+            rows[i].name,
+            mkt_derive_traffic(rows[i].suite, rows[i].which, some_key(rows[i].tgk), 1, randi, randr, out, rows[i].n),
+            rows[i].taken ? MKT_OK : MKT_E_ARGUMENT);
+        if (!rows[i].taken)
+            expect_octets(rows[i].name, (struct mkt_span){out, rows[i].n}, (struct mkt_span){zeros, rows[i].n});
+        ck_assert_uint_eq(out[rows[i].n], 0xee);
     }
 }
 END_TEST
@@ -410,6 +453,7 @@ int main(void)
     tcase_add_test(tcase, a_value_too_long_for_its_length_is_refused_and_gives_zeros);
     tcase_add_test(tcase, every_argument_of_traffic_makes_another_key);
     tcase_add_test(tcase, arguments_out_of_range_are_refused_and_give_zeros);
+    tcase_add_test(tcase, with_suite_128_no_session_key_has_more_than_16_octets);
     tcase_add_test(tcase, a_rand_too_long_is_a_wrong_argument);
     tcase_add_test(tcase, a_suite_is_three_algorithms_that_go_together);
     tcase_add_test(tcase, the_prf_tells_the_suite);

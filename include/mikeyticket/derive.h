@@ -25,12 +25,12 @@ enum mkt_traffic_key { MKT_TRAFFIC_TEK, MKT_TRAFFIC_AUTH, MKT_TRAFFIC_ENCR, MKT_
  * Derives a key of a crypto session.
  * @param suite  whose PRF the HDR names
  * @param which  the key wanted
- * @param tgk    the TGK, the forked TGK or the GTGK, at least 16 octets
+ * @param tgk    the TGK, the forked TGK or the GTGK: at least 16 octets, with suite 128 exactly 16 (12.1)
  * @param cs_id  of the crypto session
  * @param randi  RANDRi, up to 255 octets; empty where the H flag is not set
  * @param randr  RANDRr, up to 255 octets; empty where the G flag is not set. One of the two must be there.
  * @param out    room of the caller's for the key, who wipes it
- * @param n      how many octets are wanted: 1 to 64
+ * @param n      how many octets are wanted: 1 to 64; of a TEK with suite 128 at most 16 (12.1)
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_CRYPTO. After an error `out` holds zeros.
  */
 MKT_API MKT_MUST enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk,
