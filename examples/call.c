@@ -91,13 +91,12 @@ static const char responder_usage[] =
     "[--resolved FILE] [--media msrp|bfcp] [--setup active|passive] [--message TEXT] [--legacy] [--show-keys]; "
     "--tpk or --kms is needed";
 
-/* The flags of the ticket policy, where they are not said: a KMS makes tickets for one Responder, whose keys it forks
-   (RFC 6043 12.4). Who has a TPK may be no KMS, and makes tickets that a Responder can resolve by itself. */
+/* The flags of the ticket policy if no option gives them. With a KMS keys are forked (RFC 6043 12.4). A ticket that the
+   Initiator makes with a TPK is one that a Responder can resolve by itself. */
 static void default_flags(struct options *options)
 {
-    const uint16_t forked = MKT_FLAG_D | MKT_FLAG_E | MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_H | MKT_FLAG_I | MKT_FLAG_J |
-                            MKT_FLAG_N | MKT_FLAG_O;
-    options->flags = options->kms != NULL ? forked : mkt_policy_default(options->suite).flags;
+    options->flags =
+        (options->kms != NULL ? mkt_policy_forked(options->suite) : mkt_policy_default(options->suite)).flags;
 }
 
 /* What options demand or exclude each other. */

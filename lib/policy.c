@@ -27,6 +27,13 @@ struct mkt_policy mkt_policy_default(enum mkt_suite suite)
     };
 }
 
+struct mkt_policy mkt_policy_forked(enum mkt_suite suite)
+{
+    struct mkt_policy policy = mkt_policy_default(suite);
+    policy.flags = (uint16_t)((policy.flags & ~MKT_FLAG_L) | MKT_FLAG_D | MKT_FLAG_E | MKT_FLAG_I);
+    return policy;
+}
+
 /* Puts what may stand once in its place. */
 static enum mkt_err read_id(struct mkt_id *place, const struct mkt_id *id)
 {

@@ -354,6 +354,24 @@ START_TEST(the_default_policy_is_sound_once_it_has_names)
 }
 END_TEST
 
+/* 12.4: "it is RECOMMENDED to use key forking": the flags for a ticket that a KMS makes. */
+START_TEST(the_forked_policy_is_the_default_one_with_other_flags)
+{
+    for (size_t s = 0; s < SUITES; s++) {
+        struct mkt_policy p = mkt_policy_forked(suites[s]), plain = mkt_policy_default(suites[s]);
+        uint16_t flags = 0;
+        expect_err("flags", mkt_flags_get(&flags, "DEFGHIJNO"), MKT_OK);
+        ck_assert_uint_eq(p.flags, flags);
+        ck_assert(!mkt_policy_same(&p, &plain));
+        plain.flags = flags;
+        ck_assert(mkt_policy_same(&p, &plain));
+        p.initiator = mkt_id_uri("sip:alice@example.com");
+        p.responder[p.n_responders++] = mkt_id_uri("sip:bob@example.com");
+        expect_err("sound", mkt_policy_check(&p, y2020), MKT_OK);
+    }
+}
+END_TEST
+
 /* ---- what a policy must be like ---- */
 
 START_TEST(a_policy_that_can_not_be_granted_is_refused)
@@ -599,6 +617,7 @@ int main(void)
     tcase_add_test(tcase, flags_are_letters);
     tcase_add_test(tcase, flags_that_contradict_each_other_are_refused);
     tcase_add_test(tcase, the_default_policy_is_sound_once_it_has_names);
+    tcase_add_test(tcase, the_forked_policy_is_the_default_one_with_other_flags);
     tcase_add_test(tcase, a_policy_that_can_not_be_granted_is_refused);
     tcase_add_test(tcase, seconds_since_1970_become_seconds_since_1900_and_begin_again_in_2036);
     tcase_add_test(tcase, moments_from_1968_to_2104_are_in_their_order);

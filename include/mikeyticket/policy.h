@@ -38,10 +38,17 @@ struct mkt_policy {
 };
 
 /**
- * A policy to begin with: a MIKEY base ticket of a suite, with the flags F, G, H, J, L, N and O. The caller adds
- * identities and times.
+ * Returns a policy for a ticket without a KMS, which its Initiator makes: a MIKEY base ticket of a suite, with the flags
+ * F, G, H, J, L, N and O. Add identities and times.
  */
 MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
+
+/**
+ * Returns a policy for a ticket that a KMS makes and resolves: as mkt_policy_default(), with the flags D, E, F, G, H, I,
+ * J, N and O. Keys are forked (I), as RFC 6043 12.4 recommends. L is clear, as keys that the Initiator supplies are not
+ * forked: everybody who may resolve the ticket can read them (12.2).
+ */
+MKT_API struct mkt_policy mkt_policy_forked(enum mkt_suite suite);
 
 /**
  * Reads flags from letters, such as "FGHJLNO"; case matters.
