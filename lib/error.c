@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <mikeyticket/error.h>
 
-/* Error no of the ERR payload: RFC 3830 table 6.12, RFC 6043 table 6.14, and 13 of the IANA registry */
+/*
+ * Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An error
+ * that none of these comments describes is UNSPECIFIED: a wrong number would send the peer after the wrong fault.
+ */
 enum {
-    AUTH_FAILURE = 0,
-    INVALID_TS = 1,
-    INVALID_PRF = 2,
-    INVALID_MAC = 3,
-    INVALID_EA = 4,
-    INVALID_HA = 5,
-    INVALID_DH = 6,
-    INVALID_ID = 7,
-    INVALID_SP = 9,
-    INVALID_DT = 11,
-    UNSPECIFIED = 12,
-    INVALID_TICKET = 14,
-    INVALID_TPPAR = 15
+    AUTH_FAILURE = 0,    /* "Authentication failure": nothing tells the peer if a name, a key or a MAC is wrong */
+    INVALID_TS = 1,      /* "Invalid timestamp": T is outside the skew, repeated, or of a type that is not taken */
+    INVALID_PRF = 2,     /* "PRF function not supported" */
+    INVALID_MAC = 3,     /* "MAC algorithm not supported": of V, or of a KEMAC, which has NULL */
+    INVALID_EA = 4,      /* "Encryption algorithm not supported" */
+    INVALID_HA = 5,      /* "Hash function not supported" */
+    INVALID_DH = 6,      /* "DH group not supported" */
+    INVALID_ID = 7,      /* "ID not supported": an identity that must not be there */
+    INVALID_SP = 9,      /* "SP type not supported": the Prot type alone */
+    INVALID_SPPAR = 10,  /* "SP parameters not supported": what is in the SPs of a Prot type that is */
+    INVALID_DT = 11,     /* "not supported Data type": never, or not now */
+    UNSPECIFIED = 12,    /* "an unspecified error occurred" */
+    INVALID_TICKET = 14, /* "Ticket Type not supported": type, subtype, version; not what is wrong with one ticket */
+    INVALID_TPPAR = 15   /* "TP parameters not supported": what the policy itself says; not a message that breaks it */
 };
 
 static const struct row {
@@ -66,32 +70,33 @@ static const struct row {
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
     ROW(MKT_E_VALIDITY, INVALID_TPPAR, "the ticket's validity does not end after its start"),
-    ROW(MKT_E_MPK, INVALID_TICKET, "not the number of MPKs that there must be"),
-    ROW(MKT_E_KEY_LENGTH, INVALID_TICKET, "a key is too short, or too long for the suite"),
-    ROW(MKT_E_SPI, INVALID_SP, "a key without SPI, an SPI used twice, or one that names no session key"),
+    ROW(MKT_E_MPK, UNSPECIFIED, "not the number of MPKs that there must be"),
+    ROW(MKT_E_KEY_LENGTH, UNSPECIFIED, "a key is too short, or too long for the suite"),
+    ROW(MKT_E_SPI, UNSPECIFIED, "a key without SPI, an SPI used twice, or one that names no session key"),
     ROW(MKT_E_RAND, UNSPECIFIED, "a RAND is too short, absent, or not allowed by the ticket policy"),
-    ROW(MKT_E_KEMAC, INVALID_TPPAR, "the ticket policy forbids this party to supply keys"),
-    ROW(MKT_E_INITIATOR_DATA, INVALID_TICKET, "Initiator Data does not agree with the I flag"),
-    ROW(MKT_E_CS, INVALID_SP, "not the crypto sessions that there must be"),
-    ROW(MKT_E_PROT, INVALID_SP, "a crypto session or SP has a Prot type that is not supported"),
-    ROW(MKT_E_SP, INVALID_SP, "the policies of a crypto session and the SP payloads do not agree"),
+    ROW(MKT_E_KEMAC, UNSPECIFIED, "the ticket policy forbids this party to supply keys"),
+    ROW(MKT_E_INITIATOR_DATA, UNSPECIFIED, "Initiator Data does not agree with the I flag"),
+    ROW(MKT_E_CS, UNSPECIFIED, "not the crypto sessions that there must be"),
+    ROW(MKT_E_PROT, INVALID_SP, "a crypto session or its SP has a Prot type that is not supported"),
+    ROW(MKT_E_SP, UNSPECIFIED, "the policies of a crypto session and the SP payloads do not agree"),
     ROW(MKT_E_INITIATOR, INVALID_ID, "the Initiator is not the one of the ticket policy"),
     ROW(MKT_E_OWN_IDENTITY, INVALID_ID, "the Initiator has this party's identity, and no replay cache knows its own messages"),
     ROW(MKT_E_RESPONDER, INVALID_ID, "the Responder is neither in the ticket policy nor the one that was asked for"),
     ROW(MKT_E_APPLICATION, INVALID_TPPAR, "the ticket is not for this application"),
     ROW(MKT_E_PROTOCOLS, UNSPECIFIED, "the list of key management protocols is absent or not that of the SDP"),
     ROW(MKT_E_RESOLVE, INVALID_TPPAR, "a KMS must resolve the ticket, and none is known"),
-    ROW(MKT_E_REUSE, INVALID_TICKET, "the ticket was used before, and its policy forbids to use it again"),
+    ROW(MKT_E_REUSE, UNSPECIFIED, "the ticket was used before, and its policy forbids to use it again"),
     ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised"),
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
     ROW(MKT_E_KMS, INVALID_ID, "the message or the ticket is for another KMS"),
     ROW(MKT_E_CHANGED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
     ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update that has a ticket or a RAND, or that comes back to its own sender"),
+    ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old"),
     ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),
-    ROW(MKT_E_EXPIRED, INVALID_TICKET, "the ticket is no longer valid"),
-    ROW(MKT_E_NOT_YET, INVALID_TICKET, "the ticket is not valid yet"),
+    ROW(MKT_E_EXPIRED, UNSPECIFIED, "the ticket is no longer valid"),
+    ROW(MKT_E_NOT_YET, UNSPECIFIED, "the ticket is not valid yet"),
     ROW(MKT_E_REPLAY, INVALID_TS, "the message was taken before"),
 
     ROW(MKT_E_MEMORY, UNSPECIFIED, "no memory"),

@@ -216,6 +216,14 @@ bool mkt_takes(enum mkt_role role, enum mkt_state state)
     return false;
 }
 
+bool mkt_ever_takes(enum mkt_role role, unsigned message)
+{
+    bool takes = message == MKT_ERROR;
+    for (size_t i = 0; i < n_steps; i++)
+        takes |= steps[i].role == role && steps[i].direction == MKT_TAKE && (unsigned)steps[i].message == message;
+    return takes;
+}
+
 bool mkt_owes_answer(enum mkt_state state)
 {
     return state == MKT_TOOK_REQUEST || state == MKT_SUSPENDED || state == MKT_MADE_RESOLVE ||

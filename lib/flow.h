@@ -49,6 +49,8 @@ bool mkt_in_flow(enum mkt_role role, enum mkt_state state);
 
 /* Whether a role takes any message in a state. */
 bool mkt_takes(enum mkt_role role, enum mkt_state state);
+/* Whether a role takes messages of a type in any state. */
+bool mkt_ever_takes(enum mkt_role role, unsigned message);
 
 /* Whether somebody waits for this party's answer; whether the keys of a call are there, for all or but for some. */
 bool mkt_owes_answer(enum mkt_state state);

@@ -123,7 +123,7 @@ static bool is_second(const struct mkt_act *act, enum mkt_err why)
  * parameters". */
 static bool is_about_policies(enum mkt_err why)
 {
-    return why == MKT_E_SP || why == MKT_E_PROT || why == MKT_E_CS;
+    return why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
 }
 
 /* "HDR, T, (ERR), {SP}, [V]" */

@@ -90,12 +90,14 @@ static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_c
     struct mkt_sp sp;
     *choice = NULL;
     for (size_t i = 0; i < cs->policies.n; i++) {
-        if (!find_known(known, cs->policies.p[i], &sp) || sp.prot_type != cs->prot_type)
+        if (!find_known(known, cs->policies.p[i], &sp))
             return MKT_E_SP;
+        if (sp.prot_type != cs->prot_type)
+            return MKT_E_PROT;
         if (*choice == NULL && acceptable(act, &sp))
             *choice = &cs->policies.p[i];
     }
-    return *choice == NULL && cs->policies.n > 0 ? MKT_E_SP : MKT_OK;
+    return *choice == NULL && cs->policies.n > 0 ? MKT_E_SP_PARAMETERS : MKT_OK;
 }
 
 /* ---- crypto sessions ---- */

@@ -118,8 +118,8 @@ START_TEST(replays_of_one_refused_update)
     const size_t before = mkt_replay_count(cache, p->bob.player.now);
     p->bob.player.host.acceptable = not_acceptable;
     for (size_t i = 0, n = replays(); i < n; i++) {
-        expect_err("update", mkt_csb_take(p->bob.csb, update, mikey), MKT_E_SP);
-        complain(&p->bob, update, i % 2 == 0 ? MKT_E_SP : MKT_E_DENIED);
+        expect_err("update", mkt_csb_take(p->bob.csb, update, mikey), MKT_E_SP_PARAMETERS);
+        complain(&p->bob, update, i % 2 == 0 ? MKT_E_SP_PARAMETERS : MKT_E_DENIED);
     }
     ck_assert_uint_eq(mkt_replay_count(cache, p->bob.player.now), before + 1);
     parties_free(p);

@@ -272,7 +272,8 @@ START_TEST(every_error)
                 const enum mkt_err why = (enum mkt_err)err;
                 if (strcmp(mkt_err_name(why), "unknown") == 0)
                     continue;
-                const size_t n_sp = why == MKT_E_SP || why == MKT_E_PROT || why == MKT_E_CS;
+                const size_t n_sp =
+                    why == MKT_E_SP || why == MKT_E_PROT || why == MKT_E_CS || why == MKT_E_SP_PARAMETERS;
                 /* who sends a message a second time is not who made it */
                 const bool mac = leg != OFFER && why != MKT_E_REPLAY;
                 const struct mkt_span error = make_error(p, play_to(p, leg), message, why);
@@ -404,10 +405,10 @@ START_TEST(more_policies_than_a_message_has_room_for)
     for (size_t i = 0; i < 22; i++)
         sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
     play_until(p, ANSWER);
-    expect_err("22", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP, sp, 22, &buf), MKT_E_MANY);
+    expect_err("22", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP_PARAMETERS, sp, 22, &buf), MKT_E_MANY);
     ck_assert_uint_eq(buf.n, 0);
-    expect_err("21", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP, sp, 21, &buf), MKT_OK);
-    expect_told(p, ALICE, exact((struct mkt_span){octets, buf.n}), true, 9);
+    expect_err("21", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP_PARAMETERS, sp, 21, &buf), MKT_OK);
+    expect_told(p, ALICE, exact((struct mkt_span){octets, buf.n}), true, 10);
     ck_assert_uint_eq(told.n_sp, 21);
     play_free(p);
 }
@@ -476,6 +477,55 @@ START_TEST(about_what_is_hardly_a_message)
     const struct mkt_span unknown = {octets, buf.n};
     expect_error(make_error(p, BOB, unknown, MKT_E_DATA_TYPE), unknown, MKT_E_DATA_TYPE, 0, false);
     play_free(p);
+}
+END_TEST
+
+/*
+ * RFC 3830 6.12: 11, "not supported Data type". A party answers so to a type that it never takes, whatever follows it:
+ * nobody can know the payloads of another document's message.
+ */
+START_TEST(a_data_type_that_is_never_taken)
+{
+    static const struct {
+        enum mkt_role role;
+        unsigned type[4];
+    } takes[] = {{MKT_INITIATOR, {MKT_ERROR, MKT_REQUEST_RESP, MKT_TRANSFER_INIT, MKT_TRANSFER_RESP}},
+                 {MKT_RESPONDER, {MKT_ERROR, MKT_TRANSFER_INIT, MKT_TRANSFER_RESP, MKT_RESOLVE_RESP}},
+                 {MKT_KMS, {MKT_ERROR, MKT_REQUEST_INIT_PSK, MKT_RESOLVE_INIT_PSK, MKT_RESOLVE_RESP}}};
+    static const enum leg waits_for[] = {GRANT, OFFER, ASK};
+    /* RFC 6509: a MIKEY-SAKKE message, whose first payload is a TIMESTAMP of its own */
+    static const uint8_t sakke[] = {0x01, 0x1a, 0x1a, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0x00};
+    for (size_t w = 0; w < 3; w++) {
+        struct play *p = new_play(1);
+        play_until(p, waits_for[w]);
+        play_make(p, waits_for[w]);
+        const enum party who = play_to(p, waits_for[w]);
+        for (unsigned type = 0; type < 256; type++) {
+            uint8_t octets[sizeof sakke];
+            bool taken = false;
+            memcpy(octets, sakke, sizeof octets);
+            octets[1] = (uint8_t)type;
+            for (size_t i = 0; i < 4; i++)
+                taken |= takes[w].type[i] == type;
+            ck_assert_uint_eq(takes[w].role, play_role[who]);
+            for (size_t n = 0; n <= sizeof octets; n++) {
+                const enum mkt_err err = n < 2 ? MKT_E_SHORT : !taken ? MKT_E_DATA_TYPE : n < 10 ? MKT_E_SHORT : MKT_OK;
+                const struct mkt_span in = exact((struct mkt_span){octets, n});
+                const enum mkt_err got = mkt_csb_take(play_bundle(p, who), in, mikey);
+                ck_assert_msg(err == MKT_OK ? got != MKT_OK && got != MKT_E_DATA_TYPE : got == err,
+                              "type %u, %zu octets: %s", type, n, mkt_err_name(got));
+                if (n < 10 || taken)
+                    continue;
+                const struct mkt_span error = make_error(p, who, in, got);
+                ck_assert_uint_eq(payload_of(error, MKT_ERR, 0).error.number, 11);
+                ck_assert(!has(error, MKT_V));
+            }
+            octets[0] = 2; /* of another version nothing is known */
+            expect_err("version", mkt_csb_take(play_bundle(p, who), (struct mkt_span){octets, sizeof octets}, mikey),
+                       MKT_E_VERSION);
+        }
+        play_free(p);
+    }
 }
 END_TEST
 
@@ -930,6 +980,7 @@ int main(void)
     tcase_add_test(tcase, more_policies_than_a_message_has_room_for);
     tcase_add_test(tcase, about_nothing);
     tcase_add_test(tcase, about_what_is_hardly_a_message);
+    tcase_add_test(tcase, a_data_type_that_is_never_taken);
     tcase_add_test(tcase, about_a_message_of_another_bundle);
     tcase_add_test(tcase, small_buffers);
     suite_add_tcase(suite, tcase);

@@ -1511,10 +1511,10 @@ START_TEST(early_reject)
     p->alice.player.host.acceptable = anything;
     const struct mkt_span with_sp = offered(p);
     begin(&p->bob, MKT_RESPONDER);
-    refused(&p->bob, "security policy", with_sp, MKT_E_SP);
+    refused(&p->bob, "security policy", with_sp, MKT_E_SP_PARAMETERS);
     p->offer.sp = &(const struct mkt_sp){3, MKT_PROT_TLS, {NULL, 0}};
     p->bob.player.host.acceptable = nothing;
-    refused(&p->bob, "by the host's word", offered(p), MKT_E_SP);
+    refused(&p->bob, "by the host's word", offered(p), MKT_E_SP_PARAMETERS);
     ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     parties_free(p);
 }

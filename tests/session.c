@@ -63,7 +63,7 @@ START_TEST(offers_that_no_bundle_can_have)
         {"an SPI of no key", &unknown_spi, 1, NULL, 0, MKT_E_SPI},
         {"a policy without SP", &policy, 1, NULL, 0, MKT_E_SP},
         {"two SPs of one number", &policy, 1, sp, 2, MKT_E_SP},
-        {"an SP of another Prot type", &policy, 1, sp + 2, 1, MKT_E_SP},
+        {"an SP of another Prot type", &policy, 1, sp + 2, 1, MKT_E_PROT},
     };
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     make_ticket(c);
@@ -106,7 +106,7 @@ START_TEST(policies_that_are_not_acceptable)
     c->offer.n_sp = 2;
     make_init(c);
     c->bob.host.acceptable = none_acceptable;
-    expect_err("none", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_SP);
+    expect_err("none", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_SP_PARAMETERS);
     c->bob.host.acceptable = NULL;
     expect_err("one", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
@@ -121,7 +121,7 @@ START_TEST(policies_that_are_not_acceptable)
     expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_SP, 0)->sp.params = (struct mkt_span){params, sizeof params};
     reseal(c, &m, &c->resp_buf, true);
-    expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_SP);
+    expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_SP_PARAMETERS);
     c->alice.host.acceptable = all_acceptable;
     expect_err("which the host knows", mkt_csb_take(c->i, resp_of(c), mikey), MKT_OK);
     call_free(c);
@@ -514,7 +514,8 @@ START_TEST(policies_that_the_answer_says)
         expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK); /* "SHOULD NOT resend" those of the Initiator */
         ck_assert((mkt_message_find(&m, MKT_SP, 0) != NULL) == (which == 2));
         c->alice.host.acceptable = NULL;
-        expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), which == 0 ? MKT_OK : MKT_E_SP);
+        expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey),
+                   which == 0 ? MKT_OK : MKT_E_SP_PARAMETERS);
         c->alice.host.acceptable = all_acceptable;
         if (which != 0)
             finish(c);
@@ -541,7 +542,7 @@ START_TEST(a_policy_that_the_responder_does_not_accept)
     make_init(c);
     expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1};
-    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP_PARAMETERS);
     call_free(c);
 }
 END_TEST
@@ -1178,7 +1179,7 @@ START_TEST(a_policy_that_the_answer_replaces)
     c->answer = (struct mkt_answer){.sp = &own, .n_sp = 1};
     make_resp(c);
     c->alice.host.acceptable = NULL;
-    expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_SP);
+    expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_SP_PARAMETERS);
     c->alice.host.acceptable = all_acceptable;
     finish(c);
     for (size_t end = 0; end < 2; end++) {

@@ -1884,8 +1884,8 @@ static const struct spoiled {
     {"a policy without SP", a_policy_without_sp, MKT_E_SP, MKT_E_SP},
     {"no policy", no_policy, MKT_OK, MKT_E_SP},
     {"two policies", two_policies, MKT_OK, MKT_E_SP},
-    {"an SP that is not acceptable", an_sp_not_acceptable, MKT_E_SP, MKT_E_SP},
-    {"an SP of another Prot type", an_sp_of_another_prot_type, MKT_E_SP, MKT_E_SP},
+    {"an SP that is not acceptable", an_sp_not_acceptable, MKT_E_SP_PARAMETERS, MKT_E_SP_PARAMETERS},
+    {"an SP of another Prot type", an_sp_of_another_prot_type, MKT_E_PROT, MKT_E_PROT},
     {"two SPs of one number", two_sps_of_one_number, MKT_E_SP, MKT_E_SP},
     /* shape */
     {"two T", two_timestamps, MKT_E_MANY, MKT_E_MANY},

@@ -611,7 +611,7 @@ static void complain(struct player *p, const struct section *s, struct mkt_csb *
     struct mkt_buf buf = {out, sizeof out, 0};
     const struct mkt_span want = octets_of(s, "error");
     at_time_of(p, want);
-    expect_err(s->name, mkt_csb_make_error(csb, octets_of(s, "transfer_init"), MKT_E_SP, NULL, 0, &buf), MKT_OK);
+    expect_err(s->name, mkt_csb_make_error(csb, octets_of(s, "transfer_init"), MKT_E_PROT, NULL, 0, &buf), MKT_OK);
     expect_octets("error", (struct mkt_span){out, buf.n}, want);
 }
 

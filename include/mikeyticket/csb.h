@@ -151,8 +151,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, st
  *               the ticket stay as they were
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_MANY for too many SPs; an error of mkt_policy_check(); MKT_E_REUSE
  *         for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SHORT for
- *         the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP,
+ *         MKT_E_SP_PARAMETERS, MKT_E_SHORT for the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
+ *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer,
                                                          struct mkt_buf *out);
@@ -165,8 +166,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
  *                stays as it was
  * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
  *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for the keys supplied; MKT_E_SPI where a crypto session would be
- *         without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP for the crypto sessions; MKT_E_MANY for too many
- *         SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto sessions;
+ *         MKT_E_MANY for too many SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
@@ -187,7 +188,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for
- *         the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SHORT for the crypto sessions; MKT_E_MANY;
+ *         the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_SHORT for the crypto sessions;
+ *         MKT_E_MANY;
  *         MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
@@ -204,8 +206,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
  *                   mkt_sdp_protocols(); of other messages not looked at
  * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
- *         party takes no message now; any error of the classes malformed, auth,
- *         unsupported, policy, freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
+ *         party takes no message now; MKT_E_DATA_TYPE for a data type that this party does not take now, and for one
+ *         that it never takes, whatever follows it; any error of the classes malformed, auth, unsupported, policy,
+ *         freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
 

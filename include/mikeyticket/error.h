@@ -65,9 +65,8 @@ enum mkt_err {
     MKT_E_INITIATOR_DATA, /**< Initiator Data where I does not ask for it, or none where it does */
     MKT_E_CS,             /**< crypto sessions that the profile or the offer does not have, two of one CS ID, or more
                                than mkt_settings.max_sessions */
-    MKT_E_PROT,           /**< a Prot type that is not ours */
-    MKT_E_SP,             /**< a policy without its SP, none that is acceptable (mkt_host.acceptable), two SPs of one
-                               number, or not exactly one policy in an answer */
+    MKT_E_PROT,           /**< a Prot type that is not ours, or an SP of another Prot type than its session */
+    MKT_E_SP,             /**< a policy without its SP, two SPs of one number, or not exactly one policy in an answer */
     MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy */
     MKT_E_OWN_IDENTITY,   /**< the Initiator has the identity of this party, and no replay cache tells if the message
                                is its own (mkt_settings.allow_own_identity) */
@@ -81,6 +80,7 @@ enum mkt_err {
     MKT_E_KMS,            /**< the message is for another KMS, or another KMS must resolve the ticket */
     MKT_E_CHANGED,        /**< not the policy or keys that were asked for, and the K flag does not say so */
     MKT_E_UPDATE,         /**< a CSB update with a TICKET or a RAND, or one that its own sender gets back */
+    MKT_E_SP_PARAMETERS,  /**< no policy of a crypto session is acceptable (mkt_host.acceptable) */
 
     MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew */
     MKT_E_FUTURE,         /**< the timestamp is further ahead than the allowed skew */
