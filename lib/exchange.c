@@ -32,13 +32,11 @@ enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
 
 enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id)
 {
-    struct mkt_span octets;
-    enum mkt_err err = mkt_draw(act, sizeof *csb_id, &octets);
-    if (err != MKT_OK)
-        return err;
-    struct io io = io_get(octets);
+    uint8_t octets[4] = {0};
+    const enum mkt_err err = mkt_host_random(act->host, octets, sizeof octets);
+    struct io io = io_get((struct mkt_span){octets, sizeof octets});
     io_u32(&io, csb_id);
-    return MKT_OK;
+    return err;
 }
 
 /* ---- who is who ---- */

@@ -73,6 +73,21 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     return err != MKT_OK ? err : find_mpks(b);
 }
 
+/* RFC 3830 6.1: "This ID MUST be unique between each Initiator-Responder pair", which only the host can tell. */
+static enum mkt_err choose_csb_id(struct mkt_act *act)
+{
+    enum { TRIES = 8 }; /* a source that gives the same octets again and again is none */
+    const struct mkt_host *host = act->host;
+    struct mkt_bundle *b = &act->bundle;
+    for (int i = 0; i < TRIES; i++) {
+        const enum mkt_err err = mkt_draw_csb_id(act, &b->csb_id);
+        if (err != MKT_OK || host->has_csb_id == NULL ||
+            !host->has_csb_id(host->user, &b->initiator, &b->asked, b->csb_id))
+            return err;
+    }
+    return MKT_E_RANDOM;
+}
+
 /* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section 9). */
 static enum mkt_err choose_randi(struct mkt_act *act)
 {
@@ -128,7 +143,7 @@ static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *t
         err = MKT_E_KEMAC;
     err = err != MKT_OK ? err : mkt_keep_id(act, &act->settings->self, &b->initiator);
     err = err != MKT_OK ? err : mkt_keep_id(act, &offer->responder, &b->asked);
-    err = err != MKT_OK ? err : mkt_draw_csb_id(act, &b->csb_id);
+    err = err != MKT_OK ? err : choose_csb_id(act);
     return err != MKT_OK ? err : choose_randi(act);
 }
 

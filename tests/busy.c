@@ -31,12 +31,14 @@ enum callback {
     PSK_IDENTITY,
     REPORT,
     LOG,
+    HAS_CSB_ID,
     CALLBACKS
 };
 
 static const char *const names[CALLBACKS] = {
-    "now",        "random",    "alloc",  "release",     "tpk",     "psk",   "resolved",     "open",   "seal", "member",
-    "acceptable", "authorise", "replay", "replay_peek", "counter", "count", "psk_identity", "report", "log",
+    "now",     "random", "alloc",        "release",    "tpk",       "psk",        "resolved",
+    "open",    "seal",   "member",       "acceptable", "authorise", "replay",     "replay_peek",
+    "counter", "count",  "psk_identity", "report",     "log",       "has_csb_id",
 };
 
 _Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 2) * sizeof(void *), "beside user and cache each is tried here");
@@ -236,6 +238,11 @@ static bool acceptable(void *user, const struct mkt_sp *sp)
     return meddle(user, ACCEPTABLE)->acceptable(user, sp);
 }
 
+static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    return meddle(user, HAS_CSB_ID)->has_csb_id(user, initiator, responder, csb_id);
+}
+
 static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 {
     return meddle(user, AUTHORISE)->authorise(user, peer);
@@ -310,6 +317,12 @@ static bool nobody(void *user, const struct mkt_id *id, const struct mkt_id *gro
     return false;
 }
 
+static bool has_no_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    (void)user, (void)initiator, (void)responder, (void)csb_id;
+    return false;
+}
+
 static bool without_parameters(void *user, const struct mkt_sp *sp)
 {
     (void)user;
@@ -367,6 +380,7 @@ static struct play *new_play(int which)
         struct mkt_host *host = &p->player[i].host;
         host->member = nobody;
         host->acceptable = without_parameters;
+        host->has_csb_id = has_no_csb_id;
         host->replay_peek = looks_new;
         host->counter = next_count;
         host->count = any_count;
@@ -409,6 +423,7 @@ static void let_meddle(struct play *p)
             .psk_identity = psk_identity,
             .report = report,
             .log = log_error,
+            .has_csb_id = has_csb_id,
         };
     }
 }

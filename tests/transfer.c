@@ -298,6 +298,76 @@ START_TEST(tickets_that_an_initiator_cannot_use)
 }
 END_TEST
 
+/* ---- RFC 3830 6.1: "An Initiator MUST check for collisions when choosing the ID" ---- */
+
+static struct {
+    uint32_t taken[4]; /* that alice has with bob */
+    size_t n_taken, asked;
+    bool all;
+} csb_ids;
+
+static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    bool taken = csb_ids.all;
+    ck_assert_ptr_nonnull(user);
+    expect_octets("Initiator", initiator->data, text("sip:alice@example.com"));
+    expect_octets("Responder", responder->data, text("sip:bob@example.com"));
+    for (size_t i = 0; i < csb_ids.n_taken; i++)
+        taken |= csb_ids.taken[i] == csb_id;
+    csb_ids.asked++;
+    return taken;
+}
+
+START_TEST(a_csb_id_that_the_initiator_has_already)
+{
+    static const uint8_t drawn[][4] = {{0, 0, 0, 1}, {0xde, 0xad, 0xbe, 0xef}, {0, 0, 0, 1}, {0x12, 0x34, 0x56, 0x78}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_message m;
+    make_ticket(c);
+    csb_ids.n_taken = 2;
+    csb_ids.taken[0] = 0xdeadbeef;
+    csb_ids.taken[1] = 1;
+    csb_ids.asked = 0;
+    csb_ids.all = false;
+    c->alice.host.has_csb_id = has_csb_id;
+    c->alice.next_random = 0;
+    for (size_t i = 0; i < 4; i++)
+        player_random(&c->alice, (struct mkt_span){drawn[i], 4});
+    expect_err("TRANSFER_INIT", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    ck_assert_uint_eq(m.hdr.csb_id, 0x12345678);
+    ck_assert_uint_eq(mkt_csb_id(c->i), 0x12345678);
+    ck_assert_uint_eq(csb_ids.asked, 4);
+    c->bob.host.has_csb_id = has_csb_id; /* the Responder uses that of the Initiator */
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    ck_assert_uint_eq(csb_ids.asked, 4);
+    call_free(c);
+}
+END_TEST
+
+/* The ticket has no J: it may be used once, and a TRANSFER_INIT that was not made has not used it. */
+START_TEST(no_csb_id_is_free)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHLNO");
+    struct mkt_buf measured = {NULL, 0, 0};
+    make_ticket(c);
+    csb_ids.n_taken = csb_ids.asked = 0;
+    csb_ids.all = true;
+    c->alice.host.has_csb_id = has_csb_id;
+    expect_err("none", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_RANDOM);
+    ck_assert_uint_eq(c->init_buf.n, 0);
+    ck_assert_uint_gt(csb_ids.asked, 1);
+    expect_err("measure", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_RANDOM);
+    csb_ids.all = false;
+    expect_err("measure", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_OK);
+    expect_err("one", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    call_free(c);
+}
+END_TEST
+
 /* 12.1 holds for keys that come in a KEMAC too: RANDs grow with them. */
 START_TEST(rands_as_long_as_the_longest_key)
 {
@@ -451,6 +521,8 @@ int main(void)
     tcase_add_test(tcase, the_list_of_protocols);
     tcase_add_loop_test(tcase, applications, 0, 2);
     tcase_add_test(tcase, tickets_that_an_initiator_cannot_use);
+    tcase_add_test(tcase, a_csb_id_that_the_initiator_has_already);
+    tcase_add_test(tcase, no_csb_id_is_free);
     tcase_add_test(tcase, rands_as_long_as_the_longest_key);
     tcase_add_test(tcase, an_empty_randr);
     tcase_add_test(tcase, the_host_is_not_asked_about_an_unverified_answer);

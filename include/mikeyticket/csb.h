@@ -144,8 +144,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, st
 
 /**
  * Makes the TRANSFER_INIT of a call (RFC 6043 4.2.2.1), once. Random are, in this order: CSB ID, RANDRi, then for each
- * key supplied the key, the salt and the SPI. RFC 3830 6.1: where the CSB ID is one that this Initiator has with this
- * Responder already (mkt_csb_id()), throw the bundle away and make another.
+ * key supplied the key, the salt and the SPI. If mkt_host.has_csb_id says that the CSB ID is in use, another one is
+ * drawn. After 8 such IDs the call fails with MKT_E_RANDOM, and the ticket is not used.
  * @param offer  its ticket must be valid, for this Initiator and this application, and let an Initiator begin (N flag)
  * @param out    the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle and
  *               the ticket stay as they were

@@ -202,6 +202,14 @@ struct mkt_host {
     /** Is told of each message that a bundle or a ticket refuses to make or to take: the error and its text, never a
      *  key. Not called for what a callback does with the bundle that it is called for. Default: nobody is. */
     void (*log)(void *user, enum mkt_err err, const char *text);
+
+    /**
+     * Returns true if `initiator`, this party, has a bundle of that CSB ID with `responder` already (RFC 3830 6.1: "An
+     * Initiator MUST check for collisions"). Called before a TRANSFER_INIT is made or measured, for each CSB ID that is
+     * drawn, until it returns false. `responder` is the one that is called. If another one may answer (a group, a
+     * retargeted call), look at the bundles of `initiator` with anybody. Default: false.
+     */
+    bool (*has_csb_id)(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id);
 };
 
 /** An identity of type URI from a C string, which it points to. */
