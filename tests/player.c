@@ -165,6 +165,12 @@ void player_random(struct player *p, struct mkt_span octets)
     p->n_random += octets.n;
 }
 
+void player_draw_like(struct player *p, struct mkt_span message, uint8_t role)
+{
+    player_random(p, (struct mkt_span){message.p + 4, 4});
+    player_random(p, payload_of(message, MKT_RANDR, role).rand.rand);
+}
+
 void player_low_bits(struct player *p, struct mkt_span message, bool g)
 {
     const struct mkt_t t = payload_of(message, MKT_T, 0).t;

@@ -41,6 +41,9 @@ void player_init(struct player *player, mkt_ntp now, struct mkt_span tpk);
 /* More octets for random() to give. */
 void player_random(struct player *player, struct mkt_span octets);
 
+/* More octets for random(): the CSB ID and the RAND of the message that is to be made. */
+void player_draw_like(struct player *player, struct mkt_span message, uint8_t role);
+
 /* D29: what an update with keys adds to a clock to get the T of `message`: the role, without G drawn before all else. */
 void player_low_bits(struct player *player, struct mkt_span message, bool g);
 

@@ -58,22 +58,34 @@ struct mkt_span exact(struct mkt_span octets)
 }
 
 /* The section that was read from last: what fails is most likely about it. */
-static const char *section = "";
+static const struct section *section;
+
+/* Its name, and that of the case which it is. */
+static const char *where(void)
+{
+    static char words[256];
+    const char *name = "";
+    for (size_t i = 0; section != NULL && i < section->n; i++)
+        if (strcmp(section->field[i].name, "name") == 0)
+            name = section->field[i].value;
+    snprintf(words, sizeof words, "%s%s%s", section == NULL ? "" : section->name, name[0] == '\0' ? "" : " ", name);
+    return words;
+}
 
 /* Of an assertion that holds Check writes to a file where it is; these are millions, and say only what is wrong. */
 void expect_octets(const char *name, struct mkt_span got, struct mkt_span want)
 {
     for (size_t i = 0; i < got.n && i < want.n; i++)
         if (got.p[i] != want.p[i])
-            ck_abort_msg("%s %s: octet %zu is %02x, not %02x", section, name, i, got.p[i], want.p[i]);
+            ck_abort_msg("%s %s: octet %zu is %02x, not %02x", where(), name, i, got.p[i], want.p[i]);
     if (got.n != want.n)
-        ck_abort_msg("%s %s: %zu octets, not %zu", section, name, got.n, want.n);
+        ck_abort_msg("%s %s: %zu octets, not %zu", where(), name, got.n, want.n);
 }
 
 void expect_err(const char *name, enum mkt_err got, enum mkt_err want)
 {
     if (got != want)
-        ck_abort_msg("%s %s: %s, not %s", section, name, mkt_err_name(got), mkt_err_name(want));
+        ck_abort_msg("%s %s: %s, not %s", where(), name, mkt_err_name(got), mkt_err_name(want));
 }
 
 static void *more(void *list, size_t n, size_t size)
@@ -123,13 +135,13 @@ void vectors_free(struct vectors *v)
         free(v->section[i].name);
     }
     free(v->section);
-    section = "";
+    section = NULL;
     *v = (struct vectors){NULL, 0};
 }
 
 const char *value_of(const struct section *s, const char *name)
 {
-    section = s->name;
+    section = s;
     for (size_t i = 0; i < s->n; i++) {
         if (strcmp(s->field[i].name, name) != 0)
             continue;

@@ -413,13 +413,6 @@ static void take(struct player *p, const struct section *s, struct mkt_csb *csb,
     expect_err(field, mkt_csb_take(csb, in, text("mikey")), MKT_OK);
 }
 
-/* The next random octets are the CSB ID and the RAND of the message that is to be made. */
-static void draw_like(struct player *p, struct mkt_span want, uint8_t role)
-{
-    player_random(p, (struct mkt_span){want.p + 4, 4});
-    player_random(p, payload_of(want, MKT_RANDR, role).rand.rand);
-}
-
 /* ---- [exchange-...]: Ticket Request ---- */
 
 static struct mkt_credential credential_of(const struct section *s, const char *name, const char *psk)
@@ -502,7 +495,7 @@ START_TEST(ticket_request)
         start(&alice, s);
         expect_err(s->name, mkt_policy_get(&policy, &tp.ticket), MKT_OK);
         expect_err(s->name, mkt_csb_new(&csb, MKT_INITIATOR, &alice.host, &settings), MKT_OK);
-        draw_like(&alice, want, MKT_RANDR_I);
+        player_draw_like(&alice, want, MKT_RANDR_I);
         at_time_of(&alice, want);
         expect_err(s->name, mkt_csb_make_request_init(csb, &(struct mkt_request){.policy = &policy}, &buf), MKT_OK);
         expect_octets("request_init", (struct mkt_span){out, buf.n}, want);
@@ -553,7 +546,7 @@ static struct mkt_csb *offer(struct player *p, const struct section *s)
     start(p, s);
     expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
                MKT_OK);
-    draw_like(p, want, MKT_RANDR_I);
+    player_draw_like(p, want, MKT_RANDR_I);
     struct mkt_offer o = {.ticket = ticket, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
     o.n_keys = supplied_by(p, s, want, wish);
     if (cs.cs_id != 1) {
@@ -581,7 +574,7 @@ static void resolve(struct player *p, const struct section *s, struct mkt_csb *c
     uint8_t out[8192];
     struct mkt_buf buf = {out, sizeof out, 0};
     struct mkt_span want = octets_of(s, "resolve_init");
-    draw_like(p, want, MKT_RANDR_R);
+    player_draw_like(p, want, MKT_RANDR_R);
     at_time_of(p, want);
     expect_err(s->name, mkt_csb_make_resolve_init(csb, &buf), MKT_OK);
     expect_octets("resolve_init", (struct mkt_span){out, buf.n}, want);
