@@ -278,7 +278,7 @@ static bool play_request(struct scene *s)
     struct actor *kms = (s->variant & OTHER_KMS) != 0 ? &s->home : &s->kms;
     const struct mkt_policy policy = policy_of(s);
     const struct mkt_key_wish keys[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_GTGK}};
-    const struct mkt_request request = {&policy, keys, (s->variant & SPARSE) != 0 ? 1 : 2};
+    const struct mkt_request request = {.policy = &policy, .keys = keys, .n_keys = (s->variant & SPARSE) != 0 ? 1 : 2};
     const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));

@@ -297,8 +297,10 @@ enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *polic
         policy->kms = csb->settings.self;
     policy->flags = (uint16_t)((policy->flags | MKT_FLAG_D) & ~MKT_FLAG_K);
     /* 4.2.1.5: "it is RECOMMENDED that the KMS's default KEMAC include a single TGK" */
-    if (*n_keys == 0)
+    if (!policy->has_kemac)
         keys[(*n_keys)++] = (struct mkt_key_wish){.type = MKT_KEY_TGK};
+    policy->has_kemac = false;
+    policy->kemac = (struct mkt_span){NULL, 0};
     return MKT_OK;
 }
 
@@ -309,7 +311,6 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct mkt_policy policy;
     size_t n_keys;
-    bool changed;
     *ticket = NULL;
     enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_request(csb, &policy, keys, &n_keys);
     if (err != MKT_OK)
@@ -324,10 +325,10 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     }
     policy.flags |= MKT_FLAG_D;
     granted.policy = &policy;
-    err = mkt_request_changed(csb->bundle.init, &policy, granted.keys, granted.n_keys, &changed);
-    if (err != MKT_OK)
+    err = mkt_request_check(csb->bundle.init, &policy, granted.keys, granted.n_keys);
+    if (err != MKT_OK && err != MKT_E_CHANGED)
         return told(csb, err);
-    policy.flags = (uint16_t)(changed ? policy.flags | MKT_FLAG_K : policy.flags & ~MKT_FLAG_K);
+    policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);
     set_busy(csb, true);
     err = mkt_ticket_make(ticket, csb->host, &granted);
     set_busy(csb, false);

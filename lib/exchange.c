@@ -415,13 +415,10 @@ enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[],
 {
     const struct mkt_bundle *b = &act->bundle;
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
-    enum mkt_err err = n > MKT_MAX_KEYS ? MKT_E_ARGUMENT : MKT_OK;
-    for (size_t i = 0; i < n && err == MKT_OK; i++)
-        err = mkt_key_make(act->host, b->suite, &wishes[i], b->keys, &chain);
-    err = err != MKT_OK ? err : check_supplied(act, io_tail(&act->room, chain.from));
-    if (err == MKT_OK)
-        *keys = io_tail(&act->room, chain.from);
-    return err;
+    if (n > MKT_MAX_KEYS)
+        return MKT_E_ARGUMENT;
+    enum mkt_err err = mkt_keys_make(act->host, &(struct mkt_wishes){wishes, n, b->suite, false}, b->keys, &chain);
+    return err != MKT_OK ? err : mkt_accept_supplied(act, io_tail(&act->room, chain.from), keys);
 }
 
 /* ---- RANDs: 12.1, design decision D2 ---- */

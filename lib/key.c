@@ -37,24 +37,6 @@ bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
     return false;
 }
 
-/* Whether one of the keys from here on has an SPI. */
-static bool have(struct mkt_keys keys, struct mkt_span spi)
-{
-    struct mkt_key_data key;
-    while (mkt_keys_next(&keys, &key))
-        if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
-            return true;
-    return false;
-}
-
-static bool have_any(const struct mkt_span chains[], size_t n, struct mkt_span spi)
-{
-    for (size_t c = 0; c < n; c++)
-        if (have(mkt_keys_of(chains[c]), spi))
-            return true;
-    return false;
-}
-
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key)
 {
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next_session(&keys, key);)
@@ -165,12 +147,27 @@ enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key)
     return MKT_OK;
 }
 
-enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n, uint8_t spi[MKT_SPI])
+/* Whether a key of the chains, or a wish, has an SPI. */
+static bool is_taken(const struct mkt_span chains[], size_t n, const struct mkt_wishes *wishes, struct mkt_span spi)
+{
+    struct mkt_key_data key;
+    for (size_t c = 0; c < n; c++)
+        for (struct mkt_keys keys = mkt_keys_of(chains[c]); mkt_keys_next(&keys, &key);)
+            if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
+                return true;
+    for (size_t i = 0; i < wishes->n; i++)
+        if (wishes->wish[i].kv.type == MKT_KV_SPI && mkt_span_equal(wishes->wish[i].kv.spi, spi))
+            return true;
+    return false;
+}
+
+enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
+                          const struct mkt_wishes *wishes, uint8_t spi[MKT_SPI])
 {
     enum { TRIES = 8 }; /* a source that gives the same octets again and again is none */
     for (int i = 0; i < TRIES; i++) {
         enum mkt_err err = mkt_host_random(host, spi, MKT_SPI);
-        if (err != MKT_OK || !have_any(chains, n, (struct mkt_span){spi, MKT_SPI}))
+        if (err != MKT_OK || !is_taken(chains, n, wishes, (struct mkt_span){spi, MKT_SPI}))
             return err;
     }
     return MKT_E_RANDOM;
@@ -202,26 +199,44 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
     return longest;
 }
 
-enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
-                          const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
+static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishes *wishes, size_t n,
+                             const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
 {
+    const struct mkt_key_wish *wish = &wishes->wish[n];
     const struct mkt_buf *room = chain->room;
+    const bool random = !wishes->desired, given = wish->kv.type == MKT_KV_SPI;
+    const bool as_it_is = given || (wishes->desired && (wish->any_spi || wish->kv.type != MKT_KV_NULL));
     struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(room, chain->from)};
+    struct mkt_key_data same;
     struct mkt_key_data key = {
         .type = wish->type,
-        .key = {wish->key.n > 0 ? wish->key.p : NULL, mkt_wish_key_length(suite, wish)},
-        .salt = {wish->salt.n > 0 ? wish->salt.p : NULL, mkt_wish_salt_length(wish)},
-        .kv = {.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
+        .key = {random && wish->key.n > 0 ? wish->key.p : NULL, mkt_wish_key_length(wishes->suite, wish)},
+        .salt = {random && wish->salt.n > 0 ? wish->salt.p : NULL, mkt_wish_salt_length(wish)},
+        .kv = as_it_is ? wish->kv : (struct mkt_kv){.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
     };
-    if (wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK)
+    if ((wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK) || wish->kv.type > MKT_KV_INTERVAL)
         return MKT_E_ARGUMENT;
-    memcpy(chains + 1, others, MKT_CHAINS * sizeof *others);
+    if (given && (wish->kv.spi.n == 0 || mkt_keys_find(chains[0], wish->kv.spi, &same)))
+        return MKT_E_SPI;
+    if (others != NULL)
+        memcpy(chains + 1, others, MKT_CHAINS * sizeof *others);
     enum mkt_err err = mkt_key_put(chain, &key);
-    if (err == MKT_OK && wish->key.n == 0)
+    if (err == MKT_OK && random && wish->key.n == 0)
         err = mkt_host_random(host, io_within(room, key.key), key.key.n);
-    if (err == MKT_OK && wish->salt.n == 0 && key.salt.n > 0)
+    if (err == MKT_OK && random && wish->salt.n == 0 && key.salt.n > 0)
         err = mkt_host_random(host, io_within(room, key.salt), key.salt.n);
-    return err != MKT_OK ? err : mkt_spi_draw(host, chains, 1 + MKT_CHAINS, io_within(room, key.kv.spi));
+    if (err != MKT_OK || as_it_is)
+        return err;
+    return mkt_spi_draw(host, chains, 1 + MKT_CHAINS, wishes, io_within(room, key.kv.spi));
+}
+
+enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
+                           const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
+{
+    enum mkt_err err = MKT_OK;
+    for (size_t i = 0; i < wishes->n && err == MKT_OK; i++)
+        err = make_key(host, wishes, i, others, chain);
+    return err;
 }
 
 /* Which label a key is forked with, if it is: the second MPK is MPKr (design decision D7). */

@@ -72,17 +72,28 @@ struct mkt_chain {
 /* Appends a key, which then views what stands there: zeros in the place of octets that it does not have yet. */
 MKT_MUST enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key);
 
-/* An SPI that no key of the chains has. */
+/* Keys to be made, in this order. */
+struct mkt_wishes {
+    const struct mkt_key_wish *wish;
+    size_t n;
+    enum mkt_suite suite;
+    bool desired; /* in a desired KEMAC: keys and salts are zero, and Key Validity may be other than an SPI */
+};
+
+/* An SPI that no key of the chains has, and that no wish gives. */
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
-                                   uint8_t spi[MKT_SPI]);
+                                   const struct mkt_wishes *wishes, uint8_t spi[MKT_SPI]);
 
 /* Octets of the key and of the salt that a wish is for. */
 size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 
-/* Appends a key: random if the wish does not give it, with an SPI that no key of this chain and of `others` has. */
-MKT_MUST enum mkt_err mkt_key_make(const struct mkt_host *host, enum mkt_suite suite, const struct mkt_key_wish *wish,
-                                   const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
+/*
+ * Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
+ * MKT_E_SPI: two wishes give the same SPI, or an empty one. What else is wrong is for mkt_keys_check() to say.
+ */
+MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
+                                    const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
 
 /*
  * Key forking (RFC 6043 5.1.1): appends the chain with MPKr and the TGKs, which only Initiator and KMS know, forked by

@@ -118,19 +118,26 @@ enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_pr
 static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
 {
     const struct mkt_request *r = act->request;
+    const struct mkt_wishes wishes = {r->keys, r->n_keys, act->bundle.suite, true};
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
-    enum mkt_err err = r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy) ? MKT_E_MANY : MKT_OK;
-    for (size_t i = 0; i < r->n_keys && err == MKT_OK; i++) {
-        struct mkt_key_data key = {
-            .type = r->keys[i].type,
-            .key = {NULL, mkt_wish_key_length(act->bundle.suite, &r->keys[i])},
-            .salt = {NULL, mkt_wish_salt_length(&r->keys[i])},
-        };
-        err = r->keys[i].type == MKT_KEY_MPK ? MKT_E_MPK : mkt_key_put(&chain, &key);
-    }
-    policy->has_kemac = r->n_keys > 0;
+    struct mkt_key_data mpk;
+    if (r->no_keys && r->n_keys > 0)
+        return MKT_E_ARGUMENT;
+    if (r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy))
+        return MKT_E_MANY;
+    enum mkt_err err = mkt_keys_make(act->host, &wishes, NULL, &chain);
+    policy->has_kemac = r->n_keys > 0 || r->no_keys;
     policy->kemac = io_tail(&act->room, chain.from);
-    return err;
+    return err == MKT_OK && mkt_keys_mpk(policy->kemac, 0, &mpk) ? MKT_E_MPK : err;
+}
+
+static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
+{
+    return (struct mkt_key_wish){.type = (uint8_t)key->type,
+                                 .length = key->key.n,
+                                 .salt_length = key->salt.n,
+                                 .kv = key->kv,
+                                 .any_spi = key->kv.type == MKT_KV_NULL};
 }
 
 enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
@@ -149,28 +156,31 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
             return MKT_E_MANY;
         if (key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX) /* no RAND can be as long */
             return MKT_E_KEY_LENGTH;
-        wishes[(*n)++] =
-            (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
+        wishes[(*n)++] = wish_of(&key);
     }
-    policy->has_kemac = false;
-    policy->kemac = (struct mkt_span){NULL, 0};
     return keys.err;
 }
 
-/* Whether the keys of two lists are alike, one by one; none asked for: any will do. */
-static bool same_keys(enum mkt_suite suite, const struct mkt_key_wish asked[], size_t n_asked,
-                      const struct mkt_key_wish keys[], size_t n)
+/*
+ * Whether keys are those asked for, one by one. RFC 3830 6.13: with NULL "any SPI or Interval is valid". An interval is
+ * always a change, as each key of a ticket has an SPI (D30).
+ */
+static bool same_keys(enum mkt_suite suite, const struct mkt_key_wish asked[], const struct mkt_key_wish keys[],
+                      size_t n)
 {
-    for (size_t i = 0; i < n_asked && n == n_asked; i++)
-        if (asked[i].type != keys[i].type ||
+    for (size_t i = 0; i < n; i++) {
+        const struct mkt_kv *want = &asked[i].kv, *is = &keys[i].kv;
+        const bool spi = want->type == MKT_KV_SPI && is->type == MKT_KV_SPI && mkt_span_equal(want->spi, is->spi);
+        if ((want->type != MKT_KV_NULL && !spi) || asked[i].type != keys[i].type ||
             mkt_wish_key_length(suite, &asked[i]) != mkt_wish_key_length(suite, &keys[i]) ||
             mkt_wish_salt_length(&asked[i]) != mkt_wish_salt_length(&keys[i]))
             return false;
-    return n_asked == 0 || n == n_asked;
+    }
+    return true;
 }
 
-enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_policy *policy,
-                                 const struct mkt_key_wish keys[], size_t n, bool *changed)
+enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
+                               const struct mkt_key_wish keys[], size_t n)
 {
     struct mkt_key_wish asked[MKT_MAX_KEYS];
     struct mkt_policy desired;
@@ -178,13 +188,16 @@ enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_
     size_t n_asked;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
     err = err != MKT_OK ? err : mkt_request_get(request_init, &desired, asked, &n_asked);
+    if (err != MKT_OK)
+        return err;
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
-    if (err == MKT_OK && desired.initiator.data.n == 0)
+    if (desired.initiator.data.n == 0)
         desired.initiator = policy->initiator;
-    if (err == MKT_OK && desired.kms.data.n == 0)
+    if (desired.kms.data.n == 0)
         desired.kms = policy->kms;
-    *changed = err == MKT_OK && !(mkt_policy_same(&desired, policy) && same_keys(suite, asked, n_asked, keys, n));
-    return err;
+    /* without a desired KEMAC any keys will do */
+    const bool same = !desired.has_kemac || (n == n_asked && same_keys(suite, asked, keys, n));
+    return same && mkt_policy_same(&desired, policy) ? MKT_OK : MKT_E_CHANGED;
 }
 
 /* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
@@ -202,8 +215,8 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     enum mkt_err err = mkt_suite_of_prf(policy.prf, &b->suite);
     if (err == MKT_OK)
         err = mkt_policy_flags_agree(policy.flags) ? MKT_OK : MKT_E_FLAGS;
-    err = err != MKT_OK ? err : put_wishes(act, &policy);
     err = err != MKT_OK ? err : mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
+    err = err != MKT_OK ? err : put_wishes(act, &policy);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;
@@ -228,18 +241,17 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
     struct mkt_bundle *b = &act->bundle;
-    struct mkt_policy policy, without_kemac;
+    struct mkt_policy policy;
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
     size_t n;
     struct mkt_asker asker = {.vouched_for = false};
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
     err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(m, MKT_TP, 0)->ticket);
+    err = err != MKT_OK ? err : mkt_request_get(act->in, &policy, wishes, &n);
     if (err == MKT_OK && policy.prf != m->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && !mkt_policy_flags_agree(policy.flags & (uint16_t)~MKT_FLAG_K))
         err = MKT_E_FLAGS;
-    err = err != MKT_OK ? err : mkt_request_get(act->in, &without_kemac, wishes, &n);
     err = err != MKT_OK ? err : mkt_kms_knows(act, MKT_IDR_I, &asker);
     err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_I, &asker);
     b->initiator = asker.id;
@@ -261,11 +273,10 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
     struct mkt_keys rest = mkt_keys_of(keys);
     struct mkt_key_data key;
     size_t n = 0;
-    bool changed;
     for (; n < MKT_MAX_KEYS && mkt_keys_next_session(&rest, &key); n++)
-        wishes[n] = (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
-    enum mkt_err err = mkt_request_changed(request_init, granted, wishes, n, &changed);
-    return err == MKT_OK && changed && (granted->flags & MKT_FLAG_K) == 0 ? MKT_E_CHANGED : err;
+        wishes[n] = wish_of(&key);
+    const enum mkt_err err = mkt_request_check(request_init, granted, wishes, n);
+    return err == MKT_E_CHANGED && (granted->flags & MKT_FLAG_K) != 0 ? MKT_OK : err;
 }
 
 /* "HDR, T, [IDRkms], TICKET, KEMAC, V" */

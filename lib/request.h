@@ -11,13 +11,13 @@ MKT_MUST enum mkt_err mkt_take_request_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_request_resp(struct mkt_act *act);
 
-/* What a REQUEST_INIT asks for; with `n` 0 the keys are those that a KMS gives by default. */
+/* What a REQUEST_INIT asks for; views it. If the policy has no KEMAC, the KMS chooses the keys. */
 MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
                                       struct mkt_key_wish keys[MKT_MAX_KEYS], size_t *n);
 
-/* Whether a ticket of such policy and keys would not be what a REQUEST_INIT asks for. */
-MKT_MUST enum mkt_err mkt_request_changed(struct mkt_span request_init, const struct mkt_policy *policy,
-                                          const struct mkt_key_wish keys[], size_t n, bool *changed);
+/* MKT_E_CHANGED if a ticket of such policy and keys is not what a REQUEST_INIT asks for. */
+MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
+                                        const struct mkt_key_wish keys[], size_t n);
 
 /* ---- what Ticket Resolve has in common with it ---- */
 

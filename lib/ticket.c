@@ -121,6 +121,7 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
                             const struct mkt_prf *by_mpk, enum mkt_derivation which, struct mkt_chain *chain)
 {
     const bool mpkr = which == MKT_DERIVE_MPKR;
+    const struct mkt_wishes none = {NULL, 0, of->suite, false};
     const struct mkt_label label = {.rand = of->rand};
     struct mkt_key_data key = *mpk;
     if (mpkr)
@@ -128,7 +129,7 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
     enum mkt_err err = mkt_key_put(chain, &key);
     err = err != MKT_OK ? err : mkt_derive_by(by_mpk, which, &label, io_within(chain->room, key.key), key.key.n);
     if (err == MKT_OK && mpkr)
-        err = mkt_spi_draw(host, &of->keys, 1, io_within(chain->room, key.kv.spi));
+        err = mkt_spi_draw(host, &of->keys, 1, &none, io_within(chain->room, key.kv.spi));
     return err;
 }
 
@@ -385,12 +386,11 @@ struct work {
 static enum mkt_err draw_keys(struct work *w, size_t mpks)
 {
     const struct mkt_ticket_recipe *r = w->recipe;
-    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
-    const struct mkt_span none[MKT_CHAINS] = {{NULL, 0}};
+    const struct mkt_key_wish mpk[] = {{.type = MKT_KEY_MPK}, {.type = MKT_KEY_MPK}};
+    const struct mkt_wishes own = {mpk, mpks, w->suite, false}, wished = {r->keys, r->n_keys, w->suite, false};
     struct mkt_chain chain = {&w->room, w->room.n, NULL};
-    enum mkt_err err = MKT_OK;
-    for (size_t i = 0; i < mpks + r->n_keys && err == MKT_OK; i++)
-        err = mkt_key_make(w->host, w->suite, i < mpks ? &mpk : &r->keys[i - mpks], none, &chain);
+    enum mkt_err err = mkt_keys_make(w->host, &own, NULL, &chain);
+    err = err != MKT_OK ? err : mkt_keys_make(w->host, &wished, NULL, &chain);
     w->keys = io_tail(&w->room, chain.from);
     if (err != MKT_OK)
         return err;
@@ -506,7 +506,7 @@ static enum mkt_err work_room(struct work *w)
     struct mkt_buf tp_data = {NULL, 0, 0};
     size_t keys = (r->n_keys + 2) * KEY + 2 * a->key;
     for (size_t i = 0; i < r->n_keys; i++)
-        keys += mkt_wish_key_length(w->suite, &r->keys[i]) + mkt_wish_salt_length(&r->keys[i]);
+        keys += mkt_wish_key_length(w->suite, &r->keys[i]) + mkt_wish_salt_length(&r->keys[i]) + r->keys[i].kv.spi.n;
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
     w->room.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;
@@ -532,7 +532,8 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
         return MKT_E_KEY_LENGTH;
     for (size_t i = 0; i < r->n_keys; i++) {
         const struct mkt_key_wish *k = &r->keys[i];
-        if (k->length > UINT16_MAX || k->salt_length > UINT16_MAX || k->key.n > UINT16_MAX || k->salt.n > UINT16_MAX)
+        if (k->length > UINT16_MAX || k->salt_length > UINT16_MAX || k->key.n > UINT16_MAX || k->salt.n > UINT16_MAX ||
+            k->kv.spi.n > UINT8_MAX)
             return MKT_E_ARGUMENT;
     }
     enum mkt_err err = mkt_policy_sound(r->policy);

@@ -78,6 +78,7 @@ void actor_requests(struct actor *a, const struct section *s)
     a->player.now = payload_of(init, MKT_T, 0).t.value;
     player_draw_like(&a->player, init, MKT_RANDR_I);
     expect_err("TP", mkt_request_get(init, &policy, keys, &request.n_keys), MKT_OK);
+    request.no_keys = policy.has_kemac && request.n_keys == 0;
     expect_err("init", mkt_csb_make_request_init(a->csb, &request, &buf), MKT_OK);
     expect_octets("init", (struct mkt_span){out, buf.n}, init);
     a->player.now = ntp(number_of(s, "now"));

@@ -188,6 +188,12 @@ START_TEST(no_more_than_32_keys)
 }
 END_TEST
 
+static enum mkt_err make(const struct player *p, const struct mkt_key_wish *wish,
+                         const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
+{
+    return mkt_keys_make(&p->host, &(struct mkt_wishes){wish, 1, MKT_SUITE_128, false}, others, chain);
+}
+
 /* An SPI that a key of the bundle has already is drawn again. */
 START_TEST(a_drawn_spi_is_a_new_one)
 {
@@ -207,15 +213,15 @@ START_TEST(a_drawn_spi_is_a_new_one)
         expect_err("put", mkt_key_put(&put, &taken.key_data), MKT_OK);
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn});
-    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_OK);
+    expect_err("make", make(&p, &wish, others, &put), MKT_OK);
     ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, _i < MKT_CHAINS ? 0 : 1, &made));
     expect_octets("SPI", made.kv.spi, (struct mkt_span){drawn + 4, 4});
     expect_octets("key", made.key, (struct mkt_span){given, 16});
     const struct mkt_key_wish random = {.type = MKT_KEY_TGK_SALT};
     buf = (struct mkt_buf){room, 20, 0};
     put = (struct mkt_chain){&buf, 0, NULL};
-    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_E_ROOM);
-    expect_err("no room", mkt_key_make(&p.host, MKT_SUITE_128, &random, others, &put), MKT_E_ROOM);
+    expect_err("no room", make(&p, &wish, others, &put), MKT_E_ROOM);
+    expect_err("no room", make(&p, &random, others, &put), MKT_E_ROOM);
 }
 END_TEST
 
@@ -247,7 +253,7 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     wish.salt = has_salt ? salt : nowhere();
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn - 1});
-    expect_err("make", mkt_key_make(&p.host, MKT_SUITE_128, &wish, others, &put), MKT_OK);
+    expect_err("make", make(&p, &wish, others, &put), MKT_OK);
     ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, 0, &made));
     ck_assert_uint_eq(made.type, wish.type);
     expect_octets("key", made.key, has_key ? given : (struct mkt_span){next, 16});
@@ -270,13 +276,14 @@ static enum mkt_err no_random(void *user, uint8_t *out, size_t n)
 START_TEST(a_host_that_cannot_draw_an_spi_is_not_asked_again)
 {
     static const uint8_t zeros[MKT_SPI] = {0};
+    const struct mkt_wishes none = {NULL, 0, MKT_SUITE_256, false};
     size_t calls = 0;
     const struct mkt_host host = {.random = no_random, .user = &calls};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, zeros);
     uint8_t spi[MKT_SPI];
     taken.key_data.kv.spi.n = MKT_SPI;
     const struct mkt_span chains[] = {chain(&taken, 1)};
-    expect_err("random", mkt_spi_draw(&host, chains, 1, spi), MKT_E_CRYPTO);
+    expect_err("random", mkt_spi_draw(&host, chains, 1, &none, spi), MKT_E_CRYPTO);
     ck_assert_uint_eq(calls, 1);
 }
 END_TEST

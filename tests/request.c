@@ -236,6 +236,214 @@ START_TEST(wishes_on_the_wire)
 }
 END_TEST
 
+/* The TICKET and KEMAC of an answer are those of another ticket. */
+static struct mkt_span with_ticket(const struct parties *p, struct mkt_span init, struct mkt_span resp,
+                                   const struct mkt_ticket *ticket)
+{
+    const struct forger kms = as_kms(p, init);
+    struct mkt_message m = decoded(resp);
+    struct mkt_payload payload;
+    expect_err("ticket", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+    find(&m, MKT_TICKET, 0)->ticket = payload.ticket;
+    find(&m, MKT_KEMAC, 0)->kemac.encr_data = crypted(&m, &kms, mkt_ticket_keys(ticket));
+    return forged(&m, &kms);
+}
+
+/* ---- D30: Key Validity of the keys that are asked for ---- */
+
+static struct mkt_kv spi_of(const char *octets)
+{
+    return (struct mkt_kv){.type = MKT_KV_SPI, .spi = text(octets)};
+}
+
+static void expect_kv(const struct mkt_kv *got, const struct mkt_kv *want)
+{
+    ck_assert_uint_eq(got->type, want->type);
+    if (want->type != MKT_KV_NULL)
+        expect_octets("SPI, or Valid From", got->from, want->from);
+    if (want->type == MKT_KV_INTERVAL)
+        expect_octets("Valid To", got->to, want->to);
+}
+
+static struct mkt_span desired_kemac(struct mkt_span init)
+{
+    struct mkt_policy policy;
+    const struct mkt_payload tp = payload_of(init, MKT_TP, 0);
+    expect_err("TP", mkt_policy_get(&policy, &tp.ticket), MKT_OK);
+    ck_assert(policy.has_kemac);
+    return policy.kemac;
+}
+
+/* RFC 3830 6.14, all that it can say, as the Initiator said it: on the wire, and as the KMS reads it. */
+START_TEST(key_validity_that_is_asked_for)
+{
+    static const uint8_t long_spi[255] = {1, 2, 3};
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TGK, .kv = spi_of("1")},
+        {.type = MKT_KEY_TEK_SALT, .kv = {.type = MKT_KV_SPI, .spi = {long_spi, sizeof long_spi}}},
+        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
+        {.type = MKT_KEY_TGK, .any_spi = true},
+    };
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
+    struct mkt_key_wish read[MKT_MAX_KEYS];
+    struct mkt_policy policy;
+    struct mkt_key_data key;
+    size_t n = 0;
+    p->request.keys = wishes;
+    p->request.n_keys = 4;
+    const struct mkt_span init = asked(p);
+    struct mkt_keys keys = mkt_keys_of(desired_kemac(init));
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert(mkt_keys_next(&keys, &key));
+        expect_kv(&key.kv, &wishes[i].kv);
+    }
+    take(&p->kms, "REQUEST_INIT", init);
+    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, read, &n), MKT_OK);
+    ck_assert_uint_eq(n, 4);
+    for (size_t i = 0; i < 4; i++) {
+        expect_kv(&read[i].kv, &wishes[i].kv);
+        ck_assert(read[i].any_spi == wishes[i].any_spi);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* 6.2.1: "An SPI (or MKI) MUST be specified for each key": the library draws those that the caller does not give. */
+START_TEST(spis_of_a_request_are_drawn)
+{
+    static const uint8_t drawn[] = "CSB.RANDRi with its thirty-two octetsgiveone.givetwo.";
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK, .kv = spi_of("give")}};
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
+    struct mkt_key_data key;
+    p->request.keys = wishes;
+    p->request.n_keys = 3;
+    /* CSB ID, RANDRi, and the SPIs in their order; never one that a key is given */
+    player_random(&p->alice.player, (struct mkt_span){drawn, 4});
+    player_random(&p->alice.player, (struct mkt_span){drawn + 4, 32});
+    player_random(&p->alice.player, text("giveone.giveone.two."));
+    const struct mkt_span init = asked(p), kemac = desired_kemac(init);
+    expect_octets("RANDRi", payload_of(init, MKT_RANDR, MKT_RANDR_I).rand.rand, (struct mkt_span){drawn + 4, 32});
+    static const char *const spis[] = {"one.", "two.", "give"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct mkt_kv want = spi_of(spis[i]);
+        ck_assert(mkt_keys_session(kemac, i, &key));
+        expect_kv(&key.kv, &want);
+    }
+    ck_assert_uint_eq(p->alice.player.next_random, p->alice.player.n_random);
+    parties_free(p);
+}
+END_TEST
+
+/* "a KMS keeps them": all but an interval, which no key of a ticket has (6.2.1), so that the KMS sets K. */
+START_TEST(spis_that_are_granted)
+{
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TGK, .kv = spi_of("2nd")},
+        {.type = MKT_KEY_TEK},
+        {.type = MKT_KEY_GTGK_SALT, .any_spi = true},
+        {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
+    };
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
+    struct mkt_key_data want, got;
+    p->request.keys = wishes;
+    p->request.n_keys = 3 + (size_t)_i;
+    const struct mkt_span init = asked(p);
+    take(&p->kms, "REQUEST_INIT", init);
+    take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+    ck_assert((granted_policy(p).flags & MKT_FLAG_K) == (_i == 1 ? MKT_FLAG_K : 0));
+    for (size_t i = 0; i < 3 + (size_t)_i; i++) {
+        ck_assert(mkt_keys_session(desired_kemac(init), i, &want));
+        ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), i, &got));
+        ck_assert(got.kv.type == MKT_KV_SPI && got.kv.spi.n > 0);
+        if (want.kv.type == MKT_KV_SPI)
+            expect_kv(&got.kv, &want.kv);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* Section 8: "a ticket without encoded session keys", by an empty KEMAC. Without KEMAC it is one TGK, as before. */
+START_TEST(no_session_keys_are_asked_for)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJLMNO");
+    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_policy policy;
+    struct mkt_key_data key;
+    size_t n = 1;
+    p->request.no_keys = true;
+    p->request.n_keys = 0;
+    p->alice.moves = p->kms.moves = true;
+    const struct mkt_span init = asked(p);
+    ck_assert_uint_eq(desired_kemac(init).n, 0);
+    take(&p->kms, "REQUEST_INIT", init);
+    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_OK);
+    ck_assert_uint_eq(n, 0);
+    ck_assert(!policy.has_kemac);
+    if (_i == 1) { /* the KMS knows better */
+        p->recipe.keys = &one_tgk;
+        p->recipe.n_keys = 1;
+    }
+    take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+    ck_assert((granted_policy(p).flags & MKT_FLAG_K) == (_i == 1 ? MKT_FLAG_K : 0));
+    ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), 0, &key) == (_i == 1));
+    parties_free(p);
+}
+END_TEST
+
+/* A KMS that gives a key where none is asked for, or none where one is, and has no K. */
+START_TEST(session_keys_that_are_not_as_asked_for)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJLMNO");
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_buf measured = {NULL, 0, 0};
+    p->request.no_keys = _i == 0;
+    p->request.n_keys = _i == 0 ? 0 : 1;
+    p->request.keys = p->recipe.keys = &one_tgk;
+    p->recipe.n_keys = _i == 0 ? 1 : 0;
+    p->recipe.policy = &p->policy;
+    const struct mkt_span init = asked(p);
+    take(&p->kms, "REQUEST_INIT", init);
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
+    expect_err("without K", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_CHANGED);
+    const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
+    refused(&p->alice, "without K", with_ticket(p, init, resp, ticket), MKT_E_CHANGED);
+    mkt_ticket_free(ticket);
+    take(&p->alice, "K", resp);
+    parties_free(p);
+}
+END_TEST
+
+/* No two session keys of a ticket have one SPI (D24): so the KMS can't grant it, and answers with others or an Error. */
+START_TEST(one_spi_is_asked_for_twice)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
+    const struct forger alice = as_alice(p);
+    struct mkt_message m = decoded(asked(p));
+    struct mkt_policy policy = p->policy;
+    struct mkt_ticket *ticket = NULL;
+    uint8_t octets[256], room[1024];
+    struct mkt_buf chain = {octets, sizeof octets, 0}, tp_data = {room, sizeof room, 0};
+    struct mkt_payload list[2];
+    for (size_t i = 0; i < 2; i++)
+        list[i] = (struct mkt_payload){.type = MKT_KEY_DATA, .key_data = {.key = {NULL, 32}, .kv = spi_of("same")}};
+    if (_i == 1)
+        list[0].key_data.kv.spi = list[1].key_data.kv.spi = text("");
+    expect_err("keys", mkt_payloads_put(list, 2, &chain), MKT_OK);
+    policy.has_kemac = true;
+    policy.kemac = (struct mkt_span){octets, chain.n};
+    expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+    find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
+    take(&p->kms, "REQUEST_INIT", forged(&m, &alice));
+    expect_err("as asked for", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_E_SPI);
+    ck_assert_ptr_null(ticket);
+    p->recipe.keys = &one_tgk;
+    p->recipe.n_keys = 1;
+    request_resp(&p->kms, &p->recipe);
+    parties_free(p);
+}
+END_TEST
+
 /*
  * A policy as bare as it may be: who asks "SHOULD be included in the granted Ticket Policy", and the KMS that answers is
  * one that can resolve the ticket. What the KMS completes in this way is no change.
@@ -292,13 +500,14 @@ END_TEST
 
 /* ---- K: what the KMS changes ---- */
 
-enum { CHANGES = 18, KEY_CHANGES = 6 };
+enum { CHANGES = 18, KEY_CHANGES = 9 };
 
 static const struct mkt_key_wish two_keys[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_GTGK_SALT}};
 
 /* What a KMS may make of a desired policy and keys, one by one. */
 static void change(int which, struct mkt_policy *policy, struct mkt_key_wish keys[], size_t *n)
 {
+    struct mkt_kv swapped;
     switch (which) {
     case 0:
         policy->end = ntp(NOW + 150);
@@ -372,6 +581,17 @@ static void change(int which, struct mkt_policy *policy, struct mkt_key_wish key
     case CHANGES + 5:
         *n = 0;
         break;
+    case CHANGES + 6:
+        keys[0].kv = spi_of("another");
+        break;
+    case CHANGES + 7:
+        keys[1].kv = (struct mkt_kv){.type = MKT_KV_NULL}; /* the KMS draws it */
+        break;
+    case CHANGES + 8:
+        swapped = keys[0].kv;
+        keys[0].kv = keys[1].kv;
+        keys[1].kv = swapped;
+        break;
     }
 }
 
@@ -415,19 +635,6 @@ START_TEST(the_kms_tells_what_it_changed)
     parties_free(p);
 }
 END_TEST
-
-/* The TICKET and KEMAC of an answer are those of another ticket. */
-static struct mkt_span with_ticket(const struct parties *p, struct mkt_span init, struct mkt_span resp,
-                                   const struct mkt_ticket *ticket)
-{
-    const struct forger kms = as_kms(p, init);
-    struct mkt_message m = decoded(resp);
-    struct mkt_payload payload;
-    expect_err("ticket", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
-    find(&m, MKT_TICKET, 0)->ticket = payload.ticket;
-    find(&m, MKT_KEMAC, 0)->kemac.encr_data = crypted(&m, &kms, mkt_ticket_keys(ticket));
-    return forged(&m, &kms);
-}
 
 START_TEST(a_change_that_the_kms_does_not_tell)
 {
@@ -877,22 +1084,18 @@ START_TEST(identities_that_a_desired_policy_leaves_out)
     for (unsigned left_out = 0; left_out < 4; left_out++) {
         struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
         struct mkt_policy granted = p->policy;
-        bool changed = true;
         if (left_out & 1)
             p->policy.initiator = (struct mkt_id){0};
         if (left_out & 2)
             p->policy.kms = (struct mkt_id){0};
         begin(&p->alice, MKT_INITIATOR);
         const struct mkt_span init = asked(p);
-        expect_err("the same", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
-        ck_assert(!changed);
+        expect_err("the same", mkt_request_check(init, &granted, NULL, 0), MKT_OK);
         granted.initiator = p->mallory.settings.self;
-        expect_err("Initiator", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
-        ck_assert(changed == ((left_out & 1) == 0));
+        expect_err("Initiator", mkt_request_check(init, &granted, NULL, 0), left_out & 1 ? MKT_OK : MKT_E_CHANGED);
         granted.initiator = p->alice.settings.self;
         granted.kms = p->mallory.settings.self;
-        expect_err("KMS", mkt_request_changed(init, &granted, NULL, 0, &changed), MKT_OK);
-        ck_assert(changed == ((left_out & 2) == 0));
+        expect_err("KMS", mkt_request_check(init, &granted, NULL, 0), left_out & 2 ? MKT_OK : MKT_E_CHANGED);
         begin(&p->kms, MKT_KMS);
         struct mkt_message m = decoded(init);
         const struct forger alice = as_alice(p);
@@ -1403,6 +1606,24 @@ START_TEST(requests_that_cannot_be_made)
     wrong.keys = many;
     wrong.n_keys = MKT_MAX_KEYS + 1;
     expect_err("too many", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_MANY);
+    const struct mkt_key_wish same[] = {{.type = MKT_KEY_TGK, .kv = spi_of("1")},
+                                        {.type = MKT_KEY_TEK, .kv = spi_of("1")}};
+    wrong.keys = same;
+    wrong.n_keys = 2;
+    expect_err("an SPI twice", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_SPI);
+    struct mkt_key_wish one = {.type = MKT_KEY_TGK, .kv = spi_of("")};
+    wrong.keys = &one;
+    wrong.n_keys = 1;
+    expect_err("an empty SPI", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_SPI);
+    one.kv.spi = (struct mkt_span){NULL, 256};
+    expect_err("256 octets", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_LENGTH);
+    one.kv = (struct mkt_kv){.type = MKT_KV_INTERVAL, .from = text(""), .to = {NULL, 256}};
+    expect_err("256 octets", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_LENGTH);
+    one.kv.type = MKT_KV_INTERVAL + 1;
+    expect_err("no such type", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_ARGUMENT);
+    wrong.keys = &one_tgk;
+    wrong.no_keys = true;
+    expect_err("a key and none", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_ARGUMENT);
     p->policy.n_applications = 1; /* which has no octets */
     expect_err("an application", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_ARGUMENT);
     p->policy.n_applications = 0;
@@ -1842,6 +2063,12 @@ int main(void)
     tcase_add_loop_test(tcase, keys_of_the_answer, 0, 2);
     tcase_add_loop_test(tcase, granted_as_asked, 0, 5);
     tcase_add_test(tcase, wishes_on_the_wire);
+    tcase_add_test(tcase, key_validity_that_is_asked_for);
+    tcase_add_test(tcase, spis_of_a_request_are_drawn);
+    tcase_add_loop_test(tcase, spis_that_are_granted, 0, 2);
+    tcase_add_loop_test(tcase, no_session_keys_are_asked_for, 0, 2);
+    tcase_add_loop_test(tcase, session_keys_that_are_not_as_asked_for, 0, 2);
+    tcase_add_loop_test(tcase, one_spi_is_asked_for_twice, 0, 2);
     tcase_add_loop_test(tcase, a_policy_that_names_neither_initiator_nor_kms, 0, 2);
     tcase_add_test(tcase, a_granted_ticket_is_of_the_kms);
     tcase_add_test(tcase, k_in_what_is_asked_for);

@@ -824,6 +824,47 @@ START_TEST(keys_are_random_or_as_given)
 }
 END_TEST
 
+/* D30: an SPI that is given is kept. An interval is for requests alone, and "any SPI" too: the SPI is drawn. */
+START_TEST(spis_are_random_or_as_given)
+{
+    static const uint8_t drawn[] = "abcd";
+    const struct mkt_key_wish wishes[] = {
+        {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = counting(9, 7)}},
+        {.type = MKT_KEY_TEK_SALT, .kv = {.type = MKT_KV_SPI, .spi = counting(9, 255)}, .any_spi = true},
+        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = counting(3, 6), .to = counting(4, 6)}},
+        {.type = MKT_KEY_TGK, .any_spi = true},
+    };
+    for (size_t s = 0; s < SUITES; s++) {
+        struct made m;
+        struct mkt_key_wish twice[] = {wishes[0], {.type = MKT_KEY_TEK}, wishes[0]};
+        prepare(&m, suites[s]);
+        m.recipe.keys = wishes;
+        m.recipe.n_keys = 4;
+        expect_made("made", &m);
+        const struct mkt_span keys = opened(&m);
+        for (size_t i = 0; i < 2; i++)
+            expect_octets("given", nth(keys, 1 + i).kv.spi, wishes[i].kv.spi);
+        for (size_t i = 2; i < 4; i++)
+            ck_assert(nth(keys, 1 + i).kv.type == MKT_KV_SPI && nth(keys, 1 + i).kv.spi.n == 4);
+        release(&m);
+
+        prepare(&m, suites[s]);
+        m.recipe.keys = twice;
+        m.recipe.n_keys = 3;
+        expect_refused("an SPI twice", &m, MKT_E_SPI);
+        /* one that is drawn is never one that another key is given, before it or after it */
+        twice[0] = twice[1];
+        twice[2].kv.spi = (struct mkt_span){drawn, 4};
+        player_random(&m.player, counting(1, 2 * (suite_key[s] + 4) + suite_key[s]));
+        player_random(&m.player, (struct mkt_span){drawn, 4});
+        expect_made("drawn again", &m);
+        ck_assert(!mkt_span_equal(nth(opened(&m), 2).kv.spi, twice[2].kv.spi));
+        expect_octets("given", nth(opened(&m), 3).kv.spi, twice[2].kv.spi);
+        release(&m);
+    }
+}
+END_TEST
+
 /* "Random are, in this order: the MPK and its SPI, then for each key wished for the key, the salt and the SPI, then
    RAND, then with the I flag the SPI of MPKr." */
 START_TEST(random_octets_are_used_in_the_order_of_the_header)
@@ -911,6 +952,10 @@ START_TEST(keys_that_a_ticket_can_not_have_are_refused)
         {MKT_SUITE_256, {.type = MKT_KEY_TGK, .key = {octets, 65536}}, MKT_E_ARGUMENT},
         {MKT_SUITE_256, {.type = MKT_KEY_TGK_SALT, .salt_length = 65536}, MKT_E_ARGUMENT},
         {MKT_SUITE_256, {.type = MKT_KEY_TGK_SALT, .salt = {octets, 65536}}, MKT_E_ARGUMENT},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI}}, MKT_E_SPI},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = {octets, 255}}}, MKT_OK},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = {octets, 256}}}, MKT_E_ARGUMENT},
+        {MKT_SUITE_256, {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_INTERVAL + 1}}, MKT_E_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct made m;
@@ -1042,6 +1087,8 @@ START_TEST(a_ticket_may_be_large)
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
         wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .length = 1000, .salt_length = 1000};
     wishes[1].key = wishes[2].salt = counting(3, 1000);
+    for (size_t i = 3; i < sizeof wishes / sizeof *wishes; i++)
+        wishes[i].kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = counting((uint8_t)i, 100)};
     for (unsigned which = 1; which < 8; which++) {
         struct made m;
         prepare(&m, MKT_SUITE_256);
@@ -1457,6 +1504,7 @@ int main(void)
     tcase_add_test(tcase, a_host_is_asked_to_open_what_is_not_a_base_ticket);
     tcase_add_test(tcase, a_host_makes_tickets_of_its_own);
     tcase_add_test(tcase, keys_are_random_or_as_given);
+    tcase_add_test(tcase, spis_are_random_or_as_given);
     tcase_add_test(tcase, random_octets_are_used_in_the_order_of_the_header);
     tcase_add_test(tcase, the_holder_has_mpki_and_with_the_i_flag_mpkr);
     tcase_add_test(tcase, keys_that_a_ticket_can_not_have_are_refused);

@@ -58,12 +58,14 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
 
 /**
  * Makes a REQUEST_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.1.1, 4.2.1.2). Random are, in this order: CSB ID,
- * RANDRi. Its algorithms are those of the suite of the desired policy.
+ * RANDRi, then the SPI of each key that has none of its own. Its algorithms are those of the suite of the desired
+ * policy.
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_put(); MKT_E_KEY_LENGTH;
- *         MKT_E_MPK, MKT_E_VALUE for the keys asked for; MKT_E_PRF; MKT_E_FLAGS; MKT_E_MANY; MKT_E_LENGTH;
- *         MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_put(), or for keys beside
+ *         `no_keys`, or for a key or Key Validity of no known type; MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the
+ *         keys; MKT_E_SPI for an empty SPI, or one that two keys have; MKT_E_PRF; MKT_E_FLAGS; MKT_E_MANY;
+ *         MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
                                                         struct mkt_buf *out);
@@ -81,8 +83,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct m
  * A KMS reads what the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
  * @param policy  out: the desired policy, with the Initiator and this KMS where it names none, D set and K not; its
  *                spans live until the next message is made or taken
- * @param keys    out: MKT_MAX_KEYS of them; the keys asked for, one TGK where none are
- * @param n_keys  out
+ * @param keys    out: MKT_MAX_KEYS of them; the keys asked for, with their SPIs or intervals, which live as long as
+ *                those of the policy. One TGK if the KMS is to choose: then the desired policy has no KEMAC
+ * @param n_keys  out; 0 if no session keys are asked for (D30)
  * @return MKT_OK; MKT_E_STATE; MKT_E_MANY; an error of mkt_policy_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy,
@@ -90,10 +93,12 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct 
 
 /**
  * A KMS makes the ticket that it grants: mkt_ticket_make(), after it has set the D flag, and the K flag where policy or
- * keys are not those asked for.
- * @param recipe  its policy NULL: the one asked for; its keys NULL: those asked for
+ * keys are not those asked for: in number, order, type, length or SPI. A key that was asked for with an interval has an
+ * SPI in the ticket, which is a change too.
+ * @param recipe  its policy NULL: the one asked for; its keys NULL: those asked for, whose SPIs are kept
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
- * @return MKT_OK; an error of mkt_csb_request() or mkt_ticket_make(); MKT_E_PRF for a policy of another suite
+ * @return MKT_OK; an error of mkt_csb_request() or mkt_ticket_make(), such as MKT_E_SPI for an SPI that is asked for
+ *         twice; MKT_E_PRF for a policy of another suite
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
                                             struct mkt_ticket **ticket);
@@ -144,14 +149,14 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, st
 
 /**
  * Makes the TRANSFER_INIT of a call (RFC 6043 4.2.2.1), once. Random are, in this order: CSB ID, RANDRi, then for each
- * key supplied the key, the salt and the SPI. If mkt_host.has_csb_id says that the CSB ID is in use, another one is
- * drawn. After 8 such IDs the call fails with MKT_E_RANDOM, and the ticket is not used.
+ * key supplied the key, the salt and the SPI, if it does not give them. If mkt_host.has_csb_id says that the CSB ID is
+ * in use, another one is drawn. After 8 such IDs the call fails with MKT_E_RANDOM, and the ticket is not used.
  * @param offer  its ticket must be valid, for this Initiator and this application, and let an Initiator begin (N flag)
  * @param out    the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle and
  *               the ticket stay as they were
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_MANY for too many SPs; an error of mkt_policy_check(); MKT_E_REUSE
  *         for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_RAND for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP,
+ *         MKT_E_LENGTH, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP,
  *         MKT_E_SP_PARAMETERS, MKT_E_SHORT for the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
  *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
@@ -160,23 +165,26 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
 
 /**
  * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
- * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for each key supplied the key, the salt and the SPI.
+ * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for
+ * each key supplied the key, the salt and the SPI, if it does not give them.
  * @param answer  NULL: nothing to add
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle
  *                stays as it was
  * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for the keys supplied; MKT_E_SPI where a crypto session would be
- *         without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto sessions;
- *         MKT_E_MANY for too many SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI where a crypto session
+ *         would be without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto
+ *         sessions; MKT_E_MANY for too many SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK,
+ *         MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
 
 /**
  * Makes a CSB update (RFC 6043 5.2), which has no list of key management protocols, as it changes none (RFC 4567 4.1.2,
- * mkt_connection_get()): new keys, new sessions, other keys or policies for those that there are. With the
- * answer, or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are
- * for each key supplied the key, the salt and the SPI. One that gets no answer is given up by mkt_csb_abandon().
+ * mkt_connection_get()): new keys, new sessions, other keys or policies for those that there are. With the answer, or
+ * at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are for each
+ * key supplied the key, the salt and the SPI, if it does not give them. One that gets no answer is given up by
+ * mkt_csb_abandon().
  *
  * Both ends encrypt new keys with one key, and only T tells their IVs apart (RFC 6043 5.2, design decision D29). So
  * the last bit of T is 0 from an Initiator and 1 from a Responder if the message has keys. If G is clear, several
@@ -187,10 +195,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  *
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND for
- *         the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_SHORT for the crypto sessions;
- *         MKT_E_MANY;
- *         MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND,
+ *         MKT_E_SPI for the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_SHORT for the
+ *         crypto sessions; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *out);

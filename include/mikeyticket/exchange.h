@@ -56,9 +56,10 @@ MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
 /** What an Initiator asks its KMS for (RFC 6043 4.2.1). */
 struct mkt_request {
     const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
-    const struct mkt_key_wish *keys; /**< number, types and lengths of the session keys that the ticket is to have */
+    const struct mkt_key_wish *keys; /**< number, types, lengths, SPIs of the session keys that the ticket is to have */
     size_t n_keys;                   /**< to 31, with key forking 30; none: those that the KMS gives by default, usually
                                           one TGK */
+    bool no_keys;                    /**< asks for no session keys (section 8, D30): `n_keys` is 0; false */
 };
 
 /** What an Initiator offers. Zero is right for all that has no remark. */

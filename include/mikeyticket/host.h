@@ -44,7 +44,8 @@ struct mkt_peer {
     struct mkt_id id;                /**< its identity; by then IDRi of the policy, or IDRr of the answer */
     struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
                                           have been retargeted, so it need not be the one who takes it */
-    const struct mkt_policy *policy; /**< of the ticket */
+    const struct mkt_policy *policy; /**< of the ticket; of a REQUEST_INIT, what is asked for: its KEMAC has the desired
+                                          keys (D30), which mkt_csb_request() lists later */
     bool proven;                     /**< with forked keys: the KMS vouches for `id`; false where the ticket was
                                           remembered (mkt_host.resolved), then whoever else resolved it may have sent
                                           the TRANSFER_INIT, and only that the TEK is used proves that it was `id`.

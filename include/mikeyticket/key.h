@@ -15,13 +15,20 @@ extern "C" {
 /** How many keys a KEMAC may have. */
 enum { MKT_MAX_KEYS = 32 };
 
-/** A key for a ticket or a KEMAC: random, or given. */
+/**
+ * A key for a ticket or a KEMAC, or a key that an Initiator asks its KMS for. Zero is right for all but the type.
+ * Each key has an SPI (RFC 6043 6.2.1, D30): the library draws one if `kv` does not give it. No two session keys of a
+ * bundle have the same.
+ */
 struct mkt_key_wish {
     uint8_t type;         /**< MKT_KEY_TGK to MKT_KEY_GTGK_SALT */
     size_t length;        /**< of a random key, in octets; 0: that of the suite */
     size_t salt_length;   /**< of a random salt, in octets; 0: 14 */
-    struct mkt_span key;  /**< the key itself; empty: random */
-    struct mkt_span salt; /**< the salt itself, where the type has one; empty: random */
+    struct mkt_span key;  /**< the key itself; empty: random. Not sent in a request */
+    struct mkt_span salt; /**< the salt itself, if the type has one; empty: random. Not sent in a request */
+    struct mkt_kv kv;     /**< MKT_KV_SPI: the SPI, 1 to 255 octets; MKT_KV_NULL: a random SPI of 4 octets;
+                               MKT_KV_INTERVAL: sent in a request, elsewhere as MKT_KV_NULL */
+    bool any_spi;         /**< sent in a request: MKT_KV_NULL itself, which leaves the SPI to the KMS; false */
 };
 
 #ifdef __cplusplus

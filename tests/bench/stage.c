@@ -199,7 +199,7 @@ static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
 
 void make_request_init(struct stage *s)
 {
-    const struct mkt_request request = {&s->policy, &tgk, 1};
+    const struct mkt_request request = {.policy = &s->policy, .keys = &tgk, .n_keys = 1};
     struct mkt_buf out = fresh(s, REQUEST_INIT);
     must(mkt_csb_make_request_init(s->alice.csb, &request, &out));
     s->length[REQUEST_INIT] = out.n;
