@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* exchange: what the messages of a call have in common: timestamps, replay, KEMAC. */
 #include "call.h"
+#include "ticket.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,36 @@ START_TEST(wishes_of_the_wrong_kind)
 }
 END_TEST
 
+/* D30: a key that a party supplies has the SPI that it is given, if no other session key of the bundle has it. */
+START_TEST(spis_of_keys_that_are_supplied)
+{
+    struct mkt_key_wish tgk = {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("an SPI")}};
+    struct mkt_key_data key = {0};
+    bool found = false;
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    make_ticket(c);
+    c->offer.keys = c->answer.keys = &tgk;
+    c->offer.n_keys = c->answer.n_keys = 1;
+    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &key));
+    const struct mkt_span of_ticket = exact(key.kv.spi), given = tgk.kv.spi;
+    tgk.kv.spi = of_ticket;
+    expect_err("the ticket's", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SPI);
+    tgk.kv.spi = given;
+    expect_err("another", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("the Initiator's", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SPI);
+    tgk.kv = (struct mkt_kv){.type = MKT_KV_INTERVAL, .from = text("1"), .to = text("2")};
+    expect_err("drawn", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
+    finish(c);
+    for (size_t i = 0; mkt_csb_key(c->i, i, &key) == MKT_OK; i++) {
+        ck_assert(key.kv.type == MKT_KV_SPI);
+        found = found || mkt_span_equal(key.kv.spi, given);
+    }
+    ck_assert(found);
+    call_free(c);
+}
+END_TEST
+
 START_TEST(counters_that_nobody_keeps)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
@@ -101,6 +132,7 @@ int main(void)
     tcase_add_test(tcase, the_year_2036);
     tcase_add_test(tcase, a_kemac_without_keys);
     tcase_add_test(tcase, wishes_of_the_wrong_kind);
+    tcase_add_test(tcase, spis_of_keys_that_are_supplied);
     tcase_add_test(tcase, counters_that_nobody_keeps);
     suite_add_tcase(suite, tcase);
     return run(suite);
