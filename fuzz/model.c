@@ -31,8 +31,9 @@ static const struct mkt_key_wish wishes[N_WISHES][2] = {
     {{.type = MKT_KEY_GTGK}},
     {{.type = MKT_KEY_TEK}},
     {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TEK}},
-    {{.type = MKT_KEY_TEK_SALT, .salt_length = 4}, {.type = MKT_KEY_TGK}},
-    {{.type = MKT_KEY_GTGK_SALT}},
+    {{.type = MKT_KEY_TEK_SALT, .salt_length = 4, .kv = {.type = MKT_KV_INTERVAL}},
+     {.type = MKT_KEY_TGK, .any_spi = true}},
+    {{.type = MKT_KEY_GTGK_SALT, .kv = {.type = MKT_KV_SPI, .spi = {(const uint8_t *)"spi", 3}}}},
     {{.type = MKT_KEY_TEK, .length = 16}, {.type = MKT_KEY_TEK, .length = 16}},
 };
 
@@ -42,6 +43,13 @@ static const struct mkt_key_wish *wishes_of(unsigned which, size_t *n)
     static const size_t numbers[N_WISHES] = {1, 1, 1, 1, 2, 2, 1, 2};
     *n = which % (N_WISHES + 1) == 0 ? 0 : numbers[which % (N_WISHES + 1) - 1];
     return *n == 0 ? NULL : wishes[which % (N_WISHES + 1) - 1];
+}
+
+/* An empty list leaves the keys to the KMS, or asks for none. */
+static void ask_for(struct mkt_request *request, unsigned which)
+{
+    request->keys = wishes_of(which, &request->n_keys);
+    request->no_keys = request->n_keys == 0 && which > 0;
 }
 
 static const struct mkt_cs two_sessions[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS},
@@ -194,7 +202,7 @@ static void obtain(unsigned who, unsigned flags, unsigned more, unsigned keys)
             add_ticket(ticket, e->device->user);
         return;
     }
-    wish.request.keys = wishes_of(keys, &wish.request.n_keys);
+    ask_for(&wish.request, keys);
     const struct letter *l = make(e, &wish, 0);
     if (l == NULL || (who & 64) != 0 || deliver(kms_end(), octets_of(l), 0) != MKT_OK)
         return;
@@ -220,7 +228,7 @@ static void op_request(const uint8_t a[])
         grant(e, (flags & 1) != 0, (flags & 2) != 0, how);
         return;
     }
-    wish.request.keys = wishes_of(how / UNIT, &wish.request.n_keys);
+    ask_for(&wish.request, how / UNIT);
     make(e, &wish, how);
     take_ticket(e);
 }

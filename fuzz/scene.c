@@ -277,8 +277,14 @@ static bool play_request(struct scene *s)
 {
     struct actor *kms = (s->variant & OTHER_KMS) != 0 ? &s->home : &s->kms;
     const struct mkt_policy policy = policy_of(s);
-    const struct mkt_key_wish keys[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_GTGK}};
-    const struct mkt_request request = {.policy = &policy, .keys = keys, .n_keys = (s->variant & SPARSE) != 0 ? 1 : 2};
+    const struct mkt_span one = mkt_span_text("one"), two = mkt_span_text("two");
+    const struct mkt_key_wish keys[] = {
+        {.type = MKT_KEY_TGK_SALT, .kv = {.type = MKT_KV_SPI, .spi = one}},
+        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = one, .to = two}},
+    };
+    const struct mkt_key_wish few = {.type = MKT_KEY_TGK_SALT, .any_spi = true};
+    const bool sparse = (s->variant & SPARSE) != 0;
+    const struct mkt_request request = {.policy = &policy, .keys = sparse ? &few : keys, .n_keys = sparse ? 1 : 2};
     const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));
