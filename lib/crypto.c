@@ -188,7 +188,6 @@ enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
             io_fail(&to, MKT_E_CRYPTO);
         io_bytes(&to, &encoded, encoded.n);
     }
-    mkt_wipe(text, sizeof text);
     return io_done(&to, out);
 }
 
@@ -211,6 +210,5 @@ enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
             io_fail(&to, MKT_E_BASE64);
         io_bytes(&to, &decoded, decoded.n);
     }
-    mkt_wipe(octets, sizeof octets);
     return io_done(&to, out);
 }
