@@ -259,7 +259,7 @@ static enum mkt_err check(const struct mkt_act *act)
     return err != MKT_OK ? err : mkt_check_update_identities(act);
 }
 
-/* MAC and time: later than all that the peer has sent in this bundle. */
+/* MAC and time: by the clock later than all that the peer has sent. An answer's COUNTER may be the question's (D18). */
 static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, struct mkt_span *keys)
 {
     struct mkt_bundle *b = &act->bundle;

@@ -188,6 +188,9 @@ struct mkt_host {
      * Whether `value` is fresh as the counter of a peer, whose message is authenticated by then. Default: COUNTER
      * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY. The replay cache holds no message with a COUNTER: each
      * replay of such a TRANSFER_INIT makes a Responder ask its KMS before this is called. Limit the rate of those.
+     *
+     * Called for initial messages alone: the counter of an answer may be that of the question (RFC 6043 4.2.2.3). So an
+     * update that somebody held back is taken after a newer answer of its sender. With the clock it is MKT_E_STALE.
      */
     enum mkt_err (*count)(void *user, const struct mkt_id *peer, uint32_t value);
 
