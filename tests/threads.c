@@ -127,7 +127,7 @@ static struct world *world_new(bool with_cache)
     world->policy.kms = world->settings[KMS].self;
     world->policy.initiator = world->settings[ALICE].self;
     world->policy.responder[world->policy.n_responders++] = world->settings[BOB].self;
-    world->wish = (struct mkt_key_wish){.type = MKT_KEY_TGK};
+    world->wish = (struct mkt_key_wish){.type = MKT_KEY_TGK, .any_spi = true}; /* that of the one ticket will do */
     world->recipe = (struct mkt_ticket_recipe){
         .policy = &world->policy, .tpk = {(const uint8_t *)psk[KMS], 32}, .keys = &world->wish, .n_keys = 1};
     expect_err("ticket", mkt_ticket_make(&world->ticket, &world->host, &world->recipe), MKT_OK);
