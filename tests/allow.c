@@ -566,8 +566,6 @@ int main(void)
         {"allow-error", "resolve-resp-generic-map"},
         {"allow-error", "request-resp-generic-map-no-mac"},
         {"allow-error", "resolve-resp-generic-map-no-mac"},
-        {"error-offer", "sp-parameter"},
-        {"error-answer", "sp-parameter"},
         {"refuse-request-resp", "d-not-set"},
         {"refuse-request-resp", "type-2-not-n"},
         {"refuse-request-init", "tp-without-idrr"},
