@@ -182,7 +182,10 @@ static void print_fields(const struct at *at, const struct mkt_payload *p)
     switch (p->type) {
     case MKT_KEMAC:
         print_number(at, "Encr alg", p->kemac.encr_alg, NAME(encr_names, p->kemac.encr_alg));
-        print_octets(at, "Encr data", p->kemac.encr_data);
+        if (p->kemac.encr_alg == MKT_ENCR_NULL && p->kemac.encr_data.n > 0) /* keys that an Initiator asks for */
+            print_chain(*at, "Encr data", MKT_KEY_DATA, p->kemac.encr_data);
+        else
+            print_octets(at, "Encr data", p->kemac.encr_data);
         print_number(at, "MAC alg", p->kemac.mac_alg, NAME(mac_names, p->kemac.mac_alg));
         print_octets(at, "MAC", p->kemac.mac);
         return;

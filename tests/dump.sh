@@ -55,6 +55,11 @@ printf '%s' "${init%?}$other" | expect 0 'MKT_E_MAC' --tpk "$tpk"
 printf '%s' "$init" | expect 0 'MKT_E_TICKET_MAC' --tpk "$(printf '%s' "$tpk" | sed 's/^../00/')"
 
 field transfer_resp | expect 0 'not verified' --tpk "$tpk"
+# the keys that a REQUEST_INIT asks for, with the SPI of the second one
+asks=$(sed -n '/^\[allow-request-init/,/^$/p' "$2/allow.txt" | grep -A 20 '^name = 256-two-spis$')
+spi=$(printf '%s\n' "$asks" | sed -n 's/^granted = .* .*:\([0-9a-f]*\)$/\1/p')
+[ -n "$spi" ] || wrong 'allow.txt has no such case'
+printf '%s\n' "$asks" | sed -n 's/^bytes = //p' | expect 0 "SPI ($((${#spi} / 2))): $spi"
 printf '%s' "$init" | cut -c1-100 | expect 1 'octet'
 printf '' | expect 1 'octet 0 of 0'
 printf '02' | expect 1 'octet 0 of 1: not MIKEY version 1'
