@@ -214,11 +214,12 @@ START_TEST(wishes_on_the_wire)
     static const uint8_t zeros[32] = {0};
     static const uint8_t secret[32] = "a key that nobody is told about";
     const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT, .key = {secret, 32}, .salt = {secret, 14}},
-                                          {.type = MKT_KEY_TEK, .length = 20}};
+                                          {.type = MKT_KEY_TEK, .length = 20},
+                                          {.type = MKT_KEY_GTGK_SALT}};
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
     struct mkt_policy policy;
     p->request.keys = wishes;
-    p->request.n_keys = 2;
+    p->request.n_keys = 3;
     const struct mkt_payload tp = payload_of(asked(p), MKT_TP, 0);
     expect_err("TP", mkt_policy_get(&policy, &tp.ticket), MKT_OK); /* which refuses other algorithms */
     ck_assert(policy.has_kemac);
@@ -231,6 +232,9 @@ START_TEST(wishes_on_the_wire)
     ck_assert(mkt_keys_next(&keys, &key));
     ck_assert_uint_eq(key.type, MKT_KEY_TEK);
     expect_octets("key", key.key, (struct mkt_span){zeros, 20});
+    ck_assert(mkt_keys_next(&keys, &key));
+    ck_assert_uint_eq(key.type, MKT_KEY_GTGK_SALT);
+    expect_octets("salt", key.salt, (struct mkt_span){zeros, 14});
     ck_assert(!mkt_keys_next(&keys, &key));
     parties_free(p);
 }
@@ -585,7 +589,7 @@ static void change(int which, struct mkt_policy *policy, struct mkt_key_wish key
         keys[0].kv = spi_of("another");
         break;
     case CHANGES + 7:
-        keys[1].kv = (struct mkt_kv){.type = MKT_KV_NULL}; /* the KMS draws it */
+        keys[1].kv.type = MKT_KV_NULL; /* the KMS draws it */
         break;
     case CHANGES + 8:
         swapped = keys[0].kv;

@@ -834,6 +834,10 @@ START_TEST(spis_are_random_or_as_given)
         {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = counting(3, 6), .to = counting(4, 6)}},
         {.type = MKT_KEY_TGK, .any_spi = true},
     };
+    struct mkt_key_wish many[MKT_MAX_KEYS - 2];
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        many[i] =
+            (struct mkt_key_wish){.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = counting((uint8_t)i, 255)}};
     for (size_t s = 0; s < SUITES; s++) {
         struct made m;
         struct mkt_key_wish twice[] = {wishes[0], {.type = MKT_KEY_TEK}, wishes[0]};
@@ -860,6 +864,13 @@ START_TEST(spis_are_random_or_as_given)
         expect_made("drawn again", &m);
         ck_assert(!mkt_span_equal(nth(opened(&m), 2).kv.spi, twice[2].kv.spi));
         expect_octets("given", nth(opened(&m), 3).kv.spi, twice[2].kv.spi);
+        release(&m);
+
+        prepare(&m, suites[s]);
+        m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
+        m.recipe.keys = many;
+        m.recipe.n_keys = sizeof many / sizeof *many;
+        expect_made("as many and as long as can be", &m);
         release(&m);
     }
 }
