@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Any octets as a stored ticket: what is read is written again to the same octets, and can be offered; what is refused
- * leaves nothing behind. By the first octet the host has a ticket type of its own.
+ * Any octets as a stored ticket. A ticket that is read is written again to the same octets, and can be offered. The
+ * exception is a ticket without J: it is written as used, and one that counts as used is neither written nor offered.
+ * What is refused leaves nothing behind. By the first octet the host has a ticket type of its own.
  */
 #include "scene.h"
 
@@ -46,11 +47,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct mkt_buf out = {malloc(input.n), input.n, 0};
-    require(out.p != NULL && mkt_ticket_put(ticket, &out) == MKT_OK);
-    require(out.n == input.n && memcmp(out.p, input.p, input.n) == 0);
-    free(out.p);
     require(mkt_ticket_policy(ticket, &policy) == MKT_OK && policy.n_responders > 0);
-    offer(scene, ticket, (policy.flags & MKT_FLAG_J) != 0);
+    const bool reusable = (policy.flags & MKT_FLAG_J) != 0, used = input.p[0] == 2;
+    const enum mkt_err err = mkt_ticket_put(ticket, &out);
+    require(out.p != NULL && err == (used ? MKT_E_REUSE : MKT_OK) && !(used && reusable));
+    if (err == MKT_OK)
+        require(out.n == input.n && out.p[0] == (reusable ? 1 : 2) && memcmp(out.p + 1, input.p + 1, input.n - 1) == 0);
+    free(out.p);
+    offer(scene, ticket, reusable);
     mkt_ticket_free(ticket);
     return 0;
 }

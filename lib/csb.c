@@ -276,7 +276,7 @@ enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticke
     if (csb->role != MKT_INITIATOR || csb->state != MKT_FRESH || b->ticket.n == 0)
         return told(csb, MKT_E_STATE);
     const bool before = set_busy(csb, true);
-    const enum mkt_err err = mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET]);
+    const enum mkt_err err = mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET], false);
     set_busy(csb, before);
     return told(csb, err);
 }

@@ -253,7 +253,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
 struct mkt_ticket {
     const struct mkt_host *host;
     size_t size;             /* octets of the allocation */
-    bool used;               /* a TRANSFER_INIT was made with it */
+    bool reusable, used;     /* its policy has J; a TRANSFER_INIT was made with it */
     struct mkt_span payload; /* TICKET: Next Payload 0, no Initiator Data */
     struct mkt_span keys;    /* MPKi || [MPKr] || {TEK|TGK|GTGK} */
     uint8_t octets[];
@@ -296,17 +296,20 @@ enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_polic
     return err != MKT_OK ? err : mkt_policy_get(policy, &payload.ticket);
 }
 
-static enum mkt_err ticket_check(const struct mkt_ticket *ticket)
+static enum mkt_err ticket_check(struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
     err = err != MKT_OK ? err : mkt_ticket_type_check(ticket->host, &policy, 0);
     err = err != MKT_OK ? err : mkt_policy_sound(&policy);
+    ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
+    if (ticket->reusable && ticket->used)
+        return MKT_E_STORED;
     return err != MKT_OK ? err : mkt_ticket_keys_check(&policy, ticket->keys);
 }
 
 enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
-                             struct mkt_span keys)
+                             struct mkt_span keys, bool used)
 {
     size_t size = sizeof **out + payload.n + keys.n;
     struct mkt_ticket *ticket = mkt_host_alloc(host, size);
@@ -315,6 +318,7 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     struct mkt_buf room = {ticket->octets, payload.n + keys.n, 0};
     ticket->host = host;
     ticket->size = size;
+    ticket->used = used;
     enum mkt_err err = io_keep(&room, payload, &ticket->payload);
     err = err != MKT_OK ? err : io_keep(&room, keys, &ticket->keys);
     err = err != MKT_OK ? err : ticket_check(ticket);
@@ -332,12 +336,15 @@ void mkt_ticket_free(struct mkt_ticket *ticket)
         mkt_host_release(ticket->host, ticket, ticket->size);
 }
 
-/* How a ticket is kept: version, 32-bit length and TICKET payload, 32-bit length and keys. */
-static void io_stored(struct io *io, struct mkt_span *payload, struct mkt_span *keys)
+/*
+ * How a ticket is kept: a mark, 32-bit length and TICKET payload, 32-bit length and keys. Octets can be read more than
+ * once, so a ticket for one use (no J flag) is kept as one that was used.
+ */
+enum { MAY_BE_USED = 1, WAS_USED = 2 };
+static void io_stored(struct io *io, uint8_t *mark, struct mkt_span *payload, struct mkt_span *keys)
 {
-    uint8_t version = 1;
-    io_u8(io, &version);
-    if (version != 1)
+    io_u8(io, mark);
+    if (*mark != MAY_BE_USED && *mark != WAS_USED)
         io_fail(io, MKT_E_STORED);
     io_vec(io, payload, 4);
     io_vec(io, keys, 4);
@@ -348,14 +355,11 @@ enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out
 {
     struct io io = io_put(out);
     struct mkt_span payload = ticket->payload, keys = ticket->keys;
-    struct mkt_policy policy;
-    enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    if (err != MKT_OK)
-        return err;
+    uint8_t mark = ticket->reusable ? MAY_BE_USED : WAS_USED;
     /* 6.10: only with the J flag "the ticket MAY be reused and therefore MAY be cached" */
-    if (ticket->used && (policy.flags & MKT_FLAG_J) == 0)
+    if (ticket->used && !ticket->reusable)
         return MKT_E_REUSE;
-    io_stored(&io, &payload, &keys);
+    io_stored(&io, &mark, &payload, &keys);
     return mkt_done_secret(&io, out);
 }
 
@@ -363,11 +367,12 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
 {
     struct io io = io_get(in);
     struct mkt_span payload = {NULL, 0}, keys = {NULL, 0};
+    uint8_t mark = 0;
     *ticket = NULL;
-    io_stored(&io, &payload, &keys);
+    io_stored(&io, &mark, &payload, &keys);
     if (io.err != MKT_OK)
         return mkt_host_log(host, MKT_E_STORED);
-    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys));
+    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys, mark == WAS_USED));
 }
 
 /* ---- making a ticket ---- */
@@ -518,7 +523,7 @@ static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
     struct mkt_span payload, keys;
     const bool base = mkt_policy_is_base(w->recipe->policy);
     enum mkt_err err = base ? make_base(w, &payload, &keys) : make_by_host(w, &payload, &keys);
-    return err != MKT_OK ? err : mkt_ticket_hold(ticket, w->host, payload, keys);
+    return err != MKT_OK ? err : mkt_ticket_hold(ticket, w->host, payload, keys, false);
 }
 
 static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r)

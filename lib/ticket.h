@@ -47,9 +47,12 @@ struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 /* Their SHA-256, of MKT_MAX_HASH octets. */
 MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash);
 
-/* A ticket of one allocation from a TICKET payload, Next Payload 0, and the keys of its holder; both are copied. */
+/*
+ * A ticket of one allocation from a TICKET payload, Next Payload 0, and the keys of its holder; both are copied. If it
+ * counts as used, its policy must not have J: MKT_E_STORED.
+ */
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
-                                      struct mkt_span keys);
+                                      struct mkt_span keys, bool used);
 
 /* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
 MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);

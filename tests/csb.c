@@ -157,6 +157,40 @@ START_TEST(keys_of_a_bundle)
 }
 END_TEST
 
+/*
+ * 5.3: a ticket without J that is stored before its use is stored as used. So it begins one call, whatever is read back
+ * how often.
+ */
+START_TEST(a_stored_ticket_used_twice)
+{
+    for (int j = 0; j < 2; j++) {
+        const enum mkt_err again = j ? MKT_OK : MKT_E_REUSE;
+        struct call *c = call_new(MKT_SUITE_256, j ? "FGHJLNO" : "FGHLNO");
+        uint8_t octets[2048];
+        struct mkt_buf stored = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
+        make_ticket(c);
+        expect_err("not used yet", mkt_ticket_put(c->ticket, &stored), MKT_OK);
+        for (int copy = 0; copy < 2; copy++) {
+            struct mkt_ticket *ticket = NULL;
+            struct mkt_csb *csb = NULL;
+            uint8_t message[2048];
+            struct mkt_buf out = {message, sizeof message, 0};
+            expect_err("get", mkt_ticket_get(&ticket, &c->alice.host, (struct mkt_span){octets, stored.n}), MKT_OK);
+            const struct mkt_offer offer = {.ticket = ticket, .responder = c->offer.responder};
+            expect_err("new", mkt_csb_new(&csb, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
+            expect_err("measure", mkt_csb_make_transfer_init(csb, &offer, &measured), again);
+            expect_err("copy", mkt_csb_make_transfer_init(csb, &offer, &out), again);
+            expect_err("kept again", mkt_ticket_put(ticket, &measured), again);
+            mkt_csb_free(csb);
+            mkt_ticket_free(ticket);
+        }
+        expect_err("itself", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+        expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+        call_free(c);
+    }
+}
+END_TEST
+
 /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
 START_TEST(a_ticket_used_twice)
 {
@@ -740,6 +774,7 @@ int main(void)
     tcase_add_test(tcase, nobody_answered_is_nobody_known);
     tcase_add_loop_test(tcase, a_long_name_of_a_group, 0, 2);
     tcase_add_test(tcase, keys_of_a_bundle);
+    tcase_add_test(tcase, a_stored_ticket_used_twice);
     tcase_add_test(tcase, a_ticket_used_twice);
     tcase_add_test(tcase, measuring_promises_no_more_than_there_is_room_for);
     tcase_add_test(tcase, one_allocation_of_at_most_4_kib);

@@ -1321,6 +1321,37 @@ START_TEST(a_ticket_that_was_used_is_kept_only_with_the_j_flag)
 }
 END_TEST
 
+/* The first octet is 2 for a ticket that counts as used; 1 hands a ticket out (RFC 6043 4.1.1). */
+START_TEST(a_ticket_without_j_is_stored_as_used)
+{
+    struct made m;
+    struct mkt_ticket *again = NULL;
+    struct mkt_buf measured = {NULL, 0, 0};
+    uint8_t octets[2048];
+    prepare(&m, MKT_SUITE_256);
+    m.policy.flags &= (uint16_t)(0xfff & ~MKT_FLAG_J);
+    expect_made("made", &m);
+    const struct mkt_span kept = stored(m.ticket);
+    ck_assert_uint_eq(kept.p[0], 2);
+    ck_assert(!mkt_ticket_used(m.ticket));
+    ck_assert_uint_le(kept.n, sizeof octets);
+    memcpy(octets, kept.p, kept.n);
+    for (unsigned mark = 0; mark < 256; mark++) {
+        octets[0] = (uint8_t)mark;
+        const enum mkt_err err = mkt_ticket_get(&again, &m.player.host, (struct mkt_span){octets, kept.n});
+        expect_err("mark", err, mark == 1 || mark == 2 ? MKT_OK : MKT_E_STORED);
+        ck_assert((again != NULL) == (err == MKT_OK));
+        if (err != MKT_OK)
+            continue;
+        ck_assert(mkt_ticket_used(again) == (mark == 2));
+        expect_octets("keys", mkt_ticket_keys(again), mkt_ticket_keys(m.ticket));
+        expect_err("kept again", mkt_ticket_put(again, &measured), mark == 1 ? MKT_OK : MKT_E_REUSE);
+        mkt_ticket_free(again);
+    }
+    release(&m);
+}
+END_TEST
+
 /* With I there are two MPKs, without it one. */
 START_TEST(a_stored_ticket_has_as_many_mpks_as_its_i_flag_says)
 {
@@ -1531,6 +1562,7 @@ int main(void)
     tcase_add_test(tcase, a_stored_ticket_is_read_again);
     tcase_add_test(tcase, what_is_no_stored_ticket_is_refused);
     tcase_add_test(tcase, a_ticket_that_was_used_is_kept_only_with_the_j_flag);
+    tcase_add_test(tcase, a_ticket_without_j_is_stored_as_used);
     tcase_add_test(tcase, a_stored_ticket_has_as_many_mpks_as_its_i_flag_says);
     tcase_add_test(tcase, without_memory_nothing_is_made_and_nothing_is_lost);
     tcase_add_test(tcase, without_random_octets_nothing_is_made);

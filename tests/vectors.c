@@ -333,6 +333,19 @@ static struct mkt_t ticket_time(const struct mkt_payload *ticket)
     return p.t;
 }
 
+/* A ticket without J is stored as used. */
+static void expect_stored(const struct section *s, const struct mkt_ticket *ticket)
+{
+    uint8_t out[8192];
+    struct mkt_buf stored = {out, sizeof out, 0};
+    struct mkt_policy policy;
+    expect_err(s->name, mkt_ticket_policy(ticket, &policy), MKT_OK);
+    expect_err(s->name, mkt_ticket_put(ticket, &stored), MKT_OK);
+    ck_assert_uint_eq(out[0], (policy.flags & MKT_FLAG_J) != 0 ? 1 : 2);
+    out[0] = 1;
+    expect_octets(s->name, (struct mkt_span){out, stored.n}, stored_ticket(octets_of(s, "ticket"), holder_keys(s)));
+}
+
 START_TEST(make_ticket)
 {
     for (size_t i = 0; i < all.n; i++) {
@@ -359,11 +372,7 @@ START_TEST(make_ticket)
         if ((policy.flags & MKT_FLAG_I) != 0 && mkt_keys_mpk(holder_keys(s), 1, &key))
             player_random(&p, key.kv.spi);
         expect_err(s->name, mkt_ticket_make(&ticket, &p.host, &recipe), MKT_OK);
-
-        uint8_t out[8192];
-        struct mkt_buf stored = {out, sizeof out, 0};
-        expect_err(s->name, mkt_ticket_put(ticket, &stored), MKT_OK);
-        expect_octets(s->name, (struct mkt_span){out, stored.n}, stored_ticket(octets_of(s, "ticket"), holder_keys(s)));
+        expect_stored(s, ticket);
         mkt_ticket_free(ticket);
         ck_assert_uint_eq(p.live, 0);
         free_all();
@@ -432,14 +441,6 @@ static struct mkt_csb *start_kms(struct player *p, const struct section *s)
         (struct friend){mkt_id_bytes("bob-key"), mkt_id_uri(text_of(s, "id_r")), octets_of(s, "psk_r"), false};
     expect_err(s->name, mkt_csb_new(&csb, MKT_KMS, &p->host, &settings), MKT_OK);
     return csb;
-}
-
-static void expect_stored(const struct section *s, const struct mkt_ticket *ticket)
-{
-    uint8_t out[8192];
-    struct mkt_buf stored = {out, sizeof out, 0};
-    expect_err(s->name, mkt_ticket_put(ticket, &stored), MKT_OK);
-    expect_octets(s->name, (struct mkt_span){out, stored.n}, stored_ticket(octets_of(s, "ticket"), holder_keys(s)));
 }
 
 /* The ticket and the REQUEST_RESP, octet for octet. */

@@ -46,9 +46,9 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const 
                                               const struct mkt_ticket_recipe *recipe);
 
 /**
- * Reads a ticket that was kept, or handed out some other way (RFC 6043 4.1.1): the octet 1, a 32-bit length and the
- * TICKET payload with Next Payload 0 and without Initiator Data, a 32-bit length and the keys as the chain MPKi,
- * [MPKr], {TEK|TGK|GTGK} of Key data payloads.
+ * Reads a ticket that was kept, or handed out some other way (RFC 6043 4.1.1): the octet 1, or 2 if the ticket counts as
+ * used and has no J flag; a 32-bit length and the TICKET payload with Next Payload 0 and without Initiator Data; a 32-bit
+ * length and the keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads.
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @param host    outlives the ticket
  * @param in      what mkt_ticket_put() wrote; not needed afterwards
@@ -60,7 +60,11 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const s
 
 /**
  * Appends a ticket as octets, keys in clear included: keep them as you keep keys.
- * @return MKT_OK; MKT_E_REUSE where it was used and must not be used again (J flag); MKT_E_SPACE
+ *
+ * A ticket without the J flag begins one call (RFC 6043 5.3), and octets can be read more than once. So its octets count
+ * as used, whether it was used or not: a ticket that is read from them answers MKT_E_REUSE to a TRANSFER_INIT. The ticket
+ * itself can still be used. To hand out such a ticket to its Initiator, set the first octet to 1 and forget the ticket.
+ * @return MKT_OK; MKT_E_REUSE if it was used and has no J flag; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out);
 
