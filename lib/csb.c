@@ -4,6 +4,7 @@
 #include "flow.h"
 #include "report.h"
 #include "request.h"
+#include "resolve.h"
 #include "session.h"
 #include "transfer.h"
 
@@ -81,14 +82,17 @@ static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 
 /* ---- steps ---- */
 
-/* The act works on a copy of the bundle, with what the caller has put into it. */
-static void begin(const struct mkt_csb *csb, struct mkt_act *act)
+/* The act works on a copy of the bundle, with what the caller has put into it. The host may be asked for the KMS. */
+static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_act *act)
 {
+    const bool forwards = csb->role == MKT_KMS && (csb->state == MKT_SUSPENDED || csb->state == MKT_MADE_RESOLVE);
     act->host = csb->host;
     act->settings = &csb->settings;
+    act->kms = csb->settings.kms;
     act->role = csb->role;
     act->bundle = csb->bundle;
     act->room = csb->room;
+    return forwards ? mkt_find_kms(act, csb->bundle.init) : MKT_OK;
 }
 
 /* What an act appended to the room is wiped where nothing of it counts. */
@@ -101,7 +105,8 @@ static void forget(struct mkt_csb *csb)
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_act *act, bool counts)
 {
     csb->busy = true;
-    const enum mkt_err err = step->act(act);
+    enum mkt_err err = begin(csb, act);
+    err = err != MKT_OK ? err : step->act(act);
     csb->busy = false;
     if (err != MKT_OK || !counts) {
         forget(csb);
@@ -135,7 +140,6 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
         err = mkt_message_get(&init, csb->bundle.init);
         act->message = &init;
     }
-    begin(csb, act);
     act->out = out;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
@@ -202,7 +206,6 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
     if (err != MKT_OK)
         return err;
-    begin(csb, &act);
     return step(csb, found, &act, !report);
 }
 
@@ -254,11 +257,11 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
         about = csb->bundle.init;
     if (about.n == 0 || why == MKT_OK)
         return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
-    begin(csb, &act);
     act.in = about;
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
     csb->busy = true;
+    err = err != MKT_OK ? err : begin(csb, &act);
     err = err != MKT_OK ? err : mkt_make_report(&act, &message.hdr, why, sp, n_sp);
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)

@@ -21,6 +21,7 @@ enum mkt_outcome {
 struct mkt_act {
     const struct mkt_host *host;
     const struct mkt_settings *settings;
+    const struct mkt_credential *kms; /* that this party asks: of the settings, or that mkt_find_kms() found */
     enum mkt_role role;
     struct mkt_bundle bundle;
     struct mkt_buf room; /* of the bundle; what a failed step appended is wiped */

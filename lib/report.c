@@ -30,10 +30,10 @@ static enum mkt_err answer_keys(const struct mkt_act *act, struct mkt_protection
     const struct mkt_bundle *b = &act->bundle;
     const bool request = act->message->hdr.data_type == MKT_REQUEST_RESP;
     const struct mkt_span question = request ? b->init : b->asked_kms;
-    if (act->settings->kms == NULL || question.n == 0)
+    if (act->kms == NULL || question.n == 0)
         return MKT_E_STATE;
     *also = (struct mkt_also){{question, {NULL, 0}}};
-    return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_RESPONSE, protection);
+    return mkt_by_psk_of(b->suite, act->kms->psk, question, MKT_PHASE_RESPONSE, protection);
 }
 
 /* Whether mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back. */
@@ -176,9 +176,9 @@ static enum mkt_err sent_keys(const struct mkt_act *act, struct mkt_protection *
         *protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
         return MKT_OK;
     }
-    if (act->settings->kms == NULL)
+    if (act->kms == NULL)
         return MKT_E_ARGUMENT;
-    return mkt_by_psk_of(b->suite, act->settings->kms->psk, question, MKT_PHASE_INITIAL, protection);
+    return mkt_by_psk_of(b->suite, act->kms->psk, question, MKT_PHASE_INITIAL, protection);
 }
 
 enum mkt_err mkt_take_report(struct mkt_act *act)

@@ -15,7 +15,7 @@
 enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type,
                                const struct mkt_id *who)
 {
-    const struct mkt_credential *kms = act->settings->kms;
+    const struct mkt_credential *kms = act->kms;
     const bool request = data_type == MKT_REQUEST_INIT_PSK, named = !act->settings->leave_out_identities;
     const size_t key = mkt_suite_algorithms(act->bundle.suite)->key;
     struct mkt_span rand;
@@ -43,7 +43,7 @@ enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum 
 enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const struct mkt_id *who,
                               struct mkt_span *init)
 {
-    const struct mkt_credential *kms = act->settings->kms;
+    const struct mkt_credential *kms = act->kms;
     const size_t before = act->out->n;
     const struct mkt_also identities = {{who->data, kms->kms.data}};
     const struct mkt_protection by_psk = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
@@ -107,7 +107,7 @@ enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_pr
         return MKT_E_PRF;
     if (m->hdr.csb_id != by_psk->label.csb_id)
         return MKT_E_CSB_ID;
-    if (kms != NULL && !mkt_id_equal(&kms->id, &act->settings->kms->kms))
+    if (kms != NULL && !mkt_id_equal(&kms->id, &act->kms->kms))
         return MKT_E_KMS;
     return mkt_algorithms_check(act);
 }
@@ -330,9 +330,9 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_protection by_psk;
     struct mkt_policy policy;
-    if (act->settings->kms == NULL)
+    if (act->kms == NULL)
         return MKT_E_ARGUMENT;
-    enum mkt_err err = mkt_by_psk_of(b->suite, act->settings->kms->psk, b->init, MKT_PHASE_RESPONSE, &by_psk);
+    enum mkt_err err = mkt_by_psk_of(b->suite, act->kms->psk, b->init, MKT_PHASE_RESPONSE, &by_psk);
     err = err != MKT_OK ? err : mkt_check_kms_answer(act, &by_psk);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
     err = err != MKT_OK ? err : check_ticket(act, ticket, &policy);
@@ -340,7 +340,7 @@ enum mkt_err mkt_take_request_resp(struct mkt_act *act)
     err = err != MKT_OK ? err : mkt_t_fresh(act);
     err = err != MKT_OK ? err : mkt_ticket_keys_check(&policy, b->keys[MKT_FROM_TICKET]);
     err = err != MKT_OK ? err : check_granted(b->init, &policy, b->keys[MKT_FROM_TICKET]);
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->settings->kms->kms, &policy, true);
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->kms->kms, &policy, true);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;

@@ -84,6 +84,29 @@ static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *t
     return mkt_initiator_data_verify(b->suite, mpkr.key, ticket->ticket.initiator_data);
 }
 
+enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
+{
+    const struct mkt_host *host = act->host;
+    const struct mkt_credential *known = act->settings->kms;
+    struct mkt_message init;
+    struct mkt_policy policy;
+    struct mkt_base_ticket base;
+    act->kms = NULL;
+    enum mkt_err err = mkt_message_get(&init, resolve_init);
+    const struct mkt_payload *ticket = mkt_message_find(&init, MKT_TICKET, 0);
+    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
+    if (err == MKT_OK && host->forward != NULL) {
+        const bool named = mkt_base_ticket_get(&base, ticket, &policy) == MKT_OK && base.idrpsk.data.n > 0;
+        err = host->forward(host->user, ticket, &policy, named ? &base.idrpsk : NULL, &act->kms);
+    }
+    if (err != MKT_OK || act->kms != NULL)
+        return err;
+    if (policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
+        return MKT_OK;
+    act->kms = known;
+    return known != NULL && mkt_id_equal(&policy.kms, &known->kms) ? MKT_OK : MKT_E_KMS;
+}
+
 enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
 {
     const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
@@ -96,12 +119,12 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_R, &asker);
     b->responder = asker.id;
     err = err != MKT_OK ? err : check_responder(act, &policy);
+    err = err != MKT_OK ? err : mkt_find_kms(act, act->in);
     if (err != MKT_OK)
         return err;
-    /* section 10: a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
-    const bool own = policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self);
-    const struct mkt_credential *other = act->settings->kms;
-    if (!own && (other == NULL || asker.vouched_for || !mkt_id_equal(&policy.kms, &other->kms)))
+    /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
+    const bool own = act->kms == NULL;
+    if (!own && asker.vouched_for)
         return MKT_E_KMS;
     if (own)
         err = open_ticket(act, ticket, &policy);
@@ -189,7 +212,7 @@ static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *po
 static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *init)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_credential *kms = act->settings->kms;
+    const struct mkt_credential *kms = act->kms;
     const struct mkt_also also = {{b->asked_kms, {NULL, 0}}};
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, kms->psk, init, MKT_PHASE_RESPONSE);
     struct mkt_policy policy;
@@ -207,7 +230,7 @@ static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *i
 enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)
 {
     struct mkt_message init;
-    enum mkt_err err = act->settings->kms == NULL ? MKT_E_ARGUMENT : mkt_message_get(&init, act->bundle.asked_kms);
+    enum mkt_err err = act->kms == NULL ? MKT_E_ARGUMENT : mkt_message_get(&init, act->bundle.asked_kms);
     err = err != MKT_OK ? err : take_answer(act, &init);
     act->bundle.asked_kms = (struct mkt_span){NULL, 0};
     act->bundle.guard = MKT_GUARD_NONE;

@@ -14,4 +14,7 @@ MKT_MUST enum mkt_err mkt_make_resolve_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_resolve_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act);
 
+/* Finds `act->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS; MKT_E_KMS. */
+MKT_MUST enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init);
+
 #endif

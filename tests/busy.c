@@ -32,13 +32,14 @@ enum callback {
     REPORT,
     LOG,
     HAS_CSB_ID,
+    FORWARD,
     CALLBACKS
 };
 
 static const char *const names[CALLBACKS] = {
     "now",     "random", "alloc",        "release",    "tpk",       "psk",        "resolved",
     "open",    "seal",   "member",       "acceptable", "authorise", "replay",     "replay_peek",
-    "counter", "count",  "psk_identity", "report",     "log",       "has_csb_id",
+    "counter", "count",  "psk_identity", "report",     "log",       "has_csb_id", "forward",
 };
 
 _Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 2) * sizeof(void *), "beside user and cache each is tried here");
@@ -243,6 +244,12 @@ static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct 
     return meddle(user, HAS_CSB_ID)->has_csb_id(user, initiator, responder, csb_id);
 }
 
+static enum mkt_err forward(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                            const struct mkt_id *name, const struct mkt_credential **other)
+{
+    return meddle(user, FORWARD)->forward(user, ticket, policy, name, other);
+}
+
 static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 {
     return meddle(user, AUTHORISE)->authorise(user, peer);
@@ -323,6 +330,13 @@ static bool has_no_csb_id(void *user, const struct mkt_id *initiator, const stru
     return false;
 }
 
+static enum mkt_err by_the_policy(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                  const struct mkt_id *name, const struct mkt_credential **other)
+{
+    (void)user, (void)ticket, (void)policy, (void)name, (void)other;
+    return MKT_OK;
+}
+
 static bool without_parameters(void *user, const struct mkt_sp *sp)
 {
     (void)user;
@@ -381,6 +395,7 @@ static struct play *new_play(int which)
         host->member = nobody;
         host->acceptable = without_parameters;
         host->has_csb_id = has_no_csb_id;
+        host->forward = by_the_policy;
         host->replay_peek = looks_new;
         host->counter = next_count;
         host->count = any_count;
@@ -424,6 +439,7 @@ static void let_meddle(struct play *p)
             .report = report,
             .log = log_error,
             .has_csb_id = has_csb_id,
+            .forward = forward,
         };
     }
 }

@@ -223,7 +223,8 @@ static struct mkt_span resolve_init_of(struct actor *a, const struct section *s,
     struct mkt_buf buf = {out, sizeof out, 0};
     struct mkt_span octets;
     settings.kms = &a->kms;
-    struct mkt_act act = {.host = &a->player.host, .settings = &settings, .room = {room, sizeof room, 0}, .out = &buf};
+    struct mkt_act act = {
+        .host = &a->player.host, .settings = &settings, .kms = &a->kms, .room = {room, sizeof room, 0}, .out = &buf};
     act.bundle.suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256;
     expect_err("HDR", mkt_begin(&act, &m, MKT_RESOLVE_INIT_PSK, 0x12345678), MKT_OK);
     mkt_add_randr(&m, MKT_RANDR_R, (struct mkt_span){randr, sizeof randr});

@@ -722,6 +722,165 @@ START_TEST(a_kms_that_gets_no_answer)
 }
 END_TEST
 
+/* What a KMS says when its host is asked who resolves a ticket, and what it was asked. */
+static struct {
+    const struct mkt_credential *other;
+    enum mkt_err err;
+    size_t n;
+    struct mkt_span ticket; /* from Ticket Type to Initiator Data */
+    struct mkt_id kms;      /* of the policy */
+    const char *name;       /* IDRpsk; NULL: none */
+} asked;
+
+static enum mkt_err forward(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                            const struct mkt_id *name, const struct mkt_credential **other)
+{
+    ck_assert_ptr_nonnull(user);
+    ck_assert_ptr_null(*other);
+    ck_assert_uint_eq(ticket->type, MKT_TICKET);
+    ck_assert(mkt_id_equal(&policy->kms, &asked.kms));
+    expect_octets("TICKET", (struct mkt_span){ticket->octets.p + 1, ticket->octets.n - 1}, asked.ticket);
+    ck_assert((name == NULL) == (asked.name == NULL));
+    if (name != NULL) {
+        ck_assert_uint_eq(name->type, MKT_ID_BYTES);
+        expect_octets("IDRpsk", name->data, text(asked.name));
+    }
+    asked.n++;
+    *other = asked.other;
+    return asked.err;
+}
+
+/* Alice's ticket is made with a TPK that only her KMS has, and does not say who that is (mode 3). */
+static struct mkt_span anonymous_ticket(struct parties *p)
+{
+    bob_has_a_kms_of_his_own(p);
+    p->kms_r.settings.kms = NULL;
+    p->policy.kms = (struct mkt_id){0};
+    make_own(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span by_bob = resolve_init(&p->bob), ticket = payload_of(by_bob, MKT_TICKET, 0).octets;
+    asked.kms = p->policy.kms;
+    asked.ticket = exact((struct mkt_span){ticket.p + 1, ticket.n - 1});
+    asked.name = "tpk-1";
+    asked.other = &p->kms_r.key;
+    asked.err = MKT_OK;
+    asked.n = 0;
+    return by_bob;
+}
+
+/* "must hence ask another KMS to resolve it (typically the issuing KMS)": the host says which. Bit 0: forked; bit 1:
+ * octets between all steps; bit 2: no IDRpsk; bit 3: suite 128. */
+START_TEST(a_ticket_that_names_no_kms)
+{
+    struct parties *p = parties_new(_i & 8 ? MKT_SUITE_128 : MKT_SUITE_256, (_i & 1) != 0 ? "DEFGHIJNO" : "DEFGHJNO");
+    for (size_t i = 0; i < ALL_PARTIES; i++)
+        p->all[i].moves = (_i & 2) != 0;
+    if ((_i & 4) != 0)
+        p->recipe.tpk_id = (struct mkt_id){0};
+    const struct mkt_span by_bob = anonymous_ticket(p);
+    asked.name = (_i & 4) != 0 ? NULL : asked.name;
+    begin(&p->kms_r, MKT_KMS);
+    refused(&p->kms_r, "its own, by default", by_bob, MKT_E_KEY);
+    p->kms_r.player.host.forward = forward;
+    const struct mkt_span by_kms = passed_on(p, by_bob);
+    ck_assert_uint_gt(asked.n, 0);
+    expect_octets("IDRkms", payload_of(by_kms, MKT_IDR, MKT_IDR_KMS).id.data, p->kms.settings.self.data);
+    begin(&p->kms, MKT_KMS);
+    take(&p->kms, "RESOLVE_INIT", by_kms);
+    take(&p->kms_r, "RESOLVE_RESP", resolve_resp(&p->kms));
+    take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms_r));
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    same_tek(&p->alice, &p->bob, _i & 8 ? 16 : 32);
+    parties_free(p);
+}
+END_TEST
+
+/* The host decides, whatever the policy says: nobody has verified that. */
+START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
+{
+    const struct mkt_id names[] = {
+        {0}, mkt_id_uri("sip:kms@example.com"), mkt_id_uri("sip:kms@example.org"), mkt_id_uri("sip:kms@example.net")};
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    bob_has_a_kms_of_his_own(p);
+    p->kms_r.settings.kms = NULL;
+    p->kms_r.player.host.forward = forward;
+    p->policy.kms = names[_i];
+    make_own(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span by_bob = resolve_init(&p->bob), ticket = payload_of(by_bob, MKT_TICKET, 0).octets;
+    asked.kms = p->policy.kms;
+    asked.ticket = exact((struct mkt_span){ticket.p + 1, ticket.n - 1});
+    asked.name = "tpk-1";
+    asked.n = 0;
+    asked.err = MKT_E_KMS;
+    asked.other = NULL;
+    begin(&p->kms_r, MKT_KMS);
+    refused(&p->kms_r, "nobody", by_bob, MKT_E_KMS);
+    asked.err = MKT_E_DENIED;
+    refused(&p->kms_r, "an error of the host", by_bob, MKT_E_DENIED);
+    asked.err = MKT_OK;
+    refused(&p->kms_r, "itself", by_bob, _i % 2 == 0 ? MKT_E_KEY : MKT_E_KMS);
+    ck_assert_uint_eq(asked.n, 3);
+    asked.other = &p->kms_r.key;
+    take(&p->kms_r, "another", by_bob);
+    ck_assert(mkt_csb_owes(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
+    const struct mkt_span init = resolve_init(&p->kms_r);
+    expect_octets("IDRkms", payload_of(init, MKT_IDR, MKT_IDR_KMS).id.data, p->kms.settings.self.data);
+    asked.err = MKT_E_DENIED; /* it may change its mind */
+    expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_E_DENIED);
+    asked.err = MKT_OK;
+    expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_OK);
+    parties_free(p);
+}
+END_TEST
+
+/* A stranger makes nobody ask the host, and what was passed on once is not passed on again. */
+START_TEST(tickets_that_are_not_passed_on)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    const struct mkt_span by_bob = anonymous_ticket(p);
+    p->kms_r.player.host.forward = forward;
+    begin(&p->kms_r, MKT_KMS);
+    uint8_t octets[8192];
+    ck_assert_uint_le(by_bob.n, sizeof octets);
+    memcpy(octets, by_bob.p, by_bob.n);
+    octets[by_bob.n - 1] ^= 1;
+    refused(&p->kms_r, "forged", (struct mkt_span){octets, by_bob.n}, MKT_E_MAC);
+    ck_assert_uint_eq(asked.n, 0);
+    for (size_t i = 0; i < p->kms_r.player.n_friends; i++)
+        p->kms_r.player.friend[i].vouches = true;
+    refused(&p->kms_r, "twice", by_bob, MKT_E_KMS);
+    for (size_t i = 0; i < p->kms_r.player.n_friends; i++)
+        p->kms_r.player.friend[i].vouches = false;
+    take(&p->kms_r, "once", by_bob);
+    parties_free(p);
+}
+END_TEST
+
+/* Error messages between KMSs have the key that the host gave. */
+START_TEST(errors_between_kms)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    const struct mkt_span by_bob = anonymous_ticket(p);
+    uint8_t octets[1024];
+    struct mkt_buf error = {octets, sizeof octets, 0};
+    p->kms_r.player.host.forward = forward;
+    const struct mkt_span by_kms = passed_on(p, by_bob);
+    begin(&p->kms, MKT_KMS);
+    take(&p->kms, "RESOLVE_INIT", by_kms);
+    const struct mkt_span resp = resolve_resp(&p->kms);
+    expect_err("about the answer", mkt_csb_make_error(p->kms_r.csb, resp, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
+    struct mkt_message m = decoded((struct mkt_span){octets, error.n});
+    ck_assert_ptr_nonnull(mkt_message_find(&m, MKT_V, 0));
+    error.n = 0;
+    expect_err("about the question", mkt_csb_make_error(p->kms.csb, by_kms, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
+    p->kms_r.player.reports = 0;
+    expect_err("told", mkt_csb_take(p->kms_r.csb, exact((struct mkt_span){octets, error.n}), mikey), MKT_OK);
+    ck_assert(p->kms_r.player.reports == 1 && p->kms_r.player.authenticated);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- section 11: tickets that the host handles ---- */
 
 /* A Ticket Data that is "a reference to information (keys, etc.) stored by the key management service". */
@@ -961,6 +1120,10 @@ int main(void)
     tcase_add_test(tcase, a_ticket_that_nobody_is_known_to_resolve);
     tcase_add_test(tcase, a_kms_that_is_asked_by_one_it_does_not_want);
     tcase_add_test(tcase, a_kms_that_gets_no_answer);
+    tcase_add_loop_test(tcase, a_ticket_that_names_no_kms, 0, 16);
+    tcase_add_loop_test(tcase, who_resolves_a_ticket_is_the_word_of_the_host, 0, 4);
+    tcase_add_test(tcase, tickets_that_are_not_passed_on);
+    tcase_add_test(tcase, errors_between_kms);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("ticket types");

@@ -24,6 +24,7 @@
 extern "C" {
 #endif
 
+struct mkt_credential;
 struct mkt_policy;
 struct mkt_message;
 struct mkt_replay;
@@ -214,6 +215,19 @@ struct mkt_host {
      * retargeted call), look at the bundles of `initiator` with anybody. Default: false.
      */
     bool (*has_csb_id)(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id);
+
+    /**
+     * A KMS asks who resolves the ticket of a RESOLVE_INIT (RFC 6043 section 10). The message is authenticated. The TICKET
+     * payload, its policy and `name`, the IDRpsk of a MIKEY base ticket or NULL, are not verified; IDRkms may be left
+     * out of the policy. If another KMS issued the ticket, set `*other` to the credential that this KMS shares with it:
+     * the RESOLVE_INIT is passed on, once. Leave `*other` NULL for a ticket of this KMS.
+     *
+     * Called again for each later message of the exchange: answer the same. The credential must stay valid until the
+     * bundle has answered. Default: a ticket whose IDRkms is absent or `mkt_settings.self` is of this KMS; one whose
+     * IDRkms is that of mkt_settings.kms is passed on; others are refused. Error: MKT_E_KMS.
+     */
+    enum mkt_err (*forward)(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                            const struct mkt_id *name, const struct mkt_credential **other);
 };
 
 /** An identity of type URI from a C string, which it points to. */
