@@ -614,12 +614,10 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     if (err != MKT_OK || csb->host->psk_identity != NULL)
         return told(csb, take_back(identity, before, err));
 
-    uint8_t csb_id[4] = {0};
-    struct mkt_buf csb_id_buf = {csb_id, sizeof csb_id, 0};
-    struct io octets = io_put(&csb_id_buf), io = io_put(identity);
+    const uint32_t id = csb->bundle.csb_id;
+    const uint8_t csb_id[] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+    struct io io = io_put(identity);
     struct mkt_span prefix = mkt_span_text("mikey-ticket:"), colon = mkt_span_text(":");
-    uint32_t id = csb->bundle.csb_id;
-    io_u32(&octets, &id);
     io_bytes(&io, &prefix, prefix.n);
     put_hex(&io, (struct mkt_span){csb_id, sizeof csb_id});
     io_bytes(&io, &colon, 1);

@@ -165,23 +165,34 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     return mkt_first_put(tp.payload, tp.n, tp_data);
 }
 
+enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_ticket_payload *out)
+{
+    const size_t from = room->n;
+    const enum mkt_err err = mkt_policy_put(policy, room);
+    *out = (struct mkt_ticket_payload){
+        .type = policy->type,
+        .subtype = policy->subtype,
+        .version = policy->version,
+        .prf = policy->prf,
+        .flags = policy->flags,
+        .tp_data = io_tail(room, from),
+    };
+    return err;
+}
+
 /*
  * 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
- * K implies D, and M implies F." NOT H implies G says the same as NOT G implies H.
+ * K implies D, and M implies F." So if the first is set, one of the others is.
  */
 bool mkt_policy_flags_agree(uint16_t flags)
 {
-    static const struct {
-        uint16_t with, without, needed;
-    } implications[] = {
-        {0, MKT_FLAG_D, MKT_FLAG_L}, {MKT_FLAG_G, 0, MKT_FLAG_F}, {0, MKT_FLAG_G, MKT_FLAG_H},
-        {MKT_FLAG_I, 0, MKT_FLAG_E}, {MKT_FLAG_K, 0, MKT_FLAG_D}, {MKT_FLAG_M, 0, MKT_FLAG_F},
+    static const uint16_t implications[][2] = {
+        {0, MKT_FLAG_D | MKT_FLAG_L}, {MKT_FLAG_G, MKT_FLAG_F}, {0, MKT_FLAG_G | MKT_FLAG_H},
+        {MKT_FLAG_I, MKT_FLAG_E},     {MKT_FLAG_K, MKT_FLAG_D}, {MKT_FLAG_M, MKT_FLAG_F},
     };
-    for (size_t i = 0; i < sizeof implications / sizeof *implications; i++) {
-        bool given = (flags & implications[i].with) == implications[i].with && (flags & implications[i].without) == 0;
-        if (given && (flags & implications[i].needed) == 0)
+    for (size_t i = 0; i < sizeof implications / sizeof *implications; i++)
+        if ((flags & implications[i][0]) == implications[i][0] && (flags & implications[i][1]) == 0)
             return false;
-    }
     return true;
 }
 

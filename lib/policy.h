@@ -12,6 +12,10 @@
 /* The policy alone, whatever the time and the type of the ticket: mkt_policy_check() without them. */
 MKT_MUST enum mkt_err mkt_policy_sound(const struct mkt_policy *policy);
 
+/* What TP and TICKET payloads have in common, with TP Data in the room; an error of mkt_policy_put(). */
+MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room,
+                                         struct mkt_ticket_payload *out);
+
 /* Whether it is the MIKEY base ticket that the policy speaks of. */
 bool mkt_policy_is_base(const struct mkt_policy *policy);
 

@@ -219,20 +219,12 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     err = err != MKT_OK ? err : put_wishes(act, &policy);
     if (err != MKT_OK)
         return err;
-    const size_t from = act->room.n;
-    err = mkt_policy_put(&policy, &act->room);
-    mkt_message_add(&m, MKT_TP)->ticket = (struct mkt_ticket_payload){
-        .type = policy.type,
-        .subtype = policy.subtype,
-        .version = policy.version,
-        .prf = policy.prf,
-        .flags = policy.flags & (uint16_t)~MKT_FLAG_K, /* "In the TP payload, it SHALL be set to '0'" */
-        .tp_data = io_tail(&act->room, from),
-    };
+    policy.flags &= (uint16_t)~MKT_FLAG_K; /* "In the TP payload, it SHALL be set to '0'" */
+    err = mkt_policy_payload(&policy, &act->room, &mkt_message_add(&m, MKT_TP)->ticket);
     b->guard = MKT_GUARD_PSK;
+    act->outcome = MKT_ANSWER;
     if (err != MKT_OK)
         return err == MKT_E_SPACE ? MKT_E_ROOM : err;
-    act->outcome = MKT_ANSWER;
     return mkt_seal_for_kms(act, &m, &act->settings->self, &b->init);
 }
 

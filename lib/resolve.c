@@ -87,7 +87,6 @@ static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *t
 enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
 {
     const struct mkt_host *host = act->host;
-    const struct mkt_credential *known = act->settings->kms;
     struct mkt_message init;
     struct mkt_policy policy;
     struct mkt_base_ticket base;
@@ -103,8 +102,8 @@ enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
         return err;
     if (policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
         return MKT_OK;
-    act->kms = known;
-    return known != NULL && mkt_id_equal(&policy.kms, &known->kms) ? MKT_OK : MKT_E_KMS;
+    act->kms = act->settings->kms;
+    return act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms) ? MKT_OK : MKT_E_KMS;
 }
 
 enum mkt_err mkt_take_resolve_init(struct mkt_act *act)

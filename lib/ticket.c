@@ -443,20 +443,10 @@ static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
 /* The TICKET payload: Next Payload 0, no Initiator Data. */
 static enum mkt_err put_ticket(struct work *w, struct mkt_span ticket_data, struct mkt_span *out)
 {
-    const struct mkt_policy *policy = w->recipe->policy;
     struct mkt_payload ticket = {.type = MKT_TICKET};
-    ticket.ticket = (struct mkt_ticket_payload){
-        .type = policy->type,
-        .subtype = policy->subtype,
-        .version = policy->version,
-        .prf = policy->prf,
-        .flags = policy->flags,
-        .ticket_data = ticket_data,
-    };
-    size_t from = w->room.n;
-    enum mkt_err err = mkt_policy_put(policy, &w->room);
-    ticket.ticket.tp_data = io_tail(&w->room, from);
-    from = w->room.n;
+    enum mkt_err err = mkt_policy_payload(w->recipe->policy, &w->room, &ticket.ticket);
+    const size_t from = w->room.n;
+    ticket.ticket.ticket_data = ticket_data;
     err = err != MKT_OK ? err : mkt_payloads_put(&ticket, 1, &w->room);
     *out = io_tail(&w->room, from);
     return err;
