@@ -486,15 +486,11 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
 {
     const struct mkt_bundle *b = &csb->bundle;
     const struct mkt_id unknown = {0};
-    switch (csb->role) {
-    case MKT_INITIATOR:
+    if (csb->role == MKT_INITIATOR)
         return mkt_csb_ready(csb) ? b->responder : unknown;
-    case MKT_RESPONDER:
+    if (csb->role == MKT_RESPONDER)
         return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
-    case MKT_KMS:
-        return csb->state == MKT_FRESH ? unknown : csb->state == MKT_TOOK_REQUEST ? b->initiator : b->responder;
-    }
-    return unknown;
+    return csb->state == MKT_FRESH ? unknown : csb->state == MKT_TOOK_REQUEST ? b->initiator : b->responder;
 }
 
 /* ---- crypto sessions and their keys ---- */

@@ -237,16 +237,9 @@ bool mkt_has_call(enum mkt_role role, enum mkt_state state)
 
 enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state)
 {
-    switch (state) {
-    case MKT_MADE_UPDATE:
-    case MKT_TOOK_UPDATE:
+    if (state == MKT_MADE_UPDATE || state == MKT_TOOK_UPDATE)
         return MKT_KEYED;
-    case MKT_MADE_REQUEST:
-    case MKT_SUSPENDED:
+    if (role == MKT_KMS || state == MKT_MADE_REQUEST || state == MKT_SUSPENDED)
         return MKT_FRESH;
-    case MKT_MADE_RESOLVE:
-        return role == MKT_KMS ? MKT_FRESH : MKT_SUSPENDED;
-    default:
-        return role == MKT_KMS ? MKT_FRESH : state;
-    }
+    return state == MKT_MADE_RESOLVE ? MKT_SUSPENDED : state;
 }

@@ -8,13 +8,7 @@
 /* RFC 3830 table 6.2.b, RFC 6043 table 6.6 */
 size_t mkt_mac_length(uint8_t mac_alg)
 {
-    switch (mac_alg) {
-    case MKT_MAC_HMAC_SHA_1_160:
-        return 20;
-    case MKT_MAC_HMAC_SHA_256_256:
-        return 32;
-    }
-    return 0;
+    return mac_alg == MKT_MAC_HMAC_SHA_1_160 ? 20 : mac_alg == MKT_MAC_HMAC_SHA_256_256 ? 32 : 0;
 }
 
 /* A MAC algorithm, and the MAC whose length it implies: the end of KEMAC (Mac alg) and of V (Auth alg). */
@@ -45,35 +39,31 @@ static void io_pke(struct io *io, struct mkt_payload *p)
 /* RFC 3830 6.14 Key validity data: SPI as 8-bit length and octets; Interval as Valid From and Valid To, likewise */
 static void io_kv(struct io *io, struct mkt_kv *kv)
 {
-    switch (kv->type) {
-    case MKT_KV_NULL:
-        return;
-    case MKT_KV_SPI:
+    if (kv->type > MKT_KV_INTERVAL)
+        io_fail(io, MKT_E_VALUE);
+    if (kv->type == MKT_KV_SPI)
         io_vec(io, &kv->spi, 1);
+    if (kv->type != MKT_KV_INTERVAL)
         return;
-    case MKT_KV_INTERVAL:
-        io_vec(io, &kv->from, 1);
-        io_vec(io, &kv->to, 1);
-        return;
-    }
-    io_fail(io, MKT_E_VALUE);
+    io_vec(io, &kv->from, 1);
+    io_vec(io, &kv->to, 1);
 }
 
-/* RFC 3830 table 6.4: OAKLEY 5, OAKLEY 1, OAKLEY 2 */
-static size_t dh_length(struct io *io, uint8_t group)
+/* Takes an octet, and as many octets as the table has for its value. */
+static void io_by_length(struct io *io, uint8_t *value, const size_t table[3], enum mkt_err unknown,
+                         struct mkt_span *octets)
 {
-    static const size_t octets[] = {1536 / 8, 768 / 8, 1024 / 8};
-    if (group < sizeof octets / sizeof *octets)
-        return octets[group];
-    io_fail(io, MKT_E_DH_GROUP);
-    return 0;
+    io_u8(io, value);
+    if (*value > 2)
+        io_fail(io, unknown);
+    io_bytes(io, octets, *value > 2 ? 0 : table[*value]);
 }
 
-/* RFC 3830 6.4 DH: DH-Group, DH-value (length by group), Reserved (4 bits), KV (4 bits), KV data */
+/* RFC 3830 6.4 DH: DH-Group (table 6.4: OAKLEY 5, 1, 2), DH-value, Reserved (4 bits), KV (4 bits), KV data */
 static void io_dh(struct io *io, struct mkt_payload *p)
 {
-    io_u8(io, &p->dh.group);
-    io_bytes(io, &p->dh.value, dh_length(io, p->dh.group));
+    static const size_t octets[3] = {1536 / 8, 768 / 8, 1024 / 8};
+    io_by_length(io, &p->dh.group, octets, MKT_E_DH_GROUP, &p->dh.value);
     io_split(io, 1, &p->dh.reserved, 4, &p->dh.kv.type);
     io_kv(io, &p->dh.kv);
 }
@@ -89,18 +79,13 @@ static void io_sign(struct io *io, struct mkt_payload *p)
 /* RFC 3830 6.6 T: TS type, TS value of 64 bits (NTP-UTC, NTP) or 32 (COUNTER; NTP-UTC-32 of RFC 6043 6.3) */
 static void io_t(struct io *io, struct mkt_payload *p)
 {
+    static const size_t octets[] = {
+        [MKT_TS_NTP_UTC] = 8, [MKT_TS_NTP] = 8, [MKT_TS_COUNTER] = 4, [MKT_TS_NTP_UTC_32] = 4};
     io_u8(io, &p->t.ts_type);
-    switch (p->t.ts_type) {
-    case MKT_TS_NTP_UTC:
-    case MKT_TS_NTP:
-        io_uint(io, &p->t.value, 8);
-        return;
-    case MKT_TS_COUNTER:
-    case MKT_TS_NTP_UTC_32:
-        io_uint(io, &p->t.value, 4);
-        return;
-    }
-    io_fail(io, MKT_E_VALUE);
+    if (p->t.ts_type < sizeof octets / sizeof *octets)
+        io_uint(io, &p->t.value, octets[p->t.ts_type]);
+    else
+        io_fail(io, MKT_E_VALUE);
 }
 
 /* RFC 6043 6.4 TR: TS Role, then as T */
@@ -131,21 +116,11 @@ static void io_cert(struct io *io, struct mkt_payload *p)
     io_vec(io, &p->cert.data, 2);
 }
 
-/* RFC 3830 table 6.8: SHA-1, MD5; RFC 6043 table 6.12: SHA-256 */
-static size_t hash_length(struct io *io, uint8_t func)
-{
-    static const size_t octets[] = {20, 16, 32};
-    if (func < sizeof octets / sizeof *octets)
-        return octets[func];
-    io_fail(io, MKT_E_HASH);
-    return 0;
-}
-
-/* RFC 3830 6.8 CHASH: Hash func, Hash (length by func) */
+/* RFC 3830 6.8 CHASH: Hash func (table 6.8: SHA-1, MD5; RFC 6043 table 6.12: SHA-256), Hash */
 static void io_chash(struct io *io, struct mkt_payload *p)
 {
-    io_u8(io, &p->chash.func);
-    io_bytes(io, &p->chash.hash, hash_length(io, p->chash.func));
+    static const size_t octets[3] = {20, 16, 32};
+    io_by_length(io, &p->chash.func, octets, MKT_E_HASH, &p->chash.hash);
 }
 
 /* RFC 3830 6.9 V: Auth alg, Ver data (length by alg) */
