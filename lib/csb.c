@@ -198,7 +198,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     enum mkt_err err = mkt_message_get(&message, in);
     if (err != MKT_OK)
         return err;
-    const bool report = message.hdr.data_type == MKT_ERROR && csb->bundle.guard != MKT_GUARD_NONE;
+    const bool sent = csb->bundle.guard != MKT_GUARD_NONE || csb->role == MKT_KMS;
+    const bool report = message.hdr.data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
         report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
     if (found == NULL)

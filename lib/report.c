@@ -64,9 +64,15 @@ static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
     return mkt_span_equal(act->in, b->init) || (mkt_t_last(t, &b->newest) && !says_again(why));
 }
 
-static bool is_transfer(const struct mkt_message *message)
+static bool is_transfer(unsigned data_type)
 {
-    return message->hdr.data_type == MKT_TRANSFER_INIT || message->hdr.data_type == MKT_TRANSFER_RESP;
+    return data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
+}
+
+/* Ticket Request and Ticket Resolve, which have no crypto sessions (4.2.1.1). */
+static bool is_with_kms(unsigned data_type)
+{
+    return data_type >= MKT_REQUEST_INIT_PSK && data_type <= MKT_RESOLVE_RESP && !is_transfer(data_type);
 }
 
 /* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
@@ -131,6 +137,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
                              const struct mkt_sp sp[], size_t n_sp)
 {
     enum { OTHERS = 3 }; /* T, ERR, V */
+    const bool sessions = !is_with_kms(about->data_type);
     struct mkt_protection protection;
     struct mkt_message m;
     enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : mkt_t_fresh(act);
@@ -138,24 +145,25 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
-    if (n_sp > MKT_MAX_PAYLOADS - OTHERS)
+    if (n_sp > MKT_MAX_PAYLOADS - OTHERS || (n_sp > 0 && !sessions))
         return MKT_E_MANY;
     err = mkt_begin(act, &m, MKT_ERROR, about->csb_id);
     if (err != MKT_OK)
         return err;
     /* "the version, PRF func, and CSB ID fields in the HDR payload SHALL be identical to the corresponding fields in
-     * the message where the error occurred"; the map is GENERIC-ID, as an Empty one allows no SP (D22) */
+     * the message where the error occurred"; an Empty map, which mkt_begin() has, allows no SP (D22) */
     m.hdr.prf = about->prf;
-    m.hdr.map_type = MKT_MAP_GENERIC_ID;
+    if (sessions)
+        m.hdr.map_type = MKT_MAP_GENERIC_ID;
     mkt_message_add(&m, MKT_ERR)->error.number = mkt_err_number(why);
     for (size_t i = 0; i < n_sp; i++)
         mkt_message_add(&m, MKT_SP)->sp = sp[i];
-    if (n_sp == 0 && is_about_policies(why))
+    if (n_sp == 0 && sessions && is_about_policies(why))
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, act->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_put(&m, act->out);
     err = mkt_seal(act, &protection, &m, &nothing);
-    if (err != MKT_OK || !is_transfer(act->message))
+    if (err != MKT_OK || !is_transfer(about->data_type))
         return err;
     /* One for each message, as each takes a slot of the replay cache (D27). */
     mkt_times_add(&act->bundle.reported, mkt_t_of(act->message), false);
@@ -165,13 +173,17 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
 
 /* ---- taking ---- */
 
-/* The keys that protect what this party sent last, which the error is about; none where it sent nothing. */
+/*
+ * The keys that protect what this party sent last, which the error is about. A KMS keeps nothing of its answers (D22): it
+ * has no keys then, and takes the message as one about them.
+ */
 static enum mkt_err sent_keys(const struct mkt_act *act, struct mkt_protection *protection)
 {
     const struct mkt_bundle *b = &act->bundle;
     const struct mkt_span question = b->asked_kms.n > 0 ? b->asked_kms : b->init;
+    protection->label.csb_id = act->message->hdr.csb_id;
     if (b->guard == MKT_GUARD_NONE)
-        return MKT_E_STATE;
+        return mkt_suite_of_prf(act->message->hdr.prf, &protection->suite);
     if (b->guard != MKT_GUARD_PSK) {
         *protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
         return MKT_OK;
@@ -184,10 +196,11 @@ static enum mkt_err sent_keys(const struct mkt_act *act, struct mkt_protection *
 enum mkt_err mkt_take_report(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
-    const bool authenticated = mkt_message_find(m, MKT_V, 0) != NULL;
+    const bool authenticated = act->bundle.guard != MKT_GUARD_NONE && mkt_message_find(m, MKT_V, 0) != NULL;
+    const bool counts = mkt_t_of(m)->ts_type == MKT_TS_COUNTER;
     struct mkt_protection protection;
     enum mkt_err err = sent_keys(act, &protection);
-    if (err == MKT_OK && mkt_t_of(m)->ts_type == MKT_TS_COUNTER && act->host->count == NULL)
+    if (err == MKT_OK && counts && act->host->count == NULL)
         err = MKT_E_COUNTER;
     if (err == MKT_OK && m->hdr.csb_id != protection.label.csb_id)
         err = MKT_E_CSB_ID;
@@ -203,8 +216,7 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
     if (err != MKT_OK || act->host->report == NULL)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */
-    const bool known = authenticated && mkt_t_of(m)->ts_type != MKT_TS_COUNTER;
-    const struct mkt_report report = {known, mkt_message_find(m, MKT_ERR, 0)->error.number, m};
+    const struct mkt_report report = {authenticated && !counts, mkt_message_find(m, MKT_ERR, 0)->error.number, m};
     act->host->report(act->host->user, &report);
     return MKT_OK;
 }

@@ -232,7 +232,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
  * @param about  the message; empty: the one that this party took and has not answered
  * @param err    why: gives the error number, mkt_err_number()
  * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
- *               policies, the one of the TLS profile
+ *               policies, the one of the TLS profile. About a message of Ticket Request or Ticket Resolve there are none:
+ *               the Error message has the Empty map (D22)
  * @param out    the message is appended, or measured
  * @return MKT_OK; MKT_E_ARGUMENT where `err` is MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE
  *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY,

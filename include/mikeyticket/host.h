@@ -70,7 +70,8 @@ struct mkt_report {
     bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Else anybody may have
                                             sent it: only a hint. It does not say about whose message it is. If G is
                                             clear, all Responders of a call have one key, so it may be about what
-                                            another one sent. Without a replay cache it may be old, or this party's own */
+                                            another one sent. Without a replay cache it may be old, or this party's own.
+                                            False at a KMS for errors about its answers, as it keeps no keys of them */
     uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
