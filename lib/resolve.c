@@ -176,7 +176,7 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
     return err;
 }
 
-/* Who answers, by the word of the KMS: this Responder itself, or as it is named in the ticket (D26). */
+/* Who answers, by the word of the KMS: this Responder itself, or as the ticket or the host names it (D26). */
 static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_policy *policy)
 {
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
@@ -187,7 +187,7 @@ static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_p
     if (idrr == NULL)
         return forked ? MKT_E_RESPONDER : MKT_OK;
     const bool is_own = mkt_id_equal(&idrr->id, &act->bundle.responder);
-    return is_own || mkt_policy_has_responder(policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
+    return is_own || mkt_is_responder(act, policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
 }
 
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */

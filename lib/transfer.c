@@ -520,13 +520,17 @@ enum mkt_err mkt_resp_keys(struct mkt_act *act)
     return err != MKT_OK ? err : find_mpks(b);
 }
 
-/* Who answers: the one who was asked for, or one of the policy (D26). */
+/*
+ * Who answers: the one who was asked for, or one of the policy. With key forking MPKr' proves that the KMS let this
+ * Responder resolve the ticket: then another one can answer if the host says yes (D26).
+ */
 static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_policy *policy)
 {
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->asked;
-    if (!mkt_id_equal(responder, &b->asked) && !mkt_is_responder(act, policy, responder))
+    const bool named = mkt_id_equal(responder, &b->asked) || mkt_is_responder(act, policy, responder);
+    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))
         return MKT_E_RESPONDER;
     enum mkt_err err = mkt_keep_id(act, responder, &b->responder);
     return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, policy, true);

@@ -1633,10 +1633,19 @@ START_TEST(answers_protected_with_another_key)
     ck_assert_uint_eq(p->alice.n_asked, 1); /* about the KMS */
     no_key_handed_over(p, whole);
 
-    /* in her own name, with keys that are hers: but Alice did not ask for her */
+    /* in her own name, with keys that are hers: but Alice did not ask for her, and her host does not know her (D26) */
     find(&m, MKT_IDR, MKT_IDR_R)->id.data = carol.data;
-    refused(&p->alice, "Carol", forged(&m, &forger), MKT_E_RESPONDER);
+    p->alice.player.fail = MKT_E_DENIED;
+    refused(&p->alice, "Carol", forged(&m, &forger), MKT_E_DENIED);
+    ck_assert_uint_eq(p->alice.n_asked, 2);
+    expect_octets("asked about", p->alice.asked_id.data, carol.data);
     no_key_handed_over(p, whole);
+    p->alice.player.fail = MKT_OK;
+    enum mkt_err (*const authorise)(void *, const struct mkt_peer *) = p->alice.player.host.authorise;
+    p->alice.player.host.authorise = NULL;
+    refused(&p->alice, "nobody decides", forged(&m, &forger), MKT_E_RESPONDER);
+    no_key_handed_over(p, whole);
+    p->alice.player.host.authorise = authorise;
     take(&p->alice, "Bob", resp);
     same_tek(&p->alice, &p->bob, 32);
     parties_free(p);
