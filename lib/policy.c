@@ -235,7 +235,8 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_
 
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
-    enum mkt_err err = mkt_policy_is_base(policy) ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
+    const bool usable = mkt_policy_is_base(policy) || (policy->flags & (MKT_FLAG_N | MKT_FLAG_O)) != 0;
+    enum mkt_err err = usable ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
     return err != MKT_OK ? err : valid_at(policy, now);
 }
 

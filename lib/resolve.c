@@ -75,8 +75,7 @@ static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *t
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
-    enum mkt_err err = mkt_ticket_type_check(act->host, policy, 0);
-    err = err != MKT_OK ? err : mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
+    const enum mkt_err err = mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))

@@ -91,10 +91,9 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
     return err;
 }
 
-enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag)
+enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag)
 {
-    bool ours = mkt_policy_is_base(policy) && (policy->flags & flag) == flag;
-    return ours || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
+    return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
 }
 
 /* 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be included": beside MPKi. */
@@ -210,9 +209,10 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     uint8_t tpk[MKT_MAX_TPK];
     size_t n = 0;
     struct mkt_base_ticket base;
-    if (mkt_ticket_type_check(&(struct mkt_host){0}, policy, MKT_FLAG_O) != MKT_OK && host->open != NULL)
+    const bool is_base = mkt_policy_is_base(policy);
+    if (host->open != NULL && !(is_base && (policy->flags & MKT_FLAG_O) != 0))
         return host_opens(host, ticket, policy, room, keys);
-    enum mkt_err err = mkt_base_ticket_get(&base, ticket, policy);
+    enum mkt_err err = is_base ? mkt_base_ticket_get(&base, ticket, policy) : MKT_E_TICKET_TYPE;
     err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n);
     if (err == MKT_OK)
         err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, room, keys);
@@ -300,7 +300,6 @@ static enum mkt_err ticket_check(struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    err = err != MKT_OK ? err : mkt_ticket_type_check(ticket->host, &policy, 0);
     err = err != MKT_OK ? err : mkt_policy_sound(&policy);
     ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
     if (ticket->reusable && ticket->used)

@@ -28,14 +28,16 @@ MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const st
 MKT_MUST enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
                                              struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys);
 
-/* Whether this library, or the host in its stead, can use a ticket as Initiator (N) or Responder (O): MKT_E_TICKET_TYPE. */
-MKT_MUST enum mkt_err mkt_ticket_type_check(const struct mkt_host *host, const struct mkt_policy *policy,
-                                            uint16_t flag);
+/*
+ * Whether an Initiator (N) or a Responder (O) can use a ticket, which need not be opened for that; by the host's
+ * `open` it can use any: MKT_E_TICKET_TYPE (design decision D24).
+ */
+MKT_MUST enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag);
 
 /*
- * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself where it is of a type of
- * its own. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the room. Random is the SPI of MPKr, where `mpkr`
- * says that it is wanted.
+ * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself if it is of a type of its
+ * own: MKT_E_TICKET_TYPE without `open`. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the room. Random is
+ * the SPI of MPKr, if `mpkr` says that it is wanted.
  */
 MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
                                          const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,

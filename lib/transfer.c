@@ -53,7 +53,7 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &payload.ticket);
     err = err != MKT_OK ? err : mkt_policy_sound(&policy);
     err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
-    err = err != MKT_OK ? err : mkt_ticket_type_check(act->host, &policy, MKT_FLAG_N);
+    err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, &policy, MKT_FLAG_N);
     err = err != MKT_OK ? err : mkt_suite_of_prf(policy.prf, &b->suite);
     if (err != MKT_OK)
         return err;
@@ -206,7 +206,7 @@ static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *
     read_policy(b, policy);
     if (policy->prf != m->hdr.prf)
         return MKT_E_PRF;
-    err = mkt_ticket_type_check(act->host, policy, MKT_FLAG_O);
+    err = mkt_ticket_use_check(act->host, policy, MKT_FLAG_O);
     err = err != MKT_OK ? err : check_initiator_data(act, ticket->ticket.initiator_data);
     if (err != MKT_OK)
         return err;
@@ -320,17 +320,22 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     return err == MKT_OK && !proves_itself(act) ? MKT_E_KEY : err;
 }
 
-/* The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY where only a KMS has them. */
+/*
+ * The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY if only a KMS has them. A ticket of a type
+ * that nobody here opens is such a one, as O is set (D24).
+ */
 static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
     const struct mkt_bundle before = act->bundle;
-    const enum mkt_err err = remember(act, ticket, policy);
+    enum mkt_err err = remember(act, ticket, policy);
     if (err != MKT_E_KEY)
         return err;
     act->bundle = before;
     if (mkt_bundle_has(&before, MKT_FLAG_E))
         return err;
-    return mkt_ticket_resolve(act->host, ticket, policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
+    err = mkt_ticket_resolve(act->host, ticket, policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
+    const bool by_kms = act->settings->kms != NULL && mkt_bundle_has(&before, MKT_FLAG_O);
+    return err == MKT_E_TICKET_TYPE && by_kms ? MKT_E_KEY : err;
 }
 
 /* Waits for the KMS, with nothing of the message verified but what needs no key. */

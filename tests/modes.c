@@ -969,9 +969,10 @@ START_TEST(a_ticket_type_of_the_hosts_own_that_bob_resolves)
 }
 END_TEST
 
+/* Without N and O. */
 START_TEST(a_ticket_type_that_nobody_handles)
 {
-    struct parties *p = set_up_own_type("DEFGHIJNO");
+    struct parties *p = set_up_own_type("DEFGHIJ");
     struct mkt_ticket *ticket = NULL;
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
@@ -1008,6 +1009,54 @@ START_TEST(a_ticket_type_that_nobody_handles)
     take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms));
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
     same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/*
+ * D24: with N and O, Initiator and Responder use a ticket of any type, subtype and version without opening it; the keys
+ * come from the KMS. Bob's TPK is not for it.
+ */
+START_TEST(a_ticket_type_that_only_the_kms_handles)
+{
+    static const char *const flags[] = {"DEFGHIJNO", "DEFGHJNO", "DFGHJNO"};
+    struct parties *p = set_up_own_type(flags[_i]);
+    p->alice.player.host.open = p->bob.player.host.open = NULL;
+    p->bob.player.tpk = p->tpk;
+    be_granted(p);
+    called(p, true);
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    called(p, false);
+    p->bob.player.resolved = text("");
+
+    p->bob.settings.kms = NULL;
+    begin(&p->bob, MKT_RESPONDER);
+    refused(&p->bob, "no KMS", offered(p), flags[_i][1] == 'E' ? MKT_E_RESOLVE : MKT_E_TICKET_TYPE);
+    p->bob.settings.kms = &p->bob.key;
+    begin(&p->kms, MKT_KMS);
+    answered_by(&p->bob, offered(p));
+    p->kms.player.host.open = NULL;
+    refused(&p->kms, "the KMS itself must open it", resolve_init(&p->bob), MKT_E_TICKET_TYPE);
+    parties_free(p);
+}
+END_TEST
+
+/* A stored ticket of any type can be read back; without N it cannot be offered. */
+START_TEST(a_stored_ticket_of_a_type_that_only_the_kms_handles)
+{
+    struct parties *p = set_up_own_type(_i == 0 ? "DEFGHIJNO" : "DEFGHIJO");
+    uint8_t octets[2048];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    be_granted(p);
+    p->alice.player.host.open = NULL;
+    expect_err("put", mkt_ticket_put(p->ticket, &out), MKT_OK);
+    mkt_ticket_free(p->ticket);
+    p->ticket = NULL;
+    expect_err("get", mkt_ticket_get(&p->ticket, &p->alice.player.host, (struct mkt_span){octets, out.n}), MKT_OK);
+    p->offer.ticket = p->ticket;
+    begin(&p->alice, MKT_INITIATOR);
+    expect_err("offer", mkt_csb_make_transfer_init(p->alice.csb, &p->offer, &(struct mkt_buf){NULL, 0, 0}),
+               _i == 0 ? MKT_OK : MKT_E_TICKET_TYPE);
     parties_free(p);
 }
 END_TEST
@@ -1130,6 +1179,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_ticket_type_of_the_hosts_own, 0, 4);
     tcase_add_loop_test(tcase, a_ticket_type_of_the_hosts_own_that_bob_resolves, 0, 2);
     tcase_add_test(tcase, a_ticket_type_that_nobody_handles);
+    tcase_add_loop_test(tcase, a_ticket_type_that_only_the_kms_handles, 0, 3);
+    tcase_add_loop_test(tcase, a_stored_ticket_of_a_type_that_only_the_kms_handles, 0, 2);
     tcase_add_test(tcase, a_host_that_gives_keys_of_the_wrong_kind);
     tcase_add_test(tcase, a_host_that_gives_up_half_way);
     tcase_add_loop_test(tcase, a_base_ticket_that_wants_more, 0, 4);

@@ -374,9 +374,14 @@ END_TEST
 
 /* ---- what a policy must be like ---- */
 
+static void clear_n_and_o(struct mkt_policy *p)
+{
+    p->flags &= (uint16_t)~(MKT_FLAG_N | MKT_FLAG_O);
+}
+
 START_TEST(a_policy_that_can_not_be_granted_is_refused)
 {
-#define REFUSED(err, change)                                                                                           \
+#define CHECKED(err, change)                                                                                           \
     do {                                                                                                               \
         struct mkt_policy p = granted(MKT_SUITE_256);                                                                  \
         p.has_start = p.has_end = true;                                                                                \
@@ -387,24 +392,27 @@ START_TEST(a_policy_that_can_not_be_granted_is_refused)
         expect_err(#change, mkt_policy_check(&p, y2020), err);                                                         \
     } while (0)
 
-    REFUSED(MKT_E_TICKET_TYPE, p.type = 2); /* 3GPP base ticket */
-    REFUSED(MKT_E_TICKET_TYPE, p.type = 0);
-    REFUSED(MKT_E_TICKET_TYPE, p.type = 0x0101);
-    REFUSED(MKT_E_TICKET_TYPE, p.subtype = 2);
-    REFUSED(MKT_E_TICKET_TYPE, p.version = 2);
-    REFUSED(MKT_E_PRF, p.prf = 2);
-    REFUSED(MKT_E_PRF, p.prf = 127);
-    REFUSED(MKT_E_FLAGS, p.flags = 0);
-    REFUSED(MKT_E_POLICY, p.has_kemac = true);
-    REFUSED(MKT_E_POLICY, p.n_responders = 0);
-    REFUSED(MKT_E_VALIDITY, p.start = p.end);
-    REFUSED(MKT_E_VALIDITY, p.end = p.start - ntp(1));
-    REFUSED(MKT_E_EXPIRED, p.end = y2020 - 1);
-    REFUSED(MKT_E_NOT_YET, p.start = y2020 + 1);
-    REFUSED(MKT_OK, p.prf = 0);              /* suite 128 */
-    REFUSED(MKT_OK, p.initiator.data.n = 0); /* it names nobody (D21) */
-    REFUSED(MKT_OK, p.kms = mkt_id_uri("kms"));
-#undef REFUSED
+    CHECKED(MKT_E_TICKET_TYPE, clear_n_and_o(&p); p.type = 2); /* 3GPP base ticket */
+    CHECKED(MKT_E_TICKET_TYPE, clear_n_and_o(&p); p.type = 0);
+    CHECKED(MKT_E_TICKET_TYPE, clear_n_and_o(&p); p.type = 0x0101);
+    CHECKED(MKT_E_TICKET_TYPE, clear_n_and_o(&p); p.subtype = 2);
+    CHECKED(MKT_E_TICKET_TYPE, clear_n_and_o(&p); p.version = 2);
+    CHECKED(MKT_OK, clear_n_and_o(&p));
+    CHECKED(MKT_OK, clear_n_and_o(&p); p.flags |= MKT_FLAG_N; p.type = 2); /* D24 */
+    CHECKED(MKT_OK, clear_n_and_o(&p); p.flags |= MKT_FLAG_O; p.version = 2);
+    CHECKED(MKT_E_PRF, p.prf = 2);
+    CHECKED(MKT_E_PRF, p.prf = 127);
+    CHECKED(MKT_E_FLAGS, p.flags = 0);
+    CHECKED(MKT_E_POLICY, p.has_kemac = true);
+    CHECKED(MKT_E_POLICY, p.n_responders = 0);
+    CHECKED(MKT_E_VALIDITY, p.start = p.end);
+    CHECKED(MKT_E_VALIDITY, p.end = p.start - ntp(1));
+    CHECKED(MKT_E_EXPIRED, p.end = y2020 - 1);
+    CHECKED(MKT_E_NOT_YET, p.start = y2020 + 1);
+    CHECKED(MKT_OK, p.prf = 0);              /* suite 128 */
+    CHECKED(MKT_OK, p.initiator.data.n = 0); /* it names nobody (D21) */
+    CHECKED(MKT_OK, p.kms = mkt_id_uri("kms"));
+#undef CHECKED
 }
 END_TEST
 

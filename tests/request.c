@@ -699,6 +699,31 @@ START_TEST(a_k_too_many)
 }
 END_TEST
 
+/* D says who made a ticket: one that a KMS grants has it, whatever was asked for (D24). */
+START_TEST(a_ticket_that_the_kms_did_not_make)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_policy policy = p->policy;
+    struct mkt_ticket *ticket = NULL;
+    struct mkt_buf measured = {NULL, 0, 0};
+    const struct mkt_span init = asked(p);
+    take(&p->kms, "REQUEST_INIT", init);
+    const struct mkt_span before = stored(&p->kms);
+    p->recipe.policy = &policy;
+    p->recipe.keys = &one_tgk;
+    p->recipe.n_keys = 1;
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
+    expect_err("by mistake", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_FLAGS);
+    expect_octets("as it was", stored(&p->kms), before);
+    const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
+    refused(&p->alice, "by a KMS that does not look", with_ticket(p, init, resp, ticket), MKT_E_FLAGS);
+    mkt_ticket_free(ticket);
+    take(&p->alice, "one that was granted", resp);
+    ck_assert_uint_eq(granted_policy(p).flags, p->policy.flags | MKT_FLAG_D);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- who is who ---- */
 
 static enum mkt_err alice_by_her_address(void *user, const struct mkt_id *name, const struct mkt_id *id,
@@ -1511,8 +1536,11 @@ START_TEST(tickets_that_are_not_taken)
     refused_ticket(p, init, resp, "never valid", &wrong, none, MKT_E_VALIDITY);
     wrong = p->policy;
     wrong.flags |= MKT_FLAG_K;
-    wrong.type = 2;
-    refused_ticket(p, init, resp, "a type that is not ours", &wrong, none, MKT_E_TICKET_TYPE);
+    wrong.flags &= (uint16_t)~MKT_FLAG_N;
+    refused_ticket(p, init, resp, "that wants more of the Initiator", &wrong, none, MKT_E_TICKET_TYPE);
+    wrong = p->policy;
+    wrong.flags = (uint16_t)((wrong.flags | MKT_FLAG_L) & ~MKT_FLAG_D);
+    refused_ticket(p, init, resp, "that the Initiator made", &wrong, none, MKT_E_FLAGS);
     take(&p->alice, "the right one", resp);
     parties_free(p);
 }
@@ -1633,6 +1661,8 @@ START_TEST(requests_that_cannot_be_made)
     p->policy.n_applications = 0;
     p->policy.n_responders = MKT_MAX_RESPONDERS + 1;
     expect_err("responders", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_ARGUMENT);
+    p->policy.n_responders = 0;
+    expect_err("for nobody", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_POLICY);
     p->policy.n_responders = 1;
     p->policy.prf = 7;
     expect_err("PRF", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_PRF);
@@ -2080,6 +2110,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_change_that_the_kms_does_not_tell, 0, CHANGES + KEY_CHANGES);
     tcase_add_test(tcase, another_order_is_no_change);
     tcase_add_test(tcase, a_k_too_many);
+    tcase_add_test(tcase, a_ticket_that_the_kms_did_not_make);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("who is who");

@@ -1464,9 +1464,8 @@ START_TEST(early_reject)
     wrong = p->policy;
     wrong.flags &= (uint16_t)~MKT_FLAG_O;
     refused(&p->bob, "O", with_policy(init, &wrong), MKT_E_TICKET_TYPE);
-    wrong = p->policy;
     wrong.type = 2;
-    refused(&p->bob, "ticket type", with_policy(init, &wrong), MKT_E_TICKET_TYPE);
+    refused(&p->bob, "a type of others, and O", with_policy(init, &wrong), MKT_E_TICKET_TYPE);
     wrong = p->policy;
     wrong.prf = MKT_PRF_MIKEY_1;
     refused(&p->bob, "PRF", with_policy(init, &wrong), MKT_E_PRF);

@@ -1269,7 +1269,6 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     REFUSED(MKT_E_STORED, changed[5] = 1); /* another payload follows, and is not there */
     REFUSED(MKT_E_SHORT, changed[5] = 1; changed[13] = 0xff);
     REFUSED(MKT_E_SHORT, changed[13] = 0xff);      /* TP Data longer than the payload */
-    REFUSED(MKT_E_TICKET_TYPE, changed[7] = 2);    /* ticket type */
     REFUSED(MKT_E_PRF, changed[10] |= 4);          /* PRF Func 3 */
     REFUSED(MKT_E_FLAGS, changed[11] &= 0xbf);     /* G without F */
     REFUSED(MKT_E_MPK, changed[at_keys + 1] = 1);  /* a TGK in place of the MPK */

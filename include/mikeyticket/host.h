@@ -122,25 +122,26 @@ struct mkt_host {
     enum mkt_err (*resolved)(void *user, struct mkt_span ticket, struct mkt_buf *octets);
 
     /**
-     * Ticket types other than the MIKEY base ticket, and tickets without the N or O flag (RFC 6043 11): verifies a
-     * TICKET payload, and appends its keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads, which the
-     * library checks and wipes. Default: such tickets are refused. Errors: MKT_E_TICKET_TYPE, MKT_E_TICKET_MAC,
-     * MKT_E_KEY.
+     * Opens a ticket that is not a MIKEY base ticket, or has no O flag (RFC 6043 6.10, 11): verifies a TICKET payload,
+     * and appends its keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads, which the library checks and
+     * wipes. A KMS calls it, and a Responder if E is clear, before it asks its KMS. An Initiator needs it only to use a
+     * ticket without N, and never calls it. With N for the Initiator, and with O for a Responder that has a KMS, tickets
+     * of any type are used without it (D24). Default: other tickets are refused. Errors: MKT_E_KEY if only a KMS can
+     * open the ticket, MKT_E_TICKET_TYPE, MKT_E_TICKET_MAC.
      */
     enum mkt_err (*open)(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
                          struct mkt_buf *keys);
 
     /**
      * The other way: appends the Ticket Data of a ticket of a type of the host's own, for a policy and keys in that
-     * form; up to 4,000 octets. `open` must be there too, also of an Initiator that only holds such tickets. Default:
-     * such tickets are not made. Error: MKT_E_TICKET_TYPE.
+     * form; up to 4,000 octets. Default: such tickets are not made. Error: MKT_E_TICKET_TYPE.
      */
     enum mkt_err (*seal)(void *user, const struct mkt_policy *policy, struct mkt_span keys,
                          struct mkt_buf *ticket_data);
 
     /**
      * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked
-     * about itself, before the policy is verified.
+     * about itself before the policy is verified, and about IDRr of the RESOLVE_RESP before that is verified.
      */
     bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
 

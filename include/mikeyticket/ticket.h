@@ -39,8 +39,7 @@ struct mkt_ticket_recipe {
  * @return MKT_OK; an error of mkt_policy_check(); MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the keys; MKT_E_SPI for
  *         an empty SPI, or one that two keys have; MKT_E_ARGUMENT; MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER;
  *         MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO; of a ticket type of the host's own an error of
- *         mkt_host.seal, MKT_E_SPACE or MKT_E_ROOM for too much Ticket Data, MKT_E_TICKET_TYPE where mkt_host.open is
- *         not there
+ *         mkt_host.seal, MKT_E_SPACE or MKT_E_ROOM for too much Ticket Data
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *host,
                                               const struct mkt_ticket_recipe *recipe);
