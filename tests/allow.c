@@ -523,5 +523,5 @@ int main(void)
         {"refuse-resolve-init", refuse_by_kms},
         {"refuse-update", refuse_update},
     };
-    return run_cases("allow.txt", kinds, sizeof kinds / sizeof *kinds, NULL, 0);
+    return run_cases("allow.txt", kinds, sizeof kinds / sizeof *kinds);
 }

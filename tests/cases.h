@@ -49,16 +49,10 @@ void refuse_answer(struct actor *actor, const struct section *s);
 void refuse_request_resp(struct actor *actor, const struct section *s);
 void refuse_offer_forked(struct actor *actor, const struct section *s);
 
-/* A case that fails so far; one that passes must be taken off the list. */
-struct failing {
-    const char *section, *name; /* the name without the suite */
-};
-
 /*
  * Runs each section of a file of vectors as one case. It must read all fields of the section and give back all memory;
  * the file must have sections of each kind. Answers the exit code of the test program.
  */
-int run_cases(const char *file, const struct kind kinds[], size_t n_kinds, const struct failing failing[],
-              size_t n_failing);
+int run_cases(const char *file, const struct kind kinds[], size_t n_kinds);
 
 #endif

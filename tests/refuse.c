@@ -20,5 +20,5 @@ int main(void)
         {"refuse-resolve-resp", refuse_resolve_resp},
         {"refuse-offer-forked", refuse_offer_forked},
     };
-    return run_cases("refuse.txt", kinds, sizeof kinds / sizeof *kinds, NULL, 0);
+    return run_cases("refuse.txt", kinds, sizeof kinds / sizeof *kinds);
 }
