@@ -83,8 +83,9 @@ static bool choice(bool *second, const char *value, const char *one, const char 
 enum { FORK = 256, NO_FORK, KMS, KMS_ID, PSK, PSK_ID, TPK, TPK_ID };
 
 static const char initiator_usage[] =
-    "initiator [--id URI] [--to URI] [--member URI] (--tpk HEX [--tpk-id ID] | --kms URL --psk HEX [--psk-id ID]) "
-    "[--kms-id URI] [--ticket FILE] [--suite 256|128] [--flags LETTERS] [--fork|--no-fork] [--media msrp|bfcp] "
+    "initiator [--id URI] [--to URI] [--member URI] [--authorise URI] "
+    "(--tpk HEX [--tpk-id ID] | --kms URL --psk HEX [--psk-id ID]) [--kms-id URI] [--ticket-type N] [--ticket FILE] "
+    "[--suite 256|128] [--flags LETTERS] [--fork|--no-fork] [--media msrp|bfcp] "
     "[--setup actpass|active|passive] [--message TEXT] [--legacy] [--show-keys]";
 static const char responder_usage[] =
     "responder [--id URI] [--group URI] [--tpk HEX [--tpk-id ID]] [--kms URL --psk HEX [--psk-id ID]] [--kms-id URI] "
@@ -113,7 +114,8 @@ static bool options_agree(const struct options *options, bool initiator)
     if (options->kms == NULL && options->credential.name.data.n > 0)
         return usage("--psk-id is the name of what --psk has to say");
     if (options->id[0] == '\0' || options->to[0] == '\0' || options->credential.kms.data.n == 0 ||
-        (options->group != NULL && options->group[0] == '\0'))
+        (options->group != NULL && options->group[0] == '\0') ||
+        (options->authorised != NULL && options->authorised[0] == '\0'))
         return usage("an identity can't be empty");
     return strlen(options->text) <= MAX_TEXT ||
            usage("--message takes 2048 octets at most"); /* RFC 4975 5.1: more has to go in chunks */
@@ -130,10 +132,11 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         {"legacy", no_argument, NULL, 'l'},          {"show-keys", no_argument, NULL, 'w'},
     };
     static const struct option initiators[] = {
-        {"to", required_argument, NULL, 'r'},     {"member", required_argument, NULL, 'g'},
-        {"suite", required_argument, NULL, 'u'},  {"flags", required_argument, NULL, 'f'},
-        {"fork", no_argument, NULL, FORK},        {"no-fork", no_argument, NULL, NO_FORK},
-        {"ticket", required_argument, NULL, 'k'},
+        {"to", required_argument, NULL, 'r'},        {"member", required_argument, NULL, 'g'},
+        {"suite", required_argument, NULL, 'u'},     {"flags", required_argument, NULL, 'f'},
+        {"fork", no_argument, NULL, FORK},           {"no-fork", no_argument, NULL, NO_FORK},
+        {"ticket", required_argument, NULL, 'k'},    {"ticket-type", required_argument, NULL, 'y'},
+        {"authorise", required_argument, NULL, 'a'},
     };
     static const struct option responders[] = {
         {"group", required_argument, NULL, 'g'},
@@ -151,6 +154,7 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
                                 .to = "sip:bob@example.com",
                                 .text = "Hello",
                                 .suite = MKT_SUITE_256,
+                                .ticket_type = MKT_TICKET_BASE,
                                 .stream = MKT_STREAM_MSRP,
                                 .setup = MKT_SETUP_ACTPASS,
                                 .credential.kms = mkt_id_uri("http://kms.example.com"),
@@ -166,6 +170,9 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
             break;
         case 'g':
             options->group = optarg;
+            break;
+        case 'a':
+            options->authorised = optarg;
             break;
         case 't':
             options->text = optarg;
@@ -208,6 +215,12 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         case 'f':
             has_flags = true;
             good = mkt_flags_get(&flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
+            break;
+        case 'y':
+            options->ticket_type = (uint16_t)strtoul(optarg, NULL, 10);
+            good = (strspn(optarg, "0123456789") == strlen(optarg) && strlen(optarg) < 6 &&
+                    strtoul(optarg, NULL, 10) <= UINT16_MAX && options->ticket_type > 0) ||
+                   usage("--ticket-type takes a number, such as 2");
             break;
         case FORK: /* RFC 6043 6.10: I implies E and F */
             add = MKT_FLAG_E | MKT_FLAG_F | MKT_FLAG_I;

@@ -17,11 +17,12 @@
 enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512 };
 
 struct options {
-    const char *id, *to; /* URIs of this party and, for the initiator, of the one it calls */
-    const char *text;    /* to send as MSRP message */
-    const char *group;   /* of the responder; of the initiator: who may answer for the group that it calls */
-    const char *file;    /* where the ticket is kept, of the responder the keys of one that was resolved; or NULL */
-    const char *tpk_id;  /* the name of the TPK; NULL: none was given */
+    const char *id, *to;    /* URIs of this party and, for the initiator, of the one it calls */
+    const char *text;       /* to send as MSRP message */
+    const char *group;      /* of the responder; of the initiator: who may answer for the group that it calls */
+    const char *authorised; /* of the initiator: who else may answer, with key forking; NULL: nobody */
+    const char *file;       /* where the ticket is kept, of the responder the keys of one that was resolved; or NULL */
+    const char *tpk_id;     /* the name of the TPK; NULL: none was given */
     uint8_t tpk[MKT_MAX_TPK];
     size_t tpk_n;                     /* 0: this party has none */
     const char *kms;                  /* the URL of the KMS; NULL: this party has none */
@@ -30,7 +31,8 @@ struct options {
     enum mkt_suite suite;
     enum mkt_stream stream;
     enum mkt_setup setup;
-    uint16_t flags; /* of the ticket policy */
+    uint16_t flags;       /* of the ticket policy */
+    uint16_t ticket_type; /* to ask the KMS for */
     bool legacy, show_keys;
 };
 

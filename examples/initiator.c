@@ -16,6 +16,7 @@ static struct mkt_policy make_policy(const struct options *options)
     struct mkt_policy policy = mkt_policy_default(options->suite);
     int64_t now = (int64_t)time(NULL);
 
+    policy.type = options->ticket_type;
     policy.flags = options->flags;
     policy.initiator = mkt_id_uri(options->id);
     policy.responder[0] = mkt_id_uri(options->to);
@@ -124,6 +125,16 @@ static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *
     return mkt_id_equal(group, &called) && mkt_id_equal(id, &member);
 }
 
+/* Whoever answers with forked keys may resolve the ticket, by the word of the KMS: who else than the one that is called,
+   and the member, it may be. */
+static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
+{
+    const struct options *options = ((const struct call *)user)->options;
+    const struct mkt_id other = mkt_id_uri(options->authorised);
+    const bool called = mkt_id_equal(&peer->id, &peer->asked) || is_member(user, &peer->id, &peer->asked);
+    return peer->role == MKT_KMS || called || mkt_id_equal(&peer->id, &other) ? MKT_OK : MKT_E_DENIED;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -131,7 +142,10 @@ int main(int argc, char **argv)
         return 2;
 
     struct call *call = call_new(&options, true);
-    const struct mkt_host host = {.user = call, .member = is_member, .report = call_report};
+    const struct mkt_host host = {.user = call,
+                                  .member = is_member,
+                                  .authorise = options.authorised != NULL ? authorise : NULL,
+                                  .report = call_report};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *csb = NULL;

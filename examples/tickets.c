@@ -3,6 +3,7 @@
 
 #include "tickets.h"
 
+#include "sealed.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -57,6 +58,19 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     if (entry->identity != NULL && !users_is(entry, &policy->initiator))
         return MKT_E_INITIATOR;
     return users_key(entry, key);
+}
+
+/* Tickets of other types than ours are made if an Initiator asks for one, and protected with the first TPK. */
+static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *ticket_data)
+{
+    return sealed_put(((const struct asked *)user)->kms->users.first_tpk, policy, keys, ticket_data);
+}
+
+static enum mkt_err open_sealed(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                struct mkt_buf *keys)
+{
+    (void)policy;
+    return sealed_get(((const struct asked *)user)->kms->users.first_tpk, ticket, keys);
 }
 
 static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *group)
@@ -271,8 +285,13 @@ static const struct exchange *exchange_of(const char *name)
 void tickets_serve(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome)
 {
     struct asked asked = {.kms = user};
-    const struct mkt_host host = {
-        .user = &asked, .psk = find_psk, .tpk = find_tpk, .member = is_member, .replay = remember};
+    const struct mkt_host host = {.user = &asked,
+                                  .psk = find_psk,
+                                  .tpk = find_tpk,
+                                  .seal = seal,
+                                  .open = open_sealed,
+                                  .member = is_member,
+                                  .replay = remember};
     const struct exchange *exchange = exchange_of(requesttype);
     struct mkt_message message;
     struct mkt_csb *csb = NULL;

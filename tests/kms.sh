@@ -202,6 +202,68 @@ run "one whom the Initiator does not know" "--as-alice --to $helpdesk --setup pa
 expect status i 1
 expect says '^refused: MKT_E_RESPONDER' i.err
 
+# With key forking the Initiator decides about one whom it does not know to be of the group.
+for suite in 256 128; do
+    to="--to $helpdesk --suite $suite --setup passive"
+    call "a group, and one who is authorised, suite $suite" "--as-alice $to --authorise sip:bob@example.com" \
+        "--as-bob --group $helpdesk"
+    asked 1 1
+    run "a group, and one who is not authorised, suite $suite" "--as-alice $to --authorise sip:carol@example.com" \
+        "--as-bob --group $helpdesk"
+    expect status i 1
+    expect says '^refused: MKT_E_DENIED' i.err
+    expect silent '^tek: ' i.err
+    run "a group, not forked, suite $suite" "--as-alice $to --no-fork --authorise sip:bob@example.com" \
+        "--as-bob --group $helpdesk"
+    expect status i 1
+    expect says '^refused: MKT_E_RESPONDER' i.err
+done
+
+# ---- tickets of another type, which only the KMS opens: N and O of RFC 6043 6.10 ----
+
+# offered TYPE: whether the offer has a ticket of that type, subtype 1 and version 1
+offered() {
+    tr -d '\r' <offer | sed -n 's/^a=key-mgmt:mikey //p' | base64 -d | od -An -v -tx1 | tr -d ' \n' |
+        grep -q "$(printf '%04x0101' "$1")"
+}
+for suite in 256 128; do
+    for type in 2 61440; do
+        with="--ticket-type $type --suite $suite"
+        tell="ticket type $type, suite $suite"
+        call "forked, $tell" "--as-alice $with" "--as-bob"
+        asked 1 1
+        expect offered $type
+        call "not forked, E, $tell" "--as-alice --flags DEFGHJNO $with" "--as-bob"
+        asked 1 1
+        call "not forked, $tell" "--as-alice --no-fork $with" "--as-bob"
+        asked 1 1
+        call "the Responder has the TPK, $tell" "--as-alice --no-fork $with" "--as-bob --tpk $tpk"
+        asked 1 1
+        expect offered $type
+        rm -f ticket resolved
+        call "the first use, $tell" "--as-alice $with --ticket ticket" "--as-bob --resolved resolved"
+        asked 1 1
+        call "the second use, $tell" "--as-alice $with --ticket ticket" "--as-bob --resolved resolved"
+        asked 0 0
+        call "a group, $tell" "--as-alice --to $helpdesk --authorise sip:bob@example.com $with" \
+            "--as-bob --group $helpdesk"
+        asked 1 1
+    done
+done
+run "ticket type 2, no N" "--as-alice --ticket-type 2 --flags DEFGHIJO" "--as-bob"
+expect status i 1
+expect says '^refused: MKT_E_TICKET_TYPE' i.err
+expect [ ! -s offer ]
+run "ticket type 2, no O" "--as-alice --ticket-type 2 --flags DEFGHIJN --setup passive" "--as-bob"
+expect status r 1
+expect says '^refused: MKT_E_TICKET_TYPE' r.err
+run "ticket type 2, no KMS" "--as-alice --ticket-type 2 --no-fork --setup passive" "--tpk $tpk"
+expect status r 1
+expect says '^refused: MKT_E_TICKET_TYPE' r.err
+run "ticket type 2, by one who cannot make it" "--tpk $shared --ticket-type 2" "--as-bob"
+expect status i 1
+expect says '^refused: MKT_E_TICKET_TYPE' i.err
+
 # ---- what the KMS refuses ----
 
 # request NAME "OPTIONS OF THE INITIATOR" ERROR MKT_E: of a ticket
