@@ -394,17 +394,13 @@ enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct 
 
 uint8_t mkt_payload_role(const struct mkt_payload *p)
 {
-    switch (p->type) {
-    case MKT_TR:
+    if (p->type == MKT_TR)
         return p->t.role;
-    case MKT_IDR:
+    if (p->type == MKT_IDR)
         return p->id.role;
-    case MKT_RANDR:
+    if (p->type == MKT_RANDR)
         return p->rand.role;
-    case MKT_GENERAL_EXT:
-        return p->general_ext.type;
-    }
-    return 0;
+    return p->type == MKT_GENERAL_EXT ? p->general_ext.type : 0;
 }
 
 enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest)

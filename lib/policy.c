@@ -122,21 +122,16 @@ struct list {
     struct mkt_payload payload[6 + MKT_MAX_APPLICATIONS + MKT_MAX_RESPONDERS];
 };
 
-static void add(struct list *list, struct mkt_payload payload)
-{
-    list->payload[list->n++] = payload;
-}
-
 static void add_idr(struct list *list, uint8_t role, uint8_t type, struct mkt_span data)
 {
     if (data.n > 0)
-        add(list, (struct mkt_payload){.type = MKT_IDR, .id = {role, type, data}});
+        list->payload[list->n++] = (struct mkt_payload){.type = MKT_IDR, .id = {role, type, data}};
 }
 
 static void add_tr(struct list *list, uint8_t role, bool present, mkt_ntp time)
 {
     if (present)
-        add(list, (struct mkt_payload){.type = MKT_TR, .t = {role, MKT_TS_NTP_UTC_32, time >> 32}});
+        list->payload[list->n++] = (struct mkt_payload){.type = MKT_TR, .t = {role, MKT_TS_NTP_UTC_32, time >> 32}};
 }
 
 enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_data)
@@ -157,7 +152,7 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     add_tr(&tp, MKT_TR_E, policy->has_end, policy->end);
     add_tr(&tp, MKT_TR_R, policy->has_rekeying, policy->rekeying);
     if (policy->has_kemac)
-        add(&tp, (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_data = policy->kemac}});
+        tp.payload[tp.n++] = (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_data = policy->kemac}};
     for (size_t i = 0; i < policy->n_applications; i++)
         add_idr(&tp, MKT_IDR_APP, MKT_ID_BYTES, policy->application[i]);
     for (size_t i = 0; i < policy->n_responders; i++)
