@@ -54,9 +54,9 @@ expect() {
 says() { grep -q -e "$1" "$2.log"; }
 line() { sed -n "s/^$1: //p" ours.log; }
 
-# await PATTERN FILE: until the file has it, 5 seconds at most
+# await PATTERN FILE: until the file has it, 30 seconds at most
 await() {
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         grep -q -e "$1" "$2" 2>/dev/null && return
         sleep 0.05
     done
@@ -96,7 +96,7 @@ openssl_version() {
 openssl_client() {
     version=$1
     shift
-    printf 'level\n' | timeout 10 openssl s_client -connect "127.0.0.1:$port" -psk "$psk" -psk_identity "$identity" \
+    printf 'level\n' | timeout 60 openssl s_client -connect "127.0.0.1:$port" -psk "$psk" -psk_identity "$identity" \
         $(openssl_version "$version") -ign_eof "$@" >peer.log 2>&1
 }
 
@@ -104,7 +104,7 @@ openssl_client() {
 gnutls_client() {
     version=$1
     shift
-    printf 'level\n' | LD_PRELOAD=$dir/hint.so timeout 10 gnutls-cli -p "$port" 127.0.0.1 \
+    printf 'level\n' | LD_PRELOAD=$dir/hint.so timeout 60 gnutls-cli -p "$port" 127.0.0.1 \
         --pskusername "$identity" --pskkey "$psk" --priority "$priority:+VERS-TLS$version" "$@" >peer.log 2>&1
 }
 
@@ -114,7 +114,7 @@ openssl_server() {
     version=$1
     shift
     : >peer.log
-    timeout 10 openssl s_server -accept 127.0.0.1:0 -naccept 1 -rev -nocert -psk "$psk" -psk_identity "$identity" \
+    timeout 60 openssl s_server -accept 127.0.0.1:0 -naccept 1 -rev -nocert -psk "$psk" -psk_identity "$identity" \
         $(openssl_version "$version") "$@" >peer.log 2>&1 </dev/null &
     server=$!
     await '^ACCEPT ' peer.log
@@ -125,11 +125,18 @@ openssl_server() {
 gnutls_server() {
     version=$1
     shift
-    port=$("$ours" port)
     printf '#%s:%s\n' "$(printf %s "$identity" | od -An -v -tx1 | tr -d ' \n')" "$psk" >keys
-    timeout 10 gnutls-serv --echo -d 5 -p "$port" --pskpasswd keys --priority "$priority:+VERS-TLS$version" "$@" \
-        >peer.log 2>&1 &
-    server=$!
+    # somebody else may take the port before the server does
+    for _ in 1 2 3; do
+        port=$("$ours" port)
+        : >peer.log
+        timeout 60 gnutls-serv --echo -d 5 -p "$port" --pskpasswd keys --priority "$priority:+VERS-TLS$version" "$@" \
+            >peer.log 2>&1 &
+        server=$!
+        await 'listening on IPv4 .*\(done\|fail\)' peer.log
+        says 'listening on IPv4 .*done' peer && return
+        end_gnutls_server
+    done
 }
 
 # Lets the peer's server say all that it has to say.

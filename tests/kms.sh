@@ -504,7 +504,7 @@ usage() {
     pattern=$2
     shift 2
     name="usage: $*"
-    timeout 10 "$@" >body 2>r.err </dev/null
+    timeout 60 "$@" >body 2>r.err </dev/null
     echo $? >r.status
     expect status r "$want"
     expect [ "$(wc -l <r.err)" = 1 ]

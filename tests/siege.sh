@@ -285,7 +285,7 @@ expect silent '^open: 0' slow.out
 honest alice
 name="what is not complete after 10 s is cut, however many octets come"
 pauses=0
-until grep -q 'all closed' slow.out || [ $pauses = 30 ]; do
+until grep -q 'all closed' slow.out || [ $pauses = 120 ]; do
     sleep 1
     pauses=$((pauses + 1))
 done

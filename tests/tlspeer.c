@@ -42,7 +42,7 @@
 /* What reads the same backwards comes back from `openssl s_server -rev` too. */
 #define LINE "level\n"
 
-enum { SEVEN = 7, EIGHT = 8, PATIENCE = 20, RETRIES = 100, RETRY_US = 50000 };
+enum { SEVEN = 7, EIGHT = 8, PATIENCE = 60, RETRIES = 600, RETRY_US = 50000 };
 
 struct peer {
     const char *suites, *psk, *identity;
