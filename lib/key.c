@@ -87,6 +87,21 @@ static bool is_among(const struct mkt_span spis[], size_t n, const struct mkt_ke
     return false;
 }
 
+static enum mkt_err check_key(const struct mkt_key_data *key, enum mkt_suite suite)
+{
+    /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
+    if (key->kv.type != MKT_KV_SPI || key->kv.spi.n == 0)
+        return MKT_E_SPI;
+    /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
+    if (key->key.n < MKT_MIN_KEY)
+        return MKT_E_KEY_LENGTH;
+    /* 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used." */
+    if (key->type != MKT_KEY_MPK && suite == MKT_SUITE_128 && key->key.n > 16)
+        return MKT_E_KEY_LENGTH;
+    /* design decision D15 */
+    return mkt_key_is_tek(key) && key->key.n > MKT_MAX_TEK ? MKT_E_KEY_LENGTH : MKT_OK;
+}
+
 enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules)
 {
     struct mkt_span spis[MKT_MAX_KEYS];
@@ -94,30 +109,17 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     struct mkt_key_data key;
     struct mkt_keys keys = mkt_keys_of(chain);
     while (mkt_keys_next(&keys, &key)) {
-        if (n + n_mpk == MKT_MAX_KEYS)
-            return MKT_E_MANY;
-        bool mpk = key.type == MKT_KEY_MPK;
-        n_mpk += mpk;
-        n_tgk += mkt_key_is_tgk(&key);
-        /* 6.2.1: "An SPI (or MKI) MUST be specified for each key" */
-        if (key.kv.type != MKT_KV_SPI || key.kv.spi.n == 0)
-            return MKT_E_SPI;
+        const bool mpk = key.type == MKT_KEY_MPK;
+        enum mkt_err err = n + n_mpk == MKT_MAX_KEYS ? MKT_E_MANY : check_key(&key, rules->suite);
         /* nobody looks up an MPK by its SPI: so it may be any (D23) */
-        if (!mpk && is_among(spis, n, &key))
-            return MKT_E_SPI;
+        if (err == MKT_OK && !mpk && is_among(spis, n, &key))
+            err = MKT_E_SPI;
+        if (err != MKT_OK)
+            return err;
         if (!mpk)
             spis[n++] = key.kv.spi;
-        /* 12.1: "All keys [...] MUST have adequate strength/length, i.e., 128 bits or more." */
-        if (key.key.n < MKT_MIN_KEY)
-            return MKT_E_KEY_LENGTH;
-        /*
-         * 12.1: "If session keys (TEK/TGK/GTGK) longer than 128 bits are used, 128-bit algorithms SHALL NOT be used."
-         */
-        if (!mpk && rules->suite == MKT_SUITE_128 && key.key.n > 16)
-            return MKT_E_KEY_LENGTH;
-        /* design decision D15 */
-        if (mkt_key_is_tek(&key) && key.key.n > MKT_MAX_TEK)
-            return MKT_E_KEY_LENGTH;
+        n_mpk += mpk;
+        n_tgk += mkt_key_is_tgk(&key);
     }
     if (keys.err != MKT_OK)
         return keys.err;

@@ -26,10 +26,11 @@ enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
 static bool find_known(const struct known *known, uint8_t policy_no, struct mkt_sp *sp)
 {
     const uint32_t at = known->at[policy_no];
+    const struct mkt_message *m = at < INIT ? known->message : known->init;
     struct mkt_span before = {NULL, 0};
     struct io io = io_get(known->sps);
-    if (at < BUNDLE && at > 0)
-        *sp = at < INIT ? known->message->payload[at - MESSAGE].sp : known->init->payload[at - INIT].sp;
+    if (at > 0 && at < BUNDLE && m != NULL)
+        *sp = m->payload[at < INIT ? at - MESSAGE : at - INIT].sp;
     if (at < BUNDLE)
         return at > 0;
     io_bytes(&io, &before, at - BUNDLE);
