@@ -137,14 +137,10 @@ static enum mkt_err ask_cache(const struct mkt_act *act, const struct mkt_messag
 }
 
 /* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
-enum mkt_err mkt_replay_record(const struct mkt_act *act)
+enum mkt_err mkt_replay_record(const struct mkt_act *act, const struct mkt_message *message)
 {
-    return ask_cache(act, act->message, true);
-}
-
-enum mkt_err mkt_replay_record_own(const struct mkt_act *act, const struct mkt_message *made)
-{
-    return act->out->p == NULL ? MKT_OK : ask_cache(act, made, true);
+    const bool measured = act->out != NULL && act->out->p == NULL;
+    return measured ? MKT_OK : ask_cache(act, message, true);
 }
 
 enum mkt_err mkt_replay_look(const struct mkt_act *act)

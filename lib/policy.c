@@ -249,7 +249,7 @@ bool mkt_policy_has_application(const struct mkt_policy *policy, struct mkt_span
     return false;
 }
 
-bool mkt_policy_has_responder(const struct mkt_policy *policy, const struct mkt_id *id)
+static bool has_responder(const struct mkt_policy *policy, const struct mkt_id *id)
 {
     for (size_t i = 0; i < policy->n_responders; i++)
         if (mkt_id_equal(&policy->responder[i], id))
@@ -264,7 +264,7 @@ static bool has_all(const struct mkt_policy *a, const struct mkt_policy *b)
         if (!mkt_policy_has_application(a, b->application[i]))
             return false;
     for (size_t i = 0; i < b->n_responders; i++)
-        if (!mkt_policy_has_responder(a, &b->responder[i]))
+        if (!has_responder(a, &b->responder[i]))
             return false;
     return true;
 }

@@ -22,9 +22,8 @@ bool mkt_policy_is_base(const struct mkt_policy *policy);
 /* The implications of 6.10 (design decision D19). */
 bool mkt_policy_flags_agree(uint16_t flags);
 
-/* Whether an IDRapp of the policy has that value; whether an IDRr is that identity. */
+/* Whether an IDRapp of the policy has that value. */
 bool mkt_policy_has_application(const struct mkt_policy *policy, struct mkt_span application);
-bool mkt_policy_has_responder(const struct mkt_policy *policy, const struct mkt_id *id);
 
 /* Whether two policies say the same, in whatever order; D, K and KEMAC are not looked at. */
 bool mkt_policy_same(const struct mkt_policy *a, const struct mkt_policy *b);

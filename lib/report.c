@@ -168,7 +168,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     /* One for each message, as each takes a slot of the replay cache (D27). */
     mkt_times_add(&act->bundle.reported, mkt_t_of(act->message), false);
     /* Both ends use one key for updates: an Error message that came back would look like the peer's. */
-    return mkt_replay_record_own(act, &m);
+    return mkt_replay_record(act, &m);
 }
 
 /* ---- taking ---- */
@@ -212,7 +212,7 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
         err = mkt_verify(act, &protection, &nothing, NULL);
     err = err != MKT_OK ? err : mkt_t_fresh(act);
     if (err == MKT_OK && authenticated)
-        err = mkt_replay_record(act);
+        err = mkt_replay_record(act, act->message);
     if (err != MKT_OK || act->host->report == NULL)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */

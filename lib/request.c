@@ -259,7 +259,7 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
     err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
     act->outcome = MKT_ANSWER;
-    return err != MKT_OK ? err : mkt_replay_record(act);
+    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
 }
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */

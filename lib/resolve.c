@@ -132,7 +132,7 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
     err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
     err = err != MKT_OK ? err : mkt_counter_check(act, &b->responder);
     act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
-    return err != MKT_OK ? err : mkt_replay_record(act);
+    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
 }
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */

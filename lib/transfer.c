@@ -178,7 +178,7 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     } else {
         err = mkt_sessions_settle(act, &message, NULL);
     }
-    return err != MKT_OK ? err : mkt_replay_record_own(act, &message);
+    return err != MKT_OK ? err : mkt_replay_record(act, &message);
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
@@ -418,7 +418,7 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
     mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
-    return err != MKT_OK ? err : mkt_replay_record(act);
+    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
@@ -474,7 +474,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
-    return err != MKT_OK ? err : mkt_replay_record_own(act, &message);
+    return err != MKT_OK ? err : mkt_replay_record(act, &message);
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */

@@ -125,7 +125,7 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     act->outcome = MKT_ANSWER;
     err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_made(act, before, &b->init);
-    return err != MKT_OK ? err : mkt_replay_record_own(act, &m);
+    return err != MKT_OK ? err : mkt_replay_record(act, &m);
 }
 
 enum mkt_err mkt_make_update_resp(struct mkt_act *act)
@@ -301,7 +301,7 @@ enum mkt_err mkt_take_update_init(struct mkt_act *act)
     if (err == MKT_OK)
         err = settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
     err = err != MKT_OK ? err : mkt_counter_check(act, id_of(b, other(act->role)));
-    return err != MKT_OK ? err : mkt_replay_record(act);
+    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
 }
 
 enum mkt_err mkt_take_update_resp(struct mkt_act *act)
