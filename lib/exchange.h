@@ -71,7 +71,7 @@ const struct mkt_t *mkt_t_of(const struct mkt_message *message);
  * For initial messages only: the MAC of a response covers one that was fresh.
  */
 MKT_MUST enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer);
-/* Of a message that this party makes: it does not take it back. A measured message is not remembered. */
+/* Remembers also a message that this party makes, so that it does not take it back; not one that is only measured. */
 MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_act *act, const struct mkt_message *message);
 
 /* Whether the message that is taken was taken or made before: MKT_E_REPLAY. Remembers nothing. */

@@ -321,8 +321,8 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
 }
 
 /*
- * The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY if only a KMS has them. A ticket of a type
- * that nobody here opens is such a one, as O is set (D24).
+ * The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY if only a KMS has them. If nobody here
+ * opens tickets of that type, O lets the Responder ask its KMS (D24).
  */
 static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
 {
