@@ -408,6 +408,46 @@ START_TEST(keys_that_an_end_supplies_are_not_forked)
 }
 END_TEST
 
+/* ---- section 8: pre-encrypted content ---- */
+
+/* "The Initiator sends a ticket without encoded session keys"; "The Responder includes the TEK in the TRANSFER_RESP" */
+START_TEST(pre_encrypted_content)
+{
+    static const uint8_t octets[32] = "the TEK of content on demand...";
+    const struct mkt_span content = {octets, sizeof octets};
+    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK, .key = content};
+    const struct mkt_answer answer = {.keys = &tek, .n_keys = 1};
+    struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DFGHJMNO" : "DEFGHIJMNO");
+    struct mkt_key_data key;
+    p->request.no_keys = true;
+    p->request.n_keys = 0;
+    be_granted(p);
+    ck_assert(!mkt_keys_session(mkt_ticket_keys(p->ticket), 0, &key));
+    answered_by(&p->bob, offered(p));
+    resolved_by(&p->kms, &p->bob);
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, &answer));
+    same_tek(&p->alice, &p->bob, 32);
+    expect_octets("TEK", party_tek(&p->alice), content);
+    parties_free(p);
+}
+END_TEST
+
+/* D30: the SPI that Alice asks for is that of the crypto session. */
+START_TEST(an_spi_from_request_to_call)
+{
+    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("her SPI")}};
+    struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DFGHJNO" : "DEFGHIJNO");
+    struct mkt_cs cs;
+    p->request.keys = &wish;
+    p->request.n_keys = 1;
+    be_granted(p);
+    called(p, true);
+    expect_err("session", mkt_csb_session(p->bob.csb, 0, &cs), MKT_OK);
+    expect_octets("SPI", cs.spi, wish.kv.spi);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- section 9: group keys ---- */
 
 /* "If a TGK/GTGK is used as a group key, the same RANDs MUST be used to derive the session keys in all Ticket Transfer
@@ -1156,6 +1196,8 @@ int main(void)
     tcase_add_test(tcase, either_of_two_answers);
     tcase_add_test(tcase, what_is_forked);
     tcase_add_loop_test(tcase, keys_that_an_end_supplies_are_not_forked, 0, 2);
+    tcase_add_loop_test(tcase, pre_encrypted_content, 0, 2);
+    tcase_add_loop_test(tcase, an_spi_from_request_to_call, 0, 2);
     tcase_add_loop_test(tcase, group_keys, 0, 7);
     tcase_add_test(tcase, a_group_key_that_is_handed_on);
     tcase_add_test(tcase, a_randi_given_is_as_long_as_it_must_be);
