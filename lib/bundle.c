@@ -59,7 +59,7 @@ size_t mkt_bundle_longest(const struct mkt_bundle *bundle)
 {
     size_t longest = bundle->mpki.n > bundle->mpkr.n ? bundle->mpki.n : bundle->mpkr.n;
     for (size_t c = 0; c < MKT_CHAINS; c++) {
-        size_t n = mkt_keys_longest(bundle->keys[c]);
+        size_t n = mkt_keys_longest(bundle->keys[c], false);
         longest = n > longest ? n : longest;
     }
     return longest;

@@ -69,16 +69,6 @@ bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key)
     return false;
 }
 
-size_t mkt_keys_longest(struct mkt_span chain)
-{
-    struct mkt_key_data key;
-    size_t longest = 0;
-    for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);)
-        if (!mkt_key_is_tek(&key) && key.key.n > longest)
-            longest = key.key.n;
-    return longest;
-}
-
 static bool is_among(const struct mkt_span spis[], size_t n, const struct mkt_key_data *key)
 {
     for (size_t i = 0; i < n; i++)
@@ -268,14 +258,14 @@ enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const st
     return err != MKT_OK ? err : keys.err;
 }
 
-size_t mkt_keys_longest_forked(struct mkt_span chain)
+size_t mkt_keys_longest(struct mkt_span chain, bool forked)
 {
     size_t longest = 0, n_mpk = 0;
     struct mkt_key_data key;
     enum mkt_derivation with;
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);) {
         n_mpk += key.type == MKT_KEY_MPK;
-        if (is_forked(&key, n_mpk, &with) && key.key.n > longest)
+        if ((forked ? is_forked(&key, n_mpk, &with) : !mkt_key_is_tek(&key)) && key.key.n > longest)
             longest = key.key.n;
     }
     return longest;

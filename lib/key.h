@@ -55,8 +55,11 @@ bool mkt_key_is_tgk(const struct mkt_key_data *key);
 /* Whether a key is a TEK itself: not derived from, and not shared by crypto sessions. */
 bool mkt_key_is_tek(const struct mkt_key_data *key);
 
-/* The octets of the longest MPK, TGK or GTGK: what RANDs must be as long as (12.1). */
-size_t mkt_keys_longest(struct mkt_span chain);
+/*
+ * The octets of the longest MPK, TGK or GTGK: RANDRi and RANDRr must be as long (12.1). With `forked`, those of the
+ * longest MPKr or TGK: so must RANDRkms be.
+ */
+size_t mkt_keys_longest(struct mkt_span chain, bool forked);
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n);
 
 /* Octets of an SPI that this library gives. */
@@ -101,8 +104,5 @@ MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mk
  */
 MKT_MUST enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
                                     struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked);
-
-/* 12.1: "RANDRkms MUST at least be as long as the longest MPKr/TGK" */
-size_t mkt_keys_longest_forked(struct mkt_span chain);
 
 #endif

@@ -129,8 +129,6 @@ static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
     const struct mkt_wishes wishes = {r->keys, r->n_keys, act->bundle.suite, true};
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
     struct mkt_key_data mpk;
-    if (r->no_keys && r->n_keys > 0)
-        return MKT_E_ARGUMENT;
     if (r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy))
         return MKT_E_MANY;
     enum mkt_err err = mkt_keys_make(act->host, &wishes, NULL, &chain);
@@ -148,8 +146,8 @@ static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
                                  .any_spi = key->kv.type == MKT_KV_NULL};
 }
 
-enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
-                             struct mkt_key_wish wishes[MKT_MAX_KEYS], size_t *n)
+enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy, struct mkt_key_wish *wishes,
+                             size_t *n)
 {
     struct mkt_message init;
     struct mkt_key_data key;
@@ -164,38 +162,49 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
             return MKT_E_MANY;
         if (key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX) /* no RAND can be as long */
             return MKT_E_KEY_LENGTH;
-        wishes[(*n)++] = wish_of(&key);
+        if (wishes != NULL)
+            wishes[*n] = wish_of(&key);
+        ++*n;
     }
     return keys.err;
 }
 
 /*
- * Whether keys are those asked for, one by one. RFC 3830 6.13: with NULL "any SPI or Interval is valid". An interval is
- * always a change, as each key of a ticket has an SPI (D30).
+ * Whether a key is the next one that is asked for. RFC 3830 6.13: with NULL "any SPI or Interval is valid". An interval
+ * is always a change, as each key of a ticket has an SPI (D30).
  */
-static bool same_keys(enum mkt_suite suite, const struct mkt_key_wish asked[], const struct mkt_key_wish keys[],
-                      size_t n)
+static bool is_next(enum mkt_suite suite, struct mkt_keys *asked, const struct mkt_key_wish *key)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct mkt_kv *want = &asked[i].kv, *is = &keys[i].kv;
-        const bool spi = want->type == MKT_KV_SPI && is->type == MKT_KV_SPI && mkt_span_equal(want->spi, is->spi);
-        if ((want->type != MKT_KV_NULL && !spi) || asked[i].type != keys[i].type ||
-            mkt_wish_key_length(suite, &asked[i]) != mkt_wish_key_length(suite, &keys[i]) ||
-            mkt_wish_salt_length(&asked[i]) != mkt_wish_salt_length(&keys[i]))
-            return false;
-    }
+    struct mkt_key_data next;
+    if (!mkt_keys_next_session(asked, &next))
+        return false;
+    const struct mkt_key_wish want = wish_of(&next);
+    const bool spi =
+        want.kv.type == MKT_KV_SPI && key->kv.type == MKT_KV_SPI && mkt_span_equal(want.kv.spi, key->kv.spi);
+    return (want.kv.type == MKT_KV_NULL || spi) && want.type == key->type &&
+           mkt_wish_key_length(suite, &want) == mkt_wish_key_length(suite, key) &&
+           mkt_wish_salt_length(&want) == mkt_wish_salt_length(key);
+}
+
+static bool next_granted(struct mkt_granted *keys, struct mkt_key_wish *key)
+{
+    struct mkt_key_data next;
+    if (keys->n == 0 && !mkt_keys_next_session(&keys->chain, &next))
+        return false;
+    *key = keys->n > 0 ? *keys->wish++ : wish_of(&next);
+    keys->n -= keys->n > 0;
     return true;
 }
 
-enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
-                               const struct mkt_key_wish keys[], size_t n)
+enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy, struct mkt_granted keys)
 {
-    struct mkt_key_wish asked[MKT_MAX_KEYS];
     struct mkt_policy desired;
+    struct mkt_key_wish key;
+    struct mkt_key_data left;
     enum mkt_suite suite;
-    size_t n_asked;
+    size_t n;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired, asked, &n_asked);
+    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired, NULL, &n);
     if (err != MKT_OK)
         return err;
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
@@ -203,9 +212,11 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
         desired.initiator = policy->initiator;
     if (desired.kms.data.n == 0)
         desired.kms = policy->kms;
-    /* without a desired KEMAC any keys will do */
-    const bool same = !desired.has_kemac || (n == n_asked && same_keys(suite, asked, keys, n));
-    return same && mkt_policy_same(&desired, policy) ? MKT_OK : MKT_E_CHANGED;
+    bool same = mkt_policy_same(&desired, policy);
+    struct mkt_keys asked = mkt_keys_of(desired.kemac);
+    while (desired.has_kemac && next_granted(&keys, &key)) /* without a desired KEMAC any keys will do */
+        same = is_next(suite, &asked, &key) && same;
+    return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_CHANGED;
 }
 
 /* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
@@ -216,7 +227,7 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
     struct mkt_message m;
-    if (act->request->policy == NULL)
+    if (act->request->policy == NULL || (act->request->no_keys && act->request->n_keys > 0))
         return MKT_E_ARGUMENT;
     policy = *act->request->policy;
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted before is in a ticket of its own */
@@ -241,12 +252,11 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
     const struct mkt_message *m = act->message;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
-    struct mkt_key_wish wishes[MKT_MAX_KEYS];
     size_t n;
     struct mkt_asker asker = {.vouched_for = false};
     enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
     err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    err = err != MKT_OK ? err : mkt_request_get(act->in, &policy, wishes, &n);
+    err = err != MKT_OK ? err : mkt_request_get(act->in, &policy, NULL, &n);
     if (err == MKT_OK && policy.prf != m->hdr.prf)
         err = MKT_E_PRF;
     err = err != MKT_OK ? err : desired_check(&policy);
@@ -267,13 +277,7 @@ enum mkt_err mkt_take_request_init(struct mkt_act *act)
 /* Whether a ticket is what was asked for, or says by its K flag that it is not: MKT_E_CHANGED (D24). */
 static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt_policy *granted, struct mkt_span keys)
 {
-    struct mkt_key_wish wishes[MKT_MAX_KEYS];
-    struct mkt_keys rest = mkt_keys_of(keys);
-    struct mkt_key_data key;
-    size_t n = 0;
-    for (; n < MKT_MAX_KEYS && mkt_keys_next_session(&rest, &key); n++)
-        wishes[n] = wish_of(&key);
-    const enum mkt_err err = mkt_request_check(request_init, granted, wishes, n);
+    const enum mkt_err err = mkt_request_check(request_init, granted, (struct mkt_granted){.chain = mkt_keys_of(keys)});
     return err == MKT_E_CHANGED && (granted->flags & MKT_FLAG_K) != 0 ? MKT_OK : err;
 }
 

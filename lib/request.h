@@ -11,13 +11,20 @@ MKT_MUST enum mkt_err mkt_take_request_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_request_resp(struct mkt_act *act);
 
-/* What a REQUEST_INIT asks for; views it. If the policy has no KEMAC, the KMS chooses the keys. */
+/* What a REQUEST_INIT asks for; views it. If the policy has no KEMAC, the KMS chooses the keys. `keys` may be NULL. */
 MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
-                                      struct mkt_key_wish keys[MKT_MAX_KEYS], size_t *n);
+                                      struct mkt_key_wish *keys, size_t *n);
+
+/* The session keys of a ticket: wishes if it is not made yet, else the chain of its keys. */
+struct mkt_granted {
+    const struct mkt_key_wish *wish;
+    size_t n;
+    struct mkt_keys chain;
+};
 
 /* MKT_E_CHANGED if a ticket of such policy and keys is not what a REQUEST_INIT asks for. */
 MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
-                                        const struct mkt_key_wish keys[], size_t n);
+                                        struct mkt_granted keys);
 
 /* ---- what Ticket Resolve has in common with it ---- */
 

@@ -141,7 +141,7 @@ enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
 static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
 {
     struct mkt_bundle *b = &act->bundle;
-    const size_t key = mkt_suite_algorithms(b->suite)->key, longest = mkt_keys_longest_forked(*keys);
+    const size_t key = mkt_suite_algorithms(b->suite)->key, longest = mkt_keys_longest(*keys, true);
     if (!mkt_bundle_has(b, MKT_FLAG_I) || b->randkms.n > 0)
         return MKT_OK;
     if (longest > UINT8_MAX)
@@ -198,7 +198,7 @@ static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *po
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     enum mkt_err err = mkt_ticket_keys_check(policy, keys);
-    if (err == MKT_OK && (policy->flags & MKT_FLAG_I) != 0 && randkms->rand.rand.n < mkt_keys_longest_forked(keys))
+    if (err == MKT_OK && (policy->flags & MKT_FLAG_I) != 0 && randkms->rand.rand.n < mkt_keys_longest(keys, true))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
         err = io_keep(&act->room, randkms->rand.rand, &b->randkms);

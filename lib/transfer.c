@@ -495,7 +495,7 @@ static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *in
         return MKT_E_CSB_ID;
     if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || (forked && randkms == NULL))
         return MKT_E_RAND;
-    if (forked && randkms->rand.rand.n < mkt_keys_longest_forked(b->keys[MKT_FROM_TICKET]))
+    if (forked && randkms->rand.rand.n < mkt_keys_longest(b->keys[MKT_FROM_TICKET], true))
         return MKT_E_RAND;
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)

@@ -90,10 +90,10 @@ START_TEST(the_longest_key_is_no_tek)
     const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK_SALT}};
     const struct mkt_payload list[] = {key(MKT_KEY_TGK, 33, spis[0]), key(MKT_KEY_MPK, 40, spis[1]),
                                        key(MKT_KEY_GTGK, 16, spis[2]), key(MKT_KEY_TEK_SALT, 64, spis[3])};
-    ck_assert_uint_eq(mkt_keys_longest(mixed()), 48);
-    ck_assert_uint_eq(mkt_keys_longest(chain(list, 4)), 40);
-    ck_assert_uint_eq(mkt_keys_longest(chain(list + 3, 1)), 0);
-    ck_assert_uint_eq(mkt_keys_longest(text("")), 0);
+    ck_assert_uint_eq(mkt_keys_longest(mixed(), false), 48);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list, 4), false), 40);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list + 3, 1), false), 0);
+    ck_assert_uint_eq(mkt_keys_longest(text(""), false), 0);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, teks, 2), 0);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, NULL, 0), 0);
     ck_assert_uint_eq(mkt_wishes_longest(MKT_SUITE_256, wishes, 3), 40);
@@ -319,10 +319,10 @@ START_TEST(the_longest_key_that_is_forked)
 {
     const struct mkt_payload list[] = {key(MKT_KEY_MPK, 64, spis[0]), key(MKT_KEY_MPK, 48, spis[1]),
                                        key(MKT_KEY_GTGK, 64, spis[2]), key(MKT_KEY_TGK, 32, spis[3])};
-    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list, 4)), 48);
-    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list + 1, 3)), 32);
-    ck_assert_uint_eq(mkt_keys_longest_forked(chain(list + 1, 2)), 0);
-    ck_assert_uint_eq(mkt_keys_longest_forked(text("")), 0);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list, 4), true), 48);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list + 1, 3), true), 32);
+    ck_assert_uint_eq(mkt_keys_longest(chain(list + 1, 2), true), 0);
+    ck_assert_uint_eq(mkt_keys_longest(text(""), true), 0);
 }
 END_TEST
 

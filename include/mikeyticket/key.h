@@ -22,13 +22,13 @@ enum { MKT_MAX_KEYS = 32 };
  */
 struct mkt_key_wish {
     uint8_t type;         /**< MKT_KEY_TGK to MKT_KEY_GTGK_SALT */
+    bool any_spi;         /**< sent in a request: no SPI, which leaves it to the KMS; false */
     size_t length;        /**< of a random key, in octets; 0: that of the suite */
     size_t salt_length;   /**< of a random salt, in octets; 0: 14 */
     struct mkt_span key;  /**< the key itself; empty: random. Not sent in a request */
     struct mkt_span salt; /**< the salt itself, if the type has one; empty: random. Not sent in a request */
-    struct mkt_kv kv;     /**< MKT_KV_SPI: the SPI, 1 to 255 octets; MKT_KV_NULL: a random SPI of 4 octets;
-                               MKT_KV_INTERVAL: sent in a request, elsewhere as MKT_KV_NULL */
-    bool any_spi;         /**< sent in a request: MKT_KV_NULL itself, which leaves the SPI to the KMS; false */
+    struct mkt_kv kv;     /**< MKT_KV_SPI: the SPI, 1 to 255 octets; MKT_KV_NULL: a random SPI of 4 octets, or with
+                               `any_spi` none; MKT_KV_INTERVAL: sent in a request, elsewhere as MKT_KV_NULL */
 };
 
 #ifdef __cplusplus
