@@ -94,13 +94,12 @@ enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
     const struct mkt_payload *ticket = mkt_message_find(&init, MKT_TICKET, 0);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
     if (err == MKT_OK && host->forward != NULL) {
-        const bool named = mkt_base_ticket_get(&base, ticket, &policy) == MKT_OK && base.idrpsk.data.n > 0;
-        err = host->forward(host->user, ticket, &policy, named ? &base.idrpsk : NULL, &act->kms);
+        const bool named = mkt_policy_is_base(&policy) && mkt_base_ticket_get(&base, ticket, &policy) == MKT_OK;
+        const struct mkt_id *name = named && base.idrpsk.data.n > 0 ? &base.idrpsk : NULL;
+        return host->forward(host->user, ticket, &policy, name, &act->kms);
     }
-    if (err != MKT_OK || act->kms != NULL)
+    if (err != MKT_OK || policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
         return err;
-    if (policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
-        return MKT_OK;
     act->kms = act->settings->kms;
     return act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms) ? MKT_OK : MKT_E_KMS;
 }

@@ -330,10 +330,11 @@ static bool has_no_csb_id(void *user, const struct mkt_id *initiator, const stru
     return false;
 }
 
-static enum mkt_err by_the_policy(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
-                                  const struct mkt_id *name, const struct mkt_credential **other)
+static enum mkt_err by_the_party(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                 const struct mkt_id *name, const struct mkt_credential **other)
 {
-    (void)user, (void)ticket, (void)policy, (void)name, (void)other;
+    (void)ticket, (void)policy, (void)name;
+    *other = ((struct player *)user)->other;
     return MKT_OK;
 }
 
@@ -386,6 +387,7 @@ enum { CALLS = sizeof calls / sizeof *calls };
 static struct play *new_play(int which)
 {
     struct play *p = play_new(MKT_SUITE_256, calls[which].flags, calls[which].two_kms);
+    p->player[HOME].other = p->settings[HOME].kms;
     p->policy.type = calls[which].type;
     p->policy.responder[1] = p->policy.responder[0];
     p->policy.responder[0] = mkt_id_uri("sip:helpdesk@example.com");
@@ -395,7 +397,7 @@ static struct play *new_play(int which)
         host->member = nobody;
         host->acceptable = without_parameters;
         host->has_csb_id = has_no_csb_id;
-        host->forward = by_the_policy;
+        host->forward = by_the_party;
         host->replay_peek = looks_new;
         host->counter = next_count;
         host->count = any_count;

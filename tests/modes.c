@@ -859,7 +859,7 @@ START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
     asked.err = MKT_E_DENIED;
     refused(&p->kms_r, "an error of the host", by_bob, MKT_E_DENIED);
     asked.err = MKT_OK;
-    refused(&p->kms_r, "itself", by_bob, _i % 2 == 0 ? MKT_E_KEY : MKT_E_KMS);
+    refused(&p->kms_r, "itself", by_bob, MKT_E_KEY);
     ck_assert_uint_eq(asked.n, 3);
     asked.other = &p->kms_r.key;
     take(&p->kms_r, "another", by_bob);
@@ -870,6 +870,31 @@ START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
     expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_E_DENIED);
     asked.err = MKT_OK;
     expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_OK);
+    parties_free(p);
+}
+END_TEST
+
+/* A ticket of another type has no IDRpsk for the host, even if its Ticket Data has the form of a base ticket. */
+START_TEST(a_ticket_of_another_type_has_no_idrpsk)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
+    struct mkt_message m = decoded(anonymous_ticket(p));
+    const struct forger bob = {MKT_SUITE_256, p->bob.key.psk, .who = p->bob.settings.self.data,
+                               .to = p->kms_r.settings.self.data};
+    p->kms_r.player.host.forward = forward;
+    begin(&p->kms_r, MKT_KMS);
+    for (unsigned i = 0; i < 3; i++) {
+        struct mkt_ticket_payload *ticket = &find(&m, MKT_TICKET, 0)->ticket;
+        ticket->type = MKT_TICKET_BASE + (i == 0);
+        ticket->subtype = (uint8_t)(MKT_TICKET_BASE_SUBTYPE + (i == 1));
+        ticket->version = (uint8_t)(MKT_TICKET_BASE_VERSION + (i == 2));
+        const struct mkt_span init = forged(&m, &bob), octets = payload_of(init, MKT_TICKET, 0).octets;
+        asked.ticket = (struct mkt_span){octets.p + 1, octets.n - 1};
+        asked.name = NULL;
+        asked.err = MKT_E_DENIED;
+        refused(&p->kms_r, "no name", init, MKT_E_DENIED);
+        ck_assert_uint_eq(asked.n, i + 1);
+    }
     parties_free(p);
 }
 END_TEST
@@ -1214,6 +1239,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_ticket_that_names_no_kms, 0, 16);
     tcase_add_loop_test(tcase, who_resolves_a_ticket_is_the_word_of_the_host, 0, 4);
     tcase_add_test(tcase, tickets_that_are_not_passed_on);
+    tcase_add_test(tcase, a_ticket_of_another_type_has_no_idrpsk);
     tcase_add_test(tcase, errors_between_kms);
     suite_add_tcase(suite, tcase);
 

@@ -22,6 +22,7 @@ struct player {
         bool vouches;
     } friend[4]; /* with whom a KMS shares keys */
     size_t n_friends;
+    const struct mkt_credential *other; /* the KMS that a KMS asks, by the word of its host */
     struct mkt_span resolved; /* a ticket that was resolved before */
     size_t reports;           /* calls of report() */
     uint8_t reported;         /* the number of the last */
