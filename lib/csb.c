@@ -262,7 +262,8 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
     csb->busy = true;
-    err = err != MKT_OK ? err : begin(csb, &act);
+    if (begin(csb, &act) != MKT_OK) /* what a KMS passes on no more is refused with an Error message, too */
+        act.kms = NULL;
     err = err != MKT_OK ? err : mkt_make_report(&act, &message.hdr, why, sp, n_sp);
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)

@@ -931,6 +931,12 @@ START_TEST(errors_between_kms)
     struct mkt_buf error = {octets, sizeof octets, 0};
     p->kms_r.player.host.forward = forward;
     const struct mkt_span by_kms = passed_on(p, by_bob);
+    asked.err = MKT_E_KMS; /* the other one is there no more: Bob has to hear it */
+    expect_err("to Bob", mkt_csb_make_error(p->kms_r.csb, text(""), MKT_E_KMS, NULL, 0, &error), MKT_OK);
+    expect_err("told", mkt_csb_take(p->bob.csb, exact((struct mkt_span){octets, error.n}), mikey), MKT_OK);
+    ck_assert(p->bob.player.reports == 1 && p->bob.player.authenticated);
+    asked.err = MKT_OK;
+    error.n = 0;
     begin(&p->kms, MKT_KMS);
     take(&p->kms, "RESOLVE_INIT", by_kms);
     const struct mkt_span resp = resolve_resp(&p->kms);
