@@ -410,8 +410,8 @@ enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
     err = mkt_verify(act, &by_mpki, &identities, &keys);
     err = err != MKT_OK ? err : mkt_t_fresh(act);
     err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
-    if (err == MKT_OK)
-        err = mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
+    const bool proven = policy.initiator.data.n > 0 && (by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
+    err = err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, proven);
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = io_keep(&act->room, mkt_ticket_octets(ticket), &b->ticket);
     err = err != MKT_OK ? err : accept_init(act, keys);

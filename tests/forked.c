@@ -471,6 +471,7 @@ START_TEST(a_policy_without_initiator)
     if (_i == 0)
         resolved_by(&p->kms, &p->carol);
     expect_octets("asked about", p->carol.asked_id.data, p->alice.settings.self.data);
+    ck_assert(!p->carol.asked_proven); /* Alice says so herself */
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->carol, NULL));
     same_tek(&p->alice, &p->carol, 32);
     parties_free(p);

@@ -37,21 +37,23 @@ typedef uint64_t mkt_ntp;
 enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 
 /**
- * Who stands at the other end, for the host to say yes or no. All of it is authenticated by then, but for `asked` where
- * the peer is the KMS of a Responder.
+ * The other end, for the host to say yes or no. All of it is authenticated, with two exceptions: `id` if the policy names
+ * no Initiator (see `proven`), and `asked` if the peer is the KMS of a Responder.
  */
 struct mkt_peer {
     enum mkt_role role;              /**< what the peer is */
-    struct mkt_id id;                /**< its identity; by then IDRi of the policy, or IDRr of the answer */
+    struct mkt_id id;                /**< its identity: of an Initiator IDRi of the policy, or IDRi of the message if the
+                                          policy has none; of a Responder IDRr of the answer */
     struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
                                           have been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket; of a REQUEST_INIT, what is asked for: its KEMAC has the desired
                                           keys (D30), which mkt_csb_request() lists later */
-    bool proven;                     /**< with forked keys: the KMS vouches for `id`; false where the ticket was
-                                          remembered (mkt_host.resolved), then whoever else resolved it may have sent
-                                          the TRANSFER_INIT, and only that the TEK is used proves that it was `id`.
-                                          Without forked keys true: it has a key of the ticket, as all who resolved it
-                                          have */
+    bool proven;                     /**< False in two cases. If the policy names no Initiator (D21), the sender of the
+                                          TRANSFER_INIT has the keys of the ticket, and chose the name `id` itself. If
+                                          keys are forked and the ticket was remembered (mkt_host.resolved), another one
+                                          who resolved it may be the sender: the peer is `id` if it uses the TEK. True
+                                          without forked keys only says that the peer has the keys of the ticket, as
+                                          all who resolved it have */
 };
 
 /** The most octets that a TPK, and a key shared with a KMS, may have. */
@@ -154,7 +156,7 @@ struct mkt_host {
 
     /**
      * The last word on a peer that the ticket policy allows; default: yes. If the policy names no Initiator, a Responder
-     * takes a TRANSFER_INIT only if this callback is there and says yes (D21). An Initiator asks about its Responder
+     * takes a TRANSFER_INIT only if this callback is there and says yes (D21): nothing proves `peer->id` then. An Initiator asks about its Responder
      * when it takes the TRANSFER_RESP, without F when it takes the first message of an update: compare `peer->id` with
      * `peer->asked`, as another responder of the policy may have answered.
      *
