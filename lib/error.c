@@ -64,7 +64,7 @@ static const struct row {
     ROW(MKT_E_ENCR_ALG, INVALID_EA, "the encryption algorithm is unknown, NULL, or of another suite"),
     ROW(MKT_E_HASH, INVALID_HA, "the hash function is unknown"),
     ROW(MKT_E_DH_GROUP, INVALID_DH, "the Diffie-Hellman group is unknown"),
-    ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "not a MIKEY base ticket, or one that needs additional processing"),
+    ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "the type of the ticket is not supported, or needs additional processing"),
     ROW(MKT_E_COUNTER, INVALID_TS, "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other"),
@@ -90,7 +90,7 @@ static const struct row {
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
     ROW(MKT_E_KMS, INVALID_ID, "the message or the ticket is for another KMS"),
     ROW(MKT_E_CHANGED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
-    ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update that has a ticket or a RAND, or that comes back to its own sender"),
+    ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old"),

@@ -296,7 +296,8 @@ MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 /**
  * Returns the identity of the other end, authenticated (but see mkt_peer.proven). It has no data as long as no message
  * of the other end was verified: without F the Initiator knows only whom it asked, until the Responder sends an update
- * or answers one. Of a KMS: the party that asked. Lives until the next message is made or taken.
+ * or answers one. Of a KMS: the party that asked; after the answer of another KMS, its IDRr if it has one. Lives until
+ * the next message is made or taken.
  *
  * Without key forking (I flag) all responders of the ticket policy have the same keys, so each of them can claim any
  * identity that the policy allows.

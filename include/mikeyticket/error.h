@@ -50,7 +50,8 @@ enum mkt_err {
     MKT_E_ENCR_ALG,       /**< the encryption algorithm is unknown, NULL, or of another suite */
     MKT_E_HASH,           /**< the hash function is unknown */
     MKT_E_DH_GROUP,       /**< the Diffie-Hellman group is unknown */
-    MKT_E_TICKET_TYPE,    /**< the ticket is no MIKEY base ticket, or wants processing of its own (N, O) */
+    MKT_E_TICKET_TYPE,    /**< the ticket wants processing of its own (N or O is clear), or this party must open or
+                               make a ticket that is no MIKEY base ticket: there is no callback for it */
     MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be sent;
                                or the next counters have had keys: call again to skip more of them */
 
@@ -79,7 +80,8 @@ enum mkt_err {
     MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
     MKT_E_KMS,            /**< the message is for another KMS, or another KMS must resolve the ticket */
     MKT_E_CHANGED,        /**< not the policy or keys that were asked for, and the K flag does not say so */
-    MKT_E_UPDATE,         /**< a CSB update with a TICKET or a RAND, or one that its own sender gets back */
+    MKT_E_UPDATE,         /**< a CSB update with another TICKET or RAND than the first exchange, or one that its own
+                               sender gets back */
     MKT_E_SP_PARAMETERS,  /**< no policy of a crypto session is acceptable (mkt_host.acceptable) */
 
     MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew */

@@ -37,8 +37,8 @@ typedef uint64_t mkt_ntp;
 enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 
 /**
- * The other end, for the host to say yes or no. All of it is authenticated, with two exceptions: `id` if the policy names
- * no Initiator (see `proven`), and `asked` if the peer is the KMS of a Responder.
+ * The other end, for the host to say yes or no. All of it is authenticated, with two exceptions: `id` if the policy
+ * names no Initiator (see `proven`), and `asked` if the peer is the KMS of a Responder.
  */
 struct mkt_peer {
     enum mkt_role role;              /**< what the peer is */
@@ -156,9 +156,9 @@ struct mkt_host {
 
     /**
      * The last word on a peer that the ticket policy allows; default: yes. If the policy names no Initiator, a Responder
-     * takes a TRANSFER_INIT only if this callback is there and says yes (D21): nothing proves `peer->id` then. An Initiator asks about its Responder
-     * when it takes the TRANSFER_RESP, without F when it takes the first message of an update: compare `peer->id` with
-     * `peer->asked`, as another responder of the policy may have answered.
+     * takes a TRANSFER_INIT only if this callback is there and says yes (D21); nothing proves `peer->id` then. An
+     * Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes the first message of an
+     * update: compare `peer->id` with `peer->asked`, as another responder of the policy may have answered.
      *
      * With key forking (I) an Initiator also asks about a Responder that neither was asked for nor is in the policy, such
      * as a member of the group that was called: the KMS let it resolve the ticket, and nothing else speaks for it. Return
@@ -198,6 +198,9 @@ struct mkt_host {
      * Whether `value` is fresh as the counter of a peer, whose message is authenticated by then. Default: COUNTER
      * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY. The replay cache holds no message with a COUNTER: each
      * replay of such a TRANSFER_INIT makes a Responder ask its KMS before this is called. Limit the rate of those.
+     *
+     * If a ticket policy names no Initiator, the sender chose the name `peer` itself (mkt_peer.proven). Then it can move
+     * the counter of another one on for good. If you keep counters, refuse such policies in `authorise`.
      *
      * Called for initial messages alone: the counter of an answer may be that of the question (RFC 6043 4.2.2.3). So an
      * update that somebody held back is taken after a newer answer of its sender. With the clock it is MKT_E_STALE.
