@@ -369,7 +369,9 @@ enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to
 
 enum mkt_err mkt_algorithms_check(const struct mkt_act *act)
 {
-    const struct mkt_payload *kemac = mkt_message_find(act->message, MKT_KEMAC, 0);
+    const unsigned type = act->message->hdr.data_type;
+    const bool expected = type != MKT_REQUEST_INIT_PSK && type != MKT_RESOLVE_INIT_PSK; /* others ignore it (D13) */
+    const struct mkt_payload *kemac = expected ? mkt_message_find(act->message, MKT_KEMAC, 0) : NULL;
     const enum mkt_err err = mkt_v_check(act->message, act->bundle.suite);
     if (err != MKT_OK)
         return err;

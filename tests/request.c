@@ -1446,11 +1446,12 @@ START_TEST(payloads_that_nobody_expects)
         {.type = MKT_GENERAL_EXT, .general_ext = {MKT_EXT_VENDOR_ID, text("somebody")}},
         {.type = MKT_RANDR, .rand = {MKT_RANDR_KMS, text("not asked for")}},
         {.type = MKT_IDR, .id = {MKT_IDR_R, MKT_ID_URI, text("sip:mallory@example.com")}},
+        {.type = MKT_KEMAC, .kemac = {.encr_alg = MKT_ENCR_NULL, .mac_alg = MKT_MAC_NULL}},
     };
     struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
     const struct mkt_span init = asked(p);
     struct mkt_message m = decoded(init);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         put_in(&m, unexpected[i]);
     const struct forger alice = as_alice(p);
     take(&p->kms, "more than expected", forged(&m, &alice));

@@ -1144,7 +1144,6 @@ START_TEST(modifiers_that_are_not_there)
 }
 END_TEST
 
-/* D26: RANDRkms without I is refused, not ignored. */
 /* "the same RAND MUST be sent in a RANDRkms payload in the TRANSFER_RESP message"; it is in no key (D13). */
 START_TEST(a_randkms_where_nothing_is_forked)
 {
@@ -1852,11 +1851,12 @@ START_TEST(payloads_that_nobody_expects)
         {.type = MKT_GENERAL_EXT, .general_ext = {MKT_EXT_VENDOR_ID, text("somebody")}},
         {.type = MKT_RANDR, .rand = {MKT_RANDR_I, text("not asked for")}},
         {.type = MKT_IDR, .id = {MKT_IDR_I, MKT_ID_URI, text("sip:mallory@example.com")}},
+        {.type = MKT_KEMAC, .kemac = {.encr_alg = MKT_ENCR_NULL, .mac_alg = MKT_MAC_NULL}},
     };
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
     const struct mkt_span init = resolve_init(&p->bob);
     struct mkt_message m = decoded(init);
-    for (size_t i = 0; i < 3; i += i == 0 ? 2 : 1) /* RANDRi would go into the keys */
+    for (size_t i = 0; i < 4; i += i == 0 ? 2 : 1) /* the forger would take RANDRi into the keys */
         put_in(&m, unexpected[i]);
     const struct forger bob = as_bob(p);
     take(&p->kms, "more than expected", forged(&m, &bob));
