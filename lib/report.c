@@ -99,22 +99,15 @@ static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct 
  */
 static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why, struct mkt_protection *protection)
 {
+    const unsigned type = act->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
     struct mkt_also also = nothing;
-    enum mkt_err err = MKT_E_STATE;
-    switch (act->message->hdr.data_type) {
-    case MKT_REQUEST_INIT_PSK:
-    case MKT_RESOLVE_INIT_PSK:
-        err = kms_keys(act, protection, &also);
-        break;
-    case MKT_REQUEST_RESP:
-    case MKT_RESOLVE_RESP:
-        err = answer_keys(act, protection, &also);
-        break;
-    case MKT_TRANSFER_INIT:
-    case MKT_TRANSFER_RESP:
+    enum mkt_err err;
+    if (is_transfer(type))
         err = transfer_keys(act, why, protection, &also);
-        break;
-    }
+    else if (type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP)
+        err = answer_keys(act, protection, &also);
+    else
+        err = kms_keys(act, protection, &also);
     err = err != MKT_OK ? err : mkt_v_check(act->message, act->bundle.suite);
     return err != MKT_OK ? err : mkt_verify(act, protection, &also, NULL);
 }
