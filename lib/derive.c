@@ -162,24 +162,13 @@ enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, 
     add_number(&l, number == TRAFFIC ? label->cs_id : NO_CS_ID, 1);
     add_number(&l, number == INITIAL || number == RESPONSE ? label->csb_id : no_csb_id, 4);
     add_number(&l, (uint64_t)number, 1);
-    switch (number) {
-    case FORK:
-        add_value(&l, 2, label->id);
-        add_value(&l, 1, label->randkms);
-        break;
-    case INITIAL:
-    case RESPONSE:
-    case TRAFFIC:
-        add_value(&l, 1, label->randi);
-        add_value(&l, 1, label->randr);
-        break;
-    case VR:
+    if (number == VR) {
         end_numbers(&l);
-        break;
-    case TPK:
-    case MPK:
+    } else if (number == TPK || number == MPK) {
         add_value(&l, 1, label->rand);
-        break;
+    } else {
+        add_value(&l, number == FORK ? 2 : 1, number == FORK ? label->id : label->randi);
+        add_value(&l, 1, number == FORK ? label->randkms : label->randr);
     }
     if (l.own.err == MKT_OK)
         return mkt_prf(prf, l.part, l.n, out, n);
