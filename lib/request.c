@@ -158,10 +158,9 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
         return err;
     struct mkt_keys keys = mkt_keys_of(policy->kemac);
     while (mkt_keys_next_session(&keys, &key)) {
-        if (*n == MKT_MAX_KEYS - 1)
-            return MKT_E_MANY;
-        if (key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX) /* no RAND can be as long */
-            return MKT_E_KEY_LENGTH;
+        /* more keys than a ticket has, or longer ones than any RAND */
+        if (*n == MKT_MAX_KEYS - 1 || key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX)
+            return MKT_E_POLICY;
         if (wishes != NULL)
             wishes[*n] = wish_of(&key);
         ++*n;

@@ -1093,7 +1093,7 @@ START_TEST(as_many_wishes_as_a_kms_reads)
         find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
         if (n > MKT_MAX_KEYS) {
             begin(&p->kms, MKT_KMS);
-            refused(&p->kms, "32", forged(&m, &alice), MKT_E_MANY);
+            refused(&p->kms, "32", forged(&m, &alice), MKT_E_POLICY);
             continue;
         }
         struct mkt_key_wish wishes[MKT_MAX_KEYS];
@@ -1795,8 +1795,8 @@ START_TEST(more_than_a_ticket_can_have)
     } cases[] = {
         {"too many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS, MKT_E_MANY},
         {"many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS - 1, MKT_OK},
-        {"too long a key", {.type = MKT_KEY_TGK, .length = 256}, 1, MKT_E_KEY_LENGTH},
-        {"too long a salt", {.type = MKT_KEY_TGK_SALT, .salt_length = 256}, 1, MKT_E_KEY_LENGTH},
+        {"too long a key", {.type = MKT_KEY_TGK, .length = 256}, 1, MKT_E_POLICY},
+        {"too long a salt", {.type = MKT_KEY_TGK_SALT, .salt_length = 256}, 1, MKT_E_POLICY},
         {"a long one", {.type = MKT_KEY_TGK_SALT, .length = 255, .salt_length = 255}, 1, MKT_OK},
     };
     struct parties *p = parties_new(MKT_SUITE_256, "DFGHJNO");
@@ -1817,7 +1817,12 @@ START_TEST(more_than_a_ticket_can_have)
     }
     const struct mkt_span init = asked(p);
     if (cases[_i].err != MKT_OK) {
+        uint8_t octets[1024];
+        struct mkt_buf error = {octets, sizeof octets, 0};
         refused(&p->kms, cases[_i].what, init, cases[_i].err);
+        expect_err("Error", mkt_csb_make_error(p->kms.csb, init, cases[_i].err, NULL, 0, &error), MKT_OK);
+        /* RFC 6043 6.9: "TP parameters not supported" */
+        ck_assert_uint_eq(payload_of((struct mkt_span){octets, error.n}, MKT_ERR, 0).error.number, 15);
         parties_free(p);
         return;
     }

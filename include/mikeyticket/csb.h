@@ -86,7 +86,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct m
  * @param keys    out: MKT_MAX_KEYS of them; the keys asked for, with their SPIs or intervals, which live as long as
  *                those of the policy. One TGK if the KMS is to choose: then the desired policy has no KEMAC
  * @param n_keys  out; 0 if no session keys are asked for (D30)
- * @return MKT_OK; MKT_E_STATE; MKT_E_MANY; an error of mkt_policy_get()
+ * @return MKT_OK; MKT_E_STATE; an error of mkt_policy_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy,
                                               struct mkt_key_wish keys[], size_t *n_keys);
