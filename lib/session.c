@@ -208,21 +208,26 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
 }
 
 /*
- * The SPI for the n-th crypto session that needs one: of the n-th session key, those that were supplied last first;
- * where there are fewer, of the last, unless that is a TEK. Empty where there is none.
+ * Returns the SPI for the n-th crypto session that needs one: that of the n-th session key, those of the last chain
+ * first. If there are fewer keys, the last one that is no TEK is shared; `otherwise` if there is none.
  */
-static struct mkt_span pick_spi(const struct mkt_bundle *b, size_t n)
+static struct mkt_span pick_spi(const struct mkt_span chains[], size_t n_chains, size_t n, struct mkt_span otherwise)
 {
-    struct mkt_span last = {NULL, 0};
     struct mkt_key_data key;
-    for (size_t c = MKT_CHAINS; c-- > 0;) {
-        for (struct mkt_keys keys = mkt_keys_of(b->keys[c]); mkt_keys_next_session(&keys, &key);) {
+    while (n_chains-- > 0) {
+        for (struct mkt_keys keys = mkt_keys_of(chains[n_chains]); mkt_keys_next_session(&keys, &key);) {
             if (n-- == 0)
                 return key.kv.spi;
-            last = mkt_key_is_tek(&key) ? last : key.kv.spi;
+            otherwise = mkt_key_is_tek(&key) ? otherwise : key.kv.spi;
         }
     }
-    return last;
+    return otherwise;
+}
+
+/* The same of all keys of a bundle. */
+static struct mkt_span any_spi(const struct mkt_bundle *b, size_t n)
+{
+    return pick_spi(b->keys, MKT_CHAINS, n, (struct mkt_span){NULL, 0});
 }
 
 /* ---- the crypto sessions of a TRANSFER_INIT ---- */
@@ -265,24 +270,11 @@ static enum mkt_err offer_first(struct mkt_act *act, struct mkt_message *message
     for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
         struct mkt_cs put = cs[i];
         if (put.spi.n == 0)
-            put.spi = pick_spi(&act->bundle, without++);
+            put.spi = any_spi(&act->bundle, without++);
         err = put_cs(act, &put);
     }
     message->hdr.n_cs = (uint8_t)n;
     return err;
-}
-
-/* The SPI of the n-th new key of an update, or of the last that can be shared; where there is none, that of before. */
-static struct mkt_span new_spi(const struct mkt_bundle *b, size_t n, struct mkt_span before)
-{
-    struct mkt_span spi = before;
-    struct mkt_key_data key;
-    for (struct mkt_keys keys = mkt_keys_of(b->keys[MKT_FROM_UPDATE]); mkt_keys_next_session(&keys, &key);) {
-        if (n-- == 0)
-            return key.kv.spi;
-        spi = mkt_key_is_tek(&key) ? spi : key.kv.spi;
-    }
-    return spi;
 }
 
 /* The sessions of an update that come from the bundle: all of them, with the new keys where there are any. */
@@ -293,7 +285,7 @@ static enum mkt_err update_all(struct mkt_act *act, struct mkt_message *message)
     struct mkt_cs cs;
     enum mkt_err err = MKT_OK;
     for (size_t i = 0; err == MKT_OK && next_cs(&rest, &cs); i++) {
-        cs.spi = new_spi(b, i, cs.spi);
+        cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, i, cs.spi);
         err = put_cs(act, &cs);
     }
     message->hdr.n_cs = b->n_cs;
@@ -315,9 +307,9 @@ static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message
             cs.s = before.s;
         }
         if (cs.spi.n == 0 && (had || update->n_keys > 0))
-            cs.spi = new_spi(&act->bundle, without++, before.spi);
+            cs.spi = pick_spi(&act->bundle.keys[MKT_FROM_UPDATE], 1, without++, before.spi);
         if (cs.spi.n == 0)
-            cs.spi = pick_spi(&act->bundle, without++);
+            cs.spi = any_spi(&act->bundle, without++);
         err = put_cs(act, &cs);
     }
     message->hdr.n_cs = (uint8_t)update->n_cs;
@@ -405,7 +397,7 @@ static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, st
         cs->spi = said->spi;
     /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
     else if (cs->spi.n == 0 || mkt_keys_session(b->keys[MKT_FROM_RESPONDER], *without, &key))
-        cs->spi = pick_spi(b, (*without)++);
+        cs->spi = any_spi(b, (*without)++);
     if (cs->spi.n == 0)
         return MKT_E_SPI;
     *needs_sp |= choice == NULL;
