@@ -188,21 +188,6 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
     return err;
 }
 
-/* MPK becomes MPKi where it stands: it is as long, and has the same SPI (design decision D23). */
-static enum mkt_err become_mpki(enum mkt_suite suite, struct mkt_span keys, struct mkt_span rand, struct mkt_buf *room)
-{
-    const struct mkt_label label = {.rand = rand};
-    struct mkt_key_data mpk;
-    if (!mkt_keys_mpk(keys, 0, &mpk))
-        return MKT_E_MPK;
-    uint8_t *mpki = io_reserve(room, mpk.key.n);
-    if (mpki == NULL)
-        return MKT_E_ROOM;
-    enum mkt_err err = mkt_derive(suite, MKT_DERIVE_MPKI, mpk.key, &label, mpki, mpk.key.n);
-    memcpy(io_within(room, mpk.key), mpki, mpk.key.n);
-    return err;
-}
-
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
                                 const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys)
 {
@@ -219,9 +204,7 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     mkt_wipe(tpk, sizeof tpk);
     if (err != MKT_OK)
         return err;
-    if (mpkr)
-        return put_holder_keys(host, &(struct encoded){base.suite, *keys, base.rand}, true, room, keys);
-    return become_mpki(base.suite, *keys, base.rand, room);
+    return put_holder_keys(host, &(struct encoded){base.suite, *keys, base.rand}, mpkr, room, keys);
 }
 
 enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk, struct mkt_buf *keys)
