@@ -141,7 +141,7 @@ plants() {
     plant 'keys of both ends under one key and IV' model exchange.c \
         's/^    low->value = (drawn & ~(uint64_t)1) | (act->role == MKT_RESPONDER);$/    low->value = drawn \& ~(uint64_t)1;/'
     plant 'a peer that nobody has heard of' model csb.c \
-        's/^        return b->responder;$/        return b->responder.data.n > 0 ? b->responder : b->asked;/'
+        's/^        return mkt_csb_ready(csb) ? b->responder : unknown;$/        return !mkt_csb_ready(csb) ? unknown : b->responder.data.n > 0 ? b->responder : b->asked;/'
     plant 'a Responder that takes the name of the one who was asked' model transfer.c \
         's/^    b->responder = act->settings->self;$/    b->responder = mkt_bundle_has(b, MKT_FLAG_F) ? act->settings->self : b->asked;/'
     plant 'a measure that fails and counts' model csb.c 's/^        out->n = before;$/        out->n = out->p == NULL ? out->n : before;/'
