@@ -64,8 +64,9 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_put(), or for keys beside
  *         `no_keys`, or for a key or Key Validity of no known type; MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the
- *         keys; MKT_E_SPI for an empty SPI, or one that two keys have; MKT_E_PRF; MKT_E_FLAGS; MKT_E_MANY;
- *         MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         keys; MKT_E_SPI for an empty SPI, or one that two keys have; MKT_E_PRF; MKT_E_FLAGS; MKT_E_POLICY for a
+ *         policy that names no responder; MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
+ *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
                                                         struct mkt_buf *out);
@@ -108,8 +109,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
  * @param ticket  not needed afterwards
  * @param out     the message is appended; with `p` NULL it is measured: a counter is used, but the bundle stays as it
  *                was
- * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K;
- *         MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K; MKT_E_FLAGS for
+ *         one without D; MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket,
                                                         struct mkt_buf *out);
@@ -117,13 +118,14 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, con
 /* ---- Ticket Resolve: RFC 6043 4.2.3 ---- */
 
 /**
- * Makes the RESOLVE_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.3.1, 4.2.3.2): as a Responder with the ticket of
- * the TRANSFER_INIT that it took, as a KMS with that of a RESOLVE_INIT that it passes on (section 10). Random are, in
- * this order: CSB ID, RANDRr. May be made again as long as no answer was taken.
+ * Makes a RESOLVE_INIT (RFC 6043 4.2.3.1, 4.2.3.2). A Responder asks the KMS of mkt_settings.kms about the ticket of
+ * the TRANSFER_INIT that it took. A KMS passes a RESOLVE_INIT on (section 10): to the KMS that mkt_host.forward names,
+ * or by default to that of mkt_settings.kms. Random are, in this order: CSB ID, RANDRr. May be made again as long as no
+ * answer was taken.
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
- *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KMS, or another error of mkt_host.forward;
+ *         MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out);
 
