@@ -154,6 +154,25 @@ static bool member(void *user, const struct mkt_id *id, const struct mkt_id *gro
     return mkt_id_equal(group, &help) && id->data.n > 4 && memcmp(id->data.p, "sip:", 4) == 0;
 }
 
+static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    (void)user;
+    (void)csb_id;
+    require(initiator->data.n > 0 && responder->data.n > 0);
+    return false;
+}
+
+/* The KMS asks another one if the policy names that, as it would by its settings. */
+static enum mkt_err forward(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                            const struct mkt_id *name, const struct mkt_credential **other)
+{
+    const struct actor *actor = user;
+    require(ticket->type == MKT_TICKET && *other == NULL && (name == NULL || name->data.n > 0));
+    if (mkt_id_equal(&policy->kms, &actor->kms.kms))
+        *other = &actor->kms;
+    return MKT_OK;
+}
+
 static bool acceptable(void *user, const struct mkt_sp *sp)
 {
     (void)user;
@@ -181,6 +200,7 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
     must(mkt_replay_new(&actor->cache, actor->octets_of_cache, sizeof actor->octets_of_cache));
     actor->host = (struct mkt_host){
         .user = actor, .now = now, .random = draw, .report = report, .cache = &actor->cache, .log = log_error};
+    actor->host.has_csb_id = has_csb_id;
     actor->host.acceptable = srtp ? acceptable : NULL;
     actor->drawn = psk[0];
     actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, key}};
@@ -410,7 +430,10 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
     if ((s->variant & OTHER_KMS) != 0) {
         s->alice.kms.kms = s->kms.kms.kms = s->home.settings.self;
         s->kms.kms.name = (struct mkt_id){.type = MKT_ID_BYTES, .data = mkt_span_text("k")};
-        s->kms.settings.kms = &s->kms.kms;
+        if ((s->variant & SPARSE) != 0)
+            s->kms.host.forward = forward;
+        else
+            s->kms.settings.kms = &s->kms.kms;
     }
     if ((s->variant & SPARSE) != 0)
         s->kms.settings.application = s->bob.settings.application;
