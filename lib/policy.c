@@ -83,12 +83,12 @@ static enum mkt_err read_part(struct mkt_policy *policy, const struct mkt_payloa
         return p->kemac.encr_alg == MKT_ENCR_NULL && p->kemac.mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_POLICY;
     case PART(MKT_IDR, MKT_IDR_APP):
         if (policy->n_applications == MKT_MAX_APPLICATIONS)
-            return MKT_E_MANY;
+            return MKT_E_POLICY;
         policy->application[policy->n_applications++] = p->id.data;
         return MKT_OK;
     case PART(MKT_IDR, MKT_IDR_R):
         if (policy->n_responders == MKT_MAX_RESPONDERS)
-            return MKT_E_MANY;
+            return MKT_E_POLICY;
         policy->responder[policy->n_responders++] = p->id;
         return MKT_OK;
     }

@@ -228,11 +228,15 @@ static enum mkt_err check_protocols(const struct mkt_act *act)
     return mkt_span_equal(sdp_ids->general_ext.data, act->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
 }
 
-/* A policy without IDRi names nobody as the Initiator: then the host must decide (D21). */
+/*
+ * A policy without IDRi names nobody as the Initiator: then the host must decide (D21). A COUNTER is refused: the holder
+ * of such a ticket could take anybody's name, and use up the counters of that name.
+ */
 static bool is_initiator(const struct mkt_act *act, const struct mkt_policy *policy)
 {
     if (policy->initiator.data.n == 0)
-        return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL;
+        return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL &&
+               mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
     return mkt_id_equal(&act->bundle.initiator, &policy->initiator);
 }
 

@@ -478,6 +478,26 @@ START_TEST(a_policy_without_initiator)
 }
 END_TEST
 
+/* The holder of such a ticket may take anybody's name: the counters of that name stay as they are. */
+START_TEST(a_policy_without_initiator_by_a_counter)
+{
+    struct parties *p = set_up("DFGHJLMNO");
+    all_count(p);
+    share_tpk(p);
+    p->policy.initiator = (struct mkt_id){0};
+    p->recipe.policy = &p->policy;
+    p->recipe.keys = &one_tgk;
+    p->recipe.n_keys = 1;
+    expect_err("ticket", mkt_ticket_make(&p->ticket, &p->alice.player.host, &p->recipe), MKT_OK);
+    p->offer.ticket = p->ticket;
+    const struct mkt_span init = offered(p);
+    begin(&p->carol, MKT_RESPONDER);
+    refused(&p->carol, "COUNTER", init, MKT_E_INITIATOR);
+    ck_assert_uint_eq(p->carol.n_counted, 0);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- without F the Initiator knows only whom it asked ---- */
 
 static struct mkt_id told_asked; /* mkt_peer.asked of the last question */
@@ -837,6 +857,7 @@ int main(void)
     tcase_add_test(tcase, two_devices_of_one_user_talk);
     tcase_add_test(tcase, ones_own_answer_comes_back);
     tcase_add_loop_test(tcase, a_policy_without_initiator, 0, 2);
+    tcase_add_test(tcase, a_policy_without_initiator_by_a_counter);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("who answers");

@@ -232,7 +232,7 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
             char *at = many + sprintf(many, "0e");
             for (unsigned i = 1; i <= n; i++)
                 at += sprintf(at, "%s%02x02000161", i == n ? "00" : "0e", role);
-            expect_err("many", read_policy(many), n <= most ? MKT_OK : MKT_E_MANY);
+            expect_err("many", read_policy(many), n <= most ? MKT_OK : MKT_E_POLICY);
         }
 }
 END_TEST

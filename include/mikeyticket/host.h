@@ -156,9 +156,10 @@ struct mkt_host {
 
     /**
      * The last word on a peer that the ticket policy allows; default: yes. If the policy names no Initiator, a Responder
-     * takes a TRANSFER_INIT only if this callback is there and says yes (D21); nothing proves `peer->id` then. An
-     * Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes the first message of an
-     * update: compare `peer->id` with `peer->asked`, as another responder of the policy may have answered.
+     * takes a TRANSFER_INIT only if this callback is there and says yes (D21); nothing proves `peer->id` then, and a
+     * COUNTER is refused. An Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes
+     * the first message of an update: compare `peer->id` with `peer->asked`, as another responder of the policy may have
+     * answered.
      *
      * With key forking (I) an Initiator also asks about a Responder that neither was asked for nor is in the policy, such
      * as a member of the group that was called: the KMS let it resolve the ticket, and nothing else speaks for it. Return

@@ -59,8 +59,8 @@ MKT_API MKT_MUST enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters
 /**
  * Reads a policy from a TP or TICKET payload. Says nothing of who wrote it: the ticket's MAC does.
  * @param policy   out: its spans point to where those of `payload` do
- * @return MKT_OK; MKT_E_MANY for more identities than the struct holds, and for anything else that is there twice;
- *         MKT_E_POLICY for times of the wrong TS type and for a KEMAC that is encrypted or has a MAC; an error of
+ * @return MKT_OK; MKT_E_MANY for what may be there once and is there twice; MKT_E_POLICY for more identities than the
+ *         struct holds, for times of the wrong TS type, and for a KEMAC that is encrypted or has a MAC; an error of
  *         mkt_payload_get()
  */
 MKT_API MKT_MUST enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload);
