@@ -329,11 +329,11 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
         granted.n_keys = n_keys;
     }
     policy.flags |= MKT_FLAG_D;
-    granted.policy = &policy;
     err = mkt_request_check(csb->bundle.init, &policy, (struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});
     if (err != MKT_OK && err != MKT_E_CHANGED)
         return told(csb, err);
     policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);
+    granted.policy = &policy;
     set_busy(csb, true);
     err = mkt_ticket_make(ticket, csb->host, &granted);
     set_busy(csb, false);
