@@ -451,7 +451,7 @@ START_TEST(from_bundles)
     const bool by_hand = _i / 2 == 1;
     uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
-    static const struct mkt_host host = {.user = NULL};
+    static const struct mkt_host host = {.user = NULL}, long_names = {.psk_identity = name_too_long};
     struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
     struct mkt_csb *csb[2], *new_one;
     struct server *server = server_new(8, false), *other = server_new(8, false);
@@ -473,6 +473,9 @@ START_TEST(from_bundles)
         expect_err("initiator", mkt_streams_add_csb(other->streams, EIGHT, csb[0], 1), MKT_OK);
     mkt_csb_free(new_one);
     bundles_free(csb); /* the streams have their own copies */
+    bundles(&long_names, MKT_SUITE_256, 0, csb);
+    expect_err("long name", mkt_streams_add_csb(server->streams, NINE, csb[0], 1), MKT_E_SPACE);
+    bundles_free(csb);
 
     struct line *line = line_new();
     expect_err("bind", mkt_streams_bind(other->streams, &line->client.ssl, &eight), MKT_OK);
@@ -756,6 +759,8 @@ START_TEST(arguments)
     expect_err("no key", mkt_streams_add(streams, 1, none, name), MKT_E_ARGUMENT);
     expect_err("no identity", mkt_streams_add(streams, 1, key, none), MKT_E_ARGUMENT);
     expect_err("empty identity", mkt_streams_add(streams, 1, key, mkt_span_text("")), MKT_E_ARGUMENT);
+    expect_err("identity nowhere", mkt_streams_add(streams, 1, key, (struct mkt_span){NULL, 5}), MKT_E_ARGUMENT);
+    expect_err("key nowhere", mkt_streams_add(streams, 1, (struct mkt_span){NULL, 32}, name), MKT_E_ARGUMENT);
     expect_err("long identity", mkt_streams_add(streams, 1, key, (struct mkt_span){octets, sizeof octets}),
                MKT_E_ARGUMENT);
     expect_err("short key", mkt_streams_add(streams, 1, (struct mkt_span){octets, 15}, name), MKT_E_KEY_LENGTH);

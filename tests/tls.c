@@ -397,19 +397,6 @@ END_TEST
 
 /* From a bundle: the whole way of a call, ticket to TLS. */
 
-/* An identity of the host's own that is too long for TLS here, by one octet. */
-static enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
-{
-    size_t n = MKT_TLS_MAX_IDENTITY + 1;
-    (void)user, (void)csb_id, (void)cs;
-    if (identity->p != NULL && identity->cap - identity->n < n)
-        return MKT_E_SPACE;
-    if (identity->p != NULL)
-        memset(identity->p + identity->n, 'x', n);
-    identity->n += n;
-    return MKT_OK;
-}
-
 /* One end is set up from the bundle, the other with the TEK and the PSK identity that the bundle gives. */
 START_TEST(from_a_bundle)
 {
