@@ -190,11 +190,13 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
     struct mkt_act act = {.message = &message, .in = in, .protocols = protocols};
-    if (csb->busy || (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE))
+    if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
     if (in.n > 1 && in.p[0] == 1 && !mkt_ever_takes(csb->role, in.p[1]))
         return MKT_E_DATA_TYPE;
+    if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
+        return MKT_E_STATE;
     enum mkt_err err = mkt_message_get(&message, in);
     if (err != MKT_OK)
         return err;

@@ -546,6 +546,23 @@ START_TEST(a_data_type_that_is_never_taken)
 }
 END_TEST
 
+/* Nor does it matter whether the party takes any message at all now: here it owes each of its own. */
+START_TEST(a_data_type_that_is_never_taken_by_who_owes_a_message)
+{
+    static const uint8_t sakke[] = {0x01, 0x1a, 0x1a, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0x00};
+    for (unsigned l = ASK; l < LEGS; l++) {
+        struct play *p = new_play(0);
+        play_until(p, (enum leg)l);
+        if (play_has(p, (enum leg)l))
+            expect_err(
+                mkt_data_type_name((unsigned)play_type[l]),
+                mkt_csb_take(play_bundle(p, play_from(p, (enum leg)l)), (struct mkt_span){sakke, sizeof sakke}, mikey),
+                MKT_E_DATA_TYPE);
+        play_free(p);
+    }
+}
+END_TEST
+
 /* A message of another bundle, under keys that this one has not. */
 START_TEST(about_a_message_of_another_bundle)
 {
@@ -998,6 +1015,7 @@ int main(void)
     tcase_add_test(tcase, about_nothing);
     tcase_add_test(tcase, about_what_is_hardly_a_message);
     tcase_add_test(tcase, a_data_type_that_is_never_taken);
+    tcase_add_test(tcase, a_data_type_that_is_never_taken_by_who_owes_a_message);
     tcase_add_test(tcase, about_a_message_of_another_bundle);
     tcase_add_test(tcase, small_buffers);
     suite_add_tcase(suite, tcase);
