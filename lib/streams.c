@@ -615,7 +615,7 @@ static enum mkt_tls_state state_of(int result)
 
 int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
 {
-    if (streams == NULL || ssl == NULL)
+    if (streams == NULL)
         return MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
     int result = mbedtls_ssl_handshake(ssl);
     if (result == 0 && !connect_stream(streams, ssl)) {
