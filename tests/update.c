@@ -849,6 +849,53 @@ START_TEST(updates_in_the_year_2036)
 }
 END_TEST
 
+/* An update with keys that `by` makes while its clock says so, and gives up. If G is clear, its first random octets are
+   those. */
+static struct mkt_span keys_at(struct pair *p, enum mkt_role by, uint64_t clock, const char *random)
+{
+    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    p->player[by]->now = clock;
+    p->player[by]->n_random = p->player[by]->next_random = 0;
+    if ((p->c->policy.flags & MKT_FLAG_G) == 0)
+        player_random(p->player[by], from_hex(random));
+    const struct mkt_span made = make_update(p, by, &u);
+    mkt_csb_abandon(p->csb[by]);
+    return made;
+}
+
+static uint64_t time_of_keys(struct pair *p, enum mkt_role by, uint64_t clock, const char *random)
+{
+    return time_of(keys_at(p, by, clock, random));
+}
+
+/* D29: the last bit of T is the role, whatever the clock says. If G is clear, the 23 bits before it are random. */
+START_TEST(the_low_bits_of_the_time_of_keys)
+{
+    const enum mkt_role by = (enum mkt_role)(_i & 1);
+    const uint64_t role = by == MKT_RESPONDER;
+    const bool g = (_i & 2) == 0;
+    struct pair p = two(MKT_SUITE_256, g ? "FGHJLMNO" : "FHJLMNO");
+    for (uint64_t n = 0; n < 4; n++) {
+        const uint64_t clock = ntp(NOW + 5 + 5 * n) + 0x5a5a5a5a + n;
+        const uint64_t rest = g ? 1 : 0xffffff;
+        const uint64_t want = (clock & ~rest) | (g ? 0 : 0xc3c3c2) | role;
+        ck_assert_uint_eq(time_of_keys(&p, by, clock, n % 2 == 0 ? "c3c3c2" : "c3c3c3"), want);
+        /* the clock stands or goes back: the bits before them stay if that is later, else they are the next ones */
+        const uint64_t later = want + 2;
+        ck_assert_uint_eq(time_of_keys(&p, by, clock, "c3c3c4"), later);
+        const uint64_t back = time_of_keys(&p, by, clock - ((uint64_t)10 << 32), "c3c3c8");
+        ck_assert_uint_eq(back, g ? later + 2 : (later & ~rest) | 0xc3c3c8 | role);
+        ck_assert_uint_eq(time_of_keys(&p, by, clock, "000000"), g ? back + 2 : (back & ~rest) + rest + 1 + role);
+        const struct mkt_span ahead = keys_at(&p, other(by), clock + ((uint64_t)2 << 32), "3c3c3c");
+        take(&p, by, ahead);
+        mkt_csb_abandon(p.csb[by]);
+        ck_assert_uint_eq(time_of_keys(&p, by, clock, "c3c3c8"),
+                          g ? time_of(ahead) + 1 : (time_of(ahead) & ~rest) | 0xc3c3c8 | role);
+    }
+    part(&p);
+}
+END_TEST
+
 /* A message as it would have been with another T. */
 static struct mkt_span at_another_time(const struct pair *p, struct mkt_span octets, uint64_t t)
 {
@@ -2236,6 +2283,7 @@ int main(void)
     tcase_add_loop_test(tcase, timestamps_are_new, 0, 4);
     tcase_add_loop_test(tcase, the_first_word_of_the_responder, 0, 2);
     tcase_add_test(tcase, updates_in_the_year_2036);
+    tcase_add_loop_test(tcase, the_low_bits_of_the_time_of_keys, 0, 4);
     tcase_add_loop_test(tcase, a_kemac_at_a_time_of_the_takers_own, 0, 2);
     tcase_add_test(tcase, timestamps_of_32_bits);
     tcase_add_test(tcase, updates_by_counters);
