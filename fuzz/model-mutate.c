@@ -89,7 +89,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     if (size == 0 || chance(16) == 0)
         return LLVMFuzzerMutate(data, size, max_size);
     if (chance(32) == 0)
-        data[0] = (uint8_t)chance(8);
+        data[0] = (uint8_t)chance(16);
     for (size_t i = 1 + chance(4); i > 0; i--)
         size = change_operation(data, size, max_size);
     return size;

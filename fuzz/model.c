@@ -76,6 +76,7 @@ static void add_ticket(struct mkt_ticket *ticket, enum name owner)
     mallory_learns((struct mkt_span){octets, out.n});
 }
 
+/* NAMES: the policy names no Initiator. */
 static struct mkt_policy policy_of(enum name initiator, unsigned flags, unsigned more)
 {
     static const uint16_t some[] = {MKT_FLAG_F, MKT_FLAG_G, MKT_FLAG_I, MKT_FLAG_J,
@@ -91,8 +92,10 @@ static struct mkt_policy policy_of(enum name initiator, unsigned flags, unsigned
         policy.flags |= MKT_FLAG_F;
     if ((policy.flags & MKT_FLAG_I) != 0)
         policy.flags |= MKT_FLAG_E;
-    policy.initiator = id_of(initiator);
+    if (initiator != NAMES)
+        policy.initiator = id_of(initiator);
     policy.kms = id_of(KMS);
+    policy.type = (more & OF_TYPE_2) != 0 ? 2 : MKT_TICKET_BASE;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((more & 1u << i) != 0)
             policy.responder[policy.n_responders++] = id_of(names[i]);
@@ -128,8 +131,8 @@ static struct mkt_ticket *make_own_ticket(struct end *e, const struct mkt_policy
     return ticket;
 }
 
-/* The KMS grants what it was asked for, or with `less` a ticket that can be used once. */
-static struct letter *grant(struct end *kms, bool less, bool counter_too, unsigned how)
+/* The KMS grants what it was asked for, or with `less` a ticket that can be used once; `unnamed` names no Initiator. */
+static struct letter *grant(struct end *kms, bool less, bool unnamed, bool counter_too, unsigned how)
 {
     struct mkt_ticket_recipe recipe = {.tpk = {tpk_of_kms, 32}, .counter = counter_too};
     struct wish wish = {.type = MKT_REQUEST_RESP};
@@ -140,7 +143,9 @@ static struct letter *grant(struct end *kms, bool less, bool counter_too, unsign
         return NULL;
     if (less)
         policy.flags &= (uint16_t)~MKT_FLAG_J;
-    recipe.policy = less ? &policy : NULL;
+    if (unnamed)
+        policy.initiator = (struct mkt_id){.type = MKT_ID_URI};
+    recipe.policy = less || unnamed ? &policy : NULL;
     oracle_call();
     const enum mkt_err err = mkt_csb_grant(kms->csb, &recipe, &wish.ticket);
     require((wish.ticket != NULL) == (err == MKT_OK));
@@ -194,19 +199,19 @@ static void obtain(unsigned who, unsigned flags, unsigned more, unsigned keys)
     struct end *e = open_end(device_of((who & 3) == 3 ? MALLORY_0 : who & 1), MKT_INITIATOR, how, who >> 5);
     if (e == NULL)
         return;
-    const struct mkt_policy policy = policy_of(e->self, flags, more);
+    const struct mkt_policy policy = policy_of((keys & WITHOUT_INITIATOR) != 0 ? NAMES : e->self, flags, more);
     struct wish wish = {.type = MKT_REQUEST_INIT_PSK, .request = {.policy = &policy}};
     if ((who & 32) != 0) {
-        struct mkt_ticket *ticket = make_own_ticket(e, &policy, keys, (who & 8) != 0);
+        struct mkt_ticket *ticket = make_own_ticket(e, &policy, keys % WITHOUT_INITIATOR, (who & 8) != 0);
         if (ticket != NULL)
             add_ticket(ticket, e->device->user);
         return;
     }
-    ask_for(&wish.request, keys);
+    ask_for(&wish.request, keys % WITHOUT_INITIATOR);
     const struct letter *l = make(e, &wish, 0);
     if (l == NULL || (who & 64) != 0 || deliver(kms_end(), octets_of(l), 0) != MKT_OK)
         return;
-    l = grant(kms_end(), (who & 128) != 0, (who & 8) != 0, 0);
+    l = grant(kms_end(), (who & 128) != 0, (keys & WITHOUT_INITIATOR) != 0, (who & 8) != 0, 0);
     if (l != NULL && deliver(e, octets_of(l), 0) == MKT_OK)
         take_ticket(e);
 }
@@ -222,10 +227,10 @@ static void op_request(const uint8_t a[])
 {
     struct end *e = pick_end(a[0]);
     const unsigned flags = a[1], more = a[2], how = a[3];
-    const struct mkt_policy policy = policy_of((more & FOR_ALICE) != 0 ? ALICE : e->self, flags, more);
+    const struct mkt_policy policy = policy_of(a[0] >= 128 ? ALICE : e->self, flags, more); /* in her name */
     struct wish wish = {.type = MKT_REQUEST_INIT_PSK, .request = {.policy = &policy}};
     if (e->role == MKT_KMS) {
-        grant(e, (flags & 1) != 0, (flags & 2) != 0, how);
+        grant(e, (flags & 1) != 0, (flags & 4) != 0, (flags & 2) != 0, how);
         return;
     }
     ask_for(&wish.request, how / UNIT);
@@ -265,7 +270,7 @@ static struct letter *answer(struct end *e, unsigned what, unsigned how)
 {
     struct wish wish = {.type = MKT_TRANSFER_RESP};
     if (mkt_csb_owes(e->csb, MKT_REQUEST_RESP))
-        return grant(e, what % 4 == 1, what % 4 == 2, how);
+        return grant(e, what % 4 == 1, what % 4 == 3, what % 4 == 2, how);
     if (mkt_csb_owes(e->csb, MKT_RESOLVE_INIT_PSK))
         wish.type = MKT_RESOLVE_INIT_PSK;
     else if (mkt_csb_owes(e->csb, MKT_RESOLVE_RESP))
@@ -308,7 +313,7 @@ static void op_ring(const uint8_t a[])
     const unsigned back = a[0], who = a[1], what = a[2], how = a[3], size = a[4];
     const struct letter *l = pick_letter_of(MKT_TRANSFER_INIT, back % 4);
     struct end *e = l == NULL ? NULL : open_end(device_of(who), MKT_RESPONDER, how, size);
-    if (e != NULL && e->role == MKT_RESPONDER && deliver(e, octets_of(l), back >> 6 & 3) == MKT_OK && who < 128)
+    if (e != NULL && e->role == MKT_RESPONDER && deliver(e, octets_of(l), back / 4) == MKT_OK && who < 128)
         go_on(e, what, how & 128);
 }
 

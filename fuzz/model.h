@@ -58,8 +58,9 @@ enum {
     FOR_MALLORY = 8,
     WITHOUT_N = 16,
     WITHOUT_O = 32,
-    FOR_ALICE = 64, /* asked for in her name */
+    OF_TYPE_2 = 64,
     WITH_SUITE_128 = 128
 };
+enum { WITHOUT_INITIATOR = 128 /* beside the keys that are asked for */ };
 
 #endif

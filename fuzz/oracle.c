@@ -308,8 +308,11 @@ void oracle_made(struct world *w, int i)
         e->question = NONE;
     }
     if (l->type == MKT_TRANSFER_INIT) {
-        if (!l->update)
+        if (!l->update) {
             e->call = i;
+            require(m.hdr.csb_id % 2 == 0); /* the host has the others */
+            require((policy_flags(octets_of(l)) & MKT_FLAG_N) != 0 || e->host.open != NULL);
+        }
         if (!l->update && e->device->user == MALLORY)
             steal(w, ticket_of(octets_of(l)));
         l->settled = l->update ? m.hdr.v == 0 : mkt_csb_ready(e->csb);
@@ -324,20 +327,68 @@ void oracle_made(struct world *w, int i)
 
 /* ---- letters that are accepted ---- */
 
-/* The KMS resolves a ticket for those whom its policy names, and grants one to the Initiator that asks. */
-static void expect_allowed(const struct letter *l)
+/* The TP or TICKET payload of a letter. */
+static struct mkt_policy policy_in(const struct letter *l, unsigned type)
 {
-    const struct mkt_id by = id_of(maker_of(l)), team = id_of(TEAM);
-    const bool request = l->type == MKT_REQUEST_INIT_PSK;
     struct mkt_message m;
     struct mkt_policy policy;
     require(decode(&m, octets_of(l)));
-    require(mkt_policy_get(&policy, &mkt_message_find(&m, request ? MKT_TP : MKT_TICKET, 0)->ticket) == MKT_OK);
-    bool allowed = request && (policy.initiator.data.n == 0 || mkt_id_equal(&policy.initiator, &by));
-    for (size_t i = 0; i < policy.n_responders && !request; i++)
-        allowed = allowed || mkt_id_equal(&policy.responder[i], &by) ||
-                  (mkt_id_equal(&policy.responder[i], &team) && maker_of(l) <= CAROL);
-    require(allowed);
+    require(mkt_policy_get(&policy, &mkt_message_find(&m, type, 0)->ticket) == MKT_OK);
+    return policy;
+}
+
+/* Whether a policy names somebody as a responder, or a group that they belong to by the word of this host. */
+static bool is_named(const struct end *e, const struct mkt_policy *policy, struct mkt_id id)
+{
+    for (size_t i = 0; i < policy->n_responders; i++)
+        if (mkt_id_equal(&policy->responder[i], &id) || e->host.member(e->host.user, &id, &policy->responder[i]))
+            return true;
+    return false;
+}
+
+/* The KMS resolves a ticket for those whom its policy names, and grants one to the Initiator that asks. */
+static void expect_allowed(const struct end *kms, const struct letter *l)
+{
+    const struct mkt_id by = id_of(maker_of(l));
+    const bool request = l->type == MKT_REQUEST_INIT_PSK;
+    const struct mkt_policy policy = policy_in(l, request ? MKT_TP : MKT_TICKET);
+    if (request)
+        require(policy.initiator.data.n == 0 || mkt_id_equal(&policy.initiator, &by));
+    else
+        require(is_named(kms, &policy, by));
+}
+
+/* D21, D24: of an Initiator that the policy does not name, and of a ticket that only a KMS opens. */
+static void expect_usable(const struct end *e, const struct letter *init)
+{
+    const struct mkt_policy policy = policy_in(init, MKT_TICKET);
+    require(policy.initiator.data.n > 0 || (e->host.authorise != NULL && !init->by_counter));
+    require((policy.flags & MKT_FLAG_O) != 0 || e->host.open != NULL);
+    require(is_named(e, &policy, e->settings.self));
+}
+
+/* D26: the one that was called answers, or one of the policy. With key forking another one may, by the host's word. */
+static void expect_responder(const struct world *w, const struct end *e, const struct letter *resp)
+{
+    const struct mkt_policy policy = policy_in(&w->letter[e->call], MKT_TICKET);
+    struct mkt_message m;
+    require(decode(&m, octets_of(resp)));
+    const struct mkt_payload *idrr = mkt_message_find(&m, MKT_IDR, MKT_IDR_R);
+    const struct mkt_id by = idrr != NULL ? idrr->id : e->asked;
+    require(mkt_id_equal(&by, &e->asked) || is_named(e, &policy, by) ||
+            ((policy.flags & MKT_FLAG_I) != 0 && e->host.authorise != NULL));
+}
+
+/* What the host of an end says counts, whoever that is. */
+static void expect_agreed(const struct world *w, const struct end *e, const struct letter *l)
+{
+    if (l->type == MKT_TRANSFER_RESP ? w->letter[e->open].update : l->update)
+        return;
+    require(!e->denies || e->host.authorise == NULL);
+    if (l->type == MKT_TRANSFER_INIT)
+        expect_usable(e, l);
+    if (l->type == MKT_TRANSFER_RESP)
+        expect_responder(w, e, l);
 }
 
 /* Of the other end of the call, or of a party to the exchange. */
@@ -348,7 +399,7 @@ static void expect_peers(const struct world *w, const struct end *e, const struc
     case MKT_REQUEST_INIT_PSK:
     case MKT_RESOLVE_INIT_PSK:
         require(e->role == MKT_KMS);
-        expect_allowed(l);
+        expect_allowed(e, l);
         return;
     case MKT_REQUEST_RESP:
     case MKT_RESOLVE_RESP:
@@ -378,6 +429,7 @@ static void accept(struct world *w, struct end *e, int i)
         l->type == MKT_REQUEST_INIT_PSK || l->type == MKT_RESOLVE_INIT_PSK || l->type == MKT_TRANSFER_INIT;
     if (!initial && e->last == i)
         return; /* the same answer again */
+    expect_agreed(w, e, l);
     if (e->device->user != MALLORY) {
         expect_peers(w, e, l);
         require(!initial || (l->taken & scope) == 0 || e->device->cache == NULL);
@@ -418,7 +470,7 @@ static bool is_about_own(const struct world *w, const struct end *e, const struc
 static void accept_error(struct world *w, const struct end *e, int i)
 {
     const unsigned scope = scope_bit(w, e);
-    require(e->told);
+    require(e->told && !(e->told_authentic && e->role == MKT_KMS));
     if (!e->told_authentic || e->device->user == MALLORY)
         return;
     require(i != NONE);

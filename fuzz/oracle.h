@@ -9,6 +9,9 @@
  * - No key and IV encrypt two plaintexts.
  * - Authenticated Error messages are real: somebody made them, about a message of the one that gets them.
  * - The KMS takes Mallory for nobody else, and resolves a ticket for those alone whom its policy names.
+ * - A Responder that was neither called nor is named in the ticket policy is taken only with key forking, and if the
+ *   host says yes; so is an Initiator if the policy names none. A host that says no is obeyed.
+ * - A ticket without N is used only by an Initiator whose host opens tickets, one without O only by such a Responder.
  * - A replay cache holds no more than what was accepted and made.
  *
  * That what is refused leaves everything as it was, fuzz/world.c checks of each call.

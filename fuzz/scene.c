@@ -138,6 +138,35 @@ static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
     return MKT_OK;
 }
 
+/* Every other CSB ID is in use already. */
+static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    (void)user;
+    require(initiator->data.n > 0 && responder->data.n > 0);
+    return csb_id % 2 != 0;
+}
+
+/* A group was called, and Bob may answer. */
+static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
+{
+    const struct mkt_id bob = mkt_id_uri("sip:bob@example.com");
+    (void)user;
+    return peer->role != MKT_RESPONDER || mkt_id_equal(&peer->id, &bob) ? MKT_OK : MKT_E_DENIED;
+}
+
+/* Tickets that name their TPK, or are of the host's own type, are of another KMS. */
+static enum mkt_err forward(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                            const struct mkt_id *name, const struct mkt_credential **other)
+{
+    const struct actor *actor = user;
+    const struct mkt_id tpk = mkt_id_bytes("tpk");
+    require(ticket->type == MKT_TICKET && *other == NULL && (name == NULL || name->data.n > 0));
+    if (name != NULL && !mkt_id_equal(name, &tpk))
+        return MKT_E_KMS;
+    *other = name != NULL || policy->type != MKT_TICKET_BASE ? &actor->kms : NULL;
+    return MKT_OK;
+}
+
 /* Bob remembers tickets, and this one is new to him. */
 static enum mkt_err not_resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
 {
@@ -152,25 +181,6 @@ static bool member(void *user, const struct mkt_id *id, const struct mkt_id *gro
     const struct mkt_id help = mkt_id_uri("sip:help@example.com");
     (void)user;
     return mkt_id_equal(group, &help) && id->data.n > 4 && memcmp(id->data.p, "sip:", 4) == 0;
-}
-
-static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
-{
-    (void)user;
-    (void)csb_id;
-    require(initiator->data.n > 0 && responder->data.n > 0);
-    return false;
-}
-
-/* The KMS asks another one if the policy names that, as it would by its settings. */
-static enum mkt_err forward(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
-                            const struct mkt_id *name, const struct mkt_credential **other)
-{
-    const struct actor *actor = user;
-    require(ticket->type == MKT_TICKET && *other == NULL && (name == NULL || name->data.n > 0));
-    if (mkt_id_equal(&policy->kms, &actor->kms.kms))
-        *other = &actor->kms;
-    return MKT_OK;
 }
 
 static bool acceptable(void *user, const struct mkt_sp *sp)
@@ -200,7 +210,6 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
     must(mkt_replay_new(&actor->cache, actor->octets_of_cache, sizeof actor->octets_of_cache));
     actor->host = (struct mkt_host){
         .user = actor, .now = now, .random = draw, .report = report, .cache = &actor->cache, .log = log_error};
-    actor->host.has_csb_id = has_csb_id;
     actor->host.acceptable = srtp ? acceptable : NULL;
     actor->drawn = psk[0];
     actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, key}};
@@ -253,18 +262,28 @@ static bool give(struct scene *s, struct actor *to, enum take take)
     return take == s->take;
 }
 
+/* Whether Alice calls a group of which she knows no member. Then keys are forked, and nothing else names Bob. */
+static bool calls_group(const struct scene *s)
+{
+    return (s->variant & (SRTP | PLAIN | SPARSE)) == SRTP;
+}
+
 static struct mkt_policy policy_of(const struct scene *s)
 {
     struct mkt_policy policy = mkt_policy_default((s->variant & SUITE_128) != 0 ? MKT_SUITE_128 : MKT_SUITE_256);
     const char *plain = (s->variant & PLAIN) != 0 ? "DFGHJLNO" : "DEFGHIJLNO";
-    must(mkt_flags_get(&policy.flags, (s->variant & NO_ANSWER) != 0 ? "DHJLNO" : plain));
+    must(mkt_flags_get(&policy.flags, (s->variant & NO_ANSWER) != 0 ? "DHLNO" : plain));
     if ((s->variant & (NO_ANSWER | SPARSE)) == 0)
         policy.flags |= MKT_FLAG_M;
     policy.type = (s->variant & OWN_TYPE) != 0 ? 2 : MKT_TICKET_BASE;
-    policy.kms = (s->variant & OTHER_KMS) != 0 ? s->home.settings.self : s->kms.settings.self;
+    if ((s->variant & (OWN_TYPE | SPARSE)) == OWN_TYPE)
+        policy.flags &= (uint16_t) ~(MKT_FLAG_N | MKT_FLAG_O);
+    if ((s->variant & SPARSE) == 0)
+        policy.kms = (s->variant & OTHER_KMS) != 0 ? s->home.settings.self : s->kms.settings.self;
     policy.initiator = s->alice.settings.self;
     policy.responder[policy.n_responders++] = mkt_id_uri("sip:help@example.com");
-    policy.responder[policy.n_responders++] = s->bob.settings.self;
+    if (!calls_group(s))
+        policy.responder[policy.n_responders++] = s->bob.settings.self;
     policy.application[policy.n_applications++] = mkt_span_text("msrp");
     policy.has_end = policy.has_rekeying = true;
     policy.end = (mkt_ntp)(3960616022 + 3600) << 32;
@@ -304,7 +323,9 @@ static bool play_request(struct scene *s)
     };
     const struct mkt_key_wish few = {.type = MKT_KEY_TGK_SALT, .any_spi = true};
     const bool sparse = (s->variant & SPARSE) != 0;
-    const struct mkt_request request = {.policy = &policy, .keys = sparse ? &few : keys, .n_keys = sparse ? 1 : 2};
+    struct mkt_request request = {.policy = &policy, .keys = sparse ? &few : keys, .n_keys = sparse ? 1 : 2};
+    if (!sparse && (s->variant & SRTP) != 0)
+        request = (struct mkt_request){.policy = &policy, .no_keys = true};
     const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));
@@ -315,6 +336,8 @@ static bool play_request(struct scene *s)
     must(mkt_csb_grant(kms->csb, &recipe, &ticket));
     must(mkt_csb_make_request_resp(kms->csb, ticket, fresh(s)));
     mkt_ticket_free(ticket);
+    if (s->take == TAKE_ERROR_FOR_ANSWER && (s->variant & PLAIN) == 0)
+        return refuse(s, &s->alice, kms);
     if (give(s, &s->alice, TAKE_REQUEST_RESP))
         return true;
     must(mkt_csb_ticket(s->alice.csb, &s->ticket));
@@ -340,6 +363,8 @@ static bool play_resolve(struct scene *s)
             return true;
     }
     must(mkt_csb_make_resolve_resp(s->kms.csb, fresh(s)));
+    if (s->take == TAKE_ERROR_FOR_ANSWER)
+        return refuse(s, &s->bob, &s->kms);
     return give(s, &s->bob, TAKE_RESOLVE_RESP);
 }
 
@@ -349,7 +374,7 @@ static bool play_transfer(struct scene *s)
     const bool srtp = (s->variant & SRTP) != 0;
     const struct mkt_offer offer = {
         .ticket = s->ticket,
-        .responder = s->bob.settings.self,
+        .responder = calls_group(s) ? mkt_id_uri("sip:help@example.com") : s->bob.settings.self,
         .keys = srtp ? srtp_keys : &tgk,
         .n_keys = (s->variant & SPARSE) != 0 ? 0
                   : srtp                     ? 2
@@ -426,7 +451,10 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
     cast_kms(&s->home);
     s->alice.settings.peer = s->bob.settings.self;
     s->bob.settings.peer = s->alice.settings.self;
-    s->bob.host.member = s->alice.host.member = member;
+    s->bob.host.member = s->kms.host.member = s->home.host.member = member;
+    s->alice.host.member = calls_group(s) ? NULL : member;
+    s->alice.host.authorise = calls_group(s) ? authorise : NULL;
+    s->alice.host.has_csb_id = has_csb_id;
     if ((s->variant & OTHER_KMS) != 0) {
         s->alice.kms.kms = s->kms.kms.kms = s->home.settings.self;
         s->kms.kms.name = (struct mkt_id){.type = MKT_ID_BYTES, .data = mkt_span_text("k")};
@@ -435,6 +463,7 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
         else
             s->kms.settings.kms = &s->kms.kms;
     }
+    s->home.settings.kms = &s->home.kms;
     if ((s->variant & SPARSE) != 0)
         s->kms.settings.application = s->bob.settings.application;
     else
@@ -448,7 +477,9 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
     if (take == TAKE_TRANSFER_INIT)
         s->bob.host.tpk = give_tpk;
     else if ((s->variant & OWN_TYPE) != 0)
-        s->bob.host.open = open_none;
+        s->bob.host.open = (s->variant & SPARSE) != 0 ? NULL : open_none;
+    if ((s->variant & SPARSE) != 0)
+        s->alice.host.open = NULL;
     must(mkt_csb_new(&s->alice.csb, MKT_INITIATOR, &s->alice.host, &s->alice.settings));
     must(mkt_csb_new(&s->bob.csb, MKT_RESPONDER, &s->bob.host, &s->bob.settings));
     must(mkt_csb_new(&s->kms.csb, MKT_KMS, &s->kms.host, &s->kms.settings));
@@ -468,9 +499,10 @@ void scene_close(struct scene *s)
 const char *take_name(enum take take)
 {
     static const char *const names[TAKES] = {
-        "request-init", "request-resp", "transfer-init",       "transfer-init-for-kms", "transfer-resp",
-        "resolve-init", "resolve-resp", "resolve-init-of-kms", "resolve-resp-for-kms",  "update-init",
-        "update-resp",  "error",        "error-for-request",   "error-for-resolve",     "error-for-kms",
+        "request-init",         "request-resp",      "transfer-init", "transfer-init-for-kms",
+        "transfer-resp",        "resolve-init",      "resolve-resp",  "resolve-init-of-kms",
+        "resolve-resp-for-kms", "update-init",       "update-resp",   "error",
+        "error-for-request",    "error-for-resolve", "error-for-kms", "error-for-answer",
     };
     return names[take];
 }

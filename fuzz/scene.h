@@ -23,7 +23,8 @@ enum take {
     TAKE_ERROR,             /* by an Initiator whose TRANSFER_INIT the Responder refuses, */
     TAKE_ERROR_FOR_REQUEST, /* by one whose KMS grants no ticket, */
     TAKE_ERROR_FOR_RESOLVE, /* by a Responder whose KMS does not resolve the ticket, */
-    TAKE_ERROR_FOR_KMS,     /* and by that KMS, which asked another */
+    TAKE_ERROR_FOR_KMS,     /* by that KMS, which asked another, */
+    TAKE_ERROR_FOR_ANSWER,  /* and by a KMS about its answer: the ticket, or with PLAIN its keys */
     TAKES
 };
 
@@ -33,10 +34,10 @@ enum variant {
     SUITE_128 = 2,  /* the other suite */
     COUNTERS = 4,   /* COUNTER timestamps */
     SPARSE = 8,     /* messages without what may be left out: identities, keys beside those of the ticket, GTGKs */
-    OWN_TYPE = 16,  /* a ticket of a type of the host's own */
-    NO_ANSWER = 32, /* F not set: keys are there with the TRANSFER_INIT */
-    OTHER_KMS = 64, /* the ticket is of another KMS than Bob's */
-    SRTP = 128,     /* several sessions, with policies that have parameters, Session Data, and TEKs */
+    OWN_TYPE = 16,  /* a ticket of a type of the host's own; with SPARSE only the KMS opens it (N, O) */
+    NO_ANSWER = 32, /* F not set: keys are there with the TRANSFER_INIT; the ticket is used once (J not set) */
+    OTHER_KMS = 64, /* the ticket is of another KMS than Bob's; with SPARSE only his host says so */
+    SRTP = 128, /* several sessions, with policies that have parameters, Session Data, and TEKs; a group is called */
     VARIANTS = 256
 };
 

@@ -125,6 +125,30 @@ static void save_others(uint8_t flags)
           0);
 }
 
+/* What a host says of a member of the group that was called, of an Initiator without a name, of a ticket of its own. */
+static void save_hosts(uint8_t flags)
+{
+    static const uint8_t no[] = {KNOWS_NONE | DENIES, KNOWS_NONE | UNASKED, DENIES, KNOWS_NONE, UNASKED, 0};
+    for (size_t i = 0; i < sizeof no; i++) {
+        STORY(0, OP_TICKET, 0, flags, FOR_TEAM, TGK, OP_OFFER, 0, 1, NO_KEYS, 0, 0, OP_RING, 0, BOB_1, NO_KEYS, SILENT,
+              0, OP_ANSWER, 0, TGK, 0, OP_DELIVER, 0, 1, no[i], OP_DELIVER, 0, 1, 0, OP_UPDATE, 0, TGK, 0, 0, OP_UPDATE,
+              1, TGK, 0, 0);
+        STORY(0, OP_TICKET, 0, flags, FOR_TEAM, TGK | WITHOUT_INITIATOR, OP_OFFER, 0, 0, NO_KEYS, 0, 0, OP_RING,
+              (uint8_t)(4 * no[i]), BOB_0, TGK, 0, 0, OP_RING, 0, BOB_1, TGK, 0, 0, OP_UPDATE, 0, TGK, 0, 0);
+    }
+    /* Mallory asks for a ticket in nobody's name, and calls in Alice's */
+    STORY(0, OP_TICKET, 3, flags, FOR_BOTH, TGK | WITHOUT_INITIATOR, OP_OFFER, 0, 0, NO_KEYS, LIE, 0, OP_RING, 0, BOB_1,
+          TGK, 0, 0, OP_UPDATE, 0, TGK, 0, 0);
+    for (uint8_t without = 0; without <= (WITHOUT_N | WITHOUT_O); without = (uint8_t)(without + WITHOUT_N))
+        for (uint8_t caller = 0; caller < 3;
+             caller = (uint8_t)(caller + 2)) /* from the one device of Alice or the other */
+            STORY(TYPE_2, OP_CALL, flags, FOR_BOTH | OF_TYPE_2 | without, caller, TGK_AND_TGK, OP_UPDATE, 0, TGK, 0, 0,
+                  OP_UPDATE, 2, TGK, 0, 0, OP_CHANGE, 2, 0, 99, 1, OP_OPEN, DEVICES + BOB_0, 0, 0, OP_DELIVER, 0, 0, 0);
+    /* Error messages about what the KMS answered */
+    STORY(0, OP_TICKET, 0, flags, FOR_BOTH, TGK, OP_ERROR, 0, 10, 128, 0, OP_DELIVER, 0, 1, 0, OP_OFFER, 0, 0, NO_KEYS,
+          0, 0, OP_RING, 0, BOB_1, NO_KEYS, SILENT, 0, OP_ERROR, 0, 10, 128, 0, OP_ERROR, 0, 192, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const uint8_t flags[] = {
@@ -149,6 +173,7 @@ int main(int argc, char **argv)
             save_calls(worlds[w], flags[f]);
         save_mallory(flags[f]);
         save_others(flags[f]);
+        save_hosts(flags[f]);
     }
     return 0;
 }

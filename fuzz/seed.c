@@ -58,20 +58,72 @@ static void save_payloads(const char *folder, const struct scene *scene, unsigne
     }
 }
 
+/* Vi as the V payload literally, which is the last of its message (D14). */
+static void save_literal_vi(const char *folder, const char *kind, const struct scene *scene, unsigned variant)
+{
+    struct mkt_message message;
+    const struct mkt_span right = scene_right(scene);
+    struct mkt_buf out = behind((uint8_t)variant);
+    require(mkt_message_get(&message, right) == MKT_OK);
+    const struct mkt_payload *ticket = mkt_message_find(&message, MKT_TICKET, 0);
+    if (ticket == NULL || ticket->ticket.initiator_data.n == 0)
+        return;
+    append(&out, right);
+    out.p[ticket->ticket.initiator_data.p - right.p + 1] = MKT_LAST;
+    save(folder, kind, "literal", variant, octets, 1 + out.n);
+}
+
+/* A KMS is passed a ticket of the one that passes it on. */
+static void save_back(const char *folder, const char *kind, const struct scene *scene, unsigned variant)
+{
+    const struct mkt_span right = scene_right(scene), name = scene->kms.settings.self.data;
+    const struct mkt_span other = scene->home.settings.self.data;
+    struct mkt_message message;
+    struct mkt_buf out = behind((uint8_t)variant);
+    append(&out, right);
+    require(mkt_message_get(&message, right) == MKT_OK && name.n == other.n);
+    if (scene->take != TAKE_RESOLVE_INIT_OF_KMS)
+        return;
+    for (size_t i = (size_t)(mkt_message_find(&message, MKT_TICKET, 0)->octets.p - right.p); i + name.n <= out.n; i++)
+        if (memcmp(out.p + i, other.p, other.n) == 0)
+            memcpy(out.p + i, name.p, name.n);
+    save(folder, kind, "back", variant, octets, 1 + out.n);
+}
+
+/* A RANDRkms of one octet. */
+static void save_short_rand(const char *folder, const char *kind, const struct scene *scene, unsigned variant)
+{
+    struct mkt_message message;
+    struct mkt_buf out = behind((uint8_t)variant);
+    require(mkt_message_get(&message, scene_right(scene)) == MKT_OK);
+    if (mkt_message_find(&message, MKT_RANDR, MKT_RANDR_KMS) == NULL)
+        return;
+    for (size_t i = 0; i < message.n; i++)
+        if (message.payload[i].type == MKT_RANDR && mkt_payload_role(&message.payload[i]) == MKT_RANDR_KMS)
+            message.payload[i].rand.rand.n = 1;
+    require(mkt_message_put(&message, &out) == MKT_OK);
+    save(folder, kind, "short", variant, octets, 1 + out.n);
+}
+
 /* What one who was granted a ticket, or who had it resolved, has kept. */
-static void save_kept(const char *folder, const struct scene *scene, unsigned variant)
+static void save_kept(const char *folder, struct scene *scene, unsigned variant)
 {
     struct mkt_buf out = behind((uint8_t)variant);
+    if (scene->take == TAKE_REQUEST_RESP)
+        require(mkt_csb_take(scene->alice.csb, scene_right(scene), mkt_span_text("mikey")) == MKT_OK &&
+                mkt_csb_ticket(scene->alice.csb, &scene->ticket) == MKT_OK);
     if (scene->ticket != NULL && mkt_ticket_put(scene->ticket, &out) == MKT_OK)
         save(folder, "stored-ticket", take_name(scene->take), variant, octets, 1 + out.n);
     out.n = 0;
     if (mkt_csb_resolved_put(scene->bob.csb, &out) == MKT_OK)
         save(folder, "resolved", take_name(scene->take), variant, octets, 1 + out.n);
-    if (out.n == 0 || out.p[out.n - 1] != 0)
+    /* the same without RANDRkms, which stands before Bob's name: type and length in 3 octets, and the name */
+    const size_t behind_rand = 3 + scene->bob.settings.self.data.n, n = scene->bob.settings.tek_length;
+    if (out.n < behind_rand + 1 + n || out.p[out.n - behind_rand - n - 1] != n)
         return;
-    out.p[out.n - 1] = 1; /* RANDRkms of one octet, where there is none */
-    append(&out, mkt_span_text("r"));
-    save(folder, "resolved", take_name(scene->take), VARIANTS + variant, octets, 1 + out.n);
+    out.p[out.n - behind_rand - n - 1] = 0;
+    memmove(out.p + out.n - behind_rand - n, out.p + out.n - behind_rand, behind_rand);
+    save(folder, "resolved", take_name(scene->take), VARIANTS + variant, octets, 1 + out.n - n);
 }
 
 static void save_all(const char *folder, enum take take, unsigned variant)
@@ -92,6 +144,9 @@ static void save_all(const char *folder, enum take take, unsigned variant)
     save(folder, "stored", take_name(take), variant, octets, 1 + out.n);
     octets[1] |= 128;
     save(folder, "stored", take_name(take), VARIANTS + variant, octets, 1 + out.n);
+    save_literal_vi(folder, kind, &scene, variant);
+    save_back(folder, kind, &scene, variant);
+    save_short_rand(folder, kind, &scene, variant);
     save_payloads(folder, &scene, variant);
     save_kept(folder, &scene, variant);
     scene_close(&scene);

@@ -144,6 +144,8 @@ static bool member(void *user, const struct mkt_id *id, const struct mkt_id *gro
 {
     const struct mkt_id team = id_of(TEAM);
     const struct end *e = user;
+    if (e->knows_none)
+        return false;
     if (e->device->user == MALLORY)
         return true; /* she need not ask herself */
     for (unsigned u = ALICE; u <= CAROL; u++) {
@@ -152,6 +154,52 @@ static bool member(void *user, const struct mkt_id *id, const struct mkt_id *gro
             return true;
     }
     return false;
+}
+
+static uint64_t hash_of_policy(const struct mkt_policy *policy)
+{
+    uint8_t octets[1024];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    require(mkt_policy_put(policy, &out) == MKT_OK);
+    return hash_of(0, (struct mkt_span){octets, out.n});
+}
+
+/* Tickets of Ticket Type 2: policy and keys stay with those who can open them. */
+static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt_span keys, struct mkt_buf *ticket_data)
+{
+    (void)user;
+    if (world.n_sealed == SEALED || keys.n > sizeof world.sealed->keys || ticket_data->n == ticket_data->cap)
+        return MKT_E_SPACE;
+    world.sealed[world.n_sealed].policy = hash_of_policy(policy);
+    world.sealed[world.n_sealed].n = keys.n;
+    memcpy(world.sealed[world.n_sealed].keys, keys.p, keys.n);
+    ticket_data->p[ticket_data->n++] = (uint8_t)world.n_sealed++;
+    return MKT_OK;
+}
+
+static enum mkt_err open_sealed(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                struct mkt_buf *keys)
+{
+    const struct mkt_span data = ticket->ticket.ticket_data;
+    (void)user;
+    if (policy->type != 2)
+        return MKT_E_TICKET_TYPE;
+    if (data.n != 1 || data.p[0] >= world.n_sealed || world.sealed[data.p[0]].policy != hash_of_policy(policy))
+        return MKT_E_TICKET_MAC;
+    const size_t n = world.sealed[data.p[0]].n;
+    if (n > keys->cap - keys->n)
+        return MKT_E_SPACE;
+    memcpy(keys->p + keys->n, world.sealed[data.p[0]].keys, n);
+    keys->n += n;
+    return MKT_OK;
+}
+
+/* Every other CSB ID is in use already. */
+static bool has_csb_id(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id)
+{
+    (void)user;
+    require(initiator->data.n > 0 && responder->data.n > 0);
+    return csb_id % 2 != 0;
 }
 
 /* A callback can only read the bundle that it is called for. */
@@ -328,6 +376,8 @@ struct letter *make(struct end *e, const struct wish *wish, unsigned how)
     l->end = e;
     if (wish->type == MKT_ERROR)
         l->about = about_what(e, wish->about);
+    if (wish->type == MKT_TRANSFER_INIT && !wish->update)
+        e->asked = wish->offer.responder;
     oracle_made(&world, (int)(l - world.letter));
     oracle_look(&world, e);
     return l;
@@ -368,6 +418,8 @@ enum mkt_err deliver(struct end *e, struct mkt_span octets, unsigned how)
     e->told = e->told_authentic = false;
     e->denies = (how & DENIES) != 0;
     e->meddles = (how & MEDDLES) != 0;
+    e->knows_none = (how & KNOWS_NONE) != 0;
+    e->host.authorise = (how & UNASKED) != 0 ? NULL : authorise;
     const int last = e->last;
     const enum mkt_err err = mkt_csb_take(e->csb, octets, mkt_span_text((how & PROTOCOLS) != 0 ? "none" : "mikey"));
     size_t which = 0;
@@ -431,11 +483,16 @@ struct end *open_end(struct device *device, enum mkt_role role, unsigned how, un
                                 .resolved = resolved,
                                 .member = member,
                                 .authorise = authorise,
+                                .has_csb_id = has_csb_id,
                                 .report = report,
                                 .cache = device->cache};
 
     e->host.psk = role == MKT_KMS ? give_psk : NULL;
     e->host.tpk = role == MKT_KMS || device == device_of(BOB_0) ? give_tpk : NULL;
+    if (world.type_2 && (role == MKT_KMS || device == device_of(ALICE_0) || device == device_of(BOB_0))) {
+        e->host.open = open_sealed;
+        e->host.seal = seal;
+    }
     e->credential = (struct mkt_credential){.kms = id_of(KMS), .psk = psk_of(device->user)};
     if ((how & NAMED) != 0)
         e->credential.name = (struct mkt_id){0, MKT_ID_BYTES, {(const uint8_t *)key_names + device->user, 1}};
@@ -498,6 +555,8 @@ void world_begin(uint8_t how)
     statistics.programs++;
     static const enum name users[DEVICES] = {ALICE, ALICE, BOB, BOB, CAROL, MALLORY, KMS};
     world.n_ends = world.n_letters = world.n_tickets = world.n_ring = world.n_stolen = world.n_lost = 0;
+    world.n_sealed = 0;
+    world.type_2 = (how & TYPE_2) != 0;
     for (size_t i = 0; i < DEVICES; i++) {
         const bool served = users[i] <= CAROL;
         struct device *d = &world.device[i];

@@ -11,7 +11,7 @@
 /* Mallory is a user of the KMS like the others. TEAM is a group, to which Alice, Bob and Carol belong. */
 enum name { ALICE, BOB, CAROL, MALLORY, KMS, USERS, TEAM = USERS, NAMES };
 
-enum { NONE = -1, DEVICES = 7, ENDS = 24, LETTERS = 96, TICKETS = 12, RING = 24, KEPT = 3, SESSIONS = 3 };
+enum { NONE = -1, DEVICES = 7, ENDS = 24, LETTERS = 96, TICKETS = 12, RING = 24, KEPT = 3, SESSIONS = 3, SEALED = 24 };
 enum { CACHE = 160 /* 64-bit words of a replay cache */, ROOM = 8192 /* octets of the largest message or bundle */ };
 
 /*
@@ -42,10 +42,12 @@ struct end {
     struct mkt_csb *csb;
     enum name self;            /* who it claims to be: Mallory may lie */
     bool denies;               /* its host authorises nobody */
+    bool knows_none;           /* its host confirms no member of a group */
     bool meddles;              /* its host uses the bundle in a callback */
     bool proven;               /* the last mkt_peer.proven */
     bool told, told_authentic; /* its host was told of an Error message */
     int call;                  /* the TRANSFER_INIT of its call */
+    struct mkt_id asked;       /* whom an Initiator called */
     int waiting;               /* a TRANSFER_INIT that the KMS is to resolve first; NONE if nobody made it */
     int open;                  /* what it made and waits to be answered */
     int question;              /* what it took and may answer */
@@ -94,7 +96,13 @@ struct world {
     size_t n_ring;
     uint64_t stolen[TICKETS * 2]; /* tickets whose keys Mallory has, as hashes */
     size_t n_stolen;
-    bool clocks_differ;
+    struct {
+        uint64_t policy; /* a hash */
+        uint8_t keys[1024];
+        size_t n;
+    } sealed[SEALED]; /* tickets of Ticket Type 2: their Ticket Data is an index here */
+    size_t n_sealed;
+    bool clocks_differ, type_2;
     size_t n_lost; /* slots of replay caches that were taken by messages which the cache then refused */
 };
 
@@ -104,7 +112,8 @@ extern struct world world;
 enum {
     ONE_CACHE = 1, /* Alice, Bob and Carol have one server, with one replay cache */
     NO_SCOPES = 2, /* the cache does not tell the devices of a user apart */
-    NO_CACHE = 4   /* only the KMS and Mallory have a cache */
+    NO_CACHE = 4,  /* only the KMS and Mallory have a cache */
+    TYPE_2 = 8     /* hosts of the KMS, and of the first device of Alice and of Bob, open tickets of Ticket Type 2 */
 };
 
 /* A world with the KMS in it, and nothing that was said. */
@@ -183,8 +192,11 @@ struct wish {
 enum { MEASURED = 1, SHORT = 2, BEHIND = 4, UNIT = 8 };
 struct letter *make(struct end *end, const struct wish *wish, unsigned how);
 
-/* An end gets octets. `how`: with another list of protocols, a host that denies, one that uses the bundle meanwhile. */
-enum { PROTOCOLS = 1, DENIES = 2, MEDDLES = 4 };
+/*
+ * An end gets octets. `how`: with another list of protocols; a host that denies, one that uses the bundle meanwhile,
+ * one that knows no members of groups, one without `authorise`.
+ */
+enum { PROTOCOLS = 1, DENIES = 2, MEDDLES = 4, KNOWS_NONE = 8, UNASKED = 16 };
 enum mkt_err deliver(struct end *end, struct mkt_span octets, unsigned how);
 
 #endif
