@@ -125,7 +125,8 @@ plants() {
         's/^    err = mkt_verify(act, &by_mpki, &identities, &keys);$/    (void)by_mpki, (void)identities, keys.p = NULL;/'
     plant 'a ticket whose MAC is not compared' ticket ticket.c \
         's/mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);/mkt_protect_seal(\&by_tpk, plain != NULL ? \&encryption : NULL, NULL, 0, (uint8_t[32]){0});/'
-    plant 'a message that is taken twice' take-resolve-init exchange.c 's/^    return ask_cache(act, act->message, true);$/    return act == NULL;/'
+    plant 'a message that is taken twice' take-resolve-init exchange.c \
+        's/^    return measured ? MKT_OK : ask_cache(act, message, true);$/    return measured || message != NULL ? MKT_OK : ask_cache(act, message, true);/'
     plant 'an Error message of a KMS whose MAC is not compared' take-error-for-resolve report.c \
         's/^        err = mkt_verify(act, &protection, &nothing, NULL);$/        err = act->host == NULL ? MKT_E_MAC : MKT_OK;/'
     plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
@@ -144,6 +145,14 @@ plants() {
         's/^        return mkt_csb_ready(csb) ? b->responder : unknown;$/        return !mkt_csb_ready(csb) ? unknown : b->responder.data.n > 0 ? b->responder : b->asked;/'
     plant 'a Responder that takes the name of the one who was asked' model transfer.c \
         's/^    b->responder = act->settings->self;$/    b->responder = mkt_bundle_has(b, MKT_FLAG_F) ? act->settings->self : b->asked;/'
+    plant 'an answer of somebody whom nobody asked, without key forking' model transfer.c \
+        's/^    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))$/    if (!named \&\& act->host->authorise == NULL)/'
+    plant 'an answer of somebody whom nobody asked, and no word of the host' model transfer.c \
+        's/^    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))$/    if (!named \&\& !mkt_bundle_has(b, MKT_FLAG_I))/'
+    plant 'a ticket that only another host can open' model ticket.c \
+        's/^    return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;$/    return flag != 0 || host->open != NULL || policy->flags != 0 ? MKT_OK : MKT_E_TICKET_TYPE;/'
+    plant 'an Initiator that nobody names, and no word of the host' model transfer.c \
+        's/^        return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL &&$/        return act->bundle.initiator.data.n > 0 \&\&/'
     plant 'a measure that fails and counts' model csb.c 's/^        out->n = before;$/        out->n = out->p == NULL ? out->n : before;/'
     plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
 }
