@@ -4,8 +4,9 @@
 #
 #    3 minutes   tests/analyze.sh: gcc -fanalyzer, clang-tidy, cppcheck
 #    5 minutes   tests/planted.sh: planted bugs that the fuzz targets must find
+#   25 minutes   tests/mutants.sh: 150 single faults that the tests must find, others each time
 #    7 minutes   tests/eva.sh: Frama-C's Eva and WP on io, payload, message and sdp
-#    1 minute    tests/coverage.sh: lines of lib/ that the corpora do not reach
+#    5 minutes   tests/coverage.sh: lines of lib/ that the corpora do not reach
 #   15 minutes   tests/cross.sh: 32 bits, big-endian
 #   10 minutes   tests/run.sh release: floods of 200,000 messages, instead of 2,000
 #    3 minutes   2,000 handshakes at once with ThreadSanitizer, instead of 600
@@ -17,7 +18,8 @@ tests=$(cd "$(dirname "$0")" && pwd)
 export HANDSHAKES="${HANDSHAKES:-2000}" FUZZ_SECONDS="${FUZZ_SECONDS:-600}" REPLAYS="${REPLAYS:-200000}"
 failed=
 skipped=
-for script in analyze.sh eva.sh planted.sh coverage.sh cross.sh 'run.sh release' 'run.sh thread' 'run.sh fuzz'; do
+for script in analyze.sh eva.sh planted.sh "mutants.sh -s $(date +%s)" coverage.sh cross.sh 'run.sh release' \
+    'run.sh thread' 'run.sh fuzz'; do
     # shellcheck disable=SC2086
     "$tests"/$script
     case $? in
