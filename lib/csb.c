@@ -590,39 +590,47 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
     return told(csb, err != MKT_OK ? err : mkt_done_secret(&io, salt));
 }
 
-/* Hex digits of octets, lower-case. */
+/* A colon and the hex digits of octets, lower-case. */
 static void put_hex(struct io *io, struct mkt_span octets)
 {
-    static const uint8_t digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < octets.n; i++) {
-        uint8_t high = digits[octets.p[i] >> 4], low = digits[octets.p[i] & 0xf];
-        io_u8(io, &high);
-        io_u8(io, &low);
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digit = ':';
+    io_u8(io, &digit);
+    for (size_t i = 0; i < 2 * octets.n; i++) {
+        digit = (uint8_t)digits[i % 2 == 0 ? octets.p[i / 2] >> 4 : octets.p[i / 2] & 0xf];
+        io_u8(io, &digit);
     }
 }
 
 enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity)
 {
-    struct mkt_cs cs;
+    const struct mkt_host *host = csb->host;
+    const struct mkt_bundle *b = &csb->bundle;
+    struct mkt_psk_session session = {
+        .csb_id = b->csb_id, .peer = mkt_csb_peer(csb), .randr = b->randr, .randkms = b->randkms};
     struct mkt_key_data key;
     const size_t before = identity->n;
-    enum mkt_err err = find_session(csb, cs_id, &cs, &key);
+    enum mkt_err err = find_session(csb, cs_id, &session.cs, &key);
     const bool busy = set_busy(csb, true);
-    if (err == MKT_OK && csb->host->psk_identity != NULL)
-        err = csb->host->psk_identity(csb->host->user, csb->bundle.csb_id, &cs, identity);
+    if (err == MKT_OK && host->psk_identity != NULL)
+        err = host->psk_identity(host->user, &session, identity);
     set_busy(csb, busy);
-    if (err != MKT_OK || csb->host->psk_identity != NULL)
+    if (err != MKT_OK || host->psk_identity != NULL)
         return told(csb, take_back(identity, before, err));
 
-    const uint32_t id = csb->bundle.csb_id;
-    const uint8_t csb_id[] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+    enum { OF_RAND = 8 }; /* octets of a RAND that the answer had, for branches of a forked call with keys of their own */
+    struct mkt_span rand = b->randr, prefix = mkt_span_text("mikey-ticket");
+    if (mkt_bundle_has(b, MKT_FLAG_I) && mkt_bundle_has(b, MKT_FLAG_F) && !mkt_bundle_has(b, MKT_FLAG_G))
+        rand = b->randkms;
+    const uint8_t csb_id[] = {(uint8_t)(b->csb_id >> 24), (uint8_t)(b->csb_id >> 16), (uint8_t)(b->csb_id >> 8),
+                              (uint8_t)b->csb_id};
     struct io io = io_put(identity);
-    struct mkt_span prefix = mkt_span_text("mikey-ticket:"), colon = mkt_span_text(":");
+    rand.n = rand.n < OF_RAND ? rand.n : OF_RAND;
     io_bytes(&io, &prefix, prefix.n);
     put_hex(&io, (struct mkt_span){csb_id, sizeof csb_id});
-    io_bytes(&io, &colon, 1);
     put_hex(&io, (struct mkt_span){&cs_id, 1});
-    io_bytes(&io, &colon, 1);
-    put_hex(&io, cs.spi);
+    put_hex(&io, session.cs.spi);
+    if (rand.n > 0)
+        put_hex(&io, rand);
     return told(csb, io_done(&io, identity));
 }

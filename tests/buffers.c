@@ -347,10 +347,9 @@ START_TEST(payloads_without_encoding)
 }
 END_TEST
 
-static enum mkt_err half_an_identity(void *user, uint32_t csb_id, const struct mkt_cs *session,
-                                     struct mkt_buf *identity)
+static enum mkt_err half_an_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
-    (void)user, (void)csb_id, (void)session;
+    (void)user, (void)session;
     identity->n += 3;
     return MKT_E_SPACE;
 }

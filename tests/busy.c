@@ -275,9 +275,9 @@ static enum mkt_err count(void *user, const struct mkt_id *peer, uint32_t value)
     return meddle(user, COUNT)->count(user, peer, value);
 }
 
-static enum mkt_err psk_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+static enum mkt_err psk_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
-    return meddle(user, PSK_IDENTITY)->psk_identity(user, csb_id, cs, identity);
+    return meddle(user, PSK_IDENTITY)->psk_identity(user, session, identity);
 }
 
 static void report(void *user, const struct mkt_report *error)
@@ -362,9 +362,9 @@ static enum mkt_err any_count(void *user, const struct mkt_id *peer, uint32_t va
     return MKT_OK;
 }
 
-static enum mkt_err own_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+static enum mkt_err own_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
-    (void)user, (void)csb_id, (void)cs;
+    (void)user, (void)session;
     if (identity->n + 4 > identity->cap)
         return MKT_E_SPACE;
     memcpy(identity->p + identity->n, "mine", 4);
@@ -584,9 +584,9 @@ static void free_it_in_log(void *user, enum mkt_err err, const char *words)
     mkt_csb_free(victim);
 }
 
-static enum mkt_err free_it_in_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+static enum mkt_err free_it_in_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
-    (void)user, (void)csb_id, (void)cs, (void)identity;
+    (void)user, (void)session, (void)identity;
     mkt_csb_free(victim);
     return MKT_OK;
 }

@@ -21,11 +21,13 @@ START_TEST(tek_length)
 }
 END_TEST
 
-static enum mkt_err own_identity(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+static enum mkt_err own_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
     (void)user;
-    ck_assert_uint_ne(csb_id, 0);
-    ck_assert_uint_eq(cs->cs_id, 1);
+    ck_assert_uint_ne(session->csb_id, 0);
+    ck_assert_uint_eq(session->cs.cs_id, 1);
+    expect_octets("peer", session->peer.data, text("sip:alice@example.com"));
+    ck_assert(session->randr.n == 32 && session->randkms.n == 0);
     if (identity->cap < 4)
         return MKT_E_SPACE;
     memcpy(identity->p, "mine", 4);

@@ -642,6 +642,46 @@ START_TEST(about_an_update_in_a_call_to_a_group)
 }
 END_TEST
 
+/* ---- D16: the PSK identity of a branch ---- */
+
+static struct mkt_span identity_of(const struct mkt_csb *csb)
+{
+    uint8_t octets[128];
+    struct mkt_buf identity = {octets, sizeof octets, 0};
+    expect_err("identity", mkt_csb_psk_identity(csb, 1, &identity), MKT_OK);
+    return exact((struct mkt_span){octets, identity.n});
+}
+
+/* Both ends have one identity. A RAND is in it that only the answer of that Responder has, if there is an answer. */
+START_TEST(the_identity_of_a_branch)
+{
+    static const char *const flags[] = {"DEFGHIJNO", "DFGHJNO", "DEFHIJNO", "DEHIJNO", "DFHJNO", "DHJNO"};
+    static const uint8_t roles[] = {MKT_RANDR_R, MKT_RANDR_R, MKT_RANDR_KMS};
+    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    struct parties *p = set_up(flags[_i]);
+    const bool answered = strchr(flags[_i], 'F') != NULL;
+    char want[128];
+    p->request.keys = &gtgk;
+    p->request.n_keys = 1;
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    resolved_by(&p->kms, &p->bob);
+    const struct mkt_span answer = answered ? transfer_resp(&p->bob, NULL) : text("");
+    if (answered)
+        take(&p->alice, "TRANSFER_RESP", answer);
+    int n = snprintf(want, sizeof want, "mikey-ticket:%08x:01:", mkt_csb_id(p->alice.csb));
+    const struct mkt_key_data key = session_key(&p->alice, 0);
+    for (size_t i = 0; i < key.kv.spi.n; i++)
+        n += snprintf(want + n, sizeof want - (size_t)n, "%02x", key.kv.spi.p[i]);
+    for (size_t i = 0; (size_t)_i < sizeof roles && i < 8; i++)
+        n += snprintf(want + n, sizeof want - (size_t)n, "%s%02x", i == 0 ? ":" : "",
+                      payload_of(answer, MKT_RANDR, roles[_i]).rand.rand.p[i]);
+    expect_octets("Alice", identity_of(p->alice.csb), text(want));
+    expect_octets("Bob", identity_of(p->bob.csb), text(want));
+    parties_free(p);
+}
+END_TEST
+
 /* ---- D29: no key and IV twice ---- */
 
 enum { ENCRYPTIONS = 64 };
@@ -865,6 +905,10 @@ int main(void)
     tcase_add_test(tcase, a_responder_that_the_policy_does_not_name);
     tcase_add_test(tcase, the_responder_that_was_asked);
     tcase_add_loop_test(tcase, about_an_update_in_a_call_to_a_group, 0, 4);
+    suite_add_tcase(suite, tcase);
+
+    tcase = tcase_create("identities");
+    tcase_add_loop_test(tcase, the_identity_of_a_branch, 0, 6);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("keys and IVs");

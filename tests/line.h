@@ -318,10 +318,10 @@ static inline void expect_not_left(const char *what, const void *secret, size_t 
 }
 
 /* An identity of the host's own that is too long for TLS here, by one octet. */
-static inline enum mkt_err name_too_long(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity)
+static inline enum mkt_err name_too_long(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
 {
     size_t n = MKT_TLS_MAX_IDENTITY + 1;
-    (void)user, (void)csb_id, (void)cs;
+    (void)user, (void)session;
     if (identity->p != NULL && identity->cap - identity->n < n)
         return MKT_E_SPACE;
     if (identity->p != NULL)

@@ -660,7 +660,16 @@ static void expect_key(const struct section *s, const struct mkt_csb *csb, const
     expect_octets(spi, cs.spi, octets_of(s, spi));
 
     char want[128];
-    snprintf(want, sizeof want, "mikey-ticket:%08x:%02x:%s", mkt_csb_id(csb), cs_id, text_of(s, spi));
+    const uint16_t flags = flags_of(s);
+    int n = snprintf(want, sizeof want, "mikey-ticket:%08x:%02x:%s", mkt_csb_id(csb), cs_id, text_of(s, spi));
+    if ((flags & (MKT_FLAG_G | MKT_FLAG_I)) != 0) { /* D16: the RANDs tell branches apart */
+        const uint8_t role = (flags & MKT_FLAG_G) != 0 ? MKT_RANDR_R : MKT_RANDR_KMS;
+        const struct mkt_span rand = payload_of(octets_of(s, "transfer_resp"), MKT_RANDR, role).rand.rand;
+        ck_assert_uint_ge(rand.n, 8);
+        n += snprintf(want + n, sizeof want - (size_t)n, ":");
+        for (size_t i = 0; i < 8; i++)
+            n += snprintf(want + n, sizeof want - (size_t)n, "%02x", rand.p[i]);
+    }
     expect_err(s->name, mkt_csb_psk_identity(csb, cs_id, &name), MKT_OK);
     expect_octets("PSK identity", (struct mkt_span){identity, name.n}, text(want));
 }

@@ -348,9 +348,13 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t inde
 MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt);
 
 /**
- * Appends the identity that goes with the TEK as TLS pre-shared key (D16): "mikey-ticket:" CSB ID in 8 hex digits ":"
- * CS ID in 2 ":" SPI in hex, lower-case, without NUL; or what mkt_host.psk_identity appends in its place. It is no
- * secret.
+ * Appends the identity that goes with the TEK as TLS pre-shared key (D16), without NUL. It is no secret. It consists of
+ * "mikey-ticket" and these parts in lower-case hex, with ":" before each of them:
+ * - the CSB ID in 8 digits, the CS ID in 2, and the SPI;
+ * - the first 8 octets of RANDRr if G is set, else of RANDRkms if I and F are set, else nothing.
+ *
+ * So two branches of a forked call have different identities if they have different keys. If mkt_host.psk_identity is
+ * set, it appends the identity instead.
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE; an error of that callback
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity);

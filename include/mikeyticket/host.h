@@ -78,6 +78,14 @@ struct mkt_report {
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
 
+/** The crypto session that a TLS pre-shared key is for. */
+struct mkt_psk_session {
+    uint32_t csb_id;                /**< the CSB ID, which the branches of a forked call have in common */
+    struct mkt_cs cs;               /**< the crypto session */
+    struct mkt_id peer;             /**< the other end: mkt_csb_peer() */
+    struct mkt_span randr, randkms; /**< RANDRr and RANDRkms of the call; empty if it has none */
+};
+
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
  */
@@ -210,9 +218,9 @@ struct mkt_host {
 
     /**
      * Appends a TLS PSK identity of the host's own for a crypto session, in place of the one of mkt_csb_psk_identity().
-     * Error: MKT_E_SPACE.
+     * If one call may be forked, use a RAND in it: all else can be the same in two branches. Error: MKT_E_SPACE.
      */
-    enum mkt_err (*psk_identity)(void *user, uint32_t csb_id, const struct mkt_cs *cs, struct mkt_buf *identity);
+    enum mkt_err (*psk_identity)(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity);
 
     /** Is told of an Error message; default: nobody is. */
     void (*report)(void *user, const struct mkt_report *report);
