@@ -152,6 +152,14 @@ static void io_times(struct io *io, struct mkt_times *times)
     times->by_clock = by_clock == 1;
 }
 
+static void io_hash(struct io *io, uint8_t hash[MKT_MAX_HASH])
+{
+    struct mkt_span octets = {hash, MKT_MAX_HASH};
+    io_bytes(io, &octets, MKT_MAX_HASH);
+    if (io->mode == IO_GET && octets.n > 0)
+        memcpy(hash, octets.p, octets.n);
+}
+
 void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
 {
     struct mkt_span *span[SPANS];
@@ -169,10 +177,8 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     io_id(io, &b->initiator);
     io_id(io, &b->asked);
     io_id(io, &b->responder);
-    struct mkt_span hash = {b->ticket_hash, sizeof b->ticket_hash};
-    io_bytes(io, &hash, sizeof b->ticket_hash);
-    if (io->mode == IO_GET && hash.n > 0)
-        memcpy(b->ticket_hash, hash.p, hash.n);
+    io_hash(io, b->ticket_hash);
+    io_hash(io, b->answer_hash);
     list_spans(b, span);
     for (size_t i = 0; i < SPANS; i++)
         io_vec(io, span[i], 4);

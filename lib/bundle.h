@@ -46,6 +46,7 @@ struct mkt_bundle {
     struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
     struct mkt_span ticket;               /* granted: the TICKET payload; resolved: the octets that name it */
     uint8_t ticket_hash[MKT_MAX_HASH];    /* of the TICKET of the TRANSFER_INIT (mkt_ticket_hash()) */
+    uint8_t answer_hash[MKT_MAX_HASH];    /* of the answer that was taken last (D28); zero: another message came since */
     struct mkt_id initiator;              /* IDRi */
     struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */

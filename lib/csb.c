@@ -13,6 +13,7 @@
 struct mkt_csb {
     const struct mkt_host *host;
     struct mkt_csb *self; /* for functions that only read, as they mark the bundle as busy, too */
+    bool repeated;        /* the message that was taken last is the answer that was there already (D28) */
     bool busy;            /* the host is asked: its callbacks may only read this bundle */
     enum mkt_role role;
     enum mkt_state state;
@@ -185,6 +186,17 @@ enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *u
     return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = update}, out);
 }
 
+/* SIP repeats an answer: the one that was taken last is right again, and changes nothing (D28). */
+static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
+{
+    uint8_t hash[MKT_MAX_HASH];
+    const enum mkt_err err = mkt_hash_of(MKT_HASH_SHA_256, &in, 1, hash);
+    if (err != MKT_OK || memcmp(hash, csb->bundle.answer_hash, sizeof hash) != 0)
+        return err != MKT_OK ? err : MKT_E_DATA_TYPE;
+    csb->repeated = true;
+    return MKT_OK;
+}
+
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
     static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
@@ -204,12 +216,14 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     const bool report = message.hdr.data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
         report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
+    if (found == NULL && message.hdr.data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
+        return take_again(csb, in);
     if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
     err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
-    if (err != MKT_OK)
-        return err;
-    return step(csb, found, &act, !report);
+    err = err != MKT_OK ? err : step(csb, found, &act, !report);
+    csb->repeated = csb->repeated && err != MKT_OK;
+    return err;
 }
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
@@ -465,6 +479,11 @@ bool mkt_csb_ready(const struct mkt_csb *csb)
     return csb->state >= MKT_KEYED;
 }
 
+bool mkt_csb_repeated(const struct mkt_csb *csb)
+{
+    return csb->repeated;
+}
+
 bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message)
 {
     return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK &&
@@ -618,7 +637,7 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     if (err != MKT_OK || host->psk_identity != NULL)
         return told(csb, take_back(identity, before, err));
 
-    enum { OF_RAND = 8 }; /* octets of a RAND that the answer had, for branches of a forked call with keys of their own */
+    enum { OF_RAND = 8 }; /* octets of a RAND that the answer has: branches with other keys have other identities */
     struct mkt_span rand = b->randr, prefix = mkt_span_text("mikey-ticket");
     if (mkt_bundle_has(b, MKT_FLAG_I) && mkt_bundle_has(b, MKT_FLAG_F) && !mkt_bundle_has(b, MKT_FLAG_G))
         rand = b->randkms;

@@ -577,5 +577,5 @@ enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
     err = err != MKT_OK ? err : accept_resp(act, &init, keys);
     mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
     b->init = (struct mkt_span){NULL, 0};
-    return err;
+    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
 }

@@ -63,6 +63,7 @@ static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
         }
     }
     memset(b->keys, 0, sizeof b->keys);
+    memset(b->answer_hash, 0, sizeof b->answer_hash); /* an answer of before this update is not known again (D28) */
     b->keys[MKT_FROM_TICKET] = io_tail(&act->room, chain.from);
     if (act->role == MKT_RESPONDER)
         b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
@@ -316,5 +317,6 @@ enum mkt_err mkt_take_update_resp(struct mkt_act *act)
     err = err != MKT_OK ? err : verify(act, &also, &keys);
     err = err != MKT_OK ? err : meet_responder(act);
     err = err != MKT_OK ? err : accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
-    return err != MKT_OK ? err : finish(act, act->message, &init);
+    err = err != MKT_OK ? err : finish(act, act->message, &init);
+    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
 }

@@ -557,7 +557,7 @@ START_TEST(as_much_room_as_it_had)
 {
     for (unsigned leg = OFFER; leg < LEGS; leg++) {
         for (unsigned who = ALICE; who < PARTIES; who++) {
-            size_t small = 700, large = MKT_CSB_SIZE;
+            size_t small = 800, large = MKT_CSB_SIZE;
             struct mkt_csb *copy = NULL;
             struct play *p;
             while (large - small > 4) {

@@ -682,6 +682,113 @@ START_TEST(the_identity_of_a_branch)
 }
 END_TEST
 
+/* ---- D28: SIP repeats an answer ---- */
+
+static void again(struct party *party, const char *what, struct mkt_span answer)
+{
+    const struct mkt_span before = stored(party);
+    const size_t n_seen = party->player.n_seen, n_asked = party->n_asked;
+    expect_err(what, mkt_csb_take(party->csb, answer, text("")), MKT_OK);
+    ck_assert_msg(mkt_csb_repeated(party->csb), "%s: nothing was new", what);
+    ck_assert(party->player.n_seen == n_seen && party->n_asked == n_asked);
+    expect_octets(what, stored(party), before);
+}
+
+/* The answer in a 183 is in the 200 again, minutes later; another one is not. The bundle may have moved meanwhile. */
+START_TEST(the_same_answer_again)
+{
+    static const char *const flags[] = {"DEFGHIJLMNO", "DFGHJLMNO", "DFHJLMNO"};
+    struct parties *p = set_up(flags[_i / 2]);
+    uint8_t octets[2048];
+    p->alice.moves = _i % 2 != 0;
+    if (_i / 2 == 0)
+        be_granted(p);
+    else {
+        share_tpk(p);
+        make_own(p);
+    }
+    const struct mkt_span init = offered(p);
+    answered_by(&p->bob, init);
+    answered_by(&p->carol, init);
+    if (_i / 2 == 0) {
+        resolved_by(&p->kms, &p->bob);
+        resolved_by(&p->kms, &p->carol);
+    }
+    const struct mkt_span answer = transfer_resp(&p->bob, NULL), other = transfer_resp(&p->carol, NULL);
+    const struct mkt_span changed = {octets, answer.n};
+    take(&p->alice, "183", answer);
+    ck_assert(!mkt_csb_repeated(p->alice.csb));
+    again(&p->alice, "183 again", answer);
+    p->alice.player.now += ntp(600);
+    again(&p->alice, "200", answer);
+    again(&p->alice, "200 again", answer);
+    for (size_t bit = 0; bit < 8 * answer.n; bit += 5) {
+        memcpy(octets, answer.p, answer.n);
+        octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert(mkt_csb_take(p->alice.csb, changed, text("")) != MKT_OK);
+    }
+    refused(&p->alice, "the answer of another one", other, MKT_E_DATA_TYPE);
+    again(&p->alice, "after one that was refused", answer);
+    refused(&p->bob, "one's own answer", answer, MKT_E_DATA_TYPE);
+    parties_free(p);
+}
+END_TEST
+
+/* Until an update was made or taken: one that is only measured, or refused, is none. */
+START_TEST(the_same_answer_after_an_update)
+{
+    const bool made = (_i & 1) != 0, answered = (_i & 2) != 0;
+    const struct mkt_update wish = {.no_answer = !answered};
+    struct parties *p = set_up("DFGHJLMNO");
+    struct party *by = made ? &p->alice : &p->bob, *to = made ? &p->bob : &p->alice;
+    struct mkt_buf measured = {NULL, 0, 0};
+    share_tpk(p);
+    make_own(p);
+    const struct mkt_span answer = called(p, false);
+    expect_err("measured", mkt_csb_make_update(p->alice.csb, &wish, &measured), MKT_OK);
+    again(&p->alice, "measured", answer);
+    p->alice.player.fail = MKT_E_DENIED;
+    p->alice.player.now += ntp(1);
+    p->bob.player.now += ntp(1);
+    const struct mkt_span update = updated(by, &wish);
+    if (!made) {
+        p->alice.player.now += ntp(1000);
+        refused(&p->alice, "too late", update, MKT_E_STALE);
+        again(&p->alice, "an update was refused", answer);
+        p->alice.player.now -= ntp(1000);
+    }
+    take(to, "update", update);
+    ck_assert(!mkt_csb_repeated(to->csb));
+    refused(&p->alice, "that of before the update", answer,
+            !answered ? MKT_E_DATA_TYPE
+            : made    ? MKT_E_MAC
+                      : MKT_E_STATE);
+    if (answered) {
+        const struct mkt_span second = transfer_resp(to, NULL);
+        take(by, "answer", second);
+        again(by, "answer again", second);
+        refused(to, "one's own", second, MKT_E_DATA_TYPE);
+        refused(&p->alice, "that of before the update", answer, MKT_E_DATA_TYPE);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* An update that is given up was made all the same: the ends may differ in it. */
+START_TEST(the_same_answer_after_an_update_that_was_given_up)
+{
+    struct parties *p = set_up("DFGHJLMNO");
+    share_tpk(p);
+    make_own(p);
+    const struct mkt_span answer = called(p, false);
+    p->alice.player.now += ntp(1);
+    updated(&p->alice, &(struct mkt_update){0});
+    mkt_csb_abandon(p->alice.csb);
+    refused(&p->alice, "given up", answer, MKT_E_DATA_TYPE);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- D29: no key and IV twice ---- */
 
 enum { ENCRYPTIONS = 64 };
@@ -909,6 +1016,12 @@ int main(void)
 
     tcase = tcase_create("identities");
     tcase_add_loop_test(tcase, the_identity_of_a_branch, 0, 6);
+    suite_add_tcase(suite, tcase);
+
+    tcase = tcase_create("the same answer");
+    tcase_add_loop_test(tcase, the_same_answer_again, 0, 6);
+    tcase_add_loop_test(tcase, the_same_answer_after_an_update, 0, 4);
+    tcase_add_test(tcase, the_same_answer_after_an_update_that_was_given_up);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("keys and IVs");

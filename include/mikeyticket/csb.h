@@ -211,6 +211,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * RESOLVE_RESP, TRANSFER_RESP, updates, and Error messages, of which the host is told (mkt_host.report). Looks at it in
  * this order: shape, what needs no key, key, MAC, freshness, authorisation, meaning, replay; only then does the bundle
  * change. Of a TRANSFER_INIT that the KMS is to resolve first nothing is known before the RESOLVE_RESP was taken.
+ *
+ * SIP repeats an answer: a 183 has it, and then the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again,
+ * octet for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
  * @param in         the message, to the last octet; not needed afterwards
  * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
  *                   mkt_sdp_protocols(); of other messages not looked at
@@ -220,6 +223,12 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  *         freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
+
+/**
+ * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28):
+ * nothing is new, and the keys are those of before. mkt_csb_put() does not store it.
+ */
+MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
 
 /**
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
