@@ -139,13 +139,6 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     struct list tp = {.n = 0};
     if (policy->n_responders > MKT_MAX_RESPONDERS || policy->n_applications > MKT_MAX_APPLICATIONS)
         return MKT_E_ARGUMENT;
-    /* an IDRapp left out would authorise all applications */
-    for (size_t i = 0; i < policy->n_applications; i++)
-        if (policy->application[i].n == 0)
-            return MKT_E_ARGUMENT;
-    for (size_t i = 0; i < policy->n_responders; i++)
-        if (policy->responder[i].data.n == 0)
-            return MKT_E_ARGUMENT;
     add_idr(&tp, MKT_IDR_KMS, policy->kms.type, policy->kms.data);
     add_idr(&tp, MKT_IDR_I, policy->initiator.type, policy->initiator.data);
     add_tr(&tp, MKT_TR_S, policy->has_start, policy->start);
@@ -153,11 +146,13 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     add_tr(&tp, MKT_TR_R, policy->has_rekeying, policy->rekeying);
     if (policy->has_kemac)
         tp.payload[tp.n++] = (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_data = policy->kemac}};
+    const size_t n = tp.n + policy->n_applications + policy->n_responders;
     for (size_t i = 0; i < policy->n_applications; i++)
         add_idr(&tp, MKT_IDR_APP, MKT_ID_BYTES, policy->application[i]);
     for (size_t i = 0; i < policy->n_responders; i++)
         add_idr(&tp, MKT_IDR_R, policy->responder[i].type, policy->responder[i].data);
-    return mkt_first_put(tp.payload, tp.n, tp_data);
+    /* an IDRapp left out would authorise all applications */
+    return tp.n < n ? MKT_E_ARGUMENT : mkt_first_put(tp.payload, tp.n, tp_data);
 }
 
 enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_ticket_payload *out)

@@ -109,15 +109,10 @@ static void release(const struct mkt_streams_settings *settings, void *p, size_t
         free(p);
 }
 
-static size_t size_of(const struct stream *stream)
-{
-    return sizeof *stream + stream->n_psk + stream->n_identity;
-}
-
 static void release_stream(const struct mkt_streams *streams, struct stream *stream)
 {
     if (stream != NULL)
-        release(&streams->settings, stream, size_of(stream));
+        release(&streams->settings, stream, sizeof *stream + stream->n_psk + stream->n_identity);
 }
 
 /* Tables */
