@@ -97,37 +97,35 @@ static size_t sort(struct mkt_span *all[SPANS], struct mkt_span *sorted[SPANS])
 }
 
 /* Spans may overlap: a key and the chain that it is in. What overlaps moves as one piece. */
-void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room)
+enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *room)
 {
     struct mkt_span *all[SPANS], *span[SPANS];
-    const size_t before = room->n;
-    size_t from = 0, end = 0, to = 0; /* octets from..end of the room stand at to.. by now */
+    size_t from = 0, end = 0, to = 0; /* octets from..end of the source stand at to.. by now */
     list_spans(bundle, all);
     const size_t n = sort(all, span);
     for (size_t i = 0; i < n; i++) {
-        size_t at = (size_t)(span[i]->p - room->p), after = at + span[i]->n;
+        size_t at = (size_t)(span[i]->p - source), after = at + span[i]->n;
         if (at >= end) {
             to += end - from;
             from = end = at;
         }
+        if (after > end && after - from > room->cap - to)
+            return MKT_E_ROOM;
         if (after > end) {
-            memmove(room->p + to + (end - from), room->p + end, after - end);
+            memmove(room->p + to + (end - from), source + end, after - end);
             end = after;
         }
         span[i]->p = room->p + to + (at - from);
     }
     room->n = to + (end - from);
-    mkt_wipe(room->p + room->n, before - room->n);
+    return MKT_OK;
 }
 
-enum mkt_err mkt_bundle_keep(struct mkt_bundle *bundle, struct mkt_buf *room)
+void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room)
 {
-    struct mkt_span *span[SPANS];
-    enum mkt_err err = MKT_OK;
-    list_spans(bundle, span);
-    for (size_t i = 0; i < SPANS && err == MKT_OK; i++)
-        err = io_keep(room, *span[i], span[i]);
-    return err;
+    const size_t before = room->n;
+    (void)!mkt_bundle_move(bundle, room->p, room); /* it has room there already */
+    mkt_wipe(room->p + room->n, before - room->n);
 }
 
 /* ---- as octets ---- */

@@ -446,6 +446,22 @@ static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_
     return has_mpks && b->n_cs > 0 && mkt_sessions_whole(b);
 }
 
+enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, struct mkt_csb **branch)
+{
+    *branch = NULL;
+    if (offered->state != MKT_MADE_TRANSFER)
+        return told(offered, MKT_E_STATE);
+    const bool before = set_busy(offered, true);
+    const enum mkt_err err = mkt_csb_new(branch, offered->role, offered->host, &offered->settings);
+    set_busy(offered, before);
+    if (err != MKT_OK)
+        return err;
+    (*branch)->state = offered->state;
+    (*branch)->bundle = offered->bundle;
+    (void)!mkt_bundle_move(&(*branch)->bundle, offered->octets, &(*branch)->room); /* as much room as it has there */
+    return MKT_OK;
+}
+
 enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
                          struct mkt_span in)
 {
@@ -461,7 +477,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);
     if (err != MKT_OK)
         return err;
-    err = mkt_bundle_keep(&bundle, &(*csb)->room);
+    err = mkt_bundle_move(&bundle, in.p, &(*csb)->room);
     if (err != MKT_OK) {
         mkt_csb_free(*csb);
         *csb = NULL;

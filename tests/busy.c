@@ -71,7 +71,7 @@ static void note_id(struct mkt_buf *all, struct mkt_id id)
 static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host *host,
                                 const struct mkt_settings *settings, struct mkt_buf all)
 {
-    const bool ready = mkt_csb_ready(csb);
+    const bool ready = mkt_csb_ready(csb), repeated = mkt_csb_repeated(csb);
     const uint32_t numbers[] = {mkt_csb_id(csb), mkt_csb_rekeying(csb), (uint32_t)mkt_csb_role(csb),
                                 (uint32_t)mkt_csb_sessions(csb)};
     struct mkt_policy policy = {.type = 0};
@@ -83,6 +83,7 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     struct mkt_sp sp = {.policy_no = 0};
     size_t n = 0;
     note(&all, &ready, sizeof ready);
+    note(&all, &repeated, sizeof repeated);
     note(&all, numbers, sizeof numbers);
     for (unsigned type = 0; type < 256; type++) {
         const bool owes = mkt_csb_owes(csb, (enum mkt_data_type)type);
@@ -105,6 +106,10 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     if (ticket != NULL)
         note_err(&all, mkt_ticket_put(ticket, &all));
     mkt_ticket_free(ticket);
+    note_err(&all, mkt_csb_branch(csb, &copy));
+    if (copy != NULL)
+        note_err(&all, mkt_csb_put(copy, &all));
+    mkt_csb_free(copy);
     const size_t from = all.n;
     note_err(&all, mkt_csb_put(csb, &all));
     /* a copy is not busy: it may be freed */

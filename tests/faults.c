@@ -436,6 +436,17 @@ static void move(struct play *p, enum party who)
     p->csb[who] = moved;
 }
 
+/* A branch of the call goes on in place of the bundle that made the offer. */
+static void branch(struct play *p)
+{
+    struct mkt_csb *branch = NULL;
+    do
+        fault_next();
+    while (met("branch", mkt_csb_branch(p->csb[ALICE], &branch)));
+    mkt_csb_free(p->csb[ALICE]);
+    p->csb[ALICE] = branch;
+}
+
 /* All that a bundle says to its holder; the answer is the TEK. */
 static struct mkt_span read_all(const struct mkt_csb *csb)
 {
@@ -488,8 +499,12 @@ static void whole_call(struct play *p)
         move(p, play_from(p, leg));
         if (leg != OFFER)
             complain(p, leg);
+        if (leg == ANSWER)
+            branch(p);
         take(p, leg);
         move(p, play_to(p, leg));
+        if (leg == ANSWER || leg == BOB_ANSWERS || leg == ALICE_ANSWERS)
+            take(p, leg); /* SIP repeats it */
         if (leg == RESOLVED && play_has(p, ANSWER))
             complain(p, OFFER);
         if (leg == ANSWER || leg == BOB_ANSWERS || leg == ALICE_ANSWERS || (leg == RESOLVED && !play_has(p, ANSWER)))

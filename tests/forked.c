@@ -682,8 +682,9 @@ START_TEST(the_identity_of_a_branch)
 }
 END_TEST
 
-/* ---- D28: SIP repeats an answer ---- */
+/* ---- branches of one call ---- */
 
+/* An answer that the bundle has taken already: nothing is new. */
 static void again(struct party *party, const char *what, struct mkt_span answer)
 {
     const struct mkt_span before = stored(party);
@@ -693,6 +694,122 @@ static void again(struct party *party, const char *what, struct mkt_span answer)
     ck_assert(party->player.n_seen == n_seen && party->n_asked == n_asked);
     expect_octets(what, stored(party), before);
 }
+
+/* Bob and Carol answer one call in either order, each with a branch of Alice's, which may have moved meanwhile. */
+START_TEST(a_branch_for_each_answer)
+{
+    static const char *const flags[] = {"DEFGHIJLMNO", "DFGHJLMNO", "DFHJLMNO"};
+    const bool moves = (_i & 1) != 0, late = (_i & 2) != 0;
+    const unsigned first = (_i & 4) != 0, way = (unsigned)_i / 8;
+    struct parties *p = set_up(flags[way]);
+    struct party *alice = &p->alice, *responder[] = {&p->bob, &p->carol};
+    struct mkt_csb *branch[2];
+    struct mkt_span answer[2], tek[2];
+    alice->moves = moves;
+    if (way > 0)
+        share_tpk(p);
+    if (way == 0)
+        be_granted(p);
+    else
+        make_own(p);
+    const struct mkt_span init = offered(p), waits = stored(alice);
+    struct mkt_csb *const offer = alice->csb;
+    for (size_t i = 0; i < 2; i++) {
+        answered_by(responder[i], init);
+        if (way == 0)
+            resolved_by(&p->kms, responder[i]);
+        answer[i] = transfer_resp(responder[i], NULL);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const size_t who = i == 0 ? first : 1 - first;
+        expect_err("branch", mkt_csb_branch(offer, &alice->csb), MKT_OK);
+        expect_octets("it is a copy", stored(alice), waits);
+        if (late) { /* a branch can be copied, and does not need what it is a copy of */
+            struct mkt_csb *twin;
+            expect_err("twin", mkt_csb_branch(alice->csb, &twin), MKT_OK);
+            mkt_csb_free(alice->csb);
+            alice->csb = twin;
+        }
+        take(alice, "183", answer[who]);
+        again(alice, "200", answer[who]);
+        refused(alice, "the answer to another branch", answer[1 - who], MKT_E_DATA_TYPE);
+        same_tek(alice, responder[who], 32);
+        expect_octets("peer", mkt_csb_peer(alice->csb).data, responder[who]->settings.self.data);
+        expect_octets("identity", identity_of(alice->csb), identity_of(responder[who]->csb));
+        tek[who] = party_tek(alice);
+        branch[who] = alice->csb;
+        alice->csb = offer;
+        expect_octets("the bundle of the offer waits on", stored(alice), waits);
+    }
+    /* without G and I both have one key, and so one identity (D16) */
+    ck_assert(mkt_span_equal(tek[0], tek[1]) == (way == 2));
+    ck_assert(mkt_span_equal(identity_of(branch[0]), identity_of(branch[1])) == (way == 2));
+    mkt_csb_free(offer);
+    for (size_t i = 0; i < 2; i++) {
+        alice->csb = branch[i];
+        alice->player.now += ntp(1);
+        p->bob.player.now = p->carol.player.now = alice->player.now;
+        take(responder[i], "update", updated(alice, &(struct mkt_update){.no_answer = true}));
+        same_tek(alice, responder[i], 32);
+        mkt_csb_free(branch[i]);
+    }
+    alice->csb = NULL;
+    parties_free(p);
+}
+END_TEST
+
+/* Only what waits for a TRANSFER_RESP can be copied, and a refusal changes nothing. */
+START_TEST(no_branch)
+{
+    struct parties *p = set_up("DFGHJLMNO");
+    struct mkt_csb *branch = p->alice.csb;
+    share_tpk(p);
+    make_own(p);
+    begin(&p->alice, MKT_INITIATOR);
+    expect_err("no offer", mkt_csb_branch(p->alice.csb, &branch), MKT_E_STATE);
+    ck_assert_ptr_null(branch);
+    ck_assert_int_eq(p->alice.player.logged, MKT_E_STATE);
+    called(p, false);
+    expect_err("answered", mkt_csb_branch(p->alice.csb, &branch), MKT_E_STATE);
+    expect_err("of a Responder", mkt_csb_branch(p->bob.csb, &branch), MKT_E_STATE);
+    const struct mkt_span init = offered(p);
+    answered_by(&p->bob, init);
+    expect_err("of a Responder that owes", mkt_csb_branch(p->bob.csb, &branch), MKT_E_STATE);
+    p->policy.flags &= (uint16_t) ~(MKT_FLAG_F | MKT_FLAG_G | MKT_FLAG_M);
+    mkt_ticket_free(p->ticket);
+    make_own(p);
+    offered(p);
+    expect_err("without F", mkt_csb_branch(p->alice.csb, &branch), MKT_E_STATE);
+    ck_assert_ptr_null(branch);
+    parties_free(p);
+}
+END_TEST
+
+/* A bundle that has just the room that it needs can be copied: what it views twice is there once. */
+START_TEST(a_branch_has_the_room_of_its_bundle)
+{
+    struct parties *p = set_up("DEFGHIJLMNO");
+    struct mkt_csb *branch;
+    uint8_t octets[2048];
+    be_granted(p);
+    for (p->alice.settings.size = 600;; p->alice.settings.size++) {
+        struct mkt_buf out = {octets, sizeof octets, 0};
+        mkt_csb_free(p->alice.csb);
+        p->alice.csb = NULL;
+        if (mkt_csb_new(&p->alice.csb, MKT_INITIATOR, &p->alice.player.host, &p->alice.settings) == MKT_OK &&
+            mkt_csb_make_transfer_init(p->alice.csb, &p->offer, &out) == MKT_OK)
+            break;
+    }
+    const size_t live = p->alice.player.live;
+    expect_err("branch", mkt_csb_branch(p->alice.csb, &branch), MKT_OK);
+    ck_assert_uint_eq(p->alice.player.live, live + 1);
+    expect_octets("copy", stored(&(struct party){.csb = branch}), stored(&p->alice));
+    mkt_csb_free(branch);
+    parties_free(p);
+}
+END_TEST
+
+/* ---- D28: SIP repeats an answer ---- */
 
 /* The answer in a 183 is in the 200 again, minutes later; another one is not. The bundle may have moved meanwhile. */
 START_TEST(the_same_answer_again)
@@ -939,8 +1056,11 @@ static struct fork fork_of(const char *flags, unsigned clock)
     f.end[BOB] = p->bob.csb;
     f.end[CAROL] = p->carol.csb;
     f.end[ALICE_WITH_BOB] = p->alice.csb;
-    expect_err("branch", mkt_csb_get(&f.end[ALICE_WITH_CAROL], &p->alice.player.host, &p->alice.settings, waits),
-               MKT_OK);
+    if (mkt_csb_ready(p->alice.csb)) /* without F */
+        expect_err("copy", mkt_csb_get(&f.end[ALICE_WITH_CAROL], &p->alice.player.host, &p->alice.settings, waits),
+                   MKT_OK);
+    else
+        expect_err("branch", mkt_csb_branch(p->alice.csb, &f.end[ALICE_WITH_CAROL]), MKT_OK);
     return f;
 }
 
@@ -1016,6 +1136,12 @@ int main(void)
 
     tcase = tcase_create("identities");
     tcase_add_loop_test(tcase, the_identity_of_a_branch, 0, 6);
+    suite_add_tcase(suite, tcase);
+
+    tcase = tcase_create("branches");
+    tcase_add_loop_test(tcase, a_branch_for_each_answer, 0, 24);
+    tcase_add_test(tcase, no_branch);
+    tcase_add_test(tcase, a_branch_has_the_room_of_its_bundle);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("the same answer");

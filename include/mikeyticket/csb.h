@@ -166,6 +166,16 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
+ * Makes a copy of an Initiator's bundle that waits for its TRANSFER_RESP: one for each early dialog of a forked call, as
+ * "Forked INVITE" above says. The two share nothing afterwards. No keys pass through memory of the caller's. The size is
+ * that of the bundle. What the spans of its settings point to, host and credential outlive both.
+ * @param offered  waits on: it can be copied again, or take an answer itself
+ * @param branch   out: the caller frees it with mkt_csb_free(); NULL after an error
+ * @return MKT_OK; MKT_E_STATE if `offered` does not wait for a TRANSFER_RESP; MKT_E_MEMORY
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, struct mkt_csb **branch);
+
+/**
  * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
  * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for
  * each key supplied the key, the salt and the SPI, if it does not give them.
