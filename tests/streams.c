@@ -3,6 +3,7 @@
 
 #include "line.h"
 
+#include <mikeyticket/replay.h>
 #include <mikeyticket/streams.h>
 
 #include <mbedtls/net_sockets.h>
@@ -497,6 +498,94 @@ START_TEST(from_bundles)
     mkt_streams_close(server->streams, &line->server.ssl);
     line_free(line);
     server_free(other);
+    server_free(server);
+}
+END_TEST
+
+/* What Alice sends to all Responders, by a ticket of hers. */
+static struct mkt_csb *make_call(const struct mkt_host *host, const struct mkt_id responder[2], struct mkt_buf *init)
+{
+    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    const struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
+    struct mkt_csb *offered;
+    struct mkt_ticket *ticket;
+    policy.initiator = settings.self;
+    policy.responder[policy.n_responders++] = responder[0];
+    policy.responder[policy.n_responders++] = responder[1];
+    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
+    expect_err("ticket", mkt_ticket_make(&ticket, host, &recipe), MKT_OK);
+    const struct mkt_offer offer = {.ticket = ticket, .responder = responder[0]};
+    expect_err("Initiator", mkt_csb_new(&offered, MKT_INITIATOR, host, &settings), MKT_OK);
+    expect_err("offer", mkt_csb_make_transfer_init(offered, &offer, init), MKT_OK);
+    mkt_ticket_free(ticket);
+    return offered;
+}
+
+/*
+ * One INVITE to two users of one server with one replay cache, or to two devices of one user there. They answer in
+ * either order, in a 183 and again in the 200, and connect in either order to one port of Alice's.
+ */
+START_TEST(a_forked_call)
+{
+    static const char *const scopes[] = {"phone", "desk"};
+    static uint64_t slots[256];
+    const unsigned version = (unsigned)_i / 8;
+    const bool devices = (_i & 1) != 0;
+    const size_t first = (_i & 2) != 0, caller = (_i & 4) != 0;
+    const struct mkt_id users[] = {mkt_id_uri("sip:bob@example.com"), mkt_id_uri("sip:carol@example.com")};
+    const struct mkt_tls_settings tls = {.end = MKT_END_CLIENT, .suites = mkt_span_text(versions[version])};
+    struct mkt_replay cache;
+    const struct mkt_host alice = {.user = NULL}, host = {.tpk = find_tpk, .cache = &cache};
+    struct server *server = server_new(8, false);
+    struct mkt_csb *responder[2], *branch[2];
+    uint8_t octets[3][2048];
+    struct mkt_buf init = {octets[2], sizeof octets[2], 0};
+    struct mkt_span answer[2];
+    struct line *line[2];
+    expect_err("cache", mkt_replay_new(&cache, slots, sizeof slots), MKT_OK);
+    struct mkt_csb *offered = make_call(&alice, users, &init);
+    const struct mkt_span invite = {octets[2], init.n};
+    for (size_t i = 0; i < 2; i++) {
+        struct mkt_settings settings = mkt_settings_default(users[devices ? 0 : i]);
+        struct mkt_buf out = {octets[i], sizeof octets[i], 0};
+        if (devices)
+            settings.replay_scope = mkt_span_text(scopes[i]);
+        expect_err("Responder", mkt_csb_new(&responder[i], MKT_RESPONDER, &host, &settings), MKT_OK);
+        expect_err("INVITE", mkt_csb_take(responder[i], invite, mkt_span_text("mikey")), MKT_OK);
+        expect_err("answer", mkt_csb_make_transfer_resp(responder[i], NULL, &out), MKT_OK);
+        answer[i] = (struct mkt_span){octets[i], out.n};
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const size_t who = i == 0 ? first : 1 - first;
+        expect_err("branch", mkt_csb_branch(offered, &branch[who]), MKT_OK);
+        expect_err("183", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        ck_assert(!mkt_csb_repeated(branch[who]));
+        expect_err("add", mkt_streams_add_csb(server->streams, SEVEN + who, branch[who], 1), MKT_OK);
+        expect_err("183 again", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        ck_assert(mkt_csb_repeated(branch[who]));
+    }
+    mkt_csb_free(offered);
+    for (size_t i = 0; i < 2; i++) {
+        const size_t who = i == 0 ? caller : 1 - caller;
+        expect_err("200", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        ck_assert(mkt_csb_repeated(branch[who]));
+        mkt_csb_free(branch[who]);
+        line[who] = line_new();
+        struct end *client = &line[who]->client, *end = &line[who]->server;
+        expect_err("client", mkt_tls_setup(&client->conf, &client->tls, &tls, responder[who], 1), MKT_OK);
+        expect_err("server", mkt_streams_server(server->streams, &end->conf, &end->tls, &server->tls), MKT_OK);
+        end->user = server;
+        end->handshake = shake_stream;
+        expect_err("bind", mkt_streams_bind(server->streams, &end->ssl, NULL), MKT_OK);
+        start_both(line[who]);
+        expect_stream(server, line[who], SEVEN + who);
+    }
+    for (size_t i = 0; i < 2; i++) { /* both are connected at once */
+        expect_stream(server, line[i], SEVEN + i);
+        hang_up(server, line[i]);
+        mkt_csb_free(responder[i]);
+    }
     server_free(server);
 }
 END_TEST
@@ -1690,6 +1779,7 @@ int main(void)
     tcase_add_loop_test(t, own_configuration, 0, VERSIONS);
     tcase_add_loop_test(t, as_client, 0, VERSIONS);
     tcase_add_loop_test(t, from_bundles, 0, 4);
+    tcase_add_loop_test(t, a_forked_call, 0, VERSIONS * 8);
     tcase_add_loop_test(t, two_handshakes, 0, VERSIONS);
     tcase_add_loop_test(t, removed_in_handshake, 0, VERSIONS * 3);
     tcase_add_loop_test(t, removed_when_connected, 0, VERSIONS);
