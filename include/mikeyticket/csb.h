@@ -16,6 +16,7 @@
  *                   mkt_csb_take()  <--RESOLVE_INIT--  mkt_csb_make_resolve_init()
  *      mkt_csb_make_resolve_resp()  --RESOLVE_RESP-->  mkt_csb_take()
  *
+ *     [mkt_csb_branch()]
  *     mkt_csb_take()           <- - -TRANSFER_RESP- -  mkt_csb_make_transfer_resp()
  *     mkt_csb_tek()                                    mkt_csb_tek()
  *
@@ -26,6 +27,46 @@
  *
  * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks
  * of the host may only read the bundle that they are called for: see mikeyticket/host.h.
+ *
+ * Forked INVITE
+ * -------------
+ * SIP can fork one INVITE to several Responders: to users of one server, to devices of one user. Each of them answers
+ * for itself, in a dialog with a To tag of its own, and repeats its answer: in a 183, then in the 200. The Initiator
+ * keeps the bundle that made the offer, and gives each early dialog a branch of it:
+ *
+ *     mkt_csb_make_transfer_init(offered, &offer, &message)      once, for the INVITE
+ *
+ *     for each response with an answer:
+ *         if its To tag is new:
+ *             mkt_csb_branch(offered, &branch)
+ *         mkt_csb_take(branch, answer, none)                     of that To tag
+ *         if (!mkt_csb_repeated(branch)):
+ *             mkt_streams_add_csb(streams, stream, branch, 1)    the key of this dialog
+ *
+ *     mkt_csb_free(offered)                                      64*T1 after the first 2xx (RFC 3261 13.2.2.4)
+ *
+ * The Initiator:
+ * - Make one branch for each To tag, and only one. Two branches that take one answer could encrypt two keys with one IV
+ *   (D29).
+ * - Let `offered` take no answer. Give it the Error messages of final responses, such as a 488.
+ * - Free the branch of a dialog that ends, and remove its stream. The other branches do not change.
+ * - Any branch can make and take updates, and be stored by mkt_csb_put().
+ *
+ * Keys and PSK identities:
+ * - If G or I is set, each branch has keys of its own, and a PSK identity of its own (D16). Then the streams of all
+ *   branches can be added. On one port the identity tells which branch a connection is for. mkt_policy_default() and
+ *   mkt_policy_forked() set G.
+ * - If G and I are clear, all Responders have the same keys and the same identity. mkt_streams_add() takes it once.
+ * - If F is clear, there is no answer, and nothing to branch: `offered` has the keys of all Responders.
+ *
+ * The Responder:
+ * - Use one replay cache for all processes of a server. The INVITE is new to each user of the server.
+ * - If several devices of one user share the cache, set mkt_settings.replay_scope to a name of the device. Set it from
+ *   your own location table. Never take it from the message.
+ * - Take each INVITE once, behind the transaction layer: a retransmission is a replay.
+ * - Make the answer once. Keep its octets, and send them in the 183 and in the 200.
+ *
+ * A program that does all of this is examples/forked.c.
  */
 #ifndef MIKEYTICKET_CSB_H
 #define MIKEYTICKET_CSB_H
@@ -166,10 +207,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
- * Makes a copy of an Initiator's bundle that waits for its TRANSFER_RESP: one for each early dialog of a forked call, as
- * "Forked INVITE" above says. The two share nothing afterwards. No keys pass through memory of the caller's. The size is
- * that of the bundle. What the spans of its settings point to, host and credential outlive both.
- * @param offered  waits on: it can be copied again, or take an answer itself
+ * Makes a copy of an Initiator's bundle that waits for its TRANSFER_RESP. See "Forked INVITE" above: each early dialog
+ * gets one. The copy shares no memory with the bundle, has its size, and is made inside the library: no keys pass
+ * through buffers of the caller. Host and settings are those of the bundle. What they point to outlives both.
+ * @param offered  waits on: it can be copied again
  * @param branch   out: the caller frees it with mkt_csb_free(); NULL after an error
  * @return MKT_OK; MKT_E_STATE if `offered` does not wait for a TRANSFER_RESP; MKT_E_MEMORY
  */
@@ -286,7 +327,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_
 /**
  * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
  * mkt_settings.size is fine as long as everything has room. Let only the newest copy go on: two copies could encrypt
- * keys under one IV (D29).
+ * keys under one IV (D29). For a forked call use mkt_csb_branch().
  * @param csb  out: the caller frees it with mkt_csb_free(); NULL after an error
  * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new()
  */

@@ -18,6 +18,9 @@
  *     if (n <= 0 && mkt_streams_end(streams, &ssl, n) != MKT_TLS_OPEN)
  *         release TCP: the session has ended and the key is wiped
  *
+ * If an INVITE is forked, each branch is a stream of its own, with an identity of its own: see "Forked INVITE" in
+ * mikeyticket/csb.h.
+ *
  * A stream begins when it is added, and waits. It has one connection at a time: the first whose handshake succeeds,
  * which proves the key. Any number of handshakes may be under way for it until then, as a client that merely names the
  * identity must not keep the right one out, and one that fails changes nothing. While the stream is connected its
