@@ -308,12 +308,6 @@ enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt
     return err;
 }
 
-/* What the KEMAC of a message encrypts; `out` is to get the other side of it. */
-static struct mkt_encryption encryption_of(const struct mkt_message *message, struct mkt_span encr_data, uint8_t *out)
-{
-    return (struct mkt_encryption){message->hdr.csb_id, mkt_t_64(mkt_t_of(message)), encr_data, out};
-}
-
 enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also,
                         struct mkt_span *keys)
 {
@@ -327,7 +321,8 @@ enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protec
         return mkt_protect_open(protection, NULL, parts, 4, mac);
     const struct mkt_span encr_data = kemac->kemac.encr_data;
     uint8_t *plain = io_reserve(&act->room, encr_data.n);
-    const struct mkt_encryption encryption = encryption_of(act->message, encr_data, plain);
+    const uint64_t t = mkt_t_64(mkt_t_of(act->message));
+    const struct mkt_encryption encryption = {act->message->hdr.csb_id, t, encr_data, plain};
     const enum mkt_err err = mkt_protect_open(protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
     if (err != MKT_OK || plain == NULL)
         return err != MKT_OK ? err : MKT_E_ROOM;
@@ -354,7 +349,8 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);
     const struct mkt_span keys = kemac->kemac.encr_data;
-    const struct mkt_encryption encryption = encryption_of(message, keys, io_within(act->out, keys));
+    const uint64_t t = mkt_t_64(mkt_t_of(message));
+    const struct mkt_encryption encryption = {message->hdr.csb_id, t, keys, io_within(act->out, keys)};
     return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 
@@ -391,22 +387,18 @@ void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt
 }
 
 /* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
-static enum mkt_err check_supplied(const struct mkt_act *act, struct mkt_span keys)
-{
-    const struct mkt_bundle *b = &act->bundle;
-    struct mkt_key_rules rules = {.suite = b->suite};
-    struct mkt_key_data key;
-    memcpy(rules.others, b->keys, sizeof rules.others);
-    enum mkt_err err = mkt_keys_check(keys, &rules);
-    return err == MKT_OK && !mkt_keys_session(keys, 0, &key) ? MKT_E_MISSING : err;
-}
-
 enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys, struct mkt_span *to)
 {
-    enum mkt_err err = keys.p != NULL ? check_supplied(act, keys) : MKT_OK;
-    if (err == MKT_OK && keys.p != NULL)
-        *to = keys;
-    return err;
+    struct mkt_key_rules rules = {.suite = act->bundle.suite};
+    struct mkt_key_data key;
+    if (keys.p == NULL)
+        return MKT_OK;
+    memcpy(rules.others, act->bundle.keys, sizeof rules.others);
+    const enum mkt_err err = mkt_keys_check(keys, &rules);
+    if (err != MKT_OK || !mkt_keys_session(keys, 0, &key))
+        return err != MKT_OK ? err : MKT_E_MISSING;
+    *to = keys;
+    return MKT_OK;
 }
 
 enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)

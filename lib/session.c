@@ -277,29 +277,20 @@ static enum mkt_err offer_first(struct mkt_act *act, struct mkt_message *message
     return err;
 }
 
-/* The sessions of an update that come from the bundle: all of them, with the new keys where there are any. */
-static enum mkt_err update_all(struct mkt_act *act, struct mkt_message *message)
-{
-    const struct mkt_bundle *b = &act->bundle;
-    struct mkt_span rest = b->map;
-    struct mkt_cs cs;
-    enum mkt_err err = MKT_OK;
-    for (size_t i = 0; err == MKT_OK && next_cs(&rest, &cs); i++) {
-        cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, i, cs.spi);
-        err = put_cs(act, &cs);
-    }
-    message->hdr.n_cs = b->n_cs;
-    return err;
-}
-
-/* Those that the caller names: such as the bundle has keep what is not said anew. */
-static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message)
+/* The sessions that an update names, or all of them. Such as the bundle has keep what is not said anew. */
+static enum mkt_err update_sessions(struct mkt_act *act, struct mkt_message *message)
 {
     const struct mkt_update *update = act->update;
-    enum mkt_err err = update->n_cs > UINT8_MAX ? MKT_E_CS : MKT_OK;
-    for (size_t i = 0, without = 0; i < update->n_cs && err == MKT_OK; i++) {
-        struct mkt_cs cs = update->cs[i], before = {0};
-        const bool had = mkt_cs_find(act->bundle.map, cs.cs_id, &before);
+    const struct mkt_bundle *b = &act->bundle;
+    const size_t n = update->n_cs > 0 ? update->n_cs : b->n_cs;
+    struct mkt_span rest = b->map;
+    enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
+    for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
+        struct mkt_cs before = {0};
+        bool had = update->n_cs == 0 && next_cs(&rest, &before);
+        const struct mkt_cs same = {.cs_id = before.cs_id, .prot_type = before.prot_type};
+        struct mkt_cs cs = had ? same : update->cs[i];
+        had = had || mkt_cs_find(b->map, cs.cs_id, &before);
         if (had && cs.policies.n == 0)
             cs.policies = before.policies;
         if (had && cs.session_data.n == 0) {
@@ -307,12 +298,12 @@ static enum mkt_err update_some(struct mkt_act *act, struct mkt_message *message
             cs.s = before.s;
         }
         if (cs.spi.n == 0 && (had || update->n_keys > 0))
-            cs.spi = pick_spi(&act->bundle.keys[MKT_FROM_UPDATE], 1, without++, before.spi);
+            cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, without++, before.spi);
         if (cs.spi.n == 0)
-            cs.spi = any_spi(&act->bundle, without++);
+            cs.spi = any_spi(b, without++);
         err = put_cs(act, &cs);
     }
-    message->hdr.n_cs = (uint8_t)update->n_cs;
+    message->hdr.n_cs = (uint8_t)n;
     return err;
 }
 
@@ -343,11 +334,7 @@ static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message,
 enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
 {
     const size_t from = act->room.n;
-    enum mkt_err err;
-    if (act->offer != NULL)
-        err = offer_first(act, message);
-    else
-        err = act->update->n_cs > 0 ? update_some(act, message) : update_all(act, message);
+    enum mkt_err err = act->offer != NULL ? offer_first(act, message) : update_sessions(act, message);
     message->hdr.map = io_tail(&act->room, from);
     return err == MKT_OK && act->offer == NULL ? update_sps(act, message, message->hdr.map) : err;
 }
