@@ -402,7 +402,7 @@ static void op_abandon(const uint8_t a[])
     oracle_look(&world, e);
 }
 
-/* The bundle goes on from its octets, if these have room. */
+/* The bundle goes on from its octets, if these have room; or as a branch, if it has the same room and waits. */
 static void op_restore(const uint8_t a[])
 {
     static struct image image;
@@ -415,7 +415,10 @@ static void op_restore(const uint8_t a[])
     uint8_t *exact = malloc(image.n);
     require(exact != NULL);
     memcpy(exact, image.octets, image.n);
-    const enum mkt_err err = mkt_csb_get(&csb, &e->host, &settings, (struct mkt_span){exact, image.n});
+    enum mkt_err err = size == 0 ? mkt_csb_branch(e->csb, &csb) : MKT_E_STATE;
+    require(err == MKT_OK || err == MKT_E_STATE);
+    if (err == MKT_E_STATE)
+        err = mkt_csb_get(&csb, &e->host, &settings, (struct mkt_span){exact, image.n});
     free(exact);
     require((csb != NULL) == (err == MKT_OK) && (err == MKT_OK || err == MKT_E_ROOM || err == MKT_E_ARGUMENT));
     if (csb == NULL)

@@ -434,7 +434,9 @@ enum mkt_err deliver(struct end *e, struct mkt_span octets, unsigned how)
     }
     if (err == MKT_OK) {
         oracle_took(&world, e, octets);
-        if (last != NONE && mkt_span_equal(octets, octets_of(&world.letter[last])))
+        const bool again = last != NONE && mkt_span_equal(octets, octets_of(&world.letter[last]));
+        require(!mkt_csb_repeated(e->csb) || again || e->device->user == MALLORY);
+        if (again || mkt_csb_repeated(e->csb))
             expect_unchanged(&before, e->csb);
         statistics.taken[octets.p[1] % 32]++;
     }
