@@ -288,6 +288,30 @@ START_TEST(a_host_that_cannot_draw_an_spi_is_not_asked_again)
 }
 END_TEST
 
+/* Draws an SPI that is taken, and another one the eighth time. */
+static enum mkt_err new_the_eighth_time(void *user, uint8_t *out, size_t n)
+{
+    memset(out, ++*(size_t *)user == 8, n);
+    return MKT_OK;
+}
+
+START_TEST(an_spi_is_drawn_eight_times)
+{
+    static const uint8_t zeros[MKT_SPI] = {0}, ones[MKT_SPI] = {1, 1, 1, 1};
+    const struct mkt_wishes none = {NULL, 0, MKT_SUITE_256, false};
+    size_t calls = 0;
+    const struct mkt_host host = {.random = new_the_eighth_time, .user = &calls};
+    struct mkt_payload taken = key(MKT_KEY_TGK, 32, zeros);
+    uint8_t spi[MKT_SPI];
+    taken.key_data.kv.spi.n = MKT_SPI;
+    const struct mkt_span chains[] = {chain(&taken, 1)};
+    expect_err("the eighth", mkt_spi_draw(&host, chains, 1, &none, spi), MKT_OK);
+    expect_octets("SPI", (struct mkt_span){spi, MKT_SPI}, (struct mkt_span){ones, MKT_SPI});
+    expect_err("never", mkt_spi_draw(&host, chains, 1, &none, spi), MKT_E_RANDOM);
+    ck_assert_uint_eq(calls, 8 + 8);
+}
+END_TEST
+
 /* ---- key forking: 5.1.1 ---- */
 
 START_TEST(a_chain_that_cannot_be_forked)
@@ -377,6 +401,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_drawn_spi_is_a_new_one, 0, MKT_CHAINS + 1);
     tcase_add_loop_test(tcase, keys_and_salts_are_given_or_drawn, 0, 8);
     tcase_add_test(tcase, a_host_that_cannot_draw_an_spi_is_not_asked_again);
+    tcase_add_test(tcase, an_spi_is_drawn_eight_times);
     tcase_add_test(tcase, a_chain_that_cannot_be_forked);
     tcase_add_test(tcase, the_longest_key_that_is_forked);
     tcase_add_test(tcase, after_an_error_no_secret_stays_behind);

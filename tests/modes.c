@@ -1112,6 +1112,33 @@ START_TEST(a_ticket_type_that_only_the_kms_handles)
 }
 END_TEST
 
+static enum mkt_err opens_no_such(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
+                                  struct mkt_buf *keys)
+{
+    (void)user;
+    (void)ticket;
+    (void)policy;
+    (void)keys;
+    return MKT_E_TICKET_TYPE;
+}
+
+/* A host that opens tickets may not open those of this type: O lets the Responder ask its KMS. */
+START_TEST(a_ticket_type_that_the_host_does_not_open)
+{
+    struct parties *p = set_up_own_type(_i == 0 ? "DFGHJNO" : "DFGHJN");
+    be_granted(p);
+    p->bob.player.host.open = opens_no_such;
+    begin(&p->bob, MKT_RESPONDER);
+    const struct mkt_span init = offered(p);
+    if (_i == 0)
+        answered_by(&p->bob, init);
+    else
+        refused(&p->bob, "without O", init, MKT_E_TICKET_TYPE);
+    ck_assert_uint_eq(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK), _i == 0);
+    parties_free(p);
+}
+END_TEST
+
 /* A stored ticket of any type can be read back; without N it cannot be offered. */
 START_TEST(a_stored_ticket_of_a_type_that_only_the_kms_handles)
 {
@@ -1254,6 +1281,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_ticket_type_of_the_hosts_own_that_bob_resolves, 0, 2);
     tcase_add_test(tcase, a_ticket_type_that_nobody_handles);
     tcase_add_loop_test(tcase, a_ticket_type_that_only_the_kms_handles, 0, 3);
+    tcase_add_loop_test(tcase, a_ticket_type_that_the_host_does_not_open, 0, 2);
     tcase_add_loop_test(tcase, a_stored_ticket_of_a_type_that_only_the_kms_handles, 0, 2);
     tcase_add_test(tcase, a_host_that_gives_keys_of_the_wrong_kind);
     tcase_add_test(tcase, a_host_that_gives_up_half_way);

@@ -165,6 +165,7 @@ END_TEST
 static bool in_group(void *user, const struct mkt_id *id, const struct mkt_id *group)
 {
     (void)user;
+    ck_assert_uint_gt(group->data.n, 0); /* one of the policy */
     return mkt_span_equal(id->data, text("sip:bob@example.com")) &&
            mkt_span_equal(group->data, text("sip:help@example.com"));
 }
@@ -183,6 +184,14 @@ START_TEST(a_member_of_a_group_answers)
     c->alice.host.member = in_group;
     finish(c);
     expect_octets("peer", mkt_csb_peer(c->i).data, text("sip:bob@example.com"));
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->policy.responder[0] = mkt_id_uri("sip:sales@example.com");
+    c->offer.responder = mkt_id_uri("sip:sales@example.com");
+    make_init(c);
+    c->bob.host.member = in_group;
+    expect_err("in another group", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_RESPONDER);
     call_free(c);
 }
 END_TEST
@@ -254,6 +263,12 @@ START_TEST(the_list_of_protocols)
     expect_err("other order", mkt_csb_take(c->r, init_of(c), text("keyp1;mikey")), MKT_E_PROTOCOLS);
     expect_err("none", mkt_csb_take(c->r, init_of(c), text("")), MKT_E_PROTOCOLS);
     expect_err("the same", mkt_csb_take(c->r, init_of(c), text("mikey;keyp1")), MKT_OK);
+    call_free(c);
+
+    c = call_new(MKT_SUITE_256, "FGHJLNO"); /* as it is given, however short */
+    c->offer.protocols = text("k");
+    make_init(c);
+    expect_octets("list", payload_of(init_of(c), MKT_GENERAL_EXT, MKT_EXT_SDP_IDS).general_ext.data, text("k"));
     call_free(c);
 }
 END_TEST
