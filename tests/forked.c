@@ -509,6 +509,7 @@ static enum mkt_err ask_about(void *user, const struct mkt_peer *peer)
     p->asked_role = peer->role;
     p->asked_id = peer->id;
     p->asked_id.data = exact(peer->id.data);
+    p->asked_proven = peer->proven;
     told_asked = peer->asked;
     told_asked.data = exact(peer->asked.data);
     ck_assert_uint_eq(peer->policy->n_responders, 2);
@@ -612,6 +613,7 @@ START_TEST(the_responder_that_was_asked)
     ck_assert_uint_eq(mkt_csb_peer(p->alice.csb).data.n, 0);
     take(&p->alice, "answer", answer);
     expect_octets("asked about Bob", p->alice.asked_id.data, p->bob.settings.self.data);
+    ck_assert(p->alice.asked_proven);
     expect_octets("peer", mkt_csb_peer(p->alice.csb).data, p->bob.settings.self.data);
     parties_free(p);
 }

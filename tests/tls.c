@@ -426,6 +426,25 @@ START_TEST(from_a_bundle)
 }
 END_TEST
 
+/* mbedTLS's own error is the caller's to see. */
+START_TEST(a_key_that_mbedtls_refuses)
+{
+    struct line *line = line_new();
+    struct mkt_tls *tls = &line->client.tls;
+    const struct mkt_span psk = from_hex(KEY_32), name = mkt_span_text(NAME);
+    psk_refused = MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    expect_err("refused", mkt_tls_setup_psk(&line->client.conf, tls, &client, psk, name), MKT_E_TLS);
+    ck_assert_int_eq(tls->cause, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+    psk_refused = 0;
+    line_free(line);
+
+    line = line_new();
+    expect_err("taken", mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, psk, name), MKT_OK);
+    ck_assert_int_eq(line->client.tls.cause, 0);
+    line_free(line);
+}
+END_TEST
+
 START_TEST(bundle_refused)
 {
     static const struct mkt_host host = {.user = NULL}, long_names = {.psk_identity = name_too_long};
@@ -945,6 +964,7 @@ int main(void)
     tcase_add_test(t, arguments);
     tcase_add_test(t, key_lengths);
     tcase_add_loop_test(t, from_a_bundle, 0, 4);
+    tcase_add_test(t, a_key_that_mbedtls_refuses);
     tcase_add_test(t, bundle_refused);
     if (STACK_IS_SEARCHED) {
         tcase_add_test(t, what_is_left_is_found);
