@@ -43,10 +43,10 @@ static bool says_again(enum mkt_err why)
 }
 
 /*
- * Whether a message is the peer's and not replayed: later than all that this party took, or the last one taken, if
- * the error is not that it came again; and later than all that it reported. mkt_csb_take() answers MKT_E_STATE or MKT_E_DATA_TYPE to a message that
- * comes again before it is answered. Without this check an attacker could replay or reflect an old message, and the peer
- * would apply the authenticated Error message to its latest one.
+ * Whether a message is the peer's and not replayed: later than all that this party took, or the last one taken, if the
+ * error is not that it came again; and later than all that it reported. mkt_csb_take() answers MKT_E_STATE or
+ * MKT_E_DATA_TYPE to a message that comes again before it is answered. Without this check an attacker could replay or
+ * reflect an old message, and the peer would apply the authenticated Error message to its latest one.
  */
 static bool is_of_now(const struct mkt_act *act, bool update, enum mkt_err why)
 {
