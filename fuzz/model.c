@@ -33,16 +33,28 @@ static const struct mkt_key_wish wishes[N_WISHES][2] = {
     {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TEK}},
     {{.type = MKT_KEY_TEK_SALT, .salt_length = 4, .kv = {.type = MKT_KV_INTERVAL}},
      {.type = MKT_KEY_TGK, .any_spi = true}},
-    {{.type = MKT_KEY_GTGK_SALT, .kv = {.type = MKT_KV_SPI, .spi = {(const uint8_t *)"spi", 3}}}},
+    {{.type = MKT_KEY_GTGK_SALT, .kv = {.type = MKT_KV_SPI}}},
     {{.type = MKT_KEY_TEK, .length = 16}, {.type = MKT_KEY_TEK, .length = 16}},
 };
 
-/* No keys, or one or two; the number is left in `n`. */
+/*
+ * No keys, or one or two; the number is left in `n`. A program gives no two keys of a bundle one SPI: after an update that
+ * nobody answers the other end may still have the key before.
+ */
 static const struct mkt_key_wish *wishes_of(unsigned which, size_t *n)
 {
     static const size_t numbers[N_WISHES] = {1, 1, 1, 1, 2, 2, 1, 2};
+    static struct mkt_key_wish chosen[2];
+    static uint8_t spi[3];
     *n = which % (N_WISHES + 1) == 0 ? 0 : numbers[which % (N_WISHES + 1) - 1];
-    return *n == 0 ? NULL : wishes[which % (N_WISHES + 1) - 1];
+    if (*n == 0)
+        return NULL;
+    memcpy(chosen, wishes[which % (N_WISHES + 1) - 1], sizeof chosen);
+    spi[1] = (uint8_t)(world.n_letters >> 8);
+    spi[2] = (uint8_t)world.n_letters;
+    if (chosen[0].kv.type == MKT_KV_SPI)
+        chosen[0].kv.spi = (struct mkt_span){spi, sizeof spi};
+    return chosen;
 }
 
 /* An empty list leaves the keys to the KMS, or asks for none. */

@@ -18,7 +18,8 @@ enum { MKT_MAX_KEYS = 32 };
 /**
  * A key for a ticket or a KEMAC, or a key that an Initiator asks its KMS for. Zero is right for all but the type.
  * Each key has an SPI (RFC 6043 6.2.1, D30): the library draws one if `kv` does not give it. No two session keys of a
- * bundle have the same.
+ * bundle have the same. Give no SPI a second time in a call, even if its first key is gone here: after an update without
+ * an answer the other end may still have that key.
  */
 struct mkt_key_wish {
     uint8_t type;         /**< MKT_KEY_TGK to MKT_KEY_GTGK_SALT */
