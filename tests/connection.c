@@ -634,6 +634,11 @@ START_TEST(paths_of_msrp)
     static const char *const longest[] = {
         MSRP("9", SETUP("active") ALICE),
         MSRP("9", SETUP("passive") PATH("msrps://[0000:0000:0000:0000:0000:ffff:255.255.255.254]:1/bob;tcp"))};
+    static const char *const relayed[] = {
+        MSRP("9", ALICE), MSRP("9", PATH("msrps://r.example:1;tcp msrps://192.0.2.2:2856/bob;tcp"))};
+    static const char *const relayed_again[] = {
+        MSRP("9", ALICE), MSRP("9", PATH("msrps://R.Example:1;tcp msrps://192.0.2.2:2856/bob;TCP"))};
+    second(relayed, relayed_again, true, "keep, msrp alice/bob, key none", "MKT_E_ROLE"); /* the relay listens, not Bob */
     second(mapped, longest, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
     second(longest, mapped, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
     second(six, six_long, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");

@@ -478,6 +478,20 @@ START_TEST(a_policy_without_initiator)
 }
 END_TEST
 
+/* A name of one octet is a name. */
+START_TEST(an_initiator_with_a_short_name)
+{
+    struct parties *p = set_up("DFGHJLMNO");
+    share_tpk(p);
+    p->alice.settings.self = p->policy.initiator = mkt_id_uri("a");
+    make_own(p);
+    answered_by(&p->carol, offered(p));
+    ck_assert_uint_eq(p->carol.asked_id.data.n, 1);
+    ck_assert(p->carol.asked_proven);
+    parties_free(p);
+}
+END_TEST
+
 /* The holder of such a ticket may take anybody's name: the counters of that name stay as they are. */
 START_TEST(a_policy_without_initiator_by_a_counter)
 {
@@ -1127,6 +1141,7 @@ int main(void)
     tcase_add_test(tcase, ones_own_answer_comes_back);
     tcase_add_loop_test(tcase, a_policy_without_initiator, 0, 2);
     tcase_add_test(tcase, a_policy_without_initiator_by_a_counter);
+    tcase_add_test(tcase, an_initiator_with_a_short_name);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("who answers");
