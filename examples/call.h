@@ -19,8 +19,8 @@ enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512 };
 struct options {
     const char *id, *to;    /* URIs of this party and, for the initiator, of the one it calls */
     const char *text;       /* to send as MSRP message */
-    const char *group;      /* of the responder; of the initiator: who may answer for the group that it calls */
-    const char *authorised; /* of the initiator: who else may answer, with key forking; NULL: nobody */
+    const char *group;      /* responder: its group. initiator: a member that may answer for the group */
+    const char *authorised; /* initiator: another one that may answer, with key forking; or NULL */
     const char *file;       /* where the ticket is kept, of the responder the keys of one that was resolved; or NULL */
     const char *tpk_id;     /* the name of the TPK; NULL: none was given */
     uint8_t tpk[MKT_MAX_TPK];

@@ -51,7 +51,7 @@ static enum mkt_err make_offer(struct mkt_csb **offered, const struct mkt_host *
     return err;
 }
 
-/* Prints what a media server is told of a branch: a PSK identity that no other branch has. */
+/* Prints the PSK identity of a branch, for a media server. No other branch has it. */
 static enum mkt_err show(const struct dialog *dialog)
 {
     uint8_t name[128];

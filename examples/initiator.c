@@ -125,8 +125,8 @@ static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *
     return mkt_id_equal(group, &called) && mkt_id_equal(id, &member);
 }
 
-/* Whoever answers with forked keys may resolve the ticket, by the word of the KMS: who else than the one that is called,
-   and the member, it may be. */
+/* The KMS let a Responder resolve the ticket if it answers with forked keys. Returns MKT_OK for the Responder that is
+   called, for the member of its group, and for the identity of --authorise. */
 static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 {
     const struct options *options = ((const struct call *)user)->options;

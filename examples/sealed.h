@@ -3,7 +3,7 @@
  * Tickets of other types than the MIKEY base ticket (RFC 6043 section 11), such as 2, which is 3GPP's. Initiators and
  * Responders use them without opening them (flags N and O); only the KMS that made one opens it.
  *
- * What is in them is that KMS's own business. Here it is the Ticket Data of a base ticket that has the MPKs among its
+ * A KMS chooses what such tickets contain. Here it is the Ticket Data of a base ticket that has the MPKs among its
  * session keys, with a name of the TPK that says so.
  */
 #ifndef EXAMPLES_SEALED_H

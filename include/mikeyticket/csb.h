@@ -209,7 +209,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
 /**
  * Makes a copy of an Initiator's bundle that waits for its TRANSFER_RESP. See "Forked INVITE" above: each early dialog
  * gets one. The copy shares no memory with the bundle, has its size, and is made inside the library: no keys pass
- * through buffers of the caller. Host and settings are those of the bundle. What they point to outlives both.
+ * through buffers of the caller. It has the host and the settings of the bundle. Keep what they point to until both
+ * are freed.
  * @param offered  waits on: it can be copied again
  * @param branch   out: the caller frees it with mkt_csb_free(); NULL after an error
  * @return MKT_OK; MKT_E_STATE if `offered` does not wait for a TRANSFER_RESP; MKT_E_MEMORY

@@ -208,8 +208,8 @@ struct mkt_host {
      * timestamps are refused. Errors: MKT_E_STALE, MKT_E_REPLAY. The replay cache holds no message with a COUNTER: each
      * replay of such a TRANSFER_INIT makes a Responder ask its KMS before this is called. Limit the rate of those.
      *
-     * If a ticket policy names no Initiator, the sender chose the name `peer` itself (mkt_peer.proven). Then it can move
-     * the counter of another one on for good. If you keep counters, refuse such policies in `authorise`.
+     * Not called if a ticket policy names no Initiator: a COUNTER is refused then, as the sender chose the name `peer`
+     * itself and could use up the counters of another one (D21).
      *
      * Called for initial messages alone: the counter of an answer may be that of the question (RFC 6043 4.2.2.3). So an
      * update that somebody held back is taken after a newer answer of its sender. With the clock it is MKT_E_STALE.

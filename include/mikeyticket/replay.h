@@ -84,8 +84,8 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_check(const struct mkt_replay *cache, s
  * @param tag    as of mkt_replay_check(); need not be authenticated
  * @param now    the clock
  * @param until  as of mkt_replay_check()
- * @return MKT_OK for a message that is new so far; MKT_E_REPLAY; MKT_E_STALE as of mkt_replay_check(); MKT_E_ARGUMENT for a
- *         short tag
+ * @return MKT_OK for a message that is new so far; MKT_E_REPLAY; MKT_E_STALE as of mkt_replay_check(); MKT_E_ARGUMENT
+ *         for a short tag
  */
 MKT_API MKT_MUST enum mkt_err mkt_replay_peek(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                               mkt_ntp until);
