@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Installs a build elsewhere; then a program outside, which knows the pkg-config files and nothing else, is compiled,
-# linked to the shared and to the static libraries, and run.
+# Installs a build elsewhere. Then a program outside is compiled, linked to the shared and to the static libraries, and
+# run. It knows nothing but the pkg-config files. Each snippet in the headers (between @code and @endcode) is compiled
+# and linked in the same ways, as C11 and as C++17.
 #
 #   tests/install.sh BUILD
 set -eu
@@ -49,6 +50,26 @@ try() {
     echo "$@"
     "$@" && LD_LIBRARY_PATH=$LD_LIBRARY_PATH ./outside
 }
+# What stands between @code and @endcode in a header is a whole source file: HEADER.1.c, HEADER.2.c, ...
+for header in "$prefix"/include/mikeyticket/*.h; do
+    awk -v name="$(basename "$header" .h)" '
+    / \* @endcode$/ { on = 0; print "int main(void)\n{\n    return 0;\n}" >file }
+    on { sub(/^ \* ?/, ""); print >file }
+    / \* @code$/ { on = 1; file = name "." ++n ".c" }' "$header"
+done
+
+# links PACKAGE SNIPPET
+links() {
+    options="-Wall -Wextra -Wno-missing-field-initializers -Wno-unused-function -Werror -fkeep-static-functions -o outside"
+    # shellcheck disable=SC2046,SC2086
+    {
+        try gcc -std=c11 $options "$2" $(flags --cflags --libs $1)
+        try g++ -std=c++17 $options -x c++ "$2" -x none $(flags --cflags --libs $1)
+        try gcc -std=c11 $options "$2" -static $(flags --cflags --libs --static $1)
+        try g++ -std=c++17 $options -x c++ "$2" -x none -static $(flags --cflags --libs --static $1)
+    }
+}
+
 for package in libmikeyticket libmikeyticket-tls; do
     case $package in
     *-tls)
@@ -63,4 +84,11 @@ for package in libmikeyticket libmikeyticket-tls; do
         try g++ -o outside $define -x c++ outside.c -x none $(flags --cflags --libs $package)
         try gcc -o outside $define outside.c -static $(flags --cflags --libs --static $package)
     }
+    for snippet in *.[0-9].c; do
+        case $snippet,$package in
+        tls.*,*-tls | streams.*,*-tls) links $package "$snippet" ;;
+        tls.* | streams.* | *,*-tls) ;;
+        *) links $package "$snippet" ;;
+        esac
+    done
 done

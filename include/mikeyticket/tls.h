@@ -4,10 +4,35 @@
  * The TEK of a crypto session as pre-shared key of TLS with mbedTLS 2.28 or 3.6 (3GPP TS 23.333 5.20.2), in
  * libmikeyticket-tls. Sockets, contexts and the handshake are the caller's:
  *
- *     mbedtls_ssl_config_init(&conf);
- *     mbedtls_ssl_conf_rng(&conf, mbedtls_ctr_drbg_random, &drbg);
- *     mkt_tls_setup(&conf, &tls, &settings, csb, 1);
- *     mbedtls_ssl_setup(&ssl, &conf);
+ * @code
+ * #include <mbedtls/ctr_drbg.h>
+ * #include <mbedtls/entropy.h>
+ * #include <mikeyticket/tls.h>
+ *
+ * struct connection {
+ *     mbedtls_entropy_context entropy;
+ *     mbedtls_ctr_drbg_context drbg;
+ *     mbedtls_ssl_config conf;
+ *     mbedtls_ssl_context ssl;
+ *     struct mkt_tls tls;
+ *     enum mkt_err err;
+ * };
+ *
+ * // Returns true if the handshake can begin, after mbedtls_ssl_set_bio(). `csb` may be freed then.
+ * bool connection_set_up(struct connection *c, const struct mkt_csb *csb)
+ * {
+ *     struct mkt_tls_settings settings = {MKT_END_CLIENT};
+ *     mbedtls_entropy_init(&c->entropy);
+ *     mbedtls_ctr_drbg_init(&c->drbg);
+ *     mbedtls_ssl_config_init(&c->conf);
+ *     mbedtls_ssl_init(&c->ssl);
+ *     if (mbedtls_ctr_drbg_seed(&c->drbg, mbedtls_entropy_func, &c->entropy, NULL, 0) != 0)
+ *         return false;
+ *     mbedtls_ssl_conf_rng(&c->conf, mbedtls_ctr_drbg_random, &c->drbg);
+ *     c->err = mkt_tls_setup(&c->conf, &c->tls, &settings, csb, 1);
+ *     return c->err == MKT_OK && mbedtls_ssl_setup(&c->ssl, &c->conf) == 0;
+ * }
+ * @endcode
  *
  * That is one stream, one configuration. A media server with many streams has them in mikeyticket/streams.h.
  *
