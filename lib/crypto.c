@@ -30,59 +30,52 @@ size_t mkt_hash_length(enum mkt_hash hash)
     return hash == MKT_HASH_SHA_1 ? 20 : 32;
 }
 
-static int start(enum mkt_hash hash, union mkt_hash_state *state)
+/* mbedTLS begins with zeros, too. */
+static void start(struct mkt_hash_state *state, enum mkt_hash hash)
 {
-    if (hash == MKT_HASH_SHA_1) {
-        mbedtls_sha1_init(&state->sha1);
-        return mbedtls_sha1_starts(&state->sha1);
-    }
-    mbedtls_sha256_init(&state->sha256);
-    return mbedtls_sha256_starts(&state->sha256, 0);
+    memset(state, 0, sizeof *state);
+    state->hash = hash;
+    state->failed = (hash == MKT_HASH_SHA_1 ? mbedtls_sha1_starts(&state->of.sha1)
+                                            : mbedtls_sha256_starts(&state->of.sha256, 0)) != 0;
 }
 
-static int update(enum mkt_hash hash, union mkt_hash_state *state, struct mkt_span part)
+static void add(struct mkt_hash_state *state, struct mkt_span part)
 {
-    if (part.n == 0)
-        return 0;
-    return hash == MKT_HASH_SHA_1 ? mbedtls_sha1_update(&state->sha1, part.p, part.n)
-                                  : mbedtls_sha256_update(&state->sha256, part.p, part.n);
+    if (part.n > 0 && !state->failed)
+        state->failed = (state->hash == MKT_HASH_SHA_1 ? mbedtls_sha1_update(&state->of.sha1, part.p, part.n)
+                                                       : mbedtls_sha256_update(&state->of.sha256, part.p, part.n)) != 0;
 }
 
 /* Goes on from a state, which stays as it is, to the end of all parts. */
-static int finish(enum mkt_hash hash, const union mkt_hash_state *from, const struct mkt_span parts[], size_t n,
-                  uint8_t *out)
+static enum mkt_err finish(const struct mkt_hash_state *from, const struct mkt_span parts[], size_t n, uint8_t *out)
 {
-    union mkt_hash_state state = *from;
-    int err = 0;
-    for (size_t i = 0; i < n && err == 0; i++)
-        err = update(hash, &state, parts[i]);
-    if (err == 0)
-        err =
-            hash == MKT_HASH_SHA_1 ? mbedtls_sha1_finish(&state.sha1, out) : mbedtls_sha256_finish(&state.sha256, out);
+    struct mkt_hash_state state = *from;
+    for (size_t i = 0; i < n; i++)
+        add(&state, parts[i]);
+    if (!state.failed)
+        state.failed = (state.hash == MKT_HASH_SHA_1 ? mbedtls_sha1_finish(&state.of.sha1, out)
+                                                     : mbedtls_sha256_finish(&state.of.sha256, out)) != 0;
+    const enum mkt_err err = state.failed ? MKT_E_CRYPTO : MKT_OK;
     mkt_wipe(&state, sizeof state);
     return err;
 }
 
 enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out)
 {
-    union mkt_hash_state state = {0};
-    int err = start(hash, &state);
-    if (err == 0)
-        err = finish(hash, &state, parts, n, out);
-    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
+    struct mkt_hash_state state;
+    start(&state, hash);
+    return finish(&state, parts, n, out);
 }
 
-/* The state of a hash after the key padded with `pad`. */
-static int start_padded(enum mkt_hash hash, union mkt_hash_state *state, const uint8_t key[BLOCK], uint8_t pad)
+/* Begins with the key padded with `pad`. */
+static void start_padded(struct mkt_hash_state *state, enum mkt_hash hash, const uint8_t key[BLOCK], uint8_t pad)
 {
     uint8_t block[BLOCK];
     for (size_t i = 0; i < BLOCK; i++)
         block[i] = key[i] ^ pad;
-    int err = start(hash, state);
-    if (err == 0)
-        err = update(hash, state, (struct mkt_span){block, BLOCK});
+    start(state, hash);
+    add(state, (struct mkt_span){block, BLOCK});
     mkt_wipe(block, sizeof block);
-    return err;
 }
 
 enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)
@@ -90,34 +83,25 @@ enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_
     enum { IPAD = 0x36, OPAD = 0x5c };
     uint8_t block[BLOCK] = {0};
     enum mkt_err err = MKT_OK;
-    memset(hmac, 0, sizeof *hmac);
-    hmac->hash = hash;
     /* RFC 2104: a key longer than a block is hashed first */
     if (key.n > BLOCK)
         err = mkt_hash_of(hash, &key, 1, block);
     else if (key.n > 0)
         memcpy(block, key.p, key.n);
-    if (err == MKT_OK &&
-        (start_padded(hash, &hmac->inner, block, IPAD) != 0 || start_padded(hash, &hmac->outer, block, OPAD) != 0))
-        err = MKT_E_CRYPTO;
+    start_padded(&hmac->inner, hash, block, IPAD);
+    start_padded(&hmac->outer, hash, block, OPAD);
     mkt_wipe(block, sizeof block);
-    return err;
+    return err == MKT_OK && (hmac->inner.failed || hmac->outer.failed) ? MKT_E_CRYPTO : err;
 }
 
 enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac)
 {
     uint8_t inner[MKT_MAX_HASH];
-    const struct mkt_span hashed = {inner, mkt_hash_length(hmac->hash)};
-    int err = finish(hmac->hash, &hmac->inner, parts, n, inner);
-    if (err == 0)
-        err = finish(hmac->hash, &hmac->outer, &hashed, 1, mac);
+    const struct mkt_span hashed = {inner, mkt_hash_length(hmac->inner.hash)};
+    enum mkt_err err = finish(&hmac->inner, parts, n, inner);
+    err = err != MKT_OK ? err : finish(&hmac->outer, &hashed, 1, mac);
     mkt_wipe(inner, sizeof inner);
-    return err == 0 ? MKT_OK : MKT_E_CRYPTO;
-}
-
-void mkt_hmac_wipe(struct mkt_hmac *hmac)
-{
-    mkt_wipe(hmac, sizeof *hmac);
+    return err;
 }
 
 enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out)

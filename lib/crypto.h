@@ -18,27 +18,28 @@ size_t mkt_hash_length(enum mkt_hash hash);
 /* The hash of all parts, one after the other; `out` gets mkt_hash_length() octets. */
 MKT_MUST enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out);
 
-/* The state of a hash: plain octets, which can be copied and wiped. */
-union mkt_hash_state {
-    mbedtls_sha1_context sha1;
-    mbedtls_sha256_context sha256;
+/* The state of a hash: plain octets, which can be copied and wiped. The first failure sticks. */
+struct mkt_hash_state {
+    enum mkt_hash hash;
+    bool failed;
+    union {
+        mbedtls_sha1_context sha1;
+        mbedtls_sha256_context sha256;
+    } of;
 };
 
 /*
  * An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
- * It is a secret: mkt_hmac_wipe() it, whatever mkt_hmac_key() answered.
+ * It is a secret: mkt_wipe() it, whatever mkt_hmac_key() answered.
  */
 struct mkt_hmac {
-    enum mkt_hash hash;
-    union mkt_hash_state inner, outer;
+    struct mkt_hash_state inner, outer;
 };
 
 MKT_MUST enum mkt_err mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key);
 
 /* The MAC over all parts, one after the other; `mac` gets mkt_hash_length() octets. Parts and mac may overlap. */
 MKT_MUST enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[], size_t n, uint8_t *mac);
-
-void mkt_hmac_wipe(struct mkt_hmac *hmac);
 
 /* AES in counter mode (RFC 3711 4.1.1), both ways; `key` has 16 or 32 octets, `out` room for `in.n`. */
 MKT_MUST enum mkt_err mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct mkt_span in, uint8_t *out);

@@ -30,7 +30,7 @@ static enum mkt_err xor_p(const struct mkt_hmac *s, const struct mkt_span label[
 {
     enum { MAX_PARTS = 8 };
     uint8_t a[MKT_MAX_HASH], block[MKT_MAX_HASH];
-    const size_t length = mkt_hash_length(s->hash);
+    const size_t length = mkt_hash_length(s->inner.hash);
     struct mkt_span a_label[1 + MAX_PARTS] = {{a, length}};
     if (parts > MAX_PARTS)
         return MKT_E_ARGUMENT;
@@ -61,14 +61,8 @@ static struct mkt_span s_i(struct mkt_span inkey, size_t at)
 
 enum mkt_err mkt_prf_key(struct mkt_prf *prf, enum mkt_suite suite, struct mkt_span inkey)
 {
-    prf->hash = mkt_suite_algorithms(suite)->hash;
     prf->inkey = inkey;
-    return inkey.n == 0 ? MKT_E_ARGUMENT : mkt_hmac_key(&prf->s_1, prf->hash, s_i(inkey, 0));
-}
-
-void mkt_prf_wipe(struct mkt_prf *prf)
-{
-    mkt_hmac_wipe(&prf->s_1);
+    return inkey.n == 0 ? MKT_E_ARGUMENT : mkt_hmac_key(&prf->s_1, mkt_suite_algorithms(suite)->hash, s_i(inkey, 0));
 }
 
 enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], size_t parts, uint8_t *out, size_t n)
@@ -77,9 +71,9 @@ enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], s
     enum mkt_err err = xor_p(&prf->s_1, label, parts, out, n);
     for (size_t at = S_I; at < prf->inkey.n && err == MKT_OK; at += S_I) {
         struct mkt_hmac s;
-        err = mkt_hmac_key(&s, prf->hash, s_i(prf->inkey, at));
+        err = mkt_hmac_key(&s, prf->s_1.inner.hash, s_i(prf->inkey, at));
         err = err != MKT_OK ? err : xor_p(&s, label, parts, out, n);
-        mkt_hmac_wipe(&s);
+        mkt_wipe(&s, sizeof s);
     }
     if (err != MKT_OK)
         mkt_wipe(out, n);
@@ -185,7 +179,7 @@ enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct m
         err = mkt_derive_by(&prf, what, label, out, n);
     else
         mkt_wipe(out, n);
-    mkt_prf_wipe(&prf);
+    mkt_wipe(&prf, sizeof prf);
     return err;
 }
 

@@ -23,10 +23,9 @@ MKT_MUST enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite);
 
 /*
  * The inkey of a PRF, of which any number of keys is derived: a view of it, and its first 256 bits as an HMAC key. It
- * is a secret: mkt_prf_wipe() it, whatever mkt_prf_key() answered.
+ * is a secret: mkt_wipe() it, whatever mkt_prf_key() answered.
  */
 struct mkt_prf {
-    enum mkt_hash hash;
     struct mkt_span inkey;
     struct mkt_hmac s_1;
 };
@@ -36,8 +35,6 @@ MKT_MUST enum mkt_err mkt_prf_key(struct mkt_prf *prf, enum mkt_suite suite, str
 /* PRF(inkey, label) of RFC 3830 4.1.2, the label in parts (at most 8); after an error `out` holds zeros. */
 MKT_MUST enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], size_t parts, uint8_t *out,
                               size_t n);
-
-void mkt_prf_wipe(struct mkt_prf *prf);
 
 /* All that is ever derived: the rows of the table in derive.c. */
 enum mkt_derivation {

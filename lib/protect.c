@@ -40,7 +40,7 @@ static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
     err = err != MKT_OK ? err : mkt_hmac(&hmac, parts, n, mac);
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
     mkt_wipe(auth_key, sizeof auth_key);
     return err;
 }
@@ -93,7 +93,7 @@ static enum mkt_err finish(struct source *s, const struct mkt_encryption *e, enu
 {
     if (err != MKT_OK && e != NULL)
         mkt_wipe(e->out, e->in.n);
-    mkt_prf_wipe(&s->prf);
+    mkt_wipe(&s->prf, sizeof s->prf);
     return err;
 }
 

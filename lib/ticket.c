@@ -143,7 +143,7 @@ static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *
     err = err != MKT_OK ? err : put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, chain);
     if (err == MKT_OK && mpkr)
         err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, chain);
-    mkt_prf_wipe(&by_mpk);
+    mkt_wipe(&by_mpk, sizeof by_mpk);
     return err;
 }
 

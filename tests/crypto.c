@@ -98,7 +98,7 @@ START_TEST(hmac_agrees_with_the_rfcs)
         expect_err(r->name, mkt_hmac(&hmac, &data, 1, mac), MKT_OK);
         expect_octets(r->name, (struct mkt_span){mac, want.n}, want);
     }
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
     free(mac);
 }
 END_TEST
@@ -116,7 +116,7 @@ START_TEST(parts_split_anywhere_give_the_same_mac)
             expect_err(r->name, mkt_hmac(&hmac, parts, 4, mac), MKT_OK);
             expect_octets(r->name, (struct mkt_span){mac, want.n}, want);
         }
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
 }
 END_TEST
 
@@ -135,7 +135,7 @@ START_TEST(parts_and_mac_may_overlap)
         expect_err("apart", mkt_hmac(&hmac, &part, 1, apart), MKT_OK);
         expect_err("in place", mkt_hmac(&hmac, &itself, 1, in_place), MKT_OK);
         expect_octets("in place", itself, (struct mkt_span){apart, n});
-        mkt_hmac_wipe(&hmac);
+        mkt_wipe(&hmac, sizeof hmac);
     }
 }
 END_TEST
@@ -146,7 +146,7 @@ START_TEST(nothing_is_left_of_an_hmac_key_that_is_wiped)
     const uint8_t *p = (const uint8_t *)&hmac;
     size_t left = 0;
     expect_err("key", mkt_hmac_key(&hmac, MKT_HASH_SHA_256, mkt_span_text("secret")), MKT_OK);
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
     for (size_t i = 0; i < sizeof hmac; i++)
         left += p[i] != 0;
     ck_assert_uint_eq(left, 0);

@@ -101,7 +101,7 @@ static enum mkt_err prf(enum mkt_suite suite, struct mkt_span inkey, const struc
     enum mkt_err err = mkt_prf_key(&by_inkey, suite, inkey);
     if (err == MKT_OK)
         err = mkt_prf(&by_inkey, label, parts, out, n);
-    mkt_prf_wipe(&by_inkey);
+    mkt_wipe(&by_inkey, sizeof by_inkey);
     return err;
 }
 

@@ -764,7 +764,7 @@ START_TEST(long_hmac_keys)
     do
         fault_next();
     while (met("HMAC", mkt_hmac(&hmac, &key, 1, out->p)));
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
 }
 END_TEST
 

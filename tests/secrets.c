@@ -222,7 +222,7 @@ enum mkt_err __wrap_mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span 
 {
     enum mkt_err err = __real_mkt_hmac(hmac, parts, n, mac);
     if (deriving)
-        know("what a PRF is made of", mac, mkt_hash_length(hmac->hash));
+        know("what a PRF is made of", mac, mkt_hash_length(hmac->inner.hash));
     return fails() ? MKT_E_CRYPTO : err;
 }
 

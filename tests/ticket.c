@@ -308,7 +308,7 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
     expect_err("auth_key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_TPK_AUTH, tpk, &label, auth_key, 32), MKT_OK);
     expect_err("key", mkt_hmac_key(&hmac, MKT_HASH_SHA_256, (struct mkt_span){auth_key, 32}), MKT_OK);
     expect_err("MAC", mkt_hmac(&hmac, &covered, 1, mac), MKT_OK);
-    mkt_hmac_wipe(&hmac);
+    mkt_wipe(&hmac, sizeof hmac);
     if (s->mac_alg == 2 && s->letters[strlen(s->letters) - 1] == 'V')
         memcpy(octets + buf.n - 2 - 32, mac, 32);
     struct mkt_span rest = exact((struct mkt_span){octets, buf.n});

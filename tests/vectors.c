@@ -65,7 +65,7 @@ START_TEST(prf)
         ck_assert_uint_le(want.n, sizeof out);
         expect_err("inkey", mkt_prf_key(&by_inkey, suite_of(s), octets_of(s, "inkey")), MKT_OK);
         expect_err("prf", mkt_prf(&by_inkey, &label, 1, out, want.n), MKT_OK);
-        mkt_prf_wipe(&by_inkey);
+        mkt_wipe(&by_inkey, sizeof by_inkey);
         expect_octets("outkey", (struct mkt_span){out, want.n}, want);
     }
 }
