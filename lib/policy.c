@@ -34,72 +34,49 @@ struct mkt_policy mkt_policy_forked(enum mkt_suite suite)
     return policy;
 }
 
-/* Puts what may stand once in its place. */
-static enum mkt_err read_id(struct mkt_id *place, const struct mkt_id *id)
-{
-    if (place->data.p != NULL)
-        return MKT_E_MANY;
-    *place = *id;
-    return MKT_OK;
-}
-
-static enum mkt_err read_time(bool *present, mkt_ntp *place, const struct mkt_t *t)
-{
-    if (*present)
-        return MKT_E_MANY;
-    /* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter */
-    if (t->ts_type == MKT_TS_COUNTER)
-        return MKT_E_POLICY;
-    /* 6.10: of TRr "TS Type SHALL be NTP-UTC-32" */
-    if (t->role == MKT_TR_R && t->ts_type != MKT_TS_NTP_UTC_32)
-        return MKT_E_POLICY;
-    *present = true;
-    *place = mkt_t_64(t);
-    return MKT_OK;
-}
-
-/* A type of payload and its role, as one number. */
-#define PART(type, role) ((type) << 8 | (role))
-
-static enum mkt_err read_part(struct mkt_policy *policy, const struct mkt_payload *p)
-{
-    switch (PART(p->type, mkt_payload_role(p))) {
-    case PART(MKT_IDR, MKT_IDR_KMS):
-        return read_id(&policy->kms, &p->id);
-    case PART(MKT_IDR, MKT_IDR_I):
-        return read_id(&policy->initiator, &p->id);
-    case PART(MKT_TR, MKT_TR_S):
-        return read_time(&policy->has_start, &policy->start, &p->t);
-    case PART(MKT_TR, MKT_TR_E):
-        return read_time(&policy->has_end, &policy->end, &p->t);
-    case PART(MKT_TR, MKT_TR_R):
-        return read_time(&policy->has_rekeying, &policy->rekeying, &p->t);
-    case PART(MKT_KEMAC, 0):
-        if (policy->has_kemac)
-            return MKT_E_MANY;
-        policy->has_kemac = true;
-        policy->kemac = p->kemac.encr_data;
-        /* 6.10: "The KEMAC payload SHALL use the NULL encryption algorithm and the NULL authentication algorithm" */
-        return p->kemac.encr_alg == MKT_ENCR_NULL && p->kemac.mac_alg == MKT_MAC_NULL ? MKT_OK : MKT_E_POLICY;
-    case PART(MKT_IDR, MKT_IDR_APP):
-        if (policy->n_applications == MKT_MAX_APPLICATIONS)
-            return MKT_E_POLICY;
-        policy->application[policy->n_applications++] = p->id.data;
-        return MKT_OK;
-    case PART(MKT_IDR, MKT_IDR_R):
-        if (policy->n_responders == MKT_MAX_RESPONDERS)
-            return MKT_E_POLICY;
-        policy->responder[policy->n_responders++] = p->id;
-        return MKT_OK;
-    }
-    return MKT_OK;
-}
-
 /* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], [KEMAC], {IDRapp}, (IDRr) */
+enum { IDRKMS, IDRI, TRS, TRE, TRR, KEMAC, PARTS };
+static const struct mkt_rule policy_rules[PARTS] = {
+    [IDRKMS] = {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    [IDRI] = {MKT_IDR, MKT_IDR_I, 0, 1},
+    [TRS] = {MKT_TR, MKT_TR_S, 0, 1},
+    [TRE] = {MKT_TR, MKT_TR_E, 0, 1},
+    [TRR] = {MKT_TR, MKT_TR_R, 0, 1},
+    [KEMAC] = {MKT_KEMAC, 0, 0, 1},
+};
+
+/* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter. Of TRr "TS Type SHALL be
+ * NTP-UTC-32". */
+static bool is_time(const struct mkt_payload *tr, bool *present, mkt_ntp *time)
+{
+    *present = tr->type == MKT_TR;
+    *time = mkt_t_64(&tr->t);
+    return !*present || (tr->t.role == MKT_TR_R ? tr->t.ts_type == MKT_TS_NTP_UTC_32 : tr->t.ts_type != MKT_TS_COUNTER);
+}
+
+/* {IDRapp}, (IDRr): those of a chain that was read before. */
+static bool read_lists(struct mkt_policy *policy, uint16_t type, struct mkt_span rest)
+{
+    struct mkt_payload p;
+    while (type != MKT_LAST && mkt_payload_get(&p, &type, &rest) == MKT_OK) {
+        const bool app = p.type == MKT_IDR && p.id.role == MKT_IDR_APP;
+        const bool responder = p.type == MKT_IDR && p.id.role == MKT_IDR_R;
+        if ((app && policy->n_applications == MKT_MAX_APPLICATIONS) ||
+            (responder && policy->n_responders == MKT_MAX_RESPONDERS))
+            return false;
+        if (app)
+            policy->application[policy->n_applications++] = p.id.data;
+        if (responder)
+            policy->responder[policy->n_responders++] = p.id;
+    }
+    return true;
+}
+
 enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
 {
     struct mkt_span rest = payload->tp_data;
-    struct mkt_payload p;
+    struct mkt_payload part[PARTS];
+    const struct mkt_kemac *kemac = &part[KEMAC].kemac;
     uint16_t type;
     *policy = (struct mkt_policy){
         .type = payload->type,
@@ -109,11 +86,19 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
         .flags = payload->flags,
     };
     enum mkt_err err = mkt_first_get(&type, &rest);
-    while (err == MKT_OK && type != MKT_LAST) {
-        err = mkt_payload_get(&p, &type, &rest);
-        err = err != MKT_OK ? err : read_part(policy, &p);
-    }
-    return err;
+    err = err != MKT_OK ? err : mkt_chain_collect(type, rest, policy_rules, PARTS, part);
+    if (err != MKT_OK)
+        return err;
+    policy->kms = part[IDRKMS].id;
+    policy->initiator = part[IDRI].id;
+    policy->has_kemac = part[KEMAC].type == MKT_KEMAC;
+    policy->kemac = kemac->encr_data;
+    /* 6.10: "The KEMAC payload SHALL use the NULL encryption algorithm and the NULL authentication algorithm" */
+    const bool fits = is_time(&part[TRS], &policy->has_start, &policy->start) &&
+                      is_time(&part[TRE], &policy->has_end, &policy->end) &&
+                      is_time(&part[TRR], &policy->has_rekeying, &policy->rekeying) &&
+                      kemac->encr_alg == MKT_ENCR_NULL && kemac->mac_alg == MKT_MAC_NULL;
+    return fits && read_lists(policy, type, rest) ? MKT_OK : MKT_E_POLICY;
 }
 
 /* A list of payloads to be written: no more than TP Data can have. */

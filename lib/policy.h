@@ -5,7 +5,7 @@
 
 #include "derive.h"
 #include "host.h"
-#include "payload.h"
+#include "message.h"
 
 #include <mikeyticket/policy.h>
 

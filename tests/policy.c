@@ -222,6 +222,11 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
         {"01"
          "0000000400",
          MKT_E_SHORT}, /* half a KEMAC */
+        {"09"
+         "0e00"
+         "0002010001"
+         "69",
+         MKT_E_ORDER}, /* V is last in each chain (D13) */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_err(rows[i].hex, read_policy(rows[i].hex), rows[i].err);
