@@ -61,6 +61,12 @@ void mkt_csb_free(struct mkt_csb *csb)
         mkt_host_release(csb->host, csb, csb->size);
 }
 
+/* What the state of a bundle means. */
+static const struct mkt_state_row *row_of(const struct mkt_csb *csb)
+{
+    return mkt_state_find(csb->role, csb->state);
+}
+
 /* ---- asking the host ---- */
 
 /* For functions that only read, and may be called in a callback: answers whether the bundle was busy before. */
@@ -220,7 +226,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
         return take_again(csb, in);
     if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
-    err = mkt_rules_check(&message, csb->state >= MKT_KEYED);
+    err = mkt_rules_check(&message, mkt_csb_ready(csb));
     err = err != MKT_OK ? err : step(csb, found, &act, !report);
     csb->repeated = csb->repeated && err != MKT_OK;
     return err;
@@ -233,7 +239,7 @@ enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_sp
 
 void mkt_csb_abandon(struct mkt_csb *csb)
 {
-    const enum mkt_state state = mkt_abandoned(csb->role, csb->state);
+    const enum mkt_state state = row_of(csb)->abandoned;
     struct mkt_bundle *b = &csb->bundle;
     if (state == csb->state || csb->busy)
         return;
@@ -270,7 +276,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     bool whole = false;
     if (csb->busy)
         return MKT_E_STATE;
-    if (about.n == 0 && mkt_owes_answer(csb->state))
+    if (about.n == 0 && row_of(csb)->owes_answer)
         about = csb->bundle.init;
     if (about.n == 0 || why == MKT_OK)
         return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
@@ -362,7 +368,7 @@ enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out
     struct mkt_span ticket = b.ticket;
     struct mkt_id self = csb->settings.self;
     struct io io = io_put(out);
-    if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || csb->state < MKT_TOOK_TRANSFER)
+    if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || row_of(csb)->keys == MKT_NO_KEYS)
         return told(csb, MKT_E_STATE);
     if (ticket.n == 0)
         return told(csb, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);
@@ -379,7 +385,7 @@ static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_b
     io_u8(io, &version);
     io_u8(io, role);
     io_u8(io, state);
-    if (version != 1 || *role > MKT_KMS || *state >= MKT_STATES)
+    if (version != 1)
         io_fail(io, MKT_E_STORED);
     mkt_io_bundle(io, bundle);
     io_expect_end(io);
@@ -397,23 +403,13 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
     return told(csb, mkt_done_secret(&io, out));
 }
 
-/* The type of the initial message that a bundle keeps in a state; none in those where no exchange is under way. */
-static unsigned kept_type(enum mkt_role role, enum mkt_state state)
-{
-    if (state == MKT_FRESH || state == MKT_KEYED)
-        return MKT_PSK;
-    if (state == MKT_MADE_REQUEST || state == MKT_TOOK_REQUEST)
-        return MKT_REQUEST_INIT_PSK;
-    return role == MKT_KMS ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_INIT;
-}
-
 /* Whether octets are a message of that type, in its shape, or nothing where it is none. */
-static bool is_kept(struct mkt_span octets, unsigned type, bool update)
+static bool is_kept(struct mkt_span octets, enum mkt_data_type type, bool update)
 {
     struct mkt_message message;
     if (type == MKT_PSK || octets.n == 0)
         return type == MKT_PSK && octets.n == 0;
-    return mkt_message_get(&message, octets) == MKT_OK && message.hdr.data_type == type &&
+    return mkt_message_get(&message, octets) == MKT_OK && (enum mkt_data_type)message.hdr.data_type == type &&
            mkt_rules_check(&message, update) == MKT_OK;
 }
 
@@ -431,8 +427,9 @@ static bool are_keys(struct mkt_span chain)
 /* Whether the parts of a bundle that was read agree, as far as later steps rely on it. */
 static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_bundle *b)
 {
-    const bool keyed = state >= MKT_KEYED;
-    if (!mkt_in_flow(role, state) || !is_kept(b->init, kept_type(role, state), keyed) ||
+    const struct mkt_state_row *row = mkt_state_find(role, state);
+    const bool keyed = row != NULL && row->keys == MKT_ALL_KEYS;
+    if (row == NULL || !is_kept(b->init, row->kept, keyed) ||
         !is_kept(b->asked_kms, state == MKT_MADE_RESOLVE ? MKT_RESOLVE_INIT_PSK : MKT_PSK, false))
         return false;
     for (size_t c = 0; c < MKT_CHAINS; c++)
@@ -492,7 +489,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
 
 bool mkt_csb_ready(const struct mkt_csb *csb)
 {
-    return csb->state >= MKT_KEYED;
+    return row_of(csb)->keys == MKT_ALL_KEYS;
 }
 
 bool mkt_csb_repeated(const struct mkt_csb *csb)
@@ -528,7 +525,7 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
     if (csb->role == MKT_INITIATOR)
         return mkt_csb_ready(csb) ? b->responder : unknown;
     if (csb->role == MKT_RESPONDER)
-        return csb->state >= MKT_TOOK_TRANSFER ? b->initiator : unknown;
+        return row_of(csb)->keys != MKT_NO_KEYS ? b->initiator : unknown;
     return csb->state == MKT_FRESH ? unknown : csb->state == MKT_TOOK_REQUEST ? b->initiator : b->responder;
 }
 
@@ -553,7 +550,7 @@ enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt
 enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key)
 {
     struct mkt_key_data found;
-    for (size_t c = 0; c < MKT_CHAINS && mkt_has_call(csb->role, csb->state); c++) {
+    for (size_t c = 0; c < MKT_CHAINS && row_of(csb)->keys != MKT_NO_KEYS; c++) {
         for (struct mkt_keys keys = mkt_keys_of(csb->bundle.keys[c]); mkt_keys_next_session(&keys, &found);) {
             if (index-- > 0)
                 continue;

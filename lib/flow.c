@@ -200,14 +200,6 @@ enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outco
     return step->state;
 }
 
-bool mkt_in_flow(enum mkt_role role, enum mkt_state state)
-{
-    for (size_t i = 0; i < n_steps; i++)
-        if (steps[i].role == role && (steps[i].state == state || steps[i].next == state))
-            return true;
-    return false;
-}
-
 bool mkt_takes(enum mkt_role role, enum mkt_state state)
 {
     for (size_t i = 0; i < n_steps; i++)
@@ -224,22 +216,36 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message)
     return takes;
 }
 
-bool mkt_owes_answer(enum mkt_state state)
-{
-    return state == MKT_TOOK_REQUEST || state == MKT_SUSPENDED || state == MKT_MADE_RESOLVE ||
-           state == MKT_TOOK_RESOLVE || state == MKT_TOOK_TRANSFER || state == MKT_TOOK_UPDATE;
-}
+/* ---- what a state means ---- */
 
-bool mkt_has_call(enum mkt_role role, enum mkt_state state)
-{
-    return role != MKT_KMS && (state == MKT_MADE_TRANSFER || state >= MKT_TOOK_TRANSFER);
-}
+/* A Responder that hears nothing from the KMS may ask again. The keys of a call stay. */
+static const struct mkt_state_row states[] = {
+    {MKT_INITIATOR, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, false, MKT_MADE_TRANSFER},
+    {MKT_INITIATOR, MKT_KEYED, MKT_PSK, MKT_ALL_KEYS, false, MKT_KEYED},
+    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, false, MKT_KEYED},
+    {MKT_INITIATOR, MKT_TOOK_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, true, MKT_KEYED},
 
-enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state)
+    {MKT_RESPONDER, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {MKT_RESPONDER, MKT_SUSPENDED, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_FRESH},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_SUSPENDED},
+    {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, true, MKT_TOOK_TRANSFER},
+    {MKT_RESPONDER, MKT_KEYED, MKT_PSK, MKT_ALL_KEYS, false, MKT_KEYED},
+    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, false, MKT_KEYED},
+    {MKT_RESPONDER, MKT_TOOK_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, true, MKT_KEYED},
+
+    {MKT_KMS, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {MKT_KMS, MKT_TOOK_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {MKT_KMS, MKT_SUSPENDED, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {MKT_KMS, MKT_MADE_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {MKT_KMS, MKT_TOOK_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+};
+
+const struct mkt_state_row *mkt_state_find(enum mkt_role role, enum mkt_state state)
 {
-    if (state == MKT_MADE_UPDATE || state == MKT_TOOK_UPDATE)
-        return MKT_KEYED;
-    if (role == MKT_KMS || state == MKT_MADE_REQUEST || state == MKT_SUSPENDED)
-        return MKT_FRESH;
-    return state == MKT_MADE_RESOLVE ? MKT_SUSPENDED : state;
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (states[i].role == role && states[i].state == state)
+            return &states[i];
+    return NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* flow: THE PROTOCOL. What each message carries, and who may make or take it when: two tables. */
+/* flow: THE PROTOCOL. What each message carries, who may make or take it when, what each state means: three tables. */
 #ifndef MKT_FLOW_H
 #define MKT_FLOW_H
 
@@ -44,20 +44,26 @@ const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, e
 /* The state after a step with that outcome. */
 enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome);
 
-/* Whether a role is ever in a state. */
-bool mkt_in_flow(enum mkt_role role, enum mkt_state state);
+/* The keys of crypto sessions that are known in a state. */
+enum mkt_known_keys { MKT_NO_KEYS, MKT_SOME_KEYS, MKT_ALL_KEYS };
+
+/* One row: what it means that a role is in a state. */
+struct mkt_state_row {
+    enum mkt_role role;
+    enum mkt_state state;
+    enum mkt_data_type kept; /* the type of mkt_bundle.init; MKT_PSK: no message is kept, no exchange is under way */
+    enum mkt_known_keys keys;
+    bool owes_answer;         /* a peer waits for a message of this party */
+    enum mkt_state abandoned; /* the state to which the role goes back if it gives the exchange up */
+};
+
+/* The row for that, or NULL if the role is never in the state. */
+const struct mkt_state_row *mkt_state_find(enum mkt_role role, enum mkt_state state);
 
 /* Whether a role takes any message in a state. */
 bool mkt_takes(enum mkt_role role, enum mkt_state state);
 /* Whether a role takes messages of a type in any state. */
 bool mkt_ever_takes(enum mkt_role role, unsigned message);
-
-/* Whether somebody waits for this party's answer; whether the keys of a call are there, for all or but for some. */
-bool mkt_owes_answer(enum mkt_state state);
-bool mkt_has_call(enum mkt_role role, enum mkt_state state);
-
-/* The state to which a role goes back where it forgets the exchange that is under way. */
-enum mkt_state mkt_abandoned(enum mkt_role role, enum mkt_state state);
 
 /*
  * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,

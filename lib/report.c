@@ -70,9 +70,11 @@ static bool is_transfer(unsigned data_type)
 }
 
 /* Ticket Request and Ticket Resolve, which have no crypto sessions (4.2.1.1). */
-static bool is_with_kms(unsigned data_type)
+static bool is_with_kms(uint8_t data_type)
 {
-    return data_type >= MKT_REQUEST_INIT_PSK && data_type <= MKT_RESOLVE_RESP && !is_transfer(data_type);
+    static const uint8_t types[] = {MKT_REQUEST_INIT_PSK, MKT_REQUEST_INIT_PK, MKT_REQUEST_RESP,
+                                    MKT_RESOLVE_INIT_PSK, MKT_RESOLVE_INIT_PK, MKT_RESOLVE_RESP};
+    return memchr(types, data_type, sizeof types) != NULL;
 }
 
 /* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */

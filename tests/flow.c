@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* flow: the two tables are a protocol: what each message carries, and who may make or take it when. */
+/* flow: the tables are a protocol: what each message carries, who may make or take it when, what each state means. */
 #include "vector.h"
 
 #include "flow.h"
@@ -26,7 +26,7 @@ static bool is_for(const struct mkt_step *step, enum mkt_role role, enum mkt_sta
 /* As lib/csb.c has it. */
 static bool of_update(const struct mkt_step *step)
 {
-    return step->state >= MKT_KEYED;
+    return mkt_state_find(step->role, step->state)->keys == MKT_ALL_KEYS;
 }
 
 static bool is_init(const struct mkt_step *step)
@@ -374,9 +374,9 @@ START_TEST(who_gives_up_goes_back)
     for (unsigned r = 0; r < ROLES; r++)
         for (unsigned s = 0; s < MKT_STATES; s++) {
             const unsigned to = goes_back_to(r, s);
-            const bool is = mkt_in_flow((enum mkt_role)r, (enum mkt_state)s);
-            ck_assert_msg(is == (to != NEVER), "role %u, state %u", r, s);
-            ck_assert_msg(!is || mkt_abandoned((enum mkt_role)r, (enum mkt_state)s) == to, "role %u, state %u", r, s);
+            const struct mkt_state_row *row = mkt_state_find((enum mkt_role)r, (enum mkt_state)s);
+            ck_assert_msg((row != NULL) == (to != NEVER), "role %u, state %u", r, s);
+            ck_assert_msg(row == NULL || row->abandoned == to, "role %u, state %u", r, s);
         }
 }
 END_TEST
@@ -387,9 +387,28 @@ START_TEST(a_call_is_what_is_not_given_up)
         for (unsigned s = 0; s < MKT_STATES; s++) {
             const unsigned to = goes_back_to(r, s);
             const bool stays = to == MKT_MADE_TRANSFER || to == MKT_TOOK_TRANSFER || to == MKT_KEYED;
-            if (to != NEVER)
-                ck_assert_msg(mkt_has_call((enum mkt_role)r, (enum mkt_state)s) == stays, "role %u, state %u", r, s);
+            const struct mkt_state_row *row = mkt_state_find((enum mkt_role)r, (enum mkt_state)s);
+            if (to == NEVER)
+                continue;
+            ck_assert_msg((row->keys != MKT_NO_KEYS) == stays, "role %u, state %u", r, s);
+            ck_assert_msg((row->keys == MKT_ALL_KEYS) == (to == MKT_KEYED), "role %u, state %u", r, s);
         }
+}
+END_TEST
+
+/* It is the message that began the exchange; a RESOLVE_INIT that a party makes is about the one that it keeps. */
+START_TEST(the_initial_message_is_kept_until_the_exchange_ends)
+{
+    for (size_t i = 0; i < n_steps; i++) {
+        const struct mkt_step *s = &steps[i];
+        const struct mkt_state_row *before = mkt_state_find(s->role, s->state);
+        const struct mkt_state_row *after = mkt_state_find(s->role, s->next);
+        const bool begins = is_init(s) && (s->message != MKT_RESOLVE_INIT_PSK || s->direction == MKT_TAKE);
+        enum mkt_data_type want = begins ? s->message : before->kept;
+        if (s->next == MKT_FRESH || s->next == MKT_KEYED)
+            want = MKT_PSK;
+        ck_assert_msg(after->kept == want, "row %zu: %u is kept", i, after->kept);
+    }
 }
 END_TEST
 
@@ -400,7 +419,10 @@ START_TEST(an_answer_is_owed_where_one_is_made)
         bool makes = s == MKT_SUSPENDED || s == MKT_MADE_RESOLVE;
         for (size_t i = 0; i < n_steps; i++)
             makes |= steps[i].state == (enum mkt_state)s && steps[i].direction == MKT_MAKE && !is_init(&steps[i]);
-        ck_assert_msg(mkt_owes_answer((enum mkt_state)s) == makes, "state %u", s);
+        for (unsigned r = 0; r < ROLES; r++) {
+            const struct mkt_state_row *row = mkt_state_find((enum mkt_role)r, (enum mkt_state)s);
+            ck_assert_msg(row == NULL || row->owes_answer == makes, "role %u, state %u", r, s);
+        }
     }
 }
 END_TEST
@@ -428,7 +450,7 @@ START_TEST(every_state_is_reached_and_leads_on)
         bool reached[MKT_STATES], further[MKT_STATES];
         reach(role, MKT_FRESH, reached);
         for (unsigned s = 0; s < MKT_STATES; s++) {
-            ck_assert_msg(reached[s] == mkt_in_flow(role, (enum mkt_state)s), "role %u, state %u", r, s);
+            ck_assert_msg(reached[s] == (mkt_state_find(role, (enum mkt_state)s) != NULL), "role %u, state %u", r, s);
             reached_at_all[s] |= reached[s];
             reach(role, (enum mkt_state)s, further);
             ck_assert_msg(!reached[s] || further[end], "role %u is stuck in state %u", r, s);
@@ -766,6 +788,7 @@ int main(void)
     tcase_add_test(tcase, an_outcome_that_no_row_has_leads_nowhere);
     tcase_add_test(tcase, who_gives_up_goes_back);
     tcase_add_test(tcase, a_call_is_what_is_not_given_up);
+    tcase_add_test(tcase, the_initial_message_is_kept_until_the_exchange_ends);
     tcase_add_test(tcase, an_answer_is_owed_where_one_is_made);
     tcase_add_test(tcase, every_state_is_reached_and_leads_on);
     tcase_add_loop_test(tcase, what_the_rfc_demands_must_be_there_and_the_rest_may, 0, FORMS);

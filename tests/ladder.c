@@ -32,7 +32,7 @@ static bool plays(enum mkt_role role)
 
 static bool of_update(const struct mkt_step *step)
 {
-    return step->state >= MKT_KEYED;
+    return mkt_state_find(step->role, step->state)->keys == MKT_ALL_KEYS;
 }
 
 /* Whether two steps are about one message, and both in a call or both in an update. */
