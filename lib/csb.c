@@ -27,19 +27,20 @@ struct mkt_csb {
 enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct mkt_host *host,
                          const struct mkt_settings *settings)
 {
+    const struct mkt_host own = mkt_host_for(host, settings->user);
     const size_t tek = settings->tek_length;
     const struct mkt_span scope = settings->replay_scope;
     *out = NULL;
     if ((unsigned)role > MKT_KMS || settings->self.data.n == 0 || settings->max_sessions == 0 ||
         settings->size < sizeof(struct mkt_csb) || settings->size - sizeof(struct mkt_csb) < scope.n ||
         (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
-        return mkt_host_log(host, MKT_E_ARGUMENT);
+        return mkt_host_log(&own, MKT_E_ARGUMENT);
     /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
     if (role == MKT_KMS && host->replay == NULL && host->cache == NULL)
-        return mkt_host_log(host, MKT_E_ARGUMENT);
-    struct mkt_csb *csb = mkt_host_alloc(host, settings->size);
+        return mkt_host_log(&own, MKT_E_ARGUMENT);
+    struct mkt_csb *csb = mkt_host_alloc(&own, settings->size);
     if (csb == NULL)
-        return mkt_host_log(host, MKT_E_MEMORY);
+        return mkt_host_log(&own, MKT_E_MEMORY);
     csb->host = host;
     csb->self = csb;
     csb->role = role;
@@ -54,11 +55,19 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     return MKT_OK;
 }
 
+/* The host for the user of this bundle. */
+static struct mkt_host host_of(const struct mkt_csb *csb)
+{
+    return mkt_host_for(csb->host, csb->settings.user);
+}
+
 void mkt_csb_free(struct mkt_csb *csb)
 {
     assert(csb == NULL || !csb->busy); /* a callback must not free the bundle that it is called for */
-    if (csb != NULL)
-        mkt_host_release(csb->host, csb, csb->size);
+    if (csb == NULL)
+        return;
+    const struct mkt_host host = host_of(csb);
+    mkt_host_release(&host, csb, csb->size);
 }
 
 /* What the state of a bundle means. */
@@ -80,9 +89,10 @@ static bool set_busy(const struct mkt_csb *csb, bool busy)
 /* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. */
 static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 {
+    const struct mkt_host host = host_of(csb);
     const bool before = set_busy(csb, true);
     if (!before)
-        (void)mkt_host_log(csb->host, err);
+        (void)mkt_host_log(&host, err);
     set_busy(csb, before);
     return err;
 }
@@ -93,7 +103,8 @@ static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_act *act)
 {
     const bool forwards = csb->role == MKT_KMS && (csb->state == MKT_SUSPENDED || csb->state == MKT_MADE_RESOLVE);
-    act->host = csb->host;
+    act->own = host_of(csb);
+    act->host = &act->own;
     act->settings = &csb->settings;
     act->kms = csb->settings.kms;
     act->role = csb->role;
@@ -302,8 +313,9 @@ enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticke
     *ticket = NULL;
     if (csb->role != MKT_INITIATOR || csb->state != MKT_FRESH || b->ticket.n == 0)
         return told(csb, MKT_E_STATE);
+    const struct mkt_host host = host_of(csb);
     const bool before = set_busy(csb, true);
-    const enum mkt_err err = mkt_ticket_hold(ticket, csb->host, b->ticket, b->keys[MKT_FROM_TICKET], false);
+    const enum mkt_err err = mkt_ticket_hold(ticket, &host, b->ticket, b->keys[MKT_FROM_TICKET], false);
     set_busy(csb, before);
     return told(csb, err);
 }
@@ -356,8 +368,9 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
         return told(csb, err);
     policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);
     granted.policy = &policy;
+    const struct mkt_host host = host_of(csb);
     set_busy(csb, true);
-    err = mkt_ticket_make(ticket, csb->host, &granted);
+    err = mkt_ticket_make(ticket, &host, &granted);
     set_busy(csb, false);
     return err;
 }
@@ -464,13 +477,14 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
 {
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
+    const struct mkt_host own = mkt_host_for(host, settings->user);
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, &bundle);
     if (role == MKT_RESPONDER && state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
-        return mkt_host_log(host, MKT_E_STORED);
+        return mkt_host_log(&own, MKT_E_STORED);
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);
     if (err != MKT_OK)
         return err;
@@ -478,7 +492,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     if (err != MKT_OK) {
         mkt_csb_free(*csb);
         *csb = NULL;
-        return mkt_host_log(host, err);
+        return mkt_host_log(&own, err);
     }
     (*csb)->bundle = bundle;
     (*csb)->state = (enum mkt_state)state;
@@ -636,7 +650,7 @@ static void put_hex(struct io *io, struct mkt_span octets)
 
 enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity)
 {
-    const struct mkt_host *host = csb->host;
+    const struct mkt_host host = host_of(csb);
     const struct mkt_bundle *b = &csb->bundle;
     struct mkt_psk_session session = {
         .csb_id = b->csb_id, .peer = mkt_csb_peer(csb), .randr = b->randr, .randkms = b->randkms};
@@ -644,10 +658,10 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     const size_t before = identity->n;
     enum mkt_err err = find_session(csb, cs_id, &session.cs, &key);
     const bool busy = set_busy(csb, true);
-    if (err == MKT_OK && host->psk_identity != NULL)
-        err = host->psk_identity(host->user, &session, identity);
+    if (err == MKT_OK && host.psk_identity != NULL)
+        err = host.psk_identity(host.user, &session, identity);
     set_busy(csb, busy);
-    if (err != MKT_OK || host->psk_identity != NULL)
+    if (err != MKT_OK || host.psk_identity != NULL)
         return told(csb, take_back(identity, before, err));
 
     enum { OF_RAND = 8 }; /* octets of a RAND that the answer has: branches with other keys have other identities */

@@ -19,7 +19,8 @@ enum mkt_outcome {
  * One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle where it succeeds.
  */
 struct mkt_act {
-    const struct mkt_host *host;
+    const struct mkt_host *host; /* `own`, which has the user of the bundle */
+    struct mkt_host own;
     const struct mkt_settings *settings;
     const struct mkt_credential *kms; /* that this party asks: of the settings, or that mkt_find_kms() found */
     enum mkt_role role;

@@ -7,6 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+struct mkt_host mkt_host_for(const struct mkt_host *host, void *user)
+{
+    struct mkt_host own = *host;
+    own.user = user != NULL ? user : host->user;
+    return own;
+}
+
 enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now)
 {
     struct timespec t;

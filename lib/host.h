@@ -7,6 +7,9 @@
 
 #include <mikeyticket/host.h>
 
+/* A host whose callbacks get a user, or its own user if that is NULL. */
+struct mkt_host mkt_host_for(const struct mkt_host *host, void *user);
+
 MKT_MUST enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now);
 MKT_MUST enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n);
 

@@ -234,7 +234,8 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
 /* ---- the ticket of its holder ---- */
 
 struct mkt_ticket {
-    const struct mkt_host *host;
+    void (*release)(void *user, void *p); /* of the host that it was made with, and its user */
+    void *user;
     size_t size;             /* octets of the allocation */
     bool reusable, used;     /* its policy has J; a TRANSFER_INIT was made with it */
     struct mkt_span payload; /* TICKET: Next Payload 0, no Initiator Data */
@@ -298,7 +299,8 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     if (ticket == NULL)
         return MKT_E_MEMORY;
     struct mkt_buf room = {ticket->octets, payload.n + keys.n, 0};
-    ticket->host = host;
+    ticket->release = host->release;
+    ticket->user = host->user;
     ticket->size = size;
     ticket->used = used;
     enum mkt_err err = io_keep(&room, payload, &ticket->payload);
@@ -314,8 +316,10 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
 
 void mkt_ticket_free(struct mkt_ticket *ticket)
 {
-    if (ticket != NULL)
-        mkt_host_release(ticket->host, ticket, ticket->size);
+    if (ticket == NULL)
+        return;
+    const struct mkt_host host = {.user = ticket->user, .release = ticket->release};
+    mkt_host_release(&host, ticket, ticket->size);
 }
 
 /*

@@ -2,7 +2,8 @@
 /*
  * Callbacks that use the bundle that they are called for. Each callback of struct mkt_host tries each function of
  * mikeyticket/csb.h on its own bundle in each exchange: those that read answer what held before the call, all others
- * are refused, and the call goes on octet for octet as one whose callbacks keep off.
+ * are refused, and the call goes on octet for octet as one whose callbacks keep off. All parties have one host: each
+ * callback gets the user of the bundle that it is called for.
  */
 #include "play.h"
 
@@ -170,8 +171,10 @@ static void try_all(const char *callback, struct mkt_csb *csb)
 /* The host of a callback, after it has meddled with the bundle that it is called for. */
 static const struct mkt_host *meddle(void *user, enum callback callback)
 {
-    const struct mkt_host *real = &scene.real[(struct player *)user - scene.play->player];
+    const size_t player = (size_t)((struct player *)user - scene.play->player);
     struct mkt_csb *csb = scene.play->csb[scene.who];
+    ck_assert_uint_lt(player, PARTIES);
+    const struct mkt_host *real = &scene.real[player];
     if (!scene.calling || scene.meddling)
         return real;
     ck_assert_ptr_eq(user, &scene.play->player[scene.who]);
@@ -416,38 +419,45 @@ static struct play *new_play(int which)
     return p;
 }
 
+/* One host for all parties of a call: the settings of a bundle say for whom it is called. */
+static const struct mkt_host server = {
+    .now = now,
+    .random = draw,
+    .alloc = alloc,
+    .release = release,
+    .tpk = ask_tpk,
+    .psk = ask_psk,
+    .resolved = resolved,
+    .open = open_ticket,
+    .seal = seal,
+    .member = member,
+    .acceptable = acceptable,
+    .authorise = authorise,
+    .replay = replay,
+    .replay_peek = replay_peek,
+    .counter = counter,
+    .count = count,
+    .psk_identity = psk_identity,
+    .report = report,
+    .log = log_error,
+    .has_csb_id = has_csb_id,
+    .forward = forward,
+};
+
 /* Its callbacks meddle from now on. */
 static void let_meddle(struct play *p)
 {
+    static struct mkt_host closed; /* opens no tickets of other types */
     scene.play = p;
+    closed = server;
+    closed.open = NULL;
     for (size_t i = 0; i < PARTIES; i++) {
         struct mkt_host *host = &p->player[i].host;
         scene.real[i] = *host;
         const bool opens = host->open != NULL;
-        *host = (struct mkt_host){
-            .user = &p->player[i],
-            .now = now,
-            .random = draw,
-            .alloc = alloc,
-            .release = release,
-            .tpk = ask_tpk,
-            .psk = ask_psk,
-            .resolved = resolved,
-            .open = opens ? open_ticket : NULL,
-            .seal = seal,
-            .member = member,
-            .acceptable = acceptable,
-            .authorise = authorise,
-            .replay = replay,
-            .replay_peek = replay_peek,
-            .counter = counter,
-            .count = count,
-            .psk_identity = psk_identity,
-            .report = report,
-            .log = log_error,
-            .has_csb_id = has_csb_id,
-            .forward = forward,
-        };
+        *host = opens ? server : closed;
+        p->settings[i].user = &p->player[i];
+        expect_err("new", mkt_csb_new(&p->csb[i], play_role[i], opens ? &server : &closed, &p->settings[i]), MKT_OK);
     }
 }
 

@@ -24,6 +24,7 @@ struct mkt_credential {
 struct mkt_settings {
     struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
+    void *user;                  /**< first argument of each callback that is made for this bundle; NULL: mkt_host.user */
     const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
     struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
     uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */

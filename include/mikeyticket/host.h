@@ -88,9 +88,15 @@ struct mkt_psk_session {
 
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
+ *
+ * A server needs one host for all its calls, which may be `static const`. The first argument of a callback is:
+ *
+ * - `mkt_settings.user` of the bundle that is used, or `user` below if that is NULL;
+ * - for a ticket the same if mkt_csb_ticket() or mkt_csb_grant() makes it, and `user` below if mkt_ticket_make() or
+ *   mkt_ticket_get() does. The ticket keeps this first argument for mkt_ticket_free(): it must outlive the ticket.
  */
 struct mkt_host {
-    void *user; /**< first argument of each callback */
+    void *user; /**< first argument of callbacks, unless mkt_settings.user takes its place */
 
     /** The clock, finer than a second: T makes the IV of keys, which both ends may send at once. Default: the system's.
      *  Error: MKT_E_CLOCK. */
