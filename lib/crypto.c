@@ -150,34 +150,39 @@ bool mkt_same(const uint8_t *a, const uint8_t *b, size_t n)
     return mbedtls_ct_memcmp(a, b, n) == 0;
 }
 
-/* Base64 goes in groups of a whole number of quartets, so that a stack buffer is enough for any length. */
-enum { GROUP_OCTETS = 48, GROUP_TEXT = 64 };
-
-/* One group as text; mbedTLS adds a NUL. */
-static size_t group_text(struct mkt_span octets, uint8_t text[GROUP_TEXT + 1])
+/* A letter of base64, without a branch or an index that depends on what may be encrypted with a key. */
+static uint8_t letter(unsigned v)
 {
-    size_t n;
-    return mbedtls_base64_encode(text, GROUP_TEXT + 1, &n, octets.p, octets.n) == 0 ? n : 0;
+    return (uint8_t)(v + 'A' + ((25 - v) >> 8 & 6) - ((51 - v) >> 8 & 75) - ((61 - v) >> 8 & 15) + ((62 - v) >> 8 & 3));
+}
+
+/* Letter by letter: six bits, of one octet or two. What it reads may stand at the end of what it writes. */
+static size_t encode(struct mkt_span octets, uint8_t *text)
+{
+    const size_t n = (octets.n + 2) / 3 * 4;
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = 6 * i / 8;
+        const unsigned high = at < octets.n ? octets.p[at] : 0, low = at + 1 < octets.n ? octets.p[at + 1] : 0;
+        text[i] = at < octets.n ? letter((high << 8 | low) >> (10 - 6 * i % 8) & 63) : '=';
+    }
+    return n;
 }
 
 enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
 {
-    uint8_t text[GROUP_TEXT + 1];
-    struct io from = io_get(in), to = io_put(out);
-    while (io_left(&from) && to.err == MKT_OK) {
-        struct mkt_span group = io_rest(&from);
-        io_bytes(&from, &group, group.n < GROUP_OCTETS ? group.n : GROUP_OCTETS);
-        struct mkt_span encoded = {text, group_text(group, text)};
-        if (encoded.n == 0)
-            io_fail(&to, MKT_E_CRYPTO);
-        io_bytes(&to, &encoded, encoded.n);
-    }
+    struct io to = io_put(out);
+    size_t at;
+    if (io_take(&to, (in.n + 2) / 3 * 4, &at) && to.mode == IO_PUT)
+        encode(in, to.out + at);
     return io_done(&to, out);
 }
 
+/* Decoding goes in groups of a whole number of quartets, so that a stack buffer is enough for any length. */
+enum { GROUP_OCTETS = 48, GROUP_TEXT = 64 };
+
 enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
 {
-    uint8_t octets[GROUP_OCTETS], text[GROUP_TEXT + 1];
+    uint8_t octets[GROUP_OCTETS], text[GROUP_TEXT];
     struct io from = io_get(in), to = io_put(out);
     while (io_left(&from) && to.err == MKT_OK) {
         struct mkt_span group = io_rest(&from);
@@ -188,7 +193,7 @@ enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
         /* mbedTLS takes "AQ=" and "AR==": only what encodes to the same text is base64 by the letter; a group of 48
          * octets has nothing but letters */
         if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&
-            !mkt_span_equal((struct mkt_span){text, group_text(decoded, text)}, group))
+            !mkt_span_equal((struct mkt_span){text, encode(decoded, text)}, group))
             io_fail(&to, MKT_E_BASE64);
         if (io_left(&from) && decoded.n != GROUP_OCTETS)
             io_fail(&to, MKT_E_BASE64);

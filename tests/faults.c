@@ -100,8 +100,6 @@ IN_PLACE(mbedtls_aes_crypt_ctr,
          (mbedtls_aes_context * aes, size_t n, size_t *used, octet counter[16], octet stream[16], const octet *in,
           octet *out),
          (aes, n, used, counter, stream, in, out), out, n)
-IN_PLACE(mbedtls_base64_encode, (octet * out, size_t cap, size_t *n, const octet *in, size_t in_n),
-         (out, cap, n, in, in_n), out, cap)
 IN_PLACE(mbedtls_base64_decode, (octet * out, size_t cap, size_t *n, const octet *in, size_t in_n),
          (out, cap, n, in, in_n), out, cap)
 

@@ -27,7 +27,7 @@ extern "C" {
  * Writes the attribute line `a=key-mgmt:mikey <base64>`, without CRLF (RFC 4567 3.1).
  * @param message  a MIKEY message, at least one octet
  * @param out      the line is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_ARGUMENT where the message is empty; MKT_E_SPACE; MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_ARGUMENT where the message is empty; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out);
 
@@ -114,7 +114,7 @@ struct mkt_keymgmt {
  * @param n     how many
  * @param out   the header is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_ARGUMENT where there is no spec, a message is empty, a URI has an octet that a URI can't have,
- *         or two are the same; MKT_E_SPACE; MKT_E_CRYPTO
+ *         or two are the same; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out);
 
