@@ -402,6 +402,7 @@ struct call *call_new(const struct options *options, bool offerer)
     call->options = options;
     call->offerer = offerer;
     call->listener = call->tcp = -1;
+    call->line = (struct mkt_buf){(uint8_t *)call->line_octets, sizeof call->line_octets, 0};
     if (!http_open(&call->http)) {
         fail(MKT_E_MEMORY, "no memory for HTTP");
         http_close(&call->http);
@@ -435,6 +436,13 @@ void call_ladder(const struct call *call, const char *arrow, const char *other, 
 {
     fprintf(stderr, "%s %s %s: %s, %zu octets\n", call->offerer ? "initiator" : "responder", arrow, other,
             mkt_data_type_name(message.n > 1 ? message.p[1] : UINT8_MAX), message.n);
+}
+
+void call_ladder_sdp(struct call *call, const char *arrow, const char *other, struct mkt_sdp *sdp, size_t media)
+{
+    struct mkt_buf message = {call->message, sizeof call->message, 0};
+    if (mkt_sdp_get(sdp, media, &message) == MKT_OK)
+        call_ladder(call, arrow, other, (struct mkt_span){message.p, message.n});
 }
 
 /* The KMS */
@@ -527,29 +535,29 @@ bool call_read_sdp(struct call *call)
             return fail(MKT_E_MISSING, "can't read standard input");
         if (got == 0)
             break;
-        if (call->sdp_n == sizeof call->sdp)
+        if (call->text_n == sizeof call->text)
             return fail(MKT_E_SDP, "the description is too long");
-        call->sdp[call->sdp_n++] = c;
+        call->text[call->text_n++] = c;
         if (c != '\n')
             continue;
-        size_t n = call->sdp_n - line;
-        if (n == 1 || (n == 2 && call->sdp[line] == '\r')) {
-            call->sdp_n = line; /* the empty line ends the text and is no part of it */
+        size_t n = call->text_n - line;
+        if (n == 1 || (n == 2 && call->text[line] == '\r')) {
+            call->text_n = line; /* the empty line ends the text and is no part of it */
             break;
         }
-        line = call->sdp_n;
+        line = call->text_n;
     }
 
-    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n};
     bool msrp = call->options->stream == MKT_STREAM_MSRP;
-    struct mkt_sdp_media media, second;
-    if (call->sdp_n == 0)
+    struct mkt_sdp_media media;
+    if (call->text_n == 0)
         return fail(MKT_E_MISSING, "standard input has no description");
-    enum mkt_err err = mkt_sdp_media(sdp, 0, &media);
+    enum mkt_err err = mkt_sdp_parse(&call->sdp, (struct mkt_span){(const uint8_t *)call->text, call->text_n});
+    err = err != MKT_OK ? err : mkt_sdp_media(&call->sdp, 0, &media);
     if (err != MKT_OK)
         return fail(err, "the m= line");
     /* RFC 3264 section 6: an answer has an m= line for each of the offer; these programs answer one */
-    if (mkt_sdp_media(sdp, 1, &second) == MKT_OK)
+    if (call->sdp.sections > 1)
         return fail(MKT_E_SDP, "more than one media section, and this program has one stream");
     if (!mkt_span_equal(media.media, mkt_span_text(msrp ? "message" : "application")) ||
         !mkt_span_equal(media.proto, mkt_span_text(msrp ? "TCP/TLS/MSRP" : "TCP/TLS/BFCP")) || media.port == 0)
@@ -585,29 +593,26 @@ static bool write_media(struct call *call)
     return true;
 }
 
-bool call_write_sdp(struct call *call, enum mkt_setup setup, struct mkt_span message)
+bool call_write_sdp(struct call *call, enum mkt_setup setup)
 {
     bool msrp = call->options->stream == MKT_STREAM_MSRP;
-    struct mkt_buf line = {(uint8_t *)call->key_mgmt, sizeof call->key_mgmt, 0};
 
-    if (message.n > 0 && !ok(mkt_sdp_put(message, &line)))
-        return false;
     printf("v=0\r\no=- %lld 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n", (long long)time(NULL));
     printf("m=%s %u %s *\r\n", msrp ? "message" : "application", call->port, msrp ? "TCP/TLS/MSRP" : "TCP/TLS/BFCP");
     printf("a=setup:%s\r\n", mkt_setup_name(setup));
     if (!write_media(call))
         return false;
-    if (line.n > 0)
-        printf("%.*s\r\n", (int)line.n, call->key_mgmt);
+    if (call->line.n > 0)
+        printf("%.*s\r\n", (int)call->line.n, call->line_octets);
     printf("\r\n");
     return fflush(stdout) == 0 || fail(MKT_E_SPACE, "can't write to standard output");
 }
 
 /* A number in an attribute of the other's description. */
-static bool number_get(const struct call *call, const char *name, uint64_t most, uint64_t *number)
+static bool number_get(struct call *call, const char *name, uint64_t most, uint64_t *number)
 {
-    struct mkt_span value;
-    if (!ok(mkt_sdp_attribute((struct mkt_span){(const uint8_t *)call->sdp, call->sdp_n}, 0, name, 0, &value)))
+    struct mkt_span value = {NULL, 0};
+    if (!ok(mkt_sdp_attribute(&call->sdp, 0, name, &value)))
         return false;
     if (value.n == 0)
         return fail(MKT_E_MISSING, name);
@@ -624,18 +629,18 @@ static bool number_get(const struct call *call, const char *name, uint64_t most,
 
 bool call_read_media(struct call *call)
 {
-    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n}, value;
+    struct mkt_span value = {NULL, 0};
     uint64_t conference, user;
 
     if (call->options->stream == MKT_STREAM_MSRP) {
-        if (!ok(mkt_sdp_attribute(sdp, 0, "path", 0, &value)))
+        if (!ok(mkt_sdp_attribute(&call->sdp, 0, "path", &value)))
             return false;
         if (value.n == 0 || value.n >= sizeof call->peer_path)
             return fail(MKT_E_MISSING, "no a=path");
         memcpy(call->peer_path, value.p, value.n);
         return true;
     }
-    if (!ok(mkt_sdp_attribute(sdp, 0, "floorctrl", 0, &value)))
+    if (!ok(mkt_sdp_attribute(&call->sdp, 0, "floorctrl", &value)))
         return false;
     if (!mkt_span_equal(value, mkt_span_text(call->offerer ? "s-only" : "c-only")))
         return fail(MKT_E_ROLE, "a=floorctrl gives neither side its role");

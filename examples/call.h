@@ -47,13 +47,15 @@ struct call {
     uint32_t conference;                      /* BFCP: what the floor control server says */
     uint16_t user;
 
-    char sdp[16384]; /* what was read: offer or answer */
-    size_t sdp_n;
+    char text[16384]; /* what was read: offer or answer */
+    size_t text_n;
+    struct mkt_sdp sdp;    /* the same, parsed */
     uint8_t message[8192]; /* a MIKEY message */
     uint8_t answer[8192];  /* what the KMS answers */
     uint8_t kept[8192];    /* what --ticket and --resolved keep: secret */
     size_t kept_n;         /* octets of it that are to be kept with what comes */
-    char key_mgmt[12288];  /* the line of a message in SDP */
+    char line_octets[12288];
+    struct mkt_buf line; /* a=key-mgmt, of the description that is to be written */
     char msrp[MAX_TEXT + 3 * MAX_PATH];
 
     struct http http;
@@ -83,6 +85,8 @@ void call_free(struct call *call);
 
 /* A step of the ladder, as a line on standard error: a message that is sent (->) or has come (<-). */
 void call_ladder(const struct call *call, const char *arrow, const char *other, struct mkt_span message);
+/* The same of the message of a description. */
+void call_ladder_sdp(struct call *call, const char *arrow, const char *other, struct mkt_sdp *sdp, size_t media);
 /* Tells the user of an Error message: mkt_host.report, where the call is mkt_host.user. */
 void call_report(void *user, const struct mkt_report *report);
 /* Sends a message to the KMS and lets the bundle take the answer. `type` is what HTTP calls the exchange. */
@@ -98,8 +102,8 @@ bool call_read_sdp(struct call *call);
 bool call_roles(struct call *call);
 /* Binds the socket that the other end may connect to; call->port is then its port, or 9 where this side is active. */
 bool call_listen(struct call *call, enum mkt_setup setup);
-/* Writes a description to standard output, with a MIKEY message unless that is empty. */
-bool call_write_sdp(struct call *call, enum mkt_setup setup, struct mkt_span message);
+/* Writes a description to standard output, with call->line if there is one. */
+bool call_write_sdp(struct call *call, enum mkt_setup setup);
 /* Reads from the other's description what the medium needs: a=path, or confid and userid. */
 bool call_read_media(struct call *call);
 

@@ -459,7 +459,9 @@ static enum mkt_err from_base64(struct mkt_span in, struct mkt_buf *out)
     for (size_t i = 0; i < in.n; i++)
         if (!isspace(in.p[i]))
             p[n++] = in.p[i];
-    enum mkt_err err = mkt_sdp_get((struct mkt_span){p, n}, MKT_SDP_SESSION, out);
+    struct mkt_sdp sdp;
+    enum mkt_err err = mkt_sdp_parse(&sdp, (struct mkt_span){p, n});
+    err = err != MKT_OK ? err : mkt_sdp_get(&sdp, MKT_SDP_SESSION, out);
     free(p);
     return err;
 }
@@ -473,10 +475,11 @@ static bool begins(struct mkt_span in, const char *text)
 /* The first MIKEY message of a description: at session level, or of the first section that has one. */
 static enum mkt_err from_sdp(struct mkt_span in, struct mkt_buf *out)
 {
-    struct mkt_sdp_media section;
-    enum mkt_err err = mkt_sdp_get(in, MKT_SDP_SESSION, out);
-    for (size_t i = 0; err == MKT_E_MISSING && mkt_sdp_media(in, i, &section) == MKT_OK; i++)
-        err = mkt_sdp_get(in, i, out);
+    struct mkt_sdp sdp;
+    enum mkt_err err = mkt_sdp_parse(&sdp, in);
+    err = err != MKT_OK ? err : mkt_sdp_get(&sdp, MKT_SDP_SESSION, out);
+    for (size_t i = 0; err == MKT_E_MISSING && i < sdp.sections; i++)
+        err = mkt_sdp_get(&sdp, i, out);
     return err;
 }
 

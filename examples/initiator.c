@@ -84,14 +84,14 @@ static bool offer(struct call *call, struct mkt_ticket *ticket, struct mkt_csb *
 {
     const struct options *options = call->options;
     struct mkt_offer offer = {.ticket = ticket, .responder = mkt_id_uri(options->to)};
-    struct mkt_buf message = {call->message, sizeof call->message, 0};
+    struct mkt_sdp sdp;
 
-    if (!ok(mkt_csb_make_transfer_init(csb, &offer, &message)) || !keep_ticket(call, ticket))
+    if (!ok(mkt_sdp_make_offer(csb, &offer, &call->line)) || !keep_ticket(call, ticket) ||
+        !ok(mkt_sdp_parse(&sdp, (struct mkt_span){call->line.p, call->line.n})))
         return false;
     call->offered = options->setup;
-    call_ladder(call, "->", "responder", (struct mkt_span){message.p, message.n});
-    return call_listen(call, call->offered) &&
-           call_write_sdp(call, call->offered, (struct mkt_span){message.p, message.n});
+    call_ladder_sdp(call, "->", "responder", &sdp, MKT_SDP_SESSION);
+    return call_listen(call, call->offered) && call_write_sdp(call, call->offered);
 }
 
 /* The answer: a TRANSFER_RESP unless the ticket needs none (F flag), and what the other end does on TCP. */
@@ -99,18 +99,13 @@ static bool take_answer(struct call *call, struct mkt_csb *csb)
 {
     if (!call_read_sdp(call))
         return false;
-    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n}, no_protocols = {NULL, 0};
-    struct mkt_buf message = {call->message, sizeof call->message, 0};
-
-    if (!mkt_csb_ready(csb)) {
-        enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
-        if (err != MKT_OK)
-            return fail(err, "a=key-mgmt:mikey in the answer");
-        call_ladder(call, "<-", "responder", (struct mkt_span){message.p, message.n});
-        if (!ok(mkt_csb_take(csb, (struct mkt_span){message.p, message.n}, no_protocols)))
-            return false;
-    }
-    return ok(mkt_setup_get(sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
+    call_ladder_sdp(call, "<-", "responder", &call->sdp, 0);
+    const enum mkt_err err = mkt_sdp_take_answer(csb, &call->sdp, 0);
+    if (err == MKT_E_MISSING)
+        return fail(err, "a=key-mgmt:mikey in the answer");
+    if (!ok(err))
+        return false;
+    return ok(mkt_setup_get(&call->sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
            call_show_keys(call, csb);
 }
 

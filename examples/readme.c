@@ -9,8 +9,6 @@
 /* Alice calls Bob, with whom she shares a ticket protection key: the a=key-mgmt line of her SDP offer. */
 static enum mkt_err offer(struct mkt_csb **csb, const struct mkt_host *host, struct mkt_span tpk, struct mkt_buf *line)
 {
-    uint8_t octets[2048];
-    struct mkt_buf message = {octets, sizeof octets, 0};
     struct mkt_ticket *ticket = NULL;
     struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
     struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
@@ -21,18 +19,17 @@ static enum mkt_err offer(struct mkt_csb **csb, const struct mkt_host *host, str
     enum mkt_err err = mkt_ticket_make(&ticket, host, &recipe);
     struct mkt_offer offer = {.ticket = ticket, .responder = policy.responder[0]};
     err = err != MKT_OK ? err : mkt_csb_new(csb, MKT_INITIATOR, host, &settings);
-    err = err != MKT_OK ? err : mkt_csb_make_transfer_init(*csb, &offer, &message);
+    err = err != MKT_OK ? err : mkt_sdp_make_offer(*csb, &offer, line);
     mkt_ticket_free(ticket);
-    return err != MKT_OK ? err : mkt_sdp_put((struct mkt_span){octets, message.n}, line);
+    return err;
 }
 
 /* Bob's SDP answer has come: the key of the call, which is the pre-shared key of TLS. */
-static enum mkt_err answered(struct mkt_csb *csb, struct mkt_span sdp, struct mkt_buf *tek)
+static enum mkt_err answered(struct mkt_csb *csb, struct mkt_span text, struct mkt_buf *tek)
 {
-    uint8_t octets[2048];
-    struct mkt_buf message = {octets, sizeof octets, 0};
-    enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
-    err = err != MKT_OK ? err : mkt_csb_take(csb, (struct mkt_span){octets, message.n}, mkt_span_text(""));
+    struct mkt_sdp sdp;
+    enum mkt_err err = mkt_sdp_parse(&sdp, text);
+    err = err != MKT_OK ? err : mkt_sdp_take_answer(csb, &sdp, 0);
     return err != MKT_OK ? err : mkt_csb_tek(csb, 1, tek);
 }
 /* -------- */
@@ -62,17 +59,12 @@ static struct mkt_span describe(char *sdp, size_t n, struct mkt_span line)
 }
 
 /* Bob's end: takes the offer, writes the line of his answer. */
-static enum mkt_err answer(struct mkt_csb *csb, struct mkt_span sdp, struct mkt_buf *line)
+static enum mkt_err answer(struct mkt_csb *csb, struct mkt_span text, struct mkt_buf *line)
 {
-    uint8_t octets[2048], list[64];
-    struct mkt_buf init = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0},
-                   protocols = {list, sizeof list, 0};
-    enum mkt_err err = mkt_sdp_get(sdp, 0, &init);
-    err = err != MKT_OK ? err : mkt_sdp_protocols(sdp, 0, &protocols);
-    err = err != MKT_OK ? err
-                        : mkt_csb_take(csb, (struct mkt_span){octets, init.n}, (struct mkt_span){list, protocols.n});
-    err = err != MKT_OK ? err : mkt_csb_make_transfer_resp(csb, NULL, &resp);
-    return err != MKT_OK ? err : mkt_sdp_put((struct mkt_span){octets, resp.n}, line);
+    struct mkt_sdp sdp;
+    enum mkt_err err = mkt_sdp_parse(&sdp, text);
+    err = err != MKT_OK ? err : mkt_sdp_take_offer(csb, &sdp, 0);
+    return err != MKT_OK ? err : mkt_sdp_make_answer(csb, NULL, line);
 }
 
 int main(void)

@@ -93,31 +93,23 @@ static bool resolve(struct call *call, struct mkt_csb *csb)
            keep_resolved(call, csb);
 }
 
-/* The offer: the TRANSFER_INIT in it, with the list of protocols that it must confirm, and what each end does on TCP.
- */
+/* The offer: the TRANSFER_INIT in it, and what each end does on TCP. */
 static bool take_offer(struct call *call, struct mkt_csb *csb)
 {
     const struct options *options = call->options;
-    struct mkt_buf message = {call->message, sizeof call->message, 0};
-    uint8_t list[256];
-    struct mkt_buf protocols = {list, sizeof list, 0};
 
     if (!call_read_sdp(call))
         return false;
-    struct mkt_span sdp = {(const uint8_t *)call->sdp, call->sdp_n};
-    enum mkt_err err = mkt_sdp_get(sdp, 0, &message);
-    if (err != MKT_OK)
+    call_ladder_sdp(call, "<-", "initiator", &call->sdp, 0);
+    const enum mkt_err err = mkt_sdp_take_offer(csb, &call->sdp, 0);
+    if (err == MKT_E_MISSING)
         return fail(err, "a=key-mgmt:mikey in the offer");
-    if (!ok(mkt_sdp_protocols(sdp, 0, &protocols)))
-        return false;
-
-    call_ladder(call, "<-", "initiator", (struct mkt_span){message.p, message.n});
-    if (!ok(mkt_csb_take(csb, (struct mkt_span){message.p, message.n}, (struct mkt_span){protocols.p, protocols.n})))
+    if (!ok(err))
         return false;
     if (mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) && !resolve(call, csb))
         return false;
 
-    if (!ok(mkt_setup_get(sdp, 0, &call->offered)))
+    if (!ok(mkt_setup_get(&call->sdp, 0, &call->offered)))
         return false;
     if (!ok(mkt_setup_answer(options->stream, call->offered, options->setup, &call->answered)))
         return false;
@@ -127,14 +119,14 @@ static bool take_offer(struct call *call, struct mkt_csb *csb)
 /* The SDP answer, with a TRANSFER_RESP if one is due (F flag). */
 static bool answer(struct call *call, struct mkt_csb *csb)
 {
-    struct mkt_buf message = {call->message, sizeof call->message, 0};
+    struct mkt_sdp sdp;
     if (mkt_csb_owes(csb, MKT_TRANSFER_RESP)) {
-        if (!ok(mkt_csb_make_transfer_resp(csb, NULL, &message)))
+        if (!ok(mkt_sdp_make_answer(csb, NULL, &call->line)) ||
+            !ok(mkt_sdp_parse(&sdp, (struct mkt_span){call->line.p, call->line.n})))
             return false;
-        call_ladder(call, "->", "initiator", (struct mkt_span){message.p, message.n});
+        call_ladder_sdp(call, "->", "initiator", &sdp, MKT_SDP_SESSION);
     }
-    return call_listen(call, call->answered) &&
-           call_write_sdp(call, call->answered, (struct mkt_span){message.p, message.n}) && call_show_keys(call, csb);
+    return call_listen(call, call->answered) && call_write_sdp(call, call->answered) && call_show_keys(call, csb);
 }
 
 int main(int argc, char **argv)

@@ -4,81 +4,18 @@
 
 #include "sdp.h"
 
+#include <arpa/inet.h>
+
 #define USER "-._~!$&'()*+,;=%" /* RFC 3986 userinfo, without ":" as MSRP has no passwords in it (RFC 4975 section 6) */
 #define HOST "-._"              /* what of an RFC 3986 reg-name can be a host name */
 #define SESSION "-._~+=/"       /* RFC 4975 section 9, session-id */
 
+#define HASH MKT_SDP_HASH
 #define DISCARD 9 /* RFC 4145 4.1, the port of an end that is not to be connected to */
 
 static const struct mkt_span none = {NULL, 0};
 
 /* Addresses */
-
-/* RFC 8866 section 9: b1 3("." decimal-uchar) */
-static bool ip4(struct mkt_span text, uint8_t octet[4])
-{
-    struct io io = io_get(text);
-    for (size_t i = 0; i < 4; i++) {
-        if (i > 0)
-            io_literal(&io, ".");
-        size_t from = io.pos;
-        uint16_t number = io_port(&io);
-        size_t digits = io.pos - from;
-        if (io.err != MKT_OK || number > UINT8_MAX || (digits > 1 && text.p[from] == '0'))
-            return false;
-        octet[i] = (uint8_t)number;
-    }
-    return !io_left(&io);
-}
-
-static bool hex16(struct mkt_span digits, uint8_t octet[2])
-{
-    unsigned number = 0;
-    for (size_t i = 0; i < digits.n; i++) {
-        uint8_t c = lower(digits.p[i]);
-        if (i == 4 || c > 'f')
-            return false;
-        number = number << 4 | (unsigned)(c >= 'a' ? c - 'a' + 10 : c - '0');
-    }
-    octet[0] = (uint8_t)(number >> 8);
-    octet[1] = (uint8_t)number;
-    return digits.n > 0;
-}
-
-/* Takes groups of an IPv6 address up to "::" or what is none; answers how many octets they are. */
-static size_t io_groups(struct io *io, uint8_t octet[16])
-{
-    size_t n = 0;
-    for (struct io look = *io; n < 16 && io_left(&look); *io = look, n += 2) {
-        if (n > 0)
-            io_literal(&look, ":");
-        struct mkt_span rest = io_rest(&look);
-        if (n <= 12 && ip4(rest, octet + n)) {
-            io_bytes(&look, &rest, rest.n);
-            *io = look;
-            return n + 4;
-        }
-        if (!hex16(io_word(&look, KMPID), octet + n))
-            break;
-    }
-    return n;
-}
-
-/* RFC 8866 section 9, IP6-address: "::" stands for the groups that are not there, and they are 0 */
-static bool ip6(struct mkt_span text, uint8_t octet[16])
-{
-    uint8_t tail[16];
-    struct io io = io_get(text);
-    size_t n = io_groups(&io, octet);
-    if (!io_accept(&io, "::"))
-        return n == 16 && !io_left(&io);
-    size_t m = io_groups(&io, tail);
-    if (io_left(&io) || n + m > 14)
-        return false;
-    memset(octet + n, 0, 16 - n - m);
-    memcpy(octet + 16 - m, tail, m);
-    return true;
-}
 
 /*
  * RFC 1123 2.1: "a valid host name can never have the dotted-decimal form #.#.#.#, since at least the highest-level
@@ -93,39 +30,44 @@ static bool is_name(struct mkt_span text)
 }
 
 enum kind { KIND_NONE, KIND_NAME, KIND_IP4, KIND_IP6 };
+enum { LONGEST = 255 }; /* octets of a name (RFC 1035 2.3.4) */
 
 /* What an address is; its octets, if it has some, are followed by zeros. */
 static enum kind kind_of(struct mkt_span address, uint8_t octet[16])
 {
+    char text[LONGEST + 1] = {0};
     memset(octet, 0, 16);
-    if (ip4(address, octet))
+    if (address.n == 0 || address.n > LONGEST)
+        return KIND_NONE;
+    memcpy(text, address.p, address.n);
+    if (inet_pton(AF_INET, text, octet) == 1)
         return KIND_IP4;
-    if (ip6(address, octet))
+    if (inet_pton(AF_INET6, text, octet) == 1)
         return KIND_IP6;
     return is_name(address) ? KIND_NAME : KIND_NONE;
 }
 
-static bool same_word(struct mkt_span a, struct mkt_span b)
+/* A word in the one form that is compared: addresses by their octets, all else in lower case (RFC 4975 6.1). */
+struct word {
+    size_t n;
+    uint8_t octet[1 + LONGEST + 2]; /* with a place for a port */
+};
+
+static struct word word_of(struct mkt_span text)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (lower(a.p[i]) != lower(b.p[i]))
-            return false;
-    return true;
+    struct word word = {.n = 1 + 16};
+    word.octet[0] = (uint8_t)kind_of(text, word.octet + 1);
+    if (word.octet[0] == KIND_IP4 || word.octet[0] == KIND_IP6)
+        return word;
+    for (word.n = 1; word.n <= text.n && word.n <= LONGEST; word.n++)
+        word.octet[word.n] = lower(text.p[word.n - 1]);
+    return word;
 }
 
-/* RFC 4975 6.1, RFC 6714 4.4: addresses by their octets, names in any case */
-static bool same_host(struct mkt_span a, struct mkt_span b)
+static bool same_word(struct mkt_span a, struct mkt_span b)
 {
-    enum { LONGEST_IP = 45 }; /* a name has one length: not each hop of a path is compared with a long one */
-    uint8_t octet_a[16], octet_b[16];
-    if (a.n != b.n && (a.n > LONGEST_IP || b.n > LONGEST_IP))
-        return false;
-    enum kind kind_a = kind_of(a, octet_a), kind_b = kind_of(b, octet_b);
-    if (kind_a != kind_b)
-        return false;
-    return kind_a == KIND_IP4 || kind_a == KIND_IP6 ? memcmp(octet_a, octet_b, 16) == 0 : same_word(a, b);
+    const struct word word_a = word_of(a), word_b = word_of(b);
+    return word_a.n == word_b.n && memcmp(word_a.octet, word_b.octet, word_a.n) == 0;
 }
 
 /* a=path */
@@ -169,76 +111,38 @@ static void io_uri(struct io *io, struct uri *uri)
     }
 }
 
-/*
- * RFC 4975 6.1. An active end has the discard port, which is none (RFC 6135 4.2.2); it is the same end when it says
- * later where it could be connected to.
- */
-static bool same_uri(const struct uri *a, const struct uri *b)
-{
-    bool same_port = a->port == b->port || a->port == DISCARD || b->port == DISCARD;
-    return a->msrps == b->msrps && same_host(a->host, b->host) && same_port && mkt_span_equal(a->session, b->session) &&
-           same_word(a->transport, b->transport);
-}
-
-static bool same_path(struct mkt_span a, struct mkt_span b)
-{
-    struct io io_a = io_get(a), io_b = io_get(b);
-    bool more_a, more_b;
-    do {
-        struct uri uri_a, uri_b;
-        io_uri(&io_a, &uri_a);
-        io_uri(&io_b, &uri_b);
-        if (!same_uri(&uri_a, &uri_b))
-            return false;
-        more_a = io_accept(&io_a, " ");
-        more_b = io_accept(&io_b, " ");
-    } while (more_a && more_b);
-    return more_a == more_b;
-}
-
 /* What one end says */
 
 struct side {
     struct mkt_sdp_media m;
     enum mkt_setup setup;
     bool existing; /* a=connection, of BFCP */
-    bool cema;     /* a=msrp-cema, of MSRP; and all that follows but mikey */
+    bool cema;     /* a=msrp-cema, of MSRP; and all that follows up to the hash */
     struct mkt_span path;
     struct uri hop, end; /* the first URI of the path, and the last */
     bool relay;          /* they are two */
     bool line_in_path;   /* one of them is what c= and m= say */
-    struct mkt_span mikey;
-    size_t protocols; /* the length of their list */
+    uint8_t mikey[HASH]; /* of the message in base64; zeros: there is none */
+    size_t protocols;    /* the length of their list */
 };
 
-/* RFC 4975 15.7.4 and RFC 6714 4.2 have them "in the MSRP media description". */
-static enum mkt_err single_of_section(struct mkt_span sdp, size_t media, const char *name, const struct side *side,
-                                      struct mkt_span *value)
+/* RFC 4975 15.7.4 and RFC 6714 4.2 have a=path and a=msrp-cema "in the MSRP media description". */
+static enum mkt_err read_msrp(const struct mkt_sdp *sdp, struct side *side)
 {
-    enum mkt_err err = mkt_sdp_single(sdp, media, name, value);
-    if (err == MKT_OK && value->p != NULL && value->p < side->m.media.p)
-        *value = none;
-    return err;
-}
-
-static enum mkt_err read_msrp(struct mkt_span sdp, size_t media, struct side *side)
-{
-    struct mkt_span cema;
-    enum mkt_err err = single_of_section(sdp, media, "msrp-cema", side, &cema);
-    err = err != MKT_OK ? err : single_of_section(sdp, media, "path", side, &side->path);
-    if (err != MKT_OK)
-        return err;
+    side->path = sdp->section.field[MKT_SDP_PATH].value;
+    side->cema = sdp->section.field[MKT_SDP_MSRP_CEMA].value.p != NULL;
+    if (sdp->section.field[MKT_SDP_PATH].wrong || sdp->section.field[MKT_SDP_MSRP_CEMA].wrong)
+        return MKT_E_SDP;
     if (side->path.p == NULL)
         return MKT_E_MISSING;
-    side->cema = cema.p != NULL;
     struct io io = io_get(side->path);
     io_uri(&io, &side->hop);
     side->end = side->hop;
-    side->line_in_path = same_host(side->m.address, side->hop.host) && side->m.port == side->hop.port;
+    side->line_in_path = same_word(side->m.address, side->hop.host) && side->m.port == side->hop.port;
     while (io_accept(&io, " ")) {
         io_uri(&io, &side->end);
         side->relay = true;
-        side->line_in_path |= same_host(side->m.address, side->end.host) && side->m.port == side->end.port;
+        side->line_in_path |= same_word(side->m.address, side->end.host) && side->m.port == side->end.port;
     }
     /* RFC 4975 section 6: "A scheme of "msrps" indicates that the underlying connection MUST be protected with TLS" */
     bool tls = side->hop.msrps && same_word(side->hop.transport, mkt_span_text("tcp"));
@@ -246,24 +150,34 @@ static enum mkt_err read_msrp(struct mkt_span sdp, size_t media, struct side *si
 }
 
 /* RFC 4145 section 5: "The default value of the connection attribute in both offers and answers is 'new'." */
-static enum mkt_err read_bfcp(struct mkt_span sdp, size_t media, struct side *side)
+static enum mkt_err read_bfcp(struct mkt_sdp *sdp, size_t media, struct side *side)
 {
     struct mkt_span value;
-    enum mkt_err err = mkt_sdp_single(sdp, media, "connection", &value);
-    if (err != MKT_OK)
-        return err;
+    enum mkt_err err = mkt_sdp_field(sdp, media, MKT_SDP_CONNECTION, &value);
     side->existing = mkt_span_equal(value, mkt_span_text("existing"));
-    return value.p == NULL || side->existing || mkt_span_equal(value, mkt_span_text("new")) ? MKT_OK : MKT_E_SDP;
+    const bool known = value.p == NULL || side->existing || mkt_span_equal(value, mkt_span_text("new"));
+    return err != MKT_OK || known ? err : MKT_E_SDP;
 }
 
-static enum mkt_err read_side(struct mkt_span sdp, size_t media, enum mkt_stream stream, struct side *side)
+static enum mkt_err read_key_mgmt(struct mkt_sdp *sdp, size_t media, struct side *side)
 {
-    struct mkt_buf protocols = {NULL, 0, 0};
+    struct mkt_sdp_level *level;
+    enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &level);
+    side->protocols = level->n_protocols;
+    if (err != MKT_OK || level->mikey.n == 0)
+        return err;
+    err = mkt_sdp_hash_once(&level->mikey_hash, level->mikey);
+    memcpy(side->mikey, level->mikey_hash.octets, HASH);
+    return err;
+}
+
+static enum mkt_err read_side(struct mkt_sdp *sdp, size_t media, enum mkt_stream stream, struct side *side)
+{
     enum mkt_err err = mkt_setup_get(sdp, media, &side->setup);
-    err = err != MKT_OK ? err : mkt_sdp_key_mgmt(sdp, media, &protocols, &side->mikey);
+    err = err != MKT_OK ? err : read_key_mgmt(sdp, media, side);
+    err = err != MKT_OK ? err : mkt_sdp_hash_once(&sdp->text_hash, sdp->text);
     if (err == MKT_OK)
-        err = stream == MKT_STREAM_MSRP ? read_msrp(sdp, media, side) : read_bfcp(sdp, media, side);
-    side->protocols = protocols.n;
+        err = stream == MKT_STREAM_MSRP ? read_msrp(sdp, side) : read_bfcp(sdp, media, side);
     return err;
 }
 
@@ -288,24 +202,15 @@ static bool stream_of(const struct mkt_sdp_media *m, enum mkt_stream *stream)
            (tls_bfcp && mkt_span_equal(m->media, mkt_span_text("application")));
 }
 
-/* RFC 3264 section 6: "The answer MUST contain exactly the same number of "m=" lines as the offer." */
-static enum mkt_err count(const struct mkt_sdp_exchange *exchange, size_t *sections)
-{
-    size_t answered;
-    enum mkt_err err = mkt_sdp_sections(exchange->offer, sections);
-    err = err != MKT_OK ? err : mkt_sdp_sections(exchange->answer, &answered);
-    return err == MKT_OK && *sections != answered ? MKT_E_ROLE : err;
-}
-
 static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t media, struct both *both)
 {
     struct side *offer = exchange->offerer ? &both->own : &both->peer;
     struct side *answer = exchange->offerer ? &both->peer : &both->own;
+    both->offerer = exchange->offerer;
     enum mkt_err err = mkt_sdp_media(exchange->offer, media, &offer->m);
     err = err != MKT_OK ? err : mkt_sdp_media(exchange->answer, media, &answer->m);
     if (err != MKT_OK)
         return err;
-    both->offerer = exchange->offerer;
     both->ours = stream_of(&offer->m, &both->stream);
     both->wanted = both->ours && offer->m.port != 0 && answer->m.port != 0;
     if (!both->wanted)
@@ -356,12 +261,6 @@ static bool leads(const struct both *both)
     return both->existing || both->roles.tcp == MKT_END_NONE || lead == LEAD_PATH || lead == LEAD_LINE;
 }
 
-/* Whether there is a connection after an exchange. */
-static bool has_connection(const struct both *both)
-{
-    return both->existing || (both->roles.tcp != MKT_END_NONE && leads(both));
-}
-
 struct place {
     struct mkt_span nettype, addrtype, address;
     uint16_t port;
@@ -402,59 +301,122 @@ static enum mkt_err check(const struct place *place)
 
 /* Now and before */
 
-/* RFC 3264 section 8: "this is effectively a no-op" */
-static bool same_bodies(const struct mkt_sdp_exchange *a, const struct mkt_sdp_exchange *b)
+static void put_port(uint8_t to[2], uint16_t port)
 {
-    bool swapped = a->offerer != b->offerer;
-    return mkt_span_equal(a->offer, swapped ? b->answer : b->offer) &&
-           mkt_span_equal(a->answer, swapped ? b->offer : b->answer);
+    to[0] = (uint8_t)(port >> 8);
+    to[1] = (uint8_t)port;
+}
+
+static enum mkt_err hash_word(uint8_t hash[HASH], struct mkt_span text, uint16_t port)
+{
+    struct word word = word_of(text);
+    put_port(word.octet + word.n, port);
+    return mkt_sdp_hash(hash, (struct mkt_span){word.octet, word.n + 2});
+}
+
+/*
+ * RFC 4975 6.1. An active end has the discard port, which is none (RFC 6135 4.2.2); it is the same end when it says
+ * later where it could be connected to. So the port of the end is not in the hash.
+ */
+static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
+{
+    struct io io = io_get(side->path);
+    enum mkt_err err = MKT_OK;
+    for (bool more = side->path.n > 0; more && err == MKT_OK;) {
+        struct uri uri;
+        io_uri(&io, &uri);
+        more = io_accept(&io, " ");
+        err = hash_word(hash, uri.host, more ? uri.port : 0);
+        err = err != MKT_OK ? err : mkt_sdp_hash(hash, uri.session);
+        err = err != MKT_OK ? err : hash_word(hash, uri.transport, uri.msrps);
+    }
+    return err;
+}
+
+/* What there is to keep of this exchange, but for its keys and what is done with the connection. */
+static enum mkt_err keep(const struct mkt_sdp_exchange *exchange, const struct both *now, uint8_t sections,
+                         struct mkt_sdp_kept *kept)
+{
+    const struct place place = place_of(now);
+    enum mkt_err err = now->wanted ? MKT_OK : MKT_E_MISSING;
+    *kept = (struct mkt_sdp_kept){.version = 1, .stream = (uint8_t)now->stream, .sections = sections};
+    kept->active = now->roles.tcp == MKT_END_CLIENT;
+    for (size_t i = 0; i < 2 && err == MKT_OK; i++) {
+        const struct side *side = i == 0 ? &now->own : &now->peer;
+        const struct mkt_sdp *sdp = (i == 0) == now->offerer ? exchange->offer : exchange->answer;
+        put_port(kept->port[i], side->end.port);
+        err = mkt_sdp_hash(kept->texts, (struct mkt_span){sdp->text_hash.octets, HASH});
+        err = err != MKT_OK ? err : hash_path(kept->paths, side);
+    }
+    err = err != MKT_OK ? err : hash_word(kept->place, place.address, place.port);
+    return now->wanted ? err : MKT_OK;
+}
+
+static bool same_port(const uint8_t a[2], const uint8_t b[2])
+{
+    static const uint8_t any[] = {0, DISCARD};
+    return memcmp(a, b, 2) == 0 || memcmp(a, any, 2) == 0 || memcmp(b, any, 2) == 0;
 }
 
 /* RFC 4975 5.4: "If the sender already has such a connection ... it SHOULD reuse that connection." */
-static bool same_stream(const struct both *now, const struct both *before)
+static bool same_stream(const struct both *both, const struct mkt_sdp_kept *now, const struct mkt_sdp_kept *before)
 {
     if (now->stream != before->stream)
         return false;
-    if (now->stream == MKT_STREAM_BFCP)
-        return now->existing;
-    if (!same_path(now->own.path, before->own.path) || !same_path(now->peer.path, before->peer.path))
-        return false;
-    if (now->roles.tcp != MKT_END_CLIENT || before->roles.tcp != MKT_END_CLIENT)
-        return true;
-    struct place a = place_of(now), b = place_of(before);
-    return same_host(a.address, b.address) && a.port == b.port;
+    if (both->stream == MKT_STREAM_BFCP)
+        return both->existing;
+    return same_port(now->port[0], before->port[0]) && same_port(now->port[1], before->port[1]) &&
+           memcmp(now->paths, before->paths, HASH) == 0 &&
+           (now->active == 0 || before->active == 0 || memcmp(now->place, before->place, HASH) == 0);
 }
 
-static bool repeats(const struct side *now, const struct side *before)
+static const uint8_t no_mikey[2][HASH];
+
+static bool repeats(const uint8_t now[HASH], const uint8_t before[HASH])
 {
-    return now->mikey.n == 0 || mkt_span_equal(now->mikey, before->mikey);
+    return memcmp(now, no_mikey, HASH) == 0 || memcmp(now, before, HASH) == 0;
 }
 
 /* RFC 4567 4.1.2: "Re-keying MUST be handled as a new offer, with the new proposed parameters." */
-static enum mkt_err keying_of(const struct both *now, const struct both *before, enum mkt_keying *keying)
+static enum mkt_err keying_of(const struct side *own, const struct side *peer, bool offerer,
+                              const struct mkt_sdp_kept *before, enum mkt_keying *keying)
 {
-    const struct side *offer = now->offerer ? &now->own : &now->peer;
-    *keying = MKT_KEYING_NONE;
+    const struct side *offer = offerer ? own : peer;
+    const bool has = memcmp(offer->mikey, no_mikey, HASH) != 0;
     /* "The same key management protocol used in the original offer SHALL also be used in the new offer" */
-    if (offer->mikey.n == 0 && offer->protocols > 0 && before->own.mikey.n + before->peer.mikey.n > 0)
+    if (!has && offer->protocols > 0 && memcmp(before->mikey, no_mikey, sizeof no_mikey) != 0)
         return MKT_E_PROTOCOLS;
-    if (offer->mikey.n > 0)
-        *keying =
-            repeats(&now->own, &before->own) && repeats(&now->peer, &before->peer) ? MKT_KEYING_SAME : MKT_KEYING_NEW;
+    const bool same = repeats(own->mikey, before->mikey[0]) && repeats(peer->mikey, before->mikey[1]);
+    *keying = !has ? MKT_KEYING_NONE : same ? MKT_KEYING_SAME : MKT_KEYING_NEW;
     return MKT_OK;
 }
 
-static enum mkt_err open_connection(const struct both *now, bool replaces, struct mkt_connection *connection)
+enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer, const struct mkt_sdp_kept *before,
+                                   enum mkt_keying *keying)
 {
-    enum lead lead = lead_of(now);
-    if (lead == LEAD_REFUSE)
-        return MKT_E_ROLE;
-    connection->replaces = replaces;
-    if (lead == LEAD_OFFER_AGAIN) {
-        connection->action = MKT_ACTION_OFFER_AGAIN;
-        return MKT_OK;
+    struct side side = {.m = {.port = DISCARD}}, none_yet = {.protocols = 0};
+    enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
+    if (err == MKT_OK && media != MKT_SDP_SESSION)
+        err = mkt_sdp_media(offer, media, &side.m);
+    if (side.m.port != 0)
+        err = err != MKT_OK ? err : read_key_mgmt(offer, media, &side);
+    return err != MKT_OK ? err
+                         : keying_of(offerer ? &side : &none_yet, offerer ? &none_yet : &side, offerer, before, keying);
+}
+
+/* What to do, once it is known whether the connection of before is kept, and whether there is one. */
+static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
+{
+    const struct place place = place_of(now);
+    const bool none_wanted = now->roles.tcp == MKT_END_NONE;
+    if (keeps || none_wanted) {
+        connection->action = keeps ? MKT_ACTION_KEEP : had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;
+        return now->existing && !keeps ? MKT_E_ROLE : MKT_OK;
     }
-    struct place place = place_of(now);
+    connection->replaces = had;
+    connection->action = MKT_ACTION_OFFER_AGAIN;
+    if (!leads(now))
+        return lead_of(now) == LEAD_REFUSE ? MKT_E_ROLE : MKT_OK;
     connection->action = now->roles.tcp == MKT_END_CLIENT ? MKT_ACTION_CONNECT : MKT_ACTION_LISTEN;
     connection->tls = now->roles.tls;
     connection->addrtype = place.addrtype;
@@ -463,59 +425,46 @@ static enum mkt_err open_connection(const struct both *now, bool replaces, struc
     return check(&place);
 }
 
-/* An exchange before, if there is one and it has the media section. */
-static enum mkt_err read_before(const struct mkt_sdp_exchange *before, size_t media, size_t *sections,
-                                struct both *both)
+enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *now, const struct mkt_sdp_kept *before, size_t media,
+                                   struct mkt_connection *connection, struct mkt_sdp_kept *kept)
 {
-    *sections = 0;
-    enum mkt_err err = before != NULL ? count(before, sections) : MKT_OK;
-    return err == MKT_OK && media < *sections ? read_both(before, media, both) : err;
-}
-
-/* What to do, once it is known whether the connection of before is kept, and whether there is one. */
-static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
-{
-    if (keeps) {
-        connection->action = MKT_ACTION_KEEP;
-        return MKT_OK;
-    }
-    if (now->existing)
-        return MKT_E_ROLE;
-    if (now->roles.tcp == MKT_END_NONE) {
-        connection->action = had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;
-        return MKT_OK;
-    }
-    return open_connection(now, had, connection);
-}
-
-enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now, const struct mkt_sdp_exchange *before, size_t media,
-                                struct mkt_connection *connection)
-{
-    struct both n = {.ours = false}, b = {.ours = false}, k = {.ours = false};
-    const struct mkt_sdp_exchange *keyed = before != NULL && before->keyed != NULL ? before->keyed : before;
-    size_t sections, sections_before, sections_keyed;
-    enum mkt_err err = count(now, &sections);
+    const uint8_t sections = now->offer->sections < UINT8_MAX ? (uint8_t)now->offer->sections : UINT8_MAX;
+    struct both n = {.ours = false};
+    struct mkt_sdp_kept k;
+    enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
+    /* RFC 3264 section 6: "The answer MUST contain exactly the same number of "m=" lines as the offer." Section 8: "the
+     * number of "m=" lines in a stream never decreases" */
+    if (err == MKT_OK && (now->offer->sections != now->answer->sections || sections < before->sections))
+        err = MKT_E_ROLE;
     err = err != MKT_OK ? err : read_both(now, media, &n);
-    err = err != MKT_OK ? err : read_before(before, media, &sections_before, &b);
-    err = err != MKT_OK ? err : read_before(keyed, media, &sections_keyed, &k);
+    err = err != MKT_OK ? err : keep(now, &n, sections, &k);
     if (err != MKT_OK)
         return err;
-    /* RFC 3264 section 8: "the number of "m=" lines in a stream never decreases" */
-    if (sections < sections_before)
-        return MKT_E_ROLE;
-    const bool had = has_connection(&b) && !before->ended;
+    const bool had = before->connection != 0 && !now->ended;
     if (!n.ours && !had)
         return MKT_E_MISSING;
 
-    struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : b.stream};
+    struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : (enum mkt_stream)before->stream};
     c.session = n.own.end.session;
     c.peer = n.peer.end.session;
-    const bool keeps = had && n.wanted && (same_bodies(now, before) || (leads(&n) && same_stream(&n, &b)));
-    err = keying_of(&n, &k, &c.keying);
+    /* RFC 3264 section 8: the same descriptions again: "this is effectively a no-op" */
+    const bool same_texts = memcmp(k.texts, before->texts, HASH) == 0;
+    const bool keeps = had && n.wanted && (same_texts || (leads(&n) && same_stream(&n, &k, before)));
+    err = keying_of(&n.own, &n.peer, n.offerer, before, &c.keying);
     err = err != MKT_OK ? err : act(&n, keeps, had, &c);
-    if (err == MKT_OK)
-        *connection = c;
-    return err;
+    if (err != MKT_OK)
+        return err;
+    k.connection = c.action == MKT_ACTION_KEEP || c.action == MKT_ACTION_CONNECT || c.action == MKT_ACTION_LISTEN;
+    /* an exchange without messages, such as a hold, changes no key; of a stream that is gone there is none */
+    if (n.wanted)
+        memcpy(k.mikey, before->mikey, sizeof k.mikey);
+    if (c.keying == MKT_KEYING_NEW || memcmp(k.mikey, no_mikey, sizeof no_mikey) == 0) {
+        memcpy(k.mikey[0], n.own.mikey, HASH);
+        memcpy(k.mikey[1], n.peer.mikey, HASH);
+    }
+    *connection = c;
+    *kept = k;
+    return MKT_OK;
 }
 
 const char *mkt_action_name(enum mkt_action action)

@@ -5,6 +5,7 @@
 #include "report.h"
 #include "request.h"
 #include "resolve.h"
+#include "sdp.h"
 #include "session.h"
 #include "transfer.h"
 
@@ -150,9 +151,12 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
 /* Makes a message. An answer is about the one that the bundle keeps, as is a RESOLVE_INIT that passes it on. */
 static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
 {
+    static const struct mkt_answer nothing = {.cs = NULL};
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
     struct mkt_message init;
+    if (act->answer == NULL)
+        act->answer = &nothing;
     enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
     if (err == MKT_OK && mkt_csb_owes(csb, type)) {
         err = mkt_message_get(&init, csb->bundle.init);
@@ -161,7 +165,24 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     act->out = out;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
+    if (err == MKT_OK && act->offer != NULL && out->p != NULL)
+        mkt_ticket_use(act->offer->ticket);
     return told(csb, err);
+}
+
+/* Makes a message and its attribute line in one buffer: the message moves to the end, and is encoded to the front. */
+static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *line)
+{
+    const size_t head = line->n + strlen(MKT_SDP_LINE);
+    struct mkt_buf message = *line;
+    if (line->p != NULL && line->n <= line->cap)
+        message.cap = line->n + (line->cap < head ? 0 : (line->cap - head) / 4 * 3);
+    const enum mkt_err err = make(csb, type, act, &message);
+    const size_t n = message.n - line->n;
+    if (err != MKT_OK)
+        return err;
+    const uint8_t *end = line->p == NULL ? NULL : memmove(line->p + line->cap - n, line->p + line->n, n);
+    return mkt_sdp_put((struct mkt_span){end, n}, line);
 }
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
@@ -186,16 +207,12 @@ enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
 {
-    enum mkt_err err = make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, out);
-    if (err == MKT_OK && out->p != NULL)
-        mkt_ticket_use(offer->ticket);
-    return err;
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
 {
-    static const struct mkt_answer nothing = {.cs = NULL};
-    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer != NULL ? answer : &nothing}, out);
+    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer}, out);
 }
 
 enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
@@ -246,6 +263,70 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
     return told(csb, take(csb, in, protocols));
+}
+
+enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *line)
+{
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, line);
+}
+
+enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *line)
+{
+    return make_line(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer}, line);
+}
+
+enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *line)
+{
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = update}, line);
+}
+
+/* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
+static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type)
+{
+    uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
+    struct mkt_buf list = {octets, sizeof octets, 0};
+    const size_t before = csb->room.n;
+    if (csb->busy)
+        return MKT_E_STATE;
+    enum mkt_err err = mkt_sdp_protocols(sdp, media, &list);
+    err = err != MKT_OK ? err : mkt_sdp_get(sdp, media, &csb->room);
+    err = err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    const struct mkt_span in = io_tail(&csb->room, before);
+    if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
+        err = MKT_E_DATA_TYPE;
+    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0));
+    mkt_bundle_pack(&csb->bundle, &csb->room);
+    return err;
+}
+
+enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
+{
+    return told(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT));
+}
+
+enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
+{
+    struct mkt_sdp_level *level;
+    const bool waits = csb->busy || mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_TRANSFER_RESP) != NULL;
+    const bool bare = mkt_sdp_key_mgmt(sdp, media, &level) == MKT_OK && level->mikey.n == 0;
+    const bool nothing_due = !waits && mkt_csb_ready(csb) && bare;
+    return told(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP));
+}
+
+enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media, struct mkt_cs *cs)
+{
+    struct mkt_sdp_level *level;
+    enum mkt_err err = mkt_sdp_key_mgmt(offer, media, &level);
+    if (err != MKT_OK || level->mikey.n == 0)
+        return told(csb, err != MKT_OK ? err : MKT_E_MISSING);
+    if (level != &offer->session || offer->sections == 1)
+        return mkt_csb_session(csb, 0, cs);
+    struct mkt_cs found;
+    const bool counts = mkt_csb_ready(csb) && media <= UINT8_MAX / 2;
+    if (!counts || !mkt_cs_find(csb->bundle.map, (uint8_t)(2 * media + 1), &found))
+        return told(csb, MKT_E_NO_SESSION);
+    *cs = found;
+    return MKT_OK;
 }
 
 void mkt_csb_abandon(struct mkt_csb *csb)

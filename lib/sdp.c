@@ -4,8 +4,6 @@
 
 #include "crypto.h"
 
-#define MIKEY "mikey" /* RFC 4567 section 7: "the protocol identifier SHALL be "mikey"" */
-
 static const struct mkt_span none = {NULL, 0};
 
 /*
@@ -29,146 +27,153 @@ static struct mkt_span io_line(struct io *io)
     return line;
 }
 
-/*
- * Takes lines up to the next of a type and, for an attribute, a name; the value is what follows.
- * RFC 8866 section 9: attribute = (attribute-name ":" attribute-value) / attribute-name; a value has at least one
- * octet.
- */
-static bool next(struct io *lines, uint8_t type, struct mkt_span name, struct mkt_span *value)
-{
-    while (io_left(lines)) {
-        struct mkt_span line = io_line(lines);
-        if (lines->err != MKT_OK || line.p[0] != type)
-            continue;
-        *value = (struct mkt_span){line.p + 2, line.n - 2};
-        if (type != 'a')
-            return true;
-        if (value->n < name.n || memcmp(value->p, name.p, name.n) != 0)
-            continue;
-        *value = (struct mkt_span){value->p + name.n, value->n - name.n};
-        if (value->n == 0)
-            return true;
-        if (value->p[0] != ':')
-            continue;
-        *value = (struct mkt_span){value->p + 1, value->n - 1};
-        if (value->n == 0)
-            io_fail(lines, MKT_E_SDP);
-        return value->n > 0;
-    }
-    return false;
-}
-
-static struct io io_part(struct mkt_span in, size_t from, size_t to)
-{
-    return from == to ? io_get(none) : io_get((struct mkt_span){in.p + from, to - from});
-}
-
-/* A text may end with one empty line: bodies do, and programs that read descriptions from a pipe want it. */
-static struct mkt_span without_last_empty_line(struct mkt_span sdp)
-{
-    size_t n = sdp.n;
-    if (n >= 2 && sdp.p[n - 1] == '\n' && sdp.p[n - 2] == '\n')
-        n -= 1;
-    else if (n >= 3 && sdp.p[n - 1] == '\n' && sdp.p[n - 2] == '\r' && sdp.p[n - 3] == '\n')
-        n -= 2;
-    return (struct mkt_span){sdp.p, n};
-}
-
-/*
- * Looks at every line, and gives those of the level whose fields apply to a media section: its own, its m= line
- * included, or those of the session level. RFC 4567 3.1: "if the media-level attribute is present, the session level
- * attribute MUST be ignored for this media". A malformed one is present.
- */
-static enum mkt_err level(struct mkt_span text, size_t media, uint8_t type, struct mkt_span name, struct io *lines)
-{
-    const struct mkt_span sdp = without_last_empty_line(text);
-    struct io io = io_get(sdp);
-    struct mkt_span value;
-    size_t sections = 0, session_end = sdp.n, from = sdp.n, to = sdp.n;
-    for (size_t at = 0; io_left(&io); at = io.pos) {
-        struct mkt_span line = io_line(&io);
-        if (io.err != MKT_OK || line.p[0] != 'm')
-            continue;
-        if (sections == 0)
-            session_end = at;
-        if (from < at && to == sdp.n)
-            to = at;
-        if (sections == media)
-            from = at;
-        sections++;
-    }
-    if (media != MKT_SDP_SESSION && media >= sections)
-        io_fail(&io, MKT_E_MISSING);
-    *lines = io_part(sdp, from, to);
-    struct io look = *lines;
-    if (!next(&look, type, name, &value) && look.err == MKT_OK)
-        *lines = io_part(sdp, 0, session_end);
-    return io.err;
-}
-
-enum mkt_err mkt_sdp_sections(struct mkt_span sdp, size_t *n)
-{
-    struct io io = io_get(without_last_empty_line(sdp));
-    struct mkt_span value;
-    size_t sections = 0;
-    while (next(&io, 'm', none, &value))
-        sections++;
-    if (io.err == MKT_OK)
-        *n = sections;
-    return io.err;
-}
-
 static bool is_mikey(struct mkt_span prot)
 {
     return mkt_span_equal(prot, mkt_span_text(MIKEY));
 }
 
+/* RFC 8866 section 9: attribute = (attribute-name ":" attribute-value) / attribute-name; false: the value is empty. */
+static bool split(struct mkt_span line, struct mkt_span *name, struct mkt_span *value)
+{
+    const uint8_t *colon = memchr(line.p + 2, ':', line.n - 2);
+    *name = (struct mkt_span){line.p + 2, colon == NULL ? line.n - 2 : (size_t)(colon - line.p) - 2};
+    const size_t head = 2 + name->n + (colon != NULL);
+    *value = (struct mkt_span){line.p + head, line.n - head};
+    return colon == NULL || value->n > 0;
+}
+
 /*
- * RFC 4567 4.1.2 has multiple instances, "each transporting a different key management protocol": of two for mikey
- * nobody can say which one is meant.
+ * RFC 4567 3.1: key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data. 4.1.2 has multiple instances, "each transporting a
+ * different key management protocol": of two for mikey nobody can say which one is meant. 4.1.4: prtcl-list = KMPID
+ * *(";" KMPID), "in the same order as they appear".
  */
-enum mkt_err mkt_sdp_key_mgmt(struct mkt_span sdp, size_t media, struct mkt_buf *list, struct mkt_span *mikey)
+static enum mkt_err add_key_mgmt(struct mkt_sdp_level *level, struct mkt_span value)
 {
-    struct io lines, put = io_put(list);
-    struct mkt_span name = mkt_span_text("key-mgmt"), value, separator = none;
-    *mikey = none;
-    enum mkt_err err = level(sdp, media, 'a', name, &lines);
-    if (err != MKT_OK)
-        return err;
-    while (next(&lines, 'a', name, &value)) {
-        /* RFC 4567 3.1: key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data */
-        struct io io = io_get(value);
-        io_accept(&io, " ");
-        struct mkt_span prot = io_word(&io, KMPID);
-        io_literal(&io, " ");
-        if (is_mikey(prot) && (mikey->n > 0 || !io_left(&io)))
-            io_fail(&io, MKT_E_SDP);
-        if (is_mikey(prot))
-            *mikey = io_rest(&io);
-        if (io.err != MKT_OK)
-            return io.err;
-        /* RFC 4567 4.1.4: prtcl-list = KMPID *(";" KMPID), "in the same order as they appear" */
-        io_bytes(&put, &separator, separator.n);
-        io_bytes(&put, &prot, prot.n);
-        separator = mkt_span_text(";");
+    struct io io = io_get(value);
+    struct mkt_buf list = {level->protocols, sizeof level->protocols, level->n_protocols};
+    struct mkt_span separator = mkt_span_text(list.n == 0 ? "" : ";");
+    io_accept(&io, " ");
+    struct mkt_span prot = io_word(&io, KMPID);
+    io_literal(&io, " ");
+    if (is_mikey(prot) && (level->mikey.n > 0 || !io_left(&io)))
+        io_fail(&io, MKT_E_SDP);
+    if (io.err != MKT_OK)
+        return io.err;
+    if (is_mikey(prot))
+        level->mikey = io_rest(&io);
+    struct io put = io_put(&list);
+    io_bytes(&put, &separator, separator.n);
+    io_bytes(&put, &prot, prot.n);
+    if (io_done(&put, &list) != MKT_OK)
+        return MKT_E_MANY;
+    level->n_protocols = list.n;
+    return MKT_OK;
+}
+
+static void add_line(struct mkt_sdp_level *level, struct mkt_span line)
+{
+    static const char *const names[] = {"key-mgmt", "setup", "connection", "path", "msrp-cema"};
+    struct mkt_span name, value = {line.p + 2, line.n - 2};
+    size_t i = line.p[0] == 'm' ? MKT_SDP_M_LINE : line.p[0] == 'c' ? MKT_SDP_C_LINE : MKT_SDP_NAMES;
+    bool good = true;
+    if (line.p[0] == 'a') {
+        good = split(line, &name, &value);
+        for (i = 0; i < sizeof names / sizeof *names && !mkt_span_equal(name, mkt_span_text(names[i]));)
+            i++;
+        i = i == sizeof names / sizeof *names ? MKT_SDP_NAMES : i;
     }
-    return lines.err == MKT_OK ? io_done(&put, list) : lines.err;
+    if (i == MKT_SDP_NAMES)
+        return;
+    if (i == MKT_SDP_KEY_MGMT && level->key_mgmt_err == MKT_OK)
+        level->key_mgmt_err = add_key_mgmt(level, value);
+    level->field[i].wrong |= !good || level->field[i].value.p != NULL;
+    if (level->field[i].value.p == NULL)
+        level->field[i].value = value;
 }
 
-enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, struct mkt_buf *message)
+/* Takes the lines up to the next m= line; the one that a media section begins with is its own. */
+static void io_level(struct io *lines, struct mkt_sdp_level *level, bool is_section)
 {
-    struct mkt_buf list = {NULL, 0, 0};
-    struct mkt_span mikey;
-    enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &list, &mikey);
+    const size_t from = lines->pos;
+    *level = (struct mkt_sdp_level){.key_mgmt_err = MKT_OK};
+    for (struct io next = *lines; io_left(lines); *lines = next) {
+        const struct mkt_span line = io_line(&next);
+        if (next.err == MKT_OK && line.p[0] == 'm' && (!is_section || lines->pos > from))
+            break;
+        if (next.err == MKT_OK)
+            add_line(level, line);
+    }
+    level->lines = io_since(lines, from);
+}
+
+/* A text may end with one empty line: bodies do, and programs that read descriptions from a pipe want it. */
+static struct mkt_span without_last_empty_line(struct mkt_span sdp)
+{
+    const bool crlf = sdp.n > 1 && sdp.p[sdp.n - 2] == '\r';
+    const size_t n = sdp.n < 3 || sdp.p[sdp.n - 1] != '\n' ? 0 : sdp.n - (crlf ? 2 : 1);
+    return n > 0 && sdp.p[n - 1] == '\n' ? (struct mkt_span){sdp.p, n} : sdp;
+}
+
+enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
+{
+    *sdp = (struct mkt_sdp){.text = without_last_empty_line(text)};
+    struct io lines = io_get(sdp->text);
+    size_t sections = 0;
+    for (io_level(&lines, &sdp->session, false); io_left(&lines); sections++)
+        io_level(&lines, &sdp->section, true);
+    if (lines.err != MKT_OK)
+        *sdp = (struct mkt_sdp){.sections = 0};
+    else
+        sdp->sections = sections;
+    sdp->media = sdp->sections - 1; /* MKT_SDP_SESSION if there is none */
+    return lines.err;
+}
+
+/* Reads a media section, unless it was the last that was read: MKT_E_MISSING. */
+static enum mkt_err find(struct mkt_sdp *sdp, size_t media)
+{
+    if (media == MKT_SDP_SESSION || media == sdp->media)
+        return MKT_OK;
+    if (media >= sdp->sections)
+        return MKT_E_MISSING;
+    const bool forward = sdp->media != MKT_SDP_SESSION && sdp->media < media;
+    const struct mkt_span read = forward ? sdp->section.lines : sdp->session.lines;
+    struct io lines = io_get(sdp->text);
+    lines.pos = read.n == 0 ? 0 : (size_t)(read.p - sdp->text.p) + read.n;
+    for (size_t i = forward ? sdp->media + 1 : 0; i <= media; i++)
+        io_level(&lines, &sdp->section, true);
+    sdp->media = media;
+    return lines.err;
+}
+
+/* The level whose field of a name applies to a media section. */
+static struct mkt_sdp_level *level_of(struct mkt_sdp *sdp, size_t media, enum mkt_sdp_name name)
+{
+    return media == MKT_SDP_SESSION || sdp->section.field[name].value.p == NULL ? &sdp->session : &sdp->section;
+}
+
+enum mkt_err mkt_sdp_field(struct mkt_sdp *sdp, size_t media, enum mkt_sdp_name name, struct mkt_span *value)
+{
+    enum mkt_err err = find(sdp, media);
+    const struct mkt_sdp_level *level = level_of(sdp, media, name);
+    *value = level->field[name].value;
+    return err == MKT_OK && level->field[name].wrong ? MKT_E_SDP : err;
+}
+
+enum mkt_err mkt_sdp_key_mgmt(struct mkt_sdp *sdp, size_t media, struct mkt_sdp_level **level)
+{
+    enum mkt_err err = find(sdp, media);
+    *level = level_of(sdp, media, MKT_SDP_KEY_MGMT);
+    return err != MKT_OK ? err : (*level)->key_mgmt_err;
+}
+
+enum mkt_err mkt_sdp_get(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message)
+{
+    struct mkt_sdp_level *level;
+    enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &level);
     if (err != MKT_OK)
         return err;
-    return mikey.n == 0 ? MKT_E_MISSING : mkt_base64_get(mikey, message);
-}
-
-enum mkt_err mkt_sdp_protocols(struct mkt_span sdp, size_t media, struct mkt_buf *list)
-{
-    struct mkt_span mikey;
-    return mkt_sdp_key_mgmt(sdp, media, list, &mikey);
+    return level->mikey.n == 0 ? MKT_E_MISSING : mkt_base64_get(level->mikey, message);
 }
 
 static void append(enum mkt_err *err, struct mkt_buf *out, struct mkt_span octets)
@@ -179,11 +184,32 @@ static void append(enum mkt_err *err, struct mkt_buf *out, struct mkt_span octet
         *err = io_done(&io, out);
 }
 
+enum mkt_err mkt_sdp_protocols(struct mkt_sdp *sdp, size_t media, struct mkt_buf *list)
+{
+    struct mkt_sdp_level *level;
+    enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &level);
+    append(&err, list, (struct mkt_span){level->protocols, level->n_protocols});
+    return err;
+}
+
+enum mkt_err mkt_sdp_hash(uint8_t hash[32], struct mkt_span octets)
+{
+    const struct mkt_span parts[] = {{hash, 32}, octets};
+    return mkt_hash_of(MKT_HASH_SHA_256, parts, 2, hash);
+}
+
+enum mkt_err mkt_sdp_hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets)
+{
+    enum mkt_err err = hash->done ? MKT_OK : mkt_sdp_hash(hash->octets, octets);
+    hash->done = err == MKT_OK;
+    return err;
+}
+
 enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out)
 {
     struct mkt_buf line = *out;
     enum mkt_err err = message.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
-    append(&err, &line, mkt_span_text("a=key-mgmt:" MIKEY " "));
+    append(&err, &line, mkt_span_text(MKT_SDP_LINE));
     err = err != MKT_OK ? err : mkt_base64_put(message, &line);
     if (err == MKT_OK)
         *out = line;
@@ -223,56 +249,52 @@ static void io_c(struct io *io, struct mkt_sdp_media *m)
         io_fail(io, MKT_E_SDP);
 }
 
-enum mkt_err mkt_sdp_media(struct mkt_span sdp, size_t nth, struct mkt_sdp_media *media)
+enum mkt_err mkt_sdp_media(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media)
 {
-    struct io lines;
-    struct mkt_span value;
+    struct mkt_span c;
     struct mkt_sdp_media m = {.port = 0};
-    enum mkt_err err = level(sdp, nth, 'm', none, &lines);
+    /* more than one is for multicast alone (RFC 8866 5.7); which one a stream of ours would mean, nobody can say */
+    enum mkt_err err = nth == MKT_SDP_SESSION ? MKT_E_MISSING : mkt_sdp_field(sdp, nth, MKT_SDP_C_LINE, &c);
     if (err != MKT_OK)
         return err;
-    if (!next(&lines, 'm', none, &value))
-        return MKT_E_MISSING; /* MKT_SDP_SESSION */
-    struct io io = io_get(value);
+    struct io io = io_get(sdp->section.field[MKT_SDP_M_LINE].value);
     io_m(&io, &m);
-    if (io.err == MKT_OK)
-        io.err = level(sdp, nth, 'c', none, &lines);
-    if (io.err == MKT_OK && next(&lines, 'c', none, &value)) {
-        io = io_get(value);
+    if (io.err == MKT_OK && c.p != NULL) {
+        io = io_get(c);
         io_c(&io, &m);
     }
-    /* more than one is for multicast alone (RFC 8866 5.7); which one a stream of ours would mean, nobody can say */
-    if (io.err == MKT_OK && next(&lines, 'c', none, &value))
-        return MKT_E_SDP;
     if (io.err == MKT_OK)
         *media = m;
     return io.err;
 }
 
-enum mkt_err mkt_sdp_attribute(struct mkt_span sdp, size_t media, const char *name, size_t nth, struct mkt_span *value)
+enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *name, struct mkt_span *value)
 {
-    struct io lines;
-    struct mkt_span token = mkt_span_text(name), found = none;
-    if (token.n == 0 || word_length(token, TOKEN) != token.n)
-        return MKT_E_ARGUMENT;
-    enum mkt_err err = level(sdp, media, 'a', token, &lines);
+    const struct mkt_span token = mkt_span_text(name);
+    enum mkt_err err = token.n == 0 || word_length(token, TOKEN) != token.n ? MKT_E_ARGUMENT : MKT_OK;
+    err = err != MKT_OK ? err : find(sdp, media);
     if (err != MKT_OK)
         return err;
-    bool has;
-    do
-        has = next(&lines, 'a', token, &found);
-    while (has && nth-- > 0);
-    if (lines.err == MKT_OK)
-        *value = has ? found : none;
-    return lines.err;
-}
-
-enum mkt_err mkt_sdp_single(struct mkt_span sdp, size_t media, const char *name, struct mkt_span *value)
-{
-    struct mkt_span second = none;
-    enum mkt_err err = mkt_sdp_attribute(sdp, media, name, 0, value);
-    err = err != MKT_OK ? err : mkt_sdp_attribute(sdp, media, name, 1, &second);
-    return err == MKT_OK && second.p != NULL ? MKT_E_SDP : err;
+    const struct mkt_span level = media == MKT_SDP_SESSION ? sdp->session.lines : sdp->section.lines;
+    struct io lines = io_get(level);
+    if (value->p != NULL) {
+        const uintptr_t at = (uintptr_t)value->p - (uintptr_t)level.p + value->n;
+        if (at > level.n)
+            return MKT_E_ARGUMENT;
+        const uint8_t *lf = at == level.n ? NULL : memchr(level.p + at, '\n', level.n - at);
+        lines.pos = lf == NULL ? level.n : (size_t)(lf - level.p) + 1;
+    }
+    while (io_left(&lines)) {
+        struct mkt_span line = io_line(&lines), found_name, found;
+        const bool good = split(line, &found_name, &found);
+        if (line.p[0] != 'a' || !mkt_span_equal(found_name, token))
+            continue;
+        if (good)
+            *value = found;
+        return good ? MKT_OK : MKT_E_SDP;
+    }
+    *value = none;
+    return MKT_OK;
 }
 
 /* RFC 2326 section 15: LWS = [CRLF] 1*( SP | HT ), implied between tokens; RFC 4567 5.3 has a header folded so. */
@@ -377,19 +399,17 @@ const char *mkt_setup_name(enum mkt_setup setup)
     return (size_t)setup < SETUPS ? setups[setup] : NULL;
 }
 
-enum mkt_err mkt_setup_get(struct mkt_span sdp, size_t media, enum mkt_setup *setup)
+enum mkt_err mkt_setup_get(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup)
 {
     struct mkt_span value;
-    enum mkt_err err = mkt_sdp_single(sdp, media, "setup", &value);
+    enum mkt_err err = mkt_sdp_field(sdp, media, MKT_SDP_SETUP, &value);
     if (err != MKT_OK)
         return err;
     size_t i = value.p == NULL ? MKT_SETUP_ABSENT : MKT_SETUP_ACTIVE;
     while (value.p != NULL && i < SETUPS && !mkt_span_equal(value, mkt_span_text(setups[i])))
         i++;
-    if (i == SETUPS)
-        return MKT_E_SDP;
-    *setup = (enum mkt_setup)i;
-    return MKT_OK;
+    *setup = i < SETUPS ? (enum mkt_setup)i : *setup;
+    return i < SETUPS ? MKT_OK : MKT_E_SDP;
 }
 
 /*
@@ -407,13 +427,10 @@ static enum mkt_setup meant(enum mkt_stream stream, enum mkt_setup setup, enum m
 /* The table of RFC 4145 4.1: which answers an offer may have. */
 static bool fits(enum mkt_setup offer, enum mkt_setup answer)
 {
-    static const bool table[SETUPS][SETUPS] = {
-        [MKT_SETUP_ACTIVE] = {[MKT_SETUP_PASSIVE] = true, [MKT_SETUP_HOLDCONN] = true},
-        [MKT_SETUP_PASSIVE] = {[MKT_SETUP_ACTIVE] = true, [MKT_SETUP_HOLDCONN] = true},
-        [MKT_SETUP_ACTPASS] = {[MKT_SETUP_ACTIVE] = true, [MKT_SETUP_PASSIVE] = true, [MKT_SETUP_HOLDCONN] = true},
-        [MKT_SETUP_HOLDCONN] = {[MKT_SETUP_HOLDCONN] = true},
-    };
-    return (size_t)offer < SETUPS && (size_t)answer < SETUPS && table[offer][answer];
+    const bool known = offer != MKT_SETUP_ABSENT && (size_t)offer < SETUPS;
+    if (answer == MKT_SETUP_HOLDCONN || offer == MKT_SETUP_HOLDCONN)
+        return known && answer == MKT_SETUP_HOLDCONN;
+    return known && answer != offer && (answer == MKT_SETUP_ACTIVE || answer == MKT_SETUP_PASSIVE);
 }
 
 enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup able, enum mkt_setup *answer)
@@ -441,12 +458,11 @@ enum mkt_err mkt_setup_roles(enum mkt_stream stream, enum mkt_setup offer, enum 
     *roles = (struct mkt_roles){MKT_END_NONE, MKT_END_NONE};
     if (answer == MKT_SETUP_HOLDCONN)
         return MKT_OK;
-    bool active = offerer == (answer == MKT_SETUP_PASSIVE);
+    const bool active = offerer == (answer == MKT_SETUP_PASSIVE);
+    /* RFC 6135 section 6: "The active party also takes the role of the TLS client". RFC 8856 section 8: "the answerer
+     * always acts as the TLS server" */
+    const bool client = stream == MKT_STREAM_BFCP ? offerer : active;
     roles->tcp = active ? MKT_END_CLIENT : MKT_END_SERVER;
-    /* RFC 6135 section 6: "The active party also takes the role of the TLS client" */
-    roles->tls = roles->tcp;
-    /* RFC 8856 section 8: "the answerer always acts as the TLS server" */
-    if (stream == MKT_STREAM_BFCP)
-        roles->tls = offerer ? MKT_END_CLIENT : MKT_END_SERVER;
+    roles->tls = client ? MKT_END_CLIENT : MKT_END_SERVER;
     return MKT_OK;
 }

@@ -19,6 +19,9 @@
 #define TOKEN "!#$%&'*+-.^_`{|}~"     /* RFC 8866 section 9, token-char */
 #define URI "-._~:/?#[]@!$&'()*+,;=%" /* RFC 3986 section 2 */
 
+#define MIKEY "mikey" /* RFC 4567 section 7: "the protocol identifier SHALL be "mikey"" */
+#define MKT_SDP_LINE "a=key-mgmt:" MIKEY " "
+
 static inline uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
@@ -81,13 +84,22 @@ static inline uint16_t io_port(struct io *io)
     return (uint16_t)number;
 }
 
-/* As mkt_sdp_attribute() the only one of that name; MKT_E_SDP where there are two at the level. */
-MKT_MUST enum mkt_err mkt_sdp_single(struct mkt_span sdp, size_t media, const char *name, struct mkt_span *value);
+/*
+ * The value of the only field of that name for a media section, there or else at session level; `p` is NULL if there is
+ * none. MKT_E_SDP if there are two at that level; MKT_E_MISSING.
+ */
+MKT_MUST enum mkt_err mkt_sdp_field(struct mkt_sdp *sdp, size_t media, enum mkt_sdp_name name, struct mkt_span *value);
 
 /*
- * Walks the key-mgmt attributes that apply: writes the list of their protocols as mkt_sdp_protocols() does, and finds
- * the data of the one for mikey, in base64 and not looked at; without octets where there is none.
+ * The level whose key-mgmt attributes apply to a media section. RFC 4567 3.1: "if the media-level attribute is present,
+ * the session level attribute MUST be ignored for this media". A malformed one is present.
  */
-MKT_MUST enum mkt_err mkt_sdp_key_mgmt(struct mkt_span sdp, size_t media, struct mkt_buf *list, struct mkt_span *mikey);
+MKT_MUST enum mkt_err mkt_sdp_key_mgmt(struct mkt_sdp *sdp, size_t media, struct mkt_sdp_level **level);
+
+/* Adds octets to a hash of 32 octets. */
+MKT_MUST enum mkt_err mkt_sdp_hash(uint8_t hash[32], struct mkt_span octets);
+
+/* The hash of octets that are part of a description, taken once. */
+MKT_MUST enum mkt_err mkt_sdp_hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets);
 
 #endif

@@ -3,6 +3,7 @@
  * Every function that appends to a buffer of the caller's keeps what mikeyticket/span.h says: a call that fails leaves
  * `n` as it was, whether it writes or measures. The buffers here hold octets already, which no call changes.
  */
+#include "described.h"
 #include "play.h"
 
 #include <mikeyticket/sdp.h>
@@ -103,13 +104,13 @@ static enum mkt_err sdp_put(struct scene *s, struct mkt_buf *out)
 static enum mkt_err sdp_get(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
-    return mkt_sdp_get(text("a=key-mgmt:mikey bWlrZXk=\r\n"), MKT_SDP_SESSION, out);
+    return text_get(text("a=key-mgmt:mikey bWlrZXk=\r\n"), MKT_SDP_SESSION, out);
 }
 
 static enum mkt_err sdp_protocols(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
-    return mkt_sdp_protocols(text("a=key-mgmt:mikey bWlrZXk=\r\na=key-mgmt:keyp1 x\r\n"), MKT_SDP_SESSION, out);
+    return text_protocols(text("a=key-mgmt:mikey bWlrZXk=\r\na=key-mgmt:keyp1 x\r\n"), MKT_SDP_SESSION, out);
 }
 
 static enum mkt_err keymgmt_put(struct scene *s, struct mkt_buf *out)
@@ -142,6 +143,26 @@ static enum mkt_err make_request_resp(struct scene *s, struct mkt_buf *out)
 static enum mkt_err make_transfer_init(struct scene *s, struct mkt_buf *out)
 {
     return leg_put(s, OFFER, out);
+}
+
+static enum mkt_err sdp_make_offer(struct scene *s, struct mkt_buf *out)
+{
+    struct mkt_csb *alice = play_bundle(s->play, ALICE);
+    struct mkt_offer offer = {.responder = s->play->settings[BOB].self};
+    enum mkt_err err = mkt_csb_ticket(alice, &offer.ticket);
+    err = err != MKT_OK ? err : mkt_sdp_make_offer(alice, &offer, out);
+    mkt_ticket_free(offer.ticket);
+    return err;
+}
+
+static enum mkt_err sdp_make_answer(struct scene *s, struct mkt_buf *out)
+{
+    return mkt_sdp_make_answer(s->play->csb[BOB], NULL, out);
+}
+
+static enum mkt_err sdp_make_update(struct scene *s, struct mkt_buf *out)
+{
+    return mkt_sdp_make_update(s->play->csb[ALICE], &without_answer, out);
 }
 
 static enum mkt_err make_resolve_init(struct scene *s, struct mkt_buf *out)
@@ -232,6 +253,9 @@ static const struct {
     {"mkt_csb_make_update without answer", make_update_without_answer, ALICE_UPDATES},
     {"mkt_csb_make_transfer_resp to an update", make_update_resp, BOB_ANSWERS},
     {"mkt_csb_make_error", make_error, ANSWER},
+    {"mkt_sdp_make_offer", sdp_make_offer, OFFER},
+    {"mkt_sdp_make_answer", sdp_make_answer, ANSWER},
+    {"mkt_sdp_make_update", sdp_make_update, ALICE_UPDATES},
     {"mkt_csb_resolved_put", resolved_put, ANSWER},
     {"mkt_csb_put", csb_put, ASK},
     {"mkt_csb_tek", tek, ASK},
@@ -340,8 +364,8 @@ START_TEST(payloads_without_encoding)
         expect_err("policy", mkt_policy_put(&policy, &out), MKT_E_LENGTH);
         expect_err("two specs of one URI", mkt_keymgmt_put(specs, 2, &out), MKT_E_ARGUMENT);
         expect_err("two for mikey",
-                   mkt_sdp_protocols(text("a=key-mgmt:mikey x\na=key-mgmt:mikey x"), MKT_SDP_SESSION, &out), MKT_E_SDP);
-        expect_err("no base64", mkt_sdp_get(text("a=key-mgmt:mikey bWlrZXk"), MKT_SDP_SESSION, &out), MKT_E_BASE64);
+                   text_protocols(text("a=key-mgmt:mikey x\na=key-mgmt:mikey x"), MKT_SDP_SESSION, &out), MKT_E_SDP);
+        expect_err("no base64", text_get(text("a=key-mgmt:mikey bWlrZXk"), MKT_SDP_SESSION, &out), MKT_E_BASE64);
         expect_as_before("payloads", out.n);
     }
 }

@@ -153,6 +153,13 @@ static void try_all(const char *callback, struct mkt_csb *csb)
     struct mkt_ticket *ticket = NULL;
     must_refuse(callback, "take", mkt_csb_take(csb, scene.in, mikey));
     must_refuse(callback, "take", mkt_csb_take(csb, mikey, mikey));
+    struct mkt_sdp sdp;
+    expect_err("SDP", mkt_sdp_parse(&sdp, text("a=key-mgmt:mikey AQEB")), MKT_OK);
+    must_refuse(callback, "take_offer", mkt_sdp_take_offer(csb, &sdp, MKT_SDP_SESSION));
+    must_refuse(callback, "take_answer", mkt_sdp_take_answer(csb, &sdp, MKT_SDP_SESSION));
+    must_refuse(callback, "make_offer", mkt_sdp_make_offer(csb, &offer, &out));
+    must_refuse(callback, "make_answer", mkt_sdp_make_answer(csb, NULL, &out));
+    must_refuse(callback, "make_update", mkt_sdp_make_update(csb, &update, &out));
     must_refuse(callback, "make_request_init", mkt_csb_make_request_init(csb, &request, &out));
     must_refuse(callback, "make_request_resp", mkt_csb_make_request_resp(csb, ticket, &out));
     must_refuse(callback, "make_resolve_init", mkt_csb_make_resolve_init(csb, &out));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What goes in and out of the codec and SDP costs no allocation, over all messages of the vectors. */
+#include "described.h"
 #include "allocations.h"
 #include "player.h"
 
@@ -47,7 +48,7 @@ static enum mkt_err write_and_find(struct mkt_span in)
     memcpy(octets, head, sizeof head - 1);
     enum mkt_err err = mkt_sdp_put(in, &line);
     if (err == MKT_OK)
-        err = mkt_sdp_get((struct mkt_span){octets, line.n}, 0, &message);
+        err = text_get((struct mkt_span){octets, line.n}, 0, &message);
     return err;
 }
 

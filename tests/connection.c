@@ -4,7 +4,6 @@
 #include "plan.h"
 #include "vector.h"
 
-
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HEAD "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
 #define MSRP(port, lines) HEAD "m=message " port " TCP/TLS/MSRP *\r\n" lines
@@ -16,13 +15,15 @@
 #define CEMA "a=msrp-cema\r\n"
 #define KEY(base64) "a=key-mgmt:mikey " base64 "\r\n"
 
-static struct mkt_sdp_exchange exchange(const char *offer, const char *answer, bool offerer)
+static const struct mkt_sdp_kept nothing;
+
+static struct texts exchange(const char *offer, const char *answer, bool offerer)
 {
-    return (struct mkt_sdp_exchange){
+    return (struct texts){
         .offer = exact(mkt_span_text(offer)), .answer = exact(mkt_span_text(answer)), .offerer = offerer};
 }
 
-static void is(const struct mkt_sdp_exchange *now, const struct mkt_sdp_exchange *before, const char *want)
+static void is(const struct texts *now, const struct texts *before, const char *want)
 {
     char got[400];
     ck_assert_msg(strcmp(plan(got, sizeof got, now, before, 0), want) == 0,
@@ -33,7 +34,7 @@ static void is(const struct mkt_sdp_exchange *now, const struct mkt_sdp_exchange
 /* What a first exchange is for the offerer, and for the answerer. */
 static void first(const char *offer, const char *answer, const char *offerer, const char *answerer)
 {
-    struct mkt_sdp_exchange o = exchange(offer, answer, true), a = exchange(offer, answer, false);
+    struct texts o = exchange(offer, answer, true), a = exchange(offer, answer, false);
     is(&o, NULL, offerer);
     is(&a, NULL, answerer);
 }
@@ -42,7 +43,7 @@ static void first(const char *offer, const char *answer, const char *offerer, co
 static void second(const char *const before[2], const char *const now[2], bool again, const char *want,
                    const char *want_other)
 {
-    struct mkt_sdp_exchange b = exchange(before[0], before[1], true), n = exchange(now[0], now[1], again);
+    struct texts b = exchange(before[0], before[1], true), n = exchange(now[0], now[1], again);
     is(&n, &b, want);
     b.offerer = false;
     n.offerer = !again;
@@ -108,12 +109,13 @@ START_TEST(both_ends_agree)
                      setup[j] == MKT_SETUP_ABSENT ? "" : "a=setup:",
                      setup[j] == MKT_SETUP_ABSENT ? "" : mkt_setup_name(setup[j]),
                      setup[j] == MKT_SETUP_ABSENT ? "" : "\r\n");
-        struct mkt_sdp_exchange o = exchange(sdp[0], sdp[1], true), a = exchange(sdp[0], sdp[1], false);
+        struct texts o = exchange(sdp[0], sdp[1], true), a = exchange(sdp[0], sdp[1], false);
         struct mkt_connection of_o, of_a;
+        struct mkt_sdp_kept kept;
         struct mkt_roles roles;
         enum mkt_err err = mkt_setup_roles(stream, setup[0], setup[1], true, &roles);
-        expect_err("offerer", mkt_connection_get(&o, NULL, 0, &of_o), err);
-        expect_err("answerer", mkt_connection_get(&a, NULL, 0, &of_a), err);
+        expect_err("offerer", decide(&o, &nothing, false, 0, &of_o, &kept), err);
+        expect_err("answerer", decide(&a, &nothing, false, 0, &of_a, &kept), err);
         if (err != MKT_OK)
             continue;
         ck_assert_int_eq(of_o.tls, roles.tls);
@@ -153,7 +155,7 @@ START_TEST(not_a_stream_of_ours)
     }
     first(HEAD, HEAD, "MKT_E_MISSING", "MKT_E_MISSING");
     char line[100];
-    struct mkt_sdp_exchange now = exchange(MSRP("9", ALICE), MSRP("2856", BOB), true);
+    struct texts now = exchange(MSRP("9", ALICE), MSRP("2856", BOB), true);
     ck_assert_str_eq(plan(line, sizeof line, &now, NULL, 1), "MKT_E_MISSING");
     ck_assert_str_eq(plan(line, sizeof line, &now, NULL, MKT_SDP_SESSION), "MKT_E_MISSING");
 }
@@ -359,7 +361,7 @@ START_TEST(uris)
     for (size_t i = 0; i < COUNT(good); i++) {
         snprintf(sdp, sizeof sdp, MSRP("2856", "a=path:%s\r\n"), good[i].path);
         snprintf(want, sizeof want, "connect %s, TLS client, msrp alice/bob, key none", good[i].to);
-        struct mkt_sdp_exchange now = exchange(MSRP("9", ALICE), sdp, true);
+        struct texts now = exchange(MSRP("9", ALICE), sdp, true);
         is(&now, NULL, want);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -430,7 +432,7 @@ START_TEST(cema_of_an_offerer)
     };
     for (size_t i = 0; i < COUNT(row); i++) {
         char want[100];
-        struct mkt_sdp_exchange now = exchange(with, row[i].answer, true);
+        struct texts now = exchange(with, row[i].answer, true);
         bool err = strncmp(row[i].offered, "MKT", 3) == 0;
         snprintf(want, sizeof want, "%s%s", row[i].offered, err ? "" : ", msrp alice/bob, key none");
         is(&now, NULL, want);
@@ -445,7 +447,7 @@ START_TEST(cema_of_an_answerer)
 {
     static const char passive[] = MSRP("2855", SETUP("passive") CEMA ALICE),
                       active[] = MSRP("9", SETUP("active") CEMA ALICE);
-    struct mkt_sdp_exchange now = exchange(BOX(SETUP("actpass") CEMA BOB), active, false);
+    struct texts now = exchange(BOX(SETUP("actpass") CEMA BOB), active, false);
     is(&now, NULL, "connect IP4 198.51.100.9 7000, TLS client, msrp alice/bob, key none");
     now = exchange(BOX(SETUP("actpass") CEMA BOB), passive, false);
     is(&now, NULL, "listen IP4 192.0.2.1 2855, TLS server, msrp alice/bob, key none");
@@ -470,7 +472,7 @@ START_TEST(a_second_offer_that_was_anchored)
     static const char *const a[] = {MSRP("2855", SETUP("actpass") CEMA ALICE), MSRP("9", SETUP("active") CEMA BOB)};
     static const char *const b[] = {BOX(SETUP("actpass") BOB), MSRP("9", SETUP("active") CEMA ALICE)};
     static const char *const c[] = {MSRP("2855", SETUP("actpass") CEMA ALICE), BOX(SETUP("active") BOB)};
-    struct mkt_sdp_exchange before = exchange(a[0], a[1], true), now = exchange(b[0], b[1], false);
+    struct texts before = exchange(a[0], a[1], true), now = exchange(b[0], b[1], false);
     is(&now, &before, "MKT_E_ROLE");
     now = exchange(c[0], c[1], true);
     is(&now, &before, "offer again, msrp alice/bob, key none, replaces");
@@ -481,10 +483,9 @@ START_TEST(after_an_offer_again_there_is_no_connection)
 {
     static const char *const a[] = {MSRP("2855", SETUP("actpass") ALICE), MSRP("9", SETUP("active") BOB)};
     static const char *const box[] = {MSRP("2855", SETUP("actpass") CEMA ALICE), BOX(SETUP("active") BOB)};
-    struct mkt_sdp_exchange plain = exchange(a[0], a[1], true), anchored = exchange(box[0], box[1], true);
+    struct texts plain = exchange(a[0], a[1], true), anchored = exchange(box[0], box[1], true);
     is(&plain, &anchored, "listen IP4 192.0.2.1 2855, TLS server, msrp alice/bob, key none");
-    struct mkt_sdp_exchange other =
-        exchange(MSRP("2855", SETUP("actpass") PATH("msrps://192.0.2.1:2855/x;tcp")), a[1], true);
+    struct texts other = exchange(MSRP("2855", SETUP("actpass") PATH("msrps://192.0.2.1:2855/x;tcp")), a[1], true);
     is(&anchored, &other, "offer again, msrp alice/bob, key none, replaces");
 }
 END_TEST
@@ -565,7 +566,13 @@ START_TEST(kept_more_than_once)
                                        BFCP("9", SETUP("holdconn") "a=connection:existing\r\n")};
     static const char *const again[] = {BFCP("9", "a=x\r\na=connection:existing\r\n"),
                                         BFCP("9", "a=connection:existing\r\n")};
-    second(kept, again, true, "keep, bfcp, key none", "keep, bfcp, key none");
+    for (size_t i = 0; i < 2; i++) {
+        const struct texts opened = exchange(BFCP("9", ""), BFCP("5000", ""), i == 0);
+        struct texts once = exchange(kept[0], kept[1], i == 0), twice = exchange(again[0], again[1], i == 0);
+        once.before = &opened;
+        is(&once, &opened, "keep, bfcp, key none");
+        is(&twice, &once, "keep, bfcp, key none");
+    }
 }
 END_TEST
 
@@ -607,7 +614,7 @@ START_TEST(paths_of_msrp)
             continue; /* no end of ours is behind a relay */
         snprintf(sdp[0], sizeof sdp[0], MSRP("2856", SETUP("passive") "a=path:%s\r\n"), before[relay ? 2 : 1]);
         snprintf(sdp[1], sizeof sdp[1], MSRP("2856", SETUP("passive") "a=path:%s\r\n"), row[i / 2].path);
-        const struct mkt_sdp_exchange b = exchange(before[0], sdp[0], peer), n = exchange(before[0], sdp[1], peer);
+        const struct texts b = exchange(before[0], sdp[0], peer), n = exchange(before[0], sdp[1], peer);
         plan(got, sizeof got, &n, &b, 0);
         bool kept = strncmp(got, "keep, msrp", 10) == 0;
         bool replaced = strncmp(got, peer ? "connect" : "listen", 6) == 0 && strstr(got, "replaces") != NULL;
@@ -650,8 +657,8 @@ END_TEST
 START_TEST(msrp_moves_behind_its_middlebox)
 {
     static const char offer[] = MSRP("2855", SETUP("actpass") CEMA ALICE);
-    struct mkt_sdp_exchange before = exchange(offer, BOX(SETUP("passive") CEMA BOB), true);
-    struct mkt_sdp_exchange now = exchange(offer, AT("198.51.100.9", "7001", SETUP("passive") CEMA BOB), true);
+    struct texts before = exchange(offer, BOX(SETUP("passive") CEMA BOB), true);
+    struct texts now = exchange(offer, AT("198.51.100.9", "7001", SETUP("passive") CEMA BOB), true);
     is(&now, &before, "connect IP4 198.51.100.9 7001, TLS client, msrp alice/bob, key none, replaces");
     now = exchange(offer, AT("198.51.100.8", "7000", SETUP("passive") CEMA BOB), true);
     is(&now, &before, "connect IP4 198.51.100.8 7000, TLS client, msrp alice/bob, key none, replaces");
@@ -698,10 +705,10 @@ END_TEST
 
 START_TEST(a_connection_that_has_ended)
 {
-    struct mkt_sdp_exchange msrp = exchange(MSRP("9", ALICE), MSRP("2856", BOB), true), msrp_before = msrp;
-    struct mkt_sdp_exchange kept =
+    struct texts msrp = exchange(MSRP("9", ALICE), MSRP("2856", BOB), true), msrp_before = msrp;
+    struct texts kept =
         exchange(BFCP("9", "a=connection:existing\r\n"), BFCP("5000", "a=connection:existing\r\n"), true);
-    struct mkt_sdp_exchange bfcp_before = exchange(BFCP("9", ""), BFCP("5000", ""), true);
+    struct texts bfcp_before = exchange(BFCP("9", ""), BFCP("5000", ""), true);
     is(&kept, &bfcp_before, "keep, bfcp, key none");
     msrp_before.ended = bfcp_before.ended = true;
     is(&msrp, &msrp_before, "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key none");
@@ -759,20 +766,20 @@ END_TEST
 START_TEST(keys_of_an_earlier_exchange)
 {
     const char *const keyed[] = {MSRP("9", ALICE KEY("AQID")), MSRP("2856", BOB KEY("BAUG"))};
-    struct mkt_sdp_exchange first_one = exchange(keyed[0], keyed[1], true);
-    struct mkt_sdp_exchange hold = exchange(MSRP("9", ALICE "a=inactive\r\n"), MSRP("2856", BOB), true);
-    const struct mkt_sdp_exchange again = exchange(keyed[0], keyed[1], true);
-    const struct mkt_sdp_exchange rekeyed = exchange(MSRP("9", ALICE KEY("AQIE")), MSRP("2856", BOB KEY("BAUH")), true);
-    const struct mkt_sdp_exchange other = exchange(MSRP("9", ALICE "a=key-mgmt:keyp1 x\r\n"), MSRP("2856", BOB), true);
+    struct texts first_one = exchange(keyed[0], keyed[1], true);
+    struct texts hold = exchange(MSRP("9", ALICE "a=inactive\r\n"), MSRP("2856", BOB), true);
+    const struct texts again = exchange(keyed[0], keyed[1], true);
+    const struct texts rekeyed = exchange(MSRP("9", ALICE KEY("AQIE")), MSRP("2856", BOB KEY("BAUH")), true);
+    const struct texts other = exchange(MSRP("9", ALICE "a=key-mgmt:keyp1 x\r\n"), MSRP("2856", BOB), true);
     is(&hold, &first_one, "keep, msrp alice/bob, key none");
-    hold.keyed = &first_one;
+    hold.before = &first_one;
     is(&again, &hold, "keep, msrp alice/bob, key same");
     is(&rekeyed, &hold, "keep, msrp alice/bob, key new");
     is(&other, &hold, "MKT_E_PROTOCOLS");
     /* the connection is that of the exchange before all the same */
     hold.ended = true;
     is(&again, &hold, "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key same");
-    hold.keyed = NULL;
+    hold.before = NULL;
     is(&again, &hold, "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key new");
 }
 END_TEST
@@ -794,6 +801,78 @@ START_TEST(keys_and_connections_are_apart)
 }
 END_TEST
 
+/* What is kept, and what an offer alone says */
+
+START_TEST(what_is_kept)
+{
+    const struct texts now = exchange(MSRP("9", ALICE KEY("AQID")), MSRP("2856", BOB KEY("BAUG")), true);
+    struct mkt_sdp_kept kept = kept_of(&now, 0), bad[] = {kept, kept}, same;
+    struct mkt_connection c = {.media = 42};
+    struct mkt_sdp offer;
+    enum mkt_keying keying = MKT_KEYING_NEW;
+    ck_assert_uint_le(sizeof kept, 512);
+    same = kept;
+    expect_err("again", decide(&now, &kept, false, 0, &c, &kept), MKT_OK);
+    ck_assert_int_eq(c.action, MKT_ACTION_KEEP);
+    ck_assert_mem_eq(&kept, &same, sizeof kept);
+    expect_err("parse", mkt_sdp_parse(&offer, now.offer), MKT_OK);
+    bad[0].version = 2;
+    bad[1].stream = 2;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        c.media = 42;
+        expect_err("not kept", decide(&now, &bad[i], false, 0, &c, &same), MKT_E_STORED);
+        expect_err("not kept", mkt_connection_keying(&offer, 0, true, &bad[i], &keying), MKT_E_STORED);
+        ck_assert_uint_eq(c.media, 42);
+        ck_assert_mem_eq(&kept, &same, sizeof kept);
+        ck_assert_int_eq(keying, MKT_KEYING_NEW);
+    }
+}
+END_TEST
+
+START_TEST(keys_of_an_offer_alone)
+{
+    static const struct {
+        const char *offer;
+        bool by_alice; /* who offered first, with AQID; the answer was BAUG */
+        const char *want;
+    } row[] = {
+        {MSRP("9", ALICE KEY("AQID")), true, "same"},
+        {MSRP("9", ALICE KEY("AQIE")), true, "new"},
+        {MSRP("9", ALICE KEY("BAUG")), true, "new"},
+        {KEY("AQID"), true, "same"}, /* the line alone is at session level */
+        {KEY("AQID") MSRP("9", ALICE), true, "same"},
+        {KEY("AQID") MSRP("9", ALICE KEY("AQIE")), true, "new"},
+        {MSRP("9", BOB KEY("BAUG")), false, "same"},
+        {MSRP("9", BOB KEY("AQID")), false, "new"},
+        {MSRP("9", BOB), false, "none"},
+        {MSRP("0", BOB KEY("BAUH")), false, "none"},
+        {MSRP("9", BOB "a=key-mgmt:keyp1 x\r\n"), false, "MKT_E_PROTOCOLS"},
+        {MSRP("9", BOB KEY("BAUG") KEY("BAUG")), false, "MKT_E_SDP"},
+        {MSRP("x", BOB KEY("BAUG")), false, "MKT_E_SDP"},
+    };
+    static const char *const names[] = {"none", "same", "new"};
+    for (size_t end = 0; end < 2; end++) {
+        const struct texts first_one = exchange(MSRP("9", ALICE KEY("AQID")), MSRP("2856", BOB KEY("BAUG")), end == 0);
+        const struct mkt_sdp_kept kept = kept_of(&first_one, 0);
+        for (size_t i = 0; i < COUNT(row); i++) {
+            struct mkt_sdp offer;
+            enum mkt_keying keying = MKT_KEYING_NONE;
+            expect_err(row[i].offer, mkt_sdp_parse(&offer, exact(mkt_span_text(row[i].offer))), MKT_OK);
+            const size_t media = offer.sections == 0 ? MKT_SDP_SESSION : 0;
+            const bool mine = row[i].by_alice == (end == 0);
+            const enum mkt_err err = mkt_connection_keying(&offer, media, mine, &kept, &keying);
+            ck_assert_str_eq(err == MKT_OK ? names[keying] : mkt_err_name(err), row[i].want);
+            if (offer.sections > 0)
+                expect_err("section", mkt_connection_keying(&offer, 1, mine, &kept, &keying), MKT_E_MISSING);
+            /* at first every message is new */
+            expect_err("first", mkt_connection_keying(&offer, media, mine, &nothing, &keying),
+                       strcmp(row[i].want, "MKT_E_SDP") == 0 ? MKT_E_SDP : MKT_OK);
+            ck_assert_int_ne(keying, MKT_KEYING_SAME);
+        }
+    }
+}
+END_TEST
+
 /* Many sections: each has its own */
 
 START_TEST(several_sections)
@@ -809,7 +888,7 @@ START_TEST(several_sections)
     static const char *const want[] = {
         "MKT_E_MISSING", "connect IP4 192.0.2.2 2856, TLS client, msrp alice/bob, key new",
         "listen IP4 192.0.2.1 5000, TLS client, bfcp, key new", "nothing, msrp, key none", "MKT_E_MISSING"};
-    struct mkt_sdp_exchange now = exchange(offer, answer, true);
+    struct texts now = exchange(offer, answer, true);
     char got[200];
     for (size_t i = 0; i < COUNT(want); i++)
         ck_assert_str_eq(plan(got, sizeof got, &now, NULL, i), want[i]);
@@ -831,8 +910,7 @@ START_TEST(every_truncation)
     static const char sdp[] = BFCP("5000", SETUP("actpass")),
                       whole[] = MSRP("2856", SETUP("passive") CEMA BOB KEY("AQID"));
     for (size_t n = 0; n < sizeof whole; n++) {
-        struct mkt_sdp_exchange now = exchange(MSRP("9", CEMA ALICE KEY("AQID")), "", true),
-                                other = exchange(sdp, sdp, true);
+        struct texts now = exchange(MSRP("9", CEMA ALICE KEY("AQID")), "", true), other = exchange(sdp, sdp, true);
         char got[300];
         now.answer = exact((struct mkt_span){(const uint8_t *)whole, n});
         bool err = strncmp(plan(got, sizeof got, &now, &now, 0), "MKT_E_", 6) == 0;
@@ -847,12 +925,14 @@ END_TEST
 
 START_TEST(no_allocation)
 {
-    const struct mkt_sdp_exchange now = {.offer = mkt_span_text(MSRP("9", CEMA ALICE KEY("AQID"))),
-                                         .answer = mkt_span_text(MSRP("2856", RELAYED KEY("BAUG"))),
-                                         .offerer = true};
+    const struct texts now = {.offer = mkt_span_text(MSRP("9", CEMA ALICE KEY("AQID"))),
+                              .answer = mkt_span_text(MSRP("2856", RELAYED KEY("BAUG"))),
+                              .offerer = true};
     struct mkt_connection c[2];
+    struct mkt_sdp_kept kept;
     unsigned long before = allocations;
-    bool ok = mkt_connection_get(&now, NULL, 0, &c[0]) == MKT_OK && mkt_connection_get(&now, &now, 0, &c[1]) == MKT_OK;
+    bool ok = decide(&now, &nothing, false, 0, &c[0], &kept) == MKT_OK &&
+              decide(&now, &kept, false, 0, &c[1], &kept) == MKT_OK;
     unsigned long after = allocations;
     ck_assert(ok);
     ck_assert_uint_eq(after, before);
@@ -887,6 +967,8 @@ int main(void)
         keys,
         keys_of_an_earlier_exchange,
         keys_and_connections_are_apart,
+        what_is_kept,
+        keys_of_an_offer_alone,
         several_sections,
         names_of_actions,
         every_truncation,

@@ -115,7 +115,7 @@ text() {
     shift
     split=any_memchr:full
     for function in io_get io_take io_bytes io_left io_rest io_since io_word io_accept io_literal io_port word_length \
-        io_line next io_part without_last_empty_line level io_m io_c io_lws io_accept_token io_token io_quoted \
+        io_line split add_key_mgmt add_line io_level without_last_empty_line find io_m io_c io_lws io_accept_token io_token io_quoted \
         mkt_sdp_key_mgmt; do
         split=$split,$function:full
     done

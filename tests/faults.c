@@ -12,9 +12,12 @@
  * Then the same call succeeds on the same objects, all these faults behind them, and in the end both parties have the
  * same key. The linker puts the functions of mbedcrypto and of the C library here in place (-Wl,--wrap).
  */
+#include "described.h"
 #include "play.h"
 
 #include "protect.h"
+
+#include <mikeyticket/connection.h>
 
 #include <mikeyticket/replay.h>
 #include <mikeyticket/sdp.h>
@@ -854,7 +857,7 @@ START_TEST(sdp)
     struct mkt_span line = exact((struct mkt_span){out->p, out->n});
     do
         fault_next();
-    while (met_in_text("get a=key-mgmt", mkt_sdp_get(line, MKT_SDP_SESSION, out)));
+    while (met_in_text("get a=key-mgmt", text_get(line, MKT_SDP_SESSION, out)));
     expect_octets("a=key-mgmt", (struct mkt_span){out->p, out->n}, spec.message);
     do
         fault_next();
@@ -864,6 +867,61 @@ START_TEST(sdp)
         fault_next();
     while (met_in_text("get KeyMgmt", mkt_keymgmt_get(line, spec.uri, out)));
     expect_octets("KeyMgmt", (struct mkt_span){out->p, out->n}, spec.message);
+}
+END_TEST
+
+/* A call whose messages are made and taken as lines of SDP. */
+START_TEST(lines_of_sdp)
+{
+    struct play *p = play_start(MKT_SUITE_256, "DEFGHIJLMNO", false);
+    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    struct mkt_sdp parsed;
+    struct mkt_sdp_kept kept = {.version = 0};
+    struct mkt_connection connection;
+    play_until(p, OFFER);
+    expect_err("ticket", mkt_csb_ticket(p->csb[ALICE], &offer.ticket), MKT_OK);
+    play_bundle(p, BOB);
+    do
+        fault_next();
+    while (met("make an offer", mkt_sdp_make_offer(p->csb[ALICE], &offer, out)));
+    mkt_ticket_free(offer.ticket);
+    expect_err("parse", mkt_sdp_parse(&parsed, exact((struct mkt_span){out->p, out->n})), MKT_OK);
+    do
+        fault_next();
+    while (met_in_text("take an offer", mkt_sdp_take_offer(p->csb[BOB], &parsed, MKT_SDP_SESSION)));
+    play_make(p, RESOLVE);
+    play_take(p, RESOLVE);
+    play_make(p, RESOLVED);
+    play_take(p, RESOLVED);
+    do
+        fault_next();
+    while (met("make an answer", mkt_sdp_make_answer(p->csb[BOB], NULL, out)));
+    expect_err("parse", mkt_sdp_parse(&parsed, exact((struct mkt_span){out->p, out->n})), MKT_OK);
+    do
+        fault_next();
+    while (met_in_text("take an answer", mkt_sdp_take_answer(p->csb[ALICE], &parsed, MKT_SDP_SESSION)));
+    expect_same_key(p);
+    play_free(p);
+
+    static const char text_of[] = "v=0\nc=IN IP4 192.0.2.1\nm=message 9 TCP/TLS/MSRP *\na=key-mgmt:mikey AQ==\n"
+                                  "a=path:msrps://a.example:1/s;tcp msrps://b.example:1/s;tcp\n";
+    const char *const own = "v=0\nm=message 9 TCP/TLS/MSRP *\na=path:msrps://c.example:1/s;tcp\n";
+    enum mkt_keying keying;
+    struct mkt_sdp other;
+    watched.n = 0;
+    do {
+        fault_next();
+        /* each time anew, as a hash is taken once */
+        (void)!mkt_sdp_parse(&parsed, mkt_span_text(text_of));
+    } while (met("keying", mkt_connection_keying(&parsed, 0, true, &kept, &keying)));
+    const struct mkt_sdp_exchange exchange = {&parsed, &other, false, false};
+    do {
+        fault_next();
+        (void)!mkt_sdp_parse(&parsed, mkt_span_text(text_of));
+        (void)!mkt_sdp_parse(&other, mkt_span_text(own));
+        ck_assert_uint_eq(kept.version, 0);
+    } while (met("decide", mkt_connection_decide(&exchange, &kept, 0, &connection, &kept)));
+    ck_assert_uint_eq(kept.version, 1);
 }
 END_TEST
 
@@ -898,6 +956,7 @@ int main(void)
     tcase_add_loop_test(tcase, keys_that_are_not_derived, 0, 2);
     tcase_add_loop_test(tcase, text_that_is_not_protected, 0, 2);
     tcase_add_test(tcase, sdp);
+    tcase_add_test(tcase, lines_of_sdp);
     tcase_add_test(tcase, faults_of_every_kind_were_met);
     suite_add_tcase(suite, tcase);
     return run(suite);

@@ -2,6 +2,7 @@
 /* SDP from the field: each case of tests/sdp/ gives what stands beside it. tests/sdp/README.md tells the format. */
 #define _GNU_SOURCE /* asprintf */
 
+#include "described.h"
 #include "plan.h"
 #include "vector.h"
 
@@ -57,7 +58,7 @@ static char *said(struct mkt_span sdp, size_t media)
     char port[8];
     struct mkt_sdp_media m;
     enum mkt_setup setup;
-    enum mkt_err err = media == MKT_SDP_SESSION ? MKT_OK : mkt_sdp_media(sdp, media, &m);
+    enum mkt_err err = media == MKT_SDP_SESSION ? MKT_OK : text_media(sdp, media, &m);
     if (err != MKT_OK) {
         add_text(&line, mkt_err_name(err));
     } else if (media != MKT_SDP_SESSION) {
@@ -73,18 +74,18 @@ static char *said(struct mkt_span sdp, size_t media)
         add_span(&line, m.address);
     }
     add_text(&line, media == MKT_SDP_SESSION ? "setup " : ", setup ");
-    err = mkt_setup_get(sdp, media, &setup);
+    err = text_setup(sdp, media, &setup);
     add_text(&line, err != MKT_OK ? mkt_err_name(err) : setup == MKT_SETUP_ABSENT ? "absent" : mkt_setup_name(setup));
 
     uint8_t octets[8192];
     struct mkt_buf list = {octets, sizeof octets, 0}, message = {octets, sizeof octets, 0};
-    err = mkt_sdp_protocols(sdp, media, &list);
+    err = text_protocols(sdp, media, &list);
     add_text(&line, ", ");
     if (err == MKT_OK)
         add_span(&line, (struct mkt_span){list.p, list.n});
     else
         add_text(&line, mkt_err_name(err));
-    err = mkt_sdp_get(sdp, media, &message);
+    err = text_get(sdp, media, &message);
     add_text(&line, ", ");
     if (err != MKT_OK)
         add_text(&line, mkt_err_name(err));
@@ -108,7 +109,7 @@ static void check_body(const char *name, const struct section *section, struct m
 {
     char field[24];
     size_t sections = 0;
-    enum mkt_err err = mkt_sdp_sections(sdp, &sections);
+    enum mkt_err err = text_sections(sdp, &sections);
     if (err != MKT_OK) {
         expect(name, section, "all", mkt_err_name(err));
         return;
@@ -122,11 +123,11 @@ static void check_body(const char *name, const struct section *section, struct m
 }
 
 /* The plans of both ends for each media section. */
-static void check_plans(const char *name, const struct section *section, struct mkt_sdp_exchange *now,
-                        struct mkt_sdp_exchange *before, bool same_offerer)
+static void check_plans(const char *name, const struct section *section, struct texts *now, struct texts *before,
+                        bool same_offerer)
 {
     size_t sections = 1;
-    enum mkt_err err = mkt_sdp_sections(now->offer, &sections);
+    enum mkt_err err = text_sections(now->offer, &sections);
     for (size_t i = 0; i < 2 * sections; i++) {
         char field[32], got[1000];
         bool offerer = i < sections; /* of the first exchange */
@@ -170,8 +171,8 @@ static size_t check_case(const char *name)
         }
     }
     ck_assert_msg(n != 3 && (n > 1) == (plans != NULL) && (n == 4) == (again != NULL), "%s: its sections", name);
-    struct mkt_sdp_exchange first = {.offer = body[0], .answer = body[n > 1 ? 1 : 0]};
-    struct mkt_sdp_exchange second = {.offer = body[n > 2 ? 2 : 0], .answer = body[n > 2 ? 3 : 0]};
+    struct texts first = {.offer = body[0], .answer = body[n > 1 ? 1 : 0]};
+    struct texts second = {.offer = body[n > 2 ? 2 : 0], .answer = body[n > 2 ? 3 : 0]};
     if (plans != NULL)
         check_plans(name, plans, &first, NULL, true);
     if (again != NULL)
@@ -224,8 +225,8 @@ START_TEST(line_ends_change_nothing)
             if (sdp.p[i] != '\r' || i + 1 == sdp.n || sdp.p[i + 1] != '\n')
                 octets[lf.n++] = sdp.p[i];
         size_t sections = 0, again = 0;
-        enum mkt_err err = mkt_sdp_sections(sdp, &sections);
-        expect_err(entry->d_name, mkt_sdp_sections(lf, &again), err);
+        enum mkt_err err = text_sections(sdp, &sections);
+        expect_err(entry->d_name, text_sections(lf, &again), err);
         ck_assert_uint_eq(again, sections);
         for (size_t i = 0; err == MKT_OK && i <= sections; i++) {
             size_t media = i == 0 ? MKT_SDP_SESSION : i - 1;

@@ -15,15 +15,46 @@ static inline void plan_add(char *line, size_t n, const char *before, struct mkt
              word.n == 0 ? "-" : (const char *)word.p);
 }
 
+/* An offer and its answer as texts, and the exchange before it. */
+struct texts {
+    struct mkt_span offer, answer;
+    bool offerer;
+    bool ended;                 /* its connection is gone when the next exchange comes */
+    const struct texts *before; /* NULL: it is the first one */
+};
+
+static inline enum mkt_err decide(const struct texts *now, const struct mkt_sdp_kept *before, bool ended, size_t media,
+                                  struct mkt_connection *connection, struct mkt_sdp_kept *kept)
+{
+    struct mkt_sdp offer, answer;
+    const struct mkt_sdp_exchange exchange = {&offer, &answer, now->offerer, ended};
+    enum mkt_err err = mkt_sdp_parse(&offer, now->offer);
+    err = err != MKT_OK ? err : mkt_sdp_parse(&answer, now->answer);
+    return err != MKT_OK ? err : mkt_connection_decide(&exchange, before, media, connection, kept);
+}
+
+/* What is kept after an exchange and those before it; nothing, where it came to none. */
+static inline struct mkt_sdp_kept kept_of(const struct texts *exchange, size_t media)
+{
+    struct mkt_sdp_kept kept = {.version = 0};
+    struct mkt_connection c;
+    if (exchange == NULL)
+        return kept;
+    kept = kept_of(exchange->before, media);
+    const bool ended = exchange->before != NULL && exchange->before->ended;
+    (void)!decide(exchange, &kept, ended, media, &c, &kept);
+    return kept;
+}
+
 /*
  * Such as "connect IP4 192.0.2.1 2855, TLS client, msrp OWN/PEER, key new, replaces" or "keep, bfcp, key same" or
  * "MKT_E_ROLE"; in the buffer.
  */
-static inline const char *plan(char *line, size_t n, const struct mkt_sdp_exchange *now,
-                               const struct mkt_sdp_exchange *before, size_t media)
+static inline const char *plan(char *line, size_t n, const struct texts *now, const struct texts *before, size_t media)
 {
     struct mkt_connection c = {.media = SIZE_MAX};
-    enum mkt_err err = mkt_connection_get(now, before, media, &c);
+    struct mkt_sdp_kept kept = kept_of(before, media);
+    enum mkt_err err = decide(now, &kept, before != NULL && before->ended, media, &c, &kept);
     if (err != MKT_OK) {
         snprintf(line, n, "%s%s", mkt_err_name(err), c.media == SIZE_MAX ? "" : ", and changed");
         return line;

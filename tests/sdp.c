@@ -2,6 +2,7 @@
 /* The room sdp: RFC 4567 on strings, and who opens TCP and TLS (RFC 4145, 6135, 8856). */
 #define _GNU_SOURCE /* memmem */
 
+#include "described.h"
 #include "allocations.h"
 #include "vector.h"
 
@@ -55,17 +56,17 @@ static void expect(reader read, const char *in, size_t media, enum mkt_err want_
 
 static void finds(const char *sdp, size_t media, const char *message)
 {
-    expect(mkt_sdp_get, sdp, media, MKT_OK, message);
+    expect(text_get, sdp, media, MKT_OK, message);
 }
 
 static void refuses(const char *sdp, size_t media, enum mkt_err err)
 {
-    expect(mkt_sdp_get, sdp, media, err, NULL);
+    expect(text_get, sdp, media, err, NULL);
 }
 
 static void lists(const char *sdp, size_t media, const char *list)
 {
-    expect(mkt_sdp_protocols, sdp, media, MKT_OK, list);
+    expect(text_protocols, sdp, media, MKT_OK, list);
 }
 
 /* The attribute line */
@@ -86,7 +87,7 @@ START_TEST(line_of_every_vector)
         ck_assert_uint_eq(measure.n, out.n);
 
         out = buffer();
-        expect_err(v.section[i].name, mkt_sdp_get(text(line), MKT_SDP_SESSION, &out), MKT_OK);
+        expect_err(v.section[i].name, text_get(text(line), MKT_SDP_SESSION, &out), MKT_OK);
         expect_octets(v.section[i].name, written(&out), message);
         n++;
     }
@@ -164,7 +165,7 @@ START_TEST(grammar_of_the_attribute)
             size_t b = j / COUNT(after);
             snprintf(sdp, sizeof sdp, "%s%s%s", before[b], row[i].line, after[j % COUNT(after)]);
             struct mkt_buf out = buffer();
-            expect_err(sdp, mkt_sdp_get(text(sdp), b == 2 ? 0 : MKT_SDP_SESSION, &out), row[i].err);
+            expect_err(sdp, text_get(text(sdp), b == 2 ? 0 : MKT_SDP_SESSION, &out), row[i].err);
             ck_assert_msg((out.n > 0) == (row[i].err == MKT_OK), "%s: %zu octets", sdp, out.n);
         }
     }
@@ -214,11 +215,11 @@ START_TEST(lines)
         enum mkt_setup setup;
         refuses(bad[i], MKT_SDP_SESSION, MKT_E_SDP);
         refuses(bad[i], 0, MKT_E_SDP);
-        expect(mkt_sdp_protocols, bad[i], MKT_SDP_SESSION, MKT_E_SDP, NULL);
-        expect_err(bad[i], mkt_sdp_attribute(text(bad[i]), MKT_SDP_SESSION, "x", 0, &value), MKT_E_SDP);
-        expect_err(bad[i], mkt_sdp_media(text(bad[i]), 0, &m), MKT_E_SDP);
-        expect_err(bad[i], mkt_sdp_sections(text(bad[i]), &value.n), MKT_E_SDP);
-        expect_err(bad[i], mkt_setup_get(text(bad[i]), MKT_SDP_SESSION, &setup), MKT_E_SDP);
+        expect(text_protocols, bad[i], MKT_SDP_SESSION, MKT_E_SDP, NULL);
+        expect_err(bad[i], text_attribute(text(bad[i]), MKT_SDP_SESSION, "x", 0, &value), MKT_E_SDP);
+        expect_err(bad[i], text_media(text(bad[i]), 0, &m), MKT_E_SDP);
+        expect_err(bad[i], text_sections(text(bad[i]), &value.n), MKT_E_SDP);
+        expect_err(bad[i], text_setup(text(bad[i]), MKT_SDP_SESSION, &setup), MKT_E_SDP);
         ck_assert_uint_eq(value.n, 42);
     }
 }
@@ -234,9 +235,9 @@ START_TEST(nul_anywhere)
         memcpy(octets, sdp, sizeof sdp);
         octets[i] = 0;
         struct mkt_span in = exact((struct mkt_span){octets, sizeof sdp - 1});
-        expect_err("get", mkt_sdp_get(in, 0, &out), MKT_E_SDP);
-        expect_err("list", mkt_sdp_protocols(in, 0, &out), MKT_E_SDP);
-        expect_err("attribute", mkt_sdp_attribute(in, 0, "setup", 0, &value), MKT_E_SDP);
+        expect_err("get", text_get(in, 0, &out), MKT_E_SDP);
+        expect_err("list", text_protocols(in, 0, &out), MKT_E_SDP);
+        expect_err("attribute", text_attribute(in, 0, "setup", 0, &value), MKT_E_SDP);
         ck_assert_uint_eq(out.n, 0);
     }
 }
@@ -248,11 +249,11 @@ START_TEST(every_truncation)
     for (size_t n = 0; n < sizeof sdp - 1; n++) {
         struct mkt_buf out = buffer();
         struct mkt_sdp_media m;
-        enum mkt_err err = mkt_sdp_get(exact((struct mkt_span){(const uint8_t *)sdp, n}), 0, &out);
+        enum mkt_err err = text_get(exact((struct mkt_span){(const uint8_t *)sdp, n}), 0, &out);
         /* a lost line end, or a whole group of base64: nothing but the MAC tells */
         bool whole = n + 2 == sizeof sdp - 1 || n + 6 == sizeof sdp - 1;
         ck_assert_msg((err == MKT_OK) == whole, "%zu octets: %s", n, mkt_err_name(err));
-        err = mkt_sdp_media(exact((struct mkt_span){(const uint8_t *)sdp, n}), 0, &m);
+        err = text_media(exact((struct mkt_span){(const uint8_t *)sdp, n}), 0, &m);
         ck_assert(err == MKT_OK || err == MKT_E_SDP || err == MKT_E_MISSING);
     }
 }
@@ -275,8 +276,8 @@ START_TEST(override)
     lists(session, 0, "mikey");
     lists(session, 1, "mikey;keyp1");
     lists(session, 2, "keyp2");
-    expect(mkt_sdp_protocols, session, 3, MKT_E_MISSING, NULL);
-    expect(mkt_sdp_protocols, session, SIZE_MAX - 1, MKT_E_MISSING, NULL);
+    expect(text_protocols, session, 3, MKT_E_MISSING, NULL);
+    expect(text_protocols, session, SIZE_MAX - 1, MKT_E_MISSING, NULL);
 
     /* what is ignored may be wrong; what is there and wrong is never passed over */
     finds("a=key-mgmt:mikey !\n" MSRP "a=key-mgmt:mikey YWJj\n", 0, "abc");
@@ -301,9 +302,9 @@ START_TEST(list_of_protocols)
     lists("a=key-mgmt:mikey AA==\na=key-mgmt:MIKEY AA==\n", MKT_SDP_SESSION, "mikey;MIKEY");
     lists("a=key-mgmt:keyp1 x\na=key-mgmt:keyp1 y\n", MKT_SDP_SESSION, "keyp1;keyp1");
     /* a list that can't be told is refused */
-    expect(mkt_sdp_protocols, "a=key-mgmt:mikey x\na=key-mgmt:mi;key x\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
-    expect(mkt_sdp_protocols, "a=key-mgmt:mikey x\na=key-mgmt:keyp1\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
-    expect(mkt_sdp_protocols, "a=key-mgmt:mikey x\na=key-mgmt:mikey x\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
+    expect(text_protocols, "a=key-mgmt:mikey x\na=key-mgmt:mi;key x\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
+    expect(text_protocols, "a=key-mgmt:mikey x\na=key-mgmt:keyp1\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
+    expect(text_protocols, "a=key-mgmt:mikey x\na=key-mgmt:mikey x\n", MKT_SDP_SESSION, MKT_E_SDP, NULL);
 }
 END_TEST
 
@@ -363,18 +364,18 @@ START_TEST(rfc4567_5_1)
     for (size_t i = 0; i < COUNT(row); i++) {
         struct mkt_buf message = buffer(), line = {room + 1000, 1000, 0};
         struct mkt_sdp_media m;
-        expect_err("audio", mkt_sdp_get(text(row[i].sdp), 0, &message), MKT_OK);
+        expect_err("audio", text_get(text(row[i].sdp), 0, &message), MKT_OK);
         ck_assert_uint_eq(message.n, row[i].n);
         ck_assert_uint_eq(message.p[1], i); /* PSK init, PSK resp */
         ck_assert_ptr_nonnull(memmem(message.p, message.n, i == 0 ? "donald@duck.com" : "mickey@mouse.com", 15));
         expect_err("again", mkt_sdp_put(written(&message), &line), MKT_OK);
         expect_octets("again", (struct mkt_span){line.p + 17, line.n - 17}, mkt_span_text(row[i].base64));
         message = buffer();
-        expect_err("video", mkt_sdp_get(text(row[i].sdp), 1, &message), MKT_OK);
+        expect_err("video", text_get(text(row[i].sdp), 1, &message), MKT_OK);
         ck_assert_uint_eq(message.n, row[i].n);
         lists(row[i].sdp, 0, "mikey");
         struct mkt_span sdp = text(row[i].sdp);
-        expect_err("m=", mkt_sdp_media(sdp, 1, &m), MKT_OK);
+        expect_err("m=", text_media(sdp, 1, &m), MKT_OK);
         ck_assert_uint_eq(m.port, 52230);
         expect_octets("c=", m.address, mkt_span_text(i == 0 ? "w-land.example.com" : "foo.example.com"));
     }
@@ -409,7 +410,7 @@ START_TEST(rfc4567_messages_in_sdp_and_rtsp)
         snprintf(folded, sizeof folded, "keymgmt: prot=mikey; uri=\"%s\";\r\n            data=\"%s\"\r\n", uri,
                  base64[i]);
         struct mkt_buf message = buffer(), out = {room + 1000, 1000, 0};
-        expect_err(name, mkt_sdp_get(text(line), MKT_SDP_SESSION, &message), MKT_OK);
+        expect_err(name, text_get(text(line), MKT_SDP_SESSION, &message), MKT_OK);
         expect_octets(name, written(&message), octets);
         expect_err(name, mkt_sdp_put(through_the_codec(written(&message)), &out), MKT_OK);
         expect_octets(name, written(&out), mkt_span_text(line));
@@ -437,7 +438,7 @@ START_TEST(rfc4567_5_2)
         "t=0 0\r\nc=IN IP4 w-land.example.com\r\nm=audio 49000 RTP/SAVP 98\r\na=rtpmap:98 AMR/8000\r\n"
         "a=key-mgmt:mikey " RFC4567_OFFER "\r\nm=video 52230 RTP/AVP 31\r\na=rtpmap:31 H261/90000\r\n";
     struct mkt_buf message = buffer();
-    expect_err("audio", mkt_sdp_get(text(sdp), 0, &message), MKT_OK);
+    expect_err("audio", text_get(text(sdp), 0, &message), MKT_OK);
     ck_assert_uint_eq(message.n, 132);
     refuses(sdp, 1, MKT_E_MISSING);
     refuses(sdp, MKT_SDP_SESSION, MKT_E_MISSING);
@@ -457,11 +458,11 @@ START_TEST(number_of_sections)
                {"m=\nm=x", 2}, {"a=m=\nb=m=x\n", 0}, {MSRP "\r\n", 1}};
     for (size_t i = 0; i < COUNT(row); i++) {
         size_t n = 42;
-        expect_err(row[i].sdp, mkt_sdp_sections(text(row[i].sdp), &n), MKT_OK);
+        expect_err(row[i].sdp, text_sections(text(row[i].sdp), &n), MKT_OK);
         ck_assert_msg(n == row[i].n, "%s: %zu sections", row[i].sdp, n);
     }
     size_t n = 42;
-    expect_err("malformed", mkt_sdp_sections(text(MSRP "garbage\n"), &n), MKT_E_SDP);
+    expect_err("malformed", text_sections(text(MSRP "garbage\n"), &n), MKT_E_SDP);
     ck_assert_uint_eq(n, 42);
 }
 END_TEST
@@ -471,7 +472,7 @@ static void media_is(const char *sdp, size_t nth, const char *want)
     char got[200];
     struct mkt_sdp_media m;
     struct mkt_span in = text(sdp);
-    expect_err(sdp, mkt_sdp_media(in, nth, &m), MKT_OK);
+    expect_err(sdp, text_media(in, nth, &m), MKT_OK);
     snprintf(got, sizeof got, "%.*s|%u|%.*s|%.*s|%.*s", (int)m.media.n, (const char *)m.media.p, m.port, (int)m.proto.n,
              (const char *)m.proto.p, (int)m.addrtype.n, m.addrtype.n == 0 ? "" : (const char *)m.addrtype.p,
              (int)m.address.n, m.address.n == 0 ? "" : (const char *)m.address.p);
@@ -481,7 +482,7 @@ static void media_is(const char *sdp, size_t nth, const char *want)
 static void media_refused(const char *sdp, size_t nth, enum mkt_err err)
 {
     struct mkt_sdp_media m = {.port = 42};
-    expect_err(sdp, mkt_sdp_media(text(sdp), nth, &m), err);
+    expect_err(sdp, text_media(text(sdp), nth, &m), err);
     ck_assert_uint_eq(m.port, 42);
 }
 
@@ -548,7 +549,7 @@ END_TEST
 static void attribute_is(const char *sdp, size_t media, const char *name, size_t nth, const char *want)
 {
     struct mkt_span value = {NULL, 42}, in = text(sdp);
-    expect_err(sdp, mkt_sdp_attribute(in, media, name, nth, &value), MKT_OK);
+    expect_err(sdp, text_attribute(in, media, name, nth, &value), MKT_OK);
     ck_assert_msg((value.p == NULL) == (want == NULL), "%s: %s is %sthere", sdp, name, value.p == NULL ? "not " : "");
     expect_octets(name, value, mkt_span_text(want));
     ck_assert(value.p == NULL || (value.p >= in.p && value.p + value.n <= in.p + in.n));
@@ -562,7 +563,7 @@ START_TEST(attributes)
                                         "a=confid:4321\r\na=userid:1234\r\na=floorid:1 mstrm:10\r\n"
                                         "a=floorid:2 mstrm:11\r\na=odd:a:b\r\n";
     attribute_is(sdp, 0, "path", 0, "msrps://192.0.2.1:2855/s3ss;tcp");
-    attribute_is(sdp, 0, "setup", 0, "passive");
+    attribute_is(sdp, 0, "setup", 0, NULL); /* each level by itself */
     attribute_is(sdp, 0, "accept-types", 0, "text/plain *");
     attribute_is(sdp, 0, "connection", 0, NULL);
     attribute_is(sdp, 1, "setup", 0, "actpass");
@@ -574,8 +575,11 @@ START_TEST(attributes)
     attribute_is(sdp, 1, "floorid", 1, "2 mstrm:11");
     attribute_is(sdp, 1, "floorid", 2, NULL); /* not the session's */
     attribute_is(sdp, 1, "floorid", SIZE_MAX, NULL);
-    attribute_is(sdp, 0, "floorid", 0, "0");
-    attribute_is(sdp, 1, "sendonly", 0, "");
+    attribute_is(sdp, 0, "floorid", 0, NULL);
+    attribute_is(sdp, MKT_SDP_SESSION, "floorid", 0, "0");
+    attribute_is(sdp, MKT_SDP_SESSION, "floorid", 1, NULL);
+    attribute_is(sdp, 1, "sendonly", 0, NULL);
+    attribute_is(sdp, MKT_SDP_SESSION, "sendonly", 0, "");
     attribute_is(sdp, 1, "odd", 0, "a:b");
     attribute_is(sdp, 1, "path", 0, NULL);
     attribute_is(sdp, 1, "Setup", 0, NULL);
@@ -586,12 +590,64 @@ START_TEST(attributes)
     struct mkt_span value;
     static const char *const no_name[] = {"", "a:b", "setup:", " setup", "a b", "\xc3\xa4", NULL};
     for (size_t i = 0; i < COUNT(no_name); i++)
-        expect_err("name", mkt_sdp_attribute(text(sdp), 0, no_name[i], 0, &value), MKT_E_ARGUMENT);
-    expect_err("section", mkt_sdp_attribute(text(sdp), 2, "setup", 0, &value), MKT_E_MISSING);
+        expect_err("name", text_attribute(text(sdp), 0, no_name[i], 0, &value), MKT_E_ARGUMENT);
+    expect_err("section", text_attribute(text(sdp), 2, "setup", 0, &value), MKT_E_MISSING);
     value = (struct mkt_span){NULL, 42};
-    expect_err("empty", mkt_sdp_attribute(text("a=x\na=setup:\n"), MKT_SDP_SESSION, "setup", 0, &value), MKT_E_SDP);
+    expect_err("empty", text_attribute(text("a=x\na=setup:\n"), MKT_SDP_SESSION, "setup", 0, &value), MKT_E_SDP);
     ck_assert_uint_eq(value.n, 42);
     attribute_is("a=x\na=setup:\n", MKT_SDP_SESSION, "x", 0, "");
+}
+END_TEST
+
+/* A description that was parsed once gives the same in any order. */
+START_TEST(sections_in_any_order)
+{
+    static const char whole[] =
+        HEAD "a=setup:active\r\na=key-mgmt:mikey YWJj\r\na=x:s\r\n" TAIL MSRP "a=x:0\r\n" BFCP
+             "a=setup:passive\r\na=x:1\r\n" MSRP "a=key-mgmt:mikey ZGVm\r\na=x:2\r\n" BFCP "a=x:3\r\na=x:4\r\n";
+    static const size_t order[] = {3, 0, MKT_SDP_SESSION, 2, 1, 2, 2, 4, 0, 3, MKT_SDP_SESSION, 1, 0};
+    const struct mkt_span in = text(whole);
+    struct mkt_sdp sdp;
+    expect_err("parse", mkt_sdp_parse(&sdp, in), MKT_OK);
+    ck_assert_uint_eq(sdp.sections, 4);
+    for (size_t i = 0; i < COUNT(order); i++) {
+        enum mkt_setup setup[2] = {MKT_SETUP_ABSENT, MKT_SETUP_ABSENT};
+        struct mkt_span value[2] = {{NULL, 0}, {NULL, 0}};
+        struct mkt_buf out[2] = {buffer(), {room + 2000, 2000, 0}};
+        struct mkt_sdp_media m[2] = {{.port = 0}, {.port = 0}};
+        expect_err("setup", mkt_setup_get(&sdp, order[i], &setup[0]), text_setup(in, order[i], &setup[1]));
+        expect_err("value", mkt_sdp_attribute(&sdp, order[i], "x", &value[0]),
+                   text_attribute(in, order[i], "x", 0, &value[1]));
+        expect_err("message", mkt_sdp_get(&sdp, order[i], &out[0]), text_get(in, order[i], &out[1]));
+        expect_err("media", mkt_sdp_media(&sdp, order[i], &m[0]), text_media(in, order[i], &m[1]));
+        ck_assert_int_eq(setup[0], setup[1]);
+        expect_octets("value", value[0], value[1]);
+        expect_octets("message", written(&out[0]), written(&out[1]));
+        ck_assert_uint_eq(m[0].port, m[1].port);
+    }
+    /* a value of another section can't be gone on from */
+    struct mkt_span value = {NULL, 0};
+    expect_err("first", mkt_sdp_attribute(&sdp, 0, "x", &value), MKT_OK);
+    expect_err("other", mkt_sdp_attribute(&sdp, 3, "x", &value), MKT_E_ARGUMENT);
+    expect_octets("unchanged", value, mkt_span_text("0"));
+    value = (struct mkt_span){NULL, 0};
+    expect_err("last", mkt_sdp_attribute(&sdp, 3, "x", &value), MKT_OK);
+    expect_err("other", mkt_sdp_attribute(&sdp, MKT_SDP_SESSION, "x", &value), MKT_E_ARGUMENT);
+}
+END_TEST
+
+/* Each list fits to the octet, and one octet more is refused. */
+START_TEST(longest_list_of_protocols)
+{
+    char sdp[300], want[MKT_SDP_MAX_PROTOCOLS + 2] = "mikey;";
+    for (size_t n = MKT_SDP_MAX_PROTOCOLS; n <= MKT_SDP_MAX_PROTOCOLS + 1; n++) {
+        memset(want + 6, 'k', n - 6);
+        want[n] = '\0';
+        snprintf(sdp, sizeof sdp, "a=key-mgmt:mikey YWJj\r\na=key-mgmt:%s x\r\n", want + 6);
+        const enum mkt_err err = n == MKT_SDP_MAX_PROTOCOLS ? MKT_OK : MKT_E_MANY;
+        expect(text_protocols, sdp, MKT_SDP_SESSION, err, want);
+        expect(text_get, sdp, MKT_SDP_SESSION, err, "abc");
+    }
 }
 END_TEST
 
@@ -801,16 +857,16 @@ START_TEST(setup_of_a_section)
     char sdp[100];
     for (size_t i = 0; i < COUNT(all); i++) {
         snprintf(sdp, sizeof sdp, MSRP "a=setup:%s\r\n" BFCP, mkt_setup_name(all[i]));
-        expect_err(sdp, mkt_setup_get(text(sdp), 0, &setup), MKT_OK);
+        expect_err(sdp, text_setup(text(sdp), 0, &setup), MKT_OK);
         ck_assert_int_eq(setup, all[i]);
-        expect_err(sdp, mkt_setup_get(text(sdp), 1, &setup), MKT_OK);
+        expect_err(sdp, text_setup(text(sdp), 1, &setup), MKT_OK);
         ck_assert_int_eq(setup, MKT_SETUP_ABSENT);
     }
     ck_assert_str_eq(mkt_setup_name(MKT_SETUP_ACTPASS), "actpass");
     ck_assert_ptr_null(mkt_setup_name(MKT_SETUP_ABSENT));
-    expect_err("session", mkt_setup_get(text("a=setup:active\n" MSRP BFCP "a=setup:passive\n"), 0, &setup), MKT_OK);
+    expect_err("session", text_setup(text("a=setup:active\n" MSRP BFCP "a=setup:passive\n"), 0, &setup), MKT_OK);
     ck_assert_int_eq(setup, MKT_SETUP_ACTIVE);
-    expect_err("media", mkt_setup_get(text("a=setup:active\n" MSRP BFCP "a=setup:passive\n"), 1, &setup), MKT_OK);
+    expect_err("media", text_setup(text("a=setup:active\n" MSRP BFCP "a=setup:passive\n"), 1, &setup), MKT_OK);
     ck_assert_int_eq(setup, MKT_SETUP_PASSIVE);
     static const char *const bad[] = {
         MSRP "a=setup\n",
@@ -825,9 +881,9 @@ START_TEST(setup_of_a_section)
         MSRP "a=setup:active\na=setup\n",
     };
     for (size_t i = 0; i < COUNT(bad); i++)
-        expect_err(bad[i], mkt_setup_get(text(bad[i]), 0, &setup), MKT_E_SDP);
+        expect_err(bad[i], text_setup(text(bad[i]), 0, &setup), MKT_E_SDP);
     ck_assert_int_eq(setup, MKT_SETUP_PASSIVE);
-    expect_err("no section", mkt_setup_get(text(MSRP), 1, &setup), MKT_E_MISSING);
+    expect_err("no section", text_setup(text(MSRP), 1, &setup), MKT_E_MISSING);
 }
 END_TEST
 
@@ -884,10 +940,9 @@ START_TEST(roles_can_differ)
     /* the offer and the answer of RFC 8856 section 11: the answerer connects, and is TLS server */
     enum mkt_setup offer, answer;
     struct mkt_roles roles;
-    expect_err("offer", mkt_setup_get(text("m=application 50000 TCP/TLS/BFCP *\r\na=setup:actpass\r\n"), 0, &offer),
+    expect_err("offer", text_setup(text("m=application 50000 TCP/TLS/BFCP *\r\na=setup:actpass\r\n"), 0, &offer),
                MKT_OK);
-    expect_err("answer", mkt_setup_get(text("m=application 9 TCP/TLS/BFCP *\r\na=setup:active\r\n"), 0, &answer),
-               MKT_OK);
+    expect_err("answer", text_setup(text("m=application 9 TCP/TLS/BFCP *\r\na=setup:active\r\n"), 0, &answer), MKT_OK);
     expect_err("roles", mkt_setup_roles(MKT_STREAM_BFCP, offer, answer, false, &roles), MKT_OK);
     ck_assert_int_eq(roles.tcp, MKT_END_CLIENT);
     ck_assert_int_eq(roles.tls, MKT_END_SERVER);
@@ -934,9 +989,9 @@ START_TEST(no_allocation)
     struct mkt_sdp_media m;
     enum mkt_setup setup;
     unsigned long before = allocations;
-    bool ok = mkt_sdp_put(mkt_span_text("abc"), &out) == MKT_OK && mkt_sdp_get(in, 0, &out) == MKT_OK &&
-              mkt_sdp_protocols(in, 0, &out) == MKT_OK && mkt_sdp_media(in, 0, &m) == MKT_OK &&
-              mkt_sdp_attribute(in, 0, "setup", 0, &value) == MKT_OK && mkt_setup_get(in, 0, &setup) == MKT_OK &&
+    bool ok = mkt_sdp_put(mkt_span_text("abc"), &out) == MKT_OK && text_get(in, 0, &out) == MKT_OK &&
+              text_protocols(in, 0, &out) == MKT_OK && text_media(in, 0, &m) == MKT_OK &&
+              text_attribute(in, 0, "setup", 0, &value) == MKT_OK && text_setup(in, 0, &setup) == MKT_OK &&
               mkt_keymgmt_put(&spec, 1, &header) == MKT_OK &&
               mkt_keymgmt_get(written(&header), spec.uri, &out) == MKT_OK;
     unsigned long after = allocations;
@@ -965,6 +1020,8 @@ int main(void)
         media_sections,
         malformed_media_sections,
         attributes,
+        sections_in_any_order,
+        longest_list_of_protocols,
         the_whole_name_of_an_attribute_counts,
         header_of_rfc4567,
         grammar_of_the_header,

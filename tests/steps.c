@@ -629,52 +629,84 @@ static const struct {
     {"v=0\r\nm=message 1 TCP/TLS/MSRP *\r\n", "a=setup:active\r\n", ""},
     {"v=0\r\nm=message 1 TCP/TLS/MSRP *\r\n", "c=IN IP4 192.0.2.1\r\n", ""},
 };
+
+/* A piece n times at session level, before n times a media section. */
+static const struct {
+    const char *session, *section;
+} levels[] = {
+    {"a=x\r\n", "m=a 1 b c\r\n"},
+    {"c=\n", "m=\n"},
+    {"a=setup:active\r\n", "m=message 1 TCP/TLS/MSRP *\r\n"},
+    {"a=key-mgmt:k k\r\n", "m=message 1 TCP/TLS/MSRP *\r\na=path:msrps://a.example:1/s;tcp\r\n"},
+    {"a=key-mgmt:mikey AQ==\r\n", "m=application 1 TCP/TLS/BFCP *\r\na=key-mgmt:k k\r\n"},
+    {"a=path:msrps://a.example:1/s;tcp\r\n", "m=message 1 TCP/TLS/MSRP *\r\n"},
+    {"a=connection:new\r\n", "m=application 1 TCP/TLS/BFCP *\r\nc=IN IP4 192.0.2.1\r\n"},
+    {"", "m=message 1 TCP/TLS/MSRP *\r\na=x\r\na=path:msrps://a.example:1/s;tcp\r\na=x\r\n"},
+};
+enum { LEVELS = sizeof levels / sizeof *levels };
 enum { SDPS = sizeof sdps / sizeof *sdps };
 
 static size_t which; /* of the texts */
 
 static struct mkt_span sdp_of(size_t n)
 {
+    static uint8_t octets[1 << 20];
+    if (which >= SDPS) {
+        const struct mkt_span session = words("v=0\r\n", levels[which - SDPS].session, n, "");
+        const struct mkt_span sections = words("", levels[which - SDPS].section, n, "");
+        memcpy(octets, session.p, session.n);
+        memcpy(octets + session.n, sections.p, sections.n);
+        return exact((struct mkt_span){octets, session.n + sections.n});
+    }
     return words(sdps[which].head, sdps[which].again, n, sdps[which].tail);
 }
 
-/* All that is read of one description, whatever it answers. */
+/* All that is read of one description, section by section, whatever it answers. */
 static unsigned long sdp_read(size_t n)
 {
-    const struct mkt_span sdp = sdp_of(n);
-    const size_t media[] = {0, MKT_SDP_SESSION};
+    const struct mkt_span text_of = sdp_of(n);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
     struct mkt_sdp_media m;
-    struct mkt_span value;
+    struct mkt_sdp sdp;
     enum mkt_setup setup;
-    size_t sections;
     begin();
-    (void)!mkt_sdp_sections(sdp, &sections);
-    for (size_t i = 0; i < 2; i++) {
+    const enum mkt_err err = mkt_sdp_parse(&sdp, text_of);
+    for (size_t i = 0; err == MKT_OK && i <= sdp.sections; i++) {
+        const size_t media = i == 0 ? MKT_SDP_SESSION : i - 1;
+        struct mkt_span value = {NULL, 0};
         out.n = 0;
-        (void)!mkt_sdp_get(sdp, media[i], &out);
+        (void)!mkt_sdp_get(&sdp, media, &out);
         out.n = 0;
-        (void)!mkt_sdp_protocols(sdp, media[i], &out);
-        (void)!mkt_sdp_media(sdp, media[i], &m);
-        (void)!mkt_sdp_attribute(sdp, media[i], "path", 0, &value);
-        (void)!mkt_sdp_attribute(sdp, media[i], "x", n, &value);
-        (void)!mkt_setup_get(sdp, media[i], &setup);
+        (void)!mkt_sdp_protocols(&sdp, media, &out);
+        (void)!mkt_sdp_media(&sdp, media, &m);
+        (void)!mkt_sdp_attribute(&sdp, media, "path", &value);
+        value = (struct mkt_span){NULL, 0};
+        while (mkt_sdp_attribute(&sdp, media, "x", &value) == MKT_OK && value.p != NULL)
+            ;
+        (void)!mkt_setup_get(&sdp, media, &setup);
     }
     const unsigned long took = end();
     free_all();
     return took;
 }
 
-/* What both ends say of their connection, now and before. */
+/* What both ends say of each connection, now and before, and what the offer alone says of the keys. */
 static unsigned long connection_read(size_t n)
 {
-    const struct mkt_span sdp = sdp_of(n);
-    const struct mkt_sdp_exchange before = {.offer = sdp, .answer = sdp};
-    const struct mkt_sdp_exchange now = {.offer = sdp, .answer = sdp, .offerer = true};
+    const struct mkt_span text_of = sdp_of(n);
+    struct mkt_sdp offer, answer;
+    const struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
     struct mkt_connection connection;
+    enum mkt_keying keying;
     begin();
-    (void)!mkt_connection_get(&now, NULL, 0, &connection);
-    (void)!mkt_connection_get(&now, &before, 0, &connection);
+    enum mkt_err err = mkt_sdp_parse(&offer, text_of);
+    err = err != MKT_OK ? err : mkt_sdp_parse(&answer, text_of);
+    for (size_t media = 0; err == MKT_OK && media < offer.sections; media++) {
+        struct mkt_sdp_kept kept = {.version = 0};
+        (void)!mkt_connection_decide(&now, &kept, media, &connection, &kept);
+        (void)!mkt_connection_keying(&offer, media, false, &kept, &keying);
+        (void)!mkt_connection_decide(&now, &kept, media, &connection, &kept);
+    }
     const unsigned long took = end();
     free_all();
     return took;
@@ -693,10 +725,13 @@ static unsigned long path_and_address(size_t n)
         out.n += parts[i].n;
     }
     const struct mkt_span sdp = made(&out);
-    const struct mkt_sdp_exchange now = {.offer = sdp, .answer = sdp, .offerer = true};
+    struct mkt_sdp offer, answer;
+    const struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
+    struct mkt_sdp_kept kept = {.version = 0};
     struct mkt_connection connection;
     begin();
-    (void)!mkt_connection_get(&now, NULL, 0, &connection);
+    if (mkt_sdp_parse(&offer, sdp) == MKT_OK && mkt_sdp_parse(&answer, sdp) == MKT_OK)
+        (void)!mkt_connection_decide(&now, &kept, 0, &connection, &kept);
     const unsigned long took = end();
     free_all();
     return took;
@@ -785,9 +820,10 @@ END_TEST
 
 START_TEST(linear_texts)
 {
-    for (which = 0; which < SDPS; which++) {
-        expect_linear(sdps[which].again, sdp_read, 500);
-        expect_linear(sdps[which].again, connection_read, 500);
+    for (which = 0; which < SDPS + LEVELS; which++) {
+        const char *name = which < SDPS ? sdps[which].again : levels[which - SDPS].session;
+        expect_linear(name, sdp_read, 500);
+        expect_linear(name, connection_read, 500);
     }
     for (which = 0; which < HEADERS; which++)
         expect_linear(headers[which].again, header_read, 500);

@@ -4,10 +4,24 @@
  * What an offer and its answer say of the TCP and TLS connection of an MSRP or BFCP stream (RFC 4145, 4975, 6135, 6714,
  * 8856): whether to open one, keep it or close it, where it leads to, and whether its key is to be agreed on again.
  *
- * Nothing is opened, resolved or remembered here, and nothing is allocated; the time of a call is linear in the
- * descriptions, so who asks for each of their media sections sets a limit on how many there may be.
- * Those of the other end are nothing to rely on until key management has authenticated it, and addresses not even then:
- * whether a host may be connected to is for the application to say.
+ * Nothing is opened, resolved or allocated here. All sections of two descriptions take a time linear in their text if
+ * you ask for them in their order. Do not rely on the description of the other end until key management has
+ * authenticated it, nor on addresses even then: decide yourself whether a host may be connected to.
+ *
+ * An application keeps one struct mkt_sdp_kept for each stream, in place of the texts of earlier exchanges, and the
+ * a=key-mgmt line that it sent last:
+ *
+ *     struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
+ *     struct mkt_sdp_kept next;
+ *     err = mkt_connection_decide(&now, &stream->kept, media, &connection, &next);
+ *     if (err == MKT_OK)
+ *         stream->kept = next;
+ *
+ * Which line to repeat: an offer that does not re-key repeats this end's a=key-mgmt line of the last exchange that
+ * succeeded, even if another line was sent since in an update that was given up (491, 408, CANCEL). Such an exchange
+ * has no answer, so it never comes to mkt_connection_decide(), and what was kept still knows the right line by its
+ * hash: mkt_connection_keying() of the line gives MKT_KEYING_SAME. If the peer took the update that was given up, the
+ * next update brings both ends together again.
  */
 #ifndef MIKEYTICKET_CONNECTION_H
 #define MIKEYTICKET_CONNECTION_H
@@ -20,15 +34,28 @@ extern "C" {
 
 /** An offer and its answer (RFC 3264), as one of the two ends holds them. */
 struct mkt_sdp_exchange {
-    struct mkt_span offer;
-    struct mkt_span answer;
+    struct mkt_sdp *offer;
+    struct mkt_sdp *answer;
     bool offerer; /**< true: this end made the offer; false: it made the answer */
-    bool ended;   /**< of an exchange before: its connection is no longer there, so that it can't be kept or closed */
-    /**
-     * Of an exchange before: the one that its key comes from, where that is an earlier one as it had no MIKEY messages
-     * itself (a hold without a=key-mgmt); NULL: this one. What that one has here is not looked at.
-     */
-    const struct mkt_sdp_exchange *keyed;
+    bool ended;   /**< the connection of the exchange before is no longer there: it can't be kept or closed */
+};
+
+/**
+ * What an application keeps of the last exchange of a stream: hashes of both descriptions, of paths and of a=key-mgmt
+ * lines, and no secrets. It has octets alone, without padding: copy them and store them as you like, on any machine.
+ * Begin with all zeros, which is that there was no exchange. The fields are the library's own.
+ */
+struct mkt_sdp_kept {
+    uint8_t version;                /**< 0: nothing; 1 */
+    uint8_t connection;             /**< 1: there is one */
+    uint8_t stream;                 /**< its medium */
+    uint8_t active;                 /**< 1: this end connects */
+    uint8_t sections;               /**< how many there were, up to 255 */
+    uint8_t port[2][2];             /**< MSRP: those in the paths of this end and of the peer */
+    uint8_t texts[MKT_SDP_HASH];    /**< of both descriptions */
+    uint8_t paths[MKT_SDP_HASH];    /**< of both */
+    uint8_t place[MKT_SDP_HASH];    /**< where this end connects to */
+    uint8_t mikey[2][MKT_SDP_HASH]; /**< the messages of this end and of the peer; zeros: none */
 };
 
 /** What to do with the connection of a stream. */
@@ -76,34 +103,55 @@ struct mkt_connection {
  * an offerer may be told to offer again where it would not have had to.
  *
  * A second exchange: streams that were and still are wanted keep their connection
- *   - where both ends send the descriptions that they sent before, octet by octet (RFC 3264 section 8: "a no-op");
- *   - with BFCP, where the answer has a=connection:existing, whatever else the two say (RFC 4145 5.1). Without
+ *   - if both ends send the descriptions that they sent before, octet by octet (RFC 3264 section 8: "a no-op");
+ *   - with BFCP, if the answer has a=connection:existing, whatever else the two say (RFC 4145 5.1). Without
  *     that attribute the connection is a new one;
- *   - with MSRP, which ignores a=connection, where the a=path of both ends is as it was, by the comparison of RFC 4975
+ *   - with MSRP, which ignores a=connection, if the a=path of both ends is as it was, by the comparison of RFC 4975
  *     6.1 with port 9 for any, and this end, if it was and is active, still has the same place to connect to.
  * All else replaces it. Re-keying is told apart from that: a connection that is kept goes on with the keys of its
  * handshake, and a new key is for the next handshake, be that a renegotiation or another connection.
  *
  * @param now         the exchange; port 0 in one of the two refuses the stream
- * @param before      the exchange before it of the same session, with the one that its key comes from; NULL at first
+ * @param before      what was kept of the exchange before it; all zeros at first
  * @param media       number of the media section, from 0
  * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
+ * @param kept        out: to be kept in place of `before`, which it may be; unchanged after an error
  * @return MKT_OK;
- *         MKT_E_MISSING where there is no such media section, or it is neither of the two media over TLS and there is
- *         no connection to be closed; where a=path, or the c= line that says where to connect to, is not there;
- *         MKT_E_SDP where a description is malformed, a=setup, a=connection or a=path is there twice or is none, or an
- *         address is not of the Internet or of the wrong type;
- *         MKT_E_ROLE where the answer does not answer the offer (number of media sections, m= line, a=setup,
- *         a=connection), where there are fewer media sections than before (RFC 3264 section 8), where it keeps a
- *         connection that is not there, where the passive end gives no address or port to connect to (0.0.0.0, ::, 9,
- *         multicast), where this end's own a=path has several URIs (who is behind a relay connects to that, whatever
- *         SDP says, RFC 6135 4.5), or where RFC 6714 4.3 wants the offer refused;
- *         MKT_E_PROTOCOLS where the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC
- *         4567 4.1.2)
+ *         MKT_E_MISSING if there is no such media section, or it is neither of the two media over TLS and there is no
+ *         connection to be closed; if a=path, or the c= line that says where to connect to, is not there;
+ *         MKT_E_SDP if a line that is needed is malformed, a=setup, a=connection or a=path is there twice or is none,
+ *         or an address is not of the Internet or of the wrong type;
+ *         MKT_E_MANY as mkt_sdp_get();
+ *         MKT_E_ROLE if the answer does not answer the offer (number of media sections, m= line, a=setup,
+ *         a=connection), if there are fewer media sections than before (RFC 3264 section 8), if it keeps a connection
+ *         that is not there, if the passive end gives no address or port to connect to (0.0.0.0, ::, 9, multicast), if
+ *         this end's own a=path has several URIs (an end behind a relay connects to that, whatever SDP says, RFC 6135
+ *         4.5), or if RFC 6714 4.3 wants the offer refused;
+ *         MKT_E_PROTOCOLS if the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC
+ *         4567 4.1.2);
+ *         MKT_E_STORED if `before` is not what was kept; MKT_E_CRYPTO
  */
-MKT_API MKT_MUST enum mkt_err mkt_connection_get(const struct mkt_sdp_exchange *now,
-                                                 const struct mkt_sdp_exchange *before, size_t media,
-                                                 struct mkt_connection *connection);
+MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *now,
+                                                    const struct mkt_sdp_kept *before, size_t media,
+                                                    struct mkt_connection *connection, struct mkt_sdp_kept *kept);
+
+/**
+ * Tells from an offer alone whether it re-keys a stream, before there is an answer (RFC 4567 4.1.2). An answerer takes
+ * the message of the offer if it does (mkt_sdp_take_offer()), and else repeats the a=key-mgmt line of its last answer.
+ * An offerer may ask about its draft, or about the line alone.
+ *
+ * With the answer, mkt_connection_decide() can still find MKT_KEYING_NEW if this gave MKT_KEYING_SAME: if the answer
+ * has another message than before, as another end answers.
+ * @param offer    the offer; or an a=key-mgmt line
+ * @param media    number of the media section, from 0; or MKT_SDP_SESSION
+ * @param offerer  true: this end makes the offer; false: the offer has come
+ * @param before   what was kept of the exchange before it; all zeros at first
+ * @param keying   out; unchanged after an error
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP; MKT_E_MANY; MKT_E_PROTOCOLS and
+ *         MKT_E_STORED as mkt_connection_decide(); MKT_E_CRYPTO
+ */
+MKT_API MKT_MUST enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer,
+                                                    const struct mkt_sdp_kept *before, enum mkt_keying *keying);
 
 /** The name of an action in lower case, such as "connect" or "offer again"; static; NULL where there is none. */
 MKT_API const char *mkt_action_name(enum mkt_action action);

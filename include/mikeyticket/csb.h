@@ -72,6 +72,7 @@
 #define MIKEYTICKET_CSB_H
 
 #include <mikeyticket/exchange.h>
+#include <mikeyticket/sdp.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -235,7 +236,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
 
 /**
  * Makes a CSB update (RFC 6043 5.2), which has no list of key management protocols, as it changes none (RFC 4567 4.1.2,
- * mkt_connection_get()): new keys, new sessions, other keys or policies for those that there are. With the answer, or
+ * mkt_connection_decide()): new keys, new sessions, other keys or policies for those that there are. With the answer, or
  * at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are for each
  * key supplied the key, the salt and the SPI, if it does not give them. One that gets no answer is given up by
  * mkt_csb_abandon().
@@ -317,6 +318,61 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt
  * all of them.
  */
 MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
+
+/* ---- in SDP: RFC 4567 ---- */
+
+/**
+ * Makes the a=key-mgmt line of an offer: mkt_csb_make_transfer_init(), then mkt_sdp_put(). If several sections share the
+ * line at session level, `offer` has a crypto session for each of them: mkt_sdp_crypto_session().
+ * @param line  the line is appended, without CRLF; with `p` NULL it is measured
+ * @return as those two functions
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *offer,
+                                                 struct mkt_buf *line);
+
+/**
+ * Makes the a=key-mgmt line of an answer: mkt_csb_make_transfer_resp(), then mkt_sdp_put(). MKT_E_STATE if the offer
+ * wants no answer (F flag), or its answer was made: then write the same line again.
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer,
+                                                  struct mkt_buf *line);
+
+/** Makes the a=key-mgmt line of an offer that updates the bundle: mkt_csb_make_update(), then mkt_sdp_put(). */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update,
+                                                  struct mkt_buf *line);
+
+/**
+ * Takes the message of an offer, be that the first one or an update: mkt_sdp_get(), mkt_sdp_protocols(), then
+ * mkt_csb_take(). If mkt_connection_keying() says that the offer does not re-key, do not take it. If several sections
+ * share a message of the session level, take it once. The message is decoded into the bundle, which needs space for it
+ * until the function returns.
+ * @param media  number of the media section, from 0; or MKT_SDP_SESSION
+ * @return as those functions; MKT_E_MISSING if there is no message; MKT_E_DATA_TYPE if it is no TRANSFER_INIT and no
+ *         Error message; MKT_E_ROOM
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
+
+/**
+ * Takes the message of an answer, likewise. If this party waits for no TRANSFER_RESP and has its keys (F flag), an
+ * answer without message is MKT_OK.
+ * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if it is no TRANSFER_RESP and no Error message
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
+
+/**
+ * Finds the crypto session of a media section (RFC 4567 7.1, design decision D32). If the section has a message of its
+ * own, or is the only one, its session is the first of the bundle, whatever its CS ID. If sections share a message of
+ * the session level, that of section n, counted from 0, has CS ID 2 n + 1, and 2 n + 2 is reserved for its other
+ * direction. All m= lines count, whatever their medium.
+ * @param offer  the offer of the bundle, for both ends
+ * @param cs     out: its spans live until the next message is made or taken
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section, or it has no message for mikey; MKT_E_SDP;
+ *         MKT_E_MANY; MKT_E_NO_SESSION if the bundle has none for it, or is not ready
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media,
+                                                     struct mkt_cs *cs);
+
+/* ---- as octets ---- */
 
 /**
  * Appends a bundle as octets, to go on in another process, after a restart, or in a smaller block: state, keys in

@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file sdp.h
- * MIKEY messages in SDP and RTSP (RFC 4567), and who opens TCP and TLS (RFC 4145, 6135, 8856).
+ * MIKEY messages in SDP and RTSP (RFC 4567), and the roles of both ends on TCP and TLS (RFC 4145, 6135, 8856).
  *
- * Strings in, strings out: no state, no allocation, and what reads takes a time linear in the text. This is no SDP
- * library. It takes a whole description (RFC 8866), finds what MIKEY and its streams need, and leaves the rest alone;
- * but a text in which two readers could see different lines is refused wherever that is: a NUL, a CR that ends no line,
- * a line that is not `<type>=<value>` with a type letter of RFC 8866, an empty line. Lines end with CRLF or LF; the
- * last may lack its end, or one empty line may follow it.
+ * This is no SDP library. It takes a whole description (RFC 8866), finds what MIKEY and its streams need, and leaves
+ * the rest alone. It allocates nothing. mkt_sdp_parse() reads a description once, and the other functions look in its
+ * result:
  *
- * An attribute of a media section replaces all of that name at session level, for that section (RFC 4567 3.1).
+ *     struct mkt_sdp sdp;
+ *     enum mkt_err err = mkt_sdp_parse(&sdp, text);
+ *     for (size_t media = 0; err == MKT_OK && media < sdp.sections; media++)
+ *         err = mkt_setup_get(&sdp, media, &setup[media]);
+ *
+ * To read all sections takes a time linear in the text if you ask for them in their order.
+ *
+ * A text in which two readers could see different lines is refused. That is: a NUL, a CR that ends no line, a line that
+ * is not `<type>=<value>` with a type letter of RFC 8866, or an empty line. Lines end with CRLF or LF. The last line may
+ * lack its end, or one empty line may follow it.
+ *
+ * A key-mgmt, setup or connection attribute and a c= line of a media section replace all of that name at session level,
+ * for that section (RFC 4567 3.1, RFC 8866 5.7).
  */
 #ifndef MIKEYTICKET_SDP_H
 #define MIKEYTICKET_SDP_H
@@ -23,82 +33,136 @@ extern "C" {
 /** In place of the number of a media section: the session level alone. */
 #define MKT_SDP_SESSION SIZE_MAX
 
+/** The longest list of key management protocols of a level, in octets. */
+#define MKT_SDP_MAX_PROTOCOLS 128
+
+/** Octets of a hash that is kept. */
+#define MKT_SDP_HASH 32
+
+/** The library's own: a hash, once it was needed. */
+struct mkt_sdp_hash {
+    bool done;
+    uint8_t octets[MKT_SDP_HASH];
+};
+
+/** The library's own: lines and attributes that it knows. */
+enum mkt_sdp_name {
+    MKT_SDP_KEY_MGMT,
+    MKT_SDP_SETUP,
+    MKT_SDP_CONNECTION,
+    MKT_SDP_PATH,
+    MKT_SDP_MSRP_CEMA,
+    MKT_SDP_M_LINE,
+    MKT_SDP_C_LINE,
+    MKT_SDP_NAMES
+};
+
+/** The library's own: the lines of the session level or of a media section. */
+struct mkt_sdp_level {
+    struct mkt_span lines;
+    struct {
+        struct mkt_span value; /**< of the first; `p` NULL: there is none */
+        bool wrong;            /**< there are several, or `a=name:` has no value */
+    } field[MKT_SDP_NAMES];
+    enum mkt_err key_mgmt_err; /**< an attribute for key management is malformed */
+    struct mkt_span mikey;     /**< the base64 of the message */
+    struct mkt_sdp_hash mikey_hash;
+    size_t n_protocols;
+    uint8_t protocols[MKT_SDP_MAX_PROTOCOLS];
+};
+
+/**
+ * A description that was parsed. It lives in the caller's memory, needs no clean-up, and views the text. Its only field
+ * for the caller is `sections`.
+ */
+struct mkt_sdp {
+    size_t sections; /**< how many media sections the description has */
+    struct mkt_span text;
+    struct mkt_sdp_hash text_hash;
+    size_t media; /**< number of the section that was read last; MKT_SDP_SESSION: none */
+    struct mkt_sdp_level session, section;
+};
+
+/**
+ * Parses a description.
+ * @param sdp   out; after an error it has no section
+ * @param text  a whole description, which must outlive `sdp`; or just the line that mkt_sdp_put() wrote
+ * @return MKT_OK; MKT_E_SDP
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text);
+
 /**
  * Writes the attribute line `a=key-mgmt:mikey <base64>`, without CRLF (RFC 4567 3.1).
  * @param message  a MIKEY message, at least one octet
  * @param out      the line is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_ARGUMENT where the message is empty; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_ARGUMENT if the message is empty; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out);
 
 /**
- * Finds the MIKEY message for a media section and decodes it (RFC 4567 3.1, 4.1.1). Where the section has any key-mgmt
- * attribute, of whatever protocol, those of the session level are ignored. What is there must be right: an attribute
- * that is malformed, or a second one for mikey, is refused and never passed over. The protocol identifier is case
- * sensitive; the data of other protocols is not looked at.
+ * Finds the MIKEY message for a media section and decodes it (RFC 4567 3.1, 4.1.1). If the section has any key-mgmt
+ * attribute, of whatever protocol, those of the session level are ignored. An attribute that is malformed, or a second
+ * one for mikey, is refused and never passed over. The protocol identifier is case sensitive. The data of other
+ * protocols is not looked at.
  *
  * Sections without an attribute of their own share the session's message: take it once for all of them.
- * @param sdp      a whole description; with MKT_SDP_SESSION also just the line that mkt_sdp_put() wrote
+ * mkt_sdp_crypto_session() tells which crypto session belongs to which section.
  * @param media    number of the media section, from 0; or MKT_SDP_SESSION
  * @param message  the message is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_MISSING where no attribute for mikey applies or there is no such media section; MKT_E_SDP;
- *         MKT_E_BASE64 for all that is not base64 by the letter; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_MISSING if no attribute for mikey applies or there is no such media section; MKT_E_SDP;
+ *         MKT_E_MANY if the list of protocols is longer than MKT_SDP_MAX_PROTOCOLS; MKT_E_BASE64 for all that is not
+ *         base64 by the letter; MKT_E_SPACE
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_get(struct mkt_span sdp, size_t media, struct mkt_buf *message);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_get(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message);
 
 /**
- * The list of key management protocols for a media section, such as `mikey;keyp1` (RFC 4567 4.1.4): the identifiers of
- * all attributes of the level that mkt_sdp_get() would look at, in their order. This is what a message must
- * authenticate (`SDP IDs`), so that nobody can take the stronger offers out. The offerer asks for the list of the
- * description that it is about to send, where any octet may stand for the data of mikey.
- * @param sdp    a whole description
+ * Appends the list of key management protocols for a media section, such as `mikey;keyp1` (RFC 4567 4.1.4): the
+ * identifiers of all attributes of the level that mkt_sdp_get() would look at, in their order. A message must
+ * authenticate this list (`SDP IDs`), so that nobody can take the stronger offers out. The offerer asks for the list of
+ * the description that it is about to send, in which any octet may stand for the data of mikey.
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
- * @param list   the list is appended, nothing where no attribute applies; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP, also where mikey is there twice;
+ * @param list   the list is appended, nothing if no attribute applies; with `p` NULL it is measured
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP, also if mikey is there twice; MKT_E_MANY;
  *         MKT_E_SPACE
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_protocols(struct mkt_span sdp, size_t media, struct mkt_buf *list);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_protocols(struct mkt_sdp *sdp, size_t media, struct mkt_buf *list);
 
-/**
- * How many media sections a description has.
- * @param sdp  a whole description
- * @param n    out; unchanged after an error
- * @return MKT_OK; MKT_E_SDP
- */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_sections(struct mkt_span sdp, size_t *n);
-
-/** What an m= line says, and the c= line for it (RFC 8866 5.14, 5.7). Spans point into the description. */
+/** An m= line, and the c= line for it (RFC 8866 5.14, 5.7). Spans point into the description. */
 struct mkt_sdp_media {
     struct mkt_span media;    /**< such as "message" or "application" */
     uint16_t port;            /**< 0: the stream is refused; 9: the other end is to be connected to */
     struct mkt_span proto;    /**< such as "TCP/TLS/MSRP" or "TCP/TLS/BFCP" */
-    struct mkt_span nettype;  /**< "IN" for the Internet; none where there is no c= line */
+    struct mkt_span nettype;  /**< "IN" for the Internet; none if there is no c= line */
     struct mkt_span addrtype; /**< such as "IP4"; likewise */
     struct mkt_span address;  /**< as it stands: an IP address or a host name, for multicast with "/ttl" */
 };
 
 /**
  * Reads the m= line of a media section, and its c= line or else that of the session level.
- * @param sdp    a whole description, which must outlive the spans
  * @param nth    number of the media section, from 0
  * @param media  out; unchanged after an error
- * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP where one of the two lines is
- *         malformed, or there is more than one c= line
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP if one of the two lines is malformed, or
+ *         there is more than one c= line
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_media(struct mkt_span sdp, size_t nth, struct mkt_sdp_media *media);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_media(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media);
 
 /**
- * Finds an attribute for a media section, there or else at session level (RFC 8866 5.13).
- * @param sdp    a whole description, which must outlive the value
+ * Finds the next attribute of a name, in a media section or at session level, and not in both: if an attribute of
+ * session level is for all sections (RFC 8866 5.13), ask for it once. For example, to read each floorid:
+ *
+ *     struct mkt_span floor = {NULL, 0};
+ *     while (mkt_sdp_attribute(&sdp, media, "floorid", &floor) == MKT_OK && floor.p != NULL)
+ *         use(floor);
+ *
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @param name   of the attribute, such as "path" or "floorid"; case sensitive
- * @param nth    which of those of that name, from 0
- * @param value  out: what follows the colon. Where there is no such attribute, `p` is NULL; of an attribute without
- *               value `n` is 0 and `p` is not NULL. Unchanged after an error.
- * @return MKT_OK; MKT_E_ARGUMENT where the name can't be one; MKT_E_MISSING where there is no such media section;
- *         MKT_E_SDP, also for `a=name:` without anything after the colon
+ * @param value  in: the value that was found before, or `p` NULL to begin; out: the next one, which is what follows the
+ *               colon. If there is none, `p` is NULL. If the attribute has no value, `n` is 0 and `p` is not NULL.
+ *               Unchanged after an error.
+ * @return MKT_OK; MKT_E_ARGUMENT if the name can't be one, or the value before is not of this level; MKT_E_MISSING if
+ *         there is no such media section; MKT_E_SDP for `a=name:` without anything after the colon
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_attribute(struct mkt_span sdp, size_t media, const char *name, size_t nth,
+MKT_API MKT_MUST enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *name,
                                                 struct mkt_span *value);
 
 /** A MIKEY message and the stream it is for, in an RTSP header. */
@@ -163,13 +227,12 @@ MKT_API const char *mkt_setup_name(enum mkt_setup setup);
 
 /**
  * Reads the a=setup for a media section, there or else at session level (RFC 4145 section 4).
- * @param sdp    a whole description
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @param setup  out; unchanged after an error
- * @return MKT_OK; MKT_E_MISSING where there is no such media section; MKT_E_SDP where the value is none of the four, or
- *         there is more than one at that level
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP if the value is none of the four, or there
+ *         is more than one at that level
  */
-MKT_API MKT_MUST enum mkt_err mkt_setup_get(struct mkt_span sdp, size_t media, enum mkt_setup *setup);
+MKT_API MKT_MUST enum mkt_err mkt_setup_get(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup);
 
 /**
  * Chooses the answer to an offer (RFC 4145 4.1).
@@ -186,8 +249,8 @@ MKT_API MKT_MUST enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_
 /**
  * The TCP and TLS roles that an offer and its answer give to one end (RFC 4145 4.1, RFC 6135 section 6, RFC 8856
  * section 8). They say nothing where the answer has `a=connection:existing`: then the connection stays as it is
- * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4). mkt_connection_get() of connection.h heeds that
- * attribute and all else that two descriptions say of a connection.
+ * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4). mkt_connection_decide() of connection.h heeds
+ * that attribute and all else that two descriptions say of a connection.
  * @param stream   MSRP or BFCP
  * @param offer    what the offer says
  * @param answer   what the answer says

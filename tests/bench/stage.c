@@ -366,5 +366,7 @@ void find_in_sdp(struct stage *s)
         sdp.n += 2;
     }
     of = s;
-    must(mkt_sdp_get((struct mkt_span){sdp.p, sdp.n}, 0, &out));
+    struct mkt_sdp parsed;
+    must(mkt_sdp_parse(&parsed, (struct mkt_span){sdp.p, sdp.n}));
+    must(mkt_sdp_get(&parsed, 0, &out));
 }

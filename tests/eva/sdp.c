@@ -61,26 +61,32 @@ int any_memcmp(const void *p, const void *q, size_t n)
 
 static void sections(struct mkt_span in)
 {
-    size_t n;
-    (void)mkt_sdp_sections(in, &n);
+    struct mkt_sdp sdp;
+    (void)mkt_sdp_parse(&sdp, in);
 }
 
 static void get(struct mkt_span in)
 {
     struct mkt_buf message = {NULL, 0, 0};
-    (void)mkt_sdp_get(in, MKT_SDP_SESSION, &message);
+    struct mkt_sdp sdp;
+    if (mkt_sdp_parse(&sdp, in) == MKT_OK)
+        (void)mkt_sdp_get(&sdp, MKT_SDP_SESSION, &message);
 }
 
 static void media(struct mkt_span in)
 {
     struct mkt_sdp_media m;
-    (void)mkt_sdp_media(in, 0, &m);
+    struct mkt_sdp sdp;
+    if (mkt_sdp_parse(&sdp, in) == MKT_OK)
+        (void)mkt_sdp_media(&sdp, 0, &m);
 }
 
 static void attribute(struct mkt_span in)
 {
-    struct mkt_span value;
-    (void)mkt_sdp_attribute(in, Frama_C_interval_split(0, 1) != 0 ? 0 : MKT_SDP_SESSION, "x", 0, &value);
+    struct mkt_span value = {NULL, 0};
+    struct mkt_sdp sdp;
+    if (mkt_sdp_parse(&sdp, in) == MKT_OK)
+        (void)mkt_sdp_attribute(&sdp, Frama_C_interval_split(0, 1) != 0 ? 0 : MKT_SDP_SESSION, "x", &value);
 }
 
 static void keymgmt(struct mkt_span in)
@@ -92,7 +98,9 @@ static void keymgmt(struct mkt_span in)
 static void protocols(struct mkt_span in)
 {
     ANY_ROOM(list);
-    (void)mkt_sdp_protocols(in, MKT_SDP_SESSION, &list);
+    struct mkt_sdp sdp;
+    if (mkt_sdp_parse(&sdp, in) == MKT_OK)
+        (void)mkt_sdp_protocols(&sdp, MKT_SDP_SESSION, &list);
 }
 
 static void put(struct mkt_span in)
