@@ -58,7 +58,7 @@ static bool is_time(const struct mkt_payload *tr, bool *present, mkt_ntp *time)
 static bool read_lists(struct mkt_policy *policy, uint16_t type, struct mkt_span rest)
 {
     struct mkt_payload p;
-    while (type != MKT_LAST && mkt_payload_get(&p, &type, &rest) == MKT_OK) {
+    while (mkt_payload_get(&p, &type, &rest) == MKT_OK) {
         const bool app = p.type == MKT_IDR && p.id.role == MKT_IDR_APP;
         const bool responder = p.type == MKT_IDR && p.id.role == MKT_IDR_R;
         if ((app && policy->n_applications == MKT_MAX_APPLICATIONS) ||
