@@ -195,10 +195,13 @@ static void report(void *user, const struct mkt_report *report)
     actor->reported = report->authenticated;
 }
 
-static void log_error(void *user, enum mkt_err err, const char *text)
+static void log_error(void *user, const struct mkt_log_event *event)
 {
     (void)user;
-    require(err != MKT_OK && strlen(text) > 0 && strncmp(mkt_err_name(err), "MKT_E_", 6) == 0);
+    require(event->err != MKT_OK && strncmp(mkt_err_name(event->err), "MKT_E_", 6) == 0);
+    require(event->message >= -1 && event->message <= UINT8_MAX && strlen(event->detail) < 128);
+    for (const char *c = event->detail; *c != '\0'; c++)
+        require(*c >= ' ' && *c <= '~');
 }
 
 /* ---- the play ---- */

@@ -25,23 +25,37 @@ struct mkt_csb {
     uint8_t octets[];
 };
 
+/* The setting that a bundle can't have, or NULL. */
+static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host, const struct mkt_settings *settings)
+{
+    const size_t tek = settings->tek_length, head = sizeof(struct mkt_csb);
+    if ((unsigned)role > MKT_KMS)
+        return "role";
+    if (settings->self.data.n == 0)
+        return "mkt_settings.self";
+    if (settings->max_sessions == 0)
+        return "mkt_settings.max_sessions";
+    if (settings->size < head || settings->size - head < settings->replay_scope.n)
+        return "mkt_settings.size";
+    if (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK))
+        return "mkt_settings.tek_length";
+    /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
+    return role == MKT_KMS && host->replay == NULL && host->cache == NULL ? "mkt_host.replay" : NULL;
+}
+
 enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct mkt_host *host,
                          const struct mkt_settings *settings)
 {
     const struct mkt_host own = mkt_host_for(host, settings->user);
-    const size_t tek = settings->tek_length;
+    const char *wrong = wrong_setting(role, host, settings);
     const struct mkt_span scope = settings->replay_scope;
+    struct mkt_detail detail;
     *out = NULL;
-    if ((unsigned)role > MKT_KMS || settings->self.data.n == 0 || settings->max_sessions == 0 ||
-        settings->size < sizeof(struct mkt_csb) || settings->size - sizeof(struct mkt_csb) < scope.n ||
-        (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK)))
-        return mkt_host_log(&own, MKT_E_ARGUMENT);
-    /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
-    if (role == MKT_KMS && host->replay == NULL && host->cache == NULL)
-        return mkt_host_log(&own, MKT_E_ARGUMENT);
+    if (wrong != NULL)
+        return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, wrong, NULL), &detail);
     struct mkt_csb *csb = mkt_host_alloc(&own, settings->size);
     if (csb == NULL)
-        return mkt_host_log(&own, MKT_E_MEMORY);
+        return mkt_host_log(&own, MKT_E_MEMORY, NULL);
     csb->host = host;
     csb->self = csb;
     csb->role = role;
@@ -87,15 +101,33 @@ static bool set_busy(const struct mkt_csb *csb, bool busy)
     return before;
 }
 
+/* What the log is told of a refusal: without message, of one that came, or that was to be made. */
+struct refusal {
+    struct mkt_log_event event;
+    struct mkt_detail detail;
+};
+static const struct refusal of_no_message = {.event = {.message = -1}};
+static const struct refusal of_taken = {.event = {.message = -1, .taken = true}};
+
 /* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. */
-static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
+static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err, const struct refusal *refusal)
 {
     const struct mkt_host host = host_of(csb);
-    const bool before = set_busy(csb, true);
-    if (!before)
-        (void)mkt_host_log(&host, err);
-    set_busy(csb, before);
+    struct mkt_log_event event = refusal->event;
+    if (err == MKT_OK || csb->busy || host.log == NULL)
+        return err;
+    event.err = err;
+    event.csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : event.csb_id;
+    event.detail = mkt_detail_of(&refusal->detail, err);
+    set_busy(csb, true);
+    host.log(host.user, &event);
+    set_busy(csb, false);
     return err;
+}
+
+static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
+{
+    return tell(csb, err, &of_no_message);
 }
 
 /* ---- steps ---- */
@@ -155,6 +187,7 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
     struct mkt_message init;
+    struct refusal refusal = {.event = {.message = (int)type}};
     if (act->answer == NULL)
         act->answer = &nothing;
     enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
@@ -163,11 +196,13 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
         act->message = &init;
     }
     act->out = out;
+    act->detail = &refusal.detail;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->message = NULL;
+    act->detail = NULL;
     if (err == MKT_OK && act->offer != NULL && out->p != NULL)
         mkt_ticket_use(act->offer->ticket);
-    return told(csb, err);
+    return tell(csb, err, &refusal);
 }
 
 /* Makes a message and its attribute line in one buffer: the message moves to the end, and is encoded to the front. */
@@ -231,11 +266,17 @@ static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
     return MKT_OK;
 }
 
-static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
+static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct refusal *refusal)
 {
     static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
-    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols};
+    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = &refusal->detail};
+    struct io io = io_get(in);
+    uint32_t head;
+    io_u32(&io, &head); /* version, data type, Next Payload, V and PRF func */
+    io_u32(&io, &refusal->event.csb_id);
+    if (in.n > 1 && in.p[0] == 1)
+        refusal->event.message = in.p[1];
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
@@ -262,7 +303,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
-    return told(csb, take(csb, in, protocols));
+    struct refusal refusal = of_taken;
+    return tell(csb, take(csb, in, protocols, &refusal), &refusal);
 }
 
 enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *line)
@@ -281,7 +323,8 @@ enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *u
 }
 
 /* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
-static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type)
+static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type,
+                             struct refusal *refusal)
 {
     uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
     struct mkt_buf list = {octets, sizeof octets, 0};
@@ -294,23 +337,25 @@ static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t me
     const struct mkt_span in = io_tail(&csb->room, before);
     if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
         err = MKT_E_DATA_TYPE;
-    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0));
+    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0), refusal);
     mkt_bundle_pack(&csb->bundle, &csb->room);
     return err;
 }
 
 enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
-    return told(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT));
+    struct refusal refusal = of_taken;
+    return tell(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT, &refusal), &refusal);
 }
 
 enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
+    struct refusal refusal = of_taken;
     struct mkt_sdp_level *level;
     const bool waits = csb->busy || mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_TRANSFER_RESP) != NULL;
     const bool bare = mkt_sdp_key_mgmt(sdp, media, &level) == MKT_OK && level->mikey.n == 0;
     const bool nothing_due = !waits && mkt_csb_ready(csb) && bare;
-    return told(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP));
+    return tell(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP, &refusal), &refusal);
 }
 
 enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media, struct mkt_cs *cs)
@@ -363,15 +408,18 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
                                 size_t n_sp, struct mkt_buf *out)
 {
     struct mkt_message message;
-    struct mkt_act act = {.out = out};
+    struct refusal refusal = {.event = {.message = MKT_ERROR}};
+    struct mkt_act act = {.out = out, .detail = &refusal.detail};
     const size_t before = out->n;
     bool whole = false;
     if (csb->busy)
         return MKT_E_STATE;
     if (about.n == 0 && row_of(csb)->owes_answer)
         about = csb->bundle.init;
-    if (about.n == 0 || why == MKT_OK)
-        return told(csb, why == MKT_OK ? MKT_E_ARGUMENT : MKT_E_STATE);
+    if (why == MKT_OK)
+        return tell(csb, mkt_blame(act.detail, MKT_E_ARGUMENT, "err", NULL), &refusal);
+    if (about.n == 0)
+        return tell(csb, MKT_E_STATE, &refusal);
     act.in = about;
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
@@ -383,7 +431,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = act.bundle.reported;
     forget(csb);
-    return told(csb, take_back(out, before, err));
+    return tell(csb, take_back(out, before, err), &refusal);
 }
 
 /* ---- what a KMS is asked, and grants ---- */
@@ -565,7 +613,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     if (role == MKT_RESPONDER && state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
-        return mkt_host_log(&own, MKT_E_STORED);
+        return mkt_host_log(&own, MKT_E_STORED, NULL);
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);
     if (err != MKT_OK)
         return err;
@@ -573,7 +621,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     if (err != MKT_OK) {
         mkt_csb_free(*csb);
         *csb = NULL;
-        return mkt_host_log(&own, err);
+        return mkt_host_log(&own, err, NULL);
     }
     (*csb)->bundle = bundle;
     (*csb)->state = (enum mkt_state)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <mikeyticket/error.h>
+#include "error.h"
 
 /*
  * Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An error
@@ -135,4 +135,25 @@ const char *mkt_err_text(enum mkt_err err)
 uint8_t mkt_err_number(enum mkt_err err)
 {
     return row_of(err)->number;
+}
+
+/* ---- what is at fault ---- */
+
+void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets)
+{
+    const struct mkt_span parts[] = {mkt_span_text(thing), mkt_span_text(octets != NULL ? " " : ""),
+                                     octets != NULL ? *octets : mkt_span_text("")};
+    size_t n = 0;
+    if (detail == NULL)
+        return;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (size_t j = 0; j < parts[i].n && n < sizeof detail->text - 1; j++)
+            detail->text[n++] = parts[i].p[j] < ' ' || parts[i].p[j] > '~' ? '?' : (char)parts[i].p[j];
+    detail->text[n] = '\0';
+    detail->err = err;
+}
+
+const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err)
+{
+    return detail != NULL && detail->err == err ? detail->text : "";
 }

@@ -27,6 +27,7 @@ struct mkt_act {
     struct mkt_bundle bundle;
     struct mkt_buf room; /* of the bundle; what a failed step appended is wiped */
     enum mkt_outcome outcome;
+    struct mkt_detail *detail; /* of a refusal; NULL: nobody wants it */
     const struct mkt_message *message; /* that is taken, or that is answered */
     /* taken */
     struct mkt_span in;        /* its octets */

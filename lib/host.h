@@ -4,6 +4,7 @@
 #define MKT_HOST_H
 
 #include "crypto.h"
+#include "error.h"
 
 #include <mikeyticket/host.h>
 
@@ -18,11 +19,12 @@ void *mkt_host_alloc(const struct mkt_host *host, size_t n);
 /* Wipes and gives back `n` octets; NULL is fine. */
 void mkt_host_release(const struct mkt_host *host, void *p, size_t n);
 
-/* Tells the host of a refusal; answers `err`, and is inline so that compilers and analyzers see that it does. */
-static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err)
+/* Tells the host of a refusal that is of no message; answers `err`, and is inline so that compilers and analyzers see that it does. */
+static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err, const struct mkt_detail *detail)
 {
+    const struct mkt_log_event event = {.err = err, .message = -1, .detail = mkt_detail_of(detail, err)};
     if (err != MKT_OK && host->log != NULL)
-        host->log(host->user, err, mkt_err_text(err));
+        host->log(host->user, &event);
     return err;
 }
 

@@ -357,8 +357,8 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
     *ticket = NULL;
     io_stored(&io, &mark, &payload, &keys);
     if (io.err != MKT_OK)
-        return mkt_host_log(host, MKT_E_STORED);
-    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys, mark == WAS_USED));
+        return mkt_host_log(host, MKT_E_STORED, NULL);
+    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys, mark == WAS_USED), NULL);
 }
 
 /* ---- making a ticket ---- */
@@ -367,6 +367,7 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
 struct work {
     const struct mkt_host *host;
     const struct mkt_ticket_recipe *recipe;
+    struct mkt_detail detail; /* of a refusal */
     enum mkt_suite suite;
     struct mkt_buf room;
     struct mkt_span keys; /* MPK || {TEK|TGK|GTGK} */
@@ -531,9 +532,9 @@ enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *
     err = err != MKT_OK ? err : mkt_suite_of_prf(recipe->policy->prf, &w.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
-        return mkt_host_log(host, err);
+        return mkt_host_log(host, err, &w.detail);
     w.room.p = mkt_host_alloc(host, w.room.cap);
     err = w.room.p == NULL ? MKT_E_MEMORY : ticket_work(ticket, &w);
     mkt_host_release(host, w.room.p, w.room.cap);
-    return mkt_host_log(host, err);
+    return mkt_host_log(host, err, &w.detail);
 }

@@ -300,10 +300,10 @@ static void report(void *user, const struct mkt_report *error)
     meddle(user, REPORT)->report(user, error);
 }
 
-static void log_error(void *user, enum mkt_err err, const char *words)
+static void log_error(void *user, const struct mkt_log_event *event)
 {
     scene.logged++;
-    meddle(user, LOG)->log(user, err, words);
+    meddle(user, LOG)->log(user, event);
 }
 
 /* ---- a host that has all callbacks ---- */
@@ -600,9 +600,9 @@ static enum mkt_err free_it(void *user, const struct mkt_peer *peer)
     return MKT_OK;
 }
 
-static void free_it_in_log(void *user, enum mkt_err err, const char *words)
+static void free_it_in_log(void *user, const struct mkt_log_event *event)
 {
-    (void)user, (void)err, (void)words;
+    (void)user, (void)event;
     mkt_csb_free(victim);
 }
 

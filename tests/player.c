@@ -132,10 +132,13 @@ static enum mkt_err player_authorise(void *user, const struct mkt_peer *peer)
     return ((struct player *)user)->fail;
 }
 
-static void player_log(void *user, enum mkt_err err, const char *words)
+static void player_log(void *user, const struct mkt_log_event *event)
 {
-    ck_assert_str_eq(words, mkt_err_text(err));
-    ((struct player *)user)->logged = err;
+    struct player *p = user;
+    ck_assert_uint_lt(strlen(event->detail), sizeof p->detail);
+    p->logged = event->err;
+    p->event = *event;
+    p->event.detail = strcpy(p->detail, event->detail);
 }
 
 void player_init(struct player *p, mkt_ntp now, struct mkt_span tpk)

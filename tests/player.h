@@ -33,7 +33,9 @@ struct player {
     size_t largest;           /* octets of the largest block */
     bool no_memory, no_random; /* alloc and random fail */
     enum mkt_err fail;        /* what authorise() answers */
-    enum mkt_err logged;      /* the last that was */
+    enum mkt_err logged;      /* the last that was, */
+    struct mkt_log_event event; /* all of it, */
+    char detail[128];           /* and its detail */
 };
 
 /* A player of a moment and a TPK; it must not move. */

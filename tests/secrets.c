@@ -386,11 +386,13 @@ static enum mkt_err public_replay(void *user, struct mkt_span tag, mkt_ntp until
     return works.replay(user, tag, until);
 }
 
-/* The log is told a text of the library's table, and nothing else. */
-static void log_text(void *user, enum mkt_err err, const char *words)
+/* The log is told nothing that depends on a secret: valgrind sees it if these conditions do. */
+static void log_event(void *user, const struct mkt_log_event *event)
 {
     (void)user;
-    ck_assert_ptr_eq(words, mkt_err_text(err));
+    ck_assert(event->err != MKT_OK && event->message >= -1);
+    for (const char *c = event->detail; *c != '\0'; c++)
+        ck_assert(*c >= ' ' && *c <= '~');
     told++;
 }
 
@@ -401,7 +403,7 @@ static void keep_secrets(struct player *p)
     p->host.release = keep_release;
     p->host.random = secret_random;
     p->host.replay = public_replay;
-    p->host.log = log_text;
+    p->host.log = log_event;
 }
 
 static void secret(const char *name, struct mkt_span key)

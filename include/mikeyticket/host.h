@@ -78,6 +78,17 @@ struct mkt_report {
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
 
+/** A refusal, for the log. Later versions may add members at the end: only the library makes it. No secret is in it. */
+struct mkt_log_event {
+    enum mkt_err err;   /**< why: mkt_err_text() has a sentence, mkt_err_name() the name */
+    int message;        /**< the data type of the message: enum mkt_data_type, or another number that came; -1: none */
+    bool taken;         /**< true: the message came; false: it was to be made */
+    uint32_t csb_id;    /**< of the bundle; if it has none, of the message that came, not verified; 0: none */
+    const char *detail; /**< what is at fault, such as a payload, a flag, an identity, a setting or seconds; empty if
+                             `err` says all. Up to 127 characters of printable ASCII. A peer may have chosen the
+                             identity, which need not be verified: its other octets are "?" */
+};
+
 /** The crypto session that a TLS pre-shared key is for. */
 struct mkt_psk_session {
     uint32_t csb_id;                /**< the CSB ID, which the branches of a forked call have in common */
@@ -231,9 +242,9 @@ struct mkt_host {
     /** Is told of an Error message; default: nobody is. */
     void (*report)(void *user, const struct mkt_report *report);
 
-    /** Is told of each message that a bundle or a ticket refuses to make or to take: the error and its text, never a
-     *  key. Not called for what a callback does with the bundle that it is called for. Default: nobody is. */
-    void (*log)(void *user, enum mkt_err err, const char *text);
+    /** Called for each message, bundle or ticket that is refused; optional. Not called for what a callback does with the
+     *  bundle that it is called for. */
+    void (*log)(void *user, const struct mkt_log_event *event);
 
     /**
      * Returns true if `initiator`, this party, has a bundle of that CSB ID with `responder` already (RFC 3830 6.1: "An

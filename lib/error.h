@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* error: what is at fault, in a few words for the log; the place that refuses leaves them beside its error. */
+#ifndef MKT_ERROR_H
+#define MKT_ERROR_H
+
+#include <mikeyticket/error.h>
+
+/* They go with one error: where that is passed over, and there is another one later, they say nothing. */
+struct mkt_detail {
+    enum mkt_err err;
+    char text[128]; /* printable ASCII */
+};
+
+/* The words for an error, or none. */
+const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err);
+
+/* Notes a thing by its name, with octets if there are any. Never a secret; `detail` may be NULL. */
+void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets);
+
+/* The same; answers `err`, and is inline so that compilers and analyzers see that it does. */
+static inline enum mkt_err mkt_blame(struct mkt_detail *detail, enum mkt_err err, const char *thing,
+                                     const struct mkt_span *octets)
+{
+    mkt_detail_put(detail, err, thing, octets);
+    return err;
+}
+
+#endif
