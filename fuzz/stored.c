@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct mkt_span input = {data + 2, size - 2};
     struct mkt_settings settings = scene->taker->settings;
     settings.size = data[1] < 128 ? settings.size : settings.size / 2;
+    settings.self.data.n = settings.peer.data.n = 0; /* those of the input */
     const enum mkt_err err = mkt_csb_get(&csb, &scene->taker->host, &settings, input);
     require((err == MKT_OK) == (csb != NULL));
     if (csb == NULL)

@@ -21,21 +21,21 @@ struct mkt_csb {
     size_t size; /* octets of the allocation */
     struct mkt_settings settings;
     struct mkt_bundle bundle;
-    struct mkt_buf room; /* octets[], of which the bundle has views */
-    uint8_t octets[];
+    struct mkt_buf room; /* of which the bundle has views */
+    uint8_t octets[];    /* what the settings view, then the room */
 };
 
 /* The setting that a bundle can't have, or NULL. */
 static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host, const struct mkt_settings *settings)
 {
-    const size_t tek = settings->tek_length, head = sizeof(struct mkt_csb);
+    const size_t tek = settings->tek_length;
     if ((unsigned)role > MKT_KMS)
         return "role";
     if (settings->self.data.n == 0)
         return "mkt_settings.self";
     if (settings->max_sessions == 0)
         return "mkt_settings.max_sessions";
-    if (settings->size < head || settings->size - head < settings->replay_scope.n)
+    if (settings->size < sizeof(struct mkt_csb))
         return "mkt_settings.size";
     if (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK))
         return "mkt_settings.tek_length";
@@ -43,12 +43,25 @@ static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host
     return role == MKT_KMS && host->replay == NULL && host->cache == NULL ? "mkt_host.replay" : NULL;
 }
 
+/* Copies what the settings view, as identities may be those of a SIP message: false if there is no room for it. */
+static bool keep_settings(struct mkt_csb *csb, const struct mkt_settings *settings)
+{
+    struct mkt_settings *s = &csb->settings;
+    struct mkt_span *const span[] = {&s->self.data, &s->peer.data, &s->application, &s->replay_scope};
+    struct mkt_buf octets = {csb->octets, settings->size - sizeof *csb, 0};
+    *s = *settings;
+    for (size_t i = 0; i < sizeof span / sizeof *span; i++)
+        if (io_keep(&octets, *span[i], span[i]) != MKT_OK)
+            return false;
+    csb->room = (struct mkt_buf){octets.p + octets.n, octets.cap - octets.n, 0};
+    return true;
+}
+
 enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct mkt_host *host,
                          const struct mkt_settings *settings)
 {
     const struct mkt_host own = mkt_host_for(host, settings->user);
     const char *wrong = wrong_setting(role, host, settings);
-    const struct mkt_span scope = settings->replay_scope;
     struct mkt_detail detail;
     *out = NULL;
     if (wrong != NULL)
@@ -61,13 +74,12 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     csb->role = role;
     csb->state = MKT_FRESH;
     csb->size = settings->size;
-    csb->settings = *settings;
-    csb->room = (struct mkt_buf){csb->octets, settings->size - sizeof *csb - scope.n, 0};
-    csb->settings.replay_scope.p = csb->octets + csb->room.cap;
-    if (scope.n > 0)
-        memcpy(csb->octets + csb->room.cap, scope.p, scope.n);
-    *out = csb;
-    return MKT_OK;
+    if (keep_settings(csb, settings)) {
+        *out = csb;
+        return MKT_OK;
+    }
+    mkt_host_release(&own, csb, csb->size);
+    return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, "mkt_settings.size", NULL), &detail);
 }
 
 /* The host for the user of this bundle. */
@@ -520,14 +532,18 @@ enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out
 
 /* ---- as octets ---- */
 
-/* How a bundle is kept: version, role, state, then all that struct mkt_bundle has. */
-static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_bundle *bundle)
+/* How a bundle is kept: version, role, state, the identities of the settings, then all that struct mkt_bundle has. */
+static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_id id[2], struct mkt_bundle *bundle)
 {
     uint8_t version = 1;
     io_u8(io, &version);
     io_u8(io, role);
     io_u8(io, state);
-    if (version != 1)
+    for (size_t i = 0; i < 2; i++) {
+        io_u8(io, &id[i].type);
+        io_vec(io, &id[i].data, 4);
+    }
+    if (version != 1 || id[0].data.n == 0)
         io_fail(io, MKT_E_STORED);
     mkt_io_bundle(io, bundle);
     io_expect_end(io);
@@ -537,11 +553,12 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     struct mkt_bundle bundle = csb->bundle;
+    struct mkt_id id[] = {csb->settings.self, csb->settings.peer};
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
     /* the largest part of a settled bundle, and for mkt_csb_resolved_put() alone, whose time is over */
     if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
-    io_stored(&io, &role, &state, &bundle);
+    io_stored(&io, &role, &state, id, &bundle);
     return told(csb, mkt_done_secret(&io, out));
 }
 
@@ -597,24 +614,39 @@ enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, struct mkt_csb **bran
         return err;
     (*branch)->state = offered->state;
     (*branch)->bundle = offered->bundle;
-    (void)!mkt_bundle_move(&(*branch)->bundle, offered->octets, &(*branch)->room); /* as much room as it has there */
+    (void)!mkt_bundle_move(&(*branch)->bundle, offered->room.p, &(*branch)->room); /* as much room as it has there */
     return MKT_OK;
 }
 
-enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
+/* An identity of the settings is the one that was stored, unless none was; without data it becomes that. */
+static bool is_stored(struct mkt_id *id, const struct mkt_id *stored)
+{
+    if (id->data.n == 0)
+        *id = *stored;
+    return stored->data.n == 0 || mkt_id_equal(id, stored);
+}
+
+enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *given,
                          struct mkt_span in)
 {
+    struct mkt_settings settings = *given;
+    struct mkt_id id[2] = {{.type = 0}, {.type = 0}};
+    struct mkt_detail detail;
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
-    const struct mkt_host own = mkt_host_for(host, settings->user);
+    const struct mkt_host own = mkt_host_for(host, given->user);
     uint8_t role = 0, state = 0;
     *csb = NULL;
-    io_stored(&io, &role, &state, &bundle);
+    io_stored(&io, &role, &state, id, &bundle);
     if (role == MKT_RESPONDER && state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(&own, MKT_E_STORED, NULL);
-    enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, settings);
+    const bool self = is_stored(&settings.self, &id[0]);
+    if (!self || !is_stored(&settings.peer, &id[1]))
+        return mkt_host_log(
+            &own, mkt_blame(&detail, MKT_E_ARGUMENT, self ? "mkt_settings.peer" : "mkt_settings.self", NULL), &detail);
+    enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, &settings);
     if (err != MKT_OK)
         return err;
     err = mkt_bundle_move(&bundle, in.p, &(*csb)->room);

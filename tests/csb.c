@@ -611,6 +611,105 @@ START_TEST(a_bundle_has_a_scope_of_its_own)
 }
 END_TEST
 
+/* Settings whose octets are those of a message that will be gone. */
+static struct mkt_settings settings_in(uint8_t buffer[128], const char *self, const char *peer)
+{
+    struct mkt_settings s = mkt_settings_default(mkt_id_uri(self));
+    struct mkt_buf buf = {buffer, 128, 0};
+    s.peer = mkt_id_uri(peer);
+    struct mkt_span *const span[] = {&s.self.data, &s.peer.data, &s.application};
+    for (size_t i = 0; i < sizeof span / sizeof *span; i++) {
+        memcpy(buf.p + buf.n, span[i]->p, span[i]->n);
+        span[i]->p = buf.p + buf.n;
+        buf.n += span[i]->n;
+    }
+    s.leave_out_identities = true;
+    return s;
+}
+
+/* From and To of an INVITE are overwritten as soon as the bundles are there; so is the bundle that a branch is of. */
+START_TEST(settings_need_not_outlive_mkt_csb_new)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    uint8_t invite[2][128];
+    struct mkt_csb *branch = NULL;
+    make_ticket(c);
+    mkt_csb_free(c->i);
+    mkt_csb_free(c->r);
+    c->policy.application[c->policy.n_applications++] = text("msrp");
+    c->settings_i = settings_in(invite[0], "sip:alice@example.com", "sip:bob@example.com");
+    c->settings_r = settings_in(invite[1], "sip:bob@example.com", "sip:alice@example.com");
+    expect_err("Initiator", mkt_csb_new(&c->i, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
+    expect_err("Responder", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
+    memset(invite, 'x', sizeof invite);
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("branch", mkt_csb_branch(c->i, &branch), MKT_OK);
+    mkt_csb_free(c->i);
+    c->i = branch;
+    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    ck_assert(mkt_span_equal(mkt_csb_peer(c->r).data, text("sip:alice@example.com")));
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_same_tek(c, 1, 32);
+    call_free(c);
+}
+END_TEST
+
+/* A bundle is read as what it was stored: nobody has to keep who it is for. */
+START_TEST(who_a_bundle_is_for_is_stored)
+{
+    static const char *const alice = "sip:alice@example.com", *const bob = "sip:bob@example.com";
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    const struct {
+        const char *what, *self, *peer;
+        enum mkt_err err;
+        const char *detail;
+    } rows[] = {
+        {"no identities", "", "", MKT_OK, ""},
+        {"the same", bob, alice, MKT_OK, ""},
+        {"another self", alice, "", MKT_E_ARGUMENT, "mkt_settings.self"},
+        {"another peer", "", bob, MKT_E_ARGUMENT, "mkt_settings.peer"},
+        {"less of self", "sip:bob@example.co", alice, MKT_E_ARGUMENT, "mkt_settings.self"},
+    };
+    make_init(c);
+    for (unsigned with_peer = 0; with_peer < 2; with_peer++) {
+        mkt_csb_free(c->r);
+        c->settings_r.peer = mkt_id_uri(with_peer == 1 ? alice : "");
+        expect_err("new", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
+        const struct mkt_span octets = stored(c->r);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct mkt_settings s = mkt_settings_default(mkt_id_uri(rows[i].self));
+            struct mkt_csb *copy = NULL;
+            s.peer = mkt_id_uri(rows[i].peer);
+            const bool gives_peer = with_peer == 0 && i == 3; /* none was stored */
+            const enum mkt_err err = gives_peer ? MKT_OK : rows[i].err;
+            expect_err(rows[i].what, mkt_csb_get(&copy, &c->bob.host, &s, octets), err);
+            if (err != MKT_OK) {
+                ck_assert_ptr_null(copy);
+                ck_assert_str_eq(c->bob.detail, rows[i].detail);
+                continue;
+            }
+            if (with_peer == 1)
+                expect_octets(rows[i].what, stored(copy), octets);
+            c->bob.n_seen = 0;
+            expect_err(rows[i].what, mkt_csb_take(copy, init_of(c), mikey), MKT_OK);
+            mkt_csb_free(copy);
+        }
+        struct mkt_csb *nobody = NULL;
+        uint8_t broken[512];
+        memcpy(broken, octets.p, 4);
+        memset(broken + 4, 0, 4); /* the length of self */
+        const size_t self = strlen(bob);
+        ck_assert_uint_le(octets.n, sizeof broken + self);
+        memcpy(broken + 8, octets.p + 8 + self, octets.n - 8 - self);
+        expect_err("for nobody",
+                   mkt_csb_get(&nobody, &c->bob.host, &c->settings_r, (struct mkt_span){broken, octets.n - self}),
+                   MKT_E_STORED);
+    }
+    call_free(c);
+}
+END_TEST
+
 /* ---- out parameters ---- */
 
 /* A pointer that was something else before is NULL after each error of a function that makes an object. */
@@ -652,7 +751,7 @@ START_TEST(what_is_not_made_is_null)
         const struct mkt_settings *settings;
         bool no_memory;
         enum mkt_err err, get_err;
-    } bundles[] = {{&nobody, false, MKT_E_ARGUMENT, MKT_E_ARGUMENT},
+    } bundles[] = {{&nobody, false, MKT_E_ARGUMENT, MKT_OK}, /* it is stored who that was */
                    {&p->settings[KMS], true, MKT_E_MEMORY, MKT_E_MEMORY},
                    {&small, false, MKT_OK, MKT_E_ROOM}};
     for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++) {
@@ -663,7 +762,8 @@ START_TEST(what_is_not_made_is_null)
         mkt_csb_free(csb);
         csb = other;
         expect_err("get", mkt_csb_get(&csb, host, bundles[i].settings, octets), bundles[i].get_err);
-        ck_assert_ptr_null(csb);
+        ck_assert((csb == NULL) == (bundles[i].get_err != MKT_OK));
+        mkt_csb_free(csb);
     }
     csb = other;
     expect_err("get", mkt_csb_get(&csb, host, &p->settings[KMS], text("")), MKT_E_STORED);
@@ -794,6 +894,8 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("out");
     tcase_add_test(tcase, a_bundle_has_a_scope_of_its_own);
+    tcase_add_test(tcase, settings_need_not_outlive_mkt_csb_new);
+    tcase_add_test(tcase, who_a_bundle_is_for_is_stored);
     tcase_add_test(tcase, what_is_not_made_is_null);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("limits");

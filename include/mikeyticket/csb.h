@@ -86,7 +86,7 @@ struct mkt_csb;
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
  * @param role      the party that it plays
  * @param host      outlives the bundle
- * @param settings  copied; spans in them are not
+ * @param settings  copied, and so is what its spans view: identities may stand in a SIP message that is gone later
  * @return MKT_OK; MKT_E_ARGUMENT, also for a KMS whose host has neither mkt_host.replay nor mkt_host.cache;
  *         MKT_E_MEMORY
  */
@@ -210,8 +210,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, co
 /**
  * Makes a copy of an Initiator's bundle that waits for its TRANSFER_RESP. See "Forked INVITE" above: each early dialog
  * gets one. The copy shares no memory with the bundle, has its size, and is made inside the library: no keys pass
- * through buffers of the caller. It has the host and the settings of the bundle. Keep what they point to until both
- * are freed.
+ * through buffers of the caller. It has the host and a copy of the settings of the bundle. Keep host and
+ * mkt_settings.kms until both are freed.
  * @param offered  waits on: it can be copied again
  * @param branch   out: the caller frees it with mkt_csb_free(); NULL after an error
  * @return MKT_OK; MKT_E_STATE if `offered` does not wait for a TRANSFER_RESP; MKT_E_MEMORY
@@ -376,7 +376,8 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, 
 
 /**
  * Appends a bundle as octets, to go on in another process, after a restart, or in a smaller block: state, keys in
- * clear, and all else but host and settings, and but for what mkt_csb_resolved_put() writes of a bundle that is ready.
+ * clear, and mkt_settings.self and peer. The host and the other settings are not stored, nor is what
+ * mkt_csb_resolved_put() writes of a bundle that is ready.
  * @return MKT_OK; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out);
@@ -385,8 +386,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_
  * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
  * mkt_settings.size is fine as long as everything has room. Let only the newest copy go on: two copies could encrypt
  * keys under one IV (D29). For a forked call use mkt_csb_branch().
- * @param csb  out: the caller frees it with mkt_csb_free(); NULL after an error
- * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new()
+ * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
+ * @param settings  `self` and `peer` without data: those that were stored
+ * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new(), also MKT_E_ARGUMENT for another `self` or `peer`
+ *         than was stored; a `peer` may be given if none was stored
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host,
                                           const struct mkt_settings *settings, struct mkt_span in);

@@ -20,7 +20,7 @@ struct mkt_credential {
     struct mkt_span psk;  /**< needed: 16 to MKT_MAX_PSK octets; a secret */
 };
 
-/** How a bundle behaves. Copied by mkt_csb_new(); what its spans point to outlives the bundle. */
+/** How a bundle behaves. mkt_csb_new() copies it and what its spans view; `user` and `kms` outlive the bundle. */
 struct mkt_settings {
     struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
@@ -38,7 +38,7 @@ struct mkt_settings {
                                       cache; false. Set it only if two devices of one user call each other: without a
                                       cache an attacker can send this party its own messages back (D21) */
     bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
-    struct mkt_span replay_scope; /**< part of the name that the replay cache has for a message (D27), copied; no data.
+    struct mkt_span replay_scope; /**< part of the name that the replay cache has for a message (D27); no data.
                                       Give each device of one user a scope of its own if they share a cache: SIP forks
                                       one TRANSFER_INIT to all of them. Set it from your own location table. Never take
                                       it from the message: a sender that chooses it turns the cache off */
