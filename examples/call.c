@@ -475,7 +475,7 @@ bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, stru
     call_ladder(call, "<-", "kms", (struct mkt_span){answer.p, answer.n});
     call->asked = message.p[1];
     call->reported = false;
-    return ok(mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n}, mkt_span_text(""))) && !call->reported;
+    return ok(mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n})) && !call->reported;
 }
 
 /* Files */

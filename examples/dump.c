@@ -395,7 +395,7 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
         settings.prot_type = m->hdr.map.p[1];
     if (mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings) != MKT_OK)
         return;
-    enum mkt_err err = mkt_csb_take(csb, octets, list != NULL ? list->general_ext.data : settings.application);
+    enum mkt_err err = mkt_csb_take_offer(csb, octets, list != NULL ? list->general_ext.data : settings.application);
     print_verdict("TRANSFER_INIT", err);
     for (size_t i = 0; mkt_csb_key(csb, i, &key) == MKT_OK; i++) {
         struct mkt_payload p = {.type = MKT_KEY_DATA, .key_data = key};

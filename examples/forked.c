@@ -76,7 +76,7 @@ static enum mkt_err take_response(const struct mkt_csb *offered, struct dialog d
         dialog->to_tag = to_tag;
         err = mkt_csb_branch(offered, &dialog->branch);
     }
-    err = err != MKT_OK ? err : mkt_csb_take(dialog->branch, answer, mkt_span_text(""));
+    err = err != MKT_OK ? err : mkt_csb_take(dialog->branch, answer);
     return err != MKT_OK || mkt_csb_repeated(dialog->branch) ? err : show(dialog);
 }
 
@@ -94,7 +94,7 @@ static enum mkt_err make_answer(struct mkt_csb **csb, const struct mkt_host *hos
     struct mkt_settings settings = mkt_settings_default(mkt_id_uri(contact->user));
     settings.replay_scope = mkt_span_text(contact->device); /* never from the message */
     enum mkt_err err = mkt_csb_new(csb, MKT_RESPONDER, host, &settings);
-    err = err != MKT_OK ? err : mkt_csb_take(*csb, init, mkt_span_text("mikey"));
+    err = err != MKT_OK ? err : mkt_csb_take_offer(*csb, init, mkt_span_text("mikey"));
     return err != MKT_OK ? err : mkt_csb_make_transfer_resp(*csb, NULL, answer);
 }
 

@@ -264,7 +264,7 @@ static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struc
     settings.size = MKT_CSB_SIZE + 2 * in.n;
     enum mkt_err err = mkt_csb_new(csb, MKT_KMS, host, &settings);
     if (err == MKT_OK)
-        err = mkt_csb_take(*csb, in, none);
+        err = mkt_csb_take(*csb, in);
     if (err != MKT_OK)
         return err;
     asked->taken = true;

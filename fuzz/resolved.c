@@ -42,7 +42,7 @@ static void take_alone(struct scene *scene)
     settings.kms = NULL;
     scene_rewind(scene);
     require(mkt_csb_new(&csb, MKT_RESPONDER, &scene->bob.host, &settings) == MKT_OK);
-    const enum mkt_err err = mkt_csb_take(csb, scene_right(scene), mkt_span_text("mikey"));
+    const enum mkt_err err = mkt_csb_take_offer(csb, scene_right(scene), mkt_span_text("mikey"));
     require(err != MKT_OK || !mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK));
     mkt_csb_free(csb);
 }
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     remembered = input;
     struct mkt_csb *csb = scene_copy(&scene->bob);
     bool same = false;
-    const enum mkt_err err = mkt_csb_take(csb, message, mkt_span_text("mikey"));
+    const enum mkt_err err = mkt_csb_take_offer(csb, message, mkt_span_text("mikey"));
     require(!right || err == MKT_OK);
     if (err == MKT_OK && right)
         require(scene_go_on(scene, csb, &same) && same);

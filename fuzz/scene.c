@@ -261,7 +261,7 @@ static bool give(struct scene *s, struct actor *to, enum take take)
 {
     s->taker = to;
     if (take != s->take)
-        must(mkt_csb_take(to->csb, scene_right(s), mkt_span_text("mikey")));
+        must(mkt_csb_take_offer(to->csb, scene_right(s), mkt_span_text("mikey")));
     return take == s->take;
 }
 
@@ -603,7 +603,7 @@ static bool pass(const struct scene *s, struct mkt_csb *from, enum mkt_data_type
         err = mkt_csb_make_resolve_resp(from, &out);
     if (type == MKT_TRANSFER_RESP)
         err = mkt_csb_make_transfer_resp(from, &answer, &out);
-    return err == MKT_OK && mkt_csb_take(to, (struct mkt_span){octets, out.n}, mkt_span_text("mikey")) == MKT_OK;
+    return err == MKT_OK && mkt_csb_take(to, (struct mkt_span){octets, out.n}) == MKT_OK;
 }
 
 bool scene_go_on(struct scene *s, struct mkt_csb *taker, bool *same)

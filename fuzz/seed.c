@@ -110,7 +110,7 @@ static void save_kept(const char *folder, struct scene *scene, unsigned variant)
 {
     struct mkt_buf out = behind((uint8_t)variant);
     if (scene->take == TAKE_REQUEST_RESP)
-        require(mkt_csb_take(scene->alice.csb, scene_right(scene), mkt_span_text("mikey")) == MKT_OK &&
+        require(mkt_csb_take_offer(scene->alice.csb, scene_right(scene), mkt_span_text("mikey")) == MKT_OK &&
                 mkt_csb_ticket(scene->alice.csb, &scene->ticket) == MKT_OK);
     if (scene->ticket != NULL && mkt_ticket_put(scene->ticket, &out) == MKT_OK)
         save(folder, "stored-ticket", take_name(scene->take), variant, octets, 1 + out.n);

@@ -211,7 +211,7 @@ static void meddle(struct end *e)
     if (!e->meddles)
         return;
     memset(octets, 1, sizeof octets);
-    require(mkt_csb_take(e->csb, message, message) == MKT_E_STATE);
+    require(mkt_csb_take(e->csb, message) == MKT_E_STATE);
     require(mkt_csb_make_error(e->csb, message, MKT_E_MAC, NULL, 0, &out) == MKT_E_STATE && out.n == 0);
     require(mkt_csb_make_transfer_resp(e->csb, NULL, &out) == MKT_E_STATE && out.n == 0);
     mkt_csb_abandon(e->csb);
@@ -421,7 +421,8 @@ enum mkt_err deliver(struct end *e, struct mkt_span octets, unsigned how)
     e->knows_none = (how & KNOWS_NONE) != 0;
     e->host.authorise = (how & UNASKED) != 0 ? NULL : authorise;
     const int last = e->last;
-    const enum mkt_err err = mkt_csb_take(e->csb, octets, mkt_span_text((how & PROTOCOLS) != 0 ? "none" : "mikey"));
+    const enum mkt_err err =
+        mkt_csb_take_offer(e->csb, octets, mkt_span_text((how & PROTOCOLS) != 0 ? "none" : "mikey"));
     size_t which = 0;
     while (which < world.n_letters && world.letter[which].octets != octets.p)
         which++;

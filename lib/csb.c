@@ -313,7 +313,12 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     return err;
 }
 
-enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
+enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in)
+{
+    return told(csb, take(csb, in, (struct mkt_span){NULL, 0}));
+}
+
+enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
     struct refusal refusal = of_taken;
     return tell(csb, take(csb, in, protocols, &refusal), &refusal);

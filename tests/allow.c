@@ -436,7 +436,7 @@ static void expect_number(struct actor *a, const struct section *s)
     const struct mkt_span bytes = octets_of(s, "bytes");
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    const enum mkt_err err = mkt_csb_take(a->csb, bytes, text("mikey"));
+    const enum mkt_err err = mkt_csb_take_offer(a->csb, bytes, text("mikey"));
     ck_assert_msg(err != MKT_OK, "bytes: is taken");
     expect_err("Error", mkt_csb_make_error(a->csb, bytes, err, NULL, 0, &buf), MKT_OK);
     ck_assert_uint_eq(payload_of((struct mkt_span){out, buf.n}, MKT_ERR, 0).error.number, number_of(s, "error_no"));

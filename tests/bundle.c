@@ -552,7 +552,7 @@ static struct play *play_with(int call, enum party who, size_t size, enum leg la
         enum mkt_err err = play_put(p, leg, play_bundle(p, play_from(p, leg)), &buf);
         p->message[leg] = exact((struct mkt_span){octets, buf.n});
         if (err == MKT_OK)
-            err = mkt_csb_take(play_bundle(p, play_to(p, leg)), p->message[leg], mikey);
+            err = mkt_csb_take_offer(play_bundle(p, play_to(p, leg)), p->message[leg], mikey);
         if (err == MKT_OK)
             continue;
         expect_err("room", err, MKT_E_ROOM);
@@ -749,8 +749,8 @@ static void take_all(const struct damage *d, struct mkt_csb *csb)
 {
     for (unsigned leg = ASK; leg < LEGS; leg++)
         if (play_has(d->p, (enum leg)leg) && play_role[play_to(d->p, (enum leg)leg)] == mkt_csb_role(csb))
-            sink = (uint8_t)(sink + mkt_csb_take(csb, d->p->message[leg], mikey));
-    sink = (uint8_t)(sink + mkt_csb_take(csb, d->error, mikey) + mkt_csb_take(csb, d->junk, mikey));
+            sink = (uint8_t)(sink + mkt_csb_take_offer(csb, d->p->message[leg], mikey));
+    sink = (uint8_t)(sink + mkt_csb_take_offer(csb, d->error, mikey) + mkt_csb_take_offer(csb, d->junk, mikey));
 }
 
 /* A bundle that can be read can be used, whatever was damaged; what it writes can be read. */

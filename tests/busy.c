@@ -151,8 +151,8 @@ static void try_all(const char *callback, struct mkt_csb *csb)
     const struct mkt_update update = {.no_answer = true};
     const struct mkt_span none = {NULL, 0};
     struct mkt_ticket *ticket = NULL;
-    must_refuse(callback, "take", mkt_csb_take(csb, scene.in, mikey));
-    must_refuse(callback, "take", mkt_csb_take(csb, mikey, mikey));
+    must_refuse(callback, "take", mkt_csb_take_offer(csb, scene.in, mikey));
+    must_refuse(callback, "take", mkt_csb_take(csb, mikey));
     struct mkt_sdp sdp;
     expect_err("SDP", mkt_sdp_parse(&sdp, text("a=key-mgmt:mikey AQEB")), MKT_OK);
     must_refuse(callback, "take_offer", mkt_sdp_take_offer(csb, &sdp, MKT_SDP_SESSION));
@@ -525,7 +525,7 @@ static void complain(struct play *p, enum leg leg)
         return;
     const struct mkt_span error = exact((struct mkt_span){made, out.n});
     begin(to, error);
-    expect_err("Error", end(mkt_csb_take(p->csb[to], error, mikey)), MKT_OK);
+    expect_err("Error", end(mkt_csb_take(p->csb[to], error)), MKT_OK);
 }
 
 START_TEST(every_callback_tries_everything)
@@ -544,9 +544,9 @@ START_TEST(every_callback_tries_everything)
         make(p, leg);
         expect_octets(mkt_data_type_name((unsigned)play_type[leg]), p->message[leg], calm->message[leg]);
         begin(to, p->message[leg]);
-        ck_assert_int_ne(end(mkt_csb_take(p->csb[to], mikey, mikey)), MKT_OK);
+        ck_assert_int_ne(end(mkt_csb_take(p->csb[to], mikey)), MKT_OK);
         begin(to, p->message[leg]);
-        expect_err("take", end(mkt_csb_take(p->csb[to], p->message[leg], mikey)), MKT_OK);
+        expect_err("take", end(mkt_csb_take_offer(p->csb[to], p->message[leg], mikey)), MKT_OK);
         play_take(calm, leg);
     }
     for (enum party who = ALICE; who <= BOB; who++) {
@@ -638,7 +638,7 @@ START_TEST(a_callback_that_frees_its_bundle)
         if (freopen("/dev/null", "w", stderr) == NULL)
             _exit(1);
         if (_i == 0)
-            (void)!mkt_csb_take(c->i, resp_of(c), mikey);
+            (void)!mkt_csb_take(c->i, resp_of(c));
         else if (_i == 1)
             (void)!mkt_csb_tek(c->i, 2, &none);
         else

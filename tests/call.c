@@ -72,7 +72,7 @@ void make_init(struct call *c)
 void make_resp(struct call *c)
 {
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("TRANSFER_RESP", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
 }
 
@@ -99,7 +99,7 @@ void expect_same_tek(const struct call *c, uint8_t cs_id, size_t length)
 
 void finish(struct call *c)
 {
-    expect_err("answer", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_take(c->i, exact(resp_of(c))), MKT_OK);
 }
 
 void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool response)

@@ -62,7 +62,7 @@ void actor_begin(struct actor *a, const struct section *s, enum mkt_role role)
 void actor_takes(struct actor *a, const struct section *s, const char *field)
 {
     a->player.now = ntp(number_of(s, "now"));
-    expect_err(field, mkt_csb_take(a->csb, octets_of(s, field), text("mikey")), MKT_OK);
+    expect_err(field, mkt_csb_take_offer(a->csb, octets_of(s, field), text("mikey")), MKT_OK);
 }
 
 /* ---- what it has sent before ---- */
@@ -170,7 +170,7 @@ static void refuses(struct actor *a, const struct section *s, struct mkt_span by
     struct mkt_buf was = {before, sizeof before, 0}, is = {after, sizeof after, 0};
     const size_t seen = a->player.n_seen, peer = mkt_csb_peer(a->csb).data.n;
     expect_err("put", mkt_csb_put(a->csb, &was), MKT_OK);
-    enum mkt_err err = mkt_csb_take(a->csb, bytes, text("mikey"));
+    enum mkt_err err = mkt_csb_take_offer(a->csb, bytes, text("mikey"));
     ck_assert_msg(err != MKT_OK, "%s: is taken", text_of(s, "name"));
     ck_assert_msg(mkt_err_class(err) == class_of(s), "%s: %s is not of class %s", text_of(s, "name"), mkt_err_name(err),
                   text_of(s, "class"));
@@ -179,7 +179,7 @@ static void refuses(struct actor *a, const struct section *s, struct mkt_span by
     expect_err("put", mkt_csb_put(a->csb, &is), MKT_OK);
     expect_octets("the bundle after it", (struct mkt_span){after, is.n}, (struct mkt_span){before, was.n});
     ck_assert_uint_eq(mkt_csb_peer(a->csb).data.n, peer);
-    expect_err("valid", mkt_csb_take(a->csb, valid, text("mikey")), MKT_OK);
+    expect_err("valid", mkt_csb_take_offer(a->csb, valid, text("mikey")), MKT_OK);
 }
 
 void actor_refuses(struct actor *a, const struct section *s)

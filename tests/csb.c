@@ -57,20 +57,20 @@ START_TEST(steps_out_of_order)
     expect_err("nothing to answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_STATE);
     expect_err("a Responder offers", mkt_csb_make_transfer_init(c->r, &c->offer, &c->init_buf), MKT_E_STATE);
     expect_err("an Initiator answers", mkt_csb_make_transfer_resp(c->i, NULL, &c->resp_buf), MKT_E_STATE);
-    expect_err("no offer was made", mkt_csb_take(c->i, mikey, mikey), MKT_E_STATE);
+    expect_err("no offer was made", mkt_csb_take(c->i, mikey), MKT_E_STATE);
     expect_err("no key yet", mkt_csb_tek(c->i, 1, &buf), MKT_E_STATE);
     expect_err("no key yet", mkt_csb_psk_identity(c->i, 1, &buf), MKT_E_STATE);
     ck_assert_uint_eq(mkt_csb_sessions(c->i), 0);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("a second offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_STATE);
-    expect_err("own offer as answer", mkt_csb_take(c->i, init_of(c), mikey), MKT_E_DATA_TYPE);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
-    expect_err("offer again", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_STATE);
+    expect_err("own offer as answer", mkt_csb_take_offer(c->i, init_of(c), mikey), MKT_E_DATA_TYPE);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer again", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_STATE);
     expect_err("no key yet", mkt_csb_tek(c->r, 1, &buf), MKT_E_STATE);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("a second answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_STATE);
     finish(c);
-    expect_err("answer again", mkt_csb_take(c->i, resp_of(c), mikey), MKT_OK);
+    expect_err("answer again", mkt_csb_take(c->i, resp_of(c)), MKT_OK);
     ck_assert(mkt_csb_repeated(c->i));
     expect_err("no such session", mkt_csb_tek(c->i, 2, &buf), MKT_E_NO_SESSION);
     ck_assert_int_eq(mkt_csb_role(c->i), MKT_INITIATOR);
@@ -92,7 +92,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     expect_err("just enough", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     ck_assert_uint_eq(c->init_buf.n, measured.n);
 
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     measured.n = 0;
     expect_err("measure", mkt_csb_make_transfer_resp(c->r, NULL, &measured), MKT_OK);
     small = (struct mkt_buf){c->resp, measured.n - 1, 0};
@@ -132,7 +132,7 @@ START_TEST(a_long_name_of_a_group)
     c->offer.responder = mkt_id_uri(_i == 0 ? name : name + 1200);
     c->bob.host.member = anybody;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("get", mkt_csb_get(&copy, &c->bob.host, &c->settings_r, stored(c->r)), MKT_OK);
     expect_octets("the same", stored(copy), stored(c->r));
     mkt_csb_free(copy);
@@ -188,7 +188,7 @@ START_TEST(a_stored_ticket_used_twice)
             mkt_ticket_free(ticket);
         }
         expect_err("itself", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-        expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+        expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
         call_free(c);
     }
 }
@@ -255,7 +255,7 @@ START_TEST(one_allocation_of_at_most_4_kib)
     expect_err("new", mkt_csb_new(&c->i, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
     expect_err("new", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     expect_same_tek(c, 1, 32);
@@ -280,11 +280,11 @@ START_TEST(the_default_host)
     expect_err("offer", mkt_csb_make_transfer_init(csb, &c->offer, &c->init_buf), MKT_OK);
     mkt_csb_free(csb);
     expect_err("new", mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings), MKT_OK);
-    expect_err("not for alice", mkt_csb_take(csb, init_of(c), mikey), MKT_E_RESPONDER);
+    expect_err("not for alice", mkt_csb_take_offer(csb, init_of(c), mikey), MKT_E_RESPONDER);
     mkt_csb_free(csb);
     settings.self = mkt_id_uri("sip:bob@example.com");
     expect_err("new", mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings), MKT_OK);
-    expect_err("no TPK", mkt_csb_take(csb, init_of(c), mikey), MKT_E_KEY);
+    expect_err("no TPK", mkt_csb_take_offer(csb, init_of(c), mikey), MKT_E_KEY);
     mkt_csb_free(csb);
     mkt_ticket_free(ticket);
     call_free(c);
@@ -304,11 +304,11 @@ START_TEST(a_host_that_fails)
     c->alice.no_random = false;
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     c->bob.tpk.n = 0;
-    expect_err("no TPK", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_KEY);
+    expect_err("no TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_KEY);
     c->bob.tpk = (struct mkt_span){tpk.p, 31};
-    expect_err("another TPK", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_TICKET_MAC);
+    expect_err("another TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_TICKET_MAC);
     c->bob.tpk = tpk;
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     c->bob.no_random = true;
     expect_err("random", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_RANDOM);
     c->bob.no_random = false;
@@ -328,7 +328,7 @@ START_TEST(a_bundle_states_its_limits)
         c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
     c->settings_r.size = 1500;
     make_init(c);
-    expect_err("too large a message", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_ROOM);
+    expect_err("too large a message", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_ROOM);
     ck_assert(!mkt_csb_owes(c->r, MKT_TRANSFER_RESP));
     struct mkt_settings wrong = c->settings_r;
     wrong.size = 16;
@@ -451,7 +451,7 @@ START_TEST(questions_that_are_given_up)
             expect_octets("as new", stored(p->csb[to]), stored_new(p, to));
             expect_err("nothing to answer", play_put(p, answer, p->csb[to], &out), MKT_E_STATE);
             ck_assert_uint_eq(mkt_csb_peer(p->csb[to]).data.n, 0);
-            ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[to], p->message[leg], mikey)), MKT_CLASS_FRESHNESS);
+            ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[to], p->message[leg])), MKT_CLASS_FRESHNESS);
 
             p->player[to].n_seen = 0;
             play_take(p, leg);
@@ -463,8 +463,7 @@ START_TEST(questions_that_are_given_up)
             }
             const struct mkt_span late = play_make(p, answer);
             mkt_csb_abandon(p->csb[from]);
-            expect_err("too late", mkt_csb_take(p->csb[from], late, mikey),
-                       from == HOME ? MKT_E_DATA_TYPE : MKT_E_STATE);
+            expect_err("too late", mkt_csb_take(p->csb[from], late), from == HOME ? MKT_E_DATA_TYPE : MKT_E_STATE);
             if (from == BOB) {
                 ck_assert(mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK)); /* "the TRANSFER_INIT waits on" */
                 play_from_on(p, RESOLVE);
@@ -604,7 +603,7 @@ START_TEST(a_bundle_has_a_scope_of_its_own)
         memcpy(scope, scopes[i], strlen(scopes[i]));
         expect_err("new", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_OK);
         memset(scope, 0xee, sizeof scope); /* not needed afterwards */
-        expect_err("offer", mkt_csb_take(csb, init_of(c), mikey), i == 1 ? MKT_E_REPLAY : MKT_OK);
+        expect_err("offer", mkt_csb_take_offer(csb, init_of(c), mikey), i == 1 ? MKT_E_REPLAY : MKT_OK);
         mkt_csb_free(csb);
     }
     call_free(c);
@@ -796,13 +795,13 @@ START_TEST(as_many_keys_as_a_kemac_has)
     expect_err("33", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_ARGUMENT);
     c->offer.n_keys = 32;
     expect_err("32", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
-    expect_err("32", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("32", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
     out.n = 0;
     c->answer = (struct mkt_answer){.keys = wishes, .n_keys = 33};
     expect_err("33", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ARGUMENT);
     c->answer.n_keys = 32;
     expect_err("32", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
-    expect_err("32", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("32", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n})), MKT_OK);
     expect_same_tek(c, 1, 32);
     expect_err("the 65th", mkt_csb_key(c->i, 64, &key), MKT_OK);
     expect_err("the 66th", mkt_csb_key(c->i, 65, &key), MKT_E_NO_SESSION);
@@ -831,11 +830,11 @@ START_TEST(as_many_keys_as_a_ticket_has)
         expect_err("too many", mkt_csb_make_request_init(alice, &request, &out), MKT_E_MANY);
     request.n_keys = 31;
     expect_err("31", mkt_csb_make_request_init(alice, &request, &out), MKT_OK);
-    expect_err("31", mkt_csb_take(kms, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("31", mkt_csb_take(kms, exact((struct mkt_span){octets, out.n})), MKT_OK);
     out.n = 0;
     expect_err("31", mkt_csb_grant(kms, &recipe, &ticket), MKT_OK);
     expect_err("31", mkt_csb_make_request_resp(kms, ticket, &out), MKT_OK);
-    expect_err("31", mkt_csb_take(alice, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("31", mkt_csb_take(alice, exact((struct mkt_span){octets, out.n})), MKT_OK);
     mkt_ticket_free(ticket);
     play_free(p);
 }

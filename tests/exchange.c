@@ -12,7 +12,7 @@ START_TEST(a_replayed_offer)
     struct mkt_csb *second = NULL;
     make_resp(c);
     expect_err("new", mkt_csb_new(&second, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
-    expect_err("replay", mkt_csb_take(second, init_of(c), mikey), MKT_E_REPLAY);
+    expect_err("replay", mkt_csb_take_offer(second, init_of(c), mikey), MKT_E_REPLAY);
     mkt_csb_free(second);
     call_free(c);
 }
@@ -23,11 +23,11 @@ START_TEST(clocks_that_differ)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     make_init(c);
     c->bob.now = ntp(NOW + 301);
-    expect_err("old", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_STALE);
+    expect_err("old", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_STALE);
     c->bob.now = ntp(NOW - 301);
-    expect_err("future", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_FUTURE);
+    expect_err("future", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_FUTURE);
     c->bob.now = ntp(NOW - 300);
-    expect_err("within the skew", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("within the skew", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     call_free(c);
 }
 END_TEST
@@ -58,7 +58,7 @@ START_TEST(a_kemac_without_keys)
     m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_alg = MKT_ENCR_AES_CM_256}};
     m.n++;
     reseal(c, &m, &c->init_buf, false);
-    expect_err("empty", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_MISSING);
+    expect_err("empty", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_MISSING);
     call_free(c);
 }
 END_TEST
@@ -99,7 +99,7 @@ START_TEST(spis_of_keys_that_are_supplied)
     expect_err("the ticket's", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SPI);
     tgk.kv.spi = given;
     expect_err("another", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("the Initiator's", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SPI);
     tgk.kv = (struct mkt_kv){.type = MKT_KV_INTERVAL, .from = text("1"), .to = text("2")};
     expect_err("drawn", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);

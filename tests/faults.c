@@ -397,7 +397,7 @@ static void take(struct play *p, enum leg leg)
 {
     do
         fault_next();
-    while (met(name_of(leg), mkt_csb_take(p->csb[play_to(p, leg)], p->message[leg], mikey)));
+    while (met(name_of(leg), mkt_csb_take_offer(p->csb[play_to(p, leg)], p->message[leg], mikey)));
 }
 
 /* An Error message about a message, taken by who made that: but a KMS that has answered knows nothing any more. */
@@ -416,7 +416,7 @@ static void complain(struct play *p, enum leg leg)
         return;
     do
         fault_next();
-    while (met("take an Error", mkt_csb_take(p->csb[to], error, mikey)));
+    while (met("take an Error", mkt_csb_take(p->csb[to], error)));
     ck_assert_uint_eq(p->player[to].reports, reports + 1);
     ck_assert_msg(p->player[to].authenticated != p->settings[from].counter,
                   "the Error about %s, message %d, has no MAC", name_of(leg), (int)leg);
@@ -639,14 +639,14 @@ START_TEST(calls_without_kms)
     while (met("open the ticket", mkt_ticket_open(&payload, c->recipe.tpk, out)));
     do
         fault_next();
-    while (met("take the offer", mkt_csb_take(c->r, init, mikey)));
+    while (met("take the offer", mkt_csb_take_offer(c->r, init, mikey)));
     do
         fault_next();
     while (met("answer", mkt_csb_make_transfer_resp(c->r, &answer, out)));
     const struct mkt_span resp = exact((struct mkt_span){out->p, out->n});
     do
         fault_next();
-    while (met("take the answer", mkt_csb_take(c->i, resp, mikey)));
+    while (met("take the answer", mkt_csb_take(c->i, resp)));
     for (int by = 0; by < 2; by++) {
         const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
         do
@@ -658,7 +658,7 @@ START_TEST(calls_without_kms)
         const struct mkt_span message = exact((struct mkt_span){out->p, out->n});
         do
             fault_next();
-        while (met("take the update", mkt_csb_take(by == 0 ? c->r : c->i, message, mikey)));
+        while (met("take the update", mkt_csb_take(by == 0 ? c->r : c->i, message)));
     }
     expect_octets("TEK of both ends", read_all(c->i), read_all(c->r));
     call_free(c);
@@ -688,7 +688,7 @@ START_TEST(the_replay_cache)
         do {
             ck_assert_uint_eq(mkt_replay_count(&cache, p->player[ALICE].now), before);
             fault_next();
-            err = mkt_csb_take(p->csb[play_to(p, (enum leg)l)], p->message[l], mikey);
+            err = mkt_csb_take_offer(p->csb[play_to(p, (enum leg)l)], p->message[l], mikey);
         } while (met(name_of((enum leg)l), err));
         before = mkt_replay_count(&cache, p->player[ALICE].now) - before;
         const bool initial =
@@ -732,7 +732,7 @@ START_TEST(the_defaults_of_a_host)
     c->init_buf.n = out->n;
     do
         fault_next();
-    while (met("take the offer", mkt_csb_take(c->r, init_of(c), mikey)));
+    while (met("take the offer", mkt_csb_take_offer(c->r, init_of(c), mikey)));
     do
         fault_next();
     while (met("answer", mkt_csb_make_transfer_resp(c->r, NULL, out)));
@@ -740,7 +740,7 @@ START_TEST(the_defaults_of_a_host)
     c->resp_buf.n = out->n;
     do
         fault_next();
-    while (met("take the answer", mkt_csb_take(c->i, resp_of(c), mikey)));
+    while (met("take the answer", mkt_csb_take(c->i, resp_of(c))));
     fault.by_default = false;
     expect_same_tek(c, 1, 32);
     call_free(c);

@@ -84,7 +84,7 @@ START_TEST(replays_of_one_old_request)
     begin(&p->kms, MKT_KMS);
     p->kms.player.now = ntp(NOW + 86400);
     for (size_t i = 0, n = replays(); i < n; i++) {
-        expect_err("old", mkt_csb_take(p->kms.csb, init, mikey), MKT_E_STALE);
+        expect_err("old", mkt_csb_take(p->kms.csb, init), MKT_E_STALE);
         complain(&p->kms, init, _i == 0 ? MKT_E_STALE : MKT_E_DENIED);
     }
     ck_assert_uint_eq(mkt_replay_count(cache, p->kms.player.now), 0);
@@ -118,7 +118,7 @@ START_TEST(replays_of_one_refused_update)
     const size_t before = mkt_replay_count(cache, p->bob.player.now);
     p->bob.player.host.acceptable = not_acceptable;
     for (size_t i = 0, n = replays(); i < n; i++) {
-        expect_err("update", mkt_csb_take(p->bob.csb, update, mikey), MKT_E_SP_PARAMETERS);
+        expect_err("update", mkt_csb_take(p->bob.csb, update), MKT_E_SP_PARAMETERS);
         complain(&p->bob, update, i % 2 == 0 ? MKT_E_SP_PARAMETERS : MKT_E_DENIED);
     }
     ck_assert_uint_eq(mkt_replay_count(cache, p->bob.player.now), before + 1);
@@ -148,7 +148,7 @@ START_TEST(deliveries_of_one_damaged_ticket)
     for (size_t i = 0, n = replays(); i < n; i++) {
         answered_by(&p->bob, (struct mkt_span){damaged, out.n});
         const struct mkt_span ask = resolve_init(&p->bob);
-        expect_err("damaged", mkt_csb_take(p->kms.csb, ask, mikey), MKT_E_TICKET_MAC);
+        expect_err("damaged", mkt_csb_take(p->kms.csb, ask), MKT_E_TICKET_MAC);
         complain(&p->kms, ask, MKT_E_TICKET_MAC);
         complain(&p->bob, text(""), MKT_E_TICKET_MAC);
     }
@@ -190,7 +190,7 @@ START_TEST(two_users_of_one_server)
     for (size_t i = 0; i < 2; i++) { /* a replay to either is none of these */
         struct party *party = i == 0 ? &p->bob : &p->carol;
         begin(party, MKT_RESPONDER);
-        expect_err("replay", mkt_csb_take(party->csb, init, mikey), MKT_E_REPLAY);
+        expect_err("replay", mkt_csb_take_offer(party->csb, init, mikey), MKT_E_REPLAY);
     }
     parties_free(p);
     free(memory);
@@ -214,7 +214,7 @@ START_TEST(two_devices_of_one_user)
         p->bob.settings.replay_scope = text(scope);
         begin(&p->bob, MKT_RESPONDER);
         memset(scope, 'x', sizeof scope);
-        expect_err(scopes[i], mkt_csb_take(p->bob.csb, init, mikey), i == 2 ? MKT_E_REPLAY : MKT_OK);
+        expect_err(scopes[i], mkt_csb_take_offer(p->bob.csb, init, mikey), i == 2 ? MKT_E_REPLAY : MKT_OK);
     }
     p->bob.settings.replay_scope = (struct mkt_span){init.p, p->bob.settings.size};
     mkt_csb_free(p->bob.csb);
@@ -259,7 +259,7 @@ START_TEST(a_replay_is_not_worth_a_question)
     const size_t before = mkt_replay_count(cache, p->bob.player.now);
     for (size_t i = 0, n = replays(); i < n; i++) {
         begin(&p->bob, MKT_RESPONDER);
-        expect_err("replay", mkt_csb_take(p->bob.csb, init, mikey), MKT_E_REPLAY);
+        expect_err("replay", mkt_csb_take_offer(p->bob.csb, init, mikey), MKT_E_REPLAY);
         ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     }
     ck_assert_uint_eq(mkt_replay_count(cache, p->bob.player.now), before);
@@ -289,10 +289,10 @@ START_TEST(a_cache_of_the_host)
     resolved_by(&p->kms, &p->bob);
     answered_by(&p->bob, init);
     take(&p->kms, "RESOLVE_INIT", resolve_init(&p->bob));
-    expect_err("replay", mkt_csb_take(p->bob.csb, resolve_resp(&p->kms), mikey), MKT_E_REPLAY);
+    expect_err("replay", mkt_csb_take(p->bob.csb, resolve_resp(&p->kms)), MKT_E_REPLAY);
     p->bob.player.host.replay_peek = peek;
     begin(&p->bob, MKT_RESPONDER);
-    expect_err("replay", mkt_csb_take(p->bob.csb, init, mikey), MKT_E_REPLAY);
+    expect_err("replay", mkt_csb_take_offer(p->bob.csb, init, mikey), MKT_E_REPLAY);
     p->bob.player.n_seen = 0;
     answered_by(&p->bob, init);
     parties_free(p);
@@ -368,7 +368,7 @@ START_TEST(ones_own_call_comes_back)
     begin(&p->mallory, MKT_RESPONDER); /* only for its place: Alice's second bundle */
     mkt_csb_free(p->mallory.csb);
     expect_err("new", mkt_csb_new(&p->mallory.csb, MKT_RESPONDER, &p->alice.player.host, &p->alice.settings), MKT_OK);
-    expect_err("her own", mkt_csb_take(p->mallory.csb, init, mikey), MKT_E_REPLAY);
+    expect_err("her own", mkt_csb_take_offer(p->mallory.csb, init, mikey), MKT_E_REPLAY);
     ck_assert_uint_eq(mkt_csb_peer(p->mallory.csb).data.n, 0);
     mkt_csb_free(p->mallory.csb);
     p->mallory.csb = NULL;
@@ -420,7 +420,7 @@ START_TEST(two_devices_of_one_user_talk)
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->carol, NULL));
     same_tek(&p->alice, &p->carol, 32);
     begin(&p->alice, MKT_RESPONDER);
-    expect_err("her own", mkt_csb_take(p->alice.csb, init, mikey), MKT_E_REPLAY);
+    expect_err("her own", mkt_csb_take_offer(p->alice.csb, init, mikey), MKT_E_REPLAY);
     parties_free(p);
     free(memory);
 }
@@ -652,7 +652,7 @@ START_TEST(about_an_update_in_a_call_to_a_group)
     const struct mkt_span about = {octets[0], update.n};
     expect_err("Error", mkt_csb_make_error(to->csb, about, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
     ck_assert_uint_eq(payload_of((struct mkt_span){octets[1], error.n}, MKT_V, 0).type, MKT_V);
-    expect_err("told", mkt_csb_take(by->csb, (struct mkt_span){octets[1], error.n}, text("")), MKT_OK);
+    expect_err("told", mkt_csb_take(by->csb, (struct mkt_span){octets[1], error.n}), MKT_OK);
     ck_assert(by->player.reports == 1 && by->player.authenticated);
     parties_free(p);
 }
@@ -705,7 +705,7 @@ static void again(struct party *party, const char *what, struct mkt_span answer)
 {
     const struct mkt_span before = stored(party);
     const size_t n_seen = party->player.n_seen, n_asked = party->n_asked;
-    expect_err(what, mkt_csb_take(party->csb, answer, text("")), MKT_OK);
+    expect_err(what, mkt_csb_take(party->csb, answer), MKT_OK);
     ck_assert_msg(mkt_csb_repeated(party->csb), "%s: nothing was new", what);
     ck_assert(party->player.n_seen == n_seen && party->n_asked == n_asked);
     expect_octets(what, stored(party), before);
@@ -858,7 +858,7 @@ START_TEST(the_same_answer_again)
     for (size_t bit = 0; bit < 8 * answer.n; bit += 5) {
         memcpy(octets, answer.p, answer.n);
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        ck_assert(mkt_csb_take(p->alice.csb, changed, text("")) != MKT_OK);
+        ck_assert(mkt_csb_take(p->alice.csb, changed) != MKT_OK);
     }
     refused(&p->alice, "the answer of another one", other, MKT_E_DATA_TYPE);
     again(&p->alice, "after one that was refused", answer);
@@ -1017,8 +1017,7 @@ static void answer(struct fork *f, unsigned end, bool arrives)
     else
         expect_err(history, err, MKT_OK);
     if (arrives)
-        expect_err(history, mkt_csb_take(f->end[ALICE_WITH_BOB + end], (struct mkt_span){octets, out.n}, mikey),
-                   MKT_OK);
+        expect_err(history, mkt_csb_take(f->end[ALICE_WITH_BOB + end], (struct mkt_span){octets, out.n}), MKT_OK);
 }
 
 /* An update with a key, of either end of a branch; lost, or taken. */
@@ -1040,7 +1039,7 @@ static void update(struct fork *f, unsigned end, bool arrives)
     expect_err(history, err, MKT_OK);
     if (!arrives || !mkt_csb_ready(f->end[other[end]]))
         return;
-    const enum mkt_err taken = mkt_csb_take(f->end[other[end]], (struct mkt_span){octets, out.n}, mikey);
+    const enum mkt_err taken = mkt_csb_take(f->end[other[end]], (struct mkt_span){octets, out.n});
     /* it may be earlier than one that its taker has by now */
     ck_assert_msg(taken == MKT_OK || taken == MKT_E_STALE || taken == MKT_E_REPLAY, "%s: %s", history,
                   mkt_err_name(taken));

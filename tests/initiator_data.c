@@ -249,12 +249,13 @@ START_TEST(of_a_call)
     uint8_t octets[4096];
     memcpy(octets, init.p, init.n);
     octets[vi.mac.p - init.p] ^= 1; /* neither is covered by V */
-    expect_err("Vi", mkt_csb_take(play_bundle(p, BOB), (struct mkt_span){octets, init.n}, mikey), MKT_E_INITIATOR_MAC);
+    expect_err("Vi", mkt_csb_take_offer(play_bundle(p, BOB), (struct mkt_span){octets, init.n}, mikey),
+               MKT_E_INITIATOR_MAC);
     octets[vi.mac.p - init.p] ^= 1;
     octets[vr.mac.p - init.p] ^= 1;
-    expect_err("Vr", mkt_csb_take(play_bundle(p, BOB), exact((struct mkt_span){octets, init.n}), mikey), MKT_OK);
+    expect_err("Vr", mkt_csb_take_offer(play_bundle(p, BOB), exact((struct mkt_span){octets, init.n}), mikey), MKT_OK);
     play_make(p, RESOLVE);
-    expect_err("Vr", mkt_csb_take(play_bundle(p, KMS), p->message[RESOLVE], mikey), MKT_E_INITIATOR_MAC);
+    expect_err("Vr", mkt_csb_take(play_bundle(p, KMS), p->message[RESOLVE]), MKT_E_INITIATOR_MAC);
     play_free(p);
 }
 END_TEST

@@ -263,11 +263,11 @@ static inline void bundles(const struct mkt_host *host, enum mkt_suite suite, si
     mkt_ticket_free(ticket);
 
     struct mkt_span in = {octets, message.n};
-    expect_err("take offer", mkt_csb_take(csb[1], in, mkt_span_text("mikey")), MKT_OK);
+    expect_err("take offer", mkt_csb_take_offer(csb[1], in, mkt_span_text("mikey")), MKT_OK);
     message.n = 0;
     expect_err("make answer", mkt_csb_make_transfer_resp(csb[1], NULL, &message), MKT_OK);
     in.n = message.n;
-    expect_err("take answer", mkt_csb_take(csb[0], in, mkt_span_text(NULL)), MKT_OK);
+    expect_err("take answer", mkt_csb_take(csb[0], in), MKT_OK);
 }
 
 static inline void bundles_free(struct mkt_csb *csb[2])

@@ -102,7 +102,7 @@ static bool ask(struct client *client, struct mkt_csb *csb, const struct mkt_req
         if (done && client->http.status < 500) {
             if (client->http.status != 200 || !client->http.mikey)
                 return complain(client, type, "the KMS refused it");
-            return good(client, type, mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n}, mkt_span_text(""))) &&
+            return good(client, type, mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n})) &&
                    (!load->replay || replay(client, type, sent)) && (load->keep == NULL || keep(client, type, sent));
         }
         if (time(NULL) >= end)
@@ -125,7 +125,7 @@ static bool transfer(struct client *client, struct mkt_csb *initiator, struct mk
     mkt_ticket_free(ticket);
     if (!good(client, "TRANSFER_INIT", err) ||
         !good(client, "TRANSFER_INIT taken",
-              mkt_csb_take(responder, (struct mkt_span){init.p, init.n}, mkt_span_text("mikey"))))
+              mkt_csb_take_offer(responder, (struct mkt_span){init.p, init.n}, mkt_span_text("mikey"))))
         return false;
     if (!mkt_csb_owes(responder, MKT_RESOLVE_INIT_PSK))
         return complain(client, "TRANSFER_INIT", "the Responder has no need of the KMS");
@@ -134,7 +134,7 @@ static bool transfer(struct client *client, struct mkt_csb *initiator, struct mk
     struct mkt_buf resp = {client->message, sizeof client->message, 0};
     return good(client, "TRANSFER_RESP", mkt_csb_make_transfer_resp(responder, NULL, &resp)) &&
            good(client, "TRANSFER_RESP taken",
-                mkt_csb_take(initiator, (struct mkt_span){resp.p, resp.n}, mkt_span_text("")));
+                mkt_csb_take(initiator, (struct mkt_span){resp.p, resp.n}));
 }
 
 static bool same_key(const struct client *client, const struct mkt_csb *a, const struct mkt_csb *b)

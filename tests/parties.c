@@ -224,7 +224,7 @@ struct mkt_span resolve_resp(struct party *by)
 
 void take(struct party *party, const char *what, struct mkt_span in)
 {
-    expect_err(what, mkt_csb_take(party->csb, in, mikey), MKT_OK);
+    expect_err(what, mkt_csb_take_offer(party->csb, in, mikey), MKT_OK);
     move(party);
 }
 
@@ -232,7 +232,7 @@ void refused(struct party *party, const char *what, struct mkt_span in, enum mkt
 {
     const struct mkt_span before = stored(party);
     const size_t n_seen = party->player.n_seen;
-    expect_err(what, mkt_csb_take(party->csb, in, mikey), err);
+    expect_err(what, mkt_csb_take_offer(party->csb, in, mikey), err);
     ck_assert_int_eq(party->player.logged, err);
     ck_assert_msg(party->player.n_seen == n_seen, "%s: is remembered", what);
     expect_octets(what, stored(party), before);
@@ -247,13 +247,12 @@ void every_bit_counts(struct party *party, const char *what, struct mkt_span in)
     memcpy(octets, in.p, in.n);
     for (size_t bit = 0; bit < 8 * in.n; bit++) {
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        ck_assert_msg(mkt_csb_take(party->csb, changed, mikey) != MKT_OK, "%s: bit %zu of octet %zu", what, bit % 8,
-                      bit / 8);
+        ck_assert_msg(mkt_csb_take_offer(party->csb, changed, mikey) != MKT_OK, "%s: bit %zu of octet %zu", what,
+                      bit % 8, bit / 8);
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t n = 0; n < in.n; n++)
-        ck_assert_int_eq(mkt_err_class(mkt_csb_take(party->csb, (struct mkt_span){octets, n}, mikey)),
-                         MKT_CLASS_MALFORMED);
+        ck_assert_int_eq(mkt_err_class(mkt_csb_take(party->csb, (struct mkt_span){octets, n})), MKT_CLASS_MALFORMED);
     ck_assert_uint_eq(party->player.n_seen, n_seen);
     expect_octets(what, stored(party), before);
 }

@@ -179,7 +179,7 @@ static inline struct mkt_span play_make(struct play *p, enum leg leg)
 static inline void play_take(struct play *p, enum leg leg)
 {
     expect_err(mkt_data_type_name((unsigned)play_type[leg]),
-               mkt_csb_take(play_bundle(p, play_to(p, leg)), p->message[leg], mikey), MKT_OK);
+               mkt_csb_take_offer(play_bundle(p, play_to(p, leg)), p->message[leg], mikey), MKT_OK);
 }
 
 /* All messages before one. */

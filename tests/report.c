@@ -113,7 +113,7 @@ static void expect_told(struct play *p, enum party who, struct mkt_span error, b
     struct mkt_csb *csb = play_bundle(p, who);
     const struct mkt_span before = stored(csb);
     const size_t n = told.n;
-    expect_err("take", mkt_csb_take(csb, error, text("")), MKT_OK);
+    expect_err("take", mkt_csb_take(csb, error), MKT_OK);
     ck_assert_uint_eq(told.n, n + 1);
     ck_assert_int_eq(told.authenticated, authenticated);
     ck_assert_uint_eq(told.number, number);
@@ -125,7 +125,7 @@ static void expect_not_told(struct play *p, enum party who, struct mkt_span erro
     struct mkt_csb *csb = play_bundle(p, who);
     const struct mkt_span before = stored(csb);
     const size_t n = told.n, seen = p->player[who].n_seen;
-    expect_err("refused", mkt_csb_take(csb, error, text("")), err);
+    expect_err("refused", mkt_csb_take(csb, error), err);
     ck_assert_uint_eq(told.n, n);
     ck_assert_uint_eq(p->player[who].n_seen, seen);
     expect_octets("a refused one changes nothing", stored(csb), before);
@@ -182,7 +182,7 @@ START_TEST(about_a_message_that_is_not_authentic)
             memcpy(octets, message.p, message.n);
             octets[message.n - 1] ^= 1; /* the end of the MAC */
             const struct mkt_span forged = {octets, message.n};
-            ck_assert(leg == OFFER || mkt_csb_take(play_bundle(p, to), forged, mikey) == MKT_E_MAC);
+            ck_assert(leg == OFFER || mkt_csb_take(play_bundle(p, to), forged) == MKT_E_MAC);
             const struct mkt_span error = make_error(p, to, forged, MKT_E_MAC);
             expect_error(error, forged, MKT_E_MAC, 0, false);
             expect_told(p, from, error, false, 0);
@@ -383,7 +383,7 @@ START_TEST(policies_that_are_supported)
     p->settings[BOB].prot_type = MKT_PROT_SRTP; /* not what alice offers */
     play_until(p, OFFER);
     const struct mkt_span init = play_make(p, OFFER);
-    expect_err("refused", mkt_csb_take(play_bundle(p, BOB), init, mikey), MKT_E_PROT);
+    expect_err("refused", mkt_csb_take_offer(play_bundle(p, BOB), init, mikey), MKT_E_PROT);
     expect_told(p, ALICE, make_error(p, BOB, init, MKT_E_PROT), false, 9);
     ck_assert(told.n_sp == 1 && told.sp[0].prot_type == MKT_PROT_SRTP && told.sp[0].params.n == 0);
 
@@ -528,7 +528,7 @@ START_TEST(a_data_type_that_is_never_taken)
             for (size_t n = 0; n <= sizeof octets; n++) {
                 const enum mkt_err err = n < 2 ? MKT_E_SHORT : !taken ? MKT_E_DATA_TYPE : n < 10 ? MKT_E_SHORT : MKT_OK;
                 const struct mkt_span in = exact((struct mkt_span){octets, n});
-                const enum mkt_err got = mkt_csb_take(play_bundle(p, who), in, mikey);
+                const enum mkt_err got = mkt_csb_take_offer(play_bundle(p, who), in, mikey);
                 ck_assert_msg(err == MKT_OK ? got != MKT_OK && got != MKT_E_DATA_TYPE : got == err,
                               "type %u, %zu octets: %s", type, n, mkt_err_name(got));
                 if (n < 10 || taken)
@@ -538,7 +538,8 @@ START_TEST(a_data_type_that_is_never_taken)
                 ck_assert(!has(error, MKT_V));
             }
             octets[0] = 2; /* of another version nothing is known */
-            expect_err("version", mkt_csb_take(play_bundle(p, who), (struct mkt_span){octets, sizeof octets}, mikey),
+            expect_err("version",
+                       mkt_csb_take_offer(play_bundle(p, who), (struct mkt_span){octets, sizeof octets}, mikey),
                        MKT_E_VERSION);
         }
         play_free(p);
@@ -554,10 +555,9 @@ START_TEST(a_data_type_that_is_never_taken_by_who_owes_a_message)
         struct play *p = new_play(0);
         play_until(p, (enum leg)l);
         if (play_has(p, (enum leg)l))
-            expect_err(
-                mkt_data_type_name((unsigned)play_type[l]),
-                mkt_csb_take(play_bundle(p, play_from(p, (enum leg)l)), (struct mkt_span){sakke, sizeof sakke}, mikey),
-                MKT_E_DATA_TYPE);
+            expect_err(mkt_data_type_name((unsigned)play_type[l]),
+                       mkt_csb_take(play_bundle(p, play_from(p, (enum leg)l)), (struct mkt_span){sakke, sizeof sakke}),
+                       MKT_E_DATA_TYPE);
         play_free(p);
     }
 }
@@ -676,12 +676,12 @@ START_TEST(every_bit_of_an_authentic_one_counts)
         for (size_t bit = 0; bit < 8 * error.n; bit++) {
             const struct mkt_span flipped = {octets, error.n};
             octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
-            if (mkt_csb_take(p->csb[from], flipped, text("")) == MKT_OK)
+            if (mkt_csb_take(p->csb[from], flipped) == MKT_OK)
                 ck_assert_msg(!told.authenticated && !has(flipped, MKT_V), "bit %zu of octet %zu", bit % 8, bit / 8);
             octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
         for (size_t n = 0; n < error.n; n++)
-            ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[from], exact((struct mkt_span){error.p, n}), text(""))),
+            ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[from], exact((struct mkt_span){error.p, n}))),
                              MKT_CLASS_MALFORMED);
         ck_assert_uint_le(told.n, 1); /* CHASH is like V but for its type */
         ck_assert_uint_eq(p->player[from].n_seen, seen);
@@ -784,7 +784,7 @@ static void expect_mac(struct play *p, enum party by, struct mkt_span about, enu
 /* What take() answers where the party has taken it already. */
 static enum mkt_err again(struct play *p, enum party who, struct mkt_span message)
 {
-    const enum mkt_err err = mkt_csb_take(p->csb[who], message, mikey);
+    const enum mkt_err err = mkt_csb_take_offer(p->csb[who], message, mikey);
     ck_assert_int_ne(err, MKT_OK);
     return err;
 }
@@ -859,7 +859,7 @@ START_TEST(one_that_comes_back)
             expect_err("error", mkt_csb_make_error(csb, about, MKT_E_STALE, NULL, 0, &buf), MKT_OK);
             const struct mkt_span error = exact((struct mkt_span){octets, buf.n});
             ck_assert(has(error, MKT_V));
-            ck_assert_int_ne(mkt_csb_take(csb, error, text("")), MKT_OK);
+            ck_assert_int_ne(mkt_csb_take(csb, error), MKT_OK);
             ck_assert_uint_eq(told.n, 0);
         }
         play_free(p);
@@ -963,8 +963,8 @@ START_TEST(nobody_is_told)
     enum party from;
     struct play *p = play_to_error(1, ANSWER, &error, &from);
     p->player[from].host.report = NULL;
-    expect_err("take", mkt_csb_take(p->csb[from], error, text("")), MKT_OK);
-    expect_err("replay", mkt_csb_take(p->csb[from], error, text("")), MKT_E_REPLAY);
+    expect_err("take", mkt_csb_take(p->csb[from], error), MKT_OK);
+    expect_err("replay", mkt_csb_take(p->csb[from], error), MKT_E_REPLAY);
     ck_assert_uint_eq(told.n, 0);
     play_free(p);
 }
@@ -976,7 +976,7 @@ START_TEST(a_kms_says_no)
     struct play *p = new_play(_i);
     play_make(p, ASK);
     p->player[KMS].fail = MKT_E_DENIED;
-    expect_err("denied", mkt_csb_take(play_bundle(p, KMS), p->message[ASK], mikey), MKT_E_DENIED);
+    expect_err("denied", mkt_csb_take(play_bundle(p, KMS), p->message[ASK]), MKT_E_DENIED);
     expect_told(p, ALICE, make_error(p, KMS, p->message[ASK], MKT_E_DENIED), true, 12);
     mkt_csb_abandon(p->csb[ALICE]);
     p->player[KMS].fail = MKT_OK;
@@ -984,7 +984,7 @@ START_TEST(a_kms_says_no)
     play_make(p, RESOLVE);
     const enum party asked = play_to(p, RESOLVE);
     p->player[asked].now = ntp(NOW + 1000);
-    expect_err("stale", mkt_csb_take(play_bundle(p, asked), p->message[RESOLVE], mikey), MKT_E_STALE);
+    expect_err("stale", mkt_csb_take(play_bundle(p, asked), p->message[RESOLVE]), MKT_E_STALE);
     p->player[asked].now = ntp(NOW);
     expect_told(p, BOB, make_error(p, asked, p->message[RESOLVE], MKT_E_STALE), true, 1);
     for (unsigned l = RESOLVE; l < LEGS; l++) {

@@ -367,7 +367,7 @@ START_TEST(one_who_claims_to_be_another)
     struct mkt_buf out = {octets, sizeof octets, 0};
     settings.kms = &p->mallory.key;
     expect_err("Mallory", mkt_csb_new(&csb, MKT_RESPONDER, &p->mallory.player.host, &settings), MKT_OK);
-    expect_err("TRANSFER_INIT", mkt_csb_take(csb, offer, mikey), MKT_OK);
+    expect_err("TRANSFER_INIT", mkt_csb_take_offer(csb, offer, mikey), MKT_OK);
     expect_err("RESOLVE_INIT", mkt_csb_make_resolve_init(csb, &out), MKT_OK);
     refused(&p->kms, "IDRr", (struct mkt_span){octets, out.n}, MKT_E_RESPONDER);
     mkt_csb_free(csb);
@@ -463,7 +463,7 @@ START_TEST(every_bit_of_a_ticket_counts)
     for (size_t bit = 8 * (from + 1); bit < 8 * (from + ticket.n); bit++) { /* but for Next Payload */
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
         const struct mkt_span sealed = sealed_again(p, (struct mkt_span){octets, init.n}, init);
-        const enum mkt_err err = mkt_csb_take(p->kms.csb, sealed, mikey);
+        const enum mkt_err err = mkt_csb_take(p->kms.csb, sealed);
         ck_assert_msg(err != MKT_OK && err != MKT_E_MAC, "bit %zu of octet %zu of the ticket: %s", bit % 8,
                       bit / 8 - from, mkt_err_name(err));
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -2128,7 +2128,7 @@ START_TEST(a_bundle_without_room)
         expect_err("new", mkt_csb_new(&kms, MKT_KMS, &p->kms.player.host, &p->kms.settings), MKT_OK);
         p->bob.player.n_seen = p->kms.player.n_seen = 0;
         size_t at = 0;
-        enum mkt_err err = mkt_csb_take(bob, offer, mikey);
+        enum mkt_err err = mkt_csb_take_offer(bob, offer, mikey);
         if (err == MKT_OK) {
             at++;
             err = mkt_csb_make_resolve_init(bob, &measured);
@@ -2136,7 +2136,7 @@ START_TEST(a_bundle_without_room)
         }
         if (err == MKT_OK) {
             at++;
-            err = mkt_csb_take(kms, (struct mkt_span){octets, out.n}, mikey);
+            err = mkt_csb_take(kms, (struct mkt_span){octets, out.n});
             ck_assert_uint_eq(p->kms.player.n_seen, err == MKT_OK);
         }
         if (err == MKT_OK) {
@@ -2147,7 +2147,7 @@ START_TEST(a_bundle_without_room)
         }
         if (err == MKT_OK) {
             at++;
-            err = mkt_csb_take(bob, (struct mkt_span){octets, out.n}, mikey);
+            err = mkt_csb_take(bob, (struct mkt_span){octets, out.n});
             ck_assert_uint_eq(p->bob.player.n_seen, err == MKT_OK);
         }
         ck_assert_msg(err == MKT_OK || err == MKT_E_ROOM, "%s at %zu", mkt_err_name(err), at);

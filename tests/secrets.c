@@ -443,7 +443,7 @@ static void make(void *arg)
 static void take(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_csb_take(a->csb, a->in, mikey);
+    a->err = mkt_csb_take_offer(a->csb, a->in, mikey);
 }
 
 static void make_error(void *arg)
@@ -655,7 +655,7 @@ static void open_and_answer(void *arg)
     struct ticketing *t = arg;
     struct call *c = t->call;
     const struct mkt_span init = {t->init.p, t->init.n};
-    expect_err("offer", mkt_csb_take(c->r, init, mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init, mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("SDP", mkt_sdp_put(init, &t->sdp), MKT_OK);
 }

@@ -106,9 +106,9 @@ START_TEST(policies_that_are_not_acceptable)
     c->offer.n_sp = 2;
     make_init(c);
     c->bob.host.acceptable = none_acceptable;
-    expect_err("none", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_SP_PARAMETERS);
+    expect_err("none", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_SP_PARAMETERS);
     c->bob.host.acceptable = NULL;
-    expect_err("one", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("one", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
     expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
@@ -121,9 +121,9 @@ START_TEST(policies_that_are_not_acceptable)
     expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_SP, 0)->sp.params = (struct mkt_span){params, sizeof params};
     reseal(c, &m, &c->resp_buf, true);
-    expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_SP_PARAMETERS);
+    expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c)), MKT_E_SP_PARAMETERS);
     c->alice.host.acceptable = all_acceptable;
-    expect_err("which the host knows", mkt_csb_take(c->i, resp_of(c), mikey), MKT_OK);
+    expect_err("which the host knows", mkt_csb_take(c->i, resp_of(c)), MKT_OK);
     call_free(c);
 }
 END_TEST
@@ -246,7 +246,7 @@ START_TEST(session_data_of_an_srtp_offer)
             forged.session_data = cs.session_data;
             set_session(&m, &forged);
             reseal(c, &m, &c->init_buf, false);
-            expect_err("taken", mkt_csb_take(c->r, exact(init_of(c)), mikey), fine ? MKT_OK : MKT_E_CS);
+            expect_err("taken", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), fine ? MKT_OK : MKT_E_CS);
             call_free(c);
         }
     }
@@ -264,7 +264,7 @@ START_TEST(session_data_of_an_srtp_answer)
             struct call *c = srtp_call("FGHJLNO", &open, 1);
             struct mkt_message m;
             make_init(c);
-            expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+            expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
             c->answer = (struct mkt_answer){.cs = &cs, .n_cs = 1};
             expect_err("made", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), fine ? MKT_OK : MKT_E_CS);
             if (!fine) {
@@ -278,9 +278,9 @@ START_TEST(session_data_of_an_srtp_answer)
             forged.session_data = cs.session_data;
             set_session(&m, &forged);
             reseal(c, &m, &c->resp_buf, true);
-            expect_err("taken", mkt_csb_take(c->i, exact(resp_of(c)), mikey), fine ? MKT_OK : MKT_E_CS);
+            expect_err("taken", mkt_csb_take(c->i, exact(resp_of(c))), fine ? MKT_OK : MKT_E_CS);
             if (!fine)
-                expect_err("the right one", mkt_csb_take(c->i, right, mikey), MKT_OK);
+                expect_err("the right one", mkt_csb_take(c->i, right), MKT_OK);
             expect_session(c, 0, 7, fine ? flag : 1, fine ? cs.session_data : good.session_data);
             call_free(c);
         }
@@ -293,7 +293,7 @@ START_TEST(an_srtp_answer_that_says_nothing)
     const struct mkt_cs open = srtp_session(1, 0, 0), closed = srtp_session(1, 0, 4);
     struct call *c = srtp_call("FGHJLNO", &open, 1);
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("no Session Data", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_CS);
     ck_assert_uint_eq(c->resp_buf.n, 0);
     call_free(c);
@@ -317,7 +317,7 @@ START_TEST(what_was_offered_is_updated)
     c->recipe.keys = tgks;
     c->recipe.n_keys = 2;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("key", mkt_csb_key(c->r, 1, &second), MKT_OK);
     const struct mkt_span spi = exact(second.kv.spi);
     c->answer = (struct mkt_answer){.cs = &answered, .n_cs = 1};
@@ -346,7 +346,7 @@ START_TEST(a_tek_of_two_srtp_sessions)
     ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &key));
     cs[0].spi = cs[1].spi = key.kv.spi;
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     expect_session(c, 0, 1, 0, cs[0].session_data);
@@ -384,12 +384,12 @@ START_TEST(session_data_in_an_update)
     make_resp(c);
     finish(c);
     expect_err("update", mkt_csb_make_update(c->i, &update, &out), MKT_OK);
-    expect_err("update", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("update", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n})), MKT_OK);
     expect_session(c, 0, 1, 0, offered.session_data);
     cs = srtp_session(1, 1, 10);
     update.n_keys = out.n = 0;
     expect_err("update", mkt_csb_make_update(c->r, &update, &out), MKT_OK);
-    expect_err("update", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("update", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n})), MKT_OK);
     expect_session(c, 0, 1, 1, cs.session_data);
     cs = srtp_session(1, 1, 4);
     out.n = 0;
@@ -410,7 +410,7 @@ START_TEST(sessions_that_the_responder_adds)
     struct mkt_message m;
     struct call *c = srtp_call("FGHJLMNO", &offered, 1);
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.cs = added, .n_cs = 3};
     expect_err("4 sessions", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
     added[1].prot_type = MKT_PROT_TLS;
@@ -442,14 +442,14 @@ START_TEST(more_sessions_than_the_initiator_has_room_for)
     c->settings_i.max_sessions = 1;
     c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
     make_resp(c);
-    expect_err("two", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+    expect_err("two", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_CS);
     ck_assert(!mkt_csb_ready(c->i));
     call_free(c);
 
     c = srtp_call("FGHJLMNO", &offered, 1);
     c->settings_r.max_sessions = 1;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
     expect_err("two", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
     call_free(c);
@@ -503,7 +503,7 @@ START_TEST(policies_that_the_answer_says)
         c->offer.sp = sp;
         c->offer.n_sp = 2;
         make_init(c);
-        expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+        expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
         c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
         expect_err("two of one number", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
         c->answer.n_sp = 0;
@@ -514,8 +514,7 @@ START_TEST(policies_that_the_answer_says)
         expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK); /* "SHOULD NOT resend" those of the Initiator */
         ck_assert((mkt_message_find(&m, MKT_SP, 0) != NULL) == (which == 2));
         c->alice.host.acceptable = NULL;
-        expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey),
-                   which == 0 ? MKT_OK : MKT_E_SP_PARAMETERS);
+        expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c))), which == 0 ? MKT_OK : MKT_E_SP_PARAMETERS);
         c->alice.host.acceptable = all_acceptable;
         if (which != 0)
             finish(c);
@@ -540,7 +539,7 @@ START_TEST(a_policy_that_the_responder_does_not_accept)
     c->offer.sp = sp;
     c->offer.n_sp = 2;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP_PARAMETERS);
     call_free(c);
@@ -554,7 +553,7 @@ START_TEST(policies_before_they_are_agreed_on)
     make_init(c);
     expect_err("Initiator", mkt_csb_sp(c->i, 1, &sp), MKT_E_STATE);
     expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_E_STATE);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_E_STATE);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("Responder", mkt_csb_sp(c->r, 1, &sp), MKT_OK);
@@ -593,7 +592,7 @@ START_TEST(as_many_sessions_as_there_are_ids)
     expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_MANY);
     c->offer.n_sp = 15;
     expect_err("254", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
-    expect_err("254", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("254", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
     out.n = 0;
     c->answer = (struct mkt_answer){.cs = cs, .n_cs = 256};
     expect_err("256", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
@@ -601,7 +600,7 @@ START_TEST(as_many_sessions_as_there_are_ids)
     expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_MANY);
     c->answer.n_sp = 15;
     expect_err("255", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
-    expect_err("255", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("255", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n})), MKT_OK);
     ck_assert(mkt_csb_sessions(c->i) == 255 && mkt_csb_sessions(c->r) == 255);
     expect_same_tek(c, 0, 32);
     expect_same_tek(c, 254, 32);
@@ -628,11 +627,11 @@ static struct mkt_span update(struct mkt_csb *by, struct mkt_csb *to, const stru
     struct mkt_buf out = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0};
     expect_err("update", mkt_csb_make_update(by, what, &out), MKT_OK);
     const struct mkt_span init = exact((struct mkt_span){octets, out.n});
-    expect_err("update", mkt_csb_take(to, init, text("")), MKT_OK);
+    expect_err("update", mkt_csb_take(to, init), MKT_OK);
     if (what->no_answer)
         return init;
     expect_err("answer", mkt_csb_make_transfer_resp(to, NULL, &resp), MKT_OK);
-    expect_err("answer", mkt_csb_take(by, exact((struct mkt_span){octets, resp.n}), text("")), MKT_OK);
+    expect_err("answer", mkt_csb_take(by, exact((struct mkt_span){octets, resp.n})), MKT_OK);
     return init;
 }
 
@@ -765,7 +764,7 @@ START_TEST(spis_that_an_update_leaves_open)
     ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 1, &key));
     first.spi = exact(key.kv.spi);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     const struct mkt_cs again = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
@@ -913,7 +912,7 @@ START_TEST(a_session_that_has_no_room)
 
     c = two_sessions(small);
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.cs = large, .n_cs = 2};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ROOM);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
@@ -953,7 +952,7 @@ START_TEST(policies_of_an_offer_that_nobody_answers)
         for (size_t k = 0; k < m.n; k++)
             n += m.payload[k].type == MKT_SP;
         ck_assert_uint_eq(n, rows[i].n_sp > 0 ? rows[i].n_sp : 1);
-        expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+        expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
         ck_assert_uint_eq(mkt_csb_sessions(c->i), rows[i].n_cs > 0 ? rows[i].n_cs : 1);
         for (size_t k = 0; k < mkt_csb_sessions(c->i); k++) {
             struct mkt_cs got;
@@ -1010,7 +1009,7 @@ START_TEST(sessions_are_looked_at_before_the_mac)
         set_session(&m2, &wrong);                                                                                      \
         change;                                                                                                        \
         expect_err("put", mkt_message_put(&m2, &out), MKT_OK);                                                         \
-        expect_err(#change, mkt_csb_take(c->r, (struct mkt_span){octets, out.n}, mikey), err);                         \
+        expect_err(#change, mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n}, mikey), err);                   \
     } while (0)
         REFUSED(MKT_E_MAC, (void)0);
         REFUSED(MKT_E_MAP, m2.hdr.map_type = MKT_MAP_SRTP_ID; m2.hdr.map = ((struct mkt_span){like_srtp, 9}));
@@ -1041,7 +1040,7 @@ START_TEST(a_session_for_which_there_is_no_key)
     expect_err("first", mkt_cs_get(&first, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     expect_err("second", mkt_cs_get(&second, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     ck_assert(first.spi.n > 0 && second.spi.n == 0);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
     c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
     expect_err("a key", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
@@ -1090,7 +1089,7 @@ START_TEST(an_answer_about_several_sessions)
     c->offer.n_sp = 2;
     c->answer = (struct mkt_answer){.cs = said, .n_cs = 3, .keys = &one_tgk, .n_keys = 1};
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     said[2].spi = key_spi(c->r, 0);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
     finish(c);
@@ -1142,9 +1141,9 @@ START_TEST(an_sp_before_all_other_payloads)
     twice.n++;
     struct mkt_buf out = {octets, sizeof octets, 0};
     expect_err("put", mkt_message_put(&twice, &out), MKT_OK);
-    expect_err("twice", mkt_csb_take(c->r, (struct mkt_span){octets, out.n}, mikey), MKT_E_SP);
+    expect_err("twice", mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n}, mikey), MKT_E_SP);
     reseal(c, &m, &c->init_buf, false);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("SP", mkt_csb_sp(c->r, 1, &got), MKT_OK);
     ck_assert_uint_eq(got.policy_no, offered.policy_no);
@@ -1179,7 +1178,7 @@ START_TEST(a_policy_that_the_answer_replaces)
     c->answer = (struct mkt_answer){.sp = &own, .n_sp = 1};
     make_resp(c);
     c->alice.host.acceptable = NULL;
-    expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_SP_PARAMETERS);
+    expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_SP_PARAMETERS);
     c->alice.host.acceptable = all_acceptable;
     finish(c);
     for (size_t end = 0; end < 2; end++) {
@@ -1302,13 +1301,13 @@ START_TEST(sessions_that_an_answer_leaves_out)
             expect_err("session", mkt_cs_get(&both[i], MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
         set_session(&m, &both[1 - left_out]);
         reseal(c, &m, &c->resp_buf, true);
-        expect_err("one of two", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+        expect_err("one of two", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_CS);
         both[left_out].cs_id = 3;
         set_session(&m, &both[left_out]);
         reseal(c, &m, &c->resp_buf, true);
-        expect_err("another one", mkt_csb_take(c->i, exact(resp_of(c)), mikey), MKT_E_CS);
+        expect_err("another one", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_CS);
     }
-    expect_err("the right one", mkt_csb_take(c->i, right, mikey), MKT_OK);
+    expect_err("the right one", mkt_csb_take(c->i, right), MKT_OK);
     call_free(c);
 }
 END_TEST
@@ -1372,7 +1371,7 @@ START_TEST(bundles_of_all_sizes)
             const struct mkt_span message = exact((struct mkt_span){octets, out.n});
             struct mkt_csb *by[] = {i, r, r, i, r, i, i, r};
             if (step % 2 == 1)
-                err = mkt_csb_take(by[step], message, mikey);
+                err = mkt_csb_take_offer(by[step], message, mikey);
             out.n = step % 2 == 1 ? out.n : 0;
             if (step == 0)
                 err = mkt_csb_make_transfer_init(i, &c->offer, &out);

@@ -201,8 +201,8 @@ static bool tell_ticket(struct mkt_csb *csb, struct mkt_span answer)
 {
     struct mkt_ticket *ticket = NULL;
     struct mkt_policy policy;
-    if (!good("REQUEST_RESP", mkt_csb_take(csb, answer, mkt_span_text(""))) ||
-        !good("ticket", mkt_csb_ticket(csb, &ticket)) || !good("ticket", mkt_ticket_policy(ticket, &policy)))
+    if (!good("REQUEST_RESP", mkt_csb_take(csb, answer)) || !good("ticket", mkt_csb_ticket(csb, &ticket)) ||
+        !good("ticket", mkt_ticket_policy(ticket, &policy)))
         return false;
     const uint64_t at = mkt_ntp_from_unix((int64_t)time(NULL)) >> 32;
     printf("granted:");

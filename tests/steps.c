@@ -111,7 +111,7 @@ static struct mkt_span forged(struct mkt_span message)
 static unsigned long refused(struct mkt_csb *csb, struct mkt_span message, enum mkt_err want)
 {
     begin();
-    const enum mkt_err err = mkt_csb_take(csb, message, mikey);
+    const enum mkt_err err = mkt_csb_take_offer(csb, message, mikey);
     const unsigned long n = end();
     expect_err("refused", err, want);
     return n;
@@ -172,7 +172,7 @@ static struct call *answered(size_t n)
 {
     struct call *c = call_of(n, 1);
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, made(&c->init_buf), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     return c;
 }
@@ -190,7 +190,7 @@ static struct call *updated(size_t n)
 {
     static const struct mkt_update all = {.keys = NULL};
     struct call *c = answered(n);
-    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf)), MKT_OK);
     c->init_buf.n = 0;
     expect_err("update", mkt_csb_make_update(c->i, &all, &c->init_buf), MKT_OK);
     return c;
@@ -207,7 +207,7 @@ static unsigned long sessions_updated(size_t n)
 static unsigned long updates_answered(size_t n)
 {
     struct call *c = updated(n);
-    expect_err("update", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    expect_err("update", mkt_csb_take(c->r, made(&c->init_buf)), MKT_OK);
     c->resp_buf.n = 0;
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     const unsigned long took = refused(c->i, forged(made(&c->resp_buf)), MKT_E_MAC);
@@ -224,7 +224,7 @@ static unsigned long policies_updated(size_t n)
     static uint8_t number[255];
     struct call *c = answered(1);
     struct mkt_message m;
-    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf)), MKT_OK);
     for (size_t i = 0; i < n; i++)
         number[i] = (uint8_t)i;
     for (size_t from = 0; from < n; from += 15) {
@@ -237,7 +237,7 @@ static unsigned long policies_updated(size_t n)
         c->init_buf.n = 0;
         expect_err("update", mkt_csb_make_update(c->i, &update, &c->init_buf), MKT_OK);
         c->alice.n_seen = c->bob.n_seen = 0;
-        expect_err("update", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+        expect_err("update", mkt_csb_take(c->r, made(&c->init_buf)), MKT_OK);
     }
     const struct mkt_update last = {.cs = sessions, .n_cs = 1, .no_answer = true};
     c->init_buf.n = 0;
@@ -474,7 +474,7 @@ static unsigned long last_of_all_read(size_t n)
     c->recipe.keys = keys;
     c->recipe.n_keys = n;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, made(&c->init_buf), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, made(&c->init_buf), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     c->resp_buf.n = 0;
     begin();

@@ -552,23 +552,23 @@ START_TEST(a_forked_call)
         if (devices)
             settings.replay_scope = mkt_span_text(scopes[i]);
         expect_err("Responder", mkt_csb_new(&responder[i], MKT_RESPONDER, &host, &settings), MKT_OK);
-        expect_err("INVITE", mkt_csb_take(responder[i], invite, mkt_span_text("mikey")), MKT_OK);
+        expect_err("INVITE", mkt_csb_take_offer(responder[i], invite, mkt_span_text("mikey")), MKT_OK);
         expect_err("answer", mkt_csb_make_transfer_resp(responder[i], NULL, &out), MKT_OK);
         answer[i] = (struct mkt_span){octets[i], out.n};
     }
     for (size_t i = 0; i < 2; i++) {
         const size_t who = i == 0 ? first : 1 - first;
         expect_err("branch", mkt_csb_branch(offered, &branch[who]), MKT_OK);
-        expect_err("183", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        expect_err("183", mkt_csb_take(branch[who], answer[who]), MKT_OK);
         ck_assert(!mkt_csb_repeated(branch[who]));
         expect_err("add", mkt_streams_add_csb(server->streams, SEVEN + who, branch[who], 1), MKT_OK);
-        expect_err("183 again", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        expect_err("183 again", mkt_csb_take(branch[who], answer[who]), MKT_OK);
         ck_assert(mkt_csb_repeated(branch[who]));
     }
     mkt_csb_free(offered);
     for (size_t i = 0; i < 2; i++) {
         const size_t who = i == 0 ? caller : 1 - caller;
-        expect_err("200", mkt_csb_take(branch[who], answer[who], mkt_span_text("")), MKT_OK);
+        expect_err("200", mkt_csb_take(branch[who], answer[who]), MKT_OK);
         ck_assert(mkt_csb_repeated(branch[who]));
         mkt_csb_free(branch[who]);
         line[who] = line_new();

@@ -112,9 +112,9 @@ static void expect_refused_later(const struct scene *s, const char *how, size_t 
         err = mkt_csb_make_resolve_init(*s->csb, &init);
     if (err != MKT_OK)
         ck_abort_msg("%s: %s %s %zu is taken", s->call, s->message, how, at);
-    if (mkt_csb_take(kms, (struct mkt_span){octets, init.n}, mikey) == MKT_OK) {
+    if (mkt_csb_take(kms, (struct mkt_span){octets, init.n}) == MKT_OK) {
         expect_err("RESOLVE_RESP", mkt_csb_make_resolve_resp(kms, &resp), MKT_OK);
-        err = mkt_csb_take(*s->csb, (struct mkt_span){octets, resp.n}, mikey);
+        err = mkt_csb_take(*s->csb, (struct mkt_span){octets, resp.n});
         if (mkt_err_class(err) != MKT_CLASS_AUTH)
             ck_abort_msg("%s: %s %s %zu is no question of authenticity: %s", s->call, s->message, how, at,
                          mkt_err_name(err));
@@ -146,7 +146,7 @@ static void expect_refused(struct scene *s, struct mkt_span in, const char *how,
         return;
     count.tried++;
     const size_t n = whole(*s->csb, before).n;
-    const enum mkt_err err = mkt_csb_take(*s->csb, in, mikey);
+    const enum mkt_err err = mkt_csb_take_offer(*s->csb, in, mikey);
     if (err == MKT_OK && s->kms != NULL) {
         expect_refused_later(s, how, at);
         mkt_csb_free(*s->csb);
@@ -161,7 +161,7 @@ static void expect_refused(struct scene *s, struct mkt_span in, const char *how,
         ck_abort_msg("%s: %s %s %zu: something has changed", s->call, s->message, how, at);
     if (count.tried % SAMPLE == 0) {
         struct mkt_csb *copy = copy_of(*s->csb, &s->player->host, s->settings);
-        expect_err("the right one", mkt_csb_take(copy, s->right, mikey), MKT_OK);
+        expect_err("the right one", mkt_csb_take_offer(copy, s->right, mikey), MKT_OK);
         mkt_csb_free(copy);
         s->player->n_seen = seen;
         count.sampled++;
@@ -238,7 +238,7 @@ static void tamper(struct scene s)
     cut(&s);
     turn(&s);
     rearrange(&s);
-    const enum mkt_err err = mkt_csb_take(*s.csb, s.right, mikey);
+    const enum mkt_err err = mkt_csb_take_offer(*s.csb, s.right, mikey);
     ck_assert_msg(err == MKT_OK, "%s: %s is not taken any more: %s", s.call, s.message, mkt_err_name(err));
     count.messages++;
 }
@@ -480,7 +480,7 @@ static void call(const struct section *s)
     if (has(s, "resolve_init"))
         ticket_resolve(s, &bob);
     else
-        expect_err(s->name, mkt_csb_take(bob.csb, octets_of(s, "transfer_init"), mikey), MKT_OK);
+        expect_err(s->name, mkt_csb_take_offer(bob.csb, octets_of(s, "transfer_init"), mikey), MKT_OK);
     if (has(s, "transfer_resp")) {
         make_answer(s, &bob);
         tamper_field(&alice, s, "transfer_resp", NULL);

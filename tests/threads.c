@@ -215,7 +215,7 @@ static bool talk(struct worker *worker, struct mkt_csb *csb[PARTIES], bool ticke
         struct mkt_buf out = {octets, sizeof octets, 0};
         if (!is_fine(worker, legs[leg].name, make(world, leg, ticket_anew, csb[legs[leg].from], &out)) ||
             !is_fine(worker, legs[leg].name,
-                     mkt_csb_take(csb[legs[leg].to], (struct mkt_span){octets, out.n}, protocols())))
+                     mkt_csb_take_offer(csb[legs[leg].to], (struct mkt_span){octets, out.n}, protocols())))
             return false;
         if ((leg == ANSWER || leg == UPDATED) && !same_tek(worker, csb[ALICE], csb[BOB]))
             return false;
@@ -230,7 +230,7 @@ static void race(struct worker *worker, unsigned i)
     const struct mkt_span octets = {worker->world->raced[i].octets, worker->world->raced[i].n};
     if (!is_fine(worker, "new", mkt_csb_new(&csb, MKT_KMS, &worker->world->host, &worker->world->settings[KMS])))
         return;
-    worker->raced[i] = mkt_csb_take(csb, octets, protocols());
+    worker->raced[i] = mkt_csb_take(csb, octets);
     mkt_csb_free(csb);
 }
 

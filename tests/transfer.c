@@ -48,7 +48,7 @@ START_TEST(every_policy_that_needs_no_kms)
     c->answer.keys = &one_tgk;
     c->answer.n_keys = (f & MKT_FLAG_M) != 0;
     make_init(c);
-    expect_err(flags, mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err(flags, mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     ck_assert(mkt_csb_owes(c->r, MKT_TRANSFER_RESP) == ((f & MKT_FLAG_F) != 0));
     ck_assert(mkt_csb_ready(c->i) == ((f & MKT_FLAG_F) == 0) && mkt_csb_ready(c->r) == ((f & MKT_FLAG_F) == 0));
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 32);
@@ -81,7 +81,7 @@ START_TEST(the_time_between_rekeyings)
     c->policy.rekeying = rows[_i / 2].rekeying;
     make_init(c);
     ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     if (_i % 2 == 0) {
         ck_assert_uint_eq(mkt_csb_rekeying(c->i), 0);
         ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
@@ -104,7 +104,7 @@ START_TEST(supplied_keys_that_the_policy_forbids)
     expect_err("L", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_KEMAC);
     c->offer.n_keys = 0;
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("M", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_KEMAC);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
@@ -123,7 +123,7 @@ START_TEST(a_tek_that_the_responder_supplies)
     struct call *c = call_new(MKT_SUITE_256, "DFGHMNO");
     c->recipe.n_keys = 0;
     make_init(c);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
     c->answer = (struct mkt_answer){.keys = &wish, .n_keys = 1};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
@@ -147,7 +147,7 @@ START_TEST(identities_left_out_are_those_that_the_application_gave)
     expect_err("message", mkt_message_get(&m, init_of(c)), MKT_OK);
     ck_assert_ptr_null(mkt_message_find(&m, MKT_IDR, MKT_IDR_I));
     ck_assert_ptr_null(mkt_message_find(&m, MKT_IDR, MKT_IDR_R));
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     expect_same_tek(c, 1, 32);
@@ -157,7 +157,7 @@ START_TEST(identities_left_out_are_those_that_the_application_gave)
     c = call_new(MKT_SUITE_256, "FGHJLNO");
     c->settings_i.leave_out_identities = true;
     make_init(c);
-    expect_err("nobody said who calls", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_INITIATOR);
+    expect_err("nobody said who calls", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_INITIATOR);
     call_free(c);
 }
 END_TEST
@@ -176,11 +176,11 @@ START_TEST(a_member_of_a_group_answers)
     c->policy.responder[0] = mkt_id_uri("sip:help@example.com");
     c->offer.responder = mkt_id_uri("sip:help@example.com");
     make_init(c);
-    expect_err("not in the group", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_RESPONDER);
+    expect_err("not in the group", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_RESPONDER);
     c->bob.host.member = in_group;
-    expect_err("in the group", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("in the group", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
-    expect_err("the Initiator knows no groups", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_RESPONDER);
+    expect_err("the Initiator knows no groups", mkt_csb_take(c->i, resp_of(c)), MKT_E_RESPONDER);
     c->alice.host.member = in_group;
     finish(c);
     expect_octets("peer", mkt_csb_peer(c->i).data, text("sip:bob@example.com"));
@@ -191,7 +191,7 @@ START_TEST(a_member_of_a_group_answers)
     c->offer.responder = mkt_id_uri("sip:sales@example.com");
     make_init(c);
     c->bob.host.member = in_group;
-    expect_err("in another group", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_RESPONDER);
+    expect_err("in another group", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_RESPONDER);
     call_free(c);
 }
 END_TEST
@@ -205,13 +205,14 @@ START_TEST(every_bit_of_an_offer_counts)
     make_init(c);
     for (size_t bit = 0; bit < 8 * c->init_buf.n; bit++) {
         c->init[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        ck_assert_msg(mkt_csb_take(c->r, init_of(c), mikey) != MKT_OK, "bit %zu of octet %zu", bit % 8, bit / 8);
+        ck_assert_msg(mkt_csb_take_offer(c->r, init_of(c), mikey) != MKT_OK, "bit %zu of octet %zu", bit % 8, bit / 8);
         c->init[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t n = 0; n < c->init_buf.n; n++)
-        ck_assert_int_eq(mkt_err_class(mkt_csb_take(c->r, (struct mkt_span){c->init, n}, mikey)), MKT_CLASS_MALFORMED);
+        ck_assert_int_eq(mkt_err_class(mkt_csb_take_offer(c->r, (struct mkt_span){c->init, n}, mikey)),
+                         MKT_CLASS_MALFORMED);
     ck_assert_uint_eq(c->bob.n_seen, 0);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     call_free(c);
 }
 END_TEST
@@ -223,11 +224,11 @@ START_TEST(every_bit_of_an_answer_counts)
     make_resp(c);
     for (size_t bit = 0; bit < 8 * c->resp_buf.n; bit++) {
         c->resp[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        ck_assert_msg(mkt_csb_take(c->i, resp_of(c), mikey) != MKT_OK, "bit %zu of octet %zu", bit % 8, bit / 8);
+        ck_assert_msg(mkt_csb_take(c->i, resp_of(c)) != MKT_OK, "bit %zu of octet %zu", bit % 8, bit / 8);
         c->resp[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t n = 0; n < c->resp_buf.n; n++)
-        ck_assert_int_eq(mkt_err_class(mkt_csb_take(c->i, (struct mkt_span){c->resp, n}, mikey)), MKT_CLASS_MALFORMED);
+        ck_assert_int_eq(mkt_err_class(mkt_csb_take(c->i, (struct mkt_span){c->resp, n})), MKT_CLASS_MALFORMED);
     finish(c);
     expect_same_tek(c, 1, _i == 0 ? 32 : 16);
     call_free(c);
@@ -239,13 +240,13 @@ START_TEST(a_peer_that_the_host_does_not_want)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     c->bob.fail = MKT_E_DENIED;
     make_init(c);
-    expect_err("Initiator", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_DENIED);
+    expect_err("Initiator", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_DENIED);
     ck_assert_uint_eq(c->bob.n_seen, 0);
     c->bob.fail = MKT_OK;
-    expect_err("Initiator", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("Initiator", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     c->alice.fail = MKT_E_DENIED;
-    expect_err("Responder", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_DENIED);
+    expect_err("Responder", mkt_csb_take(c->i, resp_of(c)), MKT_E_DENIED);
     ck_assert(!mkt_csb_ready(c->i));
     c->alice.fail = MKT_OK;
     finish(c);
@@ -259,10 +260,10 @@ START_TEST(the_list_of_protocols)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     c->offer.protocols = text("mikey;keyp1");
     make_init(c);
-    expect_err("one taken out", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_PROTOCOLS);
-    expect_err("other order", mkt_csb_take(c->r, init_of(c), text("keyp1;mikey")), MKT_E_PROTOCOLS);
-    expect_err("none", mkt_csb_take(c->r, init_of(c), text("")), MKT_E_PROTOCOLS);
-    expect_err("the same", mkt_csb_take(c->r, init_of(c), text("mikey;keyp1")), MKT_OK);
+    expect_err("one taken out", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_PROTOCOLS);
+    expect_err("other order", mkt_csb_take_offer(c->r, init_of(c), text("keyp1;mikey")), MKT_E_PROTOCOLS);
+    expect_err("none", mkt_csb_take(c->r, init_of(c)), MKT_E_PROTOCOLS);
+    expect_err("the same", mkt_csb_take_offer(c->r, init_of(c), text("mikey;keyp1")), MKT_OK);
     call_free(c);
 
     c = call_new(MKT_SUITE_256, "FGHJLNO"); /* as it is given, however short */
@@ -281,7 +282,7 @@ START_TEST(applications)
     c->policy.n_applications = 2;
     c->settings_r.application = text(_i == 0 ? "bfcp" : "rtp");
     make_init(c);
-    expect_err("application", mkt_csb_take(c->r, init_of(c), mikey), _i == 0 ? MKT_OK : MKT_E_APPLICATION);
+    expect_err("application", mkt_csb_take_offer(c->r, init_of(c), mikey), _i == 0 ? MKT_OK : MKT_E_APPLICATION);
     call_free(c);
 }
 END_TEST
@@ -354,7 +355,7 @@ START_TEST(a_csb_id_that_the_initiator_has_already)
     ck_assert_uint_eq(mkt_csb_id(c->i), 0x12345678);
     ck_assert_uint_eq(csb_ids.asked, 4);
     c->bob.host.has_csb_id = has_csb_id; /* the Responder uses that of the Initiator */
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     ck_assert_uint_eq(csb_ids.asked, 4);
@@ -378,7 +379,7 @@ START_TEST(no_csb_id_is_free)
     csb_ids.all = false;
     expect_err("measure", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_OK);
     expect_err("one", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     call_free(c);
 }
 END_TEST
@@ -393,7 +394,7 @@ START_TEST(rands_as_long_as_the_longest_key)
     c->offer.n_keys = 1;
     make_init(c);
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 64);
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.keys = &too_long, .n_keys = 1};
     expect_err("no RAND is so long", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_RAND);
     call_free(c);
@@ -427,7 +428,7 @@ START_TEST(rands_as_long_as_the_longest_key)
     expect_err("map", mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
     m.hdr.map = (struct mkt_span){octets, buf.n};
     reseal(c, &m, &c->init_buf, false);
-    expect_err("16 octets for a key of 32", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_RAND);
+    expect_err("16 octets for a key of 32", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_RAND);
     call_free(c);
 }
 END_TEST
@@ -441,7 +442,7 @@ START_TEST(an_empty_randr)
     expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_RANDR, MKT_RANDR_R)->rand.rand.n = 0;
     reseal(c, &m, &c->resp_buf, true);
-    expect_err("empty", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_RAND);
+    expect_err("empty", mkt_csb_take(c->i, resp_of(c)), MKT_E_RAND);
     call_free(c);
 }
 END_TEST
@@ -464,7 +465,7 @@ START_TEST(the_host_is_not_asked_about_an_unverified_answer)
     c->resp_buf.n = 0;
     expect_err("put", mkt_message_put(&m, &c->resp_buf), MKT_OK);
     c->alice.host.member = never_asked;
-    expect_err("wrong MAC", mkt_csb_take(c->i, resp_of(c), mikey), MKT_E_MAC);
+    expect_err("wrong MAC", mkt_csb_take(c->i, resp_of(c)), MKT_E_MAC);
     call_free(c);
 }
 END_TEST
@@ -484,7 +485,7 @@ START_TEST(a_host_that_gives_more_than_there_is_room_for)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     make_init(c);
     c->bob.host.tpk = a_key_too_long;
-    expect_err("TPK", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_KEY_LENGTH);
+    expect_err("TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_KEY_LENGTH);
     call_free(c);
 }
 END_TEST
@@ -501,7 +502,7 @@ START_TEST(a_forged_identity_of_any_length)
     find(&m, MKT_IDR, MKT_IDR_R)->id.data = text(long_id);
     c->init_buf.n = 0;
     expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
-    expect_err("forged", mkt_csb_take(c->r, init_of(c), mikey), MKT_E_MAC);
+    expect_err("forged", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_MAC);
     call_free(c);
 }
 END_TEST

@@ -43,7 +43,7 @@ static struct pair keyed(struct call *c)
     make_init(c);
     p.randi = exact(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand);
     p.last[MKT_INITIATOR] = time_of(init_of(c));
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     if (has_f(&p)) {
         expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
         finish(c);
@@ -90,7 +90,7 @@ static struct mkt_span make_answer(struct pair *p, enum mkt_role by, const struc
 
 static void take(struct pair *p, enum mkt_role who, struct mkt_span in)
 {
-    expect_err("take", mkt_csb_take(p->csb[who], in, text("")), MKT_OK);
+    expect_err("take", mkt_csb_take(p->csb[who], in), MKT_OK);
 }
 
 /* A whole update. */
@@ -471,10 +471,10 @@ START_TEST(updates_of_a_forked_bundle)
         uint8_t octets[4096];
         struct mkt_buf buf = {octets, sizeof octets, 0};
         expect_err("update", mkt_csb_make_update(one, &u, &buf), MKT_OK);
-        expect_err("update", mkt_csb_take(peer, exact((struct mkt_span){octets, buf.n}), mikey), MKT_OK);
+        expect_err("update", mkt_csb_take(peer, exact((struct mkt_span){octets, buf.n})), MKT_OK);
         buf.n = 0;
         expect_err("answer", mkt_csb_make_transfer_resp(peer, NULL, &buf), MKT_OK);
-        expect_err("answer", mkt_csb_take(one, exact((struct mkt_span){octets, buf.n}), mikey), MKT_OK);
+        expect_err("answer", mkt_csb_take(one, exact((struct mkt_span){octets, buf.n})), MKT_OK);
         expect_err("derive",
                    mkt_derive_traffic(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, MKT_TRAFFIC_TEK, wish.key, 1, randi,
                                       randr, tek, n),
@@ -722,7 +722,7 @@ START_TEST(a_policy_number_that_another_session_has)
     const struct mkt_update u = {.cs = cs, .n_cs = 1, .sp = &after, .n_sp = 1, .no_answer = true};
     enum mkt_err err = mkt_csb_make_update(p.csb[by], &u, &out);
     if (err == MKT_OK)
-        err = mkt_csb_take(p.csb[other(by)], exact((struct mkt_span){octets, out.n}), mikey);
+        err = mkt_csb_take(p.csb[other(by)], exact((struct mkt_span){octets, out.n}));
     expect_err("update", err, err == MKT_OK ? MKT_OK : MKT_E_SP);
     ck_assert_uint_eq(sp_of(p.csb[by], 2).params.n, 0);
     ck_assert_uint_eq(sp_of(p.csb[other(by)], 2).params.n, 0);
@@ -928,7 +928,7 @@ START_TEST(a_kemac_at_a_time_of_the_takers_own)
     mkt_csb_abandon(p.csb[other(by)]);
     /* a peer that does not keep D29 */
     const struct mkt_span one_iv = at_another_time(&p, init, time_of(at_once));
-    expect_err("one IV", mkt_csb_take(p.csb[other(by)], one_iv, mikey), MKT_E_STALE);
+    expect_err("one IV", mkt_csb_take(p.csb[other(by)], one_iv), MKT_E_STALE);
     mkt_csb_abandon(p.csb[by]);
     update(&p, by, &u, NULL);
     expect_same(&p, 1);
@@ -944,7 +944,7 @@ START_TEST(timestamps_of_32_bits)
     const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){.no_answer = true});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     find(&m, MKT_T, 0)->t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC_32, .value = NOW};
-    expect_err("the same second", mkt_csb_take(p.c->r, forge(&p, &m), mikey), MKT_E_STALE);
+    expect_err("the same second", mkt_csb_take(p.c->r, forge(&p, &m)), MKT_E_STALE);
     find(&m, MKT_T, 0)->t.value = NOW + 1;
     take(&p, MKT_RESPONDER, forge(&p, &m));
     part(&p);
@@ -981,7 +981,7 @@ START_TEST(updates_by_counters)
         take(&p, other(by), init);
         take(&p, by, make_answer(&p, other(by), NULL));
         ck_assert_uint_gt(p.last[other(by)], p.before[other(by)]);
-        expect_err("again", mkt_csb_take(p.csb[other(by)], init, mikey), MKT_E_REPLAY);
+        expect_err("again", mkt_csb_take(p.csb[other(by)], init), MKT_E_REPLAY);
         expect_same(&p, 1);
     }
     part(&p);
@@ -1018,7 +1018,7 @@ START_TEST(kemacs_by_counters_have_an_iv_each)
     const uint64_t used[] = {100, 102, 103, time_of(right)};
     for (size_t n = 0; n < sizeof used / sizeof *used; n++) {
         player[by]->count[0] = 0;
-        expect_err("one IV", mkt_csb_take(p.csb[by], at_another_time(&p, last, used[n]), mikey), MKT_E_STALE);
+        expect_err("one IV", mkt_csb_take(p.csb[by], at_another_time(&p, last, used[n])), MKT_E_STALE);
     }
     take(&p, by, last);
     expect_same(&p, 1);
@@ -1173,7 +1173,7 @@ START_TEST(counters_of_messages_that_are_refused)
     const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){0});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     set_map(&m, &unknown, 1);
-    expect_err("SPI", mkt_csb_take(c->r, forge(&p, &m), mikey), MKT_E_SPI);
+    expect_err("SPI", mkt_csb_take(c->r, forge(&p, &m)), MKT_E_SPI);
     ck_assert_uint_eq(c->bob.count[0], 1);
     take(&p, MKT_RESPONDER, init);
     ck_assert_uint_eq(c->bob.count[0], 2);
@@ -1226,9 +1226,9 @@ START_TEST(an_update_that_its_maker_gives_up)
     take(&p, other(by), init);
     const struct mkt_span late = make_answer(&p, other(by), NULL);
     p.c->alice.now = p.c->bob.now = ntp(NOW + 1);
-    expect_err("too late", mkt_csb_take(p.csb[by], late, mikey), MKT_E_DATA_TYPE);
+    expect_err("too late", mkt_csb_take(p.csb[by], late), MKT_E_DATA_TYPE);
     const struct mkt_span second = make_update(&p, by, &v);
-    expect_err("too late", mkt_csb_take(p.csb[by], late, mikey), MKT_E_MAC);
+    expect_err("too late", mkt_csb_take(p.csb[by], late), MKT_E_MAC);
     take(&p, other(by), second);
     take(&p, by, make_answer(&p, other(by), NULL));
     expect_same(&p, 1);
@@ -1253,7 +1253,7 @@ START_TEST(an_update_that_its_taker_gives_up)
     ck_assert(!mkt_csb_owes(p.csb[other(by)], MKT_TRANSFER_RESP) && !knows(p.csb[other(by)], new_tgk.key));
     expect_octets("the old key counts", tek_of(p.csb[other(by)], 1), tek);
     expect_err("nothing to answer", mkt_csb_make_transfer_resp(p.csb[other(by)], NULL, &out), MKT_E_STATE);
-    ck_assert_int_eq(mkt_err_class(mkt_csb_take(p.csb[other(by)], init, mikey)), MKT_CLASS_FRESHNESS);
+    ck_assert_int_eq(mkt_err_class(mkt_csb_take(p.csb[other(by)], init)), MKT_CLASS_FRESHNESS);
     mkt_csb_abandon(p.csb[by]);
     expect_same(&p, 1);
     update(&p, other(by), &v, NULL);
@@ -1271,8 +1271,8 @@ START_TEST(updates_that_cross)
     const struct mkt_update u = {.keys = &new_tgk, .n_keys = 1}, v = {.keys = &other_tgk, .n_keys = 1};
     const struct mkt_span of_alice = make_update(&p, MKT_INITIATOR, &u);
     const struct mkt_span of_bob = make_update(&p, MKT_RESPONDER, &v);
-    expect_err("alice", mkt_csb_take(p.c->i, of_bob, mikey), MKT_E_DATA_TYPE);
-    expect_err("bob", mkt_csb_take(p.c->r, of_alice, mikey), MKT_E_DATA_TYPE);
+    expect_err("alice", mkt_csb_take(p.c->i, of_bob), MKT_E_DATA_TYPE);
+    expect_err("bob", mkt_csb_take(p.c->r, of_alice), MKT_E_DATA_TYPE);
     mkt_csb_abandon(p.c->i);
     mkt_csb_abandon(p.c->r);
     expect_same(&p, 1);
@@ -1511,15 +1511,15 @@ START_TEST(an_update_that_comes_back)
     struct pair p = two(MKT_SUITE_256, (_i & 4) != 0 ? "HJLNO" : "FGHJLMNO");
     const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = !answered});
     if (answered) {
-        expect_err("while it waits", mkt_csb_take(p.csb[by], init, mikey), MKT_E_DATA_TYPE);
+        expect_err("while it waits", mkt_csb_take(p.csb[by], init), MKT_E_DATA_TYPE);
         mkt_csb_abandon(p.csb[by]);
     }
     const struct mkt_span before = stored(p.csb[by]);
     const size_t seen = p.player[by]->n_seen;
-    expect_err("reflection", mkt_csb_take(p.csb[by], init, mikey), (_i & 4) != 0 ? MKT_E_UPDATE : MKT_E_REPLAY);
+    expect_err("reflection", mkt_csb_take(p.csb[by], init), (_i & 4) != 0 ? MKT_E_UPDATE : MKT_E_REPLAY);
     /* without a cache, and without G, the order of the identities tells, as the library makes it */
     p.player[by]->host.replay = NULL;
-    expect_err("reflection", mkt_csb_take(p.csb[by], init, mikey), MKT_E_UPDATE);
+    expect_err("reflection", mkt_csb_take(p.csb[by], init), MKT_E_UPDATE);
     expect_octets("unchanged", stored(p.csb[by]), before);
     ck_assert_uint_eq(p.player[by]->n_seen, seen);
     take(&p, other(by), init);
@@ -1954,7 +1954,7 @@ static void expect_refused(struct pair *p, enum mkt_role who, const char *name, 
 {
     const struct mkt_span before = stored(p->csb[who]);
     const size_t seen = p->player[who]->n_seen;
-    expect_err(name, mkt_csb_take(p->csb[who], wrong, mikey), err);
+    expect_err(name, mkt_csb_take(p->csb[who], wrong), err);
     ck_assert_int_eq(p->player[who]->logged, err);
     ck_assert_uint_eq(p->player[who]->n_seen, seen);
     expect_octets(name, stored(p->csb[who]), before);
@@ -2014,7 +2014,7 @@ START_TEST(wrong_updates_without_answer)
     }
     take(&p, other(by), init);
     expect_same(&p, 1);
-    expect_err("replay", mkt_csb_take(p.csb[other(by)], init, mikey), MKT_E_STALE);
+    expect_err("replay", mkt_csb_take(p.csb[other(by)], init), MKT_E_STALE);
     part(&p);
 }
 END_TEST
@@ -2135,12 +2135,12 @@ static void flip_all(struct pair *p, enum mkt_role who, struct mkt_span right)
     memcpy(octets, right.p, right.n);
     for (size_t bit = 0; bit < 8 * right.n; bit++) {
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        ck_assert_msg(mkt_csb_take(p->csb[who], (struct mkt_span){octets, right.n}, mikey) != MKT_OK,
-                      "bit %zu of octet %zu", bit % 8, bit / 8);
+        ck_assert_msg(mkt_csb_take(p->csb[who], (struct mkt_span){octets, right.n}) != MKT_OK, "bit %zu of octet %zu",
+                      bit % 8, bit / 8);
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t n = 0; n < right.n; n++)
-        ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[who], exact((struct mkt_span){right.p, n}), mikey)),
+        ck_assert_int_eq(mkt_err_class(mkt_csb_take(p->csb[who], exact((struct mkt_span){right.p, n}))),
                          MKT_CLASS_MALFORMED);
     expect_octets("unchanged", stored(p->csb[who]), before);
 }
@@ -2170,11 +2170,11 @@ START_TEST(answers_to_something_else)
     take(&p, other(by), init);
     const struct mkt_span resp = make_answer(&p, other(by), NULL);
     take(&p, by, resp);
-    expect_err("again", mkt_csb_take(p.csb[by], resp, mikey), MKT_OK);
+    expect_err("again", mkt_csb_take(p.csb[by], resp), MKT_OK);
     ck_assert(mkt_csb_repeated(p.csb[by]));
     make_update(&p, by, &(struct mkt_update){0});
     expect_refused(&p, by, "the one before", resp, MKT_E_MAC);
-    const enum mkt_err err = mkt_csb_take(p.csb[by], exact(resp_of(p.c)), mikey);
+    const enum mkt_err err = mkt_csb_take(p.csb[by], exact(resp_of(p.c)));
     expect_err("of the first exchange", err, MKT_E_MAC); /* it repeats RANDRr */
     part(&p);
 }
@@ -2197,9 +2197,9 @@ START_TEST(a_replayed_update)
     struct mkt_csb *earlier; /* the cache remembers for another copy of the bundle, too */
     const struct mkt_settings *settings = by == MKT_INITIATOR ? &p.c->settings_r : &p.c->settings_i;
     expect_err("read back", mkt_csb_get(&earlier, &p.player[other(by)]->host, settings, before), MKT_OK);
-    expect_err("seen", mkt_csb_take(earlier, second, mikey), MKT_E_REPLAY);
+    expect_err("seen", mkt_csb_take(earlier, second), MKT_E_REPLAY);
     p.player[other(by)]->n_seen = 0;
-    expect_err("not seen", mkt_csb_take(earlier, second, mikey), MKT_OK);
+    expect_err("not seen", mkt_csb_take(earlier, second), MKT_OK);
     mkt_csb_free(earlier);
     part(&p);
 }
@@ -2219,27 +2219,27 @@ START_TEST(before_the_bundle_is_ready)
     make_ticket(c);
     expect_err("Initiator, fresh", mkt_csb_make_update(c->i, &u, &out), MKT_E_STATE);
     expect_err("Responder, fresh", mkt_csb_make_update(c->r, &u, &out), MKT_E_STATE);
-    expect_err("Initiator, fresh", mkt_csb_take(c->i, of_another, mikey), MKT_E_STATE);
-    expect_err("Responder, fresh", mkt_csb_take(c->r, of_another, mikey), MKT_E_MISSING);
+    expect_err("Initiator, fresh", mkt_csb_take_offer(c->i, of_another, mikey), MKT_E_STATE);
+    expect_err("Responder, fresh", mkt_csb_take_offer(c->r, of_another, mikey), MKT_E_MISSING);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("Initiator, offered", mkt_csb_make_update(c->i, &u, &out), MKT_E_STATE);
-    expect_err("offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("Responder, taken", mkt_csb_make_update(c->r, &u, &out), MKT_E_STATE);
-    expect_err("Responder, taken", mkt_csb_take(c->r, of_another, mikey), MKT_E_STATE);
+    expect_err("Responder, taken", mkt_csb_take_offer(c->r, of_another, mikey), MKT_E_STATE);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     /* the Responder is ready, and faster than its own answer */
     expect_err("update", mkt_csb_make_update(c->r, &u, &out), MKT_OK);
     const struct mkt_span update_of_bob = exact((struct mkt_span){octets, out.n});
-    expect_err("too early", mkt_csb_take(c->i, update_of_bob, mikey), MKT_E_DATA_TYPE);
+    expect_err("too early", mkt_csb_take_offer(c->i, update_of_bob, mikey), MKT_E_DATA_TYPE);
     finish(c);
-    expect_err("now", mkt_csb_take(c->i, update_of_bob, mikey), MKT_OK);
+    expect_err("now", mkt_csb_take(c->i, update_of_bob), MKT_OK);
     out.n = 0;
     expect_err("answer", mkt_csb_make_transfer_resp(c->i, NULL, &out), MKT_OK);
-    expect_err("answer", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n})), MKT_OK);
     expect_same_tek(c, 1, 32);
     expect_err("Initiator, a second offer", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_STATE);
-    expect_err("Responder, a second offer", mkt_csb_take(c->r, exact(init_of(c)), mikey), MKT_E_MAC);
-    expect_err("of another bundle", mkt_csb_take(c->r, of_another, mikey), MKT_E_CSB_ID);
+    expect_err("Responder, a second offer", mkt_csb_take(c->r, exact(init_of(c))), MKT_E_MAC);
+    expect_err("of another bundle", mkt_csb_take(c->r, of_another), MKT_E_CSB_ID);
     mkt_csb_free(p.c->i);
     mkt_csb_free(p.c->r);
     mkt_ticket_free(p.c->ticket);
@@ -2256,7 +2256,7 @@ START_TEST(a_kms_updates_nothing)
     struct mkt_buf out = {octets, sizeof octets, 0};
     play_until(p, ALICE_UPDATES);
     expect_err("make", mkt_csb_make_update(p->csb[KMS], &u, &out), MKT_E_STATE);
-    expect_err("take", mkt_csb_take(p->csb[KMS], play_make(p, ALICE_UPDATES), mikey), MKT_E_DATA_TYPE);
+    expect_err("take", mkt_csb_take_offer(p->csb[KMS], play_make(p, ALICE_UPDATES), mikey), MKT_E_DATA_TYPE);
     play_free(p);
 }
 END_TEST

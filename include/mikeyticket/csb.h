@@ -10,7 +10,7 @@
  *     mkt_csb_ticket()
  *                                                      Responder
  *                                                      mkt_csb_new(RESPONDER)
- *     mkt_csb_make_transfer_init()  --TRANSFER_INIT--> mkt_csb_take()
+ *     mkt_csb_make_transfer_init()  --TRANSFER_INIT--> mkt_csb_take_offer()
  *
  *                              KMS                     where mkt_csb_owes(MKT_RESOLVE_INIT_PSK):
  *                   mkt_csb_take()  <--RESOLVE_INIT--  mkt_csb_make_resolve_init()
@@ -39,7 +39,7 @@
  *     for each response with an answer:
  *         if its To tag is new:
  *             mkt_csb_branch(offered, &branch)
- *         mkt_csb_take(branch, answer, none)                     of that To tag
+ *         mkt_csb_take(branch, answer)                           of that To tag
  *         if (!mkt_csb_repeated(branch)):
  *             mkt_streams_add_csb(streams, stream, branch, 1)    the key of this dialog
  *
@@ -267,15 +267,22 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  *
  * SIP repeats an answer: a 183 has it, and then the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again,
  * octet for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
- * @param in         the message, to the last octet; not needed afterwards
- * @param protocols  of a TRANSFER_INIT in an SDP offer: the list of key management protocols that the SDP has, by
- *                   mkt_sdp_protocols(); of other messages not looked at
+ * @param in  the message, to the last octet; not needed afterwards. For a TRANSFER_INIT that begins a call use
+ *            mkt_csb_take_offer() or mkt_sdp_take_offer(): here it is MKT_E_PROTOCOLS, unless it has no list of key
+ *            management protocols and mkt_settings.allow_no_protocols is set
  * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
  *         party takes no message now; MKT_E_DATA_TYPE for a data type that this party does not take now, and for one
  *         that it never takes, whatever follows it; any error of the classes malformed, auth, unsupported, policy,
  *         freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
+MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in);
+
+/**
+ * Takes the TRANSFER_INIT that begins a call, and compares the list of key management protocols in it with that of the
+ * SDP offer (RFC 4567 section 7). Takes any other message as mkt_csb_take() does.
+ * @param protocols  the list, such as `mikey`; mkt_sdp_protocols() gives it
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
 
 /**
  * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28):

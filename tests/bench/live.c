@@ -36,7 +36,7 @@ static void begin(struct stage *s, struct waiting *w)
     must(mkt_csb_new(&w->csb, MKT_INITIATOR, &s->alice.host, &s->alice.settings));
     must(mkt_csb_make_transfer_init(w->csb, &offer, &init));
     must(mkt_csb_new(&responder, MKT_RESPONDER, &s->carl.host, &s->carl.settings));
-    must(mkt_csb_take(responder, (struct mkt_span){octets, init.n}, mkt_span_text("mikey")));
+    must(mkt_csb_take_offer(responder, (struct mkt_span){octets, init.n}, mkt_span_text("mikey")));
     must(mkt_csb_make_transfer_resp(responder, NULL, &answer));
     tek_of(responder, w->tek);
     mkt_csb_free(responder);
@@ -46,7 +46,7 @@ static void begin(struct stage *s, struct waiting *w)
 static void take_answer(const struct stage *s, struct waiting *w)
 {
     uint8_t tek[TEK_OCTETS] = {0};
-    must(mkt_csb_take(w->csb, (struct mkt_span){w->octets, w->answer}, mkt_span_text("mikey")));
+    must(mkt_csb_take(w->csb, (struct mkt_span){w->octets, w->answer}));
     tek_of(w->csb, tek);
     must(memcmp(tek, w->tek, stage_key(s)) == 0 ? MKT_OK : MKT_E_MAC);
 }
@@ -123,7 +123,7 @@ size_t heap_used(void)
 enum mkt_err use_answer(struct stage *s, struct mkt_csb *csb)
 {
     const struct mkt_span answer = {s->octets[TRANSFER_RESP], s->length[TRANSFER_RESP]};
-    return mkt_csb_take(csb, answer, mkt_span_text("mikey"));
+    return mkt_csb_take(csb, answer);
 }
 
 enum mkt_err use_tek(struct stage *s, struct mkt_csb *csb)

@@ -192,7 +192,7 @@ static struct mkt_span made(const struct stage *s, enum message m)
 
 static void take(struct stage *s, struct party *party, enum message m)
 {
-    must(mkt_csb_take(party->csb, made(s, m), mkt_span_text("mikey")));
+    must(mkt_csb_take_offer(party->csb, made(s, m), mkt_span_text("mikey")));
 }
 
 static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
