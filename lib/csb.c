@@ -315,7 +315,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in)
 {
-    return told(csb, take(csb, in, (struct mkt_span){NULL, 0}));
+    struct refusal refusal = of_taken;
+    return tell(csb, take(csb, in, (struct mkt_span){NULL, 0}, &refusal), &refusal);
 }
 
 enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)

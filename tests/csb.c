@@ -645,7 +645,7 @@ START_TEST(settings_need_not_outlive_mkt_csb_new)
     expect_err("branch", mkt_csb_branch(c->i, &branch), MKT_OK);
     mkt_csb_free(c->i);
     c->i = branch;
-    expect_err("offer", mkt_csb_take(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     ck_assert(mkt_span_equal(mkt_csb_peer(c->r).data, text("sip:alice@example.com")));
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
@@ -691,7 +691,7 @@ START_TEST(who_a_bundle_is_for_is_stored)
             if (with_peer == 1)
                 expect_octets(rows[i].what, stored(copy), octets);
             c->bob.n_seen = 0;
-            expect_err(rows[i].what, mkt_csb_take(copy, init_of(c), mikey), MKT_OK);
+            expect_err(rows[i].what, mkt_csb_take_offer(copy, init_of(c), mikey), MKT_OK);
             mkt_csb_free(copy);
         }
         struct mkt_csb *nobody = NULL;
