@@ -167,9 +167,19 @@ static void forget(struct mkt_csb *csb)
 /* Does the act; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_act *act, bool counts)
 {
+    const bool by_kms = step->direction == MKT_TAKE && csb->bundle.asked_kms.n > 0;
+    const struct mkt_span initial = by_kms ? csb->bundle.asked_kms : csb->bundle.init;
+    struct mkt_message init;
+    struct mkt_policy policy;
     csb->busy = true;
     enum mkt_err err = begin(csb, act);
+    if (err == MKT_OK && initial.n > 0)
+        err = mkt_message_get(&init, initial);
+    act->init = initial.n > 0 ? &init : NULL;
+    act->policy = &policy;
     err = err != MKT_OK ? err : step->act(act);
+    act->init = NULL;
+    act->policy = NULL;
     csb->busy = false;
     if (err != MKT_OK || !counts) {
         forget(csb);
@@ -192,25 +202,19 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
     return err;
 }
 
-/* Makes a message. An answer is about the one that the bundle keeps, as is a RESOLVE_INIT that passes it on. */
+/* Makes a message. */
 static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
 {
     static const struct mkt_answer nothing = {.cs = NULL};
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
-    struct mkt_message init;
     struct refusal refusal = {.event = {.message = (int)type}};
     if (act->answer == NULL)
         act->answer = &nothing;
-    enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
-    if (err == MKT_OK && mkt_csb_owes(csb, type)) {
-        err = mkt_message_get(&init, csb->bundle.init);
-        act->message = &init;
-    }
     act->out = out;
     act->detail = &refusal.detail;
+    enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
-    act->message = NULL;
     act->detail = NULL;
     if (err == MKT_OK && act->offer != NULL && out->p != NULL)
         mkt_ticket_use(act->offer->ticket);
@@ -239,7 +243,7 @@ enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_req
 
 enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket, struct mkt_buf *out)
 {
-    return make(csb, MKT_REQUEST_RESP, &(struct mkt_act){.ticket = ticket}, out);
+    return make(csb, MKT_REQUEST_RESP, &(struct mkt_act){.granted = ticket}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
@@ -280,7 +284,7 @@ static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct refusal *refusal)
 {
-    static const struct mkt_step take_report = {.message = MKT_ERROR, .act = mkt_take_report};
+    static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
     struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = &refusal->detail};
     struct io io = io_get(in);

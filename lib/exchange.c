@@ -83,7 +83,7 @@ enum mkt_err mkt_t_fresh(const struct mkt_act *act)
     return err != MKT_OK ? err : mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew);
 }
 
-enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer)
+static enum mkt_err check_counter(const struct mkt_act *act, const struct mkt_id *peer)
 {
     const struct mkt_t *t = mkt_t_of(act->message);
     if (t->ts_type != MKT_TS_COUNTER)
@@ -308,25 +308,31 @@ enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt
     return err;
 }
 
-enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection, const struct mkt_also *also,
-                        struct mkt_span *keys)
+/* The KEMAC of a message that may have one; others ignore it (D13). */
+static const struct mkt_payload *kemac_of(const struct mkt_message *message)
 {
-    const struct mkt_payload *kemac = keys == NULL ? NULL : mkt_message_find(act->message, MKT_KEMAC, 0);
+    const unsigned type = message->hdr.data_type;
+    const bool expected = type != MKT_REQUEST_INIT_PSK && type != MKT_RESOLVE_INIT_PSK;
+    return expected ? mkt_message_find(message, MKT_KEMAC, 0) : NULL;
+}
+
+enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt)
+{
+    const struct mkt_payload *kemac = decrypt ? kemac_of(act->message) : NULL;
     const struct mkt_span mac = mkt_message_find(act->message, MKT_V, 0)->v.mac;
-    struct mkt_span parts[4] = {[2] = also->span[0], [3] = also->span[1]};
+    struct mkt_span parts[4] = {[2] = act->also.span[0], [3] = act->also.span[1]};
     mkt_message_covered(act->message, act->in, parts);
-    if (keys != NULL)
-        *keys = (struct mkt_span){NULL, 0};
+    act->keys = (struct mkt_span){NULL, 0};
     if (kemac == NULL)
-        return mkt_protect_open(protection, NULL, parts, 4, mac);
+        return mkt_protect_open(&act->protection, NULL, parts, 4, mac);
     const struct mkt_span encr_data = kemac->kemac.encr_data;
     uint8_t *plain = io_reserve(&act->room, encr_data.n);
     const uint64_t t = mkt_t_64(mkt_t_of(act->message));
     const struct mkt_encryption encryption = {act->message->hdr.csb_id, t, encr_data, plain};
-    const enum mkt_err err = mkt_protect_open(protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
+    const enum mkt_err err = mkt_protect_open(&act->protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
     if (err != MKT_OK || plain == NULL)
         return err != MKT_OK ? err : MKT_E_ROOM;
-    *keys = (struct mkt_span){plain, encr_data.n};
+    act->keys = (struct mkt_span){plain, encr_data.n};
     return MKT_OK;
 }
 
@@ -361,13 +367,12 @@ enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to
     return io_reserve(&act->room, act->out->n - from) != NULL ? MKT_OK : MKT_E_ROOM;
 }
 
-/* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */
+/* ---- the order of taking ---- */
 
-enum mkt_err mkt_algorithms_check(const struct mkt_act *act)
+/* What can be refused of any message without a key: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
+static enum mkt_err check_algorithms(const struct mkt_act *act)
 {
-    const unsigned type = act->message->hdr.data_type;
-    const bool expected = type != MKT_REQUEST_INIT_PSK && type != MKT_RESOLVE_INIT_PSK; /* others ignore it (D13) */
-    const struct mkt_payload *kemac = expected ? mkt_message_find(act->message, MKT_KEMAC, 0) : NULL;
+    const struct mkt_payload *kemac = kemac_of(act->message);
     const enum mkt_err err = mkt_v_check(act->message, act->bundle.suite);
     if (err != MKT_OK)
         return err;
@@ -378,6 +383,63 @@ enum mkt_err mkt_algorithms_check(const struct mkt_act *act)
         return MKT_E_KEMAC_MAC;
     return mkt_t_of(act->message)->ts_type == MKT_TS_COUNTER && act->host->count == NULL ? MKT_E_COUNTER : MKT_OK;
 }
+
+static bool is_initial(const struct mkt_message *message)
+{
+    const unsigned type = message->hdr.data_type;
+    return type == MKT_REQUEST_INIT_PSK || type == MKT_TRANSFER_INIT || type == MKT_RESOLVE_INIT_PSK;
+}
+
+/* The ticket that a first exchange is about, or that is asked for or granted. */
+static enum mkt_err read_ticket(struct mkt_act *act)
+{
+    const unsigned type = act->message->hdr.data_type;
+    const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? act->init : act->message;
+    act->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
+    return mkt_policy_get(act->policy, &act->ticket->ticket);
+}
+
+/*
+ * The first message of an exchange chooses the suite, which is that of its ticket. "The version, PRF func and CSB ID
+ * fields in the HDR payload SHALL be identical" in an answer; 5.2: "The new message exchange MUST use the same CSB ID".
+ */
+static enum mkt_err check_hdr(struct mkt_act *act)
+{
+    const struct mkt_hdr *hdr = &act->message->hdr;
+    struct mkt_bundle *b = &act->bundle;
+    const bool update = b->map.n > 0, begins = !update && is_initial(act->message);
+    enum mkt_err err = update ? MKT_OK : read_ticket(act);
+    if (err == MKT_OK && begins)
+        err = mkt_suite_of_prf(hdr->prf, &b->suite);
+    if (err != MKT_OK)
+        return err;
+    if (hdr->prf != mkt_suite_algorithms(b->suite)->prf || (!update && hdr->prf != act->policy->prf))
+        return MKT_E_PRF;
+    if (!begins && hdr->csb_id != (act->init != NULL ? act->init->hdr.csb_id : b->csb_id))
+        return MKT_E_CSB_ID;
+    return check_algorithms(act);
+}
+
+enum mkt_err mkt_take(struct mkt_act *act, const struct mkt_taking *parts)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    enum mkt_err err = check_hdr(act);
+    err = err != MKT_OK || parts->refuse == NULL ? err : parts->refuse(act);
+    err = err != MKT_OK ? err : parts->find_key(act);
+    if (err != MKT_OK || act->outcome == MKT_RESOLVE)
+        return err;
+    err = mkt_verify(act, true);
+    err = err != MKT_OK ? err : mkt_t_fresh(act);
+    err = err != MKT_OK ? err : parts->authorise(act);
+    err = err != MKT_OK ? err : parts->accept(act);
+    if (err != MKT_OK || !is_initial(act->message))
+        return err;
+    const bool from_responder = act->role == MKT_INITIATOR || act->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;
+    err = check_counter(act, from_responder ? mkt_bundle_responder(b) : &b->initiator);
+    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+}
+
+/* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */
 
 void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys)
 {

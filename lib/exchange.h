@@ -15,6 +15,11 @@ enum mkt_outcome {
     MKT_RESOLVE /* a KMS must resolve the ticket first */
 };
 
+/* What a MAC covers beside its message: identities, or the initial message (RFC 6043 table 5.2). */
+struct mkt_also {
+    struct mkt_span span[2];
+};
+
 /*
  * One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle where it succeeds.
  */
@@ -27,19 +32,49 @@ struct mkt_act {
     struct mkt_bundle bundle;
     struct mkt_buf room; /* of the bundle; what a failed step appended is wiped */
     enum mkt_outcome outcome;
-    struct mkt_detail *detail; /* of a refusal; NULL: nobody wants it */
-    const struct mkt_message *message; /* that is taken, or that is answered */
+    struct mkt_detail *detail;      /* of a refusal; NULL: nobody wants it */
+    const struct mkt_message *init; /* the initial message of the exchange, which is answered; NULL: there is none */
+    struct mkt_policy *policy;      /* of the ticket that a first exchange is about, once mkt_take() has read it */
     /* taken */
-    struct mkt_span in;        /* its octets */
-    struct mkt_span protocols; /* the list that the SDP has */
+    const struct mkt_message *message;
+    struct mkt_span in;               /* its octets */
+    struct mkt_span protocols;        /* the list that the SDP has */
+    const struct mkt_payload *ticket; /* TICKET or TP, with the policy */
+    struct mkt_id owner;              /* a KMS: of the key, by the host's word */
+    bool vouched_for;                 /* a KMS: the owner is a KMS that speaks for one of its users */
+    struct mkt_protection protection; /* the key, and what the MAC covers beside the message */
+    struct mkt_also also;
+    struct mkt_span keys; /* what its KEMAC has, decrypted and not looked at; `p` is NULL where there is no KEMAC */
     /* made: one of them */
     const struct mkt_request *request;
-    const struct mkt_ticket *ticket;
+    const struct mkt_ticket *granted;
     const struct mkt_offer *offer;
     const struct mkt_answer *answer;
     const struct mkt_update *update;
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
+
+/*
+ * THE ORDER OF TAKING. mkt_rules_check() has seen the shape of a message; then mkt_take() does this, for all of them:
+ *
+ *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the part `refuse` looks at
+ *     the key             by the part `find_key`: `protection` and `also`. If a KMS must be asked for it, the outcome
+ *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
+ *     MAC                 and the KEMAC is decrypted
+ *     freshness           of T
+ *     authorisation       by the part `authorise`: the peer is known by now, and may be refused
+ *     meaning             by the part `accept`: keys and crypto sessions, into the copy of the bundle
+ *     COUNTER, replay     of initial messages: the MAC of an answer covers one that was fresh
+ *
+ * What is refused takes no slot of the replay cache. An Error message alone may lack a MAC: mkt_take_report().
+ */
+struct mkt_taking {
+    enum mkt_err (*refuse)(struct mkt_act *act); /* NULL: it has been done */
+    enum mkt_err (*find_key)(struct mkt_act *act);
+    enum mkt_err (*authorise)(struct mkt_act *act);
+    enum mkt_err (*accept)(struct mkt_act *act);
+};
+MKT_MUST enum mkt_err mkt_take(struct mkt_act *act, const struct mkt_taking *parts);
 
 /* Copies an identity into the room of the bundle: MKT_E_ROOM. */
 MKT_MUST enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to);
@@ -62,18 +97,13 @@ MKT_MUST enum mkt_err mkt_check_application(const struct mkt_act *act, const str
 
 /* ---- timestamps ---- */
 
-/* Whether the timestamp of the message is in the window; mkt_counter_check() looks at a COUNTER. */
+/* Whether the timestamp of the message is in the window; a COUNTER is. */
 MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_act *act);
 
 /* The timestamp of the message. */
 const struct mkt_t *mkt_t_of(const struct mkt_message *message);
 
-/*
- * The last checks of all, which the host remembers: the COUNTER is fresh; the message was not taken before.
- * For initial messages only: the MAC of a response covers one that was fresh.
- */
-MKT_MUST enum mkt_err mkt_counter_check(const struct mkt_act *act, const struct mkt_id *peer);
-/* Remembers also a message that this party makes, so that it does not take it back; not one that is only measured. */
+/* Remembers a message that is taken, or made so that it is not taken back; not one that is only measured. */
 MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_act *act, const struct mkt_message *message);
 
 /* Whether the message that is taken was taken or made before: MKT_E_REPLAY. Remembers nothing. */
@@ -98,11 +128,6 @@ void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id 
 /* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
 MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
 
-/* What a MAC covers beside its message: identities, or the initial message (RFC 6043 table 5.2). */
-struct mkt_also {
-    struct mkt_span span[2];
-};
-
 /* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r". Without IDRr in it, Identity_r is the one that was asked. */
 struct mkt_also mkt_transfer_identities(const struct mkt_bundle *bundle, const struct mkt_message *init);
 
@@ -117,11 +142,10 @@ MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, s
                                     enum mkt_phase phase, struct mkt_protection *protection);
 
 /*
- * Verifies the MAC of the message that is taken: MKT_E_MAC, or then MKT_E_ROOM. `keys`, unless that is NULL, is what
- * the KEMAC has, decrypted in the room and not looked at; `p` is NULL where there is no KEMAC.
+ * Verifies the MAC of `message`, by `protection` and `also`: MKT_E_MAC, or then MKT_E_ROOM. With `decrypt` its KEMAC
+ * is decrypted in the room.
  */
-MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, const struct mkt_protection *protection,
-                                 const struct mkt_also *also, struct mkt_span *keys);
+MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt);
 
 /*
  * Adds V to a message, and appends it to `out`, where the spans of the message view it then: encrypted keys in its
@@ -134,11 +158,6 @@ MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection 
 MKT_MUST enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to);
 
 /* ---- KEMAC ---- */
-
-/*
- * What can be refused of any message before its key is known: algorithms of V and KEMAC, a COUNTER that nobody keeps.
- */
-MKT_MUST enum mkt_err mkt_algorithms_check(const struct mkt_act *act);
 
 /* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */
 void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys);

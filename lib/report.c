@@ -9,31 +9,22 @@ static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}};
 
 /* ---- making ---- */
 
-/* The keys of a message to a KMS, and what its MAC covers. */
-static enum mkt_err kms_keys(struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+static enum mkt_err find_kms_key(struct mkt_act *act)
 {
-    const struct mkt_message *m = act->message;
-    const bool request = m->hdr.data_type == MKT_REQUEST_INIT_PSK;
-    struct mkt_bundle *b = &act->bundle;
-    struct mkt_asker asker = {.vouched_for = false};
-    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    if (err == MKT_OK)
-        err = mkt_kms_knows(act, request ? MKT_IDR_I : MKT_IDR_R, &asker);
-    *protection = mkt_by_psk(b->suite, b->psk, m, MKT_PHASE_INITIAL);
-    *also = (struct mkt_also){{asker.id.data, act->settings->self.data}};
-    return err;
+    const enum mkt_err err = mkt_suite_of_prf(act->message->hdr.prf, &act->bundle.suite);
+    return err != MKT_OK ? err : mkt_kms_find_key(act);
 }
 
-/* The keys of the answer of a KMS to the question that this party asked. */
-static enum mkt_err answer_keys(const struct mkt_act *act, struct mkt_protection *protection, struct mkt_also *also)
+/* The key of the answer of a KMS to the question that this party asked. */
+static enum mkt_err find_answer_key(struct mkt_act *act)
 {
     const struct mkt_bundle *b = &act->bundle;
     const bool request = act->message->hdr.data_type == MKT_REQUEST_RESP;
     const struct mkt_span question = request ? b->init : b->asked_kms;
     if (act->kms == NULL || question.n == 0)
         return MKT_E_STATE;
-    *also = (struct mkt_also){{question, {NULL, 0}}};
-    return mkt_by_psk_of(b->suite, act->kms->psk, question, MKT_PHASE_RESPONSE, protection);
+    act->also = (struct mkt_also){{question, {NULL, 0}}};
+    return mkt_by_psk_of(b->suite, act->kms->psk, question, MKT_PHASE_RESPONSE, &act->protection);
 }
 
 /* Whether mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back. */
@@ -77,9 +68,8 @@ static bool is_with_kms(uint8_t data_type)
     return memchr(types, data_type, sizeof types) != NULL;
 }
 
-/* The keys of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
-static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct mkt_protection *protection,
-                                  struct mkt_also *also)
+/* The key of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
+static enum mkt_err find_transfer_key(struct mkt_act *act, enum mkt_err why)
 {
     struct mkt_bundle *b = &act->bundle;
     const bool init = act->message->hdr.data_type == MKT_TRANSFER_INIT;
@@ -88,10 +78,10 @@ static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct 
     if (err == MKT_OK && !is_of_now(act, update, why))
         err = MKT_E_STATE;
     if (err == MKT_OK && !init && !update)
-        err = mkt_resp_keys(act);
+        err = mkt_find_resp_key(act);
     const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
-    *protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
-    *also = init ? mkt_transfer_identities(b, act->message) : (struct mkt_also){{b->init, {NULL, 0}}};
+    act->protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
+    act->also = init ? mkt_transfer_identities(b, act->message) : (struct mkt_also){{b->init, {NULL, 0}}};
     return err;
 }
 
@@ -99,19 +89,18 @@ static enum mkt_err transfer_keys(struct mkt_act *act, enum mkt_err why, struct 
  * "The auth_key SHALL be the same as in the message where the error occurred." Where that message does not verify, its
  * sender is anybody, and gets no MAC of this party.
  */
-static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why, struct mkt_protection *protection)
+static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why)
 {
     const unsigned type = act->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
-    struct mkt_also also = nothing;
     enum mkt_err err;
     if (is_transfer(type))
-        err = transfer_keys(act, why, protection, &also);
+        err = find_transfer_key(act, why);
     else if (type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP)
-        err = answer_keys(act, protection, &also);
+        err = find_answer_key(act);
     else
-        err = kms_keys(act, protection, &also);
+        err = find_kms_key(act);
     err = err != MKT_OK ? err : mkt_v_check(act->message, act->bundle.suite);
-    return err != MKT_OK ? err : mkt_verify(act, protection, &also, NULL);
+    return err != MKT_OK ? err : mkt_verify(act, false);
 }
 
 /* Who sends a message a second time is not who made it. A counter says so by either error (mkt_host.count). */
@@ -133,10 +122,9 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
 {
     enum { OTHERS = 3 }; /* T, ERR, V */
     const bool sessions = !is_with_kms(about->data_type);
-    struct mkt_protection protection;
     struct mkt_message m;
     enum mkt_err err = act->message == NULL || is_second(act, why) ? MKT_E_STATE : mkt_t_fresh(act);
-    err = err != MKT_OK ? err : find_keys(act, why, &protection);
+    err = err != MKT_OK ? err : find_keys(act, why);
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
@@ -157,7 +145,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, act->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_put(&m, act->out);
-    err = mkt_seal(act, &protection, &m, &nothing);
+    err = mkt_seal(act, &act->protection, &m, &nothing);
     if (err != MKT_OK || !is_transfer(about->data_type))
         return err;
     /* One for each message, as each takes a slot of the replay cache (D27). */
@@ -172,20 +160,19 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
  * The keys that protect what this party sent last, which the error is about. A KMS keeps nothing of its answers (D22): it
  * has no keys then, and takes the message as one about them.
  */
-static enum mkt_err sent_keys(const struct mkt_act *act, struct mkt_protection *protection)
+static enum mkt_err find_sent_key(struct mkt_act *act)
 {
     const struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span question = b->asked_kms.n > 0 ? b->asked_kms : b->init;
-    protection->label.csb_id = act->message->hdr.csb_id;
+    act->protection.label.csb_id = act->message->hdr.csb_id;
     if (b->guard == MKT_GUARD_NONE)
-        return mkt_suite_of_prf(act->message->hdr.prf, &protection->suite);
-    if (b->guard != MKT_GUARD_PSK) {
-        *protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
-        return MKT_OK;
-    }
-    if (act->kms == NULL)
+        return mkt_suite_of_prf(act->message->hdr.prf, &act->protection.suite);
+    if (b->guard == MKT_GUARD_PSK && (act->kms == NULL || act->init == NULL))
         return MKT_E_ARGUMENT;
-    return mkt_by_psk_of(b->suite, act->kms->psk, question, MKT_PHASE_INITIAL, protection);
+    if (b->guard == MKT_GUARD_PSK)
+        act->protection = mkt_by_psk(b->suite, act->kms->psk, act->init, MKT_PHASE_INITIAL);
+    else
+        act->protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
+    return MKT_OK;
 }
 
 enum mkt_err mkt_take_report(struct mkt_act *act)
@@ -193,18 +180,18 @@ enum mkt_err mkt_take_report(struct mkt_act *act)
     const struct mkt_message *m = act->message;
     const bool authenticated = act->bundle.guard != MKT_GUARD_NONE && mkt_message_find(m, MKT_V, 0) != NULL;
     const bool counts = mkt_t_of(m)->ts_type == MKT_TS_COUNTER;
-    struct mkt_protection protection;
-    enum mkt_err err = sent_keys(act, &protection);
+    const struct mkt_protection *protection = &act->protection;
+    enum mkt_err err = find_sent_key(act);
     if (err == MKT_OK && counts && act->host->count == NULL)
         err = MKT_E_COUNTER;
-    if (err == MKT_OK && m->hdr.csb_id != protection.label.csb_id)
+    if (err == MKT_OK && m->hdr.csb_id != protection->label.csb_id)
         err = MKT_E_CSB_ID;
-    if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection.suite)->prf)
+    if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection->suite)->prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && authenticated)
-        err = mkt_v_check(m, protection.suite);
+        err = mkt_v_check(m, protection->suite);
     if (err == MKT_OK && authenticated)
-        err = mkt_verify(act, &protection, &nothing, NULL);
+        err = mkt_verify(act, false);
     err = err != MKT_OK ? err : mkt_t_fresh(act);
     if (err == MKT_OK && authenticated)
         err = mkt_replay_record(act, act->message);

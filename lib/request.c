@@ -53,12 +53,21 @@ enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const 
     return err != MKT_OK ? err : mkt_keep_made(act, before, init);
 }
 
-enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker)
+/* The role of the sender of an initial message to a KMS. */
+static uint8_t role_of(const struct mkt_message *message)
+{
+    return message->hdr.data_type == MKT_REQUEST_INIT_PSK ? MKT_IDR_I : MKT_IDR_R;
+}
+
+enum mkt_err mkt_kms_find_key(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
+    const uint8_t role = role_of(m);
     const struct mkt_payload *kms = mkt_message_find(m, MKT_IDR, MKT_IDR_KMS);
     const struct mkt_payload *name = mkt_message_find(m, MKT_IDR, MKT_IDR_PSK);
     const struct mkt_payload *who = mkt_message_find(m, MKT_IDR, role);
+    struct mkt_bundle *b = &act->bundle;
+    struct mkt_id *sender = role == MKT_IDR_I ? &b->initiator : &b->responder;
     uint8_t *octets = io_reserve(&act->room, MKT_MAX_PSK);
     if (octets == NULL)
         return MKT_E_ROOM;
@@ -73,43 +82,44 @@ enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *
         return err;
     if (psk.key.p != octets || psk.key.n < MKT_MIN_KEY || psk.key.n > MKT_MAX_PSK)
         return MKT_E_KEY_LENGTH;
-    act->bundle.psk = (struct mkt_span){octets, psk.key.n};
-    err = psk.owner.data.n == 0 ? MKT_E_KEY : mkt_keep_id(act, &psk.owner, &asker->owner);
-    if (err == MKT_OK)
-        err = mkt_keep_id(act, who != NULL ? &who->id : &psk.owner, &asker->id);
+    b->psk = (struct mkt_span){octets, psk.key.n};
+    err = psk.owner.data.n == 0 ? MKT_E_KEY : mkt_keep_id(act, &psk.owner, &act->owner);
+    err = err != MKT_OK ? err : mkt_keep_id(act, who != NULL ? &who->id : &psk.owner, sender);
     /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
-    asker->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
+    act->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
+    act->protection = mkt_by_psk(b->suite, b->psk, m, MKT_PHASE_INITIAL);
+    act->also = (struct mkt_also){{sender->data, act->settings->self.data}}; /* table 5.2 */
     return err;
 }
 
-enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_asker *asker)
+enum mkt_err mkt_kms_authorise(const struct mkt_act *act)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_INITIAL);
-    const struct mkt_also identities = {{asker->id.data, act->settings->self.data}};
-    enum mkt_err err = mkt_verify(act, &by_psk, &identities, NULL);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
+    const struct mkt_label *label = &act->protection.label;
+    const bool request = role_of(act->message) == MKT_IDR_I;
+    const struct mkt_id *sender = request ? &act->bundle.initiator : &act->bundle.responder;
     /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
      * key"; here is but one of them */
-    if (err == MKT_OK && by_psk.label.randi.n + by_psk.label.randr.n < b->psk.n)
-        err = MKT_E_RAND;
-    if (err == MKT_OK && !asker->vouched_for && !mkt_id_equal(&asker->id, &asker->owner))
-        err = role == MKT_IDR_I ? MKT_E_INITIATOR : MKT_E_RESPONDER;
-    return err;
+    if (label->randi.n + label->randr.n < act->bundle.psk.n)
+        return MKT_E_RAND;
+    if (act->vouched_for || mkt_id_equal(sender, &act->owner))
+        return MKT_OK;
+    return request ? MKT_E_INITIATOR : MKT_E_RESPONDER;
 }
 
-enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_protection *by_psk)
+enum mkt_err mkt_check_kms(const struct mkt_act *act)
 {
-    const struct mkt_message *m = act->message;
-    const struct mkt_payload *kms = mkt_message_find(m, MKT_IDR, MKT_IDR_KMS);
-    /* "The version, PRF func and CSB ID, #CS, and CS ID map type fields in the HDR payload SHALL be identical" */
-    if (m->hdr.prf != mkt_suite_algorithms(act->bundle.suite)->prf)
-        return MKT_E_PRF;
-    if (m->hdr.csb_id != by_psk->label.csb_id)
-        return MKT_E_CSB_ID;
-    if (kms != NULL && !mkt_id_equal(&kms->id, &act->kms->kms))
-        return MKT_E_KMS;
-    return mkt_algorithms_check(act);
+    const struct mkt_payload *kms = mkt_message_find(act->message, MKT_IDR, MKT_IDR_KMS);
+    if (act->kms == NULL)
+        return MKT_E_ARGUMENT;
+    return kms != NULL && !mkt_id_equal(&kms->id, &act->kms->kms) ? MKT_E_KMS : MKT_OK;
+}
+
+enum mkt_err mkt_find_kms_key(struct mkt_act *act)
+{
+    const struct mkt_bundle *b = &act->bundle;
+    act->protection = mkt_by_psk(b->suite, act->kms->psk, act->init, MKT_PHASE_RESPONSE);
+    act->also = (struct mkt_also){{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
+    return MKT_OK;
 }
 
 /* ---- what is asked for: 6.10, TP ---- */
@@ -146,17 +156,12 @@ static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
                                  .any_spi = key->kv.type == MKT_KV_NULL};
 }
 
-enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy, struct mkt_key_wish *wishes,
-                             size_t *n)
+/* The keys that a policy asks for; `wishes` may be NULL. */
+static enum mkt_err read_wishes(const struct mkt_policy *policy, struct mkt_key_wish *wishes, size_t *n)
 {
-    struct mkt_message init;
     struct mkt_key_data key;
-    *n = 0;
-    enum mkt_err err = mkt_message_get(&init, request_init);
-    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
-    if (err != MKT_OK)
-        return err;
     struct mkt_keys keys = mkt_keys_of(policy->kemac);
+    *n = 0;
     while (mkt_keys_next_session(&keys, &key)) {
         /* more keys than a ticket has, or longer ones than any RAND */
         if (*n == MKT_MAX_KEYS - 1 || key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX)
@@ -166,6 +171,16 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
         ++*n;
     }
     return keys.err;
+}
+
+enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy, struct mkt_key_wish *wishes,
+                             size_t *n)
+{
+    struct mkt_message init;
+    *n = 0;
+    enum mkt_err err = mkt_message_get(&init, request_init);
+    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
+    return err != MKT_OK ? err : read_wishes(policy, wishes, n);
 }
 
 /*
@@ -245,30 +260,33 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     return mkt_seal_for_kms(act, &m, &act->settings->self, &b->init);
 }
 
+static enum mkt_err refuse_init(struct mkt_act *act)
+{
+    size_t n;
+    const enum mkt_err err = read_wishes(act->policy, NULL, &n);
+    return err != MKT_OK ? err : desired_check(act->policy);
+}
+
 /* The KMS "MUST check the Initiator's authorization"; what it grants the host says afterwards. */
+static enum mkt_err authorise_init(struct mkt_act *act)
+{
+    const struct mkt_id *initiator = &act->bundle.initiator, *named = &act->policy->initiator;
+    const enum mkt_err err = mkt_kms_authorise(act);
+    if (err == MKT_OK && named->data.n > 0 && !mkt_id_equal(named, initiator))
+        return MKT_E_INITIATOR;
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, initiator, act->policy, true);
+}
+
+static enum mkt_err accept_init(struct mkt_act *act)
+{
+    act->outcome = MKT_ANSWER;
+    return io_keep(&act->room, act->in, &act->bundle.init);
+}
+
 enum mkt_err mkt_take_request_init(struct mkt_act *act)
 {
-    const struct mkt_message *m = act->message;
-    struct mkt_bundle *b = &act->bundle;
-    struct mkt_policy policy;
-    size_t n;
-    struct mkt_asker asker = {.vouched_for = false};
-    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    err = err != MKT_OK ? err : mkt_request_get(act->in, &policy, NULL, &n);
-    if (err == MKT_OK && policy.prf != m->hdr.prf)
-        err = MKT_E_PRF;
-    err = err != MKT_OK ? err : desired_check(&policy);
-    err = err != MKT_OK ? err : mkt_kms_knows(act, MKT_IDR_I, &asker);
-    err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_I, &asker);
-    b->initiator = asker.id;
-    if (err == MKT_OK && policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &b->initiator))
-        err = MKT_E_INITIATOR;
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, true);
-    err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
-    err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
-    act->outcome = MKT_ANSWER;
-    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+    static const struct mkt_taking parts = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
+    return mkt_take(act, &parts);
 }
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
@@ -284,20 +302,20 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
 enum mkt_err mkt_make_request_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span keys = mkt_ticket_keys(act->ticket);
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
+    const struct mkt_span keys = mkt_ticket_keys(act->granted);
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
-    enum mkt_err err = mkt_ticket_payload_get(act->ticket, &ticket);
+    enum mkt_err err = mkt_ticket_payload_get(act->granted, &ticket);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket.ticket);
-    if (err == MKT_OK && policy.prf != act->message->hdr.prf)
+    if (err == MKT_OK && policy.prf != act->init->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && (policy.flags & MKT_FLAG_D) == 0)
         err = MKT_E_FLAGS;
     err = err != MKT_OK ? err : check_granted(b->init, &policy, keys);
-    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_REQUEST_RESP, act->message->hdr.csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_REQUEST_RESP, act->init->hdr.csb_id);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
@@ -309,19 +327,18 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
     return err;
 }
 
-/* What can be refused of the ticket before its MAC is verified, which only the KMS can do. */
-static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_payload *ticket,
-                                 const struct mkt_policy *policy)
+/* Of the ticket its MAC is verified by none but the KMS. */
+static enum mkt_err refuse_resp(struct mkt_act *act)
 {
-    enum mkt_err err = mkt_policy_sound(policy);
+    const struct mkt_policy *policy = act->policy;
+    enum mkt_err err = mkt_check_kms(act);
+    err = err != MKT_OK ? err : mkt_policy_sound(policy);
     err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, policy, MKT_FLAG_N);
-    if (err == MKT_OK && policy->prf != act->message->hdr.prf)
-        err = MKT_E_PRF;
     /* 6.10, D: "whether the ticket was generated by the KMS ('1') or by the Initiator ('0')" */
     if (err == MKT_OK && (policy->flags & MKT_FLAG_D) == 0)
         err = MKT_E_FLAGS;
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
-    if (err == MKT_OK && ticket->ticket.initiator_data.n > 0)
+    if (err == MKT_OK && act->ticket->ticket.initiator_data.n > 0)
         err = MKT_E_INITIATOR_DATA;
     if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
         err = MKT_E_INITIATOR;
@@ -329,30 +346,29 @@ static enum mkt_err check_ticket(const struct mkt_act *act, const struct mkt_pay
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
-enum mkt_err mkt_take_request_resp(struct mkt_act *act)
+static enum mkt_err authorise_kms(struct mkt_act *act)
+{
+    return mkt_authorise(act, MKT_KMS, &act->kms->kms, act->policy, true);
+}
+
+static enum mkt_err accept_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
-    const struct mkt_also also = {{b->init, {NULL, 0}}};
-    struct mkt_protection by_psk;
-    struct mkt_policy policy;
-    if (act->kms == NULL)
-        return MKT_E_ARGUMENT;
-    enum mkt_err err = mkt_by_psk_of(b->suite, act->kms->psk, b->init, MKT_PHASE_RESPONSE, &by_psk);
-    err = err != MKT_OK ? err : mkt_check_kms_answer(act, &by_psk);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
-    err = err != MKT_OK ? err : check_ticket(act, ticket, &policy);
-    err = err != MKT_OK ? err : mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    err = err != MKT_OK ? err : mkt_ticket_keys_check(&policy, b->keys[MKT_FROM_TICKET]);
-    err = err != MKT_OK ? err : check_granted(b->init, &policy, b->keys[MKT_FROM_TICKET]);
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->kms->kms, &policy, true);
+    enum mkt_err err = mkt_ticket_keys_check(act->policy, act->keys);
+    err = err != MKT_OK ? err : check_granted(b->init, act->policy, act->keys);
     if (err != MKT_OK)
         return err;
     const size_t from = act->room.n;
-    err = mkt_payloads_put(ticket, 1, &act->room);
+    err = mkt_payloads_put(act->ticket, 1, &act->room);
     b->ticket = io_tail(&act->room, from);
+    b->keys[MKT_FROM_TICKET] = act->keys;
     b->init = (struct mkt_span){NULL, 0};
     b->guard = MKT_GUARD_NONE;
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+}
+
+enum mkt_err mkt_take_request_resp(struct mkt_act *act)
+{
+    static const struct mkt_taking parts = {refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};
+    return mkt_take(act, &parts);
 }

@@ -26,23 +26,20 @@ struct mkt_granted {
 MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
                                         struct mkt_granted keys);
 
-/* ---- what Ticket Resolve has in common with it ---- */
+/* ---- what Ticket Resolve has in common with it: parts of struct mkt_taking ---- */
 
-/* Who asks a KMS. */
-struct mkt_asker {
-    struct mkt_id id;    /* as the message says, or else the host */
-    struct mkt_id owner; /* of the key, by the host's word */
-    bool vouched_for;    /* the owner is a KMS that speaks for one of its users */
-};
+/*
+ * A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
+ * the bundle is the sender that the message names, or else the owner of the key; nothing is verified.
+ */
+MKT_MUST enum mkt_err mkt_kms_find_key(struct mkt_act *act);
 
-/* The KMS's part of an initial message: whether it is for this KMS, and the key of who sent it. Nothing is verified. */
-MKT_MUST enum mkt_err mkt_kms_knows(struct mkt_act *act, uint8_t role, struct mkt_asker *asker);
+/* Checks if the sender of a verified message may use its key, and if the RAND is long enough for the key. */
+MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_act *act);
 
-/* Its MAC covers the identities of who asks and of the KMS (table 5.2); T is fresh; nobody asks with another's key. */
-MKT_MUST enum mkt_err mkt_kms_verify(struct mkt_act *act, uint8_t role, const struct mkt_asker *asker);
-
-/* What the answer of a KMS must be like before its MAC is verified, with keys that the question tells. */
-MKT_MUST enum mkt_err mkt_check_kms_answer(const struct mkt_act *act, const struct mkt_protection *by_psk);
+/* Checks if an answer is of the KMS that was asked; finds its key, which the question tells. */
+MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_act *act);
 
 /*
  * Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`

@@ -27,29 +27,22 @@ enum mkt_err mkt_make_resolve_init(struct mkt_act *act)
     const enum mkt_err err = mkt_begin_for_kms(act, &m, MKT_RESOLVE_INIT_PSK, &b->responder);
     if (err != MKT_OK)
         return err;
-    mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->message, MKT_TICKET, 0)->ticket;
+    mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->init, MKT_TICKET, 0)->ticket;
     b->guard = MKT_GUARD_PSK;
     act->outcome = MKT_ANSWER;
     return mkt_seal_for_kms(act, &m, &b->responder, &b->asked_kms);
 }
 
-/* What can be refused without a key. */
-static enum mkt_err check_init(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+static enum mkt_err refuse_init(struct mkt_act *act)
 {
-    const struct mkt_message *m = act->message;
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_span data = act->ticket->ticket.initiator_data;
+    const bool forked = (act->policy->flags & MKT_FLAG_I) != 0;
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    err = err != MKT_OK ? err : mkt_policy_sound(policy);
-    if (err != MKT_OK)
-        return err;
-    b->flags = policy->flags;
-    if (policy->prf != m->hdr.prf)
-        return MKT_E_PRF;
-    if (mkt_bundle_has(b, MKT_FLAG_I) != (ticket->ticket.initiator_data.n > 0))
+    act->bundle.flags = act->policy->flags;
+    const enum mkt_err err = mkt_policy_sound(act->policy);
+    if (err == MKT_OK && forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
-    return mkt_bundle_has(b, MKT_FLAG_I) ? mkt_initiator_data_get(ticket->ticket.initiator_data, &vi, &vr) : MKT_OK;
+    return err == MKT_OK && forked ? mkt_initiator_data_get(data, &vi, &vr) : err;
 }
 
 /*
@@ -57,30 +50,31 @@ static enum mkt_err check_init(struct mkt_act *act, const struct mkt_payload *ti
  * it, or in a group that is; of the application, where this KMS serves but one. The host has the last word once the
  * policy is known to be that of the ticket.
  */
-static enum mkt_err check_responder(const struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err check_responder(const struct mkt_act *act)
 {
-    enum mkt_err err = mkt_policy_valid(policy, act->host);
-    if (err == MKT_OK && !mkt_is_responder(act, policy, &act->bundle.responder))
+    enum mkt_err err = mkt_kms_authorise(act);
+    err = err != MKT_OK ? err : mkt_policy_valid(act->policy, act->host);
+    if (err == MKT_OK && !mkt_is_responder(act, act->policy, &act->bundle.responder))
         err = MKT_E_RESPONDER;
     if (err == MKT_OK && act->settings->application.n > 0)
-        err = mkt_check_application(act, policy);
+        err = mkt_check_application(act, act->policy);
     return err;
 }
 
 /* The keys that the ticket encodes. "If key forking is used (I flag), the KMS SHALL also verify the integrity of the
  * Initiator Data field in the TICKET payload." */
-static enum mkt_err open_ticket(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+static enum mkt_err open_ticket(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
-    const enum mkt_err err = mkt_ticket_resolve(act->host, ticket, policy, forked, &act->room, keys);
+    const enum mkt_err err = mkt_ticket_resolve(act->host, act->ticket, act->policy, forked, &act->room, keys);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))
         return MKT_E_MPK;
-    return mkt_initiator_data_verify(b->suite, mpkr.key, ticket->ticket.initiator_data);
+    return mkt_initiator_data_verify(b->suite, mpkr.key, act->ticket->ticket.initiator_data);
 }
 
 enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
@@ -104,34 +98,28 @@ enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
     return act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms) ? MKT_OK : MKT_E_KMS;
 }
 
+static enum mkt_err authorise_init(struct mkt_act *act)
+{
+    enum mkt_err err = check_responder(act);
+    err = err != MKT_OK ? err : mkt_find_kms(act, act->in);
+    /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
+    if (err == MKT_OK && act->kms != NULL)
+        return act->vouched_for ? MKT_E_KMS : MKT_OK;
+    err = err != MKT_OK ? err : open_ticket(act);
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &act->bundle.responder, act->policy, true);
+}
+
+static enum mkt_err accept_init(struct mkt_act *act)
+{
+    const enum mkt_err err = mkt_keep_id(act, &act->policy->initiator, &act->bundle.initiator);
+    act->outcome = act->kms == NULL ? MKT_ANSWER : MKT_RESOLVE;
+    return err != MKT_OK ? err : io_keep(&act->room, act->in, &act->bundle.init);
+}
+
 enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
 {
-    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
-    struct mkt_bundle *b = &act->bundle;
-    struct mkt_policy policy;
-    struct mkt_asker asker = {.vouched_for = false};
-    enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    err = err != MKT_OK ? err : check_init(act, ticket, &policy);
-    err = err != MKT_OK ? err : mkt_kms_knows(act, MKT_IDR_R, &asker);
-    err = err != MKT_OK ? err : mkt_kms_verify(act, MKT_IDR_R, &asker);
-    b->responder = asker.id;
-    err = err != MKT_OK ? err : check_responder(act, &policy);
-    err = err != MKT_OK ? err : mkt_find_kms(act, act->in);
-    if (err != MKT_OK)
-        return err;
-    /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
-    const bool own = act->kms == NULL;
-    if (!own && asker.vouched_for)
-        return MKT_E_KMS;
-    if (own)
-        err = open_ticket(act, ticket, &policy);
-    if (err == MKT_OK && own)
-        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &policy.initiator, &b->initiator);
-    err = err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
-    err = err != MKT_OK ? err : mkt_counter_check(act, &b->responder);
-    act->outcome = own ? MKT_ANSWER : MKT_RESOLVE;
-    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+    static const struct mkt_taking parts = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
+    return mkt_take(act, &parts);
 }
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
@@ -153,12 +141,12 @@ static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
 enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->message, MKT_PHASE_RESPONSE);
+    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     struct mkt_message m;
     enum mkt_err err = fork_keys(act, &keys);
-    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_RESOLVE_RESP, act->message->hdr.csb_id);
+    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_RESOLVE_RESP, act->init->hdr.csb_id);
     if (err != MKT_OK)
         return err;
     if (!act->settings->leave_out_identities)
@@ -175,78 +163,69 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
 }
 
 /* Who answers, by the word of the KMS: this Responder itself, or as the ticket or the host names it (D26). */
-static enum mkt_err check_modifier(const struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err refuse_resp(struct mkt_act *act)
 {
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
-    const bool forked = (policy->flags & MKT_FLAG_I) != 0;
+    const bool forked = (act->policy->flags & MKT_FLAG_I) != 0;
+    const enum mkt_err err = mkt_check_kms(act);
+    if (err != MKT_OK)
+        return err;
     if (forked && randkms == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)
         return forked ? MKT_E_RESPONDER : MKT_OK;
     const bool is_own = mkt_id_equal(&idrr->id, &act->bundle.responder);
-    return is_own || mkt_is_responder(act, policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
+    return is_own || mkt_is_responder(act, act->policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
+}
+
+static enum mkt_err authorise_resp(struct mkt_act *act)
+{
+    enum mkt_err err = MKT_OK;
+    if (act->role == MKT_KMS)
+        err = mkt_authorise(act, MKT_RESPONDER, &act->bundle.responder, act->policy, true);
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->kms->kms, act->policy, true);
 }
 
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
-static enum mkt_err accept_keys(struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err accept_resp(struct mkt_act *act)
 {
-    const struct mkt_message *m = act->message;
-    const struct mkt_payload *idrr = mkt_message_find(m, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
+    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span keys = b->keys[MKT_FROM_TICKET];
-    enum mkt_err err = mkt_ticket_keys_check(policy, keys);
-    if (err == MKT_OK && (policy->flags & MKT_FLAG_I) != 0 && randkms->rand.rand.n < mkt_keys_longest(keys, true))
+    enum mkt_err err = mkt_ticket_keys_check(act->policy, act->keys);
+    if (err == MKT_OK && (act->policy->flags & MKT_FLAG_I) != 0 &&
+        randkms->rand.rand.n < mkt_keys_longest(act->keys, true))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
         err = io_keep(&act->room, randkms->rand.rand, &b->randkms);
     b->named = idrr != NULL;
-    return err == MKT_OK && idrr != NULL ? mkt_keep_id(act, &idrr->id, &b->responder) : err;
-}
-
-/* Takes the answer to the RESOLVE_INIT that this party made; the bundle has the keys then. */
-static enum mkt_err take_answer(struct mkt_act *act, const struct mkt_message *init)
-{
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_credential *kms = act->kms;
-    const struct mkt_also also = {{b->asked_kms, {NULL, 0}}};
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, kms->psk, init, MKT_PHASE_RESPONSE);
-    struct mkt_policy policy;
-    enum mkt_err err = mkt_check_kms_answer(act, &by_psk);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(init, MKT_TICKET, 0)->ticket);
-    err = err != MKT_OK ? err : check_modifier(act, &policy);
-    err = err != MKT_OK ? err : mkt_verify(act, &by_psk, &also, &b->keys[MKT_FROM_TICKET]);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    if (err == MKT_OK && act->role == MKT_KMS)
-        err = mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &kms->kms, &policy, true);
-    return err != MKT_OK ? err : accept_keys(act, &policy);
+    if (err == MKT_OK && b->named)
+        err = mkt_keep_id(act, &idrr->id, &b->responder);
+    b->keys[MKT_FROM_TICKET] = act->keys;
+    b->asked_kms = (struct mkt_span){NULL, 0};
+    b->guard = MKT_GUARD_NONE;
+    act->outcome = MKT_ANSWER;
+    return err;
 }
 
 enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)
 {
-    struct mkt_message init;
-    enum mkt_err err = act->kms == NULL ? MKT_E_ARGUMENT : mkt_message_get(&init, act->bundle.asked_kms);
-    err = err != MKT_OK ? err : take_answer(act, &init);
-    act->bundle.asked_kms = (struct mkt_span){NULL, 0};
-    act->bundle.guard = MKT_GUARD_NONE;
-    act->outcome = MKT_ANSWER;
-    return err;
+    static const struct mkt_taking parts = {refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};
+    return mkt_take(act, &parts);
 }
 
 /* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
 enum mkt_err mkt_take_resolve_resp(struct mkt_act *act)
 {
-    struct mkt_bundle *b = &act->bundle;
     struct mkt_message init;
     enum mkt_err err = mkt_take_resolve_resp_of_kms(act);
-    err = err != MKT_OK ? err : mkt_message_get(&init, b->init);
+    err = err != MKT_OK ? err : mkt_message_get(&init, act->bundle.init);
     if (err != MKT_OK)
         return err;
     act->message = &init;
-    act->in = b->init;
-    err = mkt_take_resolved(act, true);
+    act->in = act->bundle.init;
+    err = mkt_take_resolved(act);
     act->message = NULL;
     return err;
 }

@@ -395,7 +395,7 @@ static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, st
 
 enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
 {
-    const struct mkt_message *init = act->message;
+    const struct mkt_message *init = act->init;
     const struct mkt_answer *answer = act->answer;
     const size_t from = act->room.n;
     struct known known;

@@ -184,37 +184,13 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
 
 /* Initiator Data is there where keys are forked, and of this message: 6.10, 4.2.3.6. */
-static enum mkt_err check_initiator_data(const struct mkt_act *act, const struct mkt_span data)
+static enum mkt_err check_initiator_data(const struct mkt_act *act)
 {
+    const struct mkt_span data = act->ticket->ticket.initiator_data;
     const bool forked = mkt_bundle_has(&act->bundle, MKT_FLAG_I);
     if (forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
     return forked ? mkt_initiator_data_match(data, &mkt_message_find(act->message, MKT_V, 0)->v) : MKT_OK;
-}
-
-/* What can be refused without a key: "the Responder SHALL reject without contacting the KMS". */
-static enum mkt_err early_reject(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
-{
-    const struct mkt_message *m = act->message;
-    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_suite_of_prf(m->hdr.prf, &b->suite);
-    err = err != MKT_OK ? err : mkt_algorithms_check(act);
-    err = err != MKT_OK ? err : mkt_policy_sound(policy);
-    if (err != MKT_OK)
-        return err;
-    read_policy(b, policy);
-    if (policy->prf != m->hdr.prf)
-        return MKT_E_PRF;
-    err = mkt_ticket_use_check(act->host, policy, MKT_FLAG_O);
-    err = err != MKT_OK ? err : check_initiator_data(act, ticket->ticket.initiator_data);
-    if (err != MKT_OK)
-        return err;
-    if (mkt_bundle_has(b, MKT_FLAG_E) && act->settings->kms == NULL && act->host->resolved == NULL)
-        return MKT_E_RESOLVE;
-    if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
-        return MKT_E_KEMAC;
-    return mkt_sessions_check(act, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
 }
 
 /*
@@ -232,24 +208,25 @@ static enum mkt_err check_protocols(const struct mkt_act *act)
  * A policy without IDRi names nobody as the Initiator: then the host must decide (D21). A COUNTER is refused: the holder
  * of such a ticket could take anybody's name, and use up the counters of that name.
  */
-static bool is_initiator(const struct mkt_act *act, const struct mkt_policy *policy)
+static bool is_initiator(const struct mkt_act *act)
 {
-    if (policy->initiator.data.n == 0)
+    if (act->policy->initiator.data.n == 0)
         return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL &&
                mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
-    return mkt_id_equal(&act->bundle.initiator, &policy->initiator);
+    return mkt_id_equal(&act->bundle.initiator, &act->policy->initiator);
 }
 
 /* Who is who, by the message or by what the application gave (D5), and by the policy (D21). Unverified so far. */
-static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err identify(struct mkt_act *act)
 {
+    const struct mkt_policy *policy = act->policy;
     const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &act->bundle;
     b->initiator = idri != NULL ? idri->id : act->settings->peer;
     b->asked = idrr != NULL ? idrr->id : act->settings->self;
     b->responder = act->settings->self;
-    if (!is_initiator(act, policy))
+    if (!is_initiator(act))
         return MKT_E_INITIATOR;
     if (!mkt_is_responder(act, policy, &b->responder))
         return MKT_E_RESPONDER;
@@ -258,6 +235,25 @@ static enum mkt_err identify(struct mkt_act *act, const struct mkt_policy *polic
         return MKT_E_OWN_IDENTITY;
     enum mkt_err err = mkt_check_application(act, policy);
     return err != MKT_OK ? err : check_protocols(act);
+}
+
+/* "the Responder SHALL reject without contacting the KMS" */
+static enum mkt_err refuse_init(struct mkt_act *act)
+{
+    const struct mkt_message *m = act->message;
+    struct mkt_bundle *b = &act->bundle;
+    enum mkt_err err = mkt_policy_sound(act->policy);
+    read_policy(b, act->policy);
+    err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, act->policy, MKT_FLAG_O);
+    err = err != MKT_OK ? err : check_initiator_data(act);
+    if (err != MKT_OK)
+        return err;
+    if (mkt_bundle_has(b, MKT_FLAG_E) && act->settings->kms == NULL && act->host->resolved == NULL)
+        return MKT_E_RESOLVE;
+    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
+        return MKT_E_KEMAC;
+    err = mkt_sessions_check(act, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
+    return err != MKT_OK ? err : identify(act);
 }
 
 /* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, keys, modifier, for whom it was. */
@@ -296,10 +292,10 @@ static bool proves_itself(const struct mkt_act *act)
 
 /* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
  * modifier (IDRr, RANDRkms) SHALL be used." (5.3) */
-static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+static enum mkt_err remember(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span octets = mkt_ticket_octets(ticket);
+    const struct mkt_span octets = mkt_ticket_octets(act->ticket);
     struct mkt_buf stored = {act->room.p + act->room.n, act->room.cap - act->room.n, 0};
     struct mkt_span kept = {NULL, 0};
     struct mkt_id self = {0};
@@ -320,7 +316,7 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
     if ((mkt_bundle_has(b, MKT_FLAG_I) && b->randkms.n == 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
     b->named = b->randkms.n > 0;
-    err = mkt_ticket_keys_check(policy, b->keys[MKT_FROM_TICKET]);
+    err = mkt_ticket_keys_check(act->policy, b->keys[MKT_FROM_TICKET]);
     return err == MKT_OK && !proves_itself(act) ? MKT_E_KEY : err;
 }
 
@@ -328,101 +324,110 @@ static enum mkt_err remember(struct mkt_act *act, const struct mkt_payload *tick
  * The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY if only a KMS has them. If nobody here
  * opens tickets of that type, O lets the Responder ask its KMS (D24).
  */
-static enum mkt_err resolve(struct mkt_act *act, const struct mkt_payload *ticket, const struct mkt_policy *policy)
+static enum mkt_err resolve(struct mkt_act *act)
 {
     const struct mkt_bundle before = act->bundle;
-    enum mkt_err err = remember(act, ticket, policy);
+    enum mkt_err err = remember(act);
     if (err != MKT_E_KEY)
         return err;
     act->bundle = before;
     if (mkt_bundle_has(&before, MKT_FLAG_E))
         return err;
-    err = mkt_ticket_resolve(act->host, ticket, policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
+    err =
+        mkt_ticket_resolve(act->host, act->ticket, act->policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
     const bool by_kms = act->settings->kms != NULL && mkt_bundle_has(&before, MKT_FLAG_O);
     return err == MKT_E_TICKET_TYPE && by_kms ? MKT_E_KEY : err;
 }
 
+static enum mkt_err keep_ids(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    enum mkt_err err = mkt_keep_id(act, &b->initiator, &b->initiator);
+    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
+    return err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
+}
+
 /* Waits for the KMS, with nothing of the message verified but what needs no key. */
-static enum mkt_err suspend(struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err suspend(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     enum mkt_err err = mkt_t_fresh(act);
-    err = err != MKT_OK ? err : mkt_policy_valid(policy, act->host);
+    err = err != MKT_OK ? err : mkt_policy_valid(act->policy, act->host);
     err = err != MKT_OK ? err : mkt_replay_look(act); /* a replay is not worth a question to the KMS */
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->initiator, &b->initiator);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
+    err = err != MKT_OK ? err : keep_ids(act);
     act->outcome = MKT_RESOLVE;
     return err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
 }
 
-enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
+static enum mkt_err find_mpki(struct mkt_act *act)
 {
-    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
-    struct mkt_policy policy;
-    enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    err = err != MKT_OK ? err : early_reject(act, ticket, &policy);
-    err = err != MKT_OK ? err : identify(act, &policy);
-    if (err != MKT_OK)
-        return err;
-    act->bundle.csb_id = act->message->hdr.csb_id;
-    err = resolve(act, ticket, &policy);
-    if (err == MKT_E_KEY && act->settings->kms != NULL)
-        return suspend(act, &policy);
-    if (err == MKT_E_KEY && mkt_bundle_has(&act->bundle, MKT_FLAG_E))
-        return MKT_E_RESOLVE;
-    return err != MKT_OK ? err : mkt_take_resolved(act, false);
+    struct mkt_bundle *b = &act->bundle;
+    enum mkt_err err = find_mpks(b);
+    err = err != MKT_OK ? err : mkt_ticket_hash(act->ticket, b->ticket_hash);
+    b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
+    act->protection = mkt_by_mpk(b, MKT_PHASE_INITIAL);
+    act->also = mkt_transfer_identities(b, act->message);
+    return err;
 }
 
-/* What the message says, now that it is known who says it. */
-static enum mkt_err accept_init(struct mkt_act *act, struct mkt_span keys)
+static enum mkt_err find_init_key(struct mkt_act *act)
+{
+    act->bundle.csb_id = act->message->hdr.csb_id;
+    const enum mkt_err err = resolve(act);
+    if (err == MKT_E_KEY && act->settings->kms != NULL)
+        return suspend(act);
+    if (err == MKT_E_KEY && mkt_bundle_has(&act->bundle, MKT_FLAG_E))
+        return MKT_E_RESOLVE;
+    return err != MKT_OK ? err : find_mpki(act);
+}
+
+/* A message that is kept waited for the keys from the KMS. */
+static bool is_by_kms(const struct mkt_bundle *b)
+{
+    return b->init.n > 0;
+}
+
+static enum mkt_err authorise_init(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    const bool proven = act->policy->initiator.data.n > 0 && (is_by_kms(b) || !mkt_bundle_has(b, MKT_FLAG_I));
+    const enum mkt_err err = mkt_policy_valid(act->policy, act->host);
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, act->policy, proven);
+}
+
+static enum mkt_err accept_init(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
     struct mkt_bundle *b = &act->bundle;
     const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
-    enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_INITIATOR]);
+    enum mkt_err err = mkt_accept_supplied(act, act->keys, &b->keys[MKT_FROM_INITIATOR]);
+    if (err == MKT_OK && is_by_kms(b) && mkt_bundle_has(b, MKT_FLAG_J))
+        err = io_keep(&act->room, mkt_ticket_octets(act->ticket), &b->ticket);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
     err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, !answered);
     err = err != MKT_OK ? err : io_keep(&act->room, b->randi, &b->randi);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->initiator, &b->initiator);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
-    if (err == MKT_OK && answered && b->init.n == 0)
-        err = io_keep(&act->room, act->in, &b->init);
+    err = err != MKT_OK ? err : keep_ids(act);
+    mkt_times_add(&b->newest, mkt_t_of(m), has_update_keys(b, m));
+    act->outcome = answered ? MKT_ANSWER : MKT_DONE;
+    if (err == MKT_OK && answered && !is_by_kms(b))
+        return io_keep(&act->room, act->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
-    err = mkt_sessions_settle(act, m, NULL);
     b->init = (struct mkt_span){NULL, 0};
-    return err;
+    return mkt_sessions_settle(act, m, NULL);
 }
 
-enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms)
+enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
 {
-    const struct mkt_payload *ticket = mkt_message_find(act->message, MKT_TICKET, 0);
-    struct mkt_bundle *b = &act->bundle;
-    struct mkt_policy policy;
-    struct mkt_span keys;
-    enum mkt_err err = mkt_policy_get(&policy, &ticket->ticket);
-    err = err != MKT_OK ? err : find_mpks(b);
-    err = err != MKT_OK ? err : mkt_ticket_hash(ticket, b->ticket_hash);
-    if (err != MKT_OK)
-        return err;
-    b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
-    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    const struct mkt_also identities = mkt_transfer_identities(b, act->message);
-    err = mkt_verify(act, &by_mpki, &identities, &keys);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
-    const bool proven = policy.initiator.data.n > 0 && (by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, &policy, proven);
-    if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
-        err = io_keep(&act->room, mkt_ticket_octets(ticket), &b->ticket);
-    err = err != MKT_OK ? err : accept_init(act, keys);
-    err = err != MKT_OK ? err : mkt_counter_check(act, &b->initiator);
-    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
-    act->outcome = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_ANSWER : MKT_DONE;
-    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+    static const struct mkt_taking parts = {refuse_init, find_init_key, authorise_init, accept_init};
+    return mkt_take(act, &parts);
+}
+
+enum mkt_err mkt_take_resolved(struct mkt_act *act)
+{
+    static const struct mkt_taking parts = {NULL, find_mpki, authorise_init, accept_init};
+    return mkt_take(act, &parts);
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
@@ -468,7 +473,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
         err = mkt_draw(act, mkt_rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
     err = err != MKT_OK ? err : put_resp(act, &message);
     err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
-    err = err != MKT_OK ? err : mkt_sessions_settle(act, &message, act->message);
+    err = err != MKT_OK ? err : mkt_sessions_settle(act, &message, act->init);
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
@@ -483,20 +488,13 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */
 
-/* What can be refused without a key. */
-static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *init)
+static enum mkt_err refuse_resp(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
-    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
     const struct mkt_payload *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
     const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &act->bundle;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    /* "The version, PRF func and CSB ID fields in the HDR payload SHALL be identical" */
-    if (m->hdr.prf != mkt_suite_algorithms(b->suite)->prf)
-        return MKT_E_PRF;
-    if (m->hdr.csb_id != b->csb_id)
-        return MKT_E_CSB_ID;
     if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || (forked && randkms == NULL))
         return MKT_E_RAND;
     if (forked && randkms->rand.rand.n < mkt_keys_longest(b->keys[MKT_FROM_TICKET], true))
@@ -504,78 +502,67 @@ static enum mkt_err check_resp(struct mkt_act *act, const struct mkt_message *in
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
         return MKT_E_RESPONDER;
-    if (kemac != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
+    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
-    const enum mkt_err err = mkt_algorithms_check(act);
-    return err != MKT_OK ? err : mkt_sessions_check(act, m, init, true);
+    return mkt_sessions_check(act, m, act->init, true);
 }
 
-enum mkt_err mkt_resp_keys(struct mkt_act *act)
+enum mkt_err mkt_find_resp_key(struct mkt_act *act)
 {
     const struct mkt_payload *randr = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_R);
     const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &act->bundle;
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
+    const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
+    enum mkt_err err = forked && (randkms == NULL || idrr == NULL) ? MKT_E_RAND : MKT_OK;
     if (randr != NULL)
         b->randr = randr->rand.rand;
     if (randkms != NULL)
         b->randkms = randkms->rand.rand;
-    if (!mkt_bundle_has(b, MKT_FLAG_I))
-        return MKT_OK;
-    if (randkms == NULL || idrr == NULL)
-        return MKT_E_RAND;
-    enum mkt_err err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
-    return err != MKT_OK ? err : find_mpks(b);
+    if (err == MKT_OK && forked)
+        err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
+    if (err == MKT_OK && forked)
+        err = find_mpks(b);
+    act->protection = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
+    act->also = (struct mkt_also){{b->init, {NULL, 0}}}; /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
+    return err;
 }
 
 /*
  * Who answers: the one who was asked for, or one of the policy. With key forking MPKr' proves that the KMS let this
  * Responder resolve the ticket: then another one can answer if the host says yes (D26).
  */
-static enum mkt_err identify_responder(struct mkt_act *act, const struct mkt_policy *policy)
+static enum mkt_err authorise_resp(struct mkt_act *act)
 {
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->asked;
-    const bool named = mkt_id_equal(responder, &b->asked) || mkt_is_responder(act, policy, responder);
+    enum mkt_err err = mkt_replay_look(act); /* an answer of this party's own (D21) */
+    if (err != MKT_OK)
+        return err;
+    const bool named = mkt_id_equal(responder, &b->asked) || mkt_is_responder(act, act->policy, responder);
     if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))
         return MKT_E_RESPONDER;
-    enum mkt_err err = mkt_keep_id(act, responder, &b->responder);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, policy, true);
+    err = mkt_keep_id(act, responder, &b->responder);
+    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, act->policy, true);
 }
 
-/* What the message says, now that it is known who says it. */
-static enum mkt_err accept_resp(struct mkt_act *act, const struct mkt_message *init, struct mkt_span keys)
+static enum mkt_err accept_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_accept_supplied(act, keys, &b->keys[MKT_FROM_RESPONDER]);
+    enum mkt_err err = mkt_accept_supplied(act, act->keys, &b->keys[MKT_FROM_RESPONDER]);
     err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
     err = err != MKT_OK ? err : io_keep(&act->room, b->randr, &b->randr);
     err = err != MKT_OK ? err : io_keep(&act->room, b->randkms, &b->randkms);
-    return err != MKT_OK ? err : mkt_sessions_settle(act, act->message, init);
+    err = err != MKT_OK ? err : mkt_sessions_settle(act, act->message, act->init);
+    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
+    b->init = (struct mkt_span){NULL, 0};
+    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
 }
 
 enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_also also = {{b->init, {NULL, 0}}};
-    struct mkt_message init;
-    struct mkt_policy policy;
-    struct mkt_span keys;
-    enum mkt_err err = mkt_message_get(&init, b->init);
-    err = err != MKT_OK ? err : check_resp(act, &init);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
-    err = err != MKT_OK ? err : mkt_resp_keys(act);
-    if (err != MKT_OK)
-        return err;
-    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
-    err = mkt_verify(act, &by_mpk, &also, &keys);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    err = err != MKT_OK ? err : mkt_replay_look(act); /* an answer of this party's own (D21) */
-    err = err != MKT_OK ? err : identify_responder(act, &policy);
-    err = err != MKT_OK ? err : accept_resp(act, &init, keys);
-    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
-    b->init = (struct mkt_span){NULL, 0};
-    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
+    static const struct mkt_taking parts = {refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};
+    return mkt_take(act, &parts);
 }

@@ -11,14 +11,13 @@ MKT_MUST enum mkt_err mkt_take_transfer_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_transfer_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_transfer_resp(struct mkt_act *act);
 
-/* The rest of taking a TRANSFER_INIT, once the bundle has the keys of its ticket; by a KMS's help or not. */
-MKT_MUST enum mkt_err mkt_take_resolved(struct mkt_act *act, bool by_kms);
+/* The rest of taking the TRANSFER_INIT that the bundle keeps, once a KMS has given the keys of its ticket. */
+MKT_MUST enum mkt_err mkt_take_resolved(struct mkt_act *act);
 
 /*
- * The keys that the TRANSFER_RESP that is taken is protected with become known: RANDRr, and with key forking the keys
- * of the one who answers. Says nothing of who sent it.
+ * Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of who that is.
  */
-MKT_MUST enum mkt_err mkt_resp_keys(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_find_resp_key(struct mkt_act *act);
 
 /* What a Responder remembers of a ticket that a KMS resolved (mkt_csb_resolved_put()). */
 void mkt_io_resolved(struct io *io, struct mkt_bundle *bundle, struct mkt_span *ticket, struct mkt_id *self);

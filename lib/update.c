@@ -150,7 +150,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_protection by_mpk = by_last(b);
     err = mkt_seal(act, &by_mpk, &m, &also);
     b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
-    return err != MKT_OK ? err : finish(act, &m, act->message);
+    return err != MKT_OK ? err : finish(act, &m, act->init);
 }
 
 /* ---- taking ---- */
@@ -237,86 +237,82 @@ enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
     return idrr != NULL && !may_be_responder(act, &idrr->id) ? MKT_E_RESPONDER : MKT_OK;
 }
 
-/* What can be refused without a key. */
-static enum mkt_err check(const struct mkt_act *act)
+static enum mkt_err refuse(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
-    const struct mkt_payload *kemac = mkt_message_find(m, MKT_KEMAC, 0);
-    const struct mkt_bundle *b = &act->bundle;
-    if (m->hdr.prf != mkt_suite_algorithms(b->suite)->prf)
-        return MKT_E_PRF;
-    /* "The new message exchange MUST use the same CSB ID as the initial exchange" */
-    if (m->hdr.csb_id != b->csb_id)
-        return MKT_E_CSB_ID;
-    if (kemac != NULL && !may_supply(b, other(act->role)))
+    const bool init = m->hdr.data_type == MKT_TRANSFER_INIT;
+    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !may_supply(&act->bundle, other(act->role)))
         return MKT_E_KEMAC;
     enum mkt_err err = check_static(act);
-    err = err != MKT_OK ? err : mkt_algorithms_check(act);
     /* Nothing else tells that it is not this party's own without a replay cache, nor without G that of another device
      * of this user, as all Responders of a call have one key then. */
-    const bool alone = mkt_replay_is_checked(act) && mkt_bundle_has(b, MKT_FLAG_G);
+    const bool alone = mkt_replay_is_checked(act) && mkt_bundle_has(&act->bundle, MKT_FLAG_G);
     if (err == MKT_OK && !alone && mkt_update_has_own_order(act))
         err = MKT_E_UPDATE;
-    return err != MKT_OK ? err : mkt_check_update_identities(act);
+    err = err != MKT_OK ? err : mkt_check_update_identities(act);
+    return err != MKT_OK ? err : mkt_sessions_check(act, m, act->init, !init || m->hdr.v == 0);
 }
 
-/* MAC and time: by the clock later than all that the peer has sent. An answer's COUNTER may be the question's (D18). */
-static enum mkt_err verify(struct mkt_act *act, const struct mkt_also *also, struct mkt_span *keys)
+static enum mkt_err find_key(struct mkt_act *act)
+{
+    const bool init = act->message->hdr.data_type == MKT_TRANSFER_INIT;
+    act->protection = by_last(&act->bundle);
+    act->also =
+        init ? mkt_transfer_identities(&act->bundle, act->message) : (struct mkt_also){{act->bundle.init, {NULL, 0}}};
+    return MKT_OK;
+}
+
+/* By the clock T is later than all that the peer has sent. An answer's COUNTER may be the question's (D18). */
+static enum mkt_err authorise(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_mpk = by_last(b);
     const struct mkt_t *t = mkt_t_of(act->message);
-    enum mkt_err err = mkt_verify(act, &by_mpk, also, keys);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    if (err == MKT_OK && t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
-        err = MKT_E_STALE;
+    if (t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
+        return MKT_E_STALE;
     /* the IV would be that of another KEMAC */
-    if (err == MKT_OK && keys->p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->newest)))
-        err = MKT_E_STALE;
-    mkt_times_add(&b->newest, t, keys->p != NULL);
-    return err;
+    if (act->keys.p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->newest)))
+        return MKT_E_STALE;
+    mkt_times_add(&b->newest, t, act->keys.p != NULL);
+    return meet_responder(act);
 }
 
 /* "KEMAC = E(encr_key, (TEK|TGK|GTGK))"; "If a new TGK is exchanged, it SHALL NOT be forked." */
-static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span keys, struct mkt_span *to)
+static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span *to)
 {
-    enum mkt_err err = mkt_accept_supplied(act, keys, to);
-    return err == MKT_OK && keys.p != NULL ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
+    enum mkt_err err = mkt_accept_supplied(act, act->keys, to);
+    return err == MKT_OK && act->keys.p != NULL ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
 }
 
-enum mkt_err mkt_take_update_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_message *m = act->message;
     const bool settled = m->hdr.v == 0;
-    const struct mkt_also also = mkt_transfer_identities(b, m);
-    struct mkt_span keys;
-    enum mkt_err err = check(act);
-    err = err != MKT_OK ? err : mkt_sessions_check(act, m, NULL, settled);
-    err = err != MKT_OK ? err : verify(act, &also, &keys);
-    err = err != MKT_OK ? err : meet_responder(act);
-    err = err != MKT_OK ? err : gather_keys(act, b->map);
-    err = err != MKT_OK ? err : accept_keys(act, keys, &b->keys[MKT_FROM_UPDATE]);
+    enum mkt_err err = gather_keys(act, b->map);
+    err = err != MKT_OK ? err : accept_keys(act, &b->keys[MKT_FROM_UPDATE]);
     err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, settled);
     act->outcome = MKT_ANSWER;
-    if (err == MKT_OK)
-        err = settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
-    err = err != MKT_OK ? err : mkt_counter_check(act, id_of(b, other(act->role)));
-    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+    if (err != MKT_OK)
+        return err;
+    return settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
+}
+
+static enum mkt_err accept_resp(struct mkt_act *act)
+{
+    struct mkt_bundle *b = &act->bundle;
+    enum mkt_err err = accept_keys(act, &b->keys[MKT_FROM_RESPONDER]);
+    err = err != MKT_OK ? err : finish(act, act->message, act->init);
+    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
+}
+
+enum mkt_err mkt_take_update_init(struct mkt_act *act)
+{
+    static const struct mkt_taking parts = {refuse, find_key, authorise, accept_init};
+    return mkt_take(act, &parts);
 }
 
 enum mkt_err mkt_take_update_resp(struct mkt_act *act)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_also also = {{b->init, {NULL, 0}}};
-    struct mkt_message init;
-    struct mkt_span keys;
-    enum mkt_err err = mkt_message_get(&init, b->init);
-    err = err != MKT_OK ? err : check(act);
-    err = err != MKT_OK ? err : mkt_sessions_check(act, act->message, &init, true);
-    err = err != MKT_OK ? err : verify(act, &also, &keys);
-    err = err != MKT_OK ? err : meet_responder(act);
-    err = err != MKT_OK ? err : accept_keys(act, keys, &b->keys[MKT_FROM_RESPONDER]);
-    err = err != MKT_OK ? err : finish(act, act->message, &init);
-    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
+    static const struct mkt_taking parts = {refuse, find_key, authorise, accept_resp};
+    return mkt_take(act, &parts);
 }
