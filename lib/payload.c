@@ -234,23 +234,20 @@ static void io_general_ext(struct io *io, struct mkt_payload *p)
  */
 static void io_cs(struct io *io, uint8_t map_type, struct mkt_cs *cs)
 {
-    switch (map_type) {
-    case MKT_MAP_GENERIC_ID: {
-        uint16_t p = (uint16_t)cs->policies.n; /* io_bytes() refuses what this cuts short */
+    uint16_t p = (uint16_t)cs->policies.n; /* io_bytes() refuses what this cuts short */
+    if (map_type == MKT_MAP_GENERIC_ID) {
         io_u8(io, &cs->cs_id);
         io_u8(io, &cs->prot_type);
         io_split(io, 1, &cs->s, 7, &p);
         io_bytes(io, &cs->policies, p);
         io_vec(io, &cs->session_data, 2);
         io_vec(io, &cs->spi, 1);
-        return;
-    }
-    case MKT_MAP_SRTP_ID:
+    } else if (map_type == MKT_MAP_SRTP_ID) {
         io_bytes(io, &cs->policies, 1);
         io_bytes(io, &cs->session_data, 8);
-        return;
+    } else {
+        io_fail(io, MKT_E_VALUE);
     }
-    io_fail(io, MKT_E_VALUE);
 }
 
 void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map)
