@@ -442,7 +442,7 @@ void call_ladder_sdp(struct call *call, const char *arrow, const char *other, st
 {
     struct mkt_buf message = {call->message, sizeof call->message, 0};
     if (mkt_sdp_get(sdp, media, &message) == MKT_OK)
-        call_ladder(call, arrow, other, (struct mkt_span){message.p, message.n});
+        call_ladder(call, arrow, other, mkt_buf_span(&message));
 }
 
 /* The KMS */
@@ -472,10 +472,10 @@ bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, stru
                  call->http.mikey ? "" : ", and no MIKEY message");
         return fail(MKT_E_MISSING, what);
     }
-    call_ladder(call, "<-", "kms", (struct mkt_span){answer.p, answer.n});
+    call_ladder(call, "<-", "kms", mkt_buf_span(&answer));
     call->asked = message.p[1];
     call->reported = false;
-    return ok(mkt_csb_take(csb, (struct mkt_span){answer.p, answer.n})) && !call->reported;
+    return ok(mkt_csb_take(csb, mkt_buf_span(&answer))) && !call->reported;
 }
 
 /* Files */
@@ -666,7 +666,7 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
         return true;
     bool good = ok(mkt_csb_session(csb, 0, &cs)) && ok(mkt_csb_tek(csb, cs.cs_id, &tek)) &&
                 ok(mkt_csb_psk_identity(csb, cs.cs_id, &identity));
-    if (good && text_put_hex(hex, sizeof hex, (struct mkt_span){tek_octets, tek.n}))
+    if (good && text_put_hex(hex, sizeof hex, mkt_buf_span(&tek)))
         fprintf(stderr, "tek: %s\npsk-identity: %.*s\n", hex, (int)identity.n, (const char *)identity_octets);
     mbedtls_platform_zeroize(hex, sizeof hex);
     mbedtls_platform_zeroize(tek_octets, sizeof tek_octets);

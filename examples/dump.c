@@ -417,7 +417,7 @@ static void open_ticket(const struct mkt_message *m, struct mkt_span octets, str
     printf("\n");
     print_verdict("TICKET", err);
     if (err == MKT_OK)
-        print_chain(at, "KEMAC, decrypted", MKT_KEY_DATA, (struct mkt_span){keys.p, keys.n});
+        print_chain(at, "KEMAC, decrypted", MKT_KEY_DATA, mkt_buf_span(&keys));
     if (m->hdr.data_type == MKT_TRANSFER_INIT)
         verify(m, octets, &policy, tpk);
     free(keys.p);
@@ -570,7 +570,7 @@ int main(int argc, char **argv)
     else if (n == MAX_INPUT)
         code = fail(n, n, MKT_E_LENGTH);
     else
-        code = dump((struct mkt_span){input, n}, &octets, (struct mkt_span){key, key_buf.n});
+        code = dump((struct mkt_span){input, n}, &octets, mkt_buf_span(&key_buf));
     free(input);
     free(octets.p);
     return code;

@@ -128,11 +128,11 @@ int main(void)
     err = err != MKT_OK ? err : make_offer(&offered, &alices, &init);
     for (size_t i = 0; i < BRANCHES && err == MKT_OK; i++) {
         answer[i] = (struct mkt_buf){octets[i], ROOM, 0};
-        err = make_answer(&responder[i], &servers, &contacts[i], (struct mkt_span){init.p, init.n}, &answer[i]);
+        err = make_answer(&responder[i], &servers, &contacts[i], mkt_buf_span(&init), &answer[i]);
     }
     for (size_t i = 0; i < sizeof responses / sizeof *responses && err == MKT_OK; i++) {
         const size_t who = responses[i];
-        err = take_response(offered, dialogs, to_tags[who], (struct mkt_span){answer[who].p, answer[who].n});
+        err = take_response(offered, dialogs, to_tags[who], mkt_buf_span(&answer[who]));
     }
     mkt_csb_free(offered); /* no more responses can come: RFC 3261 13.2.2.4 */
 

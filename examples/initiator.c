@@ -52,8 +52,8 @@ static bool request_ticket(struct call *call, struct mkt_csb *csb, struct mkt_ti
     struct mkt_policy granted;
 
     if (!ok(mkt_csb_make_request_init(csb, &request, &message)) ||
-        !call_ask_kms(call, csb, "ticketrequest", (struct mkt_span){message.p, message.n}) ||
-        !ok(mkt_csb_ticket(csb, ticket)) || !ok(mkt_ticket_policy(*ticket, &granted)))
+        !call_ask_kms(call, csb, "ticketrequest", mkt_buf_span(&message)) || !ok(mkt_csb_ticket(csb, ticket)) ||
+        !ok(mkt_ticket_policy(*ticket, &granted)))
         return false;
     return (granted.flags & MKT_FLAG_K) == 0 || fail(MKT_E_CHANGED, "the KMS granted another ticket");
 }
@@ -67,7 +67,7 @@ static bool get_ticket(struct call *call, const struct mkt_host *host, struct mk
     if (options->file != NULL && !call_read_file(options->file, &kept))
         return false;
     if (kept.n > 0)
-        return ok(mkt_ticket_get(ticket, host, (struct mkt_span){kept.p, kept.n}));
+        return ok(mkt_ticket_get(ticket, host, mkt_buf_span(&kept)));
     return options->kms != NULL ? request_ticket(call, csb, ticket) : make_ticket(options, host, ticket);
 }
 
@@ -75,8 +75,8 @@ static bool get_ticket(struct call *call, const struct mkt_host *host, struct mk
 static bool keep_ticket(struct call *call, const struct mkt_ticket *ticket)
 {
     struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
-    return call->options->file == NULL || (ok(mkt_ticket_put(ticket, &kept)) &&
-                                           call_write_file(call->options->file, (struct mkt_span){kept.p, kept.n}));
+    return call->options->file == NULL ||
+           (ok(mkt_ticket_put(ticket, &kept)) && call_write_file(call->options->file, mkt_buf_span(&kept)));
 }
 
 /* The TRANSFER_INIT in an SDP offer. */
@@ -87,7 +87,7 @@ static bool offer(struct call *call, struct mkt_ticket *ticket, struct mkt_csb *
     struct mkt_sdp sdp;
 
     if (!ok(mkt_sdp_make_offer(csb, &offer, &call->line)) || !keep_ticket(call, ticket) ||
-        !ok(mkt_sdp_parse(&sdp, (struct mkt_span){call->line.p, call->line.n})))
+        !ok(mkt_sdp_parse(&sdp, mkt_buf_span(&call->line))))
         return false;
     call->offered = options->setup;
     call_ladder_sdp(call, "->", "responder", &sdp, MKT_SDP_SESSION);

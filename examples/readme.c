@@ -78,9 +78,8 @@ int main(void)
     char sdp[8192];
     enum mkt_err err = offer(&alice, &alices_host, (struct mkt_span){tpk, sizeof tpk}, &line);
     err = err != MKT_OK ? err : mkt_csb_new(&bob, MKT_RESPONDER, &bobs_host, &settings);
-    err = err != MKT_OK ? err : answer(bob, describe(sdp, sizeof sdp, (struct mkt_span){there, line.n}), &line_back);
-    err =
-        err != MKT_OK ? err : answered(alice, describe(sdp, sizeof sdp, (struct mkt_span){back, line_back.n}), &tek_i);
+    err = err != MKT_OK ? err : answer(bob, describe(sdp, sizeof sdp, mkt_buf_span(&line)), &line_back);
+    err = err != MKT_OK ? err : answered(alice, describe(sdp, sizeof sdp, mkt_buf_span(&line_back)), &tek_i);
     err = err != MKT_OK ? err : mkt_csb_tek(bob, 1, &tek_r);
     mkt_csb_free(alice);
     mkt_csb_free(bob);

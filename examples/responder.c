@@ -81,7 +81,7 @@ static bool keep_resolved(struct call *call, const struct mkt_csb *csb)
     enum mkt_err err = mkt_csb_resolved_put(csb, &kept);
     if (err == MKT_E_REUSE)
         return true; /* it will not be seen again */
-    return ok(err) && call_write_file(call->options->file, (struct mkt_span){kept.p, kept.n});
+    return ok(err) && call_write_file(call->options->file, mkt_buf_span(&kept));
 }
 
 /* Has the KMS resolve the ticket: only then is it known whether the offer is good. */
@@ -89,8 +89,7 @@ static bool resolve(struct call *call, struct mkt_csb *csb)
 {
     struct mkt_buf message = {call->message, sizeof call->message, 0};
     return ok(mkt_csb_make_resolve_init(csb, &message)) &&
-           call_ask_kms(call, csb, "ticketresolve", (struct mkt_span){message.p, message.n}) &&
-           keep_resolved(call, csb);
+           call_ask_kms(call, csb, "ticketresolve", mkt_buf_span(&message)) && keep_resolved(call, csb);
 }
 
 /* The offer: the TRANSFER_INIT in it, and what each end does on TCP. */
@@ -121,8 +120,7 @@ static bool answer(struct call *call, struct mkt_csb *csb)
 {
     struct mkt_sdp sdp;
     if (mkt_csb_owes(csb, MKT_TRANSFER_RESP)) {
-        if (!ok(mkt_sdp_make_answer(csb, NULL, &call->line)) ||
-            !ok(mkt_sdp_parse(&sdp, (struct mkt_span){call->line.p, call->line.n})))
+        if (!ok(mkt_sdp_make_answer(csb, NULL, &call->line)) || !ok(mkt_sdp_parse(&sdp, mkt_buf_span(&call->line))))
             return false;
         call_ladder_sdp(call, "->", "initiator", &sdp, MKT_SDP_SESSION);
     }

@@ -129,7 +129,7 @@ enum mkt_err sealed_get(const struct entry *tpk, const struct mkt_payload *ticke
     if (err == MKT_OK)
         err = mkt_ticket_open(&payload, (struct mkt_span){tpk->key, tpk->key_n}, &chain);
     if (err == MKT_OK)
-        err = put_keys((struct mkt_span){opened, chain.n}, (ticket->ticket.flags & MKT_FLAG_I) != 0 ? 2 : 1, keys);
+        err = put_keys(mkt_buf_span(&chain), (ticket->ticket.flags & MKT_FLAG_I) != 0 ? 2 : 1, keys);
     explicit_bzero(opened, sizeof opened);
     return err;
 }

@@ -319,7 +319,7 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
         snprintf(text, sizeof text, "refused, the user must wait %u s", asked.wait);
     } else if (err != MKT_OK) {
         refuse(outcome, csb, asked.taken ? (struct mkt_span){NULL, 0} : in, err);
-        asked.verified = asked.verified || has_mac((struct mkt_span){outcome->message.p, outcome->message.n});
+        asked.verified = asked.verified || has_mac(mkt_buf_span(&outcome->message));
         snprintf(text, sizeof text, "refused, %s: %s", mkt_err_name(err), mkt_err_text(err));
     }
     if (asked.verified) {

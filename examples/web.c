@@ -193,8 +193,7 @@ static enum MHD_Result answer_outcome(struct MHD_Connection *connection, const s
     snprintf(seconds, sizeof seconds, "%u", outcome->retry_after);
     if (outcome->message.n == 0)
         return answer_text(connection, outcome->status, outcome->text, outcome->retry_after > 0 ? &retry_after : NULL);
-    return answer(connection, outcome->status, (struct mkt_span){outcome->message.p, outcome->message.n},
-                  "application/mikey", NULL);
+    return answer(connection, outcome->status, mkt_buf_span(&outcome->message), "application/mikey", NULL);
 }
 
 /* Whether the body is a MIKEY message, as its type says; without a type, the body will tell. */

@@ -452,6 +452,17 @@ START_TEST(bundles_of_every_size)
 }
 END_TEST
 
+START_TEST(view_of_a_buffer)
+{
+    const struct mkt_buf buf = used(3), measures = {NULL, 0, 7};
+    const struct mkt_span view = mkt_buf_span(&buf), nothing = mkt_buf_span(&measures);
+    ck_assert_ptr_eq(view.p, octets);
+    ck_assert_uint_eq(view.n, BEFORE);
+    ck_assert_ptr_null(nothing.p);
+    ck_assert_uint_eq(nothing.n, 0); /* there are no octets that it could view */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("buffers");
@@ -463,6 +474,7 @@ int main(void)
     tcase_add_test(tcase, an_identity_that_the_host_gives_up);
     tcase_add_test(tcase, a_ticket_under_another_key);
     tcase_add_loop_test(tcase, bundles_of_every_size, 0, 2);
+    tcase_add_test(tcase, view_of_a_buffer);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

@@ -42,6 +42,13 @@ struct mkt_buf {
     size_t n;   /**< how many are used; begin with 0 */
 };
 
+/** Returns a view of the octets that a buffer has been given; empty if it measures. */
+static inline struct mkt_span mkt_buf_span(const struct mkt_buf *buf)
+{
+    struct mkt_span span = {buf->p, buf->p == NULL ? 0 : buf->n};
+    return span;
+}
+
 /** A span of a C string, without its final NUL. `text` NULL gives an empty span. */
 MKT_API struct mkt_span mkt_span_text(const char *text);
 
