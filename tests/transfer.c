@@ -9,6 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A caller must normalise URIs (RFC 3261 19.1.4): the example of mkt_id_uri(). */
+START_TEST(identities_are_compared_octet_by_octet)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->policy.responder[0] = c->offer.responder = mkt_id_uri("sip:bob@EXAMPLE.com");
+    make_init(c);
+    expect_err("another spelling", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_E_RESPONDER);
+    call_free(c);
+}
+END_TEST
+
 START_TEST(both_ends_have_the_same_tek)
 {
     struct call *c = call_new(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "FGHJLNO");
@@ -527,6 +538,7 @@ int main(void)
     tcase_add_loop_test(tcase, both_ends_have_the_same_tek, 0, 2);
     tcase_add_loop_test(tcase, every_policy_that_needs_no_kms, 0, 256);
     tcase_add_loop_test(tcase, the_time_between_rekeyings, 0, 12);
+    tcase_add_test(tcase, identities_are_compared_octet_by_octet);
     tcase_add_test(tcase, supplied_keys_that_the_policy_forbids);
     tcase_add_test(tcase, a_tek_that_the_responder_supplies);
     tcase_add_test(tcase, identities_left_out_are_those_that_the_application_gave);

@@ -260,13 +260,16 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
 /* ---- all exchanges ---- */
 
 /**
- * Takes a message, any that this party may get now: REQUEST_INIT and RESOLVE_INIT as KMS, REQUEST_RESP, TRANSFER_INIT,
- * RESOLVE_RESP, TRANSFER_RESP, updates, and Error messages, of which the host is told (mkt_host.report). Looks at it in
- * this order: shape, what needs no key, key, MAC, freshness, authorisation, meaning, replay; only then does the bundle
- * change. Of a TRANSFER_INIT that the KMS is to resolve first nothing is known before the RESOLVE_RESP was taken.
+ * Takes a message: REQUEST_INIT or RESOLVE_INIT as KMS, REQUEST_RESP, RESOLVE_RESP, TRANSFER_RESP, an update, or an
+ * Error message, which goes to mkt_host.report. Checks in this order: shape, all that needs no key, key, MAC, freshness,
+ * authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the KMS must resolve the
+ * ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
  *
- * SIP repeats an answer: a 183 has it, and then the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again,
- * octet for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
+ * Take each message once for each SIP transaction, behind the transaction layer. A stateless element sees an INVITE
+ * again when SIP sends it again: the first one is answered by a 200, and the second is a replay.
+ *
+ * SIP repeats an answer in a 183 and then in the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again, octet
+ * for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
  * @param in  the message, to the last octet; not needed afterwards. For a TRANSFER_INIT that begins a call use
  *            mkt_csb_take_offer() or mkt_sdp_take_offer(): here it is MKT_E_PROTOCOLS, unless it has no list of key
  *            management protocols and mkt_settings.allow_no_protocols is set
@@ -296,6 +299,9 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * within the skew and is not a replay: it is not earlier than the message that was taken last, and not that message
  * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_UPDATE, MKT_E_STATE,
  * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
+ *
+ * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about` empty
+ * in place of mkt_csb_make_transfer_resp(). Before the offer is taken, no key is known.
  *
  * About a message of Ticket Transfer only one Error message has a MAC (design decision D27): the bundle remembers it,
  * and the replay cache does. So keep the octets if you may have to send them again. An Error message of a KMS, or about

@@ -180,9 +180,12 @@ struct mkt_host {
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
     /**
-     * The last word on a peer that the ticket policy allows; default: yes. If the policy names no Initiator, a Responder
-     * takes a TRANSFER_INIT only if this callback is there and says yes (D21); nothing proves `peer->id` then, and a
-     * COUNTER is refused. An Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes
+     * The last word on a peer that the ticket policy allows; default: yes. Look at `peer->role` first. An Initiator and a
+     * Responder are also asked about their KMS, with the role MKT_KMS, when they take its answer: return MKT_OK if your
+     * rules are about calls only.
+     *
+     * If the policy names no Initiator, a Responder takes a TRANSFER_INIT only if this callback is there and says yes
+     * (D21); nothing proves `peer->id` then, and a COUNTER is refused. An Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes
      * the first message of an update: compare `peer->id` with `peer->asked`, as another responder of the policy may have
      * answered.
      *
@@ -268,7 +271,14 @@ struct mkt_host {
                             const struct mkt_id *name, const struct mkt_credential **other);
 };
 
-/** An identity of type URI from a C string, which it points to. */
+/**
+ * Returns an identity of type URI from a C string, which it points to.
+ *
+ * The library compares identities octet by octet. Normalise each URI before you give it to the library (RFC 3261 19.1.4):
+ * write scheme and host in lower case, leave out default ports and parameters that name no user, and decode characters
+ * that need no escape. Do it the same way at all parties. A ticket for "sip:bob@EXAMPLE.com" is no ticket for
+ * "sip:bob@example.com": the Responder refuses the call with MKT_E_RESPONDER.
+ */
 MKT_API struct mkt_id mkt_id_uri(const char *uri);
 
 /** An identity of type byte string, which names a pre-shared key, from a C string. */

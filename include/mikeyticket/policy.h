@@ -40,13 +40,17 @@ struct mkt_policy {
 /**
  * Returns a policy for a ticket without a KMS, which its Initiator makes: a MIKEY base ticket of a suite, with the flags
  * F, G, H, J, L, N and O. Add identities and times.
+ *
+ * M is clear: the Responder can't supply keys, so it can't re-key the call (RFC 6043 6.10). Set MKT_FLAG_M too if either
+ * end is to send new keys in an update.
  */
 MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
 
 /**
  * Returns a policy for a ticket that a KMS makes and resolves: as mkt_policy_default(), with the flags D, E, F, G, H, I,
  * J, N and O. Keys are forked (I), as RFC 6043 12.4 recommends. L is clear, as keys that the Initiator supplies are not
- * forked: everybody who may resolve the ticket can read them (12.2).
+ * forked: everybody who may resolve the ticket can read them (12.2). L and M are clear, so neither end can re-key: new
+ * keys need a new call, or set the flag of the end that is to send them.
  */
 MKT_API struct mkt_policy mkt_policy_forked(enum mkt_suite suite);
 
