@@ -208,6 +208,8 @@ static void meddle(struct end *e)
     uint8_t octets[64];
     struct mkt_buf out = {octets, sizeof octets, 0};
     const struct mkt_span message = {octets, sizeof octets};
+    struct mkt_id initiator;
+    struct mkt_policy policy;
     if (!e->meddles)
         return;
     memset(octets, 1, sizeof octets);
@@ -216,6 +218,7 @@ static void meddle(struct end *e)
     require(mkt_csb_make_transfer_resp(e->csb, NULL, &out) == MKT_E_STATE && out.n == 0);
     mkt_csb_abandon(e->csb);
     (void)mkt_csb_peer(e->csb);
+    (void)!mkt_csb_unverified(e->csb, &initiator, &policy);
 }
 
 static enum mkt_err authorise(void *user, const struct mkt_peer *peer)

@@ -494,6 +494,17 @@ enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *polic
     return MKT_OK;
 }
 
+enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator, struct mkt_policy *policy)
+{
+    struct mkt_message init;
+    if (csb->role != MKT_RESPONDER || !mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK))
+        return told(csb, MKT_E_STATE);
+    enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
+    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
+    *initiator = csb->bundle.initiator;
+    return told(csb, err);
+}
+
 enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
                            struct mkt_ticket **ticket)
 {

@@ -105,21 +105,28 @@ static const struct row {
     ROW(MKT_E_CRYPTO, UNSPECIFIED, "the crypto library failed"),
     ROW(MKT_E_TLS, UNSPECIFIED, "the TLS library failed"),
     ROW(MKT_E_CACHE_FULL, UNSPECIFIED, "the replay cache is full"),
+
+    ROW(MKT_E_REPORTED, UNSPECIFIED, "another party reports an error by its number"),
 #undef ROW
 };
+
+static bool is_reported(enum mkt_err err)
+{
+    return err >= MKT_E_REPORTED && err <= MKT_E_REPORTED_LAST;
+}
 
 static const struct row *row_of(enum mkt_err err)
 {
     static const struct row unknown = {MKT_OK, "unknown", "not an error of this library", UNSPECIFIED};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].err == err)
+        if (rows[i].err == (is_reported(err) ? MKT_E_REPORTED : err))
             return &rows[i];
     return &unknown;
 }
 
 enum mkt_class mkt_err_class(enum mkt_err err)
 {
-    return (enum mkt_class)((unsigned)err / 100);
+    return is_reported(err) ? MKT_CLASS_REPORTED : (enum mkt_class)((unsigned)err / 100);
 }
 
 const char *mkt_err_name(enum mkt_err err)
@@ -134,7 +141,12 @@ const char *mkt_err_text(enum mkt_err err)
 
 uint8_t mkt_err_number(enum mkt_err err)
 {
-    return row_of(err)->number;
+    return is_reported(err) ? (uint8_t)(err - MKT_E_REPORTED) : row_of(err)->number;
+}
+
+enum mkt_err mkt_error_of_number(uint8_t number)
+{
+    return (enum mkt_err)(MKT_E_REPORTED + number);
 }
 
 /* ---- what is at fault ---- */

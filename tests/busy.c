@@ -76,6 +76,7 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     const uint32_t numbers[] = {mkt_csb_id(csb), mkt_csb_rekeying(csb), (uint32_t)mkt_csb_role(csb),
                                 (uint32_t)mkt_csb_sessions(csb)};
     struct mkt_policy policy = {.type = 0};
+    struct mkt_id initiator = {.type = 0};
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *copy = NULL;
@@ -102,6 +103,9 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     note_err(&all, mkt_csb_psk_identity(csb, 1, &all));
     note_err(&all, mkt_csb_resolved_put(csb, &all));
     note_err(&all, mkt_csb_request(csb, &policy, wishes, &n));
+    note_id(&all, policy.initiator);
+    note_err(&all, mkt_csb_unverified(csb, &initiator, &policy));
+    note_id(&all, initiator);
     note_id(&all, policy.initiator);
     note_err(&all, mkt_csb_ticket(csb, &ticket));
     if (ticket != NULL)

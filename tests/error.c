@@ -85,12 +85,14 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_CRYPTO);
         CASE(MKT_E_TLS);
         CASE(MKT_E_CACHE_FULL);
+        CASE(MKT_E_REPORTED);
+        CASE(MKT_E_REPORTED_LAST);
 #undef CASE
     }
     return NULL;
 }
 
-enum { CODES = 1000 };
+enum { CODES = 800 }; /* those that are not the numbers of Error messages */
 
 START_TEST(every_error_has_its_name_and_a_sentence)
 {
@@ -203,7 +205,7 @@ END_TEST
 
 START_TEST(an_unknown_code_is_harmless)
 {
-    static const int codes[] = {1, 99, 199, 299, 799, 800, 999, 1000, INT_MAX};
+    static const int codes[] = {1, 99, 199, 299, 799, 1056, 1100, INT_MAX};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         enum mkt_err err = (enum mkt_err)codes[i];
         ck_assert_str_eq(mkt_err_name(err), "unknown");
@@ -211,6 +213,21 @@ START_TEST(an_unknown_code_is_harmless)
         ck_assert_uint_eq(mkt_err_number(err), 12);
         (void)mkt_err_class(err);
     }
+}
+END_TEST
+
+/* Any number can be passed on, those that no error of the library has among them. */
+START_TEST(numbers_of_error_messages)
+{
+    for (unsigned number = 0; number <= UINT8_MAX; number++) {
+        const enum mkt_err err = mkt_error_of_number((uint8_t)number);
+        ck_assert_int_eq(err, MKT_E_REPORTED + (int)number);
+        ck_assert_int_eq(mkt_err_number(err), number);
+        ck_assert_int_eq(mkt_err_class(err), MKT_CLASS_REPORTED);
+        ck_assert_str_eq(mkt_err_name(err), "MKT_E_REPORTED");
+        ck_assert_str_ne(mkt_err_text(err), mkt_err_text(MKT_OK));
+    }
+    ck_assert_int_eq(mkt_error_of_number(UINT8_MAX), MKT_E_REPORTED_LAST);
 }
 END_TEST
 
@@ -224,6 +241,7 @@ int main(void)
     tcase_add_test(tcase, a_peer_is_told_the_number_of_the_rfc_or_unspecified);
     tcase_add_test(tcase, what_concerns_this_host_alone_is_unspecified_to_a_peer);
     tcase_add_test(tcase, an_unknown_code_is_harmless);
+    tcase_add_test(tcase, numbers_of_error_messages);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

@@ -998,6 +998,27 @@ START_TEST(a_kms_says_no)
 }
 END_TEST
 
+/* The KMS does not resolve the ticket: Bob tells Alice the number that he was told, whatever it is. */
+START_TEST(the_number_of_a_kms_is_passed_on)
+{
+    static const uint8_t numbers[] = {0, 7, 8, 12, 13, 15, 16, 255};
+    for (size_t i = 0; i < sizeof numbers; i++) {
+        struct play *p = new_play(_i);
+        play_until(p, RESOLVE);
+        const struct mkt_span question = play_make(p, RESOLVE);
+        const enum party asked = play_to(p, RESOLVE);
+        p->player[asked].now = ntp(NOW + 1000);
+        expect_err("stale", mkt_csb_take(play_bundle(p, asked), question), MKT_E_STALE);
+        p->player[asked].now = ntp(NOW);
+        expect_told(p, BOB, make_error(p, asked, question, mkt_error_of_number(numbers[i])), true, numbers[i]);
+        const struct mkt_span error = make_error(p, BOB, text(""), mkt_error_of_number(told.number));
+        expect_error(error, p->message[OFFER], mkt_error_of_number(numbers[i]), 0, false);
+        expect_told(p, ALICE, error, false, numbers[i]);
+        play_free(p);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("report");
@@ -1032,6 +1053,7 @@ int main(void)
     tcase_add_test(tcase, about_the_last_request);
     tcase_add_test(tcase, nobody_is_told);
     tcase_add_loop_test(tcase, a_kms_says_no, 0, CALLS);
+    tcase_add_loop_test(tcase, the_number_of_a_kms_is_passed_on, 0, CALLS);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

@@ -1568,6 +1568,49 @@ START_TEST(nothing_is_known_before_the_kms_answers)
 }
 END_TEST
 
+static void not_to_be_seen(const struct party *party)
+{
+    struct mkt_id initiator;
+    struct mkt_policy policy;
+    expect_err("view", mkt_csb_unverified(party->csb, &initiator, &policy), MKT_E_STATE);
+}
+
+/* 4.2.2.2: Bob can look at the call, and reject it, before the KMS is asked. Nothing that he sees is verified. */
+START_TEST(a_call_that_is_rejected_before_the_kms_is_asked)
+{
+    struct parties *p = granted_by_kms(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "DEFGHIJLNO");
+    struct mkt_span init = offered(p);
+    struct mkt_policy policy = {.type = 0};
+    struct mkt_id initiator = {.type = 0};
+    uint8_t octets[512];
+    struct mkt_buf error = {octets, sizeof octets, 0};
+    begin(&p->bob, MKT_RESPONDER);
+    not_to_be_seen(&p->bob);
+    not_to_be_seen(&p->alice);
+    take(&p->bob, "TRANSFER_INIT", init);
+    expect_err("view", mkt_csb_unverified(p->bob.csb, &initiator, &policy), MKT_OK);
+    ck_assert(mkt_id_equal(&initiator, &p->alice.settings.self));
+    ck_assert(mkt_id_equal(&policy.initiator, &p->alice.settings.self));
+    ck_assert(mkt_id_equal(&policy.kms, &p->kms.settings.self));
+    ck_assert_uint_eq(policy.n_responders, 1);
+    ck_assert(mkt_id_equal(&policy.responder[0], &p->bob.settings.self));
+    ck_assert_uint_eq(policy.flags, p->policy.flags);
+    nothing_is_known(p);
+    expect_err("error", mkt_csb_make_error(p->bob.csb, text(""), MKT_E_DENIED, NULL, 0, &error), MKT_OK);
+    take(&p->alice, "Error", exact(mkt_buf_span(&error)));
+
+    /* to be seen as long as the KMS has not answered */
+    const struct mkt_span question = resolve_init(&p->bob);
+    expect_err("view", mkt_csb_unverified(p->bob.csb, &initiator, &policy), MKT_OK);
+    ck_assert(mkt_id_equal(&initiator, &p->alice.settings.self));
+    take(&p->kms, "RESOLVE_INIT", question);
+    not_to_be_seen(&p->kms); /* it knows better */
+    take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms));
+    not_to_be_seen(&p->bob);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- TRANSFER_RESP ---- */
 
 static void no_key_handed_over(const struct parties *p, struct mkt_span whole)
@@ -2291,6 +2334,7 @@ int main(void)
     tcase = tcase_create("Ticket Transfer");
     tcase_add_test(tcase, early_reject);
     tcase_add_loop_test(tcase, nothing_is_known_before_the_kms_answers, 0, 2);
+    tcase_add_loop_test(tcase, a_call_that_is_rejected_before_the_kms_is_asked, 0, 2);
     tcase_add_test(tcase, an_answer_that_the_initiator_does_not_expect);
     tcase_add_test(tcase, answers_protected_with_another_key);
     tcase_add_loop_test(tcase, an_answer_to_another_offer, 0, 2);

@@ -160,6 +160,18 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, con
 /* ---- Ticket Resolve: RFC 6043 4.2.3 ---- */
 
 /**
+ * Reads what a TRANSFER_INIT says of its Initiator, if a KMS must resolve the ticket. None of it is verified: a "no" is
+ * safe, and a "yes" means nothing until the RESOLVE_RESP has been taken. So a Responder can reject a call without asking
+ * its KMS (RFC 6043 4.2.2.2): mkt_csb_make_error() with MKT_E_DENIED, then mkt_csb_free().
+ * @param initiator  out, not verified: IDRi of the message, or else mkt_settings.peer. Lives until the next message is
+ *                   made or taken, as the spans of the policy do
+ * @param policy     out, not verified: the policy of the ticket
+ * @return MKT_OK; MKT_E_STATE unless mkt_csb_owes(MKT_RESOLVE_INIT_PSK) of a Responder
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator,
+                                                 struct mkt_policy *policy);
+
+/**
  * Makes a RESOLVE_INIT (RFC 6043 4.2.3.1, 4.2.3.2). A Responder asks the KMS of mkt_settings.kms about the ticket of
  * the TRANSFER_INIT that it took. A KMS passes a RESOLVE_INIT on (section 10): to the KMS that mkt_host.forward names,
  * or by default to that of mkt_settings.kms. Random are, in this order: CSB ID, RANDRr. May be made again as long as no
@@ -307,7 +319,8 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * and the replay cache does. So keep the octets if you may have to send them again. An Error message of a KMS, or about
  * one of its answers, takes no slot of the replay cache.
  * @param about  the message; empty: the one that this party took and has not answered
- * @param err    why: gives the error number, mkt_err_number()
+ * @param err    why: gives the error number, mkt_err_number(). To pass on the Error message of a KMS, give
+ *               mkt_error_of_number() of its number
  * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
  *               policies, the one of the TLS profile. About a message of Ticket Request or Ticket Resolve there are none:
  *               the Error message has the Empty map (D22)

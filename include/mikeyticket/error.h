@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/** Every function that can fail answers one of these. The hundreds tell the class (enum mkt_class). */
+/** Every function that can fail answers one of these. The hundreds tell the class (enum mkt_class) up to 799. */
 enum mkt_err {
     MKT_OK = 0,
 
@@ -95,7 +95,10 @@ enum mkt_err {
     MKT_E_CLOCK,          /**< the clock failed */
     MKT_E_CRYPTO,         /**< the crypto library failed */
     MKT_E_TLS,            /**< the TLS library failed */
-    MKT_E_CACHE_FULL      /**< the replay cache is full: no message can be taken until one of its expires */
+    MKT_E_CACHE_FULL,     /**< the replay cache is full: no message can be taken until one of its expires */
+
+    MKT_E_REPORTED = 800,      /**< an Error message that came has number 0: mkt_error_of_number() */
+    MKT_E_REPORTED_LAST = 1055 /**< it has number 255; those between likewise */
 };
 
 /** The classes of refusal: whose fault it is. */
@@ -107,7 +110,8 @@ enum mkt_class {
     MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm or a ticket type that is not supported */
     MKT_CLASS_POLICY = 5,      /**< a rule of the protocol, the ticket or the host */
     MKT_CLASS_FRESHNESS = 6,   /**< time, or a replay */
-    MKT_CLASS_HOST = 7         /**< the host or the crypto library failed */
+    MKT_CLASS_HOST = 7,        /**< the host or the crypto library failed */
+    MKT_CLASS_REPORTED = 8     /**< another party says so in an Error message */
 };
 
 /** The class of an error. */
@@ -124,6 +128,12 @@ MKT_API const char *mkt_err_text(enum mkt_err err);
  * Errors that have no number there, and those that concern nobody but this host, give 12, "Unspecified error".
  */
 MKT_API uint8_t mkt_err_number(enum mkt_err err);
+
+/**
+ * Returns the error that stands for the number of an Error message that came (mkt_report.number), so that
+ * mkt_csb_make_error() can pass it on: mkt_err_number() of it is that number, whatever the number is.
+ */
+MKT_API enum mkt_err mkt_error_of_number(uint8_t number);
 
 #ifdef __cplusplus
 }
