@@ -90,7 +90,8 @@ static enum result check(const char *file, const struct stat *stat)
 static enum result open_content(struct cache *cache, const char *file, const struct stat *stat, const char **damage)
 {
     const mkt_ntp now = mkt_ntp_from_unix(time(NULL));
-    const uint32_t skew = mkt_settings_default(mkt_id_uri("")).skew;
+    struct mkt_settings defaults;
+    mkt_settings_init(&defaults, mkt_id_uri(""));
     *damage = "not a cache of that many messages";
     if (stat->st_size != (off_t)cache->octets)
         return REFUSED;
@@ -98,7 +99,7 @@ static enum result open_content(struct cache *cache, const char *file, const str
     void *memory = map(cache->octets, MAP_SHARED, cache->fd);
     if (memory == NULL)
         return refuse(file, strerror(errno), "remember fewer messages");
-    if (mkt_replay_open(&cache->replay, memory, cache->octets, now, skew) == MKT_OK)
+    if (mkt_replay_open(&cache->replay, memory, cache->octets, now, defaults.skew) == MKT_OK)
         return OPEN;
     munmap(memory, cache->octets);
     *damage = "damaged, or the clock was set back";

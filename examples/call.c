@@ -258,7 +258,8 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
 
 struct mkt_settings options_settings(const struct options *options)
 {
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(options->id));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri(options->id));
     if (options->kms != NULL)
         settings.kms = &options->credential;
     if (options->stream == MKT_STREAM_BFCP)
@@ -683,7 +684,8 @@ bool call_connect(struct call *call, const struct mkt_csb *csb)
     if (call->roles.tcp == MKT_END_SERVER ? !accept_tcp(call) : !connect_tcp(call))
         return false;
 
-    struct mkt_tls_settings settings = {.end = call->roles.tls,
+    struct mkt_tls_settings settings = {.size = sizeof settings,
+                                        .end = call->roles.tls,
                                         .profile = call->options->legacy ? MKT_TLS_LEGACY : MKT_TLS_MODERN};
     int code = mbedtls_ctr_drbg_seed(&call->drbg, mbedtls_entropy_func, &call->entropy, NULL, 0);
     if (code != 0)

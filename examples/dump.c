@@ -376,7 +376,8 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
     const struct mkt_payload *list = mkt_message_find(m, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
     const struct mkt_payload *t = mkt_message_find(m, MKT_T, 0);
     struct responder responder = {tpk, policy->start};
-    const struct mkt_host host = {.user = &responder, .now = give_now, .tpk = give_tpk, .count = count_anything};
+    const struct mkt_host host = {
+        .size = sizeof host, .user = &responder, .now = give_now, .tpk = give_tpk, .count = count_anything};
     const struct at at = {1, NULL};
     struct mkt_key_data key;
     struct mkt_csb *csb;
@@ -384,11 +385,12 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
         return;
     if (t->t.ts_type != MKT_TS_COUNTER)
         responder.now = t->t.ts_type == MKT_TS_NTP_UTC_32 ? t->t.value << 32 : t->t.value;
-    struct mkt_settings settings = mkt_settings_default(policy->responder[0]);
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, policy->responder[0]);
     settings.peer = policy->initiator;
     settings.allow_no_protocols = true;
     settings.max_sessions = UINT8_MAX;
-    settings.size = MKT_CSB_SIZE + 3 * octets.n;
+    settings.bundle_size = MKT_CSB_SIZE + 3 * octets.n;
     if (policy->n_applications > 0)
         settings.application = policy->application[0];
     if (m->hdr.n_cs > 0 && m->hdr.map_type == MKT_MAP_GENERIC_ID)

@@ -35,16 +35,18 @@ struct dialog {
 
 static enum mkt_err make_offer(struct mkt_csb **offered, const struct mkt_host *host, struct mkt_buf *message)
 {
-    const struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
     struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256); /* it has G: each branch has keys of its own */
     struct mkt_ticket *ticket = NULL;
     policy.initiator = settings.self;
     policy.responder[policy.n_responders++] = mkt_id_uri("sip:bob@example.com");
     policy.responder[policy.n_responders++] = mkt_id_uri("sip:carol@example.com");
-    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = {tpk, sizeof tpk}, .keys = &tgk, .n_keys = 1};
+    const struct mkt_ticket_recipe recipe = {
+        .size = sizeof recipe, .policy = &policy, .tpk = {tpk, sizeof tpk}, .keys = &tgk, .n_keys = 1};
     enum mkt_err err = mkt_ticket_make(&ticket, host, &recipe);
-    const struct mkt_offer offer = {.ticket = ticket, .responder = policy.responder[0]};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = policy.responder[0]};
     err = err != MKT_OK ? err : mkt_csb_new(offered, MKT_INITIATOR, host, &settings);
     err = err != MKT_OK ? err : mkt_csb_make_transfer_init(*offered, &offer, message);
     mkt_ticket_free(ticket);
@@ -91,7 +93,8 @@ struct contact {
 static enum mkt_err make_answer(struct mkt_csb **csb, const struct mkt_host *host, const struct contact *contact,
                                 struct mkt_span init, struct mkt_buf *answer)
 {
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(contact->user));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri(contact->user));
     settings.replay_scope = mkt_span_text(contact->device); /* never from the message */
     enum mkt_err err = mkt_csb_new(csb, MKT_RESPONDER, host, &settings);
     err = err != MKT_OK ? err : mkt_csb_take_offer(*csb, init, mkt_span_text("mikey"));
@@ -117,7 +120,8 @@ int main(void)
     static const size_t responses[] = {1, 1, 0, 2, 0, 2, 1}; /* 183 and 200 of the dialogs, as they arrive */
     static uint64_t slots[512];
     struct mkt_replay cache;
-    const struct mkt_host alices = {.user = NULL}, servers = {.tpk = find_tpk, .cache = &cache};
+    const struct mkt_host alices = {.size = sizeof alices},
+                          servers = {.size = sizeof servers, .tpk = find_tpk, .cache = &cache};
     uint8_t octets[1 + BRANCHES][ROOM];
     struct mkt_buf init = {octets[BRANCHES], ROOM, 0}, answer[BRANCHES];
     struct mkt_csb *offered = NULL, *responder[BRANCHES] = {NULL};

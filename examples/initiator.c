@@ -33,8 +33,9 @@ static struct mkt_policy make_policy(const struct options *options)
 static bool make_ticket(const struct options *options, const struct mkt_host *host, struct mkt_ticket **ticket)
 {
     const struct mkt_policy policy = make_policy(options);
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_ticket_recipe recipe = {.policy = &policy,
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe,
+                                             .policy = &policy,
                                              .tpk_id = mkt_id_bytes(options->tpk_id != NULL ? options->tpk_id : "tpk"),
                                              .tpk = {options->tpk, options->tpk_n},
                                              .keys = &tgk,
@@ -46,8 +47,8 @@ static bool make_ticket(const struct options *options, const struct mkt_host *ho
 static bool request_ticket(struct call *call, struct mkt_csb *csb, struct mkt_ticket **ticket)
 {
     const struct mkt_policy policy = make_policy(call->options);
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_request request = {.policy = &policy, .keys = &tgk, .n_keys = 1};
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
+    const struct mkt_request request = {.size = sizeof request, .policy = &policy, .keys = &tgk, .n_keys = 1};
     struct mkt_buf message = {call->message, sizeof call->message, 0};
     struct mkt_policy granted;
 
@@ -83,7 +84,7 @@ static bool keep_ticket(struct call *call, const struct mkt_ticket *ticket)
 static bool offer(struct call *call, struct mkt_ticket *ticket, struct mkt_csb *csb)
 {
     const struct options *options = call->options;
-    struct mkt_offer offer = {.ticket = ticket, .responder = mkt_id_uri(options->to)};
+    struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = mkt_id_uri(options->to)};
     struct mkt_sdp sdp;
 
     if (!ok(mkt_sdp_make_offer(csb, &offer, &call->line)) || !keep_ticket(call, ticket) ||
@@ -137,7 +138,8 @@ int main(int argc, char **argv)
         return 2;
 
     struct call *call = call_new(&options, true);
-    const struct mkt_host host = {.user = call,
+    const struct mkt_host host = {.size = sizeof host,
+                                  .user = call,
                                   .member = is_member,
                                   .authorise = options.authorised != NULL ? authorise : NULL,
                                   .report = call_report};

@@ -165,9 +165,10 @@ static bool prepare(struct kms *kms, struct cache *cache, const struct options *
 static struct web *start(struct kms *kms, const struct options *options)
 {
     const struct web_settings settings = {options->address, tickets_serve, kms, options->connections};
-    const uint32_t skew = mkt_settings_default(mkt_id_uri(kms->id)).skew;
+    struct mkt_settings defaults;
+    mkt_settings_init(&defaults, mkt_id_uri(kms->id));
     /* a message is remembered for twice the skew at most */
-    const unsigned long users = (unsigned long)(options->remember / rate_most(options->rate, 2 * skew));
+    const unsigned long users = (unsigned long)(options->remember / rate_most(options->rate, 2 * defaults.skew));
     struct web *web = web_start(&settings);
     if (web == NULL) {
         fprintf(stderr, "kms: can't listen on %s: name an address of this host and a port that is free\n",

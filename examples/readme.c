@@ -11,13 +11,14 @@ static enum mkt_err offer(struct mkt_csb **csb, const struct mkt_host *host, str
 {
     struct mkt_ticket *ticket = NULL;
     struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
-    struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = tpk, .keys = &tgk, .n_keys = 1};
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
+    struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .policy = &policy, .tpk = tpk, .keys = &tgk, .n_keys = 1};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
     policy.initiator = settings.self;
     policy.responder[policy.n_responders++] = mkt_id_uri("sip:bob@example.com");
     enum mkt_err err = mkt_ticket_make(&ticket, host, &recipe);
-    struct mkt_offer offer = {.ticket = ticket, .responder = policy.responder[0]};
+    struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = policy.responder[0]};
     err = err != MKT_OK ? err : mkt_csb_new(csb, MKT_INITIATOR, host, &settings);
     err = err != MKT_OK ? err : mkt_sdp_make_offer(*csb, &offer, line);
     mkt_ticket_free(ticket);
@@ -69,8 +70,10 @@ static enum mkt_err answer(struct mkt_csb *csb, struct mkt_span text, struct mkt
 
 int main(void)
 {
-    const struct mkt_host alices_host = {.user = NULL}, bobs_host = {.tpk = bobs_tpk};
-    const struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:bob@example.com"));
+    const struct mkt_host alices_host = {.size = sizeof alices_host},
+                          bobs_host = {.size = sizeof bobs_host, .tpk = bobs_tpk};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:bob@example.com"));
     uint8_t there[4096], back[4096], alices_tek[64], bobs_tek[64];
     struct mkt_buf line = {there, sizeof there, 0}, line_back = {back, sizeof back, 0};
     struct mkt_buf tek_i = {alices_tek, sizeof alices_tek, 0}, tek_r = {bobs_tek, sizeof bobs_tek, 0};

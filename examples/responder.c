@@ -134,8 +134,12 @@ int main(int argc, char **argv)
         return 2;
 
     struct call *call = call_new(&options, false);
-    const struct mkt_host host = {
-        .user = call, .tpk = find_tpk, .resolved = find_resolved, .member = is_member, .report = call_report};
+    const struct mkt_host host = {.size = sizeof host,
+                                  .user = call,
+                                  .tpk = find_tpk,
+                                  .resolved = find_resolved,
+                                  .member = is_member,
+                                  .report = call_report};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_csb *csb = NULL;
     bool done = call != NULL && read_resolved(call) && ok(mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings)) &&

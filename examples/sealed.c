@@ -49,12 +49,15 @@ static enum mkt_err put_data(const struct mkt_ticket *ticket, struct mkt_buf *ti
 enum mkt_err sealed_put(const struct entry *tpk, const struct mkt_policy *policy, struct mkt_span keys,
                         struct mkt_buf *ticket_data)
 {
-    static const struct mkt_host host = {.user = NULL};
+    static const struct mkt_host host = {.size = sizeof host};
     const struct name name = name_of(policy->type, policy->subtype, policy->version);
     struct mkt_policy base = *policy;
-    struct mkt_key_wish wishes[MKT_MAX_KEYS] = {{0}};
-    struct mkt_ticket_recipe recipe = {
-        .policy = &base, .tpk_id = mkt_id_bytes(name.text), .tpk = {tpk->key, tpk->key_n}, .keys = wishes};
+    struct mkt_key_wish wishes[MKT_MAX_KEYS] = {{.size = sizeof(struct mkt_key_wish)}};
+    struct mkt_ticket_recipe recipe = {.size = sizeof recipe,
+                                       .policy = &base,
+                                       .tpk_id = mkt_id_bytes(name.text),
+                                       .tpk = {tpk->key, tpk->key_n},
+                                       .keys = wishes};
     struct mkt_ticket *ticket = NULL;
     struct mkt_payload p;
     uint16_t type = MKT_KEY_DATA;
@@ -69,8 +72,8 @@ enum mkt_err sealed_put(const struct entry *tpk, const struct mkt_policy *policy
         err = mkt_payload_get(&p, &type, &keys);
         const struct mkt_key_data *key = &p.key_data;
         const uint8_t key_type = key->type == MKT_KEY_MPK ? MKT_KEY_TGK : (uint8_t)key->type;
-        wishes[recipe.n_keys++] =
-            (struct mkt_key_wish){.type = key_type, .key = key->key, .salt = key->salt, .kv = key->kv};
+        wishes[recipe.n_keys++] = (struct mkt_key_wish){
+            .size = sizeof(struct mkt_key_wish), .type = key_type, .key = key->key, .salt = key->salt, .kv = key->kv};
     }
     if (err == MKT_OK)
         err = mkt_ticket_make(&ticket, &host, &recipe);

@@ -170,14 +170,12 @@ static enum mkt_err grant(const struct kms *kms, struct mkt_csb *csb, struct mkt
 {
     const struct entry *tpk = kms->users.first_tpk;
     const struct mkt_id peer = mkt_csb_peer(csb);
-    struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct mkt_policy policy;
     const struct mkt_ticket_recipe recipe = {
-        .policy = &policy, .tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
+        .size = sizeof recipe, .policy = &policy, .tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
     struct mkt_ticket *ticket = NULL;
-    size_t n_keys;
 
-    enum mkt_err err = mkt_csb_request(csb, &policy, keys, &n_keys);
+    enum mkt_err err = mkt_csb_request(csb, &policy);
     if (err == MKT_OK && !mkt_id_equal(&policy.initiator, &peer))
         err = MKT_E_INITIATOR;
     if (err == MKT_OK) {
@@ -259,9 +257,10 @@ static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struc
                           const struct mkt_message *message, struct mkt_span in, struct mkt_buf *out, char text[512])
 {
     const struct mkt_span none = {NULL, 0};
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(asked->kms->id));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri(asked->kms->id));
     settings.application = none; /* any */
-    settings.size = MKT_CSB_SIZE + 2 * in.n;
+    settings.bundle_size = MKT_CSB_SIZE + 2 * in.n;
     enum mkt_err err = mkt_csb_new(csb, MKT_KMS, host, &settings);
     if (err == MKT_OK)
         err = mkt_csb_take(*csb, in);
@@ -285,7 +284,8 @@ static const struct exchange *exchange_of(const char *name)
 void tickets_serve(void *user, const char *requesttype, struct mkt_span in, struct outcome *outcome)
 {
     struct asked asked = {.kms = user};
-    const struct mkt_host host = {.user = &asked,
+    const struct mkt_host host = {.size = sizeof host,
+                                  .user = &asked,
                                   .psk = find_psk,
                                   .tpk = find_tpk,
                                   .seal = seal,

@@ -35,6 +35,7 @@ int end_draw(void *state, unsigned char *out, size_t n)
 struct mkt_tls_settings end_settings(unsigned how, enum mkt_end end)
 {
     return (struct mkt_tls_settings){
+        .size = sizeof(struct mkt_tls_settings),
         .end = end,
         .profile = (how & LEGACY) != 0 ? MKT_TLS_LEGACY : MKT_TLS_MODERN,
         .renegotiation = (how & RENEGOTIATION) != 0,
@@ -50,7 +51,8 @@ static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
 
 static struct mkt_streams *two_streams(unsigned how, uint64_t *drawn, unsigned *n_ended)
 {
-    const struct mkt_streams_settings settings = {.rng = end_draw,
+    const struct mkt_streams_settings settings = {.size = sizeof settings,
+                                                  .rng = end_draw,
                                                   .rng_user = drawn,
                                                   .most = 2,
                                                   .hide_identities = (how & HIDE) != 0,

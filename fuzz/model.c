@@ -26,15 +26,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { N_WISHES = 8 };
 static const struct mkt_key_wish wishes[N_WISHES][2] = {
-    {{.type = MKT_KEY_TGK}},
-    {{.type = MKT_KEY_TGK_SALT}},
-    {{.type = MKT_KEY_GTGK}},
-    {{.type = MKT_KEY_TEK}},
-    {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TEK}},
-    {{.type = MKT_KEY_TEK_SALT, .salt_length = 4, .kv = {.type = MKT_KV_INTERVAL}},
-     {.type = MKT_KEY_TGK, .any_spi = true}},
-    {{.type = MKT_KEY_GTGK_SALT, .kv = {.type = MKT_KV_SPI}}},
-    {{.type = MKT_KEY_TEK, .length = 16}, {.type = MKT_KEY_TEK, .length = 16}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT, .salt_length = 4, .kv = {.type = MKT_KV_INTERVAL}},
+     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .any_spi = true}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT, .kv = {.type = MKT_KV_SPI}}},
+    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 16},
+     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 16}},
 };
 
 /*
@@ -128,6 +130,7 @@ static struct mkt_ticket *make_own_ticket(struct end *e, const struct mkt_policy
     struct mkt_ticket *ticket = NULL;
     const bool mallory = e->device->user == MALLORY;
     struct mkt_ticket_recipe recipe = {
+        .size = sizeof recipe,
         .policy = &policy,
         .tpk = {mallory ? tpk_of_mallory : tpk_of_alice, 32},
         .tpk_id = mkt_id_bytes(mallory ? "m" : "a"),
@@ -146,13 +149,16 @@ static struct mkt_ticket *make_own_ticket(struct end *e, const struct mkt_policy
 /* The KMS grants what it was asked for, or with `less` a ticket that can be used once; `unnamed` names no Initiator. */
 static struct letter *grant(struct end *kms, bool less, bool unnamed, bool counter_too, unsigned how)
 {
-    struct mkt_ticket_recipe recipe = {.tpk = {tpk_of_kms, 32}, .counter = counter_too};
+    struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = {tpk_of_kms, 32}, .counter = counter_too};
     struct wish wish = {.type = MKT_REQUEST_RESP};
-    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_key_wish key = {.size = sizeof key};
     struct mkt_policy policy;
-    size_t n_keys;
-    if (mkt_csb_request(kms->csb, &policy, keys, &n_keys) != MKT_OK)
+    size_t n_keys = 0;
+    if (mkt_csb_request(kms->csb, &policy) != MKT_OK)
         return NULL;
+    while (mkt_csb_request_key(kms->csb, n_keys, &key) == MKT_OK)
+        n_keys++;
+    require(n_keys < MKT_MAX_KEYS);
     if (less)
         policy.flags &= (uint16_t)~MKT_FLAG_J;
     if (unnamed)
@@ -212,7 +218,8 @@ static void obtain(unsigned who, unsigned flags, unsigned more, unsigned keys)
     if (e == NULL)
         return;
     const struct mkt_policy policy = policy_of((keys & WITHOUT_INITIATOR) != 0 ? NAMES : e->self, flags, more);
-    struct wish wish = {.type = MKT_REQUEST_INIT_PSK, .request = {.policy = &policy}};
+    struct wish wish = {.type = MKT_REQUEST_INIT_PSK,
+                        .request = {.size = sizeof(struct mkt_request), .policy = &policy}};
     if ((who & 32) != 0) {
         struct mkt_ticket *ticket = make_own_ticket(e, &policy, keys % WITHOUT_INITIATOR, (who & 8) != 0);
         if (ticket != NULL)
@@ -240,7 +247,8 @@ static void op_request(const uint8_t a[])
     struct end *e = pick_end(a[0]);
     const unsigned flags = a[1], more = a[2], how = a[3];
     const struct mkt_policy policy = policy_of(a[0] >= 128 ? ALICE : e->self, flags, more); /* in her name */
-    struct wish wish = {.type = MKT_REQUEST_INIT_PSK, .request = {.policy = &policy}};
+    struct wish wish = {.type = MKT_REQUEST_INIT_PSK,
+                        .request = {.size = sizeof(struct mkt_request), .policy = &policy}};
     if (e->role == MKT_KMS) {
         grant(e, (flags & 1) != 0, (flags & 4) != 0, (flags & 2) != 0, how);
         return;
@@ -254,7 +262,9 @@ static struct letter *offer(struct end *e, struct mkt_ticket *ticket, unsigned t
 {
     static const enum name called[] = {BOB, TEAM, CAROL, MALLORY, ALICE};
     struct wish wish = {.type = MKT_TRANSFER_INIT,
-                        .offer = {.ticket = ticket, .responder = id_of(called[to % (sizeof called / sizeof *called)])}};
+                        .offer = {.size = sizeof(struct mkt_offer),
+                                  .ticket = ticket,
+                                  .responder = id_of(called[to % (sizeof called / sizeof *called)])}};
     wish.offer.keys = wishes_of(what, &wish.offer.n_keys);
     if (to >= 128) {
         wish.offer.cs = two_sessions;
@@ -280,7 +290,7 @@ static void op_offer(const uint8_t a[])
 /* An end makes what it owes. */
 static struct letter *answer(struct end *e, unsigned what, unsigned how)
 {
-    struct wish wish = {.type = MKT_TRANSFER_RESP};
+    struct wish wish = {.type = MKT_TRANSFER_RESP, .answer = {.size = sizeof(struct mkt_answer)}};
     if (mkt_csb_owes(e->csb, MKT_REQUEST_RESP))
         return grant(e, what % 4 == 1, what % 4 == 3, what % 4 == 2, how);
     if (mkt_csb_owes(e->csb, MKT_RESOLVE_INIT_PSK))
@@ -372,7 +382,9 @@ static void op_update(const uint8_t a[])
 {
     struct end *e = pick_end(a[0]);
     const unsigned what = a[1], how = a[2], sessions = a[3];
-    struct wish wish = {.type = MKT_TRANSFER_INIT, .update = true, .of_update = {.no_answer = (how & 128) != 0}};
+    struct wish wish = {.type = MKT_TRANSFER_INIT,
+                        .update = true,
+                        .of_update = {.size = sizeof(struct mkt_update), .no_answer = (how & 128) != 0}};
     wish.of_update.keys = wishes_of(what, &wish.of_update.n_keys);
     if (sessions % 4 == 1) {
         wish.of_update.cs = two_sessions;
@@ -423,7 +435,7 @@ static void op_restore(const uint8_t a[])
     struct mkt_settings settings = e->settings;
     struct mkt_csb *csb;
     take_image(&image, e->csb);
-    settings.size = size == 0 ? settings.size : 1024 + 16 * size;
+    settings.bundle_size = size == 0 ? settings.bundle_size : 1024 + 16 * size;
     uint8_t *exact = malloc(image.n);
     require(exact != NULL);
     memcpy(exact, image.octets, image.n);

@@ -20,8 +20,9 @@ static const struct mkt_cs srtp_answers[] = {
     {1, MKT_PROT_SRTP, 0, {NULL, 0}, {ssrcs[1], 4}, {NULL, 0}},
     {2, MKT_PROT_SRTP, 0, {NULL, 0}, {ssrcs[0], 4}, {NULL, 0}},
 };
-static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK},
-                                 srtp_keys[] = {{.type = MKT_KEY_TEK_SALT}, {.type = MKT_KEY_TGK_SALT}};
+static const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK},
+                                 srtp_keys[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT},
+                                                {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT}};
 
 void require(bool holds)
 {
@@ -211,12 +212,17 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
     const bool srtp = (s->variant & SRTP) != 0;
     const size_t key = (s->variant & SUITE_128) != 0 ? 16 : 32;
     must(mkt_replay_new(&actor->cache, actor->octets_of_cache, sizeof actor->octets_of_cache));
-    actor->host = (struct mkt_host){
-        .user = actor, .now = now, .random = draw, .report = report, .cache = &actor->cache, .log = log_error};
+    actor->host = (struct mkt_host){.size = sizeof(struct mkt_host),
+                                    .user = actor,
+                                    .now = now,
+                                    .random = draw,
+                                    .report = report,
+                                    .cache = &actor->cache,
+                                    .log = log_error};
     actor->host.acceptable = srtp ? acceptable : NULL;
     actor->drawn = psk[0];
     actor->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, key}};
-    actor->settings = mkt_settings_default(mkt_id_uri(name));
+    mkt_settings_init(&actor->settings, mkt_id_uri(name));
     actor->settings.kms = &actor->kms;
     actor->settings.max_sessions = 3;
     actor->settings.tek_length = key;
@@ -298,6 +304,7 @@ static struct mkt_ticket_recipe recipe_of(const struct scene *s)
 {
     const bool named = (s->variant & SPARSE) != 0;
     return (struct mkt_ticket_recipe){
+        .size = sizeof(struct mkt_ticket_recipe),
         .tpk = {scene_tpk, s->kms.settings.tek_length},
         .tpk_id = named ? mkt_id_bytes("tpk") : (struct mkt_id){0},
         .counter = (s->variant & COUNTERS) != 0,
@@ -321,14 +328,17 @@ static bool play_request(struct scene *s)
     const struct mkt_policy policy = policy_of(s);
     const struct mkt_span one = mkt_span_text("one"), two = mkt_span_text("two");
     const struct mkt_key_wish keys[] = {
-        {.type = MKT_KEY_TGK_SALT, .kv = {.type = MKT_KV_SPI, .spi = one}},
-        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = one, .to = two}},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT, .kv = {.type = MKT_KV_SPI, .spi = one}},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_GTGK,
+         .kv = {.type = MKT_KV_INTERVAL, .from = one, .to = two}},
     };
-    const struct mkt_key_wish few = {.type = MKT_KEY_TGK_SALT, .any_spi = true};
+    const struct mkt_key_wish few = {.size = sizeof few, .type = MKT_KEY_TGK_SALT, .any_spi = true};
     const bool sparse = (s->variant & SPARSE) != 0;
-    struct mkt_request request = {.policy = &policy, .keys = sparse ? &few : keys, .n_keys = sparse ? 1 : 2};
+    struct mkt_request request = {
+        .size = sizeof request, .policy = &policy, .keys = sparse ? &few : keys, .n_keys = sparse ? 1 : 2};
     if (!sparse && (s->variant & SRTP) != 0)
-        request = (struct mkt_request){.policy = &policy, .no_keys = true};
+        request = (struct mkt_request){.size = sizeof(struct mkt_request), .policy = &policy, .no_keys = true};
     const struct mkt_ticket_recipe recipe = recipe_of(s);
     struct mkt_ticket *ticket = NULL;
     must(mkt_csb_make_request_init(s->alice.csb, &request, fresh(s)));
@@ -376,6 +386,7 @@ static bool play_transfer(struct scene *s)
 {
     const bool srtp = (s->variant & SRTP) != 0;
     const struct mkt_offer offer = {
+        .size = sizeof offer,
         .ticket = s->ticket,
         .responder = calls_group(s) ? mkt_id_uri("sip:help@example.com") : s->bob.settings.self,
         .keys = srtp ? srtp_keys : &tgk,
@@ -388,6 +399,7 @@ static bool play_transfer(struct scene *s)
         .n_sp = srtp ? 2 : 0,
     };
     const struct mkt_answer answer = {
+        .size = sizeof answer,
         .keys = &tgk,
         .n_keys = (s->variant & SPARSE) != 0 ? 0 : 1,
         .cs = srtp ? srtp_answers : NULL,
@@ -417,11 +429,13 @@ static bool play_update(struct scene *s)
     /* D29: without G no keys are sent with COUNTER; without answers there is no G */
     const bool no_keys = (s->variant & NO_ANSWER) != 0 && (s->variant & COUNTERS) != 0;
     const struct mkt_update update = {
+        .size = sizeof update,
         .keys = &tgk,
         .n_keys = !no_keys && (by_initiator || (s->variant & SPARSE) == 0) ? 1 : 0,
         .no_answer = (s->variant & NO_ANSWER) != 0,
     };
-    const struct mkt_answer answer = {.keys = &tgk, .n_keys = (s->variant & SRTP) != 0 && !by_initiator ? 1 : 0};
+    const struct mkt_answer answer = {
+        .size = sizeof answer, .keys = &tgk, .n_keys = (s->variant & SRTP) != 0 && !by_initiator ? 1 : 0};
     must(mkt_csb_make_update(by->csb, &update, fresh(s)));
     if (give(s, to, TAKE_UPDATE_INIT))
         return true;
@@ -556,7 +570,7 @@ struct mkt_csb *scene_copy_in(const struct actor *actor, size_t size)
     struct mkt_buf stored = scene_stored(actor->csb);
     struct mkt_settings settings = actor->settings;
     struct mkt_csb *csb;
-    settings.size = size;
+    settings.bundle_size = size;
     const enum mkt_err err = mkt_csb_get(&csb, &actor->host, &settings, (struct mkt_span){stored.p, stored.n});
     require(err == MKT_OK || (csb == NULL && (err == MKT_E_ROOM || err == MKT_E_ARGUMENT)));
     free(stored.p);
@@ -565,7 +579,7 @@ struct mkt_csb *scene_copy_in(const struct actor *actor, size_t size)
 
 struct mkt_csb *scene_copy(const struct actor *actor)
 {
-    struct mkt_csb *csb = scene_copy_in(actor, actor->settings.size);
+    struct mkt_csb *csb = scene_copy_in(actor, actor->settings.bundle_size);
     require(csb != NULL);
     return csb;
 }
@@ -591,7 +605,8 @@ bool scene_same_keys(const struct mkt_csb *a, const struct mkt_csb *b)
 /* Makes an answer that is owed and gives it on; false where none is owed or it is refused. */
 static bool pass(const struct scene *s, struct mkt_csb *from, enum mkt_data_type type, struct mkt_csb *to)
 {
-    const struct mkt_answer answer = {.cs = srtp_answers, .n_cs = (s->variant & SRTP) != 0 ? 2 : 0};
+    const struct mkt_answer answer = {
+        .size = sizeof answer, .cs = srtp_answers, .n_cs = (s->variant & SRTP) != 0 ? 2 : 0};
     static uint8_t octets[16384];
     struct mkt_buf out = {octets, sizeof octets, 0};
     enum mkt_err err = MKT_E_STATE;
@@ -631,7 +646,7 @@ bool scene_go_on(struct scene *s, struct mkt_csb *taker, bool *same)
 
 static void grant(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *out)
 {
-    const struct mkt_ticket_recipe recipe = {.tpk = {scene_tpk, actor->settings.tek_length}};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = {scene_tpk, actor->settings.tek_length}};
     struct mkt_ticket *ticket = NULL;
     if (mkt_csb_grant(csb, &recipe, &ticket) == MKT_OK)
         require(mkt_csb_make_request_resp(csb, ticket, out) != MKT_E_CHANGED);
@@ -641,8 +656,8 @@ static void grant(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf
 /* A bundle of any state either makes a message or says why not. */
 void make_all(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *out)
 {
-    const struct mkt_update update = {.keys = &tgk, .n_keys = 1};
-    const struct mkt_answer answer = {.keys = &tgk, .n_keys = 1};
+    const struct mkt_update update = {.size = sizeof update, .keys = &tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &tgk, .n_keys = 1};
     enum mkt_err err = MKT_OK;
     if (mkt_csb_owes(csb, MKT_REQUEST_RESP))
         grant(csb, actor, out);

@@ -175,7 +175,9 @@ static void exchanges(struct mkt_span in)
     }
     for (size_t media = 0; media < 3; media++) {
         struct mkt_sdp_kept none[2] = {{.version = 0}}, kept[2], next[2];
-        struct mkt_sdp_exchange one = {&sdp[0], &sdp[1], false, false}, two = {&sdp[2], &sdp[3], false, false};
+        struct mkt_sdp_exchange one, two;
+        mkt_sdp_exchange_init(&one, &sdp[0], &sdp[1]);
+        mkt_sdp_exchange_init(&two, &sdp[2], &sdp[3]);
         connection(one, none, true, media, in, kept);
         connection(two, kept, false, media, in, next);
         two.offerer = true; /* the other end offers */

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void offer(const struct scene *scene, struct mkt_ticket *ticket, bool reusable)
 {
     static uint8_t octets[16384];
-    const struct mkt_offer offer = {.ticket = ticket, .responder = scene->bob.settings.self};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = scene->bob.settings.self};
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_csb *csb;
     require(mkt_csb_new(&csb, MKT_INITIATOR, &scene->alice.host, &scene->alice.settings) == MKT_OK);

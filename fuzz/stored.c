@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct scene *scene = scene_of((enum take)(data[1] % 128 % TAKES), data[0]);
     const struct mkt_span input = {data + 2, size - 2};
     struct mkt_settings settings = scene->taker->settings;
-    settings.size = data[1] < 128 ? settings.size : settings.size / 2;
+    settings.bundle_size = data[1] < 128 ? settings.bundle_size : settings.bundle_size / 2;
     settings.self.data.n = settings.peer.data.n = 0; /* those of the input */
     const enum mkt_err err = mkt_csb_get(&csb, &scene->taker->host, &settings, input);
     require((err == MKT_OK) == (csb != NULL));

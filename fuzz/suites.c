@@ -18,7 +18,7 @@ static void require(bool holds)
 
 static enum mkt_err configure(struct mkt_tls *tls, struct mkt_span list)
 {
-    const struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = list};
+    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_SERVER, .suites = list};
     return mkt_tls_configure(NULL, tls, &settings);
 }
 

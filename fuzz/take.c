@@ -84,7 +84,7 @@ static void squeeze(struct scene *scene, struct mkt_span right)
     static uint8_t octets[16384];
     struct mkt_csb *csb;
     scene_rewind(scene);
-    for (size_t size = STEP; size < scene->taker->settings.size; size += STEP) {
+    for (size_t size = STEP; size < scene->taker->settings.bundle_size; size += STEP) {
         if ((csb = scene_copy_in(scene->taker, size)) == NULL)
             continue;
         struct mkt_buf before = scene_stored(csb), out = {octets, sizeof octets, 0};

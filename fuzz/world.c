@@ -481,7 +481,8 @@ struct end *open_end(struct device *device, enum mkt_role role, unsigned how, un
         .last = NONE,
         .newest = NONE,
     };
-    e->host = (struct mkt_host){.user = e,
+    e->host = (struct mkt_host){.size = sizeof(struct mkt_host),
+                                .user = e,
                                 .now = now,
                                 .random = draw,
                                 .counter = counter,
@@ -502,7 +503,7 @@ struct end *open_end(struct device *device, enum mkt_role role, unsigned how, un
     e->credential = (struct mkt_credential){.kms = id_of(KMS), .psk = psk_of(device->user)};
     if ((how & NAMED) != 0)
         e->credential.name = (struct mkt_id){0, MKT_ID_BYTES, {(const uint8_t *)key_names + device->user, 1}};
-    e->settings = mkt_settings_default(id_of(e->self));
+    mkt_settings_init(&e->settings, id_of(e->self));
     e->settings.kms = role == MKT_KMS || (how & ALONE) != 0 ? NULL : &e->credential;
     e->settings.max_sessions = SESSIONS;
     e->settings.replay_scope = (struct mkt_span){scopes[device->scope - world.device], 1};
@@ -511,7 +512,7 @@ struct end *open_end(struct device *device, enum mkt_role role, unsigned how, un
     if ((how & LEAVE_OUT) != 0 && role == MKT_RESPONDER)
         e->settings.peer = id_of(ALICE);
     if ((how & SMALL) != 0)
-        e->settings.size = 1024 + 8 * size;
+        e->settings.bundle_size = 1024 + 8 * size;
     if (role == MKT_KMS)
         e->settings.application = mkt_span_text("");
     if (mkt_csb_new(&csb, role, &e->host, &e->settings) != MKT_OK)

@@ -5,6 +5,22 @@
  *
  * For every function: pointers are not NULL, spans view as many octets as they say, and enums have one of their values,
  * unless its documentation says what else they may be.
+ *
+ * Structs that begin with `size` may grow in later versions. The caller sets `size` to the sizeof of the struct that it
+ * was compiled with:
+ *
+ *     struct mkt_offer offer;
+ *     mkt_offer_init(&offer);                                          clears all, and sets the size
+ *     offer.ticket = ticket;
+ *
+ *     struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket};      the same, in C
+ *
+ * So a program works with a library that is older or newer than its headers. Members that the library knows and the
+ * program does not are zero. The error is MKT_E_ARGUMENT in two cases:
+ * - `size` is smaller than the first version of the struct, as is 0;
+ * - members that the program knows and the library does not are not zero.
+ *
+ * Structs that callbacks get may grow at their end. All others stay as they are.
  */
 #ifndef MIKEYTICKET_H
 #define MIKEYTICKET_H

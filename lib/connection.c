@@ -3,6 +3,7 @@
 #include <mikeyticket/connection.h>
 
 #include "sdp.h"
+#include "sized.h"
 
 #include <arpa/inet.h>
 
@@ -425,22 +426,25 @@ static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt
     return check(&place);
 }
 
-enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *now, const struct mkt_sdp_kept *before, size_t media,
-                                   struct mkt_connection *connection, struct mkt_sdp_kept *kept)
+enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, const struct mkt_sdp_kept *before,
+                                   size_t media, struct mkt_connection *connection, struct mkt_sdp_kept *kept)
 {
-    const uint8_t sections = now->offer->sections < UINT8_MAX ? (uint8_t)now->offer->sections : UINT8_MAX;
+    struct mkt_sdp_exchange now;
+    if (!mkt_sized_copy(&now, sizeof now, exchange, MKT_UP_TO(mkt_sdp_exchange, answer)))
+        return MKT_E_ARGUMENT;
+    const uint8_t sections = now.offer->sections < UINT8_MAX ? (uint8_t)now.offer->sections : UINT8_MAX;
     struct both n = {.ours = false};
     struct mkt_sdp_kept k;
     enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
     /* RFC 3264 section 6: "The answer MUST contain exactly the same number of "m=" lines as the offer." Section 8: "the
      * number of "m=" lines in a stream never decreases" */
-    if (err == MKT_OK && (now->offer->sections != now->answer->sections || sections < before->sections))
+    if (err == MKT_OK && (now.offer->sections != now.answer->sections || sections < before->sections))
         err = MKT_E_ROLE;
-    err = err != MKT_OK ? err : read_both(now, media, &n);
-    err = err != MKT_OK ? err : keep(now, &n, sections, &k);
+    err = err != MKT_OK ? err : read_both(&now, media, &n);
+    err = err != MKT_OK ? err : keep(&now, &n, sections, &k);
     if (err != MKT_OK)
         return err;
-    const bool had = before->connection != 0 && !now->ended;
+    const bool had = before->connection != 0 && !now.ended;
     if (!n.ours && !had)
         return MKT_E_MISSING;
 

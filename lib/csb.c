@@ -7,6 +7,7 @@
 #include "resolve.h"
 #include "sdp.h"
 #include "session.h"
+#include "sized.h"
 #include "transfer.h"
 
 #include <assert.h>
@@ -35,8 +36,8 @@ static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host
         return "mkt_settings.self";
     if (settings->max_sessions == 0)
         return "mkt_settings.max_sessions";
-    if (settings->size < sizeof(struct mkt_csb))
-        return "mkt_settings.size";
+    if (settings->bundle_size < sizeof(struct mkt_csb))
+        return "mkt_settings.bundle_size";
     if (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK))
         return "mkt_settings.tek_length";
     /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
@@ -48,7 +49,7 @@ static bool keep_settings(struct mkt_csb *csb, const struct mkt_settings *settin
 {
     struct mkt_settings *s = &csb->settings;
     struct mkt_span *const span[] = {&s->self.data, &s->peer.data, &s->application, &s->replay_scope};
-    struct mkt_buf octets = {csb->octets, settings->size - sizeof *csb, 0};
+    struct mkt_buf octets = {csb->octets, settings->bundle_size - sizeof *csb, 0};
     *s = *settings;
     for (size_t i = 0; i < sizeof span / sizeof *span; i++)
         if (io_keep(&octets, *span[i], span[i]) != MKT_OK)
@@ -60,26 +61,28 @@ static bool keep_settings(struct mkt_csb *csb, const struct mkt_settings *settin
 enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct mkt_host *host,
                          const struct mkt_settings *settings)
 {
-    const struct mkt_host own = mkt_host_for(host, settings->user);
-    const char *wrong = wrong_setting(role, host, settings);
+    struct mkt_settings s;
+    const bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
+    const struct mkt_host own = mkt_host_for(host, s.user);
+    const char *wrong = own.size == 0 || !sized ? "size" : wrong_setting(role, &own, &s);
     struct mkt_detail detail;
     *out = NULL;
     if (wrong != NULL)
         return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, wrong, NULL), &detail);
-    struct mkt_csb *csb = mkt_host_alloc(&own, settings->size);
+    struct mkt_csb *csb = mkt_host_alloc(&own, s.bundle_size);
     if (csb == NULL)
         return mkt_host_log(&own, MKT_E_MEMORY, NULL);
     csb->host = host;
     csb->self = csb;
     csb->role = role;
     csb->state = MKT_FRESH;
-    csb->size = settings->size;
-    if (keep_settings(csb, settings)) {
+    csb->size = s.bundle_size;
+    if (keep_settings(csb, &s)) {
         *out = csb;
         return MKT_OK;
     }
     mkt_host_release(&own, csb, csb->size);
-    return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, "mkt_settings.size", NULL), &detail);
+    return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, "mkt_settings.bundle_size", NULL), &detail);
 }
 
 /* The host for the user of this bundle. */
@@ -202,6 +205,33 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
     return err;
 }
 
+/* What the caller gives for a message, which may grow: one of them. */
+union given {
+    struct mkt_request request;
+    struct mkt_offer offer;
+    struct mkt_answer answer;
+    struct mkt_update update;
+};
+
+/* The act gets a copy of it: false if it has a wrong size. */
+static bool keep_given(struct mkt_act *act, union given *own)
+{
+    bool sized = true;
+    if (act->request != NULL)
+        sized = mkt_sized_copy(&own->request, sizeof own->request, act->request, MKT_UP_TO(mkt_request, n_keys));
+    if (act->offer != NULL)
+        sized = mkt_sized_copy(&own->offer, sizeof own->offer, act->offer, MKT_UP_TO(mkt_offer, randi));
+    if (act->answer != NULL)
+        sized = mkt_sized_copy(&own->answer, sizeof own->answer, act->answer, MKT_UP_TO(mkt_answer, n_sp));
+    if (act->update != NULL)
+        sized = mkt_sized_copy(&own->update, sizeof own->update, act->update, MKT_UP_TO(mkt_update, n_sp));
+    act->request = act->request != NULL ? &own->request : NULL;
+    act->offer = act->offer != NULL ? &own->offer : NULL;
+    act->answer = act->answer != NULL ? &own->answer : NULL;
+    act->update = act->update != NULL ? &own->update : NULL;
+    return sized;
+}
+
 /* Makes a message. */
 static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
 {
@@ -209,11 +239,14 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
     struct refusal refusal = {.event = {.message = (int)type}};
+    union given own;
+    enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
+    if (err == MKT_OK && !keep_given(act, &own))
+        err = mkt_blame(&refusal.detail, MKT_E_ARGUMENT, "size", NULL);
     if (act->answer == NULL)
         act->answer = &nothing;
     act->out = out;
     act->detail = &refusal.detail;
-    enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->detail = NULL;
     if (err == MKT_OK && act->offer != NULL && out->p != NULL)
@@ -471,13 +504,10 @@ enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticke
     return told(csb, err);
 }
 
-enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy, struct mkt_key_wish keys[],
-                             size_t *n_keys)
+enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy)
 {
     const struct mkt_bundle *b = &csb->bundle;
-    if (csb->state != MKT_TOOK_REQUEST)
-        return told(csb, MKT_E_STATE);
-    enum mkt_err err = mkt_request_get(b->init, policy, keys, n_keys);
+    enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_get(b->init, policy);
     if (err != MKT_OK)
         return told(csb, err);
     /* 4.2.1.1: "This identity SHOULD be included in the granted Ticket Policy." */
@@ -486,9 +516,6 @@ enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *polic
     if (policy->kms.data.n == 0)
         policy->kms = csb->settings.self;
     policy->flags = (uint16_t)((policy->flags | MKT_FLAG_D) & ~MKT_FLAG_K);
-    /* 4.2.1.5: "it is RECOMMENDED that the KMS's default KEMAC include a single TGK" */
-    if (!policy->has_kemac)
-        keys[(*n_keys)++] = (struct mkt_key_wish){.type = MKT_KEY_TGK};
     policy->has_kemac = false;
     policy->kemac = (struct mkt_span){NULL, 0};
     return MKT_OK;
@@ -505,24 +532,37 @@ enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initia
     return told(csb, err);
 }
 
+enum mkt_err mkt_csb_request_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key)
+{
+    const size_t first = MKT_UP_TO(mkt_key_wish, kv);
+    struct mkt_key_wish asked;
+    if (csb->state != MKT_TOOK_REQUEST || key->size < first)
+        return told(csb, csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : MKT_E_ARGUMENT);
+    if (!mkt_request_key(csb->bundle.init, index, &asked))
+        return MKT_E_NO_SESSION;
+    return mkt_sized_copy(key, key->size, &asked, first) ? MKT_OK : told(csb, MKT_E_ARGUMENT);
+}
+
 enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
                            struct mkt_ticket **ticket)
 {
-    struct mkt_ticket_recipe granted = *recipe;
-    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_ticket_recipe granted;
+    struct mkt_key_wish keys[MKT_MAX_KEYS - 1];
     struct mkt_policy policy;
-    size_t n_keys;
     *ticket = NULL;
-    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_request(csb, &policy, keys, &n_keys);
+    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_request(csb, &policy);
     if (err != MKT_OK)
         return err;
-    if (recipe->policy != NULL && recipe->policy->prf != policy.prf)
+    if (!mkt_sized_copy(&granted, sizeof granted, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)))
+        return told(csb, MKT_E_ARGUMENT);
+    if (granted.policy != NULL && granted.policy->prf != policy.prf)
         return told(csb, MKT_E_PRF);
-    if (recipe->policy != NULL)
-        policy = *recipe->policy;
-    if (recipe->keys == NULL) {
+    if (granted.policy != NULL)
+        policy = *granted.policy;
+    if (granted.keys == NULL) {
         granted.keys = keys;
-        granted.n_keys = n_keys;
+        for (granted.n_keys = 0; mkt_request_key(csb->bundle.init, granted.n_keys, &keys[granted.n_keys]);)
+            granted.n_keys++;
     }
     policy.flags |= MKT_FLAG_D;
     err = mkt_request_check(csb->bundle.init, &policy, (struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});
@@ -530,9 +570,8 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
         return told(csb, err);
     policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);
     granted.policy = &policy;
-    const struct mkt_host host = host_of(csb);
     set_busy(csb, true);
-    err = mkt_ticket_make(ticket, &host, &granted);
+    err = mkt_ticket_make_for(csb->settings.user, ticket, csb->host, &granted);
     set_busy(csb, false);
     return err;
 }
@@ -650,12 +689,13 @@ static bool is_stored(struct mkt_id *id, const struct mkt_id *stored)
 enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *given,
                          struct mkt_span in)
 {
-    struct mkt_settings settings = *given;
+    struct mkt_settings settings;
     struct mkt_id id[2] = {{.type = 0}, {.type = 0}};
     struct mkt_detail detail;
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
-    const struct mkt_host own = mkt_host_for(host, given->user);
+    (void)!mkt_sized_copy(&settings, sizeof settings, given, MKT_UP_TO(mkt_settings, bundle_size));
+    const struct mkt_host own = mkt_host_for(host, settings.user);
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, id, &bundle);

@@ -3,18 +3,6 @@
 
 #include <mikeyticket/replay.h>
 
-struct mkt_settings mkt_settings_default(struct mkt_id self)
-{
-    return (struct mkt_settings){
-        .self = self,
-        .application = mkt_span_text("msrp"),
-        .prot_type = MKT_PROT_TLS,
-        .max_sessions = 1,
-        .skew = 300,
-        .size = MKT_CSB_SIZE,
-    };
-}
-
 enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to)
 {
     *to = *from;

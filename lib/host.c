@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
 #include "host.h"
+#include "sized.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,9 @@
 
 struct mkt_host mkt_host_for(const struct mkt_host *host, void *user)
 {
-    struct mkt_host own = *host;
-    own.user = user != NULL ? user : host->user;
+    struct mkt_host own;
+    (void)!mkt_sized_copy(&own, sizeof own, host, MKT_UP_TO(mkt_host, forward));
+    own.user = user != NULL ? user : own.user;
     return own;
 }
 

@@ -8,7 +8,7 @@
 
 #include <mikeyticket/host.h>
 
-/* A host whose callbacks get a user, or its own user if that is NULL. */
+/* A host whose callbacks get a user, or its own user if that is NULL. If its size is wrong, it has size 0 and defaults. */
 struct mkt_host mkt_host_for(const struct mkt_host *host, void *user);
 
 MKT_MUST enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now);

@@ -139,16 +139,24 @@ enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key)
     return MKT_OK;
 }
 
+bool mkt_wish_get(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish)
+{
+    const void *at = (const uint8_t *)wishes + n * wishes->size;
+    return memcmp(at, &wishes->size, sizeof wishes->size) == 0 &&
+           mkt_sized_copy(wish, sizeof *wish, at, MKT_UP_TO(mkt_key_wish, kv));
+}
+
 /* Whether a key of the chains, or a wish, has an SPI. */
 static bool is_taken(const struct mkt_span chains[], size_t n, const struct mkt_wishes *wishes, struct mkt_span spi)
 {
     struct mkt_key_data key;
+    struct mkt_key_wish wish;
     for (size_t c = 0; c < n; c++)
         for (struct mkt_keys keys = mkt_keys_of(chains[c]); mkt_keys_next(&keys, &key);)
             if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
                 return true;
-    for (size_t i = 0; i < wishes->n; i++)
-        if (wishes->wish[i].kv.type == MKT_KV_SPI && mkt_span_equal(wishes->wish[i].kv.spi, spi))
+    for (size_t i = 0; i < wishes->n && mkt_wish_get(wishes->wish, i, &wish); i++)
+        if (wish.kv.type == MKT_KV_SPI && mkt_span_equal(wish.kv.spi, spi))
             return true;
     return false;
 }
@@ -183,18 +191,19 @@ size_t mkt_wish_salt_length(const struct mkt_key_wish *wish)
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
 {
     size_t longest = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t length = mkt_wish_key_length(suite, &wishes[i]);
-        bool tek = wishes[i].type == MKT_KEY_TEK || wishes[i].type == MKT_KEY_TEK_SALT;
+    struct mkt_key_wish wish;
+    for (size_t i = 0; i < n && mkt_wish_get(wishes, i, &wish); i++) {
+        size_t length = mkt_wish_key_length(suite, &wish);
+        bool tek = wish.type == MKT_KEY_TEK || wish.type == MKT_KEY_TEK_SALT;
         longest = !tek && length > longest ? length : longest;
     }
     return longest;
 }
 
-static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishes *wishes, size_t n,
-                             const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
+static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishes *wishes,
+                             const struct mkt_key_wish *wish, const struct mkt_span others[MKT_CHAINS],
+                             struct mkt_chain *chain)
 {
-    const struct mkt_key_wish *wish = &wishes->wish[n];
     const struct mkt_buf *room = chain->room;
     const bool random = !wishes->desired, given = wish->kv.type == MKT_KV_SPI;
     const bool as_it_is = given || (wishes->desired && (wish->any_spi || wish->kv.type != MKT_KV_NULL));
@@ -226,8 +235,9 @@ enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes 
                            const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain)
 {
     enum mkt_err err = MKT_OK;
+    struct mkt_key_wish wish;
     for (size_t i = 0; i < wishes->n && err == MKT_OK; i++)
-        err = make_key(host, wishes, i, others, chain);
+        err = mkt_wish_get(wishes->wish, i, &wish) ? make_key(host, wishes, &wish, others, chain) : MKT_E_ARGUMENT;
     return err;
 }
 

@@ -8,6 +8,7 @@
 #include "derive.h"
 #include "host.h"
 #include "payload.h"
+#include "sized.h"
 
 #include <mikeyticket/key.h>
 
@@ -87,13 +88,17 @@ struct mkt_wishes {
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
                                    const struct mkt_wishes *wishes, uint8_t spi[MKT_SPI]);
 
+/* Reads the n-th of several wishes of the caller's, which all have the same size: false as mkt_sized_copy(). */
+bool mkt_wish_get(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
+
 /* Octets of the key and of the salt that a wish is for. */
 size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 
 /*
  * Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
- * MKT_E_SPI: two wishes give the same SPI, or an empty one. What else is wrong is for mkt_keys_check() to say.
+ * MKT_E_SPI: two wishes give the same SPI, or an empty one. MKT_E_ARGUMENT: a wish of no known type, or of a wrong size.
+ * What else is wrong is for mkt_keys_check() to say.
  */
 MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
                                     const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);

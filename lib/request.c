@@ -149,38 +149,43 @@ static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
 
 static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
 {
-    return (struct mkt_key_wish){.type = (uint8_t)key->type,
+    return (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish),
+                                 .type = (uint8_t)key->type,
                                  .length = key->key.n,
                                  .salt_length = key->salt.n,
                                  .kv = key->kv,
                                  .any_spi = key->kv.type == MKT_KV_NULL};
 }
 
-/* The keys that a policy asks for; `wishes` may be NULL. */
-static enum mkt_err read_wishes(const struct mkt_policy *policy, struct mkt_key_wish *wishes, size_t *n)
+/* More keys than a ticket has, or longer ones than any RAND. */
+static enum mkt_err check_wishes(const struct mkt_policy *desired)
 {
+    struct mkt_keys keys = mkt_keys_of(desired->kemac);
     struct mkt_key_data key;
-    struct mkt_keys keys = mkt_keys_of(policy->kemac);
-    *n = 0;
-    while (mkt_keys_next_session(&keys, &key)) {
-        /* more keys than a ticket has, or longer ones than any RAND */
-        if (*n == MKT_MAX_KEYS - 1 || key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX)
+    for (size_t n = 1; mkt_keys_next_session(&keys, &key); n++)
+        if (n == MKT_MAX_KEYS || key.key.n > UINT8_MAX || key.salt.n > UINT8_MAX)
             return MKT_E_POLICY;
-        if (wishes != NULL)
-            wishes[*n] = wish_of(&key);
-        ++*n;
-    }
     return keys.err;
 }
 
-enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy, struct mkt_key_wish *wishes,
-                             size_t *n)
+enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy)
 {
     struct mkt_message init;
-    *n = 0;
     enum mkt_err err = mkt_message_get(&init, request_init);
     err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
-    return err != MKT_OK ? err : read_wishes(policy, wishes, n);
+    return err != MKT_OK ? err : check_wishes(policy);
+}
+
+bool mkt_request_key(struct mkt_span request_init, size_t n, struct mkt_key_wish *wish)
+{
+    struct mkt_policy desired;
+    struct mkt_key_data key = {.type = MKT_KEY_TGK}; /* 4.2.1.5: "the KMS's default KEMAC": "a single TGK" */
+    if (mkt_request_get(request_init, &desired) != MKT_OK)
+        return false;
+    if (desired.has_kemac ? !mkt_keys_session(desired.kemac, n, &key) : n > 0)
+        return false;
+    *wish = wish_of(&key);
+    return true;
 }
 
 /*
@@ -203,10 +208,11 @@ static bool is_next(enum mkt_suite suite, struct mkt_keys *asked, const struct m
 static bool next_granted(struct mkt_granted *keys, struct mkt_key_wish *key)
 {
     struct mkt_key_data next;
-    if (keys->n == 0 && !mkt_keys_next_session(&keys->chain, &next))
+    if (keys->at < keys->n)
+        return mkt_wish_get(keys->wish, keys->at++, key);
+    if (!mkt_keys_next_session(&keys->chain, &next))
         return false;
-    *key = keys->n > 0 ? *keys->wish++ : wish_of(&next);
-    keys->n -= keys->n > 0;
+    *key = wish_of(&next);
     return true;
 }
 
@@ -216,9 +222,8 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
     struct mkt_key_wish key;
     struct mkt_key_data left;
     enum mkt_suite suite;
-    size_t n;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired, NULL, &n);
+    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired);
     if (err != MKT_OK)
         return err;
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
@@ -262,8 +267,7 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
 
 static enum mkt_err refuse_init(struct mkt_act *act)
 {
-    size_t n;
-    const enum mkt_err err = read_wishes(act->policy, NULL, &n);
+    const enum mkt_err err = check_wishes(act->policy);
     return err != MKT_OK ? err : desired_check(act->policy);
 }
 

@@ -11,14 +11,16 @@ MKT_MUST enum mkt_err mkt_take_request_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_take_request_resp(struct mkt_act *act);
 
-/* What a REQUEST_INIT asks for; views it. If the policy has no KEMAC, the KMS chooses the keys. `keys` may be NULL. */
-MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy,
-                                      struct mkt_key_wish *keys, size_t *n);
+/* The desired policy of a REQUEST_INIT; views it. If it has no KEMAC, the KMS chooses the keys. */
+MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy);
+
+/* The n-th session key that it asks for, or one TGK if the KMS chooses: false if there are fewer. */
+bool mkt_request_key(struct mkt_span request_init, size_t n, struct mkt_key_wish *wish);
 
 /* The session keys of a ticket: wishes if it is not made yet, else the chain of its keys. */
 struct mkt_granted {
     const struct mkt_key_wish *wish;
-    size_t n;
+    size_t n, at;
     struct mkt_keys chain;
 };
 

@@ -12,6 +12,8 @@
 
 #include <mikeyticket/streams.h>
 
+#include "sized.h"
+
 #include <mbedtls/md.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/platform_util.h>
@@ -247,28 +249,29 @@ static void tell(const struct mkt_streams *streams, struct end end, enum mkt_tls
 
 enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_streams_settings *settings)
 {
+    struct mkt_streams_settings own;
     if (streams == NULL)
         return MKT_E_ARGUMENT;
     *streams = NULL;
-    if (settings == NULL || settings->rng == NULL || settings->most > MAX_MOST ||
-        (settings->alloc == NULL) != (settings->release == NULL))
+    if (settings == NULL || !mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_streams_settings, ended)) ||
+        own.rng == NULL || own.most > MAX_MOST || (own.alloc == NULL) != (own.release == NULL))
         return MKT_E_ARGUMENT;
-    size_t most = settings->most == 0 ? DEFAULT_MOST : settings->most, chains = 1;
-    while (chains < most)
+    size_t chains = 1;
+    own.most = own.most == 0 ? DEFAULT_MOST : own.most;
+    while (chains < own.most)
         chains *= 2;
 
     const size_t size = sizeof **streams + chains * sizeof *(*streams)->chain;
-    struct mkt_streams *made = get_memory(settings, size);
+    struct mkt_streams *made = get_memory(&own, size);
     if (made == NULL)
         return MKT_E_MEMORY;
     memset(made, 0, size);
-    if (settings->rng(settings->rng_user, made->secret[0], sizeof made->secret) != 0) {
-        release(settings, made, size);
+    if (own.rng(own.rng_user, made->secret[0], sizeof made->secret) != 0) {
+        release(&own, made, size);
         return MKT_E_RANDOM;
     }
     made->size = size;
-    made->settings = *settings;
-    made->settings.most = most;
+    made->settings = own;
     made->mask = (uint32_t)(chains - 1);
 #if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_init(&made->mutex);
@@ -477,9 +480,10 @@ static int find_key(void *user, mbedtls_ssl_context *ssl, const unsigned char *i
 enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf, struct mkt_tls *tls,
                                 const struct mkt_tls_settings *settings)
 {
-    if (streams == NULL || conf == NULL || settings == NULL)
+    struct mkt_tls_settings server;
+    if (streams == NULL || conf == NULL || settings == NULL ||
+        !mkt_sized_copy(&server, sizeof server, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
-    struct mkt_tls_settings server = *settings;
     server.end = MKT_END_SERVER;
     enum mkt_err err = mkt_tls_configure(conf, tls, &server);
     if (err == MKT_OK)
@@ -511,10 +515,11 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
 {
     uint8_t octets[MBEDTLS_PSK_MAX_LEN + MKT_TLS_MAX_IDENTITY];
     struct mkt_span psk = {octets, 0}, identity = {octets, 0};
+    struct mkt_tls_settings client;
 
-    if (streams == NULL || ssl == NULL || settings == NULL)
+    if (streams == NULL || ssl == NULL || settings == NULL ||
+        !mkt_sized_copy(&client, sizeof client, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
-    struct mkt_tls_settings client = *settings;
     client.end = MKT_END_CLIENT;
     lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);

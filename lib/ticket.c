@@ -354,11 +354,12 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
     struct io io = io_get(in);
     struct mkt_span payload = {NULL, 0}, keys = {NULL, 0};
     uint8_t mark = 0;
+    const struct mkt_host own = mkt_host_for(host, NULL);
     *ticket = NULL;
     io_stored(&io, &mark, &payload, &keys);
-    if (io.err != MKT_OK)
-        return mkt_host_log(host, MKT_E_STORED, NULL);
-    return mkt_host_log(host, mkt_ticket_hold(ticket, host, payload, keys, mark == WAS_USED), NULL);
+    if (io.err != MKT_OK || own.size == 0)
+        return mkt_host_log(&own, io.err != MKT_OK ? MKT_E_STORED : MKT_E_ARGUMENT, NULL);
+    return mkt_host_log(&own, mkt_ticket_hold(ticket, &own, payload, keys, mark == WAS_USED), NULL);
 }
 
 /* ---- making a ticket ---- */
@@ -378,9 +379,11 @@ struct work {
 static enum mkt_err draw_keys(struct work *w, size_t mpks)
 {
     const struct mkt_ticket_recipe *r = w->recipe;
-    const struct mkt_key_wish mpk[] = {{.type = MKT_KEY_MPK}, {.type = MKT_KEY_MPK}};
+    struct mkt_key_wish mpk[2];
     const struct mkt_wishes own = {mpk, mpks, w->suite, false}, wished = {r->keys, r->n_keys, w->suite, false};
     struct mkt_chain chain = {&w->room, w->room.n, NULL};
+    mkt_key_wish_init(&mpk[0], MKT_KEY_MPK);
+    mkt_key_wish_init(&mpk[1], MKT_KEY_MPK);
     enum mkt_err err = mkt_keys_make(w->host, &own, NULL, &chain);
     err = err != MKT_OK ? err : mkt_keys_make(w->host, &wished, NULL, &chain);
     w->keys = io_tail(&w->room, chain.from);
@@ -476,19 +479,21 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     return err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
 }
 
-/*
- * Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket twice.
- */
+/* Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket twice. */
 static enum mkt_err work_room(struct work *w)
 {
     /* what a key has beside itself, MPKs included; what a ticket has beside its parts */
     enum { KEY = 64, OTHERS = 256, BY_HOST = 8192 };
     const struct mkt_ticket_recipe *r = w->recipe;
-    const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
     struct mkt_buf tp_data = {NULL, 0, 0};
-    size_t keys = (r->n_keys + 2) * KEY + 2 * a->key;
-    for (size_t i = 0; i < r->n_keys; i++)
-        keys += mkt_wish_key_length(w->suite, &r->keys[i]) + mkt_wish_salt_length(&r->keys[i]) + r->keys[i].kv.spi.n;
+    struct mkt_key_wish k;
+    size_t keys = (r->n_keys + 2) * KEY + 2 * mkt_suite_algorithms(w->suite)->key;
+    for (size_t i = 0; i < r->n_keys; i++) {
+        if (!mkt_wish_get(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
+            k.key.n > UINT16_MAX || k.salt.n > UINT16_MAX || k.kv.spi.n > UINT8_MAX)
+            return MKT_E_ARGUMENT;
+        keys += mkt_wish_key_length(w->suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
+    }
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
     w->room.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;
@@ -512,12 +517,6 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
         return MKT_E_TICKET_TYPE;
     if (base && r->tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
-    for (size_t i = 0; i < r->n_keys; i++) {
-        const struct mkt_key_wish *k = &r->keys[i];
-        if (k->length > UINT16_MAX || k->salt_length > UINT16_MAX || k->key.n > UINT16_MAX || k->salt.n > UINT16_MAX ||
-            k->kv.spi.n > UINT8_MAX)
-            return MKT_E_ARGUMENT;
-    }
     enum mkt_err err = mkt_policy_sound(r->policy);
     err = err != MKT_OK ? err : mkt_policy_valid(r->policy, host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
@@ -526,15 +525,24 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
 enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *host,
                              const struct mkt_ticket_recipe *recipe)
 {
-    struct work w = {.host = host, .recipe = recipe};
+    return mkt_ticket_make_for(NULL, ticket, host, recipe);
+}
+
+enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const struct mkt_host *host,
+                                 const struct mkt_ticket_recipe *recipe)
+{
+    const struct mkt_host own = mkt_host_for(host, user);
+    struct mkt_ticket_recipe r;
+    struct work w = {.host = &own, .recipe = &r};
     *ticket = NULL;
-    enum mkt_err err = recipe_check(host, recipe);
-    err = err != MKT_OK ? err : mkt_suite_of_prf(recipe->policy->prf, &w.suite);
+    const bool sized = mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && own.size > 0;
+    enum mkt_err err = sized ? recipe_check(&own, &r) : MKT_E_ARGUMENT;
+    err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
-        return mkt_host_log(host, err, &w.detail);
-    w.room.p = mkt_host_alloc(host, w.room.cap);
+        return mkt_host_log(&own, err, &w.detail);
+    w.room.p = mkt_host_alloc(&own, w.room.cap);
     err = w.room.p == NULL ? MKT_E_MEMORY : ticket_work(ticket, &w);
-    mkt_host_release(host, w.room.p, w.room.cap);
-    return mkt_host_log(host, err, &w.detail);
+    mkt_host_release(&own, w.room.p, w.room.cap);
+    return mkt_host_log(&own, err, &w.detail);
 }

@@ -56,6 +56,10 @@ MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t 
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
                                       struct mkt_span keys, bool used);
 
+/* mkt_ticket_make() for a user. */
+MKT_MUST enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const struct mkt_host *host,
+                                          const struct mkt_ticket_recipe *recipe);
+
 /* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
 MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);
 

@@ -3,6 +3,8 @@
 
 #include <mikeyticket/tls.h>
 
+#include "sized.h"
+
 #include <mbedtls/platform_util.h>
 #include <mbedtls/version.h>
 
@@ -242,27 +244,28 @@ static enum mkt_err from_mbedtls(struct mkt_tls *tls, int cause)
 
 enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
 {
+    struct mkt_tls_settings own;
     if (tls == NULL || settings == NULL)
         return MKT_E_ARGUMENT;
     *tls = (struct mkt_tls){.cause = 0};
-    if (settings->end != MKT_END_CLIENT && settings->end != MKT_END_SERVER)
-        return MKT_E_ARGUMENT;
-    if (settings->profile != MKT_TLS_MODERN && settings->profile != MKT_TLS_LEGACY)
+    if (!mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_tls_settings, suites)) ||
+        (own.end != MKT_END_CLIENT && own.end != MKT_END_SERVER) ||
+        (own.profile != MKT_TLS_MODERN && own.profile != MKT_TLS_LEGACY))
         return MKT_E_ARGUMENT;
 
     struct plan plan = {0};
-    enum mkt_err err = choose_suites(tls, &plan, settings);
+    enum mkt_err err = choose_suites(tls, &plan, &own);
     if (err != MKT_OK || conf == NULL)
         return err;
 
-    int end = settings->end == MKT_END_SERVER ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT;
+    int end = own.end == MKT_END_SERVER ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT;
     err = from_mbedtls(
         tls, mbedtls_ssl_config_defaults(conf, end, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
     if (err != MKT_OK)
         return err;
     mbedtls_ssl_conf_ciphersuites(conf, tls->suite);
     set_versions(conf, &plan);
-    set_options(conf, settings, &plan);
+    set_options(conf, &own, &plan);
     return MKT_OK;
 }
 

@@ -98,7 +98,8 @@ static void expect_mpks(const struct section *s, struct mkt_span keys, bool fork
 static void begin_with(struct actor *a, const struct section *s, struct mkt_ticket *ticket)
 {
     const struct mkt_span want = octets_of(s, "transfer_init");
-    const struct mkt_offer offer = {.ticket = ticket, .responder = mkt_id_uri(text_of(s, "asked"))};
+    const struct mkt_offer offer = {
+        .size = sizeof offer, .ticket = ticket, .responder = mkt_id_uri(text_of(s, "asked"))};
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
     player_random(&a->player, from_hex(text_of(s, "csb_id")));
@@ -249,7 +250,7 @@ static struct mkt_span grants(struct actor *kms, const struct section *s, const 
 {
     struct listed wanted[MKT_MAX_KEYS];
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
-    struct mkt_ticket_recipe recipe = {.tpk = octets_of(s, "tpk")};
+    struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = octets_of(s, "tpk")};
     struct mkt_ticket *ticket = NULL;
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
@@ -258,7 +259,9 @@ static struct mkt_span grants(struct actor *kms, const struct section *s, const 
         recipe.keys = wishes;
     }
     for (size_t i = 0; i < recipe.n_keys; i++) {
-        wishes[i] = (struct mkt_key_wish){.type = (uint8_t)wanted[i].type, .length = strtoul(wanted[i].key, NULL, 10)};
+        wishes[i] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish),
+                                          .type = (uint8_t)wanted[i].type,
+                                          .length = strtoul(wanted[i].key, NULL, 10)};
         if (strcmp(wanted[i].spi, "*") != 0)
             wishes[i].kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = from_hex(wanted[i].spi)};
     }

@@ -36,7 +36,8 @@ struct scene {
 
 static const struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = {octets, 4}};
 static const struct mkt_sp_param param = {1, {octets, 1}};
-static const struct mkt_update without_answer = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+static const struct mkt_update without_answer = {
+    .size = sizeof without_answer, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
 
 static struct mkt_payload two_payloads(size_t i)
 {
@@ -148,7 +149,7 @@ static enum mkt_err make_transfer_init(struct scene *s, struct mkt_buf *out)
 static enum mkt_err sdp_make_offer(struct scene *s, struct mkt_buf *out)
 {
     struct mkt_csb *alice = play_bundle(s->play, ALICE);
-    struct mkt_offer offer = {.responder = s->play->settings[BOB].self};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = s->play->settings[BOB].self};
     enum mkt_err err = mkt_csb_ticket(alice, &offer.ticket);
     err = err != MKT_OK ? err : mkt_sdp_make_offer(alice, &offer, out);
     mkt_ticket_free(offer.ticket);
@@ -266,7 +267,7 @@ enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
 static struct scene scene_new(size_t which)
 {
-    static const struct mkt_key_wish with_salt = {.type = MKT_KEY_TGK_SALT};
+    static const struct mkt_key_wish with_salt = {.size = sizeof with_salt, .type = MKT_KEY_TGK_SALT};
     struct scene s = {call_new(MKT_SUITE_256, "FGHJLNO"), play_new(MKT_SUITE_256, "DEFGHIJLMNO", false)};
     s.call->recipe.keys = &with_salt;
     make_resp(s.call);
@@ -426,7 +427,7 @@ START_TEST(bundles_of_every_size)
         struct mkt_settings settings = p->settings[who];
         const struct mkt_span kept = stored(play_bundle(p, who));
         const size_t seen = p->player[who].n_seen;
-        for (settings.size = 600; settings.size < MKT_CSB_SIZE; settings.size += 4) {
+        for (settings.bundle_size = 600; settings.bundle_size < MKT_CSB_SIZE; settings.bundle_size += 4) {
             struct mkt_csb *csb = NULL;
             struct mkt_buf measured = {NULL, 0, BEFORE}, out = used(sizeof octets - BEFORE);
             if (mkt_csb_get(&csb, &p->player[who].host, &settings, kept) != MKT_OK)

@@ -389,7 +389,7 @@ static void move(struct play *p, enum party who)
     static size_t turn;
     struct mkt_settings settings = p->settings[who];
     const struct mkt_span octets = stored(p->csb[who]);
-    settings.size = sizes[turn++ % 3];
+    settings.bundle_size = sizes[turn++ % 3];
     mkt_csb_free(p->csb[who]);
     expect_err("get", mkt_csb_get(&p->csb[who], &p->player[who].host, &settings, octets), MKT_OK);
     expect_octets("again", stored(p->csb[who]), octets);
@@ -506,7 +506,7 @@ START_TEST(an_update_under_way)
 }
 END_TEST
 
-/* "A smaller or larger mkt_settings.size is fine as long as everything has room." */
+/* "A smaller or larger mkt_settings.bundle_size is fine as long as everything has room." */
 START_TEST(too_little_room)
 {
     struct play *p = new_play(_i);
@@ -521,7 +521,7 @@ START_TEST(too_little_room)
             enum mkt_err last = MKT_OK;
             for (size_t size = 8192; size > 64; size -= 64) {
                 struct mkt_csb *copy = NULL;
-                settings.size = size;
+                settings.bundle_size = size;
                 const enum mkt_err err = mkt_csb_get(&copy, &p->player[who].host, &settings, octets);
                 must(err == MKT_OK || err == MKT_E_ROOM || err == MKT_E_ARGUMENT, mkt_err_name(err));
                 must((copy != NULL) == (err == MKT_OK), "NULL after an error");
@@ -541,7 +541,7 @@ END_TEST
 static struct play *play_with(int call, enum party who, size_t size, enum leg last)
 {
     struct play *p = new_play(call);
-    p->settings[who].size = size;
+    p->settings[who].bundle_size = size;
     ck_assert(last < LEGS);
     for (unsigned l = ASK; l <= (unsigned)last && l < LEGS; l++) {
         const enum leg leg = (enum leg)l;
@@ -600,7 +600,7 @@ START_TEST(a_large_offer)
     struct mkt_buf init = {out, sizeof out, 0}, buf = {octets, sizeof octets, 0};
     struct mkt_csb *copy = NULL;
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
-    c->settings_i.size = c->settings_r.size = 400000;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 400000;
     c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
     c->offer.cs = cs;
     c->offer.n_cs = 2;
@@ -683,13 +683,12 @@ static void ask_all(const struct mkt_csb *csb)
 {
     uint8_t octets[8192];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    struct mkt_key_wish keys[MKT_MAX_KEYS];
+    struct mkt_key_wish wish = {.size = sizeof wish};
     struct mkt_ticket *ticket = NULL;
     struct mkt_policy policy;
     struct mkt_key_data key;
     struct mkt_cs cs;
     struct mkt_sp sp;
-    size_t n = 0;
     consume(mkt_csb_peer(csb).data);
     sink = (uint8_t)(mkt_csb_id(csb) + mkt_csb_rekeying(csb) + mkt_csb_role(csb) + mkt_csb_ready(csb));
     for (unsigned type = 0; type < 20; type++)
@@ -717,8 +716,11 @@ static void ask_all(const struct mkt_csb *csb)
     if (mkt_csb_ticket(csb, &ticket) == MKT_OK && mkt_ticket_policy(ticket, &policy) == MKT_OK)
         consume(policy.initiator.data);
     mkt_ticket_free(ticket);
-    if (mkt_csb_request(csb, &policy, keys, &n) == MKT_OK)
+    if (mkt_csb_request(csb, &policy) == MKT_OK)
         consume(policy.initiator.data);
+    for (size_t i = 0; mkt_csb_request_key(csb, i, &wish) == MKT_OK; i++)
+        if (wish.kv.type == MKT_KV_SPI)
+            consume(wish.kv.spi);
     buf.n = 0;
     if (mkt_csb_resolved_put(csb, &buf) == MKT_OK)
         consume((struct mkt_span){octets, buf.n});

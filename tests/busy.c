@@ -43,7 +43,8 @@ static const char *const names[CALLBACKS] = {
     "counter", "count",  "psk_identity", "report",     "log",       "has_csb_id", "forward",
 };
 
-_Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 2) * sizeof(void *), "beside user and cache each is tried here");
+_Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 3) * sizeof(void *),
+               "beside size, user and cache each is tried here");
 
 /* ---- what a bundle says ---- */
 
@@ -77,13 +78,12 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
                                 (uint32_t)mkt_csb_sessions(csb)};
     struct mkt_policy policy = {.type = 0};
     struct mkt_id initiator = {.type = 0};
-    struct mkt_key_wish wishes[MKT_MAX_KEYS];
+    struct mkt_key_wish wish = {.size = sizeof wish};
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *copy = NULL;
     struct mkt_key_data key = {.type = 0};
     struct mkt_cs cs = {.cs_id = 0};
     struct mkt_sp sp = {.policy_no = 0};
-    size_t n = 0;
     note(&all, &ready, sizeof ready);
     note(&all, &repeated, sizeof repeated);
     note(&all, numbers, sizeof numbers);
@@ -102,11 +102,13 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     note_err(&all, mkt_csb_salt(csb, 1, &all));
     note_err(&all, mkt_csb_psk_identity(csb, 1, &all));
     note_err(&all, mkt_csb_resolved_put(csb, &all));
-    note_err(&all, mkt_csb_request(csb, &policy, wishes, &n));
+    note_err(&all, mkt_csb_request(csb, &policy));
     note_id(&all, policy.initiator);
     note_err(&all, mkt_csb_unverified(csb, &initiator, &policy));
     note_id(&all, initiator);
     note_id(&all, policy.initiator);
+    note_err(&all, mkt_csb_request_key(csb, 0, &wish));
+    note(&all, wish.kv.spi.p, wish.kv.spi.n);
     note_err(&all, mkt_csb_ticket(csb, &ticket));
     if (ticket != NULL)
         note_err(&all, mkt_ticket_put(ticket, &all));
@@ -149,10 +151,10 @@ static void try_all(const char *callback, struct mkt_csb *csb)
 {
     static uint8_t made[4096];
     struct mkt_buf out = {made, sizeof made, 0};
-    const struct mkt_request request = {.policy = &scene.play->policy};
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
-    const struct mkt_offer offer = {.responder = scene.play->settings[BOB].self};
-    const struct mkt_update update = {.no_answer = true};
+    const struct mkt_request request = {.size = sizeof request, .policy = &scene.play->policy};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk};
+    const struct mkt_offer offer = {.size = sizeof offer, .responder = scene.play->settings[BOB].self};
+    const struct mkt_update update = {.size = sizeof update, .no_answer = true};
     const struct mkt_span none = {NULL, 0};
     struct mkt_ticket *ticket = NULL;
     must_refuse(callback, "take", mkt_csb_take_offer(csb, scene.in, mikey));
@@ -432,7 +434,7 @@ static struct play *new_play(int which)
 
 /* One host for all parties of a call: the settings of a bundle say for whom it is called. */
 static const struct mkt_host server = {
-    .now = now,
+    .size = sizeof server, .now = now,
     .random = draw,
     .alloc = alloc,
     .release = release,
@@ -496,9 +498,9 @@ static void make(struct play *p, enum leg leg)
 {
     static uint8_t made[4096];
     const enum party who = play_from(p, leg);
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk};
     struct mkt_buf out = {made, sizeof made, 0};
-    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = p->settings[BOB].self};
     const char *name = mkt_data_type_name((unsigned)play_type[leg]);
     if (leg == GRANT || leg == OFFER)
         begin(who, mikey);

@@ -10,7 +10,7 @@
 static const uint8_t tpk_octets[32] = "a ticket protection key of 256 b";
 const struct mkt_span tpk = {tpk_octets, sizeof tpk_octets}, mikey = {(const uint8_t *)"mikey", 5};
 static const struct mkt_span tpk128 = {tpk_octets, 16};
-const struct mkt_key_wish one_tgk = {.type = MKT_KEY_TGK};
+const struct mkt_key_wish one_tgk = {.size = sizeof one_tgk, .type = MKT_KEY_TGK};
 const unsigned long NOW = 3960616022;
 
 struct call *call_new(enum mkt_suite suite, const char *flags)
@@ -25,9 +25,12 @@ struct call *call_new(enum mkt_suite suite, const char *flags)
     expect_err("flags", mkt_flags_get(&c->policy.flags, flags), MKT_OK);
     c->policy.initiator = mkt_id_uri("sip:alice@example.com");
     c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:bob@example.com");
-    c->settings_i = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
-    c->settings_r = mkt_settings_default(mkt_id_uri("sip:bob@example.com"));
-    c->recipe = (struct mkt_ticket_recipe){.policy = &c->policy, .tpk = key, .keys = &one_tgk, .n_keys = 1};
+    mkt_settings_init(&c->settings_i, mkt_id_uri("sip:alice@example.com"));
+    mkt_settings_init(&c->settings_r, mkt_id_uri("sip:bob@example.com"));
+    c->recipe = (struct mkt_ticket_recipe){
+        .size = sizeof(struct mkt_ticket_recipe), .policy = &c->policy, .tpk = key, .keys = &one_tgk, .n_keys = 1};
+    mkt_offer_init(&c->offer);
+    mkt_answer_init(&c->answer);
     c->offer.responder = mkt_id_uri("sip:bob@example.com");
     c->init_buf = (struct mkt_buf){c->init, sizeof c->init, 0};
     c->resp_buf = (struct mkt_buf){c->resp, sizeof c->resp, 0};

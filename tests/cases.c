@@ -49,7 +49,7 @@ void actor_begin(struct actor *a, const struct section *s, enum mkt_role role)
     player_init(&a->player, ntp(number_of(s, "now")), value_of(s, "tpk") != NULL ? octets_of(s, "tpk") : text(""));
     a->player.host.member = says_yes(s, "member", "no") ? yes_member : NULL;
     a->player.host.authorise = says_yes(s, "authorise", "none") ? yes_authorise : NULL;
-    a->settings = mkt_settings_default(mkt_id_uri(text_of(s, self[role])));
+    mkt_settings_init(&a->settings, mkt_id_uri(text_of(s, self[role])));
     a->kms = (struct mkt_credential){mkt_id_uri(text_of(s, "id_kms")), {0}, key};
     if (role != MKT_KMS && key.n > 0)
         a->settings.kms = &a->kms;
@@ -72,12 +72,14 @@ void actor_requests(struct actor *a, const struct section *s)
     const struct mkt_span init = octets_of(s, "init");
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct mkt_policy policy;
-    struct mkt_request request = {.policy = &policy, .keys = keys};
+    struct mkt_request request = {.size = sizeof request, .policy = &policy, .keys = keys};
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
     a->player.now = payload_of(init, MKT_T, 0).t.value;
     player_draw_like(&a->player, init, MKT_RANDR_I);
-    expect_err("TP", mkt_request_get(init, &policy, keys, &request.n_keys), MKT_OK);
+    expect_err("TP", mkt_request_get(init, &policy), MKT_OK);
+    while (policy.has_kemac && mkt_request_key(init, request.n_keys, &keys[request.n_keys]))
+        request.n_keys++;
     request.no_keys = policy.has_kemac && request.n_keys == 0;
     expect_err("init", mkt_csb_make_request_init(a->csb, &request, &buf), MKT_OK);
     expect_octets("init", (struct mkt_span){out, buf.n}, init);
@@ -125,7 +127,8 @@ void actor_offers(struct actor *a, const struct section *s)
     struct mkt_ticket *ticket = ticket_of(&a->player, s, init, (flags & MKT_FLAG_I) != 0);
     player_random(&a->player, from_hex(text_of(s, "csb_id")));
     player_random(&a->player, octets_of(s, "randi"));
-    const struct mkt_offer offer = {.ticket = ticket, .responder = id != NULL ? mkt_id_uri(id) : asked};
+    const struct mkt_offer offer = {
+        .size = sizeof offer, .ticket = ticket, .responder = id != NULL ? mkt_id_uri(id) : asked};
     expect_err("transfer_init", mkt_csb_make_transfer_init(a->csb, &offer, &buf), MKT_OK);
     expect_octets("transfer_init", (struct mkt_span){out, buf.n}, init);
     mkt_ticket_free(ticket);
@@ -217,7 +220,8 @@ static struct mkt_span resolve_init_of(struct actor *a, const struct section *s,
 {
     static const uint8_t randr[32] = {1};
     const struct mkt_id self = mkt_id_uri(text_of(s, "id_r"));
-    struct mkt_settings settings = mkt_settings_default(self);
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, self);
     struct mkt_message m;
     uint8_t out[4096], room[4096];
     struct mkt_buf buf = {out, sizeof out, 0};

@@ -137,7 +137,10 @@ START_TEST(a_long_name_of_a_group)
     expect_octets("the same", stored(copy), stored(c->r));
     mkt_csb_free(copy);
     if (_i == 0) {
-        expect_err("update", mkt_csb_make_update(c->r, &(struct mkt_update){.no_answer = true}, &c->resp_buf), MKT_OK);
+        expect_err("update",
+                   mkt_csb_make_update(c->r, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true},
+                                       &c->resp_buf),
+                   MKT_OK);
         expect_octets("IDRr", payload_of(resp_of(c), MKT_IDR, MKT_IDR_R).id.data,
                       c->settings_r.self.data); /* not that of the group */
     }
@@ -179,7 +182,7 @@ START_TEST(a_stored_ticket_used_twice)
             uint8_t message[2048];
             struct mkt_buf out = {message, sizeof message, 0};
             expect_err("get", mkt_ticket_get(&ticket, &c->alice.host, (struct mkt_span){octets, stored.n}), MKT_OK);
-            const struct mkt_offer offer = {.ticket = ticket, .responder = c->offer.responder};
+            const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = c->offer.responder};
             expect_err("new", mkt_csb_new(&csb, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
             expect_err("measure", mkt_csb_make_transfer_init(csb, &offer, &measured), again);
             expect_err("copy", mkt_csb_make_transfer_init(csb, &offer, &out), again);
@@ -222,7 +225,7 @@ START_TEST(measuring_promises_no_more_than_there_is_room_for)
     struct mkt_buf measured = {NULL, 0, 0};
     while (c->policy.n_responders < MKT_MAX_RESPONDERS)
         c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
-    c->settings_i.size = 1500;
+    c->settings_i.bundle_size = 1500;
     make_ticket(c);
     expect_err("made", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ROOM);
     expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_ROOM);
@@ -269,8 +272,9 @@ END_TEST
 
 START_TEST(the_default_host)
 {
-    const struct mkt_host host = {.alloc = counting_malloc, .release = plain_free};
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    const struct mkt_host host = {.size = sizeof host, .alloc = counting_malloc, .release = plain_free};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *csb = NULL;
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
@@ -326,12 +330,12 @@ START_TEST(a_bundle_states_its_limits)
     c->recipe.policy = &c->policy;
     while (c->policy.n_responders < MKT_MAX_RESPONDERS)
         c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
-    c->settings_r.size = 1500;
+    c->settings_r.bundle_size = 1500;
     make_init(c);
     expect_err("too large a message", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_ROOM);
     ck_assert(!mkt_csb_owes(c->r, MKT_TRANSFER_RESP));
     struct mkt_settings wrong = c->settings_r;
-    wrong.size = 16;
+    wrong.bundle_size = 16;
     expect_err("no room at all", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &wrong), MKT_E_ARGUMENT);
     wrong = c->settings_r;
     wrong.tek_length = 15;
@@ -583,13 +587,13 @@ START_TEST(a_bundle_has_a_scope_of_its_own)
     struct mkt_settings none = c->settings_r, with = c->settings_r;
     uint8_t scope[10] = "one device";
     struct mkt_csb *csb = NULL;
-    for (none.size = 1; mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &none) != MKT_OK; none.size++)
-        ck_assert_uint_lt(none.size, MKT_CSB_SIZE);
+    for (none.bundle_size = 1; mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &none) != MKT_OK; none.bundle_size++)
+        ck_assert_uint_lt(none.bundle_size, MKT_CSB_SIZE);
     mkt_csb_free(csb);
     with.replay_scope = (struct mkt_span){scope, sizeof scope};
-    with.size = none.size + sizeof scope - 1;
+    with.bundle_size = none.bundle_size + sizeof scope - 1;
     expect_err("one octet too few", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_E_ARGUMENT);
-    with.size++;
+    with.bundle_size++;
     expect_err("just enough", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &with), MKT_OK);
     mkt_csb_free(csb);
     with.replay_scope.n = SIZE_MAX;
@@ -613,7 +617,8 @@ END_TEST
 /* Settings whose octets are those of a message that will be gone. */
 static struct mkt_settings settings_in(uint8_t buffer[128], const char *self, const char *peer)
 {
-    struct mkt_settings s = mkt_settings_default(mkt_id_uri(self));
+    struct mkt_settings s;
+    mkt_settings_init(&s, mkt_id_uri(self));
     struct mkt_buf buf = {buffer, 128, 0};
     s.peer = mkt_id_uri(peer);
     struct mkt_span *const span[] = {&s.self.data, &s.peer.data, &s.application};
@@ -677,7 +682,8 @@ START_TEST(who_a_bundle_is_for_is_stored)
         expect_err("new", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);
         const struct mkt_span octets = stored(c->r);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            struct mkt_settings s = mkt_settings_default(mkt_id_uri(rows[i].self));
+            struct mkt_settings s;
+            mkt_settings_init(&s, mkt_id_uri(rows[i].self));
             struct mkt_csb *copy = NULL;
             s.peer = mkt_id_uri(rows[i].peer);
             const bool gives_peer = with_peer == 0 && i == 3; /* none was stored */
@@ -719,13 +725,13 @@ START_TEST(what_is_not_made_is_null)
     struct mkt_ticket *const another = (struct mkt_ticket *)p;
     const struct mkt_host *host = &p->player[KMS].host;
     const struct mkt_policy of_other_suite = mkt_policy_default(MKT_SUITE_256);
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk}, no_tpk = {.policy = NULL},
-                                   other_suite = {.policy = &of_other_suite, .tpk = tpk};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk}, no_tpk = {.size = sizeof no_tpk},
+                                   other_suite = {.size = sizeof other_suite, .policy = &of_other_suite, .tpk = tpk};
     struct mkt_settings small = p->settings[KMS], nobody = small;
     struct mkt_csb *csb = other, *kms = play_bundle(p, KMS);
     struct mkt_ticket *ticket = another;
     nobody.self.data.n = 0;
-    for (small.size = 1; mkt_csb_new(&csb, MKT_KMS, host, &small) != MKT_OK; small.size++, csb = other)
+    for (small.bundle_size = 1; mkt_csb_new(&csb, MKT_KMS, host, &small) != MKT_OK; small.bundle_size++, csb = other)
         ck_assert_ptr_null(csb);
     mkt_csb_free(csb);
     expect_err("grant", mkt_csb_grant(kms, &recipe, &ticket), MKT_E_STATE);
@@ -788,7 +794,7 @@ START_TEST(as_many_keys_as_a_kemac_has)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
     for (size_t i = 0; i < 33; i++)
         wishes[i] = one_tgk;
-    c->settings_i.size = c->settings_r.size = 30000;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 30000;
     c->offer.keys = wishes;
     c->offer.n_keys = 33;
     make_ticket(c);
@@ -797,7 +803,7 @@ START_TEST(as_many_keys_as_a_kemac_has)
     expect_err("32", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
     expect_err("32", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
     out.n = 0;
-    c->answer = (struct mkt_answer){.keys = wishes, .n_keys = 33};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = wishes, .n_keys = 33};
     expect_err("33", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ARGUMENT);
     c->answer.n_keys = 32;
     expect_err("32", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
@@ -818,13 +824,13 @@ START_TEST(as_many_keys_as_a_ticket_has)
     uint8_t octets[8192];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct play *p = new_play(1);
-    struct mkt_request request = {.policy = &p->policy, .keys = wishes};
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    struct mkt_request request = {.size = sizeof request, .policy = &p->policy, .keys = wishes};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk};
     struct mkt_ticket *ticket = NULL;
     for (size_t i = 0; i < 33; i++)
         wishes[i] = one_tgk;
     for (unsigned who = ALICE; who < PARTIES; who++)
-        p->settings[who].size = 30000;
+        p->settings[who].bundle_size = 30000;
     struct mkt_csb *alice = play_bundle(p, ALICE), *kms = play_bundle(p, KMS);
     for (request.n_keys = 32; request.n_keys <= 33; request.n_keys++)
         expect_err("too many", mkt_csb_make_request_init(alice, &request, &out), MKT_E_MANY);

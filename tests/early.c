@@ -53,7 +53,7 @@ const mbedtls_ecp_group_id *__wrap_mbedtls_ecp_grp_id_list(void)
 
 START_TEST(lists_of_suites_and_curves)
 {
-    const struct mkt_tls_settings settings = {.end = MKT_END_CLIENT};
+    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_CLIENT};
     struct mkt_tls tls;
     expect_err("configure", mkt_tls_configure(NULL, &tls, &settings), MKT_OK);
     ck_assert_uint_gt(suites, 0);

@@ -66,10 +66,13 @@ END_TEST
 START_TEST(wishes_of_the_wrong_kind)
 {
     static const uint8_t octet = 1;
-    const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TEK, .length = 65}, {.type = MKT_KEY_TGK, .length = 15}, {.type = MKT_KEY_MPK}, {.type = 9}};
+    const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 65},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 15},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_MPK},
+                                          {.size = sizeof(struct mkt_key_wish), .type = 9}};
     const enum mkt_err errs[] = {MKT_E_KEY_LENGTH, MKT_E_KEY_LENGTH, MKT_E_MPK, MKT_E_ARGUMENT};
-    const struct mkt_key_wish empty_spans = {.type = MKT_KEY_TGK_SALT, .key = {&octet, 0}, .salt = {&octet, 0}};
+    const struct mkt_key_wish empty_spans = {
+        .size = sizeof empty_spans, .type = MKT_KEY_TGK_SALT, .key = {&octet, 0}, .salt = {&octet, 0}};
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     c->offer.n_keys = 1;
     make_ticket(c);
@@ -86,7 +89,8 @@ END_TEST
 /* D30: a key that a party supplies has the SPI that it is given, if no other session key of the bundle has it. */
 START_TEST(spis_of_keys_that_are_supplied)
 {
-    struct mkt_key_wish tgk = {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("an SPI")}};
+    struct mkt_key_wish tgk = {
+        .size = sizeof tgk, .type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("an SPI")}};
     struct mkt_key_data key = {0};
     bool found = false;
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");

@@ -548,7 +548,7 @@ START_TEST(a_ticket_used_again)
         fault_next();
     while (met("ticket", mkt_csb_ticket(p->csb[ALICE], &ticket)));
     for (int i = 0; i < 2; i++) {
-        struct mkt_offer offer = {.ticket = ticket, .responder = p->settings[BOB].self};
+        struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = p->settings[BOB].self};
         do
             fault_next();
         while (met("offer", mkt_csb_make_transfer_init(p->csb[ALICE], &offer, out)));
@@ -598,7 +598,8 @@ static struct call *call_start(enum mkt_suite suite, const char *flags)
 /* Tickets: made, kept, read, offered. Without J a ticket can be used once, and a fault is no use. Both supply keys. */
 START_TEST(calls_without_kms)
 {
-    static const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_TEK}};
+    static const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT},
+                                                 {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     struct call *c = call_start(_i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, _i < 2 ? "DFGHLMNO" : "DFGHJLMNO");
     struct mkt_ticket *made = NULL;
     struct mkt_policy policy;
@@ -627,8 +628,9 @@ START_TEST(calls_without_kms)
         fault_next();
     while (met("Responder", mkt_csb_new(&c->r, MKT_RESPONDER, &c->bob.host, &c->settings_r)));
 
-    const struct mkt_offer offer = {.ticket = c->ticket, .responder = c->settings_r.self, .keys = wishes, .n_keys = 1};
-    const struct mkt_answer answer = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_offer offer = {
+        .size = sizeof offer, .ticket = c->ticket, .responder = c->settings_r.self, .keys = wishes, .n_keys = 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &one_tgk, .n_keys = 1};
     do
         fault_next();
     while (met("offer", mkt_csb_make_transfer_init(c->i, &offer, out)));
@@ -648,7 +650,7 @@ START_TEST(calls_without_kms)
         fault_next();
     while (met("take the answer", mkt_csb_take(c->i, resp)));
     for (int by = 0; by < 2; by++) {
-        const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+        const struct mkt_update update = {.size = sizeof update, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
         do
             fault_next();
         while (met("measure an update", mkt_csb_make_update(by == 0 ? c->i : c->r, &update, measured)));
@@ -711,7 +713,7 @@ START_TEST(the_defaults_of_a_host)
     struct call *c = call_start(MKT_SUITE_256, "DFGHJLMNO");
     struct player *players[] = {&c->alice, &c->bob};
     for (size_t i = 0; i < 2; i++) {
-        const struct mkt_host bare = {.user = players[i], .tpk = failing_tpk};
+        const struct mkt_host bare = {.size = sizeof bare, .user = players[i], .tpk = failing_tpk};
         players[i]->host = bare;
     }
     fault.by_default = true;
@@ -874,7 +876,7 @@ END_TEST
 START_TEST(lines_of_sdp)
 {
     struct play *p = play_start(MKT_SUITE_256, "DEFGHIJLMNO", false);
-    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = p->settings[BOB].self};
     struct mkt_sdp parsed;
     struct mkt_sdp_kept kept = {.version = 0};
     struct mkt_connection connection;
@@ -914,7 +916,7 @@ START_TEST(lines_of_sdp)
         /* each time anew, as a hash is taken once */
         (void)!mkt_sdp_parse(&parsed, mkt_span_text(text_of));
     } while (met("keying", mkt_connection_keying(&parsed, 0, true, &kept, &keying)));
-    const struct mkt_sdp_exchange exchange = {&parsed, &other, false, false};
+    const struct mkt_sdp_exchange exchange = {.size = sizeof exchange, .offer = &parsed, .answer = &other};
     do {
         fault_next();
         (void)!mkt_sdp_parse(&parsed, mkt_span_text(text_of));

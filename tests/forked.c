@@ -114,7 +114,7 @@ START_TEST(replays_of_one_refused_update)
     answered_by(&p->bob, offered(p));
     if (_i == 0)
         take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
-    const struct mkt_span update = updated(&p->alice, &(struct mkt_update){0});
+    const struct mkt_span update = updated(&p->alice, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     const size_t before = mkt_replay_count(cache, p->bob.player.now);
     p->bob.player.host.acceptable = not_acceptable;
     for (size_t i = 0, n = replays(); i < n; i++) {
@@ -216,7 +216,7 @@ START_TEST(two_devices_of_one_user)
         memset(scope, 'x', sizeof scope);
         expect_err(scopes[i], mkt_csb_take_offer(p->bob.csb, init, mikey), i == 2 ? MKT_E_REPLAY : MKT_OK);
     }
-    p->bob.settings.replay_scope = (struct mkt_span){init.p, p->bob.settings.size};
+    p->bob.settings.replay_scope = (struct mkt_span){init.p, p->bob.settings.bundle_size};
     mkt_csb_free(p->bob.csb);
     expect_err("too long a scope", mkt_csb_new(&p->bob.csb, MKT_RESPONDER, &p->bob.player.host, &p->bob.settings),
                MKT_E_ARGUMENT);
@@ -311,7 +311,8 @@ START_TEST(ones_own_updates_are_remembered)
     for (size_t i = 0; i < 2; i++) {
         struct party *party = i == 0 ? &p->alice : &p->bob, *other = i == 0 ? &p->bob : &p->alice;
         const size_t seen = party->player.n_seen;
-        const struct mkt_span update = updated(party, &(struct mkt_update){.no_answer = true});
+        const struct mkt_span update =
+            updated(party, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
         ck_assert_uint_eq(party->player.n_seen, seen + 1);
         take(other, "update", update);
     }
@@ -339,7 +340,8 @@ START_TEST(the_update_of_another_device)
             take(&p->alice, "TRANSFER_RESP", resp);
     }
     for (size_t i = 0; i < 2; i++) {
-        const struct mkt_span update = updated(devices[0], &(struct mkt_update){.no_answer = i == 0});
+        const struct mkt_span update =
+            updated(devices[0], &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = i == 0});
         refused(devices[1], "of the other device", update, _i == 0 ? MKT_E_MAC : MKT_E_UPDATE);
         take(&p->alice, "update", update);
     }
@@ -557,8 +559,9 @@ START_TEST(another_responder_than_the_one_asked)
     expect_octets("peer of Carol", mkt_csb_peer(p->carol.csb).data, p->alice.settings.self.data);
     ck_assert_uint_eq(mkt_csb_peer(p->alice.csb).data.n, 0);
 
-    const struct mkt_span message = first ? updated(&p->carol, &(struct mkt_update){0})
-                                          : answer_update(&p->carol, updated(&p->alice, &(struct mkt_update){0}));
+    const struct mkt_span message =
+        first ? updated(&p->carol, &(struct mkt_update){.size = sizeof(struct mkt_update)})
+              : answer_update(&p->carol, updated(&p->alice, &(struct mkt_update){.size = sizeof(struct mkt_update)}));
     expect_octets("IDRr", payload_of(message, MKT_IDR, MKT_IDR_R).id.data, p->carol.settings.self.data);
     p->alice.player.fail = MKT_E_DENIED;
     refused(&p->alice, "Alice's host does not want Carol", message, MKT_E_DENIED);
@@ -574,8 +577,10 @@ START_TEST(another_responder_than_the_one_asked)
 
     /* from now on Alice knows her, and asks nobody */
     const size_t asked = p->alice.n_asked;
-    take(&p->carol, "update of Alice's", updated(&p->alice, &(struct mkt_update){.no_answer = true}));
-    take(&p->alice, "update of Carol's", updated(&p->carol, &(struct mkt_update){.no_answer = true}));
+    take(&p->carol, "update of Alice's",
+         updated(&p->alice, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true}));
+    take(&p->alice, "update of Carol's",
+         updated(&p->carol, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true}));
     ck_assert_uint_eq(p->alice.n_asked, asked);
     same_tek(&p->alice, &p->carol, 32);
 
@@ -583,7 +588,8 @@ START_TEST(another_responder_than_the_one_asked)
     answered_by(&p->bob, init);
     p->alice.player.now += ntp(1);
     p->bob.player.now += ntp(1);
-    refused(&p->alice, "from Bob", updated(&p->bob, &(struct mkt_update){0}), MKT_E_RESPONDER);
+    refused(&p->alice, "from Bob", updated(&p->bob, &(struct mkt_update){.size = sizeof(struct mkt_update)}),
+            MKT_E_RESPONDER);
     parties_free(p);
 }
 END_TEST
@@ -603,7 +609,7 @@ START_TEST(a_responder_that_the_policy_does_not_name)
     p->carol.player.host.member = anybody;
     make_own(p);
     answered_by(&p->carol, offered(p));
-    const struct mkt_span update = updated(&p->carol, &(struct mkt_update){0});
+    const struct mkt_span update = updated(&p->carol, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     refused(&p->alice, "from Dave", update, MKT_E_RESPONDER);
     p->alice.player.host.member = anybody;
     take(&p->alice, "a member", update);
@@ -621,7 +627,8 @@ START_TEST(the_responder_that_was_asked)
     p->bob.settings.leave_out_identities = true;
     make_own(p);
     answered_by(&p->bob, offered(p));
-    const struct mkt_span answer = answer_update(&p->bob, updated(&p->alice, &(struct mkt_update){0}));
+    const struct mkt_span answer =
+        answer_update(&p->bob, updated(&p->alice, &(struct mkt_update){.size = sizeof(struct mkt_update)}));
     struct mkt_message m = decoded(answer);
     ck_assert_ptr_null(mkt_message_find(&m, MKT_IDR, MKT_IDR_R));
     ck_assert_uint_eq(mkt_csb_peer(p->alice.csb).data.n, 0);
@@ -648,7 +655,8 @@ START_TEST(about_an_update_in_a_call_to_a_group)
     answered_by(&p->bob, offered(p));
     if (_i < 2)
         take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
-    expect_err("update", mkt_csb_make_update(by->csb, &(struct mkt_update){0}, &update), MKT_OK);
+    expect_err("update", mkt_csb_make_update(by->csb, &(struct mkt_update){.size = sizeof(struct mkt_update)}, &update),
+               MKT_OK);
     const struct mkt_span about = {octets[0], update.n};
     expect_err("Error", mkt_csb_make_error(to->csb, about, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
     ck_assert_uint_eq(payload_of((struct mkt_span){octets[1], error.n}, MKT_V, 0).type, MKT_V);
@@ -673,7 +681,7 @@ START_TEST(the_identity_of_a_branch)
 {
     static const char *const flags[] = {"DEFGHIJNO", "DFGHJNO", "DEFHIJNO", "DEHIJNO", "DFHJNO", "DHJNO"};
     static const uint8_t roles[] = {MKT_RANDR_R, MKT_RANDR_R, MKT_RANDR_KMS};
-    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    const struct mkt_key_wish gtgk = {.size = sizeof gtgk, .type = MKT_KEY_GTGK};
     struct parties *p = set_up(flags[_i]);
     const bool answered = strchr(flags[_i], 'F') != NULL;
     char want[128];
@@ -765,7 +773,8 @@ START_TEST(a_branch_for_each_answer)
         alice->csb = branch[i];
         alice->player.now += ntp(1);
         p->bob.player.now = p->carol.player.now = alice->player.now;
-        take(responder[i], "update", updated(alice, &(struct mkt_update){.no_answer = true}));
+        take(responder[i], "update",
+             updated(alice, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true}));
         same_tek(alice, responder[i], 32);
         mkt_csb_free(branch[i]);
     }
@@ -808,7 +817,7 @@ START_TEST(a_branch_has_the_room_of_its_bundle)
     struct mkt_csb *branch;
     uint8_t octets[2048];
     be_granted(p);
-    for (p->alice.settings.size = 600;; p->alice.settings.size++) {
+    for (p->alice.settings.bundle_size = 600;; p->alice.settings.bundle_size++) {
         struct mkt_buf out = {octets, sizeof octets, 0};
         mkt_csb_free(p->alice.csb);
         p->alice.csb = NULL;
@@ -871,7 +880,7 @@ END_TEST
 START_TEST(the_same_answer_after_an_update)
 {
     const bool made = (_i & 1) != 0, answered = (_i & 2) != 0;
-    const struct mkt_update wish = {.no_answer = !answered};
+    const struct mkt_update wish = {.size = sizeof wish, .no_answer = !answered};
     struct parties *p = set_up("DFGHJLMNO");
     struct party *by = made ? &p->alice : &p->bob, *to = made ? &p->bob : &p->alice;
     struct mkt_buf measured = {NULL, 0, 0};
@@ -915,7 +924,7 @@ START_TEST(the_same_answer_after_an_update_that_was_given_up)
     make_own(p);
     const struct mkt_span answer = called(p, false);
     p->alice.player.now += ntp(1);
-    updated(&p->alice, &(struct mkt_update){0});
+    updated(&p->alice, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     mkt_csb_abandon(p->alice.csb);
     refused(&p->alice, "given up", answer, MKT_E_DATA_TYPE);
     parties_free(p);
@@ -999,12 +1008,12 @@ static void note(const char *what, unsigned end)
     snprintf(history + n, sizeof history - n, " %s %s", names[end], what);
 }
 
-static const struct mkt_key_wish a_key = {.type = MKT_KEY_TGK};
+static const struct mkt_key_wish a_key = {.size = sizeof a_key, .type = MKT_KEY_TGK};
 
 /* An answer with a key; lost, or taken by Alice's branch. */
 static void answer(struct fork *f, unsigned end, bool arrives)
 {
-    static const struct mkt_answer with_key = {.keys = &a_key, .n_keys = 1};
+    static const struct mkt_answer with_key = {.size = sizeof with_key, .keys = &a_key, .n_keys = 1};
     uint8_t octets[2048];
     struct mkt_buf out = {octets, sizeof octets, 0};
     set_clocks(f);
@@ -1023,7 +1032,7 @@ static void answer(struct fork *f, unsigned end, bool arrives)
 /* An update with a key, of either end of a branch; lost, or taken. */
 static void update(struct fork *f, unsigned end, bool arrives)
 {
-    static const struct mkt_update with_key = {.keys = &a_key, .n_keys = 1, .no_answer = true};
+    static const struct mkt_update with_key = {.size = sizeof with_key, .keys = &a_key, .n_keys = 1, .no_answer = true};
     static const unsigned other[ENDS] = {ALICE_WITH_BOB, ALICE_WITH_CAROL, BOB, CAROL};
     uint8_t octets[2048];
     struct mkt_buf out = {octets, sizeof octets, 0};

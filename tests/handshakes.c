@@ -151,7 +151,7 @@ static void close_connection(struct connection *connection)
 static void start_caller(struct caller *caller, size_t number, const struct sockaddr_in *to,
                          mbedtls_ctr_drbg_context *drbg)
 {
-    const struct mkt_tls_settings settings = {.end = MKT_END_CLIENT};
+    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_CLIENT};
     uint8_t key[KEY];
     char name[48];
     int tcp = socket(AF_INET, SOCK_STREAM, 0);
@@ -255,9 +255,13 @@ static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
 
 static void set_up_server(struct server *server, size_t n)
 {
-    const struct mkt_streams_settings settings = {
-        .rng = mbedtls_ctr_drbg_random, .rng_user = &server->drbg, .most = n, .user = server, .ended = ended};
-    const struct mkt_tls_settings tls = {.profile = MKT_TLS_MODERN};
+    const struct mkt_streams_settings settings = {.size = sizeof settings,
+                                                  .rng = mbedtls_ctr_drbg_random,
+                                                  .rng_user = &server->drbg,
+                                                  .most = n,
+                                                  .user = server,
+                                                  .ended = ended};
+    const struct mkt_tls_settings tls = {.size = sizeof tls, .profile = MKT_TLS_MODERN};
     server->n = n;
     mbedtls_entropy_init(&server->entropy);
     mbedtls_ctr_drbg_init(&server->drbg);

@@ -11,7 +11,7 @@
 
 START_TEST(the_default_clock_is_the_systems)
 {
-    const struct mkt_host host = {.user = NULL};
+    const struct mkt_host host = {.size = sizeof host};
     mkt_ntp now;
     expect_err("clock", mkt_host_now(&host, &now), MKT_OK);
     expect_err("clock", mkt_ntp_fresh(now, mkt_ntp_from_unix((int64_t)time(NULL)), 2), MKT_OK);
@@ -41,7 +41,7 @@ static mkt_ntp system_clock(void)
 /* The clock lies between two readings of the system's; a few units of 2^-32 s are for rounding. */
 START_TEST(the_default_clock_has_fractions)
 {
-    const struct mkt_host host = {.user = NULL};
+    const struct mkt_host host = {.size = sizeof host};
     for (unsigned i = 0; i < 1000; i++) {
         mkt_ntp now;
         const mkt_ntp before = system_clock() - 8;
@@ -54,7 +54,7 @@ END_TEST
 
 START_TEST(the_default_random_source_is_the_kernels)
 {
-    const struct mkt_host host = {.user = NULL};
+    const struct mkt_host host = {.size = sizeof host};
     uint8_t a[32] = {0}, b[32] = {0};
     expect_err("random", mkt_host_random(&host, a, sizeof a), MKT_OK);
     expect_err("random", mkt_host_random(&host, b, sizeof b), MKT_OK);

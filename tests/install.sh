@@ -29,7 +29,8 @@ int main(void)
     mbedtls_ssl_config conf;
     mbedtls_ssl_config_init(&conf);
     struct mkt_tls tls;
-    struct mkt_tls_settings settings = {MKT_END_CLIENT};
+    struct mkt_tls_settings settings;
+    mkt_tls_settings_init(&settings, MKT_END_CLIENT);
     err = mkt_tls_setup_psk(&conf, &tls, &settings, mkt_span_text("0123456789abcdef"), mkt_span_text("outside"));
     mbedtls_ssl_config_free(&conf);
 #endif

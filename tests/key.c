@@ -85,9 +85,11 @@ END_TEST
 /* 12.1: RANDs are as long as "the longest [...] MPK/TGK/GTGK"; a TEK is used as it is. */
 START_TEST(the_longest_key_is_no_tek)
 {
-    const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TEK_SALT, .length = 60}, {.type = MKT_KEY_TGK, .length = 40}, {.type = MKT_KEY_GTGK}};
-    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK_SALT}};
+    const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT, .length = 60},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 40},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK}};
+    const struct mkt_key_wish teks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT}};
     const struct mkt_payload list[] = {key(MKT_KEY_TGK, 33, spis[0]), key(MKT_KEY_MPK, 40, spis[1]),
                                        key(MKT_KEY_GTGK, 16, spis[2]), key(MKT_KEY_TEK_SALT, 64, spis[3])};
     ck_assert_uint_eq(mkt_keys_longest(mixed(), false), 48);
@@ -198,7 +200,7 @@ static enum mkt_err make(const struct player *p, const struct mkt_key_wish *wish
 START_TEST(a_drawn_spi_is_a_new_one)
 {
     static const uint8_t drawn[] = {7, 7, 7, 7, 8, 8, 8, 8}, given[16] = "a key of octets";
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK, .key = {given, 16}};
+    const struct mkt_key_wish wish = {.size = sizeof wish, .type = MKT_KEY_TGK, .key = {given, 16}};
     uint8_t room[256];
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, drawn);
@@ -217,7 +219,7 @@ START_TEST(a_drawn_spi_is_a_new_one)
     ck_assert(mkt_keys_session((struct mkt_span){room, buf.n}, _i < MKT_CHAINS ? 0 : 1, &made));
     expect_octets("SPI", made.kv.spi, (struct mkt_span){drawn + 4, 4});
     expect_octets("key", made.key, (struct mkt_span){given, 16});
-    const struct mkt_key_wish random = {.type = MKT_KEY_TGK_SALT};
+    const struct mkt_key_wish random = {.size = sizeof random, .type = MKT_KEY_TGK_SALT};
     buf = (struct mkt_buf){room, 20, 0};
     put = (struct mkt_chain){&buf, 0, NULL};
     expect_err("no room", make(&p, &wish, others, &put), MKT_E_ROOM);
@@ -243,7 +245,8 @@ START_TEST(keys_and_salts_are_given_or_drawn)
     const bool has_key = (_i & 1) != 0, has_salt = (_i & 2) != 0;
     const size_t salt_n = _i & 4 ? 1 : MKT_SALT_LENGTH;
     const uint8_t *next = drawn;
-    struct mkt_key_wish wish = {.type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT, .salt_length = _i & 4 ? 1 : 0};
+    struct mkt_key_wish wish = {
+        .size = sizeof wish, .type = _i & 4 ? MKT_KEY_TEK_SALT : MKT_KEY_TGK_SALT, .salt_length = _i & 4 ? 1 : 0};
     uint8_t room[256];
     struct mkt_buf buf = {room, sizeof room, 0};
     struct mkt_chain put = {&buf, 0, NULL};
@@ -278,7 +281,7 @@ START_TEST(a_host_that_cannot_draw_an_spi_is_not_asked_again)
     static const uint8_t zeros[MKT_SPI] = {0};
     const struct mkt_wishes none = {NULL, 0, MKT_SUITE_256, false};
     size_t calls = 0;
-    const struct mkt_host host = {.random = no_random, .user = &calls};
+    const struct mkt_host host = {.size = sizeof host, .random = no_random, .user = &calls};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, zeros);
     uint8_t spi[MKT_SPI];
     taken.key_data.kv.spi.n = MKT_SPI;
@@ -300,7 +303,7 @@ START_TEST(an_spi_is_drawn_eight_times)
     static const uint8_t zeros[MKT_SPI] = {0}, ones[MKT_SPI] = {1, 1, 1, 1};
     const struct mkt_wishes none = {NULL, 0, MKT_SUITE_256, false};
     size_t calls = 0;
-    const struct mkt_host host = {.random = new_the_eighth_time, .user = &calls};
+    const struct mkt_host host = {.size = sizeof host, .random = new_the_eighth_time, .user = &calls};
     struct mkt_payload taken = key(MKT_KEY_TGK, 32, zeros);
     uint8_t spi[MKT_SPI];
     taken.key_data.kv.spi.n = MKT_SPI;

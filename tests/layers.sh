@@ -9,7 +9,7 @@ set -u
 export LC_ALL=C
 
 rooms='
-span 0      error 0     io 1        payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
+span 0      error 0     io 1        sized 1     payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
 bundle 3    initiator_data 3        replay 3    connection 3
 sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    report 4    flow 5      csb 5'
 
@@ -44,8 +44,8 @@ look() (
         if (room == target)
             next
         if (room == "tls" || room == "streams") {
-            if (!public)
-                wrong(room " stands outside: public headers only")
+            if (!public && target != "sized")
+                wrong(room " stands outside: public headers only, and sized")
             else if (target == "streams")
                 wrong("streams knows tls, not the other way round")
             next
@@ -58,8 +58,8 @@ look() (
             wrong("the codec knows no crypto")
         else if (room == "crypto" && (target == "payload" || target == "message"))
             wrong("crypto knows no wire")
-        else if (room == "connection" && target !~ /^(span|error|io|sdp)$/)
-            wrong("connection stands beside sdp: span, error, io and sdp only")
+        else if (room == "connection" && target !~ /^(span|error|io|sized|sdp)$/)
+            wrong("connection stands beside sdp: span, error, io, sized and sdp only")
         else if (room == "sdp" && target !~ /^(span|error|io|crypto)$/)
             wrong("sdp stands beside: span, error, io and crypto only")
         else

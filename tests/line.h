@@ -241,22 +241,25 @@ static inline enum mkt_err find_tpk(void *user, const struct mkt_id *id, const s
 /* Both bundles of a call, ready; `host` is the Initiator's. */
 static inline void bundles(const struct mkt_host *host, enum mkt_suite suite, size_t tek_length, struct mkt_csb *csb[2])
 {
-    static const struct mkt_host responder_host = {.tpk = find_tpk};
+    static const struct mkt_host responder_host = {.size = sizeof responder_host, .tpk = find_tpk};
     const struct mkt_id alice = mkt_id_uri("sip:alice@example.com"), bob = mkt_id_uri("sip:bob@example.com");
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
     struct mkt_policy policy = mkt_policy_default(suite);
-    struct mkt_settings a = mkt_settings_default(alice), b = mkt_settings_default(bob);
+    struct mkt_settings a, b;
     uint8_t octets[1024];
     struct mkt_buf message = {octets, sizeof octets, 0};
     struct mkt_ticket *ticket;
 
+    mkt_settings_init(&a, alice);
+    mkt_settings_init(&b, bob);
     policy.initiator = alice;
     policy.responder[0] = bob;
     policy.n_responders = 1;
     a.tek_length = b.tek_length = tek_length;
-    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
+    const struct mkt_ticket_recipe recipe = {
+        .size = sizeof recipe, .policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
     expect_err("ticket", mkt_ticket_make(&ticket, host, &recipe), MKT_OK);
-    const struct mkt_offer offer = {.ticket = ticket, .responder = bob};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = bob};
     expect_err("Initiator", mkt_csb_new(&csb[0], MKT_INITIATOR, host, &a), MKT_OK);
     expect_err("Responder", mkt_csb_new(&csb[1], MKT_RESPONDER, &responder_host, &b), MKT_OK);
     expect_err("make offer", mkt_csb_make_transfer_init(csb[0], &offer, &message), MKT_OK);

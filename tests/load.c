@@ -120,7 +120,8 @@ static bool transfer(struct client *client, struct mkt_csb *initiator, struct mk
     struct mkt_buf init = {client->message, sizeof client->message, 0};
     if (!good(client, "ticket", mkt_csb_ticket(initiator, &ticket)))
         return false;
-    const struct mkt_offer offer = {.ticket = ticket, .responder = mkt_id_uri(client->load->responder)};
+    const struct mkt_offer offer = {
+        .size = sizeof offer, .ticket = ticket, .responder = mkt_id_uri(client->load->responder)};
     enum mkt_err err = mkt_csb_make_transfer_init(initiator, &offer, &init);
     mkt_ticket_free(ticket);
     if (!good(client, "TRANSFER_INIT", err) ||
@@ -152,15 +153,16 @@ static bool same_key(const struct client *client, const struct mkt_csb *a, const
 /* A whole call. */
 static bool call(struct client *client)
 {
-    const struct mkt_host host = {.user = NULL};
+    const struct mkt_host host = {.size = sizeof host};
     const struct load *load = client->load;
-    struct mkt_settings settings[2] = {mkt_settings_default(mkt_id_uri(load->initiator)),
-                                       mkt_settings_default(mkt_id_uri(load->responder))};
+    struct mkt_settings settings[2];
     struct mkt_policy policy = mkt_policy_default(client->call % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128);
-    const struct mkt_request request = {.policy = &policy};
+    const struct mkt_request request = {.size = sizeof request, .policy = &policy};
     struct mkt_csb *initiator = NULL, *responder = NULL;
     int64_t now = (int64_t)time(NULL);
 
+    mkt_settings_init(&settings[0], mkt_id_uri(load->initiator));
+    mkt_settings_init(&settings[1], mkt_id_uri(load->responder));
     if (client->call / 2 % 2 == 0)
         policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
     policy.flags |= MKT_FLAG_D;

@@ -70,8 +70,8 @@ static unsigned long mean(struct mkt_streams *streams, mbedtls_ssl_context *ssl,
 START_TEST(among_many)
 {
     static const uint8_t octets[32] = {1};
-    const struct mkt_streams_settings settings = {.rng = draw, .most = MANY};
-    const struct mkt_tls_settings server = {.end = MKT_END_SERVER};
+    const struct mkt_streams_settings settings = {.size = sizeof settings, .rng = draw, .most = MANY};
+    const struct mkt_tls_settings server = {.size = sizeof server, .end = MKT_END_SERVER};
     mbedtls_ssl_config conf;
     mbedtls_ssl_context ssl;
     struct mkt_tls tls;

@@ -136,7 +136,7 @@ static void counted_once(struct party *by, const struct party *sender, size_t *b
 
 static void update(struct party *by, struct party *to, bool no_answer)
 {
-    const struct mkt_update nothing_new = {.no_answer = no_answer};
+    const struct mkt_update nothing_new = {.size = sizeof nothing_new, .no_answer = no_answer};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     expect_err("update", mkt_csb_make_update(by->csb, &nothing_new, &out), MKT_OK);
@@ -240,7 +240,7 @@ END_TEST
 /* Without F there is no TRANSFER_RESP: Bob has the keys once the KMS answered. A GTGK is not forked, so I is fine. */
 START_TEST(calls_that_nobody_answers)
 {
-    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    const struct mkt_key_wish gtgk = {.size = sizeof gtgk, .type = MKT_KEY_GTGK};
     struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DEHIJNO" : "DEHJNO");
     p->bob.moves = p->kms.moves = true;
     p->request.keys = &gtgk;
@@ -354,9 +354,12 @@ END_TEST
 /* "The TEKs and GTGKs (Group TGKs), however, SHALL NOT be forked." */
 START_TEST(what_is_forked)
 {
-    static const struct mkt_key_wish keys[] = {{.type = MKT_KEY_TGK},      {.type = MKT_KEY_GTGK},
-                                               {.type = MKT_KEY_TEK},      {.type = MKT_KEY_TGK_SALT},
-                                               {.type = MKT_KEY_TEK_SALT}, {.type = MKT_KEY_GTGK_SALT}};
+    static const struct mkt_key_wish keys[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT}};
     enum { KEYS = sizeof keys / sizeof *keys };
     struct parties *p = set_up_group("DEFGHIJNO");
     struct mkt_key_data whole[KEYS], key;
@@ -390,7 +393,7 @@ END_TEST
 /* 12.2: "This also concerns session keys transferred in a KEMAC in the first TRANSFER_INIT": they are not forked. */
 START_TEST(keys_that_an_end_supplies_are_not_forked)
 {
-    const struct mkt_answer answer = {.keys = &one_tgk, .n_keys = _i == 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &one_tgk, .n_keys = _i == 1};
     struct parties *p = set_up_group("DEFGHIJLMNO");
     be_granted(p);
     p->offer.keys = &one_tgk;
@@ -415,8 +418,8 @@ START_TEST(pre_encrypted_content)
 {
     static const uint8_t octets[32] = "the TEK of content on demand...";
     const struct mkt_span content = {octets, sizeof octets};
-    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK, .key = content};
-    const struct mkt_answer answer = {.keys = &tek, .n_keys = 1};
+    const struct mkt_key_wish tek = {.size = sizeof tek, .type = MKT_KEY_TEK, .key = content};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &tek, .n_keys = 1};
     struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DFGHJMNO" : "DEFGHIJMNO");
     struct mkt_key_data key;
     p->request.no_keys = true;
@@ -435,7 +438,8 @@ END_TEST
 /* D30: the SPI that Alice asks for is that of the crypto session. */
 START_TEST(an_spi_from_request_to_call)
 {
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("her SPI")}};
+    const struct mkt_key_wish wish = {
+        .size = sizeof wish, .type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = text("her SPI")}};
     struct parties *p = parties_new(MKT_SUITE_256, _i == 0 ? "DFGHJNO" : "DEFGHIJNO");
     struct mkt_cs cs;
     p->request.keys = &wish;
@@ -468,7 +472,7 @@ START_TEST(group_keys)
         {"DEFGHJNO", MKT_KEY_TGK, false}, /* G: each adds a RANDRr of its own */
     };
     static const uint8_t rand[32] = "a RANDRi of all the exchanges...";
-    const struct mkt_key_wish wish = {.type = groups[_i].type};
+    const struct mkt_key_wish wish = {.size = sizeof wish, .type = groups[_i].type};
     struct parties *p = parties_new(MKT_SUITE_256, groups[_i].flags);
     struct party *member[] = {&p->bob, &p->carol};
     struct mkt_span tek[2], init[2];
@@ -505,7 +509,7 @@ END_TEST
 START_TEST(a_group_key_that_is_handed_on)
 {
     struct parties *p = parties_new(MKT_SUITE_256, "EFHIJLNO");
-    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    const struct mkt_key_wish gtgk = {.size = sizeof gtgk, .type = MKT_KEY_GTGK};
     p->recipe.keys = &gtgk;
     p->recipe.n_keys = 1;
     make_own(p);
@@ -514,7 +518,7 @@ START_TEST(a_group_key_that_is_handed_on)
     resolved_by(&p->kms, &p->bob);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
     const struct mkt_span tek = party_tek(&p->alice);
-    const struct mkt_key_wish same = {.type = MKT_KEY_GTGK, .key = session_key(&p->bob, 0).key};
+    const struct mkt_key_wish same = {.size = sizeof same, .type = MKT_KEY_GTGK, .key = session_key(&p->bob, 0).key};
 
     mkt_ticket_free(p->ticket);
     p->ticket = NULL;
@@ -524,7 +528,8 @@ START_TEST(a_group_key_that_is_handed_on)
     recipe.policy = &p->policy;
     recipe.n_keys = 0;
     expect_err("ticket", mkt_ticket_make(&p->ticket, &p->bob.player.host, &recipe), MKT_OK);
-    const struct mkt_offer offer = {.ticket = p->ticket,
+    const struct mkt_offer offer = {.size = sizeof offer,
+                                    .ticket = p->ticket,
                                     .responder = p->carol.settings.self,
                                     .keys = &same,
                                     .n_keys = 1,

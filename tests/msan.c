@@ -110,6 +110,6 @@ WEAK bool __real_holds(const struct party *, struct mkt_span);
 WEAK bool __wrap_holds(const struct party *, struct mkt_span);
 bool __wrap_holds(const struct party *party, struct mkt_span secret)
 {
-    __msan_unpoison(party->csb, party->settings.size);
+    __msan_unpoison(party->csb, party->settings.bundle_size);
     return __real_holds(party, secret);
 }

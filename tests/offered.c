@@ -279,7 +279,7 @@ static void exchange(struct end *from, const struct mkt_buf *line, struct end *t
         expect_err("make", mkt_sdp_make_answer(to->csb, NULL, &to->sent), MKT_OK);
     }
     struct mkt_sdp answer = described(HEAD MSRP, &to->sent, "");
-    struct mkt_sdp_exchange now = {&offer, &answer, true, false};
+    struct mkt_sdp_exchange now = {.size = sizeof now, .offerer = true, .offer = &offer, .answer = &answer};
     struct mkt_connection at_from, at_to;
     expect_err("from", mkt_connection_decide(&now, &from->kept, 0, &at_from, &from->kept), MKT_OK);
     now.offerer = false;
@@ -293,7 +293,7 @@ static void exchange(struct end *from, const struct mkt_buf *line, struct end *t
 START_TEST(an_update_that_was_given_up)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update update = {.size = sizeof update, .keys = &one_tgk, .n_keys = 1};
     struct mkt_buf given_up = line_of(2), again = line_of(3);
     make_ticket(c);
     struct end alice = {.csb = c->i, .sent = line_of(0)}, bob = {.csb = c->r, .sent = line_of(1)};

@@ -87,7 +87,7 @@ struct parties *parties_new(enum mkt_suite suite, const char *flags)
             player_init(&one->player, ntp(NOW), text(""));
         one->player.next_random = 331 * i; /* not the octets that another one draws */
         one->player.host.authorise = party_authorise;
-        one->settings = mkt_settings_default(mkt_id_uri(people[i].uri));
+        mkt_settings_init(&one->settings, mkt_id_uri(people[i].uri));
         one->key = (struct mkt_credential){mkt_id_uri("sip:kms@example.com"), mkt_id_bytes(people[i].key_name), psk};
         if (one == &p->kms || one == &p->kms_r)
             continue;
@@ -100,8 +100,11 @@ struct parties *parties_new(enum mkt_suite suite, const char *flags)
     p->policy.kms = p->kms.settings.self;
     p->policy.initiator = p->alice.settings.self;
     p->policy.responder[p->policy.n_responders++] = p->bob.settings.self;
+    mkt_request_init(&p->request);
+    mkt_offer_init(&p->offer);
     p->request.policy = &p->policy;
-    p->recipe = (struct mkt_ticket_recipe){.tpk_id = mkt_id_bytes("tpk-1"), .tpk = p->tpk};
+    p->recipe = (struct mkt_ticket_recipe){
+        .size = sizeof(struct mkt_ticket_recipe), .tpk_id = mkt_id_bytes("tpk-1"), .tpk = p->tpk};
     p->offer.responder = p->bob.settings.self;
     return p;
 }
@@ -357,7 +360,7 @@ void same_tek(const struct party *a, const struct party *b, size_t length)
 bool holds(const struct party *party, struct mkt_span secret)
 {
     const uint8_t *octets = (const uint8_t *)party->csb;
-    for (size_t i = 0; i + secret.n <= party->settings.size; i++)
+    for (size_t i = 0; i + secret.n <= party->settings.bundle_size; i++)
         if (memcmp(octets + i, secret.p, secret.n) == 0)
             return true;
     return false;

@@ -27,7 +27,8 @@ static inline enum mkt_err decide(const struct texts *now, const struct mkt_sdp_
                                   struct mkt_connection *connection, struct mkt_sdp_kept *kept)
 {
     struct mkt_sdp offer, answer;
-    const struct mkt_sdp_exchange exchange = {&offer, &answer, now->offerer, ended};
+    const struct mkt_sdp_exchange exchange = {
+        .size = sizeof exchange, .offerer = now->offerer, .ended = ended, .offer = &offer, .answer = &answer};
     enum mkt_err err = mkt_sdp_parse(&offer, now->offer);
     err = err != MKT_OK ? err : mkt_sdp_parse(&answer, now->answer);
     return err != MKT_OK ? err : mkt_connection_decide(&exchange, before, media, connection, kept);

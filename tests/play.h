@@ -64,7 +64,7 @@ static inline struct play *play_new(enum mkt_suite suite, const char *flags, boo
     for (size_t i = 0; i < PARTIES; i++) {
         player_init(&p->player[i], ntp(NOW), i == KMS ? tpk : text(""));
         p->player[i].next_random = 1000 * i; /* not the octets that another draws */
-        p->settings[i] = mkt_settings_default(mkt_id_uri(names[i]));
+        mkt_settings_init(&p->settings[i], mkt_id_uri(names[i]));
         if (i == KMS)
             continue;
         const enum party asked = i == BOB ? bobs : KMS;
@@ -127,11 +127,11 @@ static inline enum party play_to(const struct play *p, enum leg leg)
 /* Makes a message with a bundle, or measures it. */
 static inline enum mkt_err play_put(struct play *p, enum leg leg, struct mkt_csb *csb, struct mkt_buf *out)
 {
-    const struct mkt_request request = {.policy = &p->policy, .keys = &one_tgk, .n_keys = 1};
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
-    const struct mkt_update update = {.keys = &one_tgk,
-                                      .n_keys = leg == ALICE_UPDATES || (p->policy.flags & MKT_FLAG_M) != 0};
-    struct mkt_offer offer = {.responder = p->settings[BOB].self};
+    const struct mkt_request request = {.size = sizeof request, .policy = &p->policy, .keys = &one_tgk, .n_keys = 1};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk};
+    const struct mkt_update update = {
+        .size = sizeof update, .keys = &one_tgk, .n_keys = leg == ALICE_UPDATES || (p->policy.flags & MKT_FLAG_M) != 0};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = p->settings[BOB].self};
     enum mkt_err err;
     switch (leg) {
     case ASK:

@@ -145,6 +145,7 @@ void player_init(struct player *p, mkt_ntp now, struct mkt_span tpk)
 {
     *p = (struct player){.now = now, .tpk = tpk};
     p->host = (struct mkt_host){
+        .size = sizeof(struct mkt_host),
         .user = p,
         .now = player_now,
         .random = player_draw,

@@ -48,6 +48,21 @@ static struct mkt_policy granted_policy(struct parties *p)
     return policy;
 }
 
+/* What a KMS is asked for; `keys` has room for MKT_MAX_KEYS. */
+static enum mkt_err read_request(const struct mkt_csb *csb, struct mkt_policy *policy, struct mkt_key_wish keys[],
+                                 size_t *n)
+{
+    struct mkt_key_wish key = {.size = sizeof key};
+    enum mkt_err err = mkt_csb_request(csb, policy);
+    *n = 0;
+    while (err == MKT_OK && (err = mkt_csb_request_key(csb, *n, &key)) == MKT_OK) {
+        ck_assert_uint_lt(*n, MKT_MAX_KEYS);
+        ck_assert_uint_eq(key.size, sizeof key);
+        keys[(*n)++] = key;
+    }
+    return err == MKT_E_NO_SESSION ? MKT_OK : err;
+}
+
 /*
  * 5.1.2: the keys of a REQUEST_RESP come from its REQUEST_INIT, and T is all that tells the IVs of two answers apart.
  * So a KMS answers each question once, and there is none without a replay cache.
@@ -167,11 +182,16 @@ static void ask_for_much(struct parties *p)
 START_TEST(granted_as_asked)
 {
     static const struct mkt_key_wish lists[][3] = {
-        {{.type = MKT_KEY_TGK}},
-        {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_TEK, .length = 48}, {.type = MKT_KEY_GTGK, .length = 16}},
-        {{.type = MKT_KEY_TEK_SALT, .salt_length = 12}, {.type = MKT_KEY_GTGK_SALT, .length = 64, .salt_length = 3}},
-        {{.type = MKT_KEY_TGK, .length = 16}, {.type = MKT_KEY_TGK, .length = 255}, {.type = MKT_KEY_TGK}},
-        {{.type = MKT_KEY_TGK}}, /* asked for nothing: "a single TGK" */
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 48},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK, .length = 16}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT, .salt_length = 12},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT, .length = 64, .salt_length = 3}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 16},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 255},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}}, /* asked for nothing: "a single TGK" */
     };
     static const size_t n[] = {1, 3, 2, 3, 1};
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJLMNO");
@@ -184,7 +204,7 @@ START_TEST(granted_as_asked)
     p->request.n_keys = _i < 4 ? n[_i] : 0;
     const struct mkt_span init = asked(p);
     take(&p->kms, "REQUEST_INIT", init);
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, read, &n_read), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, &policy, read, &n_read), MKT_OK);
     ck_assert_uint_eq(n_read, n[_i]);
     ck_assert(!policy.has_kemac && policy.flags == p->policy.flags);
     ck_assert(mkt_policy_same(&policy, &p->policy));
@@ -213,9 +233,10 @@ START_TEST(wishes_on_the_wire)
 {
     static const uint8_t zeros[32] = {0};
     static const uint8_t secret[32] = "a key that nobody is told about";
-    const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT, .key = {secret, 32}, .salt = {secret, 14}},
-                                          {.type = MKT_KEY_TEK, .length = 20},
-                                          {.type = MKT_KEY_GTGK_SALT}};
+    const struct mkt_key_wish wishes[] = {
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT, .key = {secret, 32}, .salt = {secret, 14}},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 20},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT}};
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
     struct mkt_policy policy;
     p->request.keys = wishes;
@@ -283,10 +304,14 @@ START_TEST(key_validity_that_is_asked_for)
 {
     static const uint8_t long_spi[255] = {1, 2, 3};
     const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TGK, .kv = spi_of("1")},
-        {.type = MKT_KEY_TEK_SALT, .kv = {.type = MKT_KV_SPI, .spi = {long_spi, sizeof long_spi}}},
-        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
-        {.type = MKT_KEY_TGK, .any_spi = true},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = spi_of("1")},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_TEK_SALT,
+         .kv = {.type = MKT_KV_SPI, .spi = {long_spi, sizeof long_spi}}},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_GTGK,
+         .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .any_spi = true},
     };
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
     struct mkt_key_wish read[MKT_MAX_KEYS];
@@ -302,7 +327,7 @@ START_TEST(key_validity_that_is_asked_for)
         expect_kv(&key.kv, &wishes[i].kv);
     }
     take(&p->kms, "REQUEST_INIT", init);
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, read, &n), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, &policy, read, &n), MKT_OK);
     ck_assert_uint_eq(n, 4);
     for (size_t i = 0; i < 4; i++) {
         expect_kv(&read[i].kv, &wishes[i].kv);
@@ -317,7 +342,9 @@ START_TEST(spis_of_a_request_are_drawn)
 {
     static const uint8_t drawn[] = "CSB.RANDRi with its thirty-two octetsgiveone.givetwo.";
     const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK, .kv = spi_of("give")}};
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = spi_of("give")}};
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
     struct mkt_key_data key;
     p->request.keys = wishes;
@@ -343,10 +370,12 @@ END_TEST
 START_TEST(spis_that_are_granted)
 {
     const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TGK, .kv = spi_of("2nd")},
-        {.type = MKT_KEY_TEK},
-        {.type = MKT_KEY_GTGK_SALT, .any_spi = true},
-        {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = spi_of("2nd")},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT, .any_spi = true},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_TGK,
+         .kv = {.type = MKT_KV_INTERVAL, .from = text("from"), .to = text("until")}},
     };
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
     struct mkt_key_data want, got;
@@ -381,7 +410,7 @@ START_TEST(no_session_keys_are_asked_for)
     const struct mkt_span init = asked(p);
     ck_assert_uint_eq(desired_kemac(init).n, 0);
     take(&p->kms, "REQUEST_INIT", init);
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, &policy, keys, &n), MKT_OK);
     ck_assert_uint_eq(n, 0);
     ck_assert(!policy.has_kemac);
     if (_i == 1) { /* the KMS knows better */
@@ -460,7 +489,7 @@ START_TEST(a_policy_that_names_neither_initiator_nor_kms)
     size_t n;
     p->policy.initiator = p->policy.kms = (struct mkt_id){0};
     take(&p->kms, "REQUEST_INIT", asked(p));
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, &policy, keys, &n), MKT_OK);
     ck_assert(mkt_id_equal(&policy.initiator, &p->alice.settings.self));
     ck_assert(mkt_id_equal(&policy.kms, &p->kms.settings.self));
     ck_assert((policy.flags & MKT_FLAG_D) != 0 && (policy.flags & MKT_FLAG_K) == 0);
@@ -496,7 +525,7 @@ START_TEST(k_in_what_is_asked_for)
     size_t n;
     find(&m, MKT_TP, 0)->ticket.flags |= MKT_FLAG_K;
     take(&p->kms, "K", forged(&m, &alice));
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, &policy, keys, &n), MKT_OK);
     ck_assert_uint_eq(policy.flags, p->policy.flags | MKT_FLAG_D);
     parties_free(p);
 }
@@ -506,7 +535,8 @@ END_TEST
 
 enum { CHANGES = 18, KEY_CHANGES = 9 };
 
-static const struct mkt_key_wish two_keys[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_GTGK_SALT}};
+static const struct mkt_key_wish two_keys[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK_SALT}};
 
 /* What a KMS may make of a desired policy and keys, one by one. */
 static void change(int which, struct mkt_policy *policy, struct mkt_key_wish keys[], size_t *n)
@@ -580,7 +610,7 @@ static void change(int which, struct mkt_policy *policy, struct mkt_key_wish key
         keys[1].salt_length = 13;
         break;
     case CHANGES + 4:
-        keys[(*n)++] = (struct mkt_key_wish){.type = MKT_KEY_TGK};
+        keys[(*n)++] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK};
         break;
     case CHANGES + 5:
         *n = 0;
@@ -608,7 +638,7 @@ static struct mkt_span ask_and_change(struct parties *p, int which, struct mkt_p
     p->request.n_keys = 2;
     const struct mkt_span init = asked(p);
     take(&p->kms, "REQUEST_INIT", init);
-    expect_err("what is asked for", mkt_csb_request(p->kms.csb, policy, keys, &p->recipe.n_keys), MKT_OK);
+    expect_err("what is asked for", read_request(p->kms.csb, policy, keys, &p->recipe.n_keys), MKT_OK);
     ck_assert_uint_eq(p->recipe.n_keys, 2);
     change(which, policy, keys, &p->recipe.n_keys);
     p->recipe.policy = policy;
@@ -1050,11 +1080,11 @@ START_TEST(as_many_wishes_as_there_is_room_for)
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
     uint8_t octets[8192];
     for (size_t i = 0; i < MKT_MAX_KEYS; i++)
-        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 16};
+        wishes[i] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 16};
     for (size_t forked = 0; forked < 2; forked++) {
         struct parties *p = parties_new(MKT_SUITE_256, flags[forked]);
         struct mkt_buf out = {octets, sizeof octets, 0};
-        p->alice.settings.size = p->kms.settings.size = 16384;
+        p->alice.settings.bundle_size = p->kms.settings.bundle_size = 16384;
         begin(&p->alice, MKT_INITIATOR);
         begin(&p->kms, MKT_KMS);
         p->request.keys = wishes;
@@ -1075,7 +1105,7 @@ START_TEST(as_many_wishes_as_a_kms_reads)
     const struct forger alice = as_alice(p);
     struct mkt_payload list[MKT_MAX_KEYS + 1];
     uint8_t octets[2048], room[4096];
-    p->alice.settings.size = p->kms.settings.size = 16384;
+    p->alice.settings.bundle_size = p->kms.settings.bundle_size = 16384;
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
     const struct mkt_span init = asked(p);
@@ -1099,7 +1129,7 @@ START_TEST(as_many_wishes_as_a_kms_reads)
         struct mkt_key_wish wishes[MKT_MAX_KEYS];
         size_t n_wishes = 0;
         take(&p->kms, "31", forged(&m, &alice));
-        expect_err("wishes", mkt_csb_request(p->kms.csb, &policy, wishes, &n_wishes), MKT_OK);
+        expect_err("wishes", read_request(p->kms.csb, &policy, wishes, &n_wishes), MKT_OK);
         ck_assert_uint_eq(n_wishes, MKT_MAX_KEYS - 1);
         ck_assert(!policy.has_kemac && policy.kemac.p == NULL && policy.kemac.n == 0);
     }
@@ -1609,7 +1639,7 @@ END_TEST
 /* 6.10: "The F flag SHALL be set to '1' when the I flag (key forking) is set to '1' and a TGK is encoded" */
 START_TEST(forked_keys_want_an_answer)
 {
-    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    const struct mkt_key_wish gtgk = {.size = sizeof gtgk, .type = MKT_KEY_GTGK};
     struct parties *p = set_up(MKT_SUITE_256, "DEHIJNO");
     struct mkt_ticket *ticket = NULL;
     take(&p->kms, "REQUEST_INIT", asked(p));
@@ -1626,8 +1656,8 @@ END_TEST
 
 START_TEST(requests_that_cannot_be_made)
 {
-    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
-    struct mkt_key_wish many[MKT_MAX_KEYS + 1] = {{0}};
+    const struct mkt_key_wish mpk = {.size = sizeof mpk, .type = MKT_KEY_MPK};
+    struct mkt_key_wish many[MKT_MAX_KEYS + 1] = {{.size = sizeof(struct mkt_key_wish)}};
     struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
     struct mkt_buf measured = {NULL, 0, 0};
     const struct mkt_span before = stored(&p->alice);
@@ -1641,12 +1671,12 @@ START_TEST(requests_that_cannot_be_made)
     wrong.keys = many;
     wrong.n_keys = MKT_MAX_KEYS + 1;
     expect_err("too many", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_MANY);
-    const struct mkt_key_wish same[] = {{.type = MKT_KEY_TGK, .kv = spi_of("1")},
-                                        {.type = MKT_KEY_TEK, .kv = spi_of("1")}};
+    const struct mkt_key_wish same[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = spi_of("1")},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .kv = spi_of("1")}};
     wrong.keys = same;
     wrong.n_keys = 2;
     expect_err("an SPI twice", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_SPI);
-    struct mkt_key_wish one = {.type = MKT_KEY_TGK, .kv = spi_of("")};
+    struct mkt_key_wish one = {.size = sizeof one, .type = MKT_KEY_TGK, .kv = spi_of("")};
     wrong.keys = &one;
     wrong.n_keys = 1;
     expect_err("an empty SPI", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_SPI);
@@ -1710,7 +1740,7 @@ START_TEST(a_bundle_without_room)
     ask_for_much(p);
     begin(&p->kms, MKT_KMS);
     size_t made = 0, refusals = 0;
-    for (p->alice.settings.size = 256; made == 0; p->alice.settings.size += 16) {
+    for (p->alice.settings.bundle_size = 256; made == 0; p->alice.settings.bundle_size += 16) {
         if (mkt_csb_new(&p->alice.csb, MKT_INITIATOR, &p->alice.player.host, &p->alice.settings) != MKT_OK)
             continue;
         enum mkt_err err = mkt_csb_make_request_init(p->alice.csb, &p->request, &measured);
@@ -1722,7 +1752,7 @@ START_TEST(a_bundle_without_room)
         p->alice.csb = NULL;
     }
     ck_assert_uint_gt(refusals, 0);
-    for (p->kms.settings.size = 256, made = refusals = 0; made == 0; p->kms.settings.size += 16) {
+    for (p->kms.settings.bundle_size = 256, made = refusals = 0; made == 0; p->kms.settings.bundle_size += 16) {
         struct mkt_csb *csb = NULL;
         if (mkt_csb_new(&csb, MKT_KMS, &p->kms.player.host, &p->kms.settings) != MKT_OK)
             continue;
@@ -1801,11 +1831,13 @@ START_TEST(more_than_a_ticket_can_have)
     };
     struct parties *p = parties_new(MKT_SUITE_256, "DFGHJNO");
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
-    p->alice.settings.size = p->kms.settings.size = 16384;
+    p->alice.settings.bundle_size = p->kms.settings.bundle_size = 16384;
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
-    for (size_t i = 0; i < MKT_MAX_KEYS; i++)
+    for (size_t i = 0; i < MKT_MAX_KEYS; i++) {
         wishes[i] = cases[_i].wish;
+        wishes[i].size = sizeof wishes[i];
+    }
     p->request.keys = wishes;
     p->request.n_keys = cases[_i].n;
     if (cases[_i].err == MKT_E_MANY) {
@@ -1849,7 +1881,7 @@ START_TEST(a_wish_for_an_mpk)
     expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
     find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
     take(&p->kms, "REQUEST_INIT", forged(&m, &alice));
-    expect_err("wishes", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_OK);
+    expect_err("wishes", read_request(p->kms.csb, &policy, keys, &n), MKT_OK);
     ck_assert_uint_eq(n, 1);
     ck_assert_uint_eq(keys[0].type, MKT_KEY_GTGK);
     request_resp(&p->kms, &p->recipe);
@@ -1898,7 +1930,7 @@ START_TEST(steps_out_of_order)
     expect_err("a KMS asks", mkt_csb_make_request_init(p->kms.csb, &p->request, &measured), MKT_E_STATE);
     expect_err("a Responder asks", mkt_csb_make_request_init(p->bob.csb, &p->request, &measured), MKT_E_STATE);
     expect_err("nothing granted", mkt_csb_ticket(p->alice.csb, &ticket), MKT_E_STATE);
-    expect_err("nothing asked", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
+    expect_err("nothing asked", read_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
     expect_err("nothing asked", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_E_STATE);
     ck_assert(!mkt_csb_owes(p->kms.csb, MKT_REQUEST_RESP));
     refused(&p->alice, "nothing asked", mikey, MKT_E_STATE);
@@ -1916,7 +1948,7 @@ START_TEST(steps_out_of_order)
     expect_err("a KMS has none", mkt_csb_ticket(p->kms.csb, &ticket), MKT_E_STATE);
     ck_assert_ptr_null(ticket);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
-    expect_err("answered", mkt_csb_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
+    expect_err("answered", read_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
     refused(&p->kms, "its own", resp, MKT_E_DATA_TYPE);
     ck_assert(!mkt_csb_ready(p->alice.csb));
 

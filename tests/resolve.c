@@ -818,7 +818,7 @@ END_TEST
 START_TEST(mallory_supplies_a_key_for_a_ticket_that_is_remembered)
 {
     static const uint8_t tek[32] = "a key that Mallory knows as well";
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TEK, .key = {tek, sizeof tek}};
+    const struct mkt_key_wish wish = {.size = sizeof wish, .type = MKT_KEY_TEK, .key = {tek, sizeof tek}};
     struct parties *p = with_mallory("DEFGHIJLNO");
     const struct mkt_span keys = mallorys_keys(p);
     called(p, true);
@@ -841,9 +841,12 @@ END_TEST
 /* Likewise with keys of the ticket that everybody has who may resolve it. */
 START_TEST(a_remembered_ticket_with_keys_that_are_not_forked)
 {
-    static const struct mkt_key_wish wishes[][2] = {{{.type = MKT_KEY_GTGK}, {.type = MKT_KEY_TGK}},
-                                                    {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TEK}},
-                                                    {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK_SALT}}};
+    static const struct mkt_key_wish wishes[][2] = {{{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK},
+                                                     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}},
+                                                    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                                     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}},
+                                                    {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                                     {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT}}};
     struct parties *p = parties_new(MKT_SUITE_256, _i < 3 ? "DEFGHIJNO" : "DEFGHJNO");
     p->request.keys = wishes[_i % 3];
     p->request.n_keys = 2;
@@ -1060,9 +1063,12 @@ END_TEST
 START_TEST(a_randkms_as_long_as_the_keys)
 {
     static const struct mkt_key_wish wishes[][2] = {
-        {{.type = MKT_KEY_TGK, .length = 48}, {.type = MKT_KEY_TGK}},
-        {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_GTGK, .length = 64}},
-        {{.type = MKT_KEY_TGK, .length = 16}, {.type = MKT_KEY_TEK, .length = 64}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 48},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK, .length = 64}},
+        {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 16},
+         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .length = 64}},
     };
     static const size_t lengths[] = {48, 32, 32};
     struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
@@ -1088,7 +1094,7 @@ END_TEST
 /* No RAND is longer than 255 octets: a KMS does not fork keys that are. */
 START_TEST(keys_too_long_to_be_forked)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK, .length = 255 + (size_t)_i};
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK, .length = 255 + (size_t)_i};
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
     struct mkt_message m = decoded(resolve_init(&p->bob));
     struct mkt_ticket_recipe recipe = p->recipe;
@@ -1720,7 +1726,7 @@ START_TEST(keys_that_a_responder_must_not_supply)
         {"no SPI", {T, NO_KEY}, {32}, "-", MKT_E_SPI}, {"a short key", {T, NO_KEY}, {15}, "a", MKT_E_KEY_LENGTH},
         {"none", {NO_KEY}, {0}, "", MKT_E_MISSING},
     };
-    const struct mkt_answer answer = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &one_tgk, .n_keys = 1};
     struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHIJMNO");
     const struct mkt_span init = offered(p), keys = mkt_ticket_keys(p->ticket);
     uint8_t octets[1024];
@@ -1969,7 +1975,7 @@ START_TEST(a_tgk_where_nobody_answers)
 {
     enum { M = MKT_KEY_MPK, T = MKT_KEY_TGK };
     static const uint8_t types[] = {M, M, T, NO_KEY}, lengths[] = {32, 32, 32};
-    const struct mkt_key_wish gtgk = {.type = MKT_KEY_GTGK};
+    const struct mkt_key_wish gtgk = {.size = sizeof gtgk, .type = MKT_KEY_GTGK};
     struct parties *p = parties_new(MKT_SUITE_256, "DEHIJNO");
     p->request.keys = &gtgk;
     p->request.n_keys = 1;
@@ -2165,7 +2171,7 @@ START_TEST(a_bundle_without_room)
     for (size_t size = 256; made == 0; size += 16) {
         struct mkt_csb *bob = NULL, *kms = NULL;
         struct mkt_buf out = {octets, sizeof octets, 0};
-        p->bob.settings.size = p->kms.settings.size = size;
+        p->bob.settings.bundle_size = p->kms.settings.bundle_size = size;
         if (mkt_csb_new(&bob, MKT_RESPONDER, &p->bob.player.host, &p->bob.settings) != MKT_OK)
             continue;
         expect_err("new", mkt_csb_new(&kms, MKT_KMS, &p->kms.player.host, &p->kms.settings), MKT_OK);

@@ -635,7 +635,8 @@ struct ticketing {
 static void make_ticket_and_offer(void *arg)
 {
     struct ticketing *t = arg;
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK_SALT, .length = t->call->recipe.keys->length};
+    const struct mkt_key_wish wish = {
+        .size = sizeof wish, .type = MKT_KEY_TGK_SALT, .length = t->call->recipe.keys->length};
     struct call *c = t->call;
     const struct mkt_host *host = &c->alice.host;
     draws = "kkr";
@@ -643,7 +644,11 @@ static void make_ticket_and_offer(void *arg)
     expect_err("put it", mkt_ticket_put(t->made, &t->kept), MKT_OK);
     expect_err("get it", mkt_ticket_get(&t->got, host, (struct mkt_span){t->kept.p, t->kept.n}), MKT_OK);
     mkt_ticket_free(t->made);
-    t->offer = (struct mkt_offer){.ticket = t->got, .responder = c->settings_r.self, .keys = &wish, .n_keys = 1};
+    t->offer = (struct mkt_offer){.size = sizeof(struct mkt_offer),
+                                  .ticket = t->got,
+                                  .responder = c->settings_r.self,
+                                  .keys = &wish,
+                                  .n_keys = 1};
     expect_err("Initiator", mkt_csb_new(&t->csb, MKT_INITIATOR, host, &c->settings_i), MKT_OK);
     draws = "rkk";
     expect_err("offer", mkt_csb_make_transfer_init(t->csb, &t->offer, &t->init), MKT_OK);
@@ -680,7 +685,7 @@ START_TEST(a_ticket_of_ones_own)
 {
     static uint8_t kept[4096], opened[1024], init[4096], sdp[8192];
     static const uint8_t long_tpk[64] = "a ticket protection key of 512 bits, more than the PRF takes...";
-    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64};
+    const struct mkt_key_wish long_tgk = {.size = sizeof long_tgk, .type = MKT_KEY_TGK, .length = 64};
     struct call *c = call_new(MKT_SUITE_256, "DFGHJLMNO");
     struct ticketing t = {.call = c,
                           .kept = {kept, sizeof kept, 0},

@@ -133,7 +133,8 @@ END_TEST
  */
 START_TEST(teks_of_several_sessions)
 {
-    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_key_wish teks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
     c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
@@ -265,7 +266,7 @@ START_TEST(session_data_of_an_srtp_answer)
             struct mkt_message m;
             make_init(c);
             expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-            c->answer = (struct mkt_answer){.cs = &cs, .n_cs = 1};
+            c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &cs, .n_cs = 1};
             expect_err("made", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), fine ? MKT_OK : MKT_E_CS);
             if (!fine) {
                 c->answer.cs = &good;
@@ -309,7 +310,8 @@ END_TEST
 /* 4.2.2.3: "If needed, the Responder MAY update Session Data and SPI provided by the Initiator." */
 START_TEST(what_was_offered_is_updated)
 {
-    const struct mkt_key_wish tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+    const struct mkt_key_wish tgks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}};
     const struct mkt_cs offered = srtp_session(1, 0, 4);
     struct mkt_cs answered = srtp_session(1, 1, 10);
     struct mkt_key_data second = {0};
@@ -320,7 +322,7 @@ START_TEST(what_was_offered_is_updated)
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("key", mkt_csb_key(c->r, 1, &second), MKT_OK);
     const struct mkt_span spi = exact(second.kv.spi);
-    c->answer = (struct mkt_answer){.cs = &answered, .n_cs = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &answered, .n_cs = 1};
     answered.spi = text("none");
     expect_err("an SPI of no key", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SPI);
     answered.spi = spi;
@@ -337,7 +339,7 @@ END_TEST
 /* "[...] unless the Security protocol allows for this, e.g., SRTP": its sessions may share a TEK. */
 START_TEST(a_tek_of_two_srtp_sessions)
 {
-    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK};
+    const struct mkt_key_wish tek = {.size = sizeof tek, .type = MKT_KEY_TEK};
     struct mkt_cs cs[] = {srtp_session(1, 0, 4), srtp_session(2, 1, 10)};
     struct mkt_key_data key = {0};
     struct call *c = srtp_call("FGHJLNO", cs, 2);
@@ -379,7 +381,8 @@ START_TEST(session_data_in_an_update)
     struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_SRTP};
     uint8_t octets[2048];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    struct mkt_update update = {.cs = &cs, .n_cs = 1, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
+    struct mkt_update update = {
+        .size = sizeof update, .cs = &cs, .n_cs = 1, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
     struct call *c = srtp_call("FGHJLMNO", &offered, 1);
     make_resp(c);
     finish(c);
@@ -411,7 +414,7 @@ START_TEST(sessions_that_the_responder_adds)
     struct call *c = srtp_call("FGHJLMNO", &offered, 1);
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){.cs = added, .n_cs = 3};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = added, .n_cs = 3};
     expect_err("4 sessions", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
     added[1].prot_type = MKT_PROT_TLS;
     c->answer.n_cs = 2;
@@ -440,7 +443,7 @@ START_TEST(more_sessions_than_the_initiator_has_room_for)
     const struct mkt_cs offered = srtp_session(1, 0, 4), added = srtp_session(9, 0, 4);
     struct call *c = srtp_call("FGHJLMNO", &offered, 1);
     c->settings_i.max_sessions = 1;
-    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &added, .n_cs = 1};
     make_resp(c);
     expect_err("two", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_CS);
     ck_assert(!mkt_csb_ready(c->i));
@@ -450,7 +453,7 @@ START_TEST(more_sessions_than_the_initiator_has_room_for)
     c->settings_r.max_sessions = 1;
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &added, .n_cs = 1};
     expect_err("two", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
     call_free(c);
 }
@@ -459,7 +462,8 @@ END_TEST
 /* Keys that the Responder supplies are for the sessions in their order, those that it adds too. */
 START_TEST(keys_for_the_sessions_that_are_added)
 {
-    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_key_wish teks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     const struct mkt_cs offered = {.cs_id = 1, .prot_type = MKT_PROT_TLS},
                         added = {.cs_id = 2, .prot_type = MKT_PROT_TLS};
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
@@ -467,7 +471,8 @@ START_TEST(keys_for_the_sessions_that_are_added)
     c->settings_i.max_sessions = c->settings_r.max_sessions = 2;
     c->offer.cs = &offered;
     c->offer.n_cs = 1;
-    c->answer = (struct mkt_answer){.cs = &added, .n_cs = 1, .keys = teks, .n_keys = 2};
+    c->answer =
+        (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &added, .n_cs = 1, .keys = teks, .n_keys = 2};
     make_resp(c);
     finish(c);
     for (size_t i = 0; i < 2; i++) {
@@ -504,7 +509,7 @@ START_TEST(policies_that_the_answer_says)
         c->offer.n_sp = 2;
         make_init(c);
         expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-        c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
+        c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
         expect_err("two of one number", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
         c->answer.n_sp = 0;
         if (which == 2)
@@ -540,7 +545,7 @@ START_TEST(a_policy_that_the_responder_does_not_accept)
     c->offer.n_sp = 2;
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP_PARAMETERS);
     call_free(c);
 }
@@ -579,7 +584,7 @@ START_TEST(as_many_sessions_as_there_are_ids)
     for (size_t i = 0; i < 16; i++)
         sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
     c->settings_i.max_sessions = c->settings_r.max_sessions = 255;
-    c->settings_i.size = c->settings_r.size = 40000;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 40000;
     c->offer.cs = cs;
     c->offer.n_cs = 256;
     make_ticket(c);
@@ -594,9 +599,9 @@ START_TEST(as_many_sessions_as_there_are_ids)
     expect_err("254", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
     expect_err("254", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
     out.n = 0;
-    c->answer = (struct mkt_answer){.cs = cs, .n_cs = 256};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 256};
     expect_err("256", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
-    c->answer = (struct mkt_answer){.cs = cs, .n_cs = 255, .sp = sp, .n_sp = 16};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 255, .sp = sp, .n_sp = 16};
     expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_MANY);
     c->answer.n_sp = 15;
     expect_err("255", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
@@ -659,9 +664,10 @@ START_TEST(one_new_tgk_for_two_sessions)
     const struct mkt_cs old[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
     const struct mkt_cs new[] = {{.cs_id = 3, .prot_type = MKT_PROT_TLS, .policies = {no, 1}},
                                  {.cs_id = 4, .prot_type = MKT_PROT_TLS, .policies = {no, 1}}};
-    const struct mkt_update updates[] = {{.keys = &one_tgk, .n_keys = 1},
-                                         {.keys = &one_tgk, .n_keys = 1, .cs = old, .n_cs = 2},
-                                         {.keys = &one_tgk, .n_keys = 1, .cs = new, .n_cs = 2}};
+    const struct mkt_update updates[] = {
+        {.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1},
+        {.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1, .cs = old, .n_cs = 2},
+        {.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1, .cs = new, .n_cs = 2}};
     const size_t first = _i / 2 == 2 ? 2 : 0;
     struct mkt_update u = updates[_i / 2];
     struct call *c = two_sessions(old);
@@ -684,14 +690,16 @@ END_TEST
 /* A TEK is for one session: of two that the update names, or has, the second keeps its key. */
 START_TEST(one_new_tek_for_two_sessions)
 {
-    const struct mkt_key_wish tek = {.type = _i == 0 ? MKT_KEY_TEK : MKT_KEY_TEK_SALT};
+    const struct mkt_key_wish tek = {.size = sizeof tek, .type = _i == 0 ? MKT_KEY_TEK : MKT_KEY_TEK_SALT};
     const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
     for (size_t named = 0; named <= 2; named += 2) {
         struct call *c = two_sessions(cs);
         make_resp(c);
         finish(c);
         const struct mkt_span before = spi_of(c->i, 1);
-        update(c->r, c->i, &(struct mkt_update){.keys = &tek, .n_keys = 1, .cs = cs, .n_cs = named});
+        update(c->r, c->i,
+               &(struct mkt_update){
+                   .size = sizeof(struct mkt_update), .keys = &tek, .n_keys = 1, .cs = cs, .n_cs = named});
         ck_assert_uint_eq(type_of(c->i, spi_of(c->i, 0)), tek.type);
         expect_octets("SPI", spi_of(c->i, 1), before);
         expect_session(c, 0, 1, 0, text(""));
@@ -708,7 +716,7 @@ START_TEST(an_update_has_the_policies_of_all_its_sessions)
     const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {params, 3}}, {9, MKT_PROT_TLS, {params + 3, 3}}};
     const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}},
                                 {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}}};
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .cs = cs, .n_cs = _i & 1 ? 2 : 0};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1, .cs = cs, .n_cs = _i & 1 ? 2 : 0};
     struct call *c = two_sessions(cs);
     struct mkt_message m;
     struct mkt_sp got;
@@ -745,7 +753,8 @@ static struct mkt_span key_spi(const struct mkt_csb *csb, size_t n)
     return exact(key.kv.spi);
 }
 
-static const struct mkt_key_wish two_tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+static const struct mkt_key_wish two_tgks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}};
 
 /*
  * SPIs that an update does not say: a session that there was keeps its own, and the n-th new one gets that of the n-th
@@ -768,20 +777,22 @@ START_TEST(spis_that_an_update_leaves_open)
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     const struct mkt_cs again = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
-    update(c->i, c->r, &(struct mkt_update){.cs = &again, .n_cs = 1});
+    update(c->i, c->r, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &again, .n_cs = 1});
     expect_octets("as before", spi_of(c->i, 0), first.spi);
-    update(c->i, c->r, &(struct mkt_update){.cs = new, .n_cs = 2});
+    update(c->i, c->r, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = new, .n_cs = 2});
     expect_octets("as before", spi_of(c->i, 0), first.spi);
     expect_octets("first key", spi_of(c->i, 1), key_spi(c->i, 0));
     expect_octets("second key", spi_of(c->i, 2), key_spi(c->i, 1));
     for (size_t i = 0; i < 3; i++)
         expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
-    update(c->i, c->r, &(struct mkt_update){.cs = new, .n_cs = 2, .keys = two_tgks, .n_keys = 2});
+    update(
+        c->i, c->r,
+        &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = new, .n_cs = 2, .keys = two_tgks, .n_keys = 2});
     expect_octets("as before", spi_of(c->i, 0), first.spi);
     ck_assert(!mkt_span_equal(spi_of(c->i, 1), spi_of(c->i, 2)));
     for (size_t i = 0; i < 3; i++)
         expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
-    update(c->i, c->r, &(struct mkt_update){.keys = two_tgks, .n_keys = 2});
+    update(c->i, c->r, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = two_tgks, .n_keys = 2});
     ck_assert(!mkt_span_equal(spi_of(c->i, 0), spi_of(c->i, 1)));
     expect_octets("the last one is shared", spi_of(c->i, 2), spi_of(c->i, 1));
     call_free(c);
@@ -799,7 +810,7 @@ START_TEST(session_data_that_an_update_leaves_open)
     make_resp(c);
     finish(c);
     expect_session(c, 0, 1, 1, first.session_data);
-    update(c->i, c->r, &(struct mkt_update){.cs = some, .n_cs = 2});
+    update(c->i, c->r, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = some, .n_cs = 2});
     expect_session(c, 0, 1, 1, first.session_data);
     expect_session(c, 1, 2, 1, text(""));
     call_free(c);
@@ -823,14 +834,15 @@ START_TEST(as_many_policies_as_an_update_has_room_for)
     }
     struct call *c = two_sessions(cs);
     c->settings_i.max_sessions = c->settings_r.max_sessions = ALL;
-    c->settings_i.size = c->settings_r.size = 16384;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 16384;
     c->offer.n_cs = OFFERED;
     c->offer.sp = sp;
     c->offer.n_sp = OFFERED;
-    c->answer = (struct mkt_answer){.cs = cs, .n_cs = ALL, .sp = sp + OFFERED, .n_sp = ALL - OFFERED};
+    c->answer = (struct mkt_answer){
+        .size = sizeof(struct mkt_answer), .cs = cs, .n_cs = ALL, .sp = sp + OFFERED, .n_sp = ALL - OFFERED};
     make_resp(c);
     finish(c);
-    struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     expect_err("all", mkt_csb_make_update(c->i, &u, &out), MKT_E_MANY);
     u.cs = &several;
     u.n_cs = 1;
@@ -871,7 +883,7 @@ START_TEST(an_sp_that_would_change_another_session)
                         other_prot = {7, MKT_PROT_SRTP, {NULL, 0}};
     const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}},
                                 {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}}};
-    struct mkt_update u = {.cs = cs + 1, .n_cs = 1, .sp = &other_params, .n_sp = 1};
+    struct mkt_update u = {.size = sizeof u, .cs = cs + 1, .n_cs = 1, .sp = &other_params, .n_sp = 1};
     uint8_t octets[2048];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct call *c = two_sessions(cs);
@@ -885,7 +897,7 @@ START_TEST(an_sp_that_would_change_another_session)
     expect_err("Prot type", mkt_csb_make_update(c->i, &u, &out), MKT_E_SP);
     u.sp = &same;
     update(c->i, c->r, &u);
-    u = (struct mkt_update){.cs = cs, .n_cs = 2, .sp = &other_params, .n_sp = 1};
+    u = (struct mkt_update){.size = sizeof(struct mkt_update), .cs = cs, .n_cs = 2, .sp = &other_params, .n_sp = 1};
     update(c->i, c->r, &u);
     struct mkt_sp got;
     expect_err("SP", mkt_csb_sp(c->r, 1, &got), MKT_OK);
@@ -913,11 +925,11 @@ START_TEST(a_session_that_has_no_room)
     c = two_sessions(small);
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){.cs = large, .n_cs = 2};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = large, .n_cs = 2};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ROOM);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
-    const struct mkt_update u = {.cs = large, .n_cs = 2};
+    const struct mkt_update u = {.size = sizeof u, .cs = large, .n_cs = 2};
     expect_err("update", mkt_csb_make_update(c->i, &u, &out), MKT_E_ROOM);
     expect_err("update", mkt_csb_make_update(c->r, &u, &out), MKT_E_ROOM);
     ck_assert_uint_eq(out.n, 0);
@@ -1029,7 +1041,7 @@ END_TEST
 /* A TEK is for one session. Another session of the offer waits for a key of the Responder's. */
 START_TEST(a_session_for_which_there_is_no_key)
 {
-    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK};
+    const struct mkt_key_wish tek = {.size = sizeof tek, .type = MKT_KEY_TEK};
     const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS}, {.cs_id = 2, .prot_type = MKT_PROT_TLS}};
     struct mkt_message m;
     struct mkt_cs first, second;
@@ -1042,7 +1054,7 @@ START_TEST(a_session_for_which_there_is_no_key)
     ck_assert(first.spi.n > 0 && second.spi.n == 0);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
-    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &one_tgk, .n_keys = 1};
     expect_err("a key", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
     finish(c);
     expect_session(c, 0, 1, 0, text(""));
@@ -1087,7 +1099,8 @@ START_TEST(an_answer_about_several_sessions)
     said[1].policies = (struct mkt_span){numbers + 1, 1};
     c->offer.sp = sp;
     c->offer.n_sp = 2;
-    c->answer = (struct mkt_answer){.cs = said, .n_cs = 3, .keys = &one_tgk, .n_keys = 1};
+    c->answer =
+        (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = said, .n_cs = 3, .keys = &one_tgk, .n_keys = 1};
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     said[2].spi = key_spi(c->r, 0);
@@ -1153,7 +1166,7 @@ START_TEST(an_sp_before_all_other_payloads)
     c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
     c->offer.sp = &offered;
     c->offer.n_sp = 1;
-    c->answer = (struct mkt_answer){.cs = &said, .n_cs = 1, .sp = &own, .n_sp = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1, .sp = &own, .n_sp = 1};
     make_resp(c);
     expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
     put_first(&m, place_of(&m, MKT_SP));
@@ -1175,7 +1188,7 @@ START_TEST(a_policy_that_the_answer_replaces)
     c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
     c->offer.sp = &offered;
     c->offer.n_sp = 1;
-    c->answer = (struct mkt_answer){.sp = &own, .n_sp = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .sp = &own, .n_sp = 1};
     make_resp(c);
     c->alice.host.acceptable = NULL;
     expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_SP_PARAMETERS);
@@ -1230,11 +1243,13 @@ END_TEST
 START_TEST(keys_of_the_sessions_of_an_update_in_their_order)
 {
     static const uint8_t no[] = {0};
-    const struct mkt_key_wish tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+    const struct mkt_key_wish tgks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}};
     struct mkt_cs cs[4];
     for (size_t i = 0; i < 4; i++)
         cs[i] = (struct mkt_cs){.cs_id = (uint8_t)(i + 1), .prot_type = MKT_PROT_TLS, .policies = {no, 1}};
-    struct mkt_update u = {.cs = cs + 1, .n_cs = 3, .no_answer = _i};
+    struct mkt_update u = {.size = sizeof u, .cs = cs + 1, .n_cs = 3, .no_answer = _i};
     const struct mkt_cs first = {.cs_id = 1, .prot_type = MKT_PROT_TLS};
     struct call *c = two_sessions(&first);
     c->offer.n_cs = 1;
@@ -1347,7 +1362,7 @@ START_TEST(bundles_of_all_sizes)
     const struct mkt_cs cs[] = {
         {.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}, .session_data = {params, 100}},
         {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}, .session_data = {params, 50}}};
-    static const struct mkt_update u = {.keys = two_tgks, .n_keys = 2};
+    static const struct mkt_update u = {.size = sizeof u, .keys = two_tgks, .n_keys = 2};
     struct call *c = two_sessions(cs);
     c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
     c->offer.sp = sp;
@@ -1363,7 +1378,7 @@ START_TEST(bundles_of_all_sizes)
         mkt_csb_free(i);
         mkt_csb_free(r);
         i = r = NULL;
-        c->settings_i.size = c->settings_r.size = size;
+        c->settings_i.bundle_size = c->settings_r.bundle_size = size;
         if (mkt_csb_new(&i, MKT_INITIATOR, &c->alice.host, &c->settings_i) != MKT_OK)
             continue;
         expect_err("new", mkt_csb_new(&r, MKT_RESPONDER, &c->bob.host, &c->settings_r), MKT_OK);

@@ -141,9 +141,10 @@ static bool claim(const struct siege *siege, struct mkt_buf *message)
 /* The bundle stays, to take the answer. */
 static bool make_request_init(struct siege *siege, struct mkt_csb **csb, struct mkt_buf *message)
 {
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(siege->as));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri(siege->as));
     struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
-    const struct mkt_request request = {.policy = &policy};
+    const struct mkt_request request = {.size = sizeof request, .policy = &policy};
     const int64_t at = (int64_t)time(NULL) - siege->ago;
     settings.kms = &siege->credential;
     settings.leave_out_identities = siege->claim != NULL;
@@ -153,7 +154,7 @@ static bool make_request_init(struct siege *siege, struct mkt_csb **csb, struct 
     policy.start = mkt_ntp_from_unix(at + siege->from);
     policy.has_end = siege->has_until;
     policy.end = mkt_ntp_from_unix(at + siege->until);
-    siege->host = (struct mkt_host){.user = siege, .now = now};
+    siege->host = (struct mkt_host){.size = sizeof(struct mkt_host), .user = siege, .now = now};
     message->n = 0;
     return good("REQUEST_INIT", mkt_csb_new(csb, MKT_INITIATOR, &siege->host, &settings)) &&
            good("REQUEST_INIT", mkt_csb_make_request_init(*csb, &request, message)) &&

@@ -127,7 +127,7 @@ static struct call *call_of(size_t n, size_t p)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
     c->settings_i.max_sessions = c->settings_r.max_sessions = 255;
-    c->settings_i.size = c->settings_r.size = 1 << 17;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 1 << 17;
     for (size_t i = 0; i < 15; i++)
         sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
     for (size_t i = 0; i < sizeof policies; i++)
@@ -188,7 +188,7 @@ static unsigned long sessions_answered(size_t n)
 /* Up to an update of all sessions. */
 static struct call *updated(size_t n)
 {
-    static const struct mkt_update all = {.keys = NULL};
+    static const struct mkt_update all = {.size = sizeof all};
     struct call *c = answered(n);
     expect_err("answer", mkt_csb_take(c->i, made(&c->resp_buf)), MKT_OK);
     c->init_buf.n = 0;
@@ -228,7 +228,8 @@ static unsigned long policies_updated(size_t n)
     for (size_t i = 0; i < n; i++)
         number[i] = (uint8_t)i;
     for (size_t from = 0; from < n; from += 15) {
-        const struct mkt_update update = {.cs = sessions, .n_cs = 15, .sp = sp, .n_sp = 15, .no_answer = true};
+        const struct mkt_update update = {
+            .size = sizeof update, .cs = sessions, .n_cs = 15, .sp = sp, .n_sp = 15, .no_answer = true};
         for (size_t i = 0; i < 15; i++) {
             sp[i].policy_no = number[from + i];
             sessions[i] = (struct mkt_cs){.cs_id = (uint8_t)(from + i), .prot_type = MKT_PROT_TLS};
@@ -239,7 +240,7 @@ static unsigned long policies_updated(size_t n)
         c->alice.n_seen = c->bob.n_seen = 0;
         expect_err("update", mkt_csb_take(c->r, made(&c->init_buf)), MKT_OK);
     }
-    const struct mkt_update last = {.cs = sessions, .n_cs = 1, .no_answer = true};
+    const struct mkt_update last = {.size = sizeof last, .cs = sessions, .n_cs = 1, .no_answer = true};
     c->init_buf.n = 0;
     expect_err("update", mkt_csb_make_update(c->i, &last, &c->init_buf), MKT_OK);
     expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
@@ -322,7 +323,7 @@ static unsigned long longer(enum leg leg, enum part part, struct mkt_payload aga
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_message m;
     for (size_t i = 0; i < PARTIES; i++)
-        p->settings[i].size = 1 << 18;
+        p->settings[i].bundle_size = 1 << 18;
     play_until(p, leg);
     play_make(p, leg);
     expect_err("get", mkt_message_get(&m, p->message[leg]), MKT_OK);
@@ -396,7 +397,7 @@ static unsigned long requested(size_t responders, size_t applications, size_t wi
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
-    p->settings[ALICE].size = p->settings[KMS].size = 1 << 16;
+    p->settings[ALICE].bundle_size = p->settings[KMS].bundle_size = 1 << 16;
     for (size_t i = 0; i < responders; i++)
         p->policy.responder[i] = mkt_id_uri("sip:carol@example.com");
     for (size_t i = 0; i < applications; i++)
@@ -405,7 +406,7 @@ static unsigned long requested(size_t responders, size_t applications, size_t wi
         keys[i] = one_tgk;
     p->policy.n_responders = responders;
     p->policy.n_applications = applications;
-    const struct mkt_request request = {.policy = &p->policy, .keys = keys, .n_keys = wishes};
+    const struct mkt_request request = {.size = sizeof request, .policy = &p->policy, .keys = keys, .n_keys = wishes};
     expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
     const unsigned long took = refused(play_bundle(p, KMS), forged(made(&out)), MKT_E_MAC);
     play_free(p);
@@ -434,7 +435,7 @@ static unsigned long mpks_requested(size_t n)
     struct mkt_payload kemac = {.type = MKT_KEMAC, .kemac.encr_data = chain(false, NULL, 0, mpk, n, NULL, 0)};
     struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
-    const struct mkt_request request = {.policy = &p->policy};
+    const struct mkt_request request = {.size = sizeof request, .policy = &p->policy};
     struct mkt_message m;
     expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
     expect_err("get", mkt_message_get(&m, made(&out)), MKT_OK);
@@ -490,16 +491,16 @@ static unsigned long last_of_all_read(size_t n)
 /* A play up to an offer, with a ticket of n keys that Bob remembers. */
 static struct play *remembered(size_t n)
 {
-    const struct mkt_ticket_recipe recipe = {.tpk = tpk};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = tpk};
     struct mkt_key_wish keys[MKT_MAX_KEYS];
     struct play *p = play_new(MKT_SUITE_256, "DEFGHIJLMNO", false);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
-    struct mkt_offer offer = {.responder = p->settings[BOB].self};
-    const struct mkt_request request = {.policy = &p->policy, .keys = keys, .n_keys = n};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = p->settings[BOB].self};
+    const struct mkt_request request = {.size = sizeof request, .policy = &p->policy, .keys = keys, .n_keys = n};
     for (size_t i = 0; i < n; i++)
         keys[i] = one_tgk;
     for (size_t i = 0; i < PARTIES; i++)
-        p->settings[i].size = 1 << 16;
+        p->settings[i].bundle_size = 1 << 16;
     expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
     p->message[ASK] = made(&out);
     play_take(p, ASK);
@@ -695,7 +696,7 @@ static unsigned long connection_read(size_t n)
 {
     const struct mkt_span text_of = sdp_of(n);
     struct mkt_sdp offer, answer;
-    const struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
+    const struct mkt_sdp_exchange now = {.size = sizeof now, .offer = &offer, .answer = &answer, .offerer = true};
     struct mkt_connection connection;
     enum mkt_keying keying;
     begin();
@@ -726,7 +727,7 @@ static unsigned long path_and_address(size_t n)
     }
     const struct mkt_span sdp = made(&out);
     struct mkt_sdp offer, answer;
-    const struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
+    const struct mkt_sdp_exchange now = {.size = sizeof now, .offer = &offer, .answer = &answer, .offerer = true};
     struct mkt_sdp_kept kept = {.version = 0};
     struct mkt_connection connection;
     begin();

@@ -147,7 +147,8 @@ static struct server *server_new(size_t most, bool hide)
     mbedtls_entropy_init(&server->entropy);
     mbedtls_ctr_drbg_init(&server->drbg);
     ck_assert_int_eq(mbedtls_ctr_drbg_seed(&server->drbg, mbedtls_entropy_func, &server->entropy, NULL, 0), 0);
-    server->settings = (struct mkt_streams_settings){.rng = draw,
+    server->settings = (struct mkt_streams_settings){.size = sizeof(struct mkt_streams_settings),
+                                                     .rng = draw,
                                                      .rng_user = server,
                                                      .most = most,
                                                      .hide_identities = hide,
@@ -155,6 +156,7 @@ static struct server *server_new(size_t most, bool hide)
                                                      .alloc = take,
                                                      .release = give_back,
                                                      .ended = ended};
+    mkt_tls_settings_init(&server->tls, MKT_END_NONE);
     expect_err("new", mkt_streams_new(&server->streams, &server->settings), MKT_OK);
     return server;
 }
@@ -185,8 +187,10 @@ static int shake_stream(struct end *end)
 static struct line *dial(struct server *server, const char *suite, const char *key, const char *name,
                          const uint64_t *stream)
 {
-    const struct mkt_tls_settings client = {
-        .end = MKT_END_CLIENT, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
+    const struct mkt_tls_settings client = {.size = sizeof client,
+                                            .end = MKT_END_CLIENT,
+                                            .suites = mkt_span_text(suite),
+                                            .renegotiation = server->tls.renegotiation};
     struct line *line = line_new();
     expect_err("client",
                mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
@@ -212,9 +216,11 @@ static struct line *call_up(struct server *server, const char *suite, const char
 /* A line on which the client has a key and name of the streams' own, and the server of a fixed key. */
 static struct line *dial_out(struct server *server, const char *suite, const char *key, const uint64_t *stream)
 {
-    const struct mkt_tls_settings other = {
-        .end = MKT_END_SERVER, .suites = mkt_span_text(suite), .renegotiation = server->tls.renegotiation};
-    const struct mkt_tls_settings own = {.suites = mkt_span_text(suite), .renegotiation = true};
+    const struct mkt_tls_settings other = {.size = sizeof other,
+                                           .end = MKT_END_SERVER,
+                                           .suites = mkt_span_text(suite),
+                                           .renegotiation = server->tls.renegotiation};
+    const struct mkt_tls_settings own = {.size = sizeof own, .suites = mkt_span_text(suite), .renegotiation = true};
     struct line *line = line_new();
     expect_err("server",
                mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
@@ -372,7 +378,8 @@ START_TEST(own_configuration)
     add(server, SEVEN, KEY_32, NAME);
     for (int bound = 0; bound < 2; bound++) {
         struct line *line = line_new();
-        struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
+        struct mkt_tls_settings settings = {
+            .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
         expect_err(
             "server",
             mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
@@ -402,7 +409,8 @@ START_TEST(as_client)
         struct server *server = server_new(8, false);
         add(server, SEVEN, right ? KEY_32 : OTHER_KEY, NAME);
         struct line *line = line_new();
-        struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
+        struct mkt_tls_settings settings = {
+            .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
         expect_err(
             "server",
             mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
@@ -452,8 +460,10 @@ START_TEST(from_bundles)
     const bool by_hand = _i / 2 == 1;
     uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
-    static const struct mkt_host host = {.user = NULL}, long_names = {.psk_identity = name_too_long};
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    static const struct mkt_host host = {.size = sizeof host},
+                                 long_names = {.size = sizeof long_names, .psk_identity = name_too_long};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
     struct mkt_csb *csb[2], *new_one;
     struct server *server = server_new(8, false), *other = server_new(8, false);
     bundles(&host, _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
@@ -505,17 +515,19 @@ END_TEST
 /* What Alice sends to all Responders, by a ticket of hers. */
 static struct mkt_csb *make_call(const struct mkt_host *host, const struct mkt_id responder[2], struct mkt_buf *init)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
     struct mkt_policy policy = mkt_policy_default(MKT_SUITE_256);
     struct mkt_csb *offered;
     struct mkt_ticket *ticket;
     policy.initiator = settings.self;
     policy.responder[policy.n_responders++] = responder[0];
     policy.responder[policy.n_responders++] = responder[1];
-    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
+    const struct mkt_ticket_recipe recipe = {
+        .size = sizeof recipe, .policy = &policy, .tpk = from_hex(KEY_32), .keys = &tgk, .n_keys = 1};
     expect_err("ticket", mkt_ticket_make(&ticket, host, &recipe), MKT_OK);
-    const struct mkt_offer offer = {.ticket = ticket, .responder = responder[0]};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = responder[0]};
     expect_err("Initiator", mkt_csb_new(&offered, MKT_INITIATOR, host, &settings), MKT_OK);
     expect_err("offer", mkt_csb_make_transfer_init(offered, &offer, init), MKT_OK);
     mkt_ticket_free(ticket);
@@ -534,9 +546,11 @@ START_TEST(a_forked_call)
     const bool devices = (_i & 1) != 0;
     const size_t first = (_i & 2) != 0, caller = (_i & 4) != 0;
     const struct mkt_id users[] = {mkt_id_uri("sip:bob@example.com"), mkt_id_uri("sip:carol@example.com")};
-    const struct mkt_tls_settings tls = {.end = MKT_END_CLIENT, .suites = mkt_span_text(versions[version])};
+    const struct mkt_tls_settings tls = {
+        .size = sizeof tls, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[version])};
     struct mkt_replay cache;
-    const struct mkt_host alice = {.user = NULL}, host = {.tpk = find_tpk, .cache = &cache};
+    const struct mkt_host alice = {.size = sizeof alice},
+                          host = {.size = sizeof host, .tpk = find_tpk, .cache = &cache};
     struct server *server = server_new(8, false);
     struct mkt_csb *responder[2], *branch[2];
     uint8_t octets[3][2048];
@@ -547,7 +561,8 @@ START_TEST(a_forked_call)
     struct mkt_csb *offered = make_call(&alice, users, &init);
     const struct mkt_span invite = {octets[2], init.n};
     for (size_t i = 0; i < 2; i++) {
-        struct mkt_settings settings = mkt_settings_default(users[devices ? 0 : i]);
+        struct mkt_settings settings;
+        mkt_settings_init(&settings, users[devices ? 0 : i]);
         struct mkt_buf out = {octets[i], sizeof octets[i], 0};
         if (devices)
             settings.replay_scope = mkt_span_text(scopes[i]);
@@ -683,7 +698,7 @@ END_TEST
 static void change_key(struct line *line, const char *key, const char *name)
 {
     const struct mkt_tls_settings settings = {
-        .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[0]), .renegotiation = true};
+        .size = sizeof settings, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[0]), .renegotiation = true};
     mbedtls_ssl_config *conf = &line->client.conf;
     mbedtls_ssl_config_free(conf);
     mbedtls_ssl_config_init(conf);
@@ -838,7 +853,8 @@ START_TEST(arguments)
     expect_err("no rng", mkt_streams_new(&other, &settings), MKT_E_ARGUMENT);
     settings.rng = no_random;
     expect_err("rng", mkt_streams_new(&other, &settings), MKT_E_RANDOM);
-    settings = (struct mkt_streams_settings){.rng = mbedtls_ctr_drbg_random, .rng_user = &server->drbg};
+    settings = (struct mkt_streams_settings){
+        .size = sizeof(struct mkt_streams_settings), .rng = mbedtls_ctr_drbg_random, .rng_user = &server->drbg};
     expect_err("defaults", mkt_streams_new(&other, &settings), MKT_OK);
     expect_err("malloc", mkt_streams_add(other, 0, key, name), MKT_OK);
     mkt_streams_free(other);
@@ -874,7 +890,7 @@ START_TEST(arguments)
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->server.conf;
     struct mkt_tls *tls = &line->server.tls;
-    struct mkt_tls_settings bad = {.suites = mkt_span_text("modern:nonsense")};
+    struct mkt_tls_settings bad = {.size = sizeof bad, .suites = mkt_span_text("modern:nonsense")};
     uint64_t stream = 1;
     expect_err("no streams", mkt_streams_server(NULL, conf, tls, &bad), MKT_E_ARGUMENT);
     expect_err("no conf", mkt_streams_server(streams, NULL, tls, &bad), MKT_E_ARGUMENT);
@@ -1071,12 +1087,12 @@ static struct mkt_span caught_key(void)
 
 START_TEST(no_key_is_left_on_the_stack)
 {
-    static const struct mkt_host host = {.user = NULL};
+    static const struct mkt_host host = {.size = sizeof host};
     struct mkt_csb *csb[2];
     uint8_t octets[64];
     struct mkt_buf buf = {octets, sizeof octets, 0};
     struct server *server = server_new(8, true);
-    struct attempt a = {.server = server, .line = line_new(), .psk = from_hex(RARE_KEY)};
+    struct attempt a = {.server = server, .line = line_new(), .psk = from_hex(RARE_KEY), .tls = server->tls};
     bundles(&host, _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
     expect_err("TEK", mkt_csb_tek(csb[0], 1, &buf), MKT_OK);
     const struct mkt_span tek = {octets, buf.n};
@@ -1276,7 +1292,8 @@ static void *shake_hands(void *user)
         char name[64];
         uint64_t number = worker->number, stream = 0;
         snprintf(name, sizeof name, "worker %u", worker->number);
-        struct mkt_tls_settings settings = {.end = MKT_END_CLIENT, .suites = mkt_span_text(versions[n % VERSIONS])};
+        struct mkt_tls_settings settings = {
+            .size = sizeof settings, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[n % VERSIONS])};
         struct line *line = line_new();
         bool contended = n % 3 == 1, wrong_key = n % 3 == 2;
         if (mkt_streams_add(streams, number, psk, mkt_span_text(name)) != MKT_OK)
@@ -1444,7 +1461,7 @@ static void *set_clients_up(void *arg)
 {
     struct user *user = arg;
     for (unsigned n = 0; n < ROUNDS; n++) {
-        const struct mkt_tls_settings settings = {.end = MKT_END_CLIENT};
+        const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_CLIENT};
         mbedtls_ssl_config conf;
         struct mkt_tls tls;
         mbedtls_ssl_config_init(&conf);
@@ -1508,9 +1525,14 @@ static void free_when_ended(void *user, uint64_t stream, enum mkt_tls_state how)
 START_TEST(told_when_nothing_needs_the_connection_any_more)
 {
     struct line *line = line_new();
-    const struct mkt_streams_settings settings = {
-        .rng = mbedtls_ctr_drbg_random, .rng_user = &line->drbg, .most = 8, .user = line, .ended = free_when_ended};
-    const struct mkt_tls_settings client = {.end = MKT_END_CLIENT}, server = {.end = MKT_END_SERVER};
+    const struct mkt_streams_settings settings = {.size = sizeof settings,
+                                                  .rng = mbedtls_ctr_drbg_random,
+                                                  .rng_user = &line->drbg,
+                                                  .most = 8,
+                                                  .user = line,
+                                                  .ended = free_when_ended};
+    const struct mkt_tls_settings client = {.size = sizeof client, .end = MKT_END_CLIENT},
+                                  server = {.size = sizeof server, .end = MKT_END_SERVER};
     struct server holder = {.streams = NULL};
     unsigned char octet;
     expect_err("new", mkt_streams_new(&holder.streams, &settings), MKT_OK);

@@ -274,7 +274,7 @@ static void begin(struct taker *t, const struct section *s, enum mkt_role role, 
     use_malloc(&t->player);
     t->player.host.counter = next_counter;
     t->player.host.count = any_count;
-    t->settings = mkt_settings_default(mkt_id_uri(text_of(s, ids[role])));
+    mkt_settings_init(&t->settings, mkt_id_uri(text_of(s, ids[role])));
     t->settings.counter = payload_of(octets_of(s, "transfer_init"), MKT_T, 0).t.ts_type == MKT_TS_COUNTER;
     t->known =
         (struct mkt_credential){mkt_id_uri(text_of(s, "id_kms")), mkt_id_bytes(responder ? "bob-key" : "alice-key"),
@@ -327,7 +327,10 @@ static size_t supplied(struct taker *t, const struct section *s, struct mkt_span
         player_random(&t->player, key.key);
         player_random(&t->player, key.salt);
         player_random(&t->player, key.kv.spi);
-        wish[n] = (struct mkt_key_wish){.type = (uint8_t)key.type, .length = key.key.n, .salt_length = key.salt.n};
+        wish[n] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish),
+                                        .type = (uint8_t)key.type,
+                                        .length = key.key.n,
+                                        .salt_length = key.salt.n};
     }
     return n;
 }
@@ -376,7 +379,10 @@ static void ticket_request(const struct section *s)
     begin(&alice, s, MKT_INITIATOR, true);
     like(&alice, want, MKT_RANDR_I, true);
     expect_err(s->name, mkt_policy_get(&policy, &tp.ticket), MKT_OK);
-    expect_err(s->name, mkt_csb_make_request_init(alice.csb, &(struct mkt_request){.policy = &policy}, &made), MKT_OK);
+    expect_err(s->name,
+               mkt_csb_make_request_init(
+                   alice.csb, &(struct mkt_request){.size = sizeof(struct mkt_request), .policy = &policy}, &made),
+               MKT_OK);
     expect_made(s, "request_init", &made);
     tamper_field(&alice, s, "request_resp", NULL);
     mkt_csb_free(alice.csb);
@@ -404,7 +410,7 @@ static void make_offer(const struct section *s, struct taker *alice)
     struct mkt_buf made = {octets, sizeof octets, 0};
     struct mkt_key_wish wish[MKT_MAX_KEYS];
     const struct mkt_cs cs = {.cs_id = (uint8_t)number_of(s, "cs_id"), .prot_type = MKT_PROT_TLS};
-    struct mkt_offer offer = {.responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
     const struct mkt_span want = octets_of(s, "transfer_init");
     if (cs.cs_id != 1) {
         offer.cs = &cs;
@@ -426,7 +432,7 @@ static void make_answer(const struct section *s, struct taker *bob)
     uint8_t octets[8192];
     struct mkt_buf made = {octets, sizeof octets, 0};
     struct mkt_key_wish wish[MKT_MAX_KEYS];
-    struct mkt_answer answer = {.keys = wish};
+    struct mkt_answer answer = {.size = sizeof answer, .keys = wish};
     const struct mkt_span want = octets_of(s, "transfer_resp");
     like(bob, want, strchr(text_of(s, "flags"), 'G') != NULL ? MKT_RANDR_R : 0, false);
     answer.n_keys = supplied(bob, s, want, wish);
@@ -437,7 +443,7 @@ static void make_answer(const struct section *s, struct taker *bob)
 /* An update by one end, and its answer; the bundles are as before then. */
 static void update(const struct section *s, char by, struct taker *one, struct taker *other)
 {
-    static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    static const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
     uint8_t octets[8192];
     struct mkt_buf made = {octets, sizeof octets, 0};
     struct mkt_csb *before[2] = {copy_of(one->csb, &one->player.host, &one->settings),
@@ -451,7 +457,10 @@ static void update(const struct section *s, char by, struct taker *one, struct t
     player_low_bits(&one->player, octets_of(s, init), strchr(text_of(s, "flags"), 'G') != NULL);
     player_random(&one->player, octets_of(s, key));
     player_random(&one->player, octets_of(s, spi));
-    expect_err(init, mkt_csb_make_update(one->csb, &(struct mkt_update){.keys = &tgk, .n_keys = 1}, &made), MKT_OK);
+    expect_err(init,
+               mkt_csb_make_update(
+                   one->csb, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &tgk, .n_keys = 1}, &made),
+               MKT_OK);
     expect_made(s, init, &made);
     tamper_field(other, s, init, NULL);
     like(other, octets_of(s, resp), 0, false);

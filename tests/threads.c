@@ -109,14 +109,14 @@ static struct world *world_new(bool with_cache)
     struct world *world = calloc(1, sizeof *world);
     const size_t size = mkt_replay_size(THREADS * CALLS * LEGS);
     ck_assert_ptr_nonnull(world);
-    world->host = (struct mkt_host){.user = world, .tpk = find_tpk, .psk = find_psk};
+    world->host = (struct mkt_host){.size = sizeof(struct mkt_host), .user = world, .tpk = find_tpk, .psk = find_psk};
     if (with_cache) {
         expect_err("cache", mkt_replay_new(&world->cache, malloc(size), size), MKT_OK);
         world->host.cache = &world->cache;
     } else
         world->host.replay = accept_all;
     for (unsigned who = 0; who < PARTIES; who++) {
-        world->settings[who] = mkt_settings_default(mkt_id_uri(name[who]));
+        mkt_settings_init(&world->settings[who], mkt_id_uri(name[who]));
         world->credential[who] =
             (struct mkt_credential){mkt_id_uri(name[KMS]), mkt_id_bytes(name[who]), {(const uint8_t *)psk[who], 32}};
         if (who != KMS)
@@ -127,9 +127,13 @@ static struct world *world_new(bool with_cache)
     world->policy.kms = world->settings[KMS].self;
     world->policy.initiator = world->settings[ALICE].self;
     world->policy.responder[world->policy.n_responders++] = world->settings[BOB].self;
-    world->wish = (struct mkt_key_wish){.type = MKT_KEY_TGK, .any_spi = true}; /* that of the one ticket will do */
-    world->recipe = (struct mkt_ticket_recipe){
-        .policy = &world->policy, .tpk = {(const uint8_t *)psk[KMS], 32}, .keys = &world->wish, .n_keys = 1};
+    world->wish = (struct mkt_key_wish){
+        .size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .any_spi = true}; /* that of the one ticket will do */
+    world->recipe = (struct mkt_ticket_recipe){.size = sizeof(struct mkt_ticket_recipe),
+                                               .policy = &world->policy,
+                                               .tpk = {(const uint8_t *)psk[KMS], 32},
+                                               .keys = &world->wish,
+                                               .n_keys = 1};
     expect_err("ticket", mkt_ticket_make(&world->ticket, &world->host, &world->recipe), MKT_OK);
     ck_assert_int_eq(pthread_barrier_init(&world->start, NULL, THREADS), 0);
     return world;
@@ -155,7 +159,7 @@ static bool is_fine(struct worker *worker, const char *what, enum mkt_err err)
 
 static enum mkt_err grant(const struct world *world, struct mkt_csb *csb, struct mkt_buf *out)
 {
-    const struct mkt_ticket_recipe recipe = {.tpk = world->recipe.tpk};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = world->recipe.tpk};
     struct mkt_ticket *ticket;
     enum mkt_err err = mkt_csb_grant(csb, &recipe, &ticket);
     if (err == MKT_OK)
@@ -166,7 +170,7 @@ static enum mkt_err grant(const struct world *world, struct mkt_csb *csb, struct
 
 static enum mkt_err offer(const struct world *world, struct mkt_csb *csb, struct mkt_buf *out)
 {
-    struct mkt_offer offer = {.responder = world->settings[BOB].self};
+    struct mkt_offer offer = {.size = sizeof offer, .responder = world->settings[BOB].self};
     enum mkt_err err = mkt_csb_ticket(csb, &offer.ticket);
     if (err == MKT_OK)
         err = mkt_csb_make_transfer_init(csb, &offer, out);
@@ -177,8 +181,9 @@ static enum mkt_err offer(const struct world *world, struct mkt_csb *csb, struct
 static enum mkt_err make(const struct world *world, unsigned leg, bool ticket_anew, struct mkt_csb *csb,
                          struct mkt_buf *out)
 {
-    const struct mkt_request request = {.policy = &world->policy, .keys = &world->wish, .n_keys = 1};
-    const struct mkt_update update = {.keys = &world->wish, .n_keys = 1};
+    const struct mkt_request request = {
+        .size = sizeof request, .policy = &world->policy, .keys = &world->wish, .n_keys = 1};
+    const struct mkt_update update = {.size = sizeof update, .keys = &world->wish, .n_keys = 1};
     switch (leg) {
     case ASK:
         return mkt_csb_make_request_init(csb, &request, out);

@@ -24,7 +24,7 @@ static struct mkt_span counting(uint8_t first, size_t n)
 
 /* ---- making and opening ---- */
 
-static const struct mkt_key_wish one_tgk = {.type = MKT_KEY_TGK};
+static const struct mkt_key_wish one_tgk = {.size = sizeof one_tgk, .type = MKT_KEY_TGK};
 
 /* A ticket of one TGK by default, and what to change of it. */
 struct made {
@@ -40,6 +40,7 @@ static void prepare(struct made *m, enum mkt_suite suite)
     player_init(&m->player, y2020, (struct mkt_span){NULL, 0});
     m->policy = granted(suite);
     m->recipe = (struct mkt_ticket_recipe){
+        .size = sizeof(struct mkt_ticket_recipe),
         .policy = &m->policy,
         .tpk = counting(0x70, suite == MKT_SUITE_256 ? 32 : 16),
         .keys = &one_tgk,
@@ -577,7 +578,10 @@ START_TEST(a_host_is_asked_for_the_tpk)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct sealed s = {rows[i].named ? "HTRKIV" : "HTRKV", MPK_LAST, 32, 3, 0, 2};
         const struct mkt_payload ticket = seal(&s, granted(MKT_SUITE_256).flags);
-        struct tpk_host h = {.host = {.tpk = tpk_of}, .moves = rows[i].moves, .n = rows[i].n, .err = rows[i].err};
+        struct tpk_host h = {.host = {.size = sizeof(struct mkt_host), .tpk = tpk_of},
+                             .moves = rows[i].moves,
+                             .n = rows[i].n,
+                             .err = rows[i].err};
         struct mkt_policy policy;
         struct mkt_span keys;
         struct room room;
@@ -588,7 +592,8 @@ START_TEST(a_host_is_asked_for_the_tpk)
         ck_assert_msg(err == rows[i].want, "row %zu: %s", i, mkt_err_name(err));
         ck_assert(h.calls == 1 && h.named == rows[i].named);
         expect_octets("name", h.name, text(rows[i].named ? "t" : ""));
-        const struct mkt_host no_tpk = {.psk = no_psk}, tpk_alone = {.user = &h, .tpk = tpk_of};
+        const struct mkt_host no_tpk = {.size = sizeof no_tpk, .psk = no_psk},
+                              tpk_alone = {.size = sizeof tpk_alone, .user = &h, .tpk = tpk_of};
         expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys), MKT_E_KEY);
         h.moves = false;
         h.err = MKT_OK;
@@ -657,7 +662,9 @@ START_TEST(a_host_opens_tickets_of_its_own)
     const struct mkt_payload ticket = seal(&sealed_right, granted(MKT_SUITE_256).flags);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct mkt_policy policy = granted(MKT_SUITE_256);
-        struct opener o = {.host = {.open = open_own}, .keys = from_hex(rows[i].keys), .err = rows[i].err};
+        struct opener o = {.host = {.size = sizeof(struct mkt_host), .open = open_own},
+                           .keys = from_hex(rows[i].keys),
+                           .err = rows[i].err};
         struct mkt_span keys = {NULL, 0};
         struct room room;
         o.n = o.keys.n + rows[i].more;
@@ -692,7 +699,7 @@ START_TEST(a_host_is_asked_to_open_what_is_not_a_base_ticket)
         uint16_t flags;
         expect_err("flags", mkt_flags_get(&flags, rows[i].flags), MKT_OK);
         const struct mkt_payload ticket = seal(&sealed_right, flags);
-        struct opener o = {.host = {.open = open_own}, .keys = from_hex(MPK_LAST)};
+        struct opener o = {.host = {.size = sizeof(struct mkt_host), .open = open_own}, .keys = from_hex(MPK_LAST)};
         struct player p;
         struct mkt_policy policy;
         struct mkt_span keys;
@@ -739,7 +746,7 @@ static enum mkt_err never_opened(void *user, const struct mkt_payload *ticket, c
 
 START_TEST(a_host_makes_tickets_of_its_own)
 {
-    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK};
+    const struct mkt_key_wish mpk = {.size = sizeof mpk, .type = MKT_KEY_MPK};
     const struct {
         size_t n, more;
         bool wants_mpk;
@@ -757,7 +764,8 @@ START_TEST(a_host_makes_tickets_of_its_own)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sealer s = {.n = rows[i].n, .more = rows[i].more, .err = rows[i].err};
         struct mkt_policy policy = granted(MKT_SUITE_256);
-        struct mkt_ticket_recipe recipe = {.policy = &policy, .keys = rows[i].wants_mpk ? &mpk : &one_tgk, .n_keys = 1};
+        struct mkt_ticket_recipe recipe = {
+            .size = sizeof recipe, .policy = &policy, .keys = rows[i].wants_mpk ? &mpk : &one_tgk, .n_keys = 1};
         struct mkt_ticket *ticket = NULL;
         struct mkt_payload payload;
         player_init(&s.player, y2020, text(""));
@@ -793,7 +801,7 @@ START_TEST(keys_are_random_or_as_given)
             for (int given = 0; given < 3; given++) {
                 struct made m;
                 prepare(&m, suites[s]);
-                struct mkt_key_wish wish = {.type = types[t].type};
+                struct mkt_key_wish wish = {.size = sizeof wish, .type = types[t].type};
                 size_t key_n = suite_key[s], salt_n = 14; /* by default */
                 if (given == 0)
                     wish.key = wish.salt = text(""); /* "empty: random" */
@@ -829,18 +837,25 @@ START_TEST(spis_are_random_or_as_given)
 {
     static const uint8_t drawn[] = "abcd";
     const struct mkt_key_wish wishes[] = {
-        {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = counting(9, 7)}},
-        {.type = MKT_KEY_TEK_SALT, .kv = {.type = MKT_KV_SPI, .spi = counting(9, 255)}, .any_spi = true},
-        {.type = MKT_KEY_GTGK, .kv = {.type = MKT_KV_INTERVAL, .from = counting(3, 6), .to = counting(4, 6)}},
-        {.type = MKT_KEY_TGK, .any_spi = true},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = counting(9, 7)}},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_TEK_SALT,
+         .kv = {.type = MKT_KV_SPI, .spi = counting(9, 255)},
+         .any_spi = true},
+        {.size = sizeof(struct mkt_key_wish),
+         .type = MKT_KEY_GTGK,
+         .kv = {.type = MKT_KV_INTERVAL, .from = counting(3, 6), .to = counting(4, 6)}},
+        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .any_spi = true},
     };
     struct mkt_key_wish many[MKT_MAX_KEYS - 2];
     for (size_t i = 0; i < sizeof many / sizeof *many; i++)
-        many[i] =
-            (struct mkt_key_wish){.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_SPI, .spi = counting((uint8_t)i, 255)}};
+        many[i] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish),
+                                        .type = MKT_KEY_TGK,
+                                        .kv = {.type = MKT_KV_SPI, .spi = counting((uint8_t)i, 255)}};
     for (size_t s = 0; s < SUITES; s++) {
         struct made m;
-        struct mkt_key_wish twice[] = {wishes[0], {.type = MKT_KEY_TEK}, wishes[0]};
+        struct mkt_key_wish twice[] = {
+            wishes[0], {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}, wishes[0]};
         prepare(&m, suites[s]);
         m.recipe.keys = wishes;
         m.recipe.n_keys = 4;
@@ -881,7 +896,8 @@ END_TEST
 START_TEST(random_octets_are_used_in_the_order_of_the_header)
 {
     struct made m;
-    const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_GTGK}};
+    const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK}};
     prepare(&m, MKT_SUITE_128);
     m.recipe.keys = wishes;
     m.recipe.n_keys = 2;
@@ -969,11 +985,13 @@ START_TEST(keys_that_a_ticket_can_not_have_are_refused)
         {MKT_SUITE_256, {.type = MKT_KEY_TGK, .kv = {.type = MKT_KV_INTERVAL + 1}}, MKT_E_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mkt_key_wish wish = rows[i].wish;
         struct made m;
         char name[32];
         snprintf(name, sizeof name, "row %zu", i);
         prepare(&m, rows[i].suite);
-        m.recipe.keys = &rows[i].wish;
+        wish.size = sizeof wish;
+        m.recipe.keys = &wish;
         if (rows[i].err != MKT_OK) {
             expect_refused(name, &m, rows[i].err);
             continue;
@@ -989,7 +1007,7 @@ START_TEST(a_wish_for_no_type_of_key_is_a_wrong_argument)
 {
     for (unsigned type = MKT_KEY_MPK + 1; type < 256; type += 8) {
         struct made m;
-        const struct mkt_key_wish wish = {.type = (uint8_t)type};
+        const struct mkt_key_wish wish = {.size = sizeof wish, .type = (uint8_t)type};
         prepare(&m, MKT_SUITE_256);
         m.recipe.keys = &wish;
         expect_refused("type", &m, MKT_E_ARGUMENT);
@@ -1002,7 +1020,7 @@ START_TEST(there_is_room_for_fewer_than_32_keys_beside_the_mpk)
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
     struct made m;
     for (size_t i = 0; i < MKT_MAX_KEYS; i++)
-        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT};
+        wishes[i] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT};
     prepare(&m, MKT_SUITE_256);
     m.recipe.keys = wishes;
     m.recipe.n_keys = MKT_MAX_KEYS;
@@ -1035,7 +1053,7 @@ START_TEST(a_forked_tgk_needs_the_f_flag)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct made m;
-        const struct mkt_key_wish wish = {.type = rows[i].type};
+        const struct mkt_key_wish wish = {.size = sizeof wish, .type = rows[i].type};
         prepare(&m, MKT_SUITE_256);
         m.recipe.keys = &wish;
         expect_err("flags", mkt_flags_get(&m.policy.flags, rows[i].flags), MKT_OK);
@@ -1096,7 +1114,8 @@ START_TEST(a_ticket_may_be_large)
 {
     struct mkt_key_wish wishes[MKT_MAX_KEYS - 2];
     for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-        wishes[i] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .length = 1000, .salt_length = 1000};
+        wishes[i] = (struct mkt_key_wish){
+            .size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT, .length = 1000, .salt_length = 1000};
     wishes[1].key = wishes[2].salt = counting(3, 1000);
     for (size_t i = 3; i < sizeof wishes / sizeof *wishes; i++)
         wishes[i].kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = counting((uint8_t)i, 100)};
@@ -1120,17 +1139,20 @@ START_TEST(a_ticket_may_be_large)
     struct made m;
     prepare(&m, MKT_SUITE_256);
     wishes[0] = one_tgk;
-    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 65536};
+    wishes[1] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 65536};
     m.recipe.keys = wishes;
     m.recipe.n_keys = 2;
     expect_refused("the second key", &m, MKT_E_ARGUMENT);
-    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .salt_length = 65535};
+    wishes[1] =
+        (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT, .salt_length = 65535};
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
-    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .length = 65535};
+    wishes[1] = (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .length = 65535};
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
-    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK, .key = counting(1, 65535)};
+    wishes[1] =
+        (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .key = counting(1, 65535)};
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
-    wishes[1] = (struct mkt_key_wish){.type = MKT_KEY_TGK_SALT, .salt = counting(1, 65535)};
+    wishes[1] = (struct mkt_key_wish){
+        .size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT, .salt = counting(1, 65535)};
     expect_refused("longer than a KEMAC", &m, MKT_E_LENGTH);
     m.recipe.n_keys = 1;
     m.recipe.tpk_id = (struct mkt_id){.type = MKT_ID_BYTES, .data = counting(1, 65535)};
@@ -1471,7 +1493,8 @@ END_TEST
 
 START_TEST(without_random_octets_nothing_is_made)
 {
-    static const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK_SALT}, {.type = MKT_KEY_TEK}};
+    static const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK_SALT},
+                                                 {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     size_t failed = 0;
     for (size_t n = 0;; n++) {
         struct made m;

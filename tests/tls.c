@@ -26,8 +26,8 @@ static void set_up(struct end *end, struct mkt_tls_settings settings, const char
     free(identity);
 }
 
-static const struct mkt_tls_settings client = {.end = MKT_END_CLIENT};
-static const struct mkt_tls_settings server = {.end = MKT_END_SERVER};
+static const struct mkt_tls_settings client = {.size = sizeof client, .end = MKT_END_CLIENT};
+static const struct mkt_tls_settings server = {.size = sizeof server, .end = MKT_END_SERVER};
 
 /* Settings with a list of the caller's. */
 static struct mkt_tls_settings only(struct mkt_tls_settings settings, const char *list)
@@ -400,7 +400,7 @@ END_TEST
 /* One end is set up from the bundle, the other with the TEK and the PSK identity that the bundle gives. */
 START_TEST(from_a_bundle)
 {
-    static const struct mkt_host host = {.user = NULL};
+    static const struct mkt_host host = {.size = sizeof host};
     const bool server_by_hand = _i / 2 == 1;
     struct mkt_csb *csb[2];
     uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
@@ -447,12 +447,14 @@ END_TEST
 
 START_TEST(bundle_refused)
 {
-    static const struct mkt_host host = {.user = NULL}, long_names = {.psk_identity = name_too_long};
+    static const struct mkt_host host = {.size = sizeof host},
+                                 long_names = {.size = sizeof long_names, .psk_identity = name_too_long};
     struct mkt_csb *csb[2];
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->client.conf;
     struct mkt_tls *tls = &line->client.tls;
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri("sip:alice@example.com"));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
 
     expect_err("new", mkt_csb_new(&csb[0], MKT_INITIATOR, &host, &settings), MKT_OK);
     expect_err("early", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_STATE);
@@ -492,7 +494,7 @@ static void set_up_from_key(void *arg)
 
 START_TEST(no_key_is_left_on_the_stack)
 {
-    static const struct mkt_host host = {.user = NULL};
+    static const struct mkt_host host = {.size = sizeof host};
     struct mkt_csb *csb[2];
     uint8_t key[64];
     struct mkt_buf tek = {key, sizeof key, 0};

@@ -163,10 +163,13 @@ static bool set_up(struct peer *peer, bool server)
     if (peer->psk == NULL || peer->identity == NULL || !key_get(peer->psk, key, &n))
         return fail("no key or identity");
     const struct mkt_span psk = {key, n}, identity = mkt_span_text(peer->identity);
-    const struct mkt_tls_settings settings = {.suites = mkt_span_text(peer->suites),
-                                              .renegotiation = peer->renegotiation};
-    const struct mkt_streams_settings all = {
-        .rng = mbedtls_ctr_drbg_random, .rng_user = &peer->drbg, .most = 8, .hide_identities = peer->hide};
+    const struct mkt_tls_settings settings = {
+        .size = sizeof settings, .suites = mkt_span_text(peer->suites), .renegotiation = peer->renegotiation};
+    const struct mkt_streams_settings all = {.size = sizeof all,
+                                             .rng = mbedtls_ctr_drbg_random,
+                                             .rng_user = &peer->drbg,
+                                             .most = 8,
+                                             .hide_identities = peer->hide};
 
     if (mbedtls_ctr_drbg_seed(&peer->drbg, mbedtls_entropy_func, &peer->entropy, NULL, 0) != 0)
         return fail("no random octets");
@@ -281,7 +284,8 @@ static bool call(struct peer *peer)
 static int show_suites(const char *list)
 {
     struct mkt_tls tls;
-    const struct mkt_tls_settings settings = {.end = MKT_END_SERVER, .suites = mkt_span_text(list)};
+    const struct mkt_tls_settings settings = {
+        .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(list)};
     if (!good(mkt_tls_configure(NULL, &tls, &settings), "suites"))
         return 1;
     for (const int *suite = tls.suite; *suite != 0; suite++)

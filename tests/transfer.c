@@ -108,7 +108,7 @@ END_TEST
 START_TEST(supplied_keys_that_the_policy_forbids)
 {
     struct call *c = call_new(MKT_SUITE_256, "DFGHNO");
-    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &one_tgk, .n_keys = 1};
     make_ticket(c);
     c->offer.keys = &one_tgk;
     c->offer.n_keys = 1;
@@ -128,7 +128,8 @@ END_TEST
 START_TEST(a_tek_that_the_responder_supplies)
 {
     static const uint8_t given[48] = "pre-encrypted content has a key of its own";
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TEK_SALT, .key = {given, sizeof given}, .salt_length = 12};
+    const struct mkt_key_wish wish = {
+        .size = sizeof wish, .type = MKT_KEY_TEK_SALT, .key = {given, sizeof given}, .salt_length = 12};
     uint8_t salt[64];
     struct mkt_buf salt_buf = {salt, sizeof salt, 0};
     struct call *c = call_new(MKT_SUITE_256, "DFGHMNO");
@@ -136,7 +137,7 @@ START_TEST(a_tek_that_the_responder_supplies)
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
-    c->answer = (struct mkt_answer){.keys = &wish, .n_keys = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &wish, .n_keys = 1};
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
     finish(c);
     expect_octets("TEK", tek_of(c->i, 1), (struct mkt_span){given, sizeof given});
@@ -231,7 +232,7 @@ END_TEST
 START_TEST(every_bit_of_an_answer_counts)
 {
     struct call *c = call_new(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "FGHJLMNO");
-    c->answer = (struct mkt_answer){.keys = &one_tgk, .n_keys = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &one_tgk, .n_keys = 1};
     make_resp(c);
     for (size_t bit = 0; bit < 8 * c->resp_buf.n; bit++) {
         c->resp[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -398,15 +399,15 @@ END_TEST
 /* 12.1 holds for keys that come in a KEMAC too: RANDs grow with them. */
 START_TEST(rands_as_long_as_the_longest_key)
 {
-    const struct mkt_key_wish long_tgk = {.type = MKT_KEY_TGK, .length = 64},
-                              too_long = {.type = MKT_KEY_TGK, .length = 300};
+    const struct mkt_key_wish long_tgk = {.size = sizeof long_tgk, .type = MKT_KEY_TGK, .length = 64},
+                              too_long = {.size = sizeof too_long, .type = MKT_KEY_TGK, .length = 300};
     struct call *c = call_new(MKT_SUITE_256, "FHJLMNO");
     c->offer.keys = &long_tgk;
     c->offer.n_keys = 1;
     make_init(c);
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 64);
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
-    c->answer = (struct mkt_answer){.keys = &too_long, .n_keys = 1};
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &too_long, .n_keys = 1};
     expect_err("no RAND is so long", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_RAND);
     call_free(c);
 

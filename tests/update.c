@@ -17,9 +17,14 @@ struct pair {
 
 static const uint8_t new_octets[32] = "a TGK that an update brings.....",
                      other_octets[32] = "and another one.................";
-static const struct mkt_key_wish new_tgk = {.type = MKT_KEY_TGK, .key = {new_octets, sizeof new_octets}},
-                                 other_tgk = {.type = MKT_KEY_TGK, .key = {other_octets, sizeof other_octets}};
-static const struct mkt_key_wish two_tgks[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TGK}};
+static const struct mkt_key_wish new_tgk = {.size = sizeof new_tgk,
+                                            .type = MKT_KEY_TGK,
+                                            .key = {new_octets, sizeof new_octets}},
+                                 other_tgk = {.size = sizeof other_tgk,
+                                              .type = MKT_KEY_TGK,
+                                              .key = {other_octets, sizeof other_octets}};
+static const struct mkt_key_wish two_tgks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                               {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK}};
 
 static enum mkt_role other(enum mkt_role role)
 {
@@ -339,7 +344,8 @@ START_TEST(an_update)
     const bool supplies = f || by == MKT_INITIATOR;
     const struct mkt_span spi = spi_of(c->i, 1), tek = tek_of(c->i, 1), gone = key_of(c->i, 0).key;
     const struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = key_of(c->i, 1).kv.spi};
-    const struct mkt_update u = {.keys = &one_tgk,
+    const struct mkt_update u = {.size = sizeof u,
+                                 .keys = &one_tgk,
                                  .n_keys = supplies ? 1 : 0,
                                  .cs = supplies ? NULL : &cs,
                                  .n_cs = supplies ? 0 : 1,
@@ -399,9 +405,10 @@ START_TEST(keys_of_every_type)
     struct pair p = two(suite, "FGHJLMNO");
     for (unsigned type = MKT_KEY_TGK; type <= MKT_KEY_GTGK_SALT; type++) {
         const bool salted = (type & 1) != 0, tek = type == MKT_KEY_TEK || type == MKT_KEY_TEK_SALT;
-        const struct mkt_key_wish wish = {.type = (uint8_t)type, .key = key, .salt = salted ? salt : text("")};
-        const struct mkt_update u = {.keys = &wish, .n_keys = !in_answer};
-        const struct mkt_answer a = {.keys = &wish, .n_keys = in_answer};
+        const struct mkt_key_wish wish = {
+            .size = sizeof wish, .type = (uint8_t)type, .key = key, .salt = salted ? salt : text("")};
+        const struct mkt_update u = {.size = sizeof u, .keys = &wish, .n_keys = !in_answer};
+        const struct mkt_answer a = {.size = sizeof a, .keys = &wish, .n_keys = in_answer};
         update(&p, by, &u, &a);
         expect_same(&p, 1);
         for (size_t end = 0; end < 2; end++) {
@@ -424,8 +431,8 @@ START_TEST(keys_in_both_messages)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update u = {.keys = &new_tgk, .n_keys = 1};
-    const struct mkt_answer a = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &new_tgk, .n_keys = 1};
+    const struct mkt_answer a = {.size = sizeof a, .keys = &other_tgk, .n_keys = 1};
     update(&p, by, &u, &a);
     expect_same(&p, 1);
     for (size_t end = 0; end < 2; end++) {
@@ -445,7 +452,8 @@ START_TEST(a_new_tgk_is_derived_with_the_old_rands)
 {
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     uint8_t tek[32];
-    update(&p, (enum mkt_role)_i, &(struct mkt_update){.keys = &new_tgk, .n_keys = 1}, NULL);
+    update(&p, (enum mkt_role)_i,
+           &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &new_tgk, .n_keys = 1}, NULL);
     expect_err("derive",
                mkt_derive_traffic(MKT_SUITE_256, MKT_TRAFFIC_TEK, new_tgk.key, 1, p.randi, p.randr, tek, sizeof tek),
                MKT_OK);
@@ -464,8 +472,8 @@ START_TEST(updates_of_a_forked_bundle)
     play_until(p, ALICE_UPDATES);
     const struct mkt_span randi = exact(payload_of(p->message[OFFER], MKT_RANDR, MKT_RANDR_I).rand.rand),
                           randr = exact(payload_of(p->message[ANSWER], MKT_RANDR, MKT_RANDR_R).rand.rand);
-    const struct mkt_key_wish wish = {.type = MKT_KEY_TGK, .key = {new_octets, n}};
-    const struct mkt_update u = {.keys = &wish, .n_keys = 1};
+    const struct mkt_key_wish wish = {.size = sizeof wish, .type = MKT_KEY_TGK, .key = {new_octets, n}};
+    const struct mkt_update u = {.size = sizeof u, .keys = &wish, .n_keys = 1};
     for (unsigned by = ALICE; by <= BOB; by++) {
         struct mkt_csb *one = p->csb[by], *peer = p->csb[by == ALICE ? BOB : ALICE];
         uint8_t octets[4096];
@@ -499,13 +507,16 @@ START_TEST(another_key_of_the_ticket)
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     expect_octets("SPI", spi_of(c->i, 1), first.kv.spi);
-    update(&p, by, &(struct mkt_update){.cs = &cs, .n_cs = 1}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1}, NULL);
     expect_same(&p, 1);
     expect_octets("SPI", spi_of(c->i, 1), second.kv.spi);
     for (size_t end = 0; end < 2; end++)
         ck_assert(count_keys(p.csb[end]) == 1 && !knows(p.csb[end], first.key));
     cs.spi = first.kv.spi;
-    expect_err("gone", mkt_csb_make_update(p.csb[by], &(struct mkt_update){.cs = &cs, .n_cs = 1}, &out), MKT_E_SPI);
+    expect_err("gone",
+               mkt_csb_make_update(p.csb[by],
+                                   &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1}, &out),
+               MKT_E_SPI);
     ck_assert_uint_eq(out.n, 0);
     part(&p);
 }
@@ -517,7 +528,7 @@ START_TEST(an_update_of_nothing)
     const enum mkt_role by = (_i & 1) != 0 ? MKT_RESPONDER : MKT_INITIATOR;
     struct pair p = two(MKT_SUITE_256, (_i & 2) != 0 ? "HJLNO" : "FGHJLMNO");
     const struct mkt_span tek = tek_of(p.c->i, 1);
-    update(&p, by, &(struct mkt_update){.no_answer = (_i & 4) != 0}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = (_i & 4) != 0}, NULL);
     expect_same(&p, 1);
     expect_octets("TEK", tek_of(p.c->i, 1), tek);
     ck_assert_uint_eq(count_keys(p.c->i), 1);
@@ -550,7 +561,9 @@ START_TEST(sessions_are_added)
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     /* with a key of its own */
-    update(&p, by, &(struct mkt_update){.cs = &cs, .n_cs = 1, .keys = &one_tgk, .n_keys = 1}, NULL);
+    update(&p, by,
+           &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1, .keys = &one_tgk, .n_keys = 1},
+           NULL);
     expect_same(&p, 2);
     expect_octets("TEK", tek_of(c->r, 1), tek);
     ck_assert(!mkt_span_equal(spi_of(c->i, 7), spi));
@@ -558,13 +571,15 @@ START_TEST(sessions_are_added)
     /* with the key of another: a TGK gives each its own TEK */
     cs = tls_session(255);
     cs.spi = spi;
-    update(&p, other(by), &(struct mkt_update){.cs = &cs, .n_cs = 1}, NULL);
+    update(&p, other(by), &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1}, NULL);
     expect_same(&p, 3);
     expect_octets("TEK", tek_of(c->r, 1), tek);
     ck_assert(!mkt_span_equal(tek_of(c->i, 255), tek));
     /* and no more */
     cs = tls_session(3);
-    expect_err("4 sessions", mkt_csb_make_update(p.csb[by], &(struct mkt_update){.cs = &cs, .n_cs = 1}, &out),
+    expect_err("4 sessions",
+               mkt_csb_make_update(p.csb[by],
+                                   &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1}, &out),
                MKT_E_CS);
     expect_same(&p, 3);
     part(&p);
@@ -578,7 +593,8 @@ START_TEST(sessions_are_added_by_the_answer)
     struct pair p = keyed(roomy(2));
     const struct mkt_cs cs = tls_session(9);
     const struct mkt_span tek = tek_of(p.c->i, 1);
-    update(&p, by, &(struct mkt_update){0}, &(struct mkt_answer){.cs = &cs, .n_cs = 1});
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)},
+           &(struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &cs, .n_cs = 1});
     expect_same(&p, 2);
     expect_octets("TEK", tek_of(p.c->i, 1), tek);
     ck_assert(!mkt_span_equal(tek_of(p.c->i, 9), tek));
@@ -591,7 +607,8 @@ START_TEST(sessions_are_updated_one_by_one_and_together)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct mkt_cs both[] = {tls_session(1), tls_session(2)};
-    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_key_wish teks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     struct call *c = roomy(2);
     c->recipe.keys = teks;
     c->recipe.n_keys = 2;
@@ -599,12 +616,15 @@ START_TEST(sessions_are_updated_one_by_one_and_together)
     c->offer.n_cs = 2;
     struct pair p = keyed(c);
     const struct mkt_span one = tek_of(c->i, 1), second = tek_of(c->i, 2);
-    update(&p, by, &(struct mkt_update){.cs = &both[1], .n_cs = 1, .keys = teks, .n_keys = 1}, NULL);
+    update(
+        &p, by,
+        &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &both[1], .n_cs = 1, .keys = teks, .n_keys = 1},
+        NULL);
     expect_same(&p, 2);
     expect_octets("as it was", tek_of(c->r, 1), one);
     ck_assert(!mkt_span_equal(tek_of(c->r, 2), second));
     const struct mkt_span third = tek_of(c->i, 2);
-    update(&p, by, &(struct mkt_update){.keys = teks, .n_keys = 2}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = teks, .n_keys = 2}, NULL);
     expect_same(&p, 2);
     ck_assert_uint_eq(count_keys(c->i), 2);
     ck_assert_uint_eq(count_keys(c->r), 2);
@@ -618,7 +638,8 @@ START_TEST(fewer_new_keys_than_sessions)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct mkt_cs both[] = {tls_session(1), tls_session(2)};
-    const struct mkt_key_wish teks[] = {{.type = MKT_KEY_TEK}, {.type = MKT_KEY_TEK}};
+    const struct mkt_key_wish teks[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK},
+                                        {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK}};
     struct call *c = roomy(2);
     c->recipe.keys = teks;
     c->recipe.n_keys = 2;
@@ -626,7 +647,7 @@ START_TEST(fewer_new_keys_than_sessions)
     c->offer.n_cs = 2;
     struct pair p = keyed(c);
     const struct mkt_span one = tek_of(c->i, 1), second = tek_of(c->i, 2);
-    update(&p, by, &(struct mkt_update){.keys = teks, .n_keys = 1}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = teks, .n_keys = 1}, NULL);
     expect_same(&p, 2);
     ck_assert(!mkt_span_equal(tek_of(c->i, 1), one));
     expect_octets("the session without new key", tek_of(c->i, 2), second);
@@ -653,19 +674,22 @@ START_TEST(policies_change)
     ck_assert(before != 5 && before != 6);
     cs.policies = (struct mkt_span){numbers, 2};
     p.player[by]->host.acceptable = all_acceptable;
-    update(&p, by, &(struct mkt_update){.cs = &cs, .n_cs = 1, .sp = sp, .n_sp = 2}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1, .sp = sp, .n_sp = 2},
+           NULL);
     expect_same(&p, 1); /* of the two, the one that the other end accepts */
     ck_assert_uint_eq(sp_of(p.c->i, 1).policy_no, 6);
     expect_octets("TEK", tek_of(p.c->i, 1), tek);
 
     cs.policies = (struct mkt_span){numbers, 1};
     p.player[other(by)]->host.acceptable = all_acceptable;
-    update(&p, by, &(struct mkt_update){.cs = &cs, .n_cs = 1, .sp = sp, .n_sp = 1}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1, .sp = sp, .n_sp = 1},
+           NULL);
     expect_same(&p, 1);
     expect_octets("parameters", sp_of(p.c->r, 1).params, (struct mkt_span){params, sizeof params});
 
     cs.policies = (struct mkt_span){numbers + 1, 1};
-    update(&p, by, &(struct mkt_update){0}, &(struct mkt_answer){.cs = &cs, .n_cs = 1, .sp = sp + 1, .n_sp = 1});
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)},
+           &(struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &cs, .n_cs = 1, .sp = sp + 1, .n_sp = 1});
     expect_same(&p, 1);
     ck_assert_uint_eq(sp_of(p.c->r, 1).policy_no, 6);
     part(&p);
@@ -690,11 +714,13 @@ START_TEST(policies_of_several_sessions)
     c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
     struct pair p = keyed(c);
     expect_same(&p, 2);
-    update(&p, by, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1}, NULL);
     expect_same(&p, 2);
     expect_octets("parameters", sp_of(c->r, 1).params, (struct mkt_span){params, sizeof params});
     cs[1].policies = (struct mkt_span){numbers + 2, 1};
-    update(&p, by, &(struct mkt_update){.cs = cs + 1, .n_cs = 1, .sp = sp + 2, .n_sp = 1}, NULL);
+    update(&p, by,
+           &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = cs + 1, .n_cs = 1, .sp = sp + 2, .n_sp = 1},
+           NULL);
     expect_same(&p, 2);
     ck_assert_uint_eq(sp_of(c->r, 1).policy_no, 5);
     ck_assert_uint_eq(sp_of(c->r, 2).policy_no, 7);
@@ -719,7 +745,7 @@ START_TEST(a_policy_number_that_another_session_has)
     c->offer.n_sp = 1;
     c->alice.host.acceptable = c->bob.host.acceptable = all_acceptable;
     struct pair p = keyed(c);
-    const struct mkt_update u = {.cs = cs, .n_cs = 1, .sp = &after, .n_sp = 1, .no_answer = true};
+    const struct mkt_update u = {.size = sizeof u, .cs = cs, .n_cs = 1, .sp = &after, .n_sp = 1, .no_answer = true};
     enum mkt_err err = mkt_csb_make_update(p.csb[by], &u, &out);
     if (err == MKT_OK)
         err = mkt_csb_take(p.csb[other(by)], exact((struct mkt_span){octets, out.n}));
@@ -736,13 +762,15 @@ END_TEST
 START_TEST(a_thousand_updates)
 {
     struct pair p = two(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "FGHJLMNO");
-    const struct mkt_key_wish wishes[] = {{.type = MKT_KEY_TGK}, {.type = MKT_KEY_TEK_SALT}, {.type = MKT_KEY_GTGK}};
-    ck_assert_uint_eq(p.c->settings_i.size, 4096);
+    const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK_SALT},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_GTGK}};
+    ck_assert_uint_eq(p.c->settings_i.bundle_size, 4096);
     p.c->alice.host.replay = p.c->bob.host.replay = NULL; /* the player's cache is small */
     const size_t before = stored(p.c->i).n;
     for (unsigned n = 0; n < 1000; n++) {
         const enum mkt_role by = n % 3 == 0 ? MKT_RESPONDER : MKT_INITIATOR;
-        const struct mkt_update u = {.keys = &wishes[n % 3], .n_keys = 1, .no_answer = n % 5 == 0};
+        const struct mkt_update u = {.size = sizeof u, .keys = &wishes[n % 3], .n_keys = 1, .no_answer = n % 5 == 0};
         const struct mkt_span tek = tek_of(p.c->i, 1);
         update(&p, by, &u, NULL);
         ck_assert(!mkt_span_equal(tek_of(p.c->i, 1), tek));
@@ -764,7 +792,8 @@ START_TEST(keys_that_nobody_uses)
     enum mkt_err err = MKT_OK;
     size_t n = 0;
     const struct mkt_cs cs = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = spi_of(p.c->i, 1)};
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .cs = &cs, .n_cs = 1, .no_answer = true};
+    const struct mkt_update u = {
+        .size = sizeof u, .keys = &one_tgk, .n_keys = 1, .cs = &cs, .n_cs = 1, .no_answer = true};
     const struct mkt_span tek = tek_of(p.c->i, 1);
     p.c->alice.host.replay = p.c->bob.host.replay = NULL;
     for (; n < 1000 && err == MKT_OK; n++) {
@@ -777,7 +806,7 @@ START_TEST(keys_that_nobody_uses)
     ck_assert_uint_gt(n, 10);
     expect_same(&p, 1);
     expect_octets("TEK", tek_of(p.c->r, 1), tek);
-    update(&p, MKT_RESPONDER, &(struct mkt_update){0}, NULL);
+    update(&p, MKT_RESPONDER, &(struct mkt_update){.size = sizeof(struct mkt_update)}, NULL);
     part(&p);
 }
 END_TEST
@@ -797,7 +826,8 @@ START_TEST(timestamps_are_new)
         const enum mkt_role by = (_i & 2) != 0 ? (enum mkt_role)(1 - n % 2) : (enum mkt_role)(n % 2);
         if (n == 2)
             p.c->alice.now = p.c->bob.now = ntp(NOW - 100);
-        const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = n == 4});
+        const struct mkt_span init =
+            make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = n == 4});
         last++;
         ck_assert_uint_eq(time_of(init), last);
         take(&p, other(by), init);
@@ -810,9 +840,10 @@ START_TEST(timestamps_are_new)
     }
     p.c->alice.now = ntp(NOW + 5);
     p.c->bob.now = ntp(NOW + 6);
-    update(&p, MKT_INITIATOR, &(struct mkt_update){0}, NULL);
+    update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update)}, NULL);
     ck_assert(p.last[0] == ntp(NOW + 5) && p.last[1] == ntp(NOW + 6));
-    update(&p, MKT_INITIATOR, &(struct mkt_update){0}, NULL); /* her clock is behind his */
+    update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update)},
+           NULL); /* her clock is behind his */
     ck_assert_uint_eq(p.last[0], ntp(NOW + 6) + 1);
     ck_assert_uint_eq(p.last[1], p.last[0] + 1);
     part(&p);
@@ -823,7 +854,8 @@ END_TEST
 START_TEST(the_first_word_of_the_responder)
 {
     struct pair p = two(MKT_SUITE_256, "HJLNO");
-    const struct mkt_span init = make_update(&p, MKT_RESPONDER, &(struct mkt_update){.no_answer = _i == 1});
+    const struct mkt_span init =
+        make_update(&p, MKT_RESPONDER, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = _i == 1});
     ck_assert_uint_eq(time_of(init), ntp(NOW) + 1);
     ck_assert_uint_eq(mkt_csb_peer(p.csb[MKT_INITIATOR]).data.n, 0);
     take(&p, MKT_INITIATOR, init);
@@ -840,9 +872,11 @@ START_TEST(updates_in_the_year_2036)
     c->alice.now = c->bob.now = 0xffffffffffffffff;
     struct pair p = keyed(c);
     c->alice.now = ntp(7);
-    update(&p, MKT_INITIATOR, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
+    update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1},
+           NULL);
     ck_assert(p.last[0] == ntp(7) && p.last[1] == ntp(7) + 1);
-    update(&p, MKT_RESPONDER, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
+    update(&p, MKT_RESPONDER, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1},
+           NULL);
     ck_assert(p.last[0] == ntp(7) + 4 && p.last[1] == ntp(7) + 3);
     expect_same(&p, 1);
     part(&p);
@@ -853,7 +887,7 @@ END_TEST
    those. */
 static struct mkt_span keys_at(struct pair *p, enum mkt_role by, uint64_t clock, const char *random)
 {
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     p->player[by]->now = clock;
     p->player[by]->n_random = p->player[by]->next_random = 0;
     if ((p->c->policy.flags & MKT_FLAG_G) == 0)
@@ -917,7 +951,7 @@ START_TEST(a_kemac_at_a_time_of_the_takers_own)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     p.c->alice.now = p.c->bob.now = ntp(NOW + 1);
@@ -941,7 +975,8 @@ START_TEST(timestamps_of_32_bits)
 {
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     struct mkt_message m;
-    const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span init =
+        make_update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     find(&m, MKT_T, 0)->t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC_32, .value = NOW};
     expect_err("the same second", mkt_csb_take(p.c->r, forge(&p, &m)), MKT_E_STALE);
@@ -976,7 +1011,7 @@ START_TEST(updates_by_counters)
     struct pair p = keyed(c);
     for (unsigned n = 0; n < 4; n++) {
         const enum mkt_role by = (enum mkt_role)(n % 2);
-        const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
+        const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
         ck_assert_uint_gt(p.last[by], p.before[by]);
         take(&p, other(by), init);
         take(&p, by, make_answer(&p, other(by), NULL));
@@ -1006,7 +1041,7 @@ START_TEST(kemacs_by_counters_have_an_iv_each)
     const enum mkt_role careless = (enum mkt_role)_i, by = other(careless);
     struct pair p = two_that_count();
     struct player *player[] = {&p.c->alice, &p.c->bob};
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
     for (uint64_t t = 100; t < 104; t++)
         take(&p, by, at_another_time(&p, make_update(&p, careless, &u), t));
     player[by]->counter = 99;
@@ -1031,8 +1066,8 @@ START_TEST(kemacs_by_counters_that_were_not_taken)
 {
     const enum mkt_role one = (enum mkt_role)_i, two = other(one);
     struct pair p = two_that_count();
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
-    const struct mkt_answer answer = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &other_tgk, .n_keys = 1};
     uint64_t used[16];
     size_t n = 0;
     for (unsigned round = 0; round < 4; round++) {
@@ -1073,13 +1108,14 @@ START_TEST(counters_of_kemacs_in_the_first_exchange)
         ck_assert_uint_eq(p.last[MKT_RESPONDER], 6);
     c->alice.counter = _i == 0 ? 5 : 7;
     if (_i == 0) {
-        make_update(&p, MKT_INITIATOR, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1});
+        make_update(&p, MKT_INITIATOR,
+                    &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1});
         ck_assert_uint_eq(p.last[MKT_INITIATOR], 8);
     } else {
         /* D29: without G no keys are sent with COUNTER */
         uint8_t octets[1024];
         struct mkt_buf out = {octets, sizeof octets, 0};
-        const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+        const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
         expect_err("no G", mkt_csb_make_update(p.c->i, &u, &out), MKT_E_COUNTER);
     }
     part(&p);
@@ -1093,15 +1129,17 @@ END_TEST
 START_TEST(an_answer_with_the_counter_of_the_question)
 {
     struct pair p = two_that_count();
-    const struct mkt_answer answer = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_answer answer = {.size = sizeof answer, .keys = &other_tgk, .n_keys = 1};
     p.c->alice.counter = 1000;
-    const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){0});
+    const struct mkt_span init =
+        make_update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     take(&p, MKT_RESPONDER, init);
     const struct mkt_span resp = make_answer(&p, MKT_RESPONDER, &answer);
     ck_assert_uint_ne(time_of(resp), time_of(init));
     take(&p, MKT_INITIATOR, at_another_time(&p, resp, time_of(init)));
     expect_same(&p, 1);
-    const struct mkt_span next = make_update(&p, MKT_RESPONDER, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span next =
+        make_update(&p, MKT_RESPONDER, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     ck_assert_uint_lt(time_of(next), time_of(init));
     take(&p, MKT_INITIATOR, next);
     expect_same(&p, 1);
@@ -1113,7 +1151,7 @@ END_TEST
 START_TEST(a_counter_that_is_far_behind)
 {
     struct pair p = two_that_count();
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1, .no_answer = true};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1, .no_answer = true};
     struct mkt_buf measured = {NULL, 0, 0};
     for (unsigned n = 0; n < 2; n++) {
         p.c->bob.counter = n == 0 ? 99 : 999;
@@ -1131,7 +1169,8 @@ START_TEST(a_counter_that_is_far_behind)
 
     p.c->alice.counter = 499; /* without keys any will do */
     p.c->bob.count[0] = 499;
-    take(&p, MKT_RESPONDER, make_update(&p, MKT_INITIATOR, &(struct mkt_update){.no_answer = true}));
+    take(&p, MKT_RESPONDER,
+         make_update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true}));
     ck_assert_uint_eq(p.last[MKT_INITIATOR], 500);
     part(&p);
 }
@@ -1141,7 +1180,7 @@ END_TEST
 START_TEST(a_clock_and_a_counter)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     const enum mkt_role counts = (enum mkt_role)(_i & 1);
     c->settings_i.counter = counts == MKT_INITIATOR;
     c->settings_r.counter = counts == MKT_RESPONDER;
@@ -1170,7 +1209,8 @@ START_TEST(counters_of_messages_that_are_refused)
     struct pair p = keyed(c);
     struct mkt_message m;
     const struct mkt_cs unknown = {.cs_id = 1, .prot_type = MKT_PROT_TLS, .spi = text("none")};
-    const struct mkt_span init = make_update(&p, MKT_INITIATOR, &(struct mkt_update){0});
+    const struct mkt_span init =
+        make_update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     set_map(&m, &unknown, 1);
     expect_err("SPI", mkt_csb_take(c->r, forge(&p, &m)), MKT_E_SPI);
@@ -1195,7 +1235,8 @@ START_TEST(the_time_between_rekeyings)
     mkt_ticket_free(c->ticket);
     struct pair p = keyed(c);
     ck_assert(mkt_csb_rekeying(c->i) == 3600 && mkt_csb_rekeying(c->r) == 3600);
-    update(&p, MKT_INITIATOR, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
+    update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1},
+           NULL);
     ck_assert(mkt_csb_rekeying(c->i) == 3600 && mkt_csb_rekeying(c->r) == 3600);
     part(&p);
 
@@ -1212,7 +1253,8 @@ START_TEST(an_update_that_its_maker_gives_up)
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     const struct mkt_span tek = tek_of(p.c->i, 1);
-    const struct mkt_update u = {.keys = &new_tgk, .n_keys = 1}, v = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &new_tgk, .n_keys = 1},
+                            v = {.size = sizeof v, .keys = &other_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     const struct mkt_span init = make_update(&p, by, &u);
@@ -1242,7 +1284,8 @@ START_TEST(an_update_that_its_taker_gives_up)
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     const struct mkt_span tek = tek_of(p.c->i, 1);
-    const struct mkt_update u = {.keys = &new_tgk, .n_keys = 1}, v = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &new_tgk, .n_keys = 1},
+                            v = {.size = sizeof v, .keys = &other_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     const struct mkt_span init = make_update(&p, by, &u);
@@ -1268,7 +1311,8 @@ END_TEST
 START_TEST(updates_that_cross)
 {
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update u = {.keys = &new_tgk, .n_keys = 1}, v = {.keys = &other_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &new_tgk, .n_keys = 1},
+                            v = {.size = sizeof v, .keys = &other_tgk, .n_keys = 1};
     const struct mkt_span of_alice = make_update(&p, MKT_INITIATOR, &u);
     const struct mkt_span of_bob = make_update(&p, MKT_RESPONDER, &v);
     expect_err("alice", mkt_csb_take(p.c->i, of_bob), MKT_E_DATA_TYPE);
@@ -1287,8 +1331,8 @@ START_TEST(measured_and_for_small_buffers)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
-    const struct mkt_answer a = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
+    const struct mkt_answer a = {.size = sizeof a, .keys = &one_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf measured = {NULL, 0, 0}, small = {octets, 0, 0};
     const struct mkt_span before = stored(p.csb[by]);
@@ -1320,15 +1364,16 @@ START_TEST(updates_that_nobody_makes)
 {
     static const uint8_t five[] = {5}, zeros[2] = {0};
     const enum mkt_role by = (enum mkt_role)_i;
-    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK}, small = {.type = MKT_KEY_TGK, .length = 15};
-    const struct mkt_key_wish large = {.type = MKT_KEY_TGK, .length = 255};
+    const struct mkt_key_wish mpk = {.size = sizeof mpk, .type = MKT_KEY_MPK},
+                              small = {.size = sizeof small, .type = MKT_KEY_TGK, .length = 15};
+    const struct mkt_key_wish large = {.size = sizeof large, .type = MKT_KEY_TGK, .length = 255};
     const struct mkt_cs two_alike[] = {tls_session(1), tls_session(1)};
     struct mkt_cs cs[4] = {tls_session(1), tls_session(1), tls_session(1), tls_session(1)};
     struct mkt_cs many[256];
     struct mkt_key_wish wishes[33];
     struct mkt_sp sp[16], sps[] = {{5, MKT_PROT_TLS, {NULL, 0}}, {5, MKT_PROT_TLS, {NULL, 0}}};
     struct call *c = roomy(255);
-    c->settings_i.size = c->settings_r.size = 40000;
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 40000;
     struct pair p = keyed(c);
     for (size_t i = 0; i < 33; i++)
         wishes[i] = one_tgk;
@@ -1363,14 +1408,17 @@ START_TEST(updates_that_nobody_makes)
     for (size_t i = 0; i < sizeof updates / sizeof *updates; i++) {
         uint8_t octets[16384];
         struct mkt_buf out = {octets, sizeof octets, 0};
-        expect_err(updates[i].name, mkt_csb_make_update(p.csb[by], &updates[i].u, &out), updates[i].err);
+        struct mkt_update u = updates[i].u;
+        u.size = sizeof u;
+        expect_err(updates[i].name, mkt_csb_make_update(p.csb[by], &u, &out), updates[i].err);
         ck_assert_uint_eq(out.n, 0);
         expect_octets(updates[i].name, stored(p.csb[by]), before);
     }
     /* and what just fits: 32 keys, 15 SPs, 255 sessions */
     uint8_t octets[16384];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    const struct mkt_update most = {.keys = wishes, .n_keys = 32, .sp = sp, .n_sp = 15, .cs = many, .n_cs = 255};
+    const struct mkt_update most = {
+        .size = sizeof most, .keys = wishes, .n_keys = 32, .sp = sp, .n_sp = 15, .cs = many, .n_cs = 255};
     expect_err("most", mkt_csb_make_update(p.csb[by], &most, &out), MKT_OK);
     take(&p, other(by), exact((struct mkt_span){octets, out.n}));
     out.n = 0;
@@ -1388,7 +1436,8 @@ START_TEST(answers_that_nobody_makes)
 {
     static const uint8_t five[] = {5};
     const enum mkt_role by = (enum mkt_role)_i;
-    const struct mkt_key_wish mpk = {.type = MKT_KEY_MPK}, large = {.type = MKT_KEY_TGK, .length = 255};
+    const struct mkt_key_wish mpk = {.size = sizeof mpk, .type = MKT_KEY_MPK},
+                              large = {.size = sizeof large, .type = MKT_KEY_TGK, .length = 255};
     struct mkt_cs cs[4] = {tls_session(1), tls_session(1), tls_session(2), tls_session(2)};
     struct mkt_sp sps[] = {{5, MKT_PROT_TLS, {NULL, 0}}, {5, MKT_PROT_TLS, {NULL, 0}}}, sp[16];
     struct mkt_key_wish wishes[33];
@@ -1413,12 +1462,14 @@ START_TEST(answers_that_nobody_makes)
         {"two SPs of one number", {.cs = cs + 1, .n_cs = 1, .sp = sps, .n_sp = 2}, MKT_E_SP},
         {"16 SPs", {.sp = sp, .n_sp = 16}, MKT_E_MANY},
     };
-    take(&p, other(by), make_update(&p, by, &(struct mkt_update){0}));
+    take(&p, other(by), make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)}));
     const struct mkt_span before = stored(p.csb[other(by)]);
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         uint8_t octets[16384];
         struct mkt_buf out = {octets, sizeof octets, 0};
-        expect_err(answers[i].name, mkt_csb_make_transfer_resp(p.csb[other(by)], &answers[i].a, &out), answers[i].err);
+        struct mkt_answer a = answers[i].a;
+        a.size = sizeof a;
+        expect_err(answers[i].name, mkt_csb_make_transfer_resp(p.csb[other(by)], &a, &out), answers[i].err);
         ck_assert_uint_eq(out.n, 0);
         expect_octets(answers[i].name, stored(p.csb[other(by)]), before);
     }
@@ -1437,13 +1488,17 @@ START_TEST(sessions_that_no_answer_adds)
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     srtp.session_data = text("SSRC");
-    take(&p, other(by), make_update(&p, by, &(struct mkt_update){0}));
-    expect_err("another Prot type",
-               mkt_csb_make_transfer_resp(p.csb[other(by)], &(struct mkt_answer){.cs = &srtp, .n_cs = 1}, &out),
-               MKT_E_PROT);
-    expect_err("a session twice",
-               mkt_csb_make_transfer_resp(p.csb[other(by)], &(struct mkt_answer){.cs = alike, .n_cs = 2}, &out),
-               MKT_E_CS);
+    take(&p, other(by), make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)}));
+    expect_err(
+        "another Prot type",
+        mkt_csb_make_transfer_resp(
+            p.csb[other(by)], &(struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &srtp, .n_cs = 1}, &out),
+        MKT_E_PROT);
+    expect_err(
+        "a session twice",
+        mkt_csb_make_transfer_resp(
+            p.csb[other(by)], &(struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = alike, .n_cs = 2}, &out),
+        MKT_E_CS);
     take(&p, by, make_answer(&p, other(by), NULL));
     expect_same(&p, 1);
     part(&p);
@@ -1468,7 +1523,7 @@ START_TEST(the_responder_is_who_answered)
     c->offer.responder = mkt_id_uri("sip:help@example.com");
     c->alice.host.member = c->bob.host.member = in_group;
     struct pair p = keyed(c);
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
+    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     expect_octets("IDRr", payload_of(init, MKT_IDR, MKT_IDR_R).id.data, text("sip:bob@example.com"));
     expect_protected(&p, init);
     take(&p, other(by), init);
@@ -1488,7 +1543,7 @@ START_TEST(identities_left_out)
     c->settings_r.peer = c->settings_i.self;
     struct pair p = keyed(c);
     /* an update of this library names both: nobody can send it back (below) */
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
+    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     ck_assert_str_eq(shape_of(init), by == MKT_INITIATOR ? "T, IDRi, IDRr, SP, V" : "T, IDRr, IDRi, SP, V");
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     take_out(&m, MKT_IDR, MKT_IDR_I);
@@ -1509,7 +1564,8 @@ START_TEST(an_update_that_comes_back)
     const enum mkt_role by = (_i & 1) != 0 ? MKT_RESPONDER : MKT_INITIATOR;
     const bool answered = (_i & 2) == 0;
     struct pair p = two(MKT_SUITE_256, (_i & 4) != 0 ? "HJLNO" : "FGHJLMNO");
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = !answered});
+    const struct mkt_span init =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = !answered});
     if (answered) {
         expect_err("while it waits", mkt_csb_take(p.csb[by], init), MKT_E_DATA_TYPE);
         mkt_csb_abandon(p.csb[by]);
@@ -1525,7 +1581,7 @@ START_TEST(an_update_that_comes_back)
     take(&p, other(by), init);
     if (answered)
         make_answer(&p, other(by), NULL);
-    update(&p, by, &(struct mkt_update){0}, NULL);
+    update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)}, NULL);
     expect_same(&p, 1);
     part(&p);
 }
@@ -1981,8 +2037,10 @@ START_TEST(wrong_updates)
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     struct mkt_message m;
     if ((_i & 2) != 0)
-        update(&p, other(by), &(struct mkt_update){.keys = &one_tgk, .n_keys = 1}, NULL);
-    const struct mkt_span tek = tek_of(p.c->i, 1), init = make_update(&p, by, &(struct mkt_update){0});
+        update(&p, other(by), &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1},
+               NULL);
+    const struct mkt_span tek = tek_of(p.c->i, 1),
+                          init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     expect_octets("forging changes nothing", forge(&p, &m), init);
     spoil_all(&p, other(by), init);
@@ -2004,7 +2062,8 @@ START_TEST(wrong_updates_without_answer)
                                           {"two policies", two_policies, MKT_E_SP, MKT_OK}};
     const enum mkt_role by = (_i & 1) != 0 ? MKT_RESPONDER : MKT_INITIATOR;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span init =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     spoil_all(&p, other(by), init);
     for (size_t i = 0; i < 3; i++) {
         struct mkt_message m;
@@ -2026,7 +2085,10 @@ START_TEST(what_an_update_may_leave_open)
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     for (size_t i = 0; i < 3; i++) {
         struct mkt_message m;
-        expect_err("get", mkt_message_get(&m, make_update(&p, MKT_INITIATOR, &(struct mkt_update){0})), MKT_OK);
+        expect_err("get",
+                   mkt_message_get(
+                       &m, make_update(&p, MKT_INITIATOR, &(struct mkt_update){.size = sizeof(struct mkt_update)})),
+                   MKT_OK);
         mkt_csb_abandon(p.c->i);
         open[i](&p, &m);
         p.init = forge(&p, &m);
@@ -2045,7 +2107,8 @@ START_TEST(unexpected_payloads_are_ignored)
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     struct mkt_message m;
-    expect_err("get", mkt_message_get(&m, make_update(&p, by, &(struct mkt_update){0})), MKT_OK);
+    expect_err("get", mkt_message_get(&m, make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)})),
+               MKT_OK);
     mkt_csb_abandon(p.csb[by]);
     insert(&m, MKT_GENERAL_EXT)->general_ext = (struct mkt_general_ext){MKT_EXT_VENDOR_ID, text("vendor")};
     insert(&m, MKT_ID)->id = mkt_id_uri("sip:mallory@example.com");
@@ -2062,15 +2125,15 @@ START_TEST(keys_that_the_policy_forbids)
     struct pair p = two(MKT_SUITE_256, flags[_i / 2]);
     const bool l = (p.c->policy.flags & MKT_FLAG_L) != 0, m_flag = (p.c->policy.flags & MKT_FLAG_M) != 0;
     const bool may[] = {l, m_flag};
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
-    const struct mkt_answer a = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
+    const struct mkt_answer a = {.size = sizeof a, .keys = &one_tgk, .n_keys = 1};
     const struct mkt_payload key = key_payload(MKT_KEY_TGK, new_tgk.key, (struct mkt_span){an_spi, 4});
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_message m;
     if (!may[by])
         expect_err("update", mkt_csb_make_update(p.csb[by], &u, &out), MKT_E_KEMAC);
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
+    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     add_kemac(&p, &m, &key, 1);
     if (!may[by])
@@ -2096,7 +2159,7 @@ END_TEST
 START_TEST(a_tek_of_two_sessions)
 {
     const enum mkt_role by = (enum mkt_role)_i;
-    const struct mkt_key_wish tek = {.type = MKT_KEY_TEK};
+    const struct mkt_key_wish tek = {.size = sizeof tek, .type = MKT_KEY_TEK};
     struct call *c = roomy(2);
     struct mkt_message m;
     uint8_t octets[4096];
@@ -2107,9 +2170,13 @@ START_TEST(a_tek_of_two_sessions)
     cs.spi = spi_of(c->i, 1);
     cs.policies = exact(session_of(c->i, 1).policies);
     expect_err("not made",
-               mkt_csb_make_update(p.csb[by], &(struct mkt_update){.cs = &cs, .n_cs = 1, .no_answer = true}, &out),
+               mkt_csb_make_update(
+                   p.csb[by],
+                   &(struct mkt_update){.size = sizeof(struct mkt_update), .cs = &cs, .n_cs = 1, .no_answer = true},
+                   &out),
                MKT_E_SPI);
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span init =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     expect_err("get", mkt_message_get(&m, init), MKT_OK);
     set_map(&m, &cs, 1);
     expect_refused(&p, other(by), "shared", forge(&p, &m), MKT_E_SPI);
@@ -2119,7 +2186,7 @@ START_TEST(a_tek_of_two_sessions)
     p.init = forge(&p, &m);
     take(&p, other(by), p.init);
     expect_err("not answered", mkt_csb_make_transfer_resp(p.csb[other(by)], NULL, &out), MKT_E_SPI);
-    make_answer(&p, other(by), &(struct mkt_answer){.keys = &tek, .n_keys = 1});
+    make_answer(&p, other(by), &(struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &tek, .n_keys = 1});
     ck_assert_uint_eq(mkt_csb_sessions(p.csb[other(by)]), 2);
     ck_assert(!mkt_span_equal(tek_of(p.csb[other(by)], 1), tek_of(p.csb[other(by)], 2)));
     part(&p);
@@ -2150,10 +2217,12 @@ START_TEST(every_bit_counts)
     const enum mkt_suite suite = (_i & 1) != 0 ? MKT_SUITE_128 : MKT_SUITE_256;
     const enum mkt_role by = (_i & 2) != 0 ? MKT_RESPONDER : MKT_INITIATOR;
     struct pair p = two(suite, "FGHJLMNO");
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.keys = &one_tgk, .n_keys = 1});
+    const struct mkt_span init =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &one_tgk, .n_keys = 1});
     flip_all(&p, other(by), init);
     take(&p, other(by), init);
-    const struct mkt_span resp = make_answer(&p, other(by), &(struct mkt_answer){.keys = &one_tgk, .n_keys = 1});
+    const struct mkt_span resp = make_answer(
+        &p, other(by), &(struct mkt_answer){.size = sizeof(struct mkt_answer), .keys = &one_tgk, .n_keys = 1});
     flip_all(&p, by, resp);
     take(&p, by, resp);
     expect_same(&p, 1);
@@ -2166,13 +2235,13 @@ START_TEST(answers_to_something_else)
 {
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
-    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){0});
+    const struct mkt_span init = make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     take(&p, other(by), init);
     const struct mkt_span resp = make_answer(&p, other(by), NULL);
     take(&p, by, resp);
     expect_err("again", mkt_csb_take(p.csb[by], resp), MKT_OK);
     ck_assert(mkt_csb_repeated(p.csb[by]));
-    make_update(&p, by, &(struct mkt_update){0});
+    make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)});
     expect_refused(&p, by, "the one before", resp, MKT_E_MAC);
     const enum mkt_err err = mkt_csb_take(p.csb[by], exact(resp_of(p.c)));
     expect_err("of the first exchange", err, MKT_E_MAC); /* it repeats RANDRr */
@@ -2186,12 +2255,14 @@ START_TEST(a_replayed_update)
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     const size_t seen = p.player[other(by)]->n_seen;
-    const struct mkt_span first = make_update(&p, by, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span first =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     take(&p, other(by), first);
     ck_assert_uint_eq(p.player[other(by)]->n_seen, seen + 1);
     p.player[other(by)]->n_seen = 0;
     expect_refused(&p, other(by), "again", first, MKT_E_STALE);
-    const struct mkt_span second = make_update(&p, by, &(struct mkt_update){.no_answer = true});
+    const struct mkt_span second =
+        make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
     const struct mkt_span before = stored(p.csb[other(by)]);
     take(&p, other(by), second);
     struct mkt_csb *earlier; /* the cache remembers for another copy of the bundle, too */
@@ -2209,7 +2280,7 @@ END_TEST
 
 START_TEST(before_the_bundle_is_ready)
 {
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO"), q = {.c = call_new(MKT_SUITE_256, "FGHJLMNO")};
     const struct mkt_span of_another = make_update(&p, MKT_INITIATOR, &u);
     struct call *c = q.c;
@@ -2251,7 +2322,7 @@ END_TEST
 START_TEST(a_kms_updates_nothing)
 {
     struct play *p = play_new(MKT_SUITE_256, "DFGHJLMNO", false);
-    const struct mkt_update u = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     play_until(p, ALICE_UPDATES);

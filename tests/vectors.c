@@ -287,7 +287,10 @@ static void queue_key(struct player *p, const struct mkt_key_data *key)
 
 static struct mkt_key_wish wish_of(const struct mkt_key_data *key)
 {
-    return (struct mkt_key_wish){.type = (uint8_t)key->type, .length = key->key.n, .salt_length = key->salt.n};
+    return (struct mkt_key_wish){.size = sizeof(struct mkt_key_wish),
+                                 .type = (uint8_t)key->type,
+                                 .length = key->key.n,
+                                 .salt_length = key->salt.n};
 }
 
 static enum mkt_err player_counter(void *user, uint32_t *value)
@@ -363,7 +366,13 @@ START_TEST(make_ticket)
         struct mkt_t issued = ticket_time(&payload);
         player_init(&p, ntp(number_of(s, "now")), tpk);
         expect_err(s->name, mkt_policy_get(&policy, &payload.ticket), MKT_OK);
-        struct mkt_ticket_recipe recipe = {&policy, mkt_id_bytes("tpk-1"), tpk, wishes, 0, set_time(&p, &issued)};
+        const struct mkt_id tpk_id = mkt_id_bytes("tpk-1");
+        struct mkt_ticket_recipe recipe = {.size = sizeof recipe,
+                                           .policy = &policy,
+                                           .tpk_id = tpk_id,
+                                           .tpk = tpk,
+                                           .keys = wishes,
+                                           .counter = set_time(&p, &issued)};
         for (size_t k = 0; nth_key(keys, k, &key); k++) {
             queue_key(&p, &key);
             if (k > 0)
@@ -391,7 +400,8 @@ static bool counts(const struct section *s)
 
 static struct mkt_settings settings_of(const struct section *s, const char *self)
 {
-    struct mkt_settings settings = mkt_settings_default(mkt_id_uri(text_of(s, self)));
+    struct mkt_settings settings;
+    mkt_settings_init(&settings, mkt_id_uri(text_of(s, self)));
     settings.counter = counts(s);
     return settings;
 }
@@ -451,8 +461,11 @@ static void grant(struct player *p, const struct section *s, struct mkt_csb *kms
     const struct mkt_t issued = ticket_time(&payload);
     const struct mkt_span want = octets_of(s, "request_resp"), keys = octets_of(s, "ticket_keys");
     struct mkt_key_wish wishes[MKT_MAX_KEYS];
-    struct mkt_ticket_recipe recipe = {
-        .tpk_id = mkt_id_bytes("tpk-1"), .tpk = octets_of(s, "tpk"), .keys = wishes, .counter = counts(s)};
+    struct mkt_ticket_recipe recipe = {.size = sizeof recipe,
+                                       .tpk_id = mkt_id_bytes("tpk-1"),
+                                       .tpk = octets_of(s, "tpk"),
+                                       .keys = wishes,
+                                       .counter = counts(s)};
     struct mkt_ticket *ticket = NULL;
     struct mkt_key_data key;
     uint8_t out[8192];
@@ -499,7 +512,10 @@ START_TEST(ticket_request)
         expect_err(s->name, mkt_csb_new(&csb, MKT_INITIATOR, &alice.host, &settings), MKT_OK);
         player_draw_like(&alice, want, MKT_RANDR_I);
         at_time_of(&alice, want);
-        expect_err(s->name, mkt_csb_make_request_init(csb, &(struct mkt_request){.policy = &policy}, &buf), MKT_OK);
+        expect_err(s->name,
+                   mkt_csb_make_request_init(
+                       csb, &(struct mkt_request){.size = sizeof(struct mkt_request), .policy = &policy}, &buf),
+                   MKT_OK);
         expect_octets("request_init", (struct mkt_span){out, buf.n}, want);
 
         take(&kms, s, of_kms, "request_init");
@@ -549,7 +565,8 @@ static struct mkt_csb *offer(struct player *p, const struct section *s)
     expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
                MKT_OK);
     player_draw_like(p, want, MKT_RANDR_I);
-    struct mkt_offer o = {.ticket = ticket, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
+    struct mkt_offer o = {
+        .size = sizeof o, .ticket = ticket, .responder = mkt_id_uri(text_of(s, "id_group")), .keys = wish};
     o.n_keys = supplied_by(p, s, want, wish);
     if (cs.cs_id != 1) {
         o.cs = &cs;
@@ -637,7 +654,7 @@ static struct mkt_csb *answer(struct player *p, const struct section *s, bool by
     struct mkt_span want = octets_of(s, "transfer_resp");
     if ((flags_of(s) & MKT_FLAG_G) != 0)
         player_random(p, payload_of(want, MKT_RANDR, MKT_RANDR_R).rand.rand);
-    struct mkt_answer a = {.keys = wish, .n_keys = supplied_by(p, s, want, wish)};
+    struct mkt_answer a = {.size = sizeof a, .keys = wish, .n_keys = supplied_by(p, s, want, wish)};
     ck_assert(mkt_csb_owes(csb, MKT_TRANSFER_RESP));
     at_time_of(p, want);
     expect_err(s->name, mkt_csb_make_transfer_resp(csb, &a, &buf), MKT_OK);
@@ -698,7 +715,7 @@ static struct mkt_csb *moved(struct player *p, const struct section *s, const ch
 static void update(const struct section *s, char by, struct player *from, struct mkt_csb *one, struct player *to,
                    struct mkt_csb *other)
 {
-    static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+    static const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
     char field[5][32];
     uint8_t out[1024];
     struct mkt_buf buf = {out, sizeof out, 0};
@@ -710,7 +727,10 @@ static void update(const struct section *s, char by, struct player *from, struct
     player_low_bits(from, octets_of(s, field[0]), strchr(text_of(s, "flags"), 'G') != NULL);
     player_random(from, octets_of(s, field[3]));
     player_random(from, octets_of(s, field[2]));
-    expect_err(field[0], mkt_csb_make_update(one, &(struct mkt_update){.keys = &tgk, .n_keys = 1}, &buf), MKT_OK);
+    expect_err(field[0],
+               mkt_csb_make_update(
+                   one, &(struct mkt_update){.size = sizeof(struct mkt_update), .keys = &tgk, .n_keys = 1}, &buf),
+               MKT_OK);
     expect_octets(field[0], (struct mkt_span){out, buf.n}, octets_of(s, field[0]));
     expect_tek(s, one); /* it does not count yet */
     take(to, s, other, field[0]);

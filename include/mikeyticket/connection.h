@@ -11,8 +11,10 @@
  * An application keeps one struct mkt_sdp_kept for each stream, in place of the texts of earlier exchanges, and the
  * a=key-mgmt line that it sent last:
  *
- *     struct mkt_sdp_exchange now = {.offer = &offer, .answer = &answer, .offerer = true};
+ *     struct mkt_sdp_exchange now;
  *     struct mkt_sdp_kept next;
+ *     mkt_sdp_exchange_init(&now, &offer, &answer);
+ *     now.offerer = true;
  *     err = mkt_connection_decide(&now, &stream->kept, media, &connection, &next);
  *     if (err == MKT_OK)
  *         stream->kept = next;
@@ -34,11 +36,22 @@ extern "C" {
 
 /** An offer and its answer (RFC 3264), as one of the two ends holds them. */
 struct mkt_sdp_exchange {
-    struct mkt_sdp *offer;
-    struct mkt_sdp *answer;
+    size_t size;  /**< needed: sizeof(struct mkt_sdp_exchange), as mkt_sdp_exchange_init() sets it */
     bool offerer; /**< true: this end made the offer; false: it made the answer */
     bool ended;   /**< the connection of the exchange before is no longer there: it can't be kept or closed */
+    struct mkt_sdp *offer;
+    struct mkt_sdp *answer;
 };
+
+/** Clears an exchange, and sets its size, the offer and the answer. */
+static inline void mkt_sdp_exchange_init(struct mkt_sdp_exchange *exchange, struct mkt_sdp *offer,
+                                         struct mkt_sdp *answer)
+{
+    memset(exchange, 0, sizeof *exchange);
+    exchange->size = sizeof *exchange;
+    exchange->offer = offer;
+    exchange->answer = answer;
+}
 
 /**
  * What an application keeps of the last exchange of a stream: hashes of both descriptions, of paths and of a=key-mgmt
@@ -116,7 +129,7 @@ struct mkt_connection {
  * @param media       number of the media section, from 0
  * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
  * @param kept        out: to be kept in place of `before`, which it may be; unchanged after an error
- * @return MKT_OK;
+ * @return MKT_OK; MKT_E_ARGUMENT for a wrong size;
  *         MKT_E_MISSING if there is no such media section, or it is neither of the two media over TLS and there is no
  *         connection to be closed; if a=path, or the c= line that says where to connect to, is not there;
  *         MKT_E_SDP if a line that is needed is malformed, a=setup, a=connection or a=path is there twice or is none,

@@ -123,16 +123,21 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, con
 MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
 
 /**
- * A KMS reads what the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
+ * A KMS reads the policy that the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
  * @param policy  out: the desired policy, with the Initiator and this KMS where it names none, D set and K not; its
  *                spans live until the next message is made or taken
- * @param keys    out: MKT_MAX_KEYS of them; the keys asked for, with their SPIs or intervals, which live as long as
- *                those of the policy. One TGK if the KMS is to choose: then the desired policy has no KEMAC
- * @param n_keys  out; 0 if no session keys are asked for (D30)
  * @return MKT_OK; MKT_E_STATE; an error of mkt_policy_get()
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy,
-                                              struct mkt_key_wish keys[], size_t *n_keys);
+MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy);
+
+/**
+ * Reads a key that the REQUEST_INIT asks for, with its SPI or interval. There are up to MKT_MAX_KEYS - 1 of them, and
+ * none if no session keys are asked for (D30). If the KMS is to choose, there is one TGK.
+ * @param index  from 0
+ * @param key    out: its spans live as long as those of the policy. Call mkt_key_wish_init() first, which sets its size
+ * @return MKT_OK; MKT_E_NO_SESSION beyond the last; MKT_E_ARGUMENT for a wrong size; an error of mkt_csb_request()
+ */
+MKT_API MKT_MUST enum mkt_err mkt_csb_request_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key);
 
 /**
  * A KMS makes the ticket that it grants: mkt_ticket_make(), after it has set the D flag, and the K flag where policy or
@@ -410,8 +415,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_
 
 /**
  * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
- * mkt_settings.size is fine as long as everything has room. Let only the newest copy go on: two copies could encrypt
- * keys under one IV (D29). For a forked call use mkt_csb_branch().
+ * mkt_settings.bundle_size is fine as long as everything has room. Let only the newest copy go on: two copies could
+ * encrypt keys under one IV (D29). For a forked call use mkt_csb_branch().
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
  * @param settings  `self` and `peer` without data: those that were stored
  * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new(), also MKT_E_ARGUMENT for another `self` or `peer`

@@ -19,7 +19,7 @@ enum mkt_err {
     MKT_E_ARGUMENT = 100, /**< an argument is missing, too long or out of range */
     MKT_E_STATE,          /**< this party can't make or take this message now */
     MKT_E_SPACE,          /**< the output buffer is too small */
-    MKT_E_ROOM,           /**< more than a bundle (mkt_settings.size) or a set of streams has room for */
+    MKT_E_ROOM,           /**< more than a bundle (mkt_settings.bundle_size) or a set of streams has room for */
     MKT_E_NO_SESSION,     /**< no crypto session with that CS ID, or no such stream */
     MKT_E_LENGTH,         /**< a field is too long for its place on the wire */
     MKT_E_PROFILE,        /**< no such TLS profile or cipher suite in this build of mbedTLS */

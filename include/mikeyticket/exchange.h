@@ -22,6 +22,7 @@ struct mkt_credential {
 
 /** How a bundle behaves. mkt_csb_new() copies it and what its spans view; `user` and `kms` outlive the bundle. */
 struct mkt_settings {
+    size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
     void *user;                  /**< first argument of each callback that is made for this bundle; NULL: mkt_host.user */
@@ -42,7 +43,7 @@ struct mkt_settings {
                                       Give each device of one user a scope of its own if they share a cache: SIP forks
                                       one TRANSFER_INIT to all of them. Set it from your own location table. Never take
                                       it from the message: a sender that chooses it turns the cache off */
-    size_t size;                 /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
+    size_t bundle_size;          /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
 };
 
 /**
@@ -51,20 +52,39 @@ struct mkt_settings {
  */
 enum { MKT_CSB_SIZE = 4096 };
 
-/** The settings that the lines above name as defaults, for a party of that identity. */
-MKT_API struct mkt_settings mkt_settings_default(struct mkt_id self);
+/** Clears settings, sets their size, and the defaults that the lines above name, for a party of that identity. */
+static inline void mkt_settings_init(struct mkt_settings *settings, struct mkt_id self)
+{
+    memset(settings, 0, sizeof *settings);
+    settings->size = sizeof *settings;
+    settings->self = self;
+    settings->application = mkt_span_text("msrp");
+    settings->prot_type = MKT_PROT_TLS;
+    settings->max_sessions = 1;
+    settings->skew = 300;
+    settings->bundle_size = MKT_CSB_SIZE;
+}
 
 /** What an Initiator asks its KMS for (RFC 6043 4.2.1). */
 struct mkt_request {
+    size_t size;                     /**< needed: sizeof(struct mkt_request), as mkt_request_init() sets it */
     const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
+    bool no_keys;                    /**< asks for no session keys (section 8, D30): `n_keys` is 0; false */
     const struct mkt_key_wish *keys; /**< number, types, lengths, SPIs of the session keys that the ticket is to have */
     size_t n_keys;                   /**< to 31, with key forking 30; none: those that the KMS gives by default, usually
                                           one TGK */
-    bool no_keys;                    /**< asks for no session keys (section 8, D30): `n_keys` is 0; false */
 };
+
+/** Clears a request and sets its size. */
+static inline void mkt_request_init(struct mkt_request *request)
+{
+    memset(request, 0, sizeof *request);
+    request->size = sizeof *request;
+}
 
 /** What an Initiator offers. Zero is right for all that has no remark. */
 struct mkt_offer {
+    size_t size;                     /**< needed: sizeof(struct mkt_offer), as mkt_offer_init() sets it */
     struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
@@ -79,8 +99,16 @@ struct mkt_offer {
                                           9), with a policy that has no G; else it is drawn */
 };
 
-/** What a Responder adds to its answer. Zero is right for all of it. */
+/** Clears an offer and sets its size. */
+static inline void mkt_offer_init(struct mkt_offer *offer)
+{
+    memset(offer, 0, sizeof *offer);
+    offer->size = sizeof *offer;
+}
+
+/** What a Responder adds to its answer. Zero is right for all that has no remark. */
 struct mkt_answer {
+    size_t size;                     /**< needed: sizeof(struct mkt_answer), as mkt_answer_init() sets it */
     const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag), to MKT_MAX_KEYS */
     size_t n_keys;
     const struct mkt_cs *cs; /**< crypto sessions: policy, Session Data and SPI of one that was offered, or one to be
@@ -90,8 +118,17 @@ struct mkt_answer {
     size_t n_sp;             /**< up to 15 */
 };
 
+/** Clears an answer and sets its size. */
+static inline void mkt_answer_init(struct mkt_answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    answer->size = sizeof *answer;
+}
+
 /** A CSB update (RFC 6043 5.2). Zero is right for all that has no remark. */
 struct mkt_update {
+    size_t size;                     /**< needed: sizeof(struct mkt_update), as mkt_update_init() sets it */
+    bool no_answer;                  /**< no TRANSFER_RESP is wanted (V flag): each session has its policy and SPI */
     const struct mkt_key_wish *keys; /**< new session keys (L flag, of a Responder M flag), to MKT_MAX_KEYS */
     size_t n_keys;
     const struct mkt_cs *cs;         /**< sessions that change or are added; by default all, the n-th with the n-th
@@ -99,8 +136,14 @@ struct mkt_update {
     size_t n_cs;
     const struct mkt_sp *sp;         /**< security policies for them, beside those that the bundle has */
     size_t n_sp;                     /**< up to 15 */
-    bool no_answer;                  /**< no TRANSFER_RESP is wanted (V flag): each session has its policy and SPI */
 };
+
+/** Clears an update and sets its size. */
+static inline void mkt_update_init(struct mkt_update *update)
+{
+    memset(update, 0, sizeof *update);
+    update->size = sizeof *update;
+}
 
 #ifdef __cplusplus
 }

@@ -47,7 +47,7 @@ struct mkt_peer {
     struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
                                           have been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket; of a REQUEST_INIT, what is asked for: its KEMAC has the desired
-                                          keys (D30), which mkt_csb_request() lists later */
+                                          keys (D30), which mkt_csb_request_key() reads later */
     bool proven;                     /**< False in two cases. If the policy names no Initiator (D21), the sender of the
                                           TRANSFER_INIT has the keys of the ticket, and chose the name `id` itself. If
                                           keys are forked and the ticket was remembered (mkt_host.resolved), another one
@@ -100,13 +100,21 @@ struct mkt_psk_session {
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
  *
- * A server needs one host for all its calls, which may be `static const`. The first argument of a callback is:
+ * A server needs one host for all its calls, which may be `static const`; in C++ call mkt_host_init() once, and then set
+ * the members:
+ *
+ *     static const struct mkt_host host = {.size = sizeof(struct mkt_host), .tpk = find_tpk};
+ *
+ * A function that gets a host of a wrong size answers MKT_E_ARGUMENT, which is not logged.
+ *
+ * The first argument of a callback is:
  *
  * - `mkt_settings.user` of the bundle that is used, or `user` below if that is NULL;
  * - for a ticket the same if mkt_csb_ticket() or mkt_csb_grant() makes it, and `user` below if mkt_ticket_make() or
  *   mkt_ticket_get() does. The ticket keeps this first argument for mkt_ticket_free(): it must outlive the ticket.
  */
 struct mkt_host {
+    size_t size; /**< needed: sizeof(struct mkt_host), as mkt_host_init() sets it */
     void *user; /**< first argument of callbacks, unless mkt_settings.user takes its place */
 
     /** The clock, finer than a second: T makes the IV of keys, which both ends may send at once. Default: the system's.
@@ -270,6 +278,13 @@ struct mkt_host {
     enum mkt_err (*forward)(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
                             const struct mkt_id *name, const struct mkt_credential **other);
 };
+
+/** Clears a host and sets its size. */
+static inline void mkt_host_init(struct mkt_host *host)
+{
+    memset(host, 0, sizeof *host);
+    host->size = sizeof *host;
+}
 
 /**
  * Returns an identity of type URI from a C string, which it points to.

@@ -59,6 +59,8 @@ struct mkt_streams;
 
 /** What they should be. Zero is right for all that has no remark. */
 struct mkt_streams_settings {
+    size_t size; /**< needed: sizeof(struct mkt_streams_settings), as mkt_streams_settings_init() sets it */
+
     /** Needed: random octets as mbedTLS takes them, such as mbedtls_ctr_drbg_random; asked once. */
     int (*rng)(void *rng_user, unsigned char *out, size_t n);
     void *rng_user; /**< its first argument */
@@ -93,6 +95,13 @@ struct mkt_streams_settings {
      */
     void (*ended)(void *user, uint64_t stream, enum mkt_tls_state how);
 };
+
+/** Clears settings and sets their size. */
+static inline void mkt_streams_settings_init(struct mkt_streams_settings *settings)
+{
+    memset(settings, 0, sizeof *settings);
+    settings->size = sizeof *settings;
+}
 
 /**
  * Makes an empty set of streams.

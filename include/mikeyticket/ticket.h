@@ -21,13 +21,21 @@ struct mkt_ticket;
 
 /** What a ticket is made of. */
 struct mkt_ticket_recipe {
+    size_t size;                      /**< needed: sizeof(struct mkt_ticket_recipe), as mkt_ticket_recipe_init() does */
     const struct mkt_policy *policy;  /**< needed; checked as by mkt_policy_check(), but its validity may begin later */
     struct mkt_id tpk_id;             /**< IDRpsk, which names the TPK to those who share it; no data: left out */
     struct mkt_span tpk;              /**< needed: the ticket protection key, 16 to MKT_MAX_TPK octets */
+    bool counter;                     /**< T is a COUNTER, of mkt_host.counter */
     const struct mkt_key_wish *keys;  /**< keys beside the MPK, in the order of the ticket; usually one TGK */
     size_t n_keys;                    /**< fewer than MKT_MAX_KEYS */
-    bool counter;                     /**< T is a COUNTER, of mkt_host.counter */
 };
+
+/** Clears a recipe and sets its size. */
+static inline void mkt_ticket_recipe_init(struct mkt_ticket_recipe *recipe)
+{
+    memset(recipe, 0, sizeof *recipe);
+    recipe->size = sizeof *recipe;
+}
 
 /**
  * Makes a ticket (modes 3 and 4 of RFC 6043 4.1.1; what a KMS grants). Random are, in this order: the MPK and its SPI,

@@ -83,8 +83,15 @@ enum mkt_tls_profile {
 
 /** What a TLS configuration should be. Zero is right for all that has no remark. */
 struct mkt_tls_settings {
+    size_t size;                  /**< needed: sizeof(struct mkt_tls_settings), as mkt_tls_settings_init() sets it */
     enum mkt_end end;             /**< needed: TLS client or server, mkt_roles.tls; it may differ from the TCP role */
     enum mkt_tls_profile profile; /**< MKT_TLS_MODERN */
+
+    /**
+     * Lets the peer renegotiate, and this end with mbedtls_ssl_renegotiate(), always by RFC 5746. Off by default: the
+     * peer is answered no_renegotiation. TLS 1.3 has none.
+     */
+    bool renegotiation;
 
     /**
      * A list of the caller's own in place of the profile, as an operator writes it into a configuration file: names in
@@ -95,13 +102,15 @@ struct mkt_tls_settings {
      * `p` NULL: the suites of `profile`.
      */
     struct mkt_span suites;
-
-    /**
-     * Lets the peer renegotiate, and this end with mbedtls_ssl_renegotiate(), always by RFC 5746. Off by default: the
-     * peer is answered no_renegotiation. TLS 1.3 has none.
-     */
-    bool renegotiation;
 };
+
+/** Clears settings, and sets their size and the end: MKT_END_CLIENT or MKT_END_SERVER. */
+static inline void mkt_tls_settings_init(struct mkt_tls_settings *settings, enum mkt_end end)
+{
+    memset(settings, 0, sizeof *settings);
+    settings->size = sizeof *settings;
+    settings->end = end;
+}
 
 /** Room for the suites of a list, and the most octets of an identity. */
 enum { MKT_TLS_MAX_SUITES = 64, MKT_TLS_MAX_IDENTITY = 1024 };

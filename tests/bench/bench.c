@@ -526,7 +526,7 @@ static void measure_memory(void)
 {
     enum { BUNDLES = 10000, MOST = 1024, MALLOC = 16 };
     static struct stage s;
-    printf("\nThe least mkt_settings.size\n");
+    printf("\nThe least mkt_settings.bundle_size\n");
     measure_sizes(MKT_SUITE_256, false);
     measure_sizes(MKT_SUITE_256, true);
     measure_sizes(MKT_SUITE_128, false);

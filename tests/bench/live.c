@@ -30,7 +30,7 @@ static void tek_of(const struct mkt_csb *csb, uint8_t octets[TEK_OCTETS])
 static void begin(struct stage *s, struct waiting *w)
 {
     uint8_t octets[STAGE_OCTETS];
-    const struct mkt_offer offer = {.ticket = s->ticket, .responder = s->bob.settings.self};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = s->ticket, .responder = s->bob.settings.self};
     struct mkt_buf init = {octets, sizeof octets, 0}, answer = {w->octets, sizeof w->octets, 0};
     struct mkt_csb *responder;
     must(mkt_csb_new(&w->csb, MKT_INITIATOR, &s->alice.host, &s->alice.settings));
@@ -89,7 +89,7 @@ static enum mkt_err copy(const struct party *party, const struct mkt_csb *csb, s
     uint8_t octets[MKT_CSB_SIZE];
     struct mkt_buf stored = {octets, sizeof octets, 0};
     struct mkt_settings settings = party->settings;
-    settings.size = size;
+    settings.bundle_size = size;
     must(mkt_csb_put(csb, &stored));
     return mkt_csb_get(out, &party->host, &settings, (struct mkt_span){octets, stored.n});
 }
@@ -137,8 +137,8 @@ enum mkt_err use_tek(struct stage *s, struct mkt_csb *csb)
 /* New keys for a call, where the policy lets the Initiator supply them. */
 enum mkt_err use_update(struct stage *s, struct mkt_csb *csb)
 {
-    const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
-    const struct mkt_update update = {.keys = &tgk, .n_keys = 1};
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
+    const struct mkt_update update = {.size = sizeof update, .keys = &tgk, .n_keys = 1};
     uint8_t octets[STAGE_OCTETS];
     struct mkt_buf out = {octets, sizeof octets, 0};
     (void)s;

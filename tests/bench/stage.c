@@ -65,11 +65,11 @@ static enum mkt_err give_psk(void *user, const struct mkt_id *name, const struct
 
 static void cast(struct stage *s, struct party *party, enum mkt_role role, const char *name, const uint8_t psk[32])
 {
-    party->host = (struct mkt_host){.user = party, .now = now, .random = draw};
+    party->host = (struct mkt_host){.size = sizeof(struct mkt_host), .user = party, .now = now, .random = draw};
     party->role = role;
     party->drawn = psk[0] + 17u * (role == MKT_KMS);
     party->kms = (struct mkt_credential){mkt_id_uri("http://kms.example.com"), {0}, {psk, stage_key(s)}};
-    party->settings = mkt_settings_default(mkt_id_uri(name));
+    mkt_settings_init(&party->settings, mkt_id_uri(name));
     party->settings.kms = &party->kms;
 }
 
@@ -195,11 +195,11 @@ static void take(struct stage *s, struct party *party, enum message m)
     must(mkt_csb_take_offer(party->csb, made(s, m), mkt_span_text("mikey")));
 }
 
-static const struct mkt_key_wish tgk = {.type = MKT_KEY_TGK};
+static const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK};
 
 void make_request_init(struct stage *s)
 {
-    const struct mkt_request request = {.policy = &s->policy, .keys = &tgk, .n_keys = 1};
+    const struct mkt_request request = {.size = sizeof request, .policy = &s->policy, .keys = &tgk, .n_keys = 1};
     struct mkt_buf out = fresh(s, REQUEST_INIT);
     must(mkt_csb_make_request_init(s->alice.csb, &request, &out));
     s->length[REQUEST_INIT] = out.n;
@@ -212,7 +212,7 @@ void take_request_init(struct stage *s)
 
 void make_ticket(struct stage *s)
 {
-    const struct mkt_ticket_recipe recipe = {.tpk = {tpk, stage_key(s)}};
+    const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = {tpk, stage_key(s)}};
     s->spare = s->granted;
     must(mkt_csb_grant(s->kms.csb, &recipe, &s->granted));
 }
@@ -247,7 +247,7 @@ static void look_at_ticket(struct stage *s)
 
 void make_transfer_init(struct stage *s)
 {
-    const struct mkt_offer offer = {.ticket = s->ticket, .responder = s->bob.settings.self};
+    const struct mkt_offer offer = {.size = sizeof offer, .ticket = s->ticket, .responder = s->bob.settings.self};
     struct mkt_buf out = fresh(s, TRANSFER_INIT);
     must(mkt_csb_make_transfer_init(s->alice.csb, &offer, &out));
     s->length[TRANSFER_INIT] = out.n;
