@@ -91,7 +91,7 @@ static int slow_receive(void *user, unsigned char *octets, size_t n)
 static bool has_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *stream)
 {
     const enum mkt_err err = mkt_streams_of(streams, ssl, stream);
-    end_require(err == MKT_OK || err == MKT_E_STATE);
+    end_require(err == MKT_OK || err == MKT_E_NO_SESSION);
     return err == MKT_OK;
 }
 
@@ -111,15 +111,16 @@ static void read_all(struct mkt_streams *streams, mbedtls_ssl_context *ssl, cons
 static bool converse(unsigned how, struct mkt_streams *streams, mbedtls_ssl_context *ssl, const unsigned *n_ended)
 {
     uint64_t stream = 0;
-    int result = MBEDTLS_ERR_SSL_WANT_READ;
-    for (int i = 0; result == MBEDTLS_ERR_SSL_WANT_READ; i++) {
+    int result = 0;
+    enum mkt_err err = MKT_E_AGAIN;
+    for (int i = 0; err == MKT_E_AGAIN; i++) {
         if (i == 2 && (how & GONE) != 0)
-            end_require(mkt_streams_remove(streams, 1) &&
+            end_require(mkt_streams_remove(streams, 1) == MKT_OK &&
                         mkt_streams_add(streams, 1, end_psks[0], end_identities[0]) == MKT_OK);
-        result = mkt_streams_handshake(streams, ssl);
+        err = mkt_streams_handshake(streams, ssl, &result);
     }
     const bool connected = has_stream(streams, ssl, &stream);
-    end_require(connected == (result == 0));
+    end_require(connected == (err == MKT_OK) && connected == (result == 0));
     end_require(!connected || stream == 1 || (stream == 2 && (how & (CLIENT | BOUND)) == 0));
     if (connected)
         read_all(streams, ssl, n_ended);

@@ -37,6 +37,8 @@ static const struct row {
     ROW(MKT_E_NO_SESSION, UNSPECIFIED, "no crypto session with that CS ID, or no such stream"),
     ROW(MKT_E_LENGTH, UNSPECIFIED, "a field is too long for its place on the wire"),
     ROW(MKT_E_PROFILE, UNSPECIFIED, "no such TLS profile or cipher suite in this build of mbedTLS"),
+    ROW(MKT_E_IN_USE, UNSPECIFIED, "another stream has that number or identity, or another connection has the stream"),
+    ROW(MKT_E_AGAIN, UNSPECIFIED, "nothing is wrong: wait for TCP, then call again"),
 
     ROW(MKT_E_SHORT, UNSPECIFIED, "the octets end within a field"),
     ROW(MKT_E_TRAILING, UNSPECIFIED, "octets are left over after the last field"),

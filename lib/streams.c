@@ -250,11 +250,9 @@ static void tell(const struct mkt_streams *streams, struct end end, enum mkt_tls
 enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_streams_settings *settings)
 {
     struct mkt_streams_settings own;
-    if (streams == NULL)
-        return MKT_E_ARGUMENT;
     *streams = NULL;
-    if (settings == NULL || !mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_streams_settings, ended)) ||
-        own.rng == NULL || own.most > MAX_MOST || (own.alloc == NULL) != (own.release == NULL))
+    if (!mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_streams_settings, ended)) || own.rng == NULL ||
+        own.most > MAX_MOST || (own.alloc == NULL) != (own.release == NULL))
         return MKT_E_ARGUMENT;
     size_t chains = 1;
     own.most = own.most == 0 ? DEFAULT_MOST : own.most;
@@ -307,7 +305,7 @@ static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t numb
                                 struct mkt_span identity, struct stream **made)
 {
     *made = NULL;
-    if (streams == NULL || psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
+    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
         return MKT_E_ARGUMENT;
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
         return MKT_E_KEY_LENGTH;
@@ -335,7 +333,7 @@ static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream, b
     if (rekeys && before == NULL)
         return MKT_E_NO_SESSION;
     if ((!rekeys && before != NULL) || (named != NULL && named != before))
-        return MKT_E_STATE;
+        return MKT_E_IN_USE;
     if (!rekeys && streams->count == streams->settings.most)
         return MKT_E_ROOM;
     stream->key = ++streams->last_serial;
@@ -383,7 +381,7 @@ static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, cons
     uint8_t key[MAX_TEK], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
 
-    enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
+    enum mkt_err err = mkt_csb_psk_identity(csb, cs_id, &identity);
     err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
         err = enter(streams, number, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}, rekeys);
@@ -402,25 +400,23 @@ enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream,
     return enter_csb(streams, stream, csb, cs_id, true);
 }
 
-bool mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
+enum mkt_err mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
 {
     uint32_t chain;
-    if (streams == NULL || !chain_of_number(streams, number, &chain))
-        return false;
+    if (!chain_of_number(streams, number, &chain))
+        return MKT_E_CRYPTO;
     lock(streams);
     struct stream *stream = *place_of_number(streams, chain, number);
     if (stream != NULL)
         take_out(streams, stream);
     unlock(streams);
-    const bool found = stream != NULL;
+    const enum mkt_err err = stream != NULL ? MKT_OK : MKT_E_NO_SESSION;
     release_stream(streams, stream);
-    return found;
+    return err;
 }
 
 size_t mkt_streams_count(struct mkt_streams *streams)
 {
-    if (streams == NULL)
-        return 0;
     lock(streams);
     size_t count = streams->count;
     unlock(streams);
@@ -481,8 +477,7 @@ enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config 
                                 const struct mkt_tls_settings *settings)
 {
     struct mkt_tls_settings server;
-    if (streams == NULL || conf == NULL || settings == NULL ||
-        !mkt_sized_copy(&server, sizeof server, settings, MKT_UP_TO(mkt_tls_settings, suites)))
+    if (!mkt_sized_copy(&server, sizeof server, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
     server.end = MKT_END_SERVER;
     enum mkt_err err = mkt_tls_configure(conf, tls, &server);
@@ -496,13 +491,11 @@ static enum mkt_err copy_stream(struct mkt_streams *streams, const mbedtls_ssl_c
                                 struct mkt_span *psk, struct mkt_span *identity)
 {
     struct connection *connection = *place_of_context(streams, ssl);
-    if (connection == NULL)
-        return MKT_E_STATE;
-    const struct stream *stream = stream_of(streams, connection);
+    const struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
     if (stream == NULL)
         return MKT_E_NO_SESSION;
     if (!may_have(connection, stream))
-        return MKT_E_STATE;
+        return MKT_E_IN_USE;
     *psk = (struct mkt_span){octets, stream->n_psk};
     *identity = (struct mkt_span){octets + stream->n_psk, stream->n_identity};
     memcpy(octets, stream->octets, psk->n + identity->n);
@@ -517,8 +510,7 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
     struct mkt_span psk = {octets, 0}, identity = {octets, 0};
     struct mkt_tls_settings client;
 
-    if (streams == NULL || ssl == NULL || settings == NULL ||
-        !mkt_sized_copy(&client, sizeof client, settings, MKT_UP_TO(mkt_tls_settings, suites)))
+    if (!mkt_sized_copy(&client, sizeof client, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
     client.end = MKT_END_CLIENT;
     lock(streams);
@@ -556,8 +548,6 @@ static enum mkt_err bind(struct mkt_streams *streams, const mbedtls_ssl_context 
 
 enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
 {
-    if (streams == NULL || ssl == NULL)
-        return MKT_E_ARGUMENT;
     const struct end end = forget(streams, ssl);
     const enum mkt_err err = bind(streams, ssl, number);
     tell(streams, end, MKT_TLS_CUT);
@@ -613,39 +603,39 @@ static enum mkt_tls_state state_of(int result)
     }
 }
 
-int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
+enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result)
 {
-    if (streams == NULL)
-        return MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
-    int result = mbedtls_ssl_handshake(ssl);
-    if (result == 0 && !connect_stream(streams, ssl)) {
+    *result = mbedtls_ssl_handshake(ssl);
+    if (*result == 0 && connect_stream(streams, ssl))
+        return MKT_OK;
+    const bool denied = *result == 0;
+    if (denied) {
         /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
         (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
-        result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+        *result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
     }
-    const enum mkt_tls_state state = state_of(result);
-    if (result != 0 && state != MKT_TLS_OPEN)
-        tell(streams, forget(streams, ssl), state);
-    return result;
+    const enum mkt_tls_state state = state_of(*result);
+    if (state == MKT_TLS_OPEN)
+        return MKT_E_AGAIN;
+    tell(streams, forget(streams, ssl), state);
+    return denied ? MKT_E_DENIED : MKT_E_TLS;
 }
 
 enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *number)
 {
-    if (streams == NULL || ssl == NULL || number == NULL)
-        return MKT_E_ARGUMENT;
     lock(streams);
     const struct connection *connection = *place_of_context(streams, ssl);
     bool has = connection != NULL && connection->connected && stream_of(streams, connection) != NULL;
     if (has)
         *number = connection->number;
     unlock(streams);
-    return has ? MKT_OK : MKT_E_STATE;
+    return has ? MKT_OK : MKT_E_NO_SESSION;
 }
 
 enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
 {
     const enum mkt_tls_state state = state_of(result);
-    if (state == MKT_TLS_OPEN || streams == NULL || ssl == NULL)
+    if (state == MKT_TLS_OPEN)
         return state;
     const struct end end = forget(streams, ssl);
     if (state == MKT_TLS_CLOSED)
@@ -654,12 +644,10 @@ enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_cont
     return state;
 }
 
-int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
+enum mkt_err mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
 {
-    if (streams == NULL || ssl == NULL)
-        return MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
     const struct end end = forget(streams, ssl);
     const int result = mbedtls_ssl_close_notify(ssl);
     tell(streams, end, MKT_TLS_CLOSED);
-    return result;
+    return result == 0 ? MKT_OK : state_of(result) == MKT_TLS_OPEN ? MKT_E_AGAIN : MKT_E_TLS;
 }

@@ -245,8 +245,6 @@ static enum mkt_err from_mbedtls(struct mkt_tls *tls, int cause)
 enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
 {
     struct mkt_tls_settings own;
-    if (tls == NULL || settings == NULL)
-        return MKT_E_ARGUMENT;
     *tls = (struct mkt_tls){.cause = 0};
     if (!mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_tls_settings, suites)) ||
         (own.end != MKT_END_CLIENT && own.end != MKT_END_SERVER) ||
@@ -272,7 +270,7 @@ enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, co
 enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings,
                                struct mkt_span psk, struct mkt_span identity)
 {
-    if (conf == NULL || psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
+    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
         return MKT_E_ARGUMENT;
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
         return MKT_E_KEY_LENGTH;
@@ -286,9 +284,8 @@ enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const 
     uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
 
-    if (tls != NULL)
-        *tls = (struct mkt_tls){.cause = 0};
-    enum mkt_err err = csb == NULL ? MKT_E_ARGUMENT : mkt_csb_psk_identity(csb, cs_id, &identity);
+    *tls = (struct mkt_tls){.cause = 0};
+    enum mkt_err err = mkt_csb_psk_identity(csb, cs_id, &identity);
     err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
     if (err == MKT_OK)
         err =

@@ -23,6 +23,8 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_NO_SESSION);
         CASE(MKT_E_LENGTH);
         CASE(MKT_E_PROFILE);
+        CASE(MKT_E_IN_USE);
+        CASE(MKT_E_AGAIN);
         CASE(MKT_E_SHORT);
         CASE(MKT_E_TRAILING);
         CASE(MKT_E_VALUE);
@@ -123,7 +125,7 @@ START_TEST(the_hundreds_tell_the_class)
         enum mkt_class class;
     } bands[] = {
         {MKT_OK, MKT_OK, MKT_CLASS_OK},
-        {MKT_E_ARGUMENT, MKT_E_PROFILE, MKT_CLASS_USE},
+        {MKT_E_ARGUMENT, MKT_E_AGAIN, MKT_CLASS_USE},
         {MKT_E_SHORT, MKT_E_STORED, MKT_CLASS_MALFORMED},
         {MKT_E_MAC, MKT_E_INITIATOR_MAC, MKT_CLASS_AUTH},
         {MKT_E_PRF, MKT_E_COUNTER, MKT_CLASS_UNSUPPORTED},

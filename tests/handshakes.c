@@ -299,13 +299,13 @@ static void serve(struct server *server, struct connection *connection)
     uint64_t stream;
     int result;
     if (connection->state == SHAKING) {
-        result = mkt_streams_handshake(server->streams, ssl);
+        const enum mkt_err err = mkt_streams_handshake(server->streams, ssl, &result);
         connection->wants = result == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
-        if (result != 0) {
-            if (mkt_streams_end(server->streams, ssl, result) == MKT_TLS_FAILED)
-                count(server, connection, &server->refused);
-            else if (mkt_streams_end(server->streams, ssl, result) != MKT_TLS_OPEN)
-                count(server, connection, &server->errors);
+        if (err == MKT_E_AGAIN)
+            return;
+        if (err != MKT_OK) {
+            const bool failed = mkt_streams_end(server->streams, ssl, result) == MKT_TLS_FAILED;
+            count(server, connection, failed ? &server->refused : &server->errors);
             return;
         }
         size_t connected = ++server->connected, most = server->most_connected;

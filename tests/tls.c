@@ -348,10 +348,6 @@ START_TEST(arguments)
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->client.conf;
     struct mkt_tls *tls = &line->client.tls;
-    expect_err("no conf", mkt_tls_setup_psk(NULL, tls, &client, psk, id), MKT_E_ARGUMENT);
-    expect_err("no tls", mkt_tls_setup_psk(conf, NULL, &client, psk, id), MKT_E_ARGUMENT);
-    expect_err("no settings", mkt_tls_setup_psk(conf, tls, NULL, psk, id), MKT_E_ARGUMENT);
-    expect_err("no bundle", mkt_tls_setup(conf, tls, &client, NULL, 1), MKT_E_ARGUMENT);
     expect_err("no end", mkt_tls_setup_psk(conf, tls, &no_end, psk, id), MKT_E_ARGUMENT);
     expect_err("end", mkt_tls_setup_psk(conf, tls, &bad_end, psk, id), MKT_E_ARGUMENT);
     expect_err("profile", mkt_tls_setup_psk(conf, tls, &bad_profile, psk, id), MKT_E_ARGUMENT);

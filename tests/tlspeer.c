@@ -209,8 +209,8 @@ static bool say_end(struct peer *peer, int result)
 static bool handshake(struct peer *peer)
 {
     uint64_t stream;
-    int result = mkt_streams_handshake(peer->streams, &peer->ssl);
-    if (result != 0)
+    int result;
+    if (mkt_streams_handshake(peer->streams, &peer->ssl, &result) != MKT_OK)
         return say_end(peer, result);
     printf("tls: %s %s\n", mbedtls_ssl_get_version(&peer->ssl), mbedtls_ssl_get_ciphersuite(&peer->ssl));
     if (!good(mkt_streams_of(peer->streams, &peer->ssl, &stream), "of"))

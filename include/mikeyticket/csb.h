@@ -93,7 +93,7 @@ struct mkt_csb;
 MKT_API MKT_MUST enum mkt_err mkt_csb_new(struct mkt_csb **csb, enum mkt_role role, const struct mkt_host *host,
                                           const struct mkt_settings *settings);
 
-/** Wipes and frees a bundle; NULL is fine. Do not call it in a callback that is called for this bundle. */
+/** Wipes and frees a bundle; it may be NULL. Do not call it in a callback that is called for this bundle. */
 MKT_API void mkt_csb_free(struct mkt_csb *csb);
 
 /* ---- Ticket Request: RFC 6043 4.2.1 ---- */
@@ -239,7 +239,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, stru
  * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
  * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for
  * each key supplied the key, the salt and the SPI, if it does not give them.
- * @param answer  NULL: nothing to add
+ * @param answer  may be NULL: nothing to add
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle
  *                stays as it was
  * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
@@ -326,9 +326,9 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * @param about  the message; empty: the one that this party took and has not answered
  * @param err    why: gives the error number, mkt_err_number(). To pass on the Error message of a KMS, give
  *               mkt_error_of_number() of its number
- * @param sp     security policies that this party supports; where none are given and `err` is about sessions or
- *               policies, the one of the TLS profile. About a message of Ticket Request or Ticket Resolve there are none:
- *               the Error message has the Empty map (D22)
+ * @param sp     security policies that this party supports; may be NULL if there are none. Then, if `err` is about
+ *               sessions or policies, it is the one of the TLS profile. About a message of Ticket Request or Ticket
+ *               Resolve give none: the Error message has the Empty map (D22)
  * @param out    the message is appended, or measured
  * @return MKT_OK; MKT_E_ARGUMENT where `err` is MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE
  *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY,

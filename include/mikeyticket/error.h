@@ -23,6 +23,8 @@ enum mkt_err {
     MKT_E_NO_SESSION,     /**< no crypto session with that CS ID, or no such stream */
     MKT_E_LENGTH,         /**< a field is too long for its place on the wire */
     MKT_E_PROFILE,        /**< no such TLS profile or cipher suite in this build of mbedTLS */
+    MKT_E_IN_USE,         /**< another stream has that number or identity, or another connection has the stream */
+    MKT_E_AGAIN,          /**< nothing is wrong: wait for TCP, then call again */
 
     MKT_E_SHORT = 200,    /**< the octets end within a field */
     MKT_E_TRAILING,       /**< octets are left over after the last field */

@@ -45,9 +45,9 @@ MKT_API size_t mkt_replay_size(size_t messages);
  * Makes an empty cache, before anybody else has the memory. What was in it is forgotten and could be replayed: after a
  * restart rather open the cache, if its memory is still there, or take no messages for twice the skew (RFC 3830 5.4).
  * @param cache   out: points to the memory and lives as long; after an error its table is NULL
- * @param memory  aligned as malloc and mmap do
+ * @param memory  aligned as malloc and mmap do; it may be NULL: MKT_E_ARGUMENT
  * @param n       its octets, of mkt_replay_size() or more; all are used but for less than a bucket
- * @return MKT_OK; MKT_E_ARGUMENT where the memory is NULL, misaligned or less than mkt_replay_size(1)
+ * @return MKT_OK; MKT_E_ARGUMENT if the memory is NULL, misaligned or less than mkt_replay_size(1)
  */
 MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n);
 
@@ -55,7 +55,7 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *mem
  * Finds the cache that another process made in the same memory, at whatever address it is mapped here. Damage is found
  * if it would make the cache useless: a wrong head, or a time that is later than any message could have.
  * @param cache   out: as of mkt_replay_new()
- * @param memory  as for mkt_replay_new()
+ * @param memory  as for mkt_replay_new(); it may be NULL: MKT_E_ARGUMENT
  * @param n       as it was for mkt_replay_new()
  * @param now     the clock
  * @param skew    seconds that a timestamp may be ahead of the clock (mkt_settings.skew)

@@ -2,6 +2,9 @@
 /**
  * @file span.h
  * Octets that go in and octets that come out. Every other header builds on these two structs.
+ *
+ * The rule for NULL in all headers: an argument may be NULL only if its description says "may be NULL". Nothing checks
+ * the others. Every function whose name ends in _free takes NULL, and then does nothing.
  */
 #ifndef MIKEYTICKET_SPAN_H
 #define MIKEYTICKET_SPAN_H
@@ -50,7 +53,7 @@ static inline struct mkt_span mkt_buf_span(const struct mkt_buf *buf)
     return span;
 }
 
-/** A span of a C string, without its final NUL. `text` NULL gives an empty span. */
+/** A span of a C string, without its final NUL. `text` may be NULL: the span is empty. */
 MKT_API struct mkt_span mkt_span_text(const char *text);
 
 /** Whether two spans hold the same octets. Not for secrets: its time depends on them. */

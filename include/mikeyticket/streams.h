@@ -11,7 +11,7 @@
  *
  *     mkt_streams_bind(streams, &ssl, &seven);                          when TCP is up; NULL: the identity tells
  *     mbedtls_ssl_setup(&ssl, &conf);
- *     mkt_streams_handshake(streams, &ssl);                             until it does not want to read or write
+ *     mkt_streams_handshake(streams, &ssl, &n);                         while it answers MKT_E_AGAIN
  *     mkt_streams_of(streams, &ssl, &stream);
  *
  *     n = mbedtls_ssl_read(&ssl, octets, sizeof octets);
@@ -113,7 +113,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_new(struct mkt_streams **streams,
                                               const struct mkt_streams_settings *settings);
 
 /**
- * Wipes and frees it and all keys in it. NULL is allowed. No other thread uses it any more, and no configuration that
+ * Wipes and frees it and all keys in it; it may be NULL. No other thread uses it any more, and no configuration that
  * mkt_streams_server() set up shakes hands any more.
  */
 MKT_API void mkt_streams_free(struct mkt_streams *streams);
@@ -123,7 +123,7 @@ MKT_API void mkt_streams_free(struct mkt_streams *streams);
  * @param stream    a number of the caller's that no other stream here has
  * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
  * @param identity  from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1), that no other stream here has; copied
- * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range; MKT_E_KEY_LENGTH; MKT_E_STATE for a number or an
+ * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range; MKT_E_KEY_LENGTH; MKT_E_IN_USE for a number or an
  *         identity that another stream has; MKT_E_ROOM for more than mkt_streams_settings.most; MKT_E_MEMORY;
  *         MKT_E_CRYPTO
  */
@@ -158,9 +158,9 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams,
  * Takes a stream away and wipes its key: the call was given up. A handshake that is under way for it fails when it is
  * done at the latest, even where a new stream of that number was added meanwhile. A connection that has it is the
  * caller's to close.
- * @return whether there was such a stream and it is gone; false, too, where the crypto library fails
+ * @return MKT_OK: it is gone; MKT_E_NO_SESSION: there was none; MKT_E_CRYPTO
  */
-MKT_API bool mkt_streams_remove(struct mkt_streams *streams, uint64_t stream);
+MKT_API MKT_MUST enum mkt_err mkt_streams_remove(struct mkt_streams *streams, uint64_t stream);
 
 /** How many streams there are, waiting and connected. */
 MKT_API size_t mkt_streams_count(struct mkt_streams *streams);
@@ -184,8 +184,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_server(struct mkt_streams *streams, mb
  * @param conf      as for mkt_tls_setup()
  * @param tls       as for mkt_tls_setup()
  * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
- * @return that of mkt_tls_setup_psk(); MKT_E_STATE where the connection is not known, or the stream has another one;
- *         MKT_E_NO_SESSION where it is for no stream, or for one that was removed
+ * @return that of mkt_tls_setup_psk(); MKT_E_NO_SESSION if the connection is not known or has no stream, or if the
+ *         stream was removed; MKT_E_IN_USE if the stream has another connection
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
                                                  mbedtls_ssl_config *conf, struct mkt_tls *tls,
@@ -197,8 +197,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, co
  *                mkt_streams_close(), or until mkt_streams_handshake() or mkt_streams_end() say that it ended. If it is
  *                known from an earlier connection that was not closed, that one ends now as if it was cut.
  * @param stream  the stream that the connection is for, where the port or the path tells: no other's identity will do.
- *                NULL where the identity is to tell, for servers alone.
- * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
+ *                It may be NULL for a server: then the identity tells.
+ * @return MKT_OK; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
                                                const uint64_t *stream);
@@ -206,17 +206,20 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, cons
 /**
  * Goes on with the handshake of a connection, by mbedtls_ssl_handshake(). When it succeeds the stream has the
  * connection. When it fails the connection is forgotten, and the stream waits on.
- * @return 0: connected. What mbedtls_ssl_handshake() returns; mkt_streams_end() tells which of it is no end, as
- *         MBEDTLS_ERR_SSL_WANT_READ. MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY where the stream got another connection or
- *         another key first, or was removed, and where the connection is not known, or was not given the key; the peer
- *         got the alert access_denied. MBEDTLS_ERR_SSL_BAD_INPUT_DATA for NULL.
+ * @param result  out: what mbedtls_ssl_handshake() returned, for mkt_streams_end() and the caller's log
+ * @return - MKT_OK: connected;
+ *         - MKT_E_AGAIN: the handshake goes on; `*result` says what mbedTLS waits for, as MBEDTLS_ERR_SSL_WANT_READ;
+ *         - MKT_E_TLS: it failed; `*result` says why;
+ *         - MKT_E_DENIED: TLS succeeded, and the peer got the alert access_denied: the stream has another connection or
+ *           another key by now, or was removed, or the connection is not known or was not given the key; `*result` is
+ *           MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY
  */
-MKT_API MKT_MUST int mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
+MKT_API MKT_MUST enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result);
 
 /**
  * The stream that has a connection.
  * @param stream  out: its number
- * @return MKT_OK; MKT_E_STATE where the handshake has not succeeded, or the session or the stream has ended
+ * @return MKT_OK; MKT_E_NO_SESSION if the handshake has not succeeded, or if the session or the stream has ended
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
                                              uint64_t *stream);
@@ -224,7 +227,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const 
 /**
  * Says whether a session goes on, and ends its stream where it does not: the key is wiped and `ended` told.
  * @param result  what mbedtls_ssl_read() returned for a buffer that is not empty, 0 included; or mbedtls_ssl_write(),
- *                mkt_streams_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
+ *                mbedtls_ssl_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
  *                ended, and for two records in a row that are empty, which no TLS stack sends: both are an end here.
  * @return MKT_TLS_OPEN also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not come
  *         to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole. Anything else: release TCP now,
@@ -237,10 +240,10 @@ MKT_API MKT_MUST enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams,
  * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, tells
  * `ended`, and sends close_notify where the handshake is over. A stream that waits, waits on. To be called before
  * mbedtls_ssl_free() for each connection that has not ended otherwise.
- * @return 0; what mbedtls_ssl_close_notify() returns: after MBEDTLS_ERR_SSL_WANT_WRITE call that one until it is sent,
- *         unless `ended` has freed the connection; MBEDTLS_ERR_SSL_BAD_INPUT_DATA for NULL
+ * @return MKT_OK; MKT_E_AGAIN: call mbedtls_ssl_close_notify() until it is sent, unless `ended` has freed the
+ *         connection; MKT_E_TLS: it can't be sent
  */
-MKT_API int mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
+MKT_API enum mkt_err mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
 
 #ifdef __cplusplus
 }

@@ -81,7 +81,7 @@ MKT_API MKT_MUST enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, st
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_policy *policy);
 
-/** Wipes and frees a ticket; NULL is fine. */
+/** Wipes and frees a ticket; it may be NULL. */
 MKT_API void mkt_ticket_free(struct mkt_ticket *ticket);
 
 /**

@@ -129,8 +129,8 @@ struct mkt_tls {
 /**
  * Sets all of a configuration up but the key; mkt_tls_setup(), mkt_tls_setup_psk() and mkt_streams_server() do it by
  * themselves.
- * @param conf      fresh from mbedtls_ssl_config_init(); or NULL, to fill `tls` alone: so a program that starts looks
- *                  through the list in its configuration file
+ * @param conf      fresh from mbedtls_ssl_config_init(). It may be NULL, to fill `tls` alone: so a program that starts
+ *                  looks through the list in its configuration file
  * @param tls       out: outlives `conf`; after MKT_E_PROFILE and MKT_E_TLS it tells more
  * @param settings  not needed afterwards, but for the octets of `suites` where `tls->refused` is read
  * @return MKT_OK; MKT_E_ARGUMENT for settings out of range; MKT_E_PROFILE for a name in the list that is no profile and
