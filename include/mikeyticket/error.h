@@ -16,13 +16,13 @@ extern "C" {
 enum mkt_err {
     MKT_OK = 0,
 
-    MKT_E_ARGUMENT = 100, /**< an argument is missing, too long or out of range */
-    MKT_E_STATE,          /**< this party can't make or take this message now */
+    MKT_E_ARGUMENT = 100, /**< an argument or a setting is missing, too long or out of range */
+    MKT_E_STATE,          /**< not in this state of the bundle, or while a callback for it runs */
     MKT_E_SPACE,          /**< the output buffer is too small */
-    MKT_E_ROOM,           /**< more than a bundle (mkt_settings.bundle_size) or a set of streams has room for */
-    MKT_E_NO_SESSION,     /**< no crypto session with that CS ID, or no such stream */
-    MKT_E_LENGTH,         /**< a field is too long for its place on the wire */
-    MKT_E_PROFILE,        /**< no such TLS profile or cipher suite in this build of mbedTLS */
+    MKT_E_ROOM,           /**< more than a bundle (mkt_settings.bundle_size), a ticket or a set of streams has room for */
+    MKT_E_NO_SESSION,     /**< no such crypto session, or no such stream */
+    MKT_E_LENGTH,         /**< a value or a field is too long for its place on the wire */
+    MKT_E_PROFILE,        /**< not a TLS profile or cipher suite that this library and this build of mbedTLS allow */
     MKT_E_IN_USE,         /**< another stream has that number or identity, or another connection has the stream */
     MKT_E_AGAIN,          /**< nothing is wrong: wait for TCP, then call again */
 
@@ -31,7 +31,8 @@ enum mkt_err {
     MKT_E_VALUE,          /**< a field has a value that the RFC does not define, or that changes the layout */
     MKT_E_VERSION,        /**< not MIKEY version 1 */
     MKT_E_PAYLOAD,        /**< an unknown payload type, whose length can't be known */
-    MKT_E_MANY,           /**< more payloads than MKT_MAX_PAYLOADS, or more of a kind than the RFC allows */
+    MKT_E_MANY,           /**< more payloads than MKT_MAX_PAYLOADS, more keys than MKT_MAX_KEYS, or more of a kind than
+                               the RFC allows */
     MKT_E_MISSING,        /**< a payload, attribute or media section that must be there is not */
     MKT_E_ORDER,          /**< V or SIGN is not the last payload */
     MKT_E_DATA_TYPE,      /**< not the type of message that is expected now */
@@ -44,7 +45,7 @@ enum mkt_err {
     MKT_E_MAC = 300,      /**< the MAC of the message does not verify */
     MKT_E_TICKET_MAC,     /**< the MAC of the ticket does not verify */
     MKT_E_CSB_ID,         /**< the CSB ID is not that of the exchange */
-    MKT_E_KEY,            /**< the host has no key of that name */
+    MKT_E_KEY,            /**< the host has no key for this message or ticket */
     MKT_E_INITIATOR_MAC,  /**< Initiator Data does not verify, or is not of this TRANSFER_INIT */
 
     MKT_E_PRF = 400,      /**< the PRF is unknown, not that of the exchange, or of another suite */
@@ -57,28 +58,28 @@ enum mkt_err {
     MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be sent;
                                or the next counters have had keys: call again to skip more of them */
 
-    MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other */
+    MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other, its keys or its maker (D) */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
     MKT_E_VALIDITY,       /**< the end of the ticket's validity is not after its start */
     MKT_E_MPK,            /**< not the number of MPKs that there must be */
-    MKT_E_KEY_LENGTH,     /**< a key is too short, or too long for the suite */
+    MKT_E_KEY_LENGTH,     /**< a key is too short, or too long for the suite or for mbedTLS */
     MKT_E_SPI,            /**< a key without SPI, an SPI used twice, or one that names no session key */
     MKT_E_RAND,           /**< a RAND that is too short, absent where G or I wants it, or there where not */
     MKT_E_KEMAC,          /**< a KEMAC that L or M forbids */
-    MKT_E_INITIATOR_DATA, /**< Initiator Data where I does not ask for it, or none where it does */
+    MKT_E_INITIATOR_DATA, /**< Initiator Data that must not be there, or none if I is set */
     MKT_E_CS,             /**< crypto sessions that the profile or the offer does not have, two of one CS ID, or more
                                than mkt_settings.max_sessions */
     MKT_E_PROT,           /**< a Prot type that is not ours, or an SP of another Prot type than its session */
     MKT_E_SP,             /**< a policy without its SP, two SPs of one number, or not exactly one policy in an answer */
-    MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy */
+    MKT_E_INITIATOR,      /**< the Initiator is not the one of the ticket policy, of the call or of the key */
     MKT_E_OWN_IDENTITY,   /**< the Initiator has the identity of this party, and no replay cache tells if the message
                                is its own (mkt_settings.allow_own_identity) */
-    MKT_E_RESPONDER,      /**< the Responder is not in the ticket policy, nor the one that was asked for */
+    MKT_E_RESPONDER,      /**< the Responder is absent, or not one of the ticket policy, the call or the key */
     MKT_E_APPLICATION,    /**< the ticket is not for this application (IDRapp) */
     MKT_E_PROTOCOLS,      /**< the list of key management protocols is absent or not that of the SDP */
     MKT_E_RESOLVE,        /**< a KMS must resolve the ticket, and none is at hand */
     MKT_E_REUSE,          /**< the ticket was used, and J forbids to use it again */
-    MKT_E_DENIED,         /**< the host's authorisation callback said no */
+    MKT_E_DENIED,         /**< the host's authorisation callback said no, or the stream is another connection's */
     MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
     MKT_E_KMS,            /**< the message is for another KMS, or another KMS must resolve the ticket */
     MKT_E_CHANGED,        /**< not the policy or keys that were asked for, and the K flag does not say so */
@@ -86,17 +87,17 @@ enum mkt_err {
                                sender gets back */
     MKT_E_SP_PARAMETERS,  /**< no policy of a crypto session is acceptable (mkt_host.acceptable) */
 
-    MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew */
+    MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew, or not later than those before */
     MKT_E_FUTURE,         /**< the timestamp is further ahead than the allowed skew */
     MKT_E_EXPIRED,        /**< the ticket is no longer valid */
     MKT_E_NOT_YET,        /**< the ticket is not valid yet */
-    MKT_E_REPLAY,         /**< the message was taken before */
+    MKT_E_REPLAY,         /**< the message was taken or made before */
 
     MKT_E_MEMORY = 700,   /**< no memory */
-    MKT_E_RANDOM,         /**< the random source failed */
+    MKT_E_RANDOM,         /**< the random source failed, or gave the same octets again */
     MKT_E_CLOCK,          /**< the clock failed */
     MKT_E_CRYPTO,         /**< the crypto library failed */
-    MKT_E_TLS,            /**< the TLS library failed */
+    MKT_E_TLS,            /**< TLS failed; mbedTLS's own code stands beside it */
     MKT_E_CACHE_FULL,     /**< the replay cache is full: no message can be taken until one of its expires */
 
     MKT_E_REPORTED = 800,      /**< an Error message that came has number 0: mkt_error_of_number() */
