@@ -65,13 +65,12 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     const bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
     const struct mkt_host own = mkt_host_for(host, s.user);
     const char *wrong = own.size == 0 || !sized ? "size" : wrong_setting(role, &own, &s);
-    struct mkt_detail detail;
     *out = NULL;
     if (wrong != NULL)
-        return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, wrong, NULL), &detail);
+        return mkt_host_log(&own, MKT_E_ARGUMENT, wrong);
     struct mkt_csb *csb = mkt_host_alloc(&own, s.bundle_size);
     if (csb == NULL)
-        return mkt_host_log(&own, MKT_E_MEMORY, NULL);
+        return mkt_host_log(&own, MKT_E_MEMORY, "");
     csb->host = host;
     csb->self = csb;
     csb->role = role;
@@ -82,7 +81,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
         return MKT_OK;
     }
     mkt_host_release(&own, csb, csb->size);
-    return mkt_host_log(&own, mkt_blame(&detail, MKT_E_ARGUMENT, "mkt_settings.bundle_size", NULL), &detail);
+    return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.bundle_size");
 }
 
 /* The host for the user of this bundle. */
@@ -116,33 +115,25 @@ static bool set_busy(const struct mkt_csb *csb, bool busy)
     return before;
 }
 
-/* What the log is told of a refusal: without message, of one that came, or that was to be made. */
-struct refusal {
-    struct mkt_log_event event;
-    struct mkt_detail detail;
-};
-static const struct refusal of_no_message = {.event = {.message = -1}};
-static const struct refusal of_taken = {.event = {.message = -1, .taken = true}};
-
 /* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. */
-static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err, const struct refusal *refusal)
+static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err, const struct mkt_detail *detail)
 {
+    const uint32_t csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : detail->csb_id;
+    const struct mkt_log_event event = {err, detail->message, detail->taken, csb_id, mkt_detail_of(detail, err)};
     const struct mkt_host host = host_of(csb);
-    struct mkt_log_event event = refusal->event;
     if (err == MKT_OK || csb->busy || host.log == NULL)
         return err;
-    event.err = err;
-    event.csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : event.csb_id;
-    event.detail = mkt_detail_of(&refusal->detail, err);
     set_busy(csb, true);
     host.log(host.user, &event);
     set_busy(csb, false);
     return err;
 }
 
+/* The same for what is no message. */
 static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 {
-    return tell(csb, err, &of_no_message);
+    static const struct mkt_detail no_message = {.message = -1};
+    return tell(csb, err, &no_message);
 }
 
 /* ---- steps ---- */
@@ -238,20 +229,20 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     static const struct mkt_answer nothing = {.cs = NULL};
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
-    struct refusal refusal = {.event = {.message = (int)type}};
+    struct mkt_detail detail = {.message = (int)type};
     union given own;
     enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
     if (err == MKT_OK && !keep_given(act, &own))
-        err = mkt_blame(&refusal.detail, MKT_E_ARGUMENT, "size", NULL);
+        err = mkt_blame(&detail, MKT_E_ARGUMENT, "size", NULL);
     if (act->answer == NULL)
         act->answer = &nothing;
     act->out = out;
-    act->detail = &refusal.detail;
+    act->detail = &detail;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->detail = NULL;
     if (err == MKT_OK && act->offer != NULL && out->p != NULL)
         mkt_ticket_use(act->offer->ticket);
-    return tell(csb, err, &refusal);
+    return tell(csb, err, &detail);
 }
 
 /* Makes a message and its attribute line in one buffer: the message moves to the end, and is encoded to the front. */
@@ -315,17 +306,19 @@ static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
     return MKT_OK;
 }
 
-static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct refusal *refusal)
+static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct mkt_detail *detail)
 {
     static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
-    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = &refusal->detail};
+    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
     struct io io = io_get(in);
     uint32_t head;
     io_u32(&io, &head); /* version, data type, Next Payload, V and PRF func */
-    io_u32(&io, &refusal->event.csb_id);
-    if (in.n > 1 && in.p[0] == 1)
-        refusal->event.message = in.p[1];
+    io_u32(&io, &detail->csb_id);
+    if (in.n > 1 && in.p[0] == 1) {
+        detail->message = in.p[1];
+        mkt_detail_put(act.detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
+    }
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
@@ -334,8 +327,11 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
         return MKT_E_STATE;
     enum mkt_err err = mkt_message_get(&message, in);
+    const unsigned at = message.n > 0 ? message.payload[message.n - 1].type : MKT_LAST;
+    if (err == MKT_E_PAYLOAD || err == MKT_E_MANY)
+        mkt_blame_number(detail, err, err == MKT_E_MANY ? "payloads over" : "type", err == MKT_E_MANY ? message.n : at);
     if (err != MKT_OK)
-        return err;
+        return mkt_blame(detail, err, message.n == 0 ? "HDR" : mkt_payload_name(at), NULL);
     const bool sent = csb->bundle.guard != MKT_GUARD_NONE || csb->role == MKT_KMS;
     const bool report = message.hdr.data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
@@ -344,7 +340,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
         return take_again(csb, in);
     if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
-    err = mkt_rules_check(&message, mkt_csb_ready(csb));
+    err = mkt_rules_check(&message, mkt_csb_ready(csb), act.detail);
     err = err != MKT_OK ? err : step(csb, found, &act, !report);
     csb->repeated = csb->repeated && err != MKT_OK;
     return err;
@@ -352,14 +348,14 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in)
 {
-    struct refusal refusal = of_taken;
-    return tell(csb, take(csb, in, (struct mkt_span){NULL, 0}, &refusal), &refusal);
+    struct mkt_detail detail = {.message = -1, .taken = true};
+    return tell(csb, take(csb, in, (struct mkt_span){NULL, 0}, &detail), &detail);
 }
 
 enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
 {
-    struct refusal refusal = of_taken;
-    return tell(csb, take(csb, in, protocols, &refusal), &refusal);
+    struct mkt_detail detail = {.message = -1, .taken = true};
+    return tell(csb, take(csb, in, protocols, &detail), &detail);
 }
 
 enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *line)
@@ -379,7 +375,7 @@ enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *u
 
 /* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
 static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type,
-                             struct refusal *refusal)
+                             struct mkt_detail *detail)
 {
     uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
     struct mkt_buf list = {octets, sizeof octets, 0};
@@ -391,26 +387,26 @@ static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t me
     err = err == MKT_E_SPACE ? MKT_E_ROOM : err;
     const struct mkt_span in = io_tail(&csb->room, before);
     if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
-        err = MKT_E_DATA_TYPE;
-    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0), refusal);
+        err = mkt_blame(detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
+    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0), detail);
     mkt_bundle_pack(&csb->bundle, &csb->room);
     return err;
 }
 
 enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
-    struct refusal refusal = of_taken;
-    return tell(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT, &refusal), &refusal);
+    struct mkt_detail detail = {.message = -1, .taken = true};
+    return tell(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT, &detail), &detail);
 }
 
 enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
-    struct refusal refusal = of_taken;
+    struct mkt_detail detail = {.message = -1, .taken = true};
     struct mkt_sdp_level *level;
     const bool waits = csb->busy || mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_TRANSFER_RESP) != NULL;
     const bool bare = mkt_sdp_key_mgmt(sdp, media, &level) == MKT_OK && level->mikey.n == 0;
     const bool nothing_due = !waits && mkt_csb_ready(csb) && bare;
-    return tell(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP, &refusal), &refusal);
+    return tell(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP, &detail), &detail);
 }
 
 enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media, struct mkt_cs *cs)
@@ -453,7 +449,8 @@ static enum mkt_err read_about(struct mkt_span about, struct mkt_message *messag
 {
     enum { HDR = 10 }; /* octets up to the CS ID map */
     enum mkt_err err = mkt_message_get(message, about);
-    *whole = err == MKT_OK && (mkt_rules_check(message, false) == MKT_OK || mkt_rules_check(message, true) == MKT_OK);
+    *whole = err == MKT_OK &&
+             (mkt_rules_check(message, false, NULL) == MKT_OK || mkt_rules_check(message, true, NULL) == MKT_OK);
     if (err != MKT_OK)
         err = about.n < HDR || about.p[0] != 1 ? MKT_E_VERSION : MKT_OK;
     return err == MKT_OK && message->hdr.data_type == MKT_ERROR ? MKT_E_DATA_TYPE : err;
@@ -463,18 +460,16 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
                                 size_t n_sp, struct mkt_buf *out)
 {
     struct mkt_message message;
-    struct refusal refusal = {.event = {.message = MKT_ERROR}};
-    struct mkt_act act = {.out = out, .detail = &refusal.detail};
+    struct mkt_detail detail = {.message = MKT_ERROR};
+    struct mkt_act act = {.out = out, .detail = &detail};
     const size_t before = out->n;
     bool whole = false;
     if (csb->busy)
         return MKT_E_STATE;
     if (about.n == 0 && row_of(csb)->owes_answer)
         about = csb->bundle.init;
-    if (why == MKT_OK)
-        return tell(csb, mkt_blame(act.detail, MKT_E_ARGUMENT, "err", NULL), &refusal);
-    if (about.n == 0)
-        return tell(csb, MKT_E_STATE, &refusal);
+    if (about.n == 0 || why == MKT_OK)
+        return tell(csb, why == MKT_OK ? mkt_blame(&detail, MKT_E_ARGUMENT, "err", NULL) : MKT_E_STATE, &detail);
     act.in = about;
     enum mkt_err err = read_about(about, &message, &whole);
     act.message = whole ? &message : NULL;
@@ -486,7 +481,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = act.bundle.reported;
     forget(csb);
-    return tell(csb, take_back(out, before, err), &refusal);
+    return tell(csb, take_back(out, before, err), &detail);
 }
 
 /* ---- what a KMS is asked, and grants ---- */
@@ -592,18 +587,18 @@ enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out
 
 /* ---- as octets ---- */
 
-/* How a bundle is kept: version, role, state, the identities of the settings, then all that struct mkt_bundle has. */
-static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_id id[2], struct mkt_bundle *bundle)
+/* How a bundle is kept: version, role, state, self and peer, then all that struct mkt_bundle has. */
+static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_settings *s, struct mkt_bundle *bundle)
 {
     uint8_t version = 1;
     io_u8(io, &version);
     io_u8(io, role);
     io_u8(io, state);
-    for (size_t i = 0; i < 2; i++) {
-        io_u8(io, &id[i].type);
-        io_vec(io, &id[i].data, 4);
-    }
-    if (version != 1 || id[0].data.n == 0)
+    io_u8(io, &s->self.type);
+    io_vec(io, &s->self.data, 4);
+    io_u8(io, &s->peer.type);
+    io_vec(io, &s->peer.data, 4);
+    if (version != 1 || s->self.data.n == 0)
         io_fail(io, MKT_E_STORED);
     mkt_io_bundle(io, bundle);
     io_expect_end(io);
@@ -613,12 +608,12 @@ enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     struct mkt_bundle bundle = csb->bundle;
-    struct mkt_id id[] = {csb->settings.self, csb->settings.peer};
+    struct mkt_settings settings = csb->settings;
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
     /* the largest part of a settled bundle, and for mkt_csb_resolved_put() alone, whose time is over */
     if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
-    io_stored(&io, &role, &state, id, &bundle);
+    io_stored(&io, &role, &state, &settings, &bundle);
     return told(csb, mkt_done_secret(&io, out));
 }
 
@@ -629,7 +624,7 @@ static bool is_kept(struct mkt_span octets, enum mkt_data_type type, bool update
     if (type == MKT_PSK || octets.n == 0)
         return type == MKT_PSK && octets.n == 0;
     return mkt_message_get(&message, octets) == MKT_OK && (enum mkt_data_type)message.hdr.data_type == type &&
-           mkt_rules_check(&message, update) == MKT_OK;
+           mkt_rules_check(&message, update, NULL) == MKT_OK;
 }
 
 /* Keys that were once checked. */
@@ -678,43 +673,36 @@ enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, struct mkt_csb **bran
     return MKT_OK;
 }
 
-/* An identity of the settings is the one that was stored, unless none was; without data it becomes that. */
-static bool is_stored(struct mkt_id *id, const struct mkt_id *stored)
-{
-    if (id->data.n == 0)
-        *id = *stored;
-    return stored->data.n == 0 || mkt_id_equal(id, stored);
-}
-
 enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *given,
                          struct mkt_span in)
 {
-    struct mkt_settings settings;
-    struct mkt_id id[2] = {{.type = 0}, {.type = 0}};
-    struct mkt_detail detail;
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
+    struct mkt_settings settings, s;
     (void)!mkt_sized_copy(&settings, sizeof settings, given, MKT_UP_TO(mkt_settings, bundle_size));
+    s = settings;
+    const struct mkt_id *self = &settings.self, *peer = &settings.peer;
     const struct mkt_host own = mkt_host_for(host, settings.user);
     uint8_t role = 0, state = 0;
     *csb = NULL;
-    io_stored(&io, &role, &state, id, &bundle);
+    io_stored(&io, &role, &state, &s, &bundle);
     if (role == MKT_RESPONDER && state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
-        return mkt_host_log(&own, MKT_E_STORED, NULL);
-    const bool self = is_stored(&settings.self, &id[0]);
-    if (!self || !is_stored(&settings.peer, &id[1]))
-        return mkt_host_log(
-            &own, mkt_blame(&detail, MKT_E_ARGUMENT, self ? "mkt_settings.peer" : "mkt_settings.self", NULL), &detail);
-    enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, &settings);
+        return mkt_host_log(&own, MKT_E_STORED, "");
+    if (self->data.n > 0 && !mkt_id_equal(self, &s.self))
+        return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.self");
+    if (peer->data.n > 0 && s.peer.data.n > 0 && !mkt_id_equal(peer, &s.peer))
+        return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.peer");
+    s.peer = s.peer.data.n > 0 ? s.peer : *peer;
+    enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, &s);
     if (err != MKT_OK)
         return err;
     err = mkt_bundle_move(&bundle, in.p, &(*csb)->room);
     if (err != MKT_OK) {
         mkt_csb_free(*csb);
         *csb = NULL;
-        return mkt_host_log(&own, err, NULL);
+        return mkt_host_log(&own, err, "");
     }
     (*csb)->bundle = bundle;
     (*csb)->state = (enum mkt_state)state;

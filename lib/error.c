@@ -158,7 +158,7 @@ void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thi
     const struct mkt_span parts[] = {mkt_span_text(thing), mkt_span_text(octets != NULL ? " " : ""),
                                      octets != NULL ? *octets : mkt_span_text("")};
     size_t n = 0;
-    if (detail == NULL)
+    if (detail == NULL || err == detail->err || err == MKT_OK)
         return;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (size_t j = 0; j < parts[i].n && n < sizeof detail->text - 1; j++)
@@ -167,7 +167,18 @@ void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thi
     detail->err = err;
 }
 
+void mkt_blame_number(struct mkt_detail *detail, enum mkt_err err, const char *thing, uint64_t number)
+{
+    uint8_t digits[20];
+    size_t from = sizeof digits;
+    for (bool more = true; more; more = number > 0, number /= 10)
+        digits[--from] = (uint8_t)('0' + number % 10);
+    mkt_detail_put(detail, err, thing, &(struct mkt_span){digits + from, sizeof digits - from});
+}
+
 const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err)
 {
-    return detail != NULL && detail->err == err ? detail->text : "";
+    if (detail != NULL && detail->err == err)
+        return detail->text;
+    return err == MKT_E_FLAGS ? "F, as I is set and a TGK is in the ticket" : ""; /* what mkt_keys_check() says by it */
 }

@@ -5,16 +5,22 @@
 
 #include <mikeyticket/error.h>
 
-/* They go with one error: where that is passed over, and there is another one later, they say nothing. */
+/* The text goes with one error: if that is passed over, and there is another one later, it says nothing. */
 struct mkt_detail {
     enum mkt_err err;
     char text[128]; /* printable ASCII */
+    int message;    /* the data type; -1: none */
+    bool taken;
+    uint32_t csb_id;
 };
 
-/* The words for an error, or none. */
+/* The text for an error, or none. */
 const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err);
 
-/* Notes a thing by its name, with octets if there are any. Never a secret; `detail` may be NULL. */
+/*
+ * Notes a thing by its name, with octets if there are any, unless `detail` is NULL or has a note for this error: the
+ * first one knows best. Never a secret.
+ */
 void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets);
 
 /* The same; answers `err`, and is inline so that compilers and analyzers see that it does. */
@@ -24,5 +30,8 @@ static inline enum mkt_err mkt_blame(struct mkt_detail *detail, enum mkt_err err
     mkt_detail_put(detail, err, thing, octets);
     return err;
 }
+
+/* The same with a number. */
+void mkt_blame_number(struct mkt_detail *detail, enum mkt_err err, const char *thing, uint64_t number);
 
 #endif

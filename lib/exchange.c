@@ -51,7 +51,9 @@ bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy
 enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy)
 {
     const bool any = policy->n_applications == 0;
-    return any || mkt_policy_has_application(policy, act->settings->application) ? MKT_OK : MKT_E_APPLICATION;
+    return any || mkt_policy_has_application(policy, act->settings->application)
+               ? MKT_OK
+               : mkt_blame(act->detail, MKT_E_APPLICATION, "application", &act->settings->application);
 }
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
@@ -68,7 +70,11 @@ enum mkt_err mkt_t_fresh(const struct mkt_act *act)
     if (t->ts_type == MKT_TS_COUNTER)
         return MKT_OK;
     enum mkt_err err = mkt_host_now(act->host, &now);
-    return err != MKT_OK ? err : mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew);
+    err = err != MKT_OK ? err : mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew);
+    if (err == MKT_E_STALE || err == MKT_E_FUTURE)
+        mkt_blame_number(act->detail, err,
+                         "T, seconds off:", (err == MKT_E_STALE ? now - mkt_t_64(t) : mkt_t_64(t) - now) >> 32);
+    return err;
 }
 
 static enum mkt_err check_counter(const struct mkt_act *act, const struct mkt_id *peer)
@@ -332,7 +338,8 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
     mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
     struct io io = io_put(act->out);
     mkt_io_put_message(&io, message);
-    const enum mkt_err err = mkt_done_secret(&io, act->out); /* its keys are in clear so far */
+    const enum mkt_err err =
+        mkt_blame(act->detail, mkt_done_secret(&io, act->out), "out", NULL); /* keys are in clear */
     if (err != MKT_OK || act->out->p == NULL)
         return err;
 
@@ -384,7 +391,8 @@ static enum mkt_err read_ticket(struct mkt_act *act)
     const unsigned type = act->message->hdr.data_type;
     const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? act->init : act->message;
     act->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
-    return mkt_policy_get(act->policy, &act->ticket->ticket);
+    const enum mkt_err err = mkt_policy_get(act->policy, &act->ticket->ticket);
+    return mkt_blame(act->detail, err, mkt_payload_name(act->ticket->type), NULL);
 }
 
 /*
@@ -446,7 +454,7 @@ enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys
     memcpy(rules.others, act->bundle.keys, sizeof rules.others);
     const enum mkt_err err = mkt_keys_check(keys, &rules);
     if (err != MKT_OK || !mkt_keys_session(keys, 0, &key))
-        return err != MKT_OK ? err : MKT_E_MISSING;
+        return mkt_blame(act->detail, err != MKT_OK ? err : MKT_E_MISSING, "Key data", NULL);
     *to = keys;
     return MKT_OK;
 }
@@ -456,9 +464,10 @@ enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[],
     const struct mkt_bundle *b = &act->bundle;
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
     if (n > MKT_MAX_KEYS)
-        return MKT_E_ARGUMENT;
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, "n_keys", NULL);
     enum mkt_err err = mkt_keys_make(act->host, &(struct mkt_wishes){wishes, n, b->suite, false}, b->keys, &chain);
-    return err != MKT_OK ? err : mkt_accept_supplied(act, io_tail(&act->room, chain.from), keys);
+    return err != MKT_OK ? mkt_blame(act->detail, err, "keys", NULL)
+                         : mkt_accept_supplied(act, io_tail(&act->room, chain.from), keys);
 }
 
 /* ---- RANDs: 12.1, design decision D2 ---- */

@@ -117,12 +117,12 @@ static enum mkt_err check_map(const struct mkt_hdr *hdr)
     return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_MAP;
 }
 
-enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of)
+enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of, struct mkt_detail *detail)
 {
     const enum mkt_err err = check_map(&message->hdr);
     for (size_t i = 0; i < sizeof messages / sizeof *messages && err == MKT_OK; i++)
         if (messages[i].type == (enum mkt_data_type)message->hdr.data_type && messages[i].update == update_of)
-            return mkt_message_check(message, messages[i].rule, messages[i].n);
+            return mkt_message_check(message, messages[i].rule, messages[i].n, detail);
     return err != MKT_OK ? err : MKT_E_DATA_TYPE;
 }
 

@@ -69,6 +69,6 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message);
  * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
  * MKT_E_MAP, MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
  */
-MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update);
+MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail);
 
 #endif

@@ -20,9 +20,9 @@ void *mkt_host_alloc(const struct mkt_host *host, size_t n);
 void mkt_host_release(const struct mkt_host *host, void *p, size_t n);
 
 /* Tells the host of a refusal that is of no message; answers `err`, and is inline so that compilers and analyzers see that it does. */
-static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err, const struct mkt_detail *detail)
+static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err, const char *detail)
 {
-    const struct mkt_log_event event = {.err = err, .message = -1, .detail = mkt_detail_of(detail, err)};
+    const struct mkt_log_event event = {.err = err, .message = -1, .detail = detail};
     if (err != MKT_OK && host->log != NULL)
         host->log(host->user, &event);
     return err;

@@ -12,7 +12,7 @@
 #ifndef MKT_IO_H
 #define MKT_IO_H
 
-#include <mikeyticket/error.h>
+#include "error.h"
 
 #include <string.h>
 

@@ -124,22 +124,25 @@ static enum mkt_err tally_payload(struct tally *tally, const struct mkt_payload 
     return tally->met[r] <= tally->rules[r].max ? MKT_OK : MKT_E_MANY;
 }
 
-static enum mkt_err tally_end(const struct tally *tally)
+static enum mkt_err tally_end(const struct tally *tally, struct mkt_detail *detail)
 {
     for (size_t r = 0; r < tally->n; r++)
         if (tally->met[r] < tally->rules[r].min)
-            return MKT_E_MISSING;
+            return mkt_blame(detail, MKT_E_MISSING, mkt_payload_name(tally->rules[r].type), NULL);
     return MKT_OK;
 }
 
-enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n)
+enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n,
+                               struct mkt_detail *detail)
 {
     struct tally tally = {.rules = rules, .n = n};
     enum mkt_err err = MKT_OK;
     size_t rule;
-    for (size_t i = 0; i < message->n && err == MKT_OK; i++)
+    for (size_t i = 0; i < message->n && err == MKT_OK; i++) {
         err = tally_payload(&tally, &message->payload[i], &rule);
-    return err != MKT_OK ? err : tally_end(&tally);
+        err = mkt_blame(detail, err, mkt_payload_name(message->payload[i].type), NULL);
+    }
+    return err != MKT_OK ? err : tally_end(&tally, detail);
 }
 
 enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
@@ -157,7 +160,7 @@ enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const str
         if (err == MKT_OK && rule < n && found[rule].type == MKT_LAST)
             found[rule] = payload;
     }
-    return err != MKT_OK ? err : tally_end(&tally);
+    return err != MKT_OK ? err : tally_end(&tally, NULL);
 }
 
 /* The octets from `from` up to `to`, where both point into the same octets or to their end. */

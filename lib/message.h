@@ -19,7 +19,8 @@ struct mkt_rule {
 enum { MKT_ANY = 255, MKT_MAX_RULES = 16 };
 
 /* MKT_OK, MKT_E_MISSING, MKT_E_MANY or MKT_E_ORDER. */
-MKT_MUST enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n);
+MKT_MUST enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n,
+                                        struct mkt_detail *detail);
 
 /*
  * The same of a chain that begins with type `first`; `found` gets for each rule the first payload that it names, of

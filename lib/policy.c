@@ -159,16 +159,20 @@ enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf 
  * 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
  * K implies D, and M implies F." So if the first is set, one of the others is.
  */
-bool mkt_policy_flags_agree(uint16_t flags)
+enum mkt_err mkt_policy_flags_check(uint16_t flags, struct mkt_detail *detail)
 {
-    static const uint16_t implications[][2] = {
-        {0, MKT_FLAG_D | MKT_FLAG_L}, {MKT_FLAG_G, MKT_FLAG_F}, {0, MKT_FLAG_G | MKT_FLAG_H},
-        {MKT_FLAG_I, MKT_FLAG_E},     {MKT_FLAG_K, MKT_FLAG_D}, {MKT_FLAG_M, MKT_FLAG_F},
+    static const struct {
+        uint16_t flag, implied;
+        const char *missing;
+    } implications[] = {
+        {0, MKT_FLAG_D | MKT_FLAG_L, "D or L"},       {MKT_FLAG_G, MKT_FLAG_F, "F, as G is set"},
+        {0, MKT_FLAG_G | MKT_FLAG_H, "G or H"},       {MKT_FLAG_I, MKT_FLAG_E, "E, as I is set"},
+        {MKT_FLAG_K, MKT_FLAG_D, "D, as K is set"},   {MKT_FLAG_M, MKT_FLAG_F, "F, as M is set"},
     };
     for (size_t i = 0; i < sizeof implications / sizeof *implications; i++)
-        if ((flags & implications[i][0]) == implications[i][0] && (flags & implications[i][1]) == 0)
-            return false;
-    return true;
+        if ((flags & implications[i].flag) == implications[i].flag && (flags & implications[i].implied) == 0)
+            return mkt_blame(detail, MKT_E_FLAGS, implications[i].missing, NULL);
+    return MKT_OK;
 }
 
 bool mkt_policy_is_base(const struct mkt_policy *policy)
@@ -177,13 +181,13 @@ bool mkt_policy_is_base(const struct mkt_policy *policy)
            policy->version == MKT_TICKET_BASE_VERSION;
 }
 
-enum mkt_err mkt_policy_sound(const struct mkt_policy *policy)
+enum mkt_err mkt_policy_sound(const struct mkt_policy *policy, struct mkt_detail *detail)
 {
     enum mkt_suite suite;
-    if (mkt_suite_of_prf(policy->prf, &suite) != MKT_OK)
-        return MKT_E_PRF;
-    if (!mkt_policy_flags_agree(policy->flags))
-        return MKT_E_FLAGS;
+    enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
+    err = err != MKT_OK ? err : mkt_policy_flags_check(policy->flags, detail);
+    if (err != MKT_OK)
+        return err;
     /* "The KEMAC SHALL NOT be present in the granted Ticket Policy"; the rest is design decision D24 */
     if (policy->has_kemac || policy->n_responders == 0)
         return MKT_E_POLICY;
@@ -211,7 +215,7 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
     const bool usable = mkt_policy_is_base(policy) || (policy->flags & (MKT_FLAG_N | MKT_FLAG_O)) != 0;
-    enum mkt_err err = usable ? mkt_policy_sound(policy) : MKT_E_TICKET_TYPE;
+    enum mkt_err err = usable ? mkt_policy_sound(policy, NULL) : MKT_E_TICKET_TYPE;
     return err != MKT_OK ? err : valid_at(policy, now);
 }
 

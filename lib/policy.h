@@ -10,7 +10,7 @@
 #include <mikeyticket/policy.h>
 
 /* The policy alone, whatever the time and the type of the ticket: mkt_policy_check() without them. */
-MKT_MUST enum mkt_err mkt_policy_sound(const struct mkt_policy *policy);
+MKT_MUST enum mkt_err mkt_policy_sound(const struct mkt_policy *policy, struct mkt_detail *detail);
 
 /* What TP and TICKET payloads have in common, with TP Data in the room; an error of mkt_policy_put(). */
 MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room,
@@ -19,8 +19,8 @@ MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct
 /* Whether it is the MIKEY base ticket that the policy speaks of. */
 bool mkt_policy_is_base(const struct mkt_policy *policy);
 
-/* The implications of 6.10 (design decision D19). */
-bool mkt_policy_flags_agree(uint16_t flags);
+/* The implications of 6.10 (design decision D19): MKT_E_FLAGS, and the flag that is missing. */
+MKT_MUST enum mkt_err mkt_policy_flags_check(uint16_t flags, struct mkt_detail *detail);
 
 /* Whether an IDRapp of the policy has that value. */
 bool mkt_policy_has_application(const struct mkt_policy *policy, struct mkt_span application);

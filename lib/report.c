@@ -129,7 +129,7 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
     if (n_sp > MKT_MAX_PAYLOADS - OTHERS || (n_sp > 0 && !sessions))
-        return MKT_E_MANY;
+        return mkt_blame(act->detail, MKT_E_MANY, "SP", NULL);
     err = mkt_begin(act, &m, MKT_ERROR, about->csb_id);
     if (err != MKT_OK)
         return err;
@@ -167,7 +167,7 @@ static enum mkt_err find_sent_key(struct mkt_act *act)
     if (b->guard == MKT_GUARD_NONE)
         return mkt_suite_of_prf(act->message->hdr.prf, &act->protection.suite);
     if (b->guard == MKT_GUARD_PSK && (act->kms == NULL || act->init == NULL))
-        return MKT_E_ARGUMENT;
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
     if (b->guard == MKT_GUARD_PSK)
         act->protection = mkt_by_psk(b->suite, act->kms->psk, act->init, MKT_PHASE_INITIAL);
     else

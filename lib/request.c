@@ -21,7 +21,7 @@ enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum 
     struct mkt_span rand;
     uint32_t csb_id = 0;
     if (kms == NULL || kms->kms.data.n == 0 || kms->psk.n > MKT_MAX_PSK)
-        return MKT_E_ARGUMENT;
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
     if (kms->psk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
     enum mkt_err err = mkt_draw_csb_id(act, &csb_id);
@@ -73,13 +73,13 @@ enum mkt_err mkt_kms_find_key(struct mkt_act *act)
         return MKT_E_ROOM;
     struct mkt_psk psk = {.key = {octets, MKT_MAX_PSK, 0}};
     if (kms != NULL && !mkt_id_equal(&kms->id, &act->settings->self))
-        return MKT_E_KMS;
-    if (act->host->psk == NULL)
-        return MKT_E_KEY;
-    enum mkt_err err =
-        act->host->psk(act->host->user, name != NULL ? &name->id : NULL, who != NULL ? &who->id : NULL, &psk);
+        return mkt_blame(act->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
+    const struct mkt_payload *by = name != NULL ? name : who;
+    enum mkt_err err = MKT_E_KEY;
+    if (act->host->psk != NULL)
+        err = act->host->psk(act->host->user, name != NULL ? &name->id : NULL, who != NULL ? &who->id : NULL, &psk);
     if (err != MKT_OK)
-        return err;
+        return mkt_blame(act->detail, err, by == name ? "IDRpsk" : "IDR", by != NULL ? &by->id.data : NULL);
     if (psk.key.p != octets || psk.key.n < MKT_MIN_KEY || psk.key.n > MKT_MAX_PSK)
         return MKT_E_KEY_LENGTH;
     b->psk = (struct mkt_span){octets, psk.key.n};
@@ -103,15 +103,16 @@ enum mkt_err mkt_kms_authorise(const struct mkt_act *act)
         return MKT_E_RAND;
     if (act->vouched_for || mkt_id_equal(sender, &act->owner))
         return MKT_OK;
-    return request ? MKT_E_INITIATOR : MKT_E_RESPONDER;
+    return mkt_blame(act->detail, request ? MKT_E_INITIATOR : MKT_E_RESPONDER, "IDR", &sender->data);
 }
 
 enum mkt_err mkt_check_kms(const struct mkt_act *act)
 {
     const struct mkt_payload *kms = mkt_message_find(act->message, MKT_IDR, MKT_IDR_KMS);
     if (act->kms == NULL)
-        return MKT_E_ARGUMENT;
-    return kms != NULL && !mkt_id_equal(&kms->id, &act->kms->kms) ? MKT_E_KMS : MKT_OK;
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
+    const bool same = kms == NULL || mkt_id_equal(&kms->id, &act->kms->kms);
+    return same ? MKT_OK : mkt_blame(act->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
 }
 
 enum mkt_err mkt_find_kms_key(struct mkt_act *act)
@@ -125,11 +126,10 @@ enum mkt_err mkt_find_kms_key(struct mkt_act *act)
 /* ---- what is asked for: 6.10, TP ---- */
 
 /* 6.10: TP Data has "(IDRr)": at least one (D24). */
-static enum mkt_err desired_check(const struct mkt_policy *desired)
+static enum mkt_err desired_check(const struct mkt_act *act, const struct mkt_policy *desired)
 {
-    if (!mkt_policy_flags_agree(desired->flags & (uint16_t)~MKT_FLAG_K))
-        return MKT_E_FLAGS;
-    return desired->n_responders > 0 ? MKT_OK : MKT_E_POLICY;
+    const enum mkt_err err = mkt_policy_flags_check(desired->flags & (uint16_t)~MKT_FLAG_K, act->detail);
+    return err == MKT_OK && desired->n_responders == 0 ? mkt_blame(act->detail, MKT_E_POLICY, "no IDRr", NULL) : err;
 }
 
 /* The desired KEMAC: "The Key Data fields SHALL be set to '0' by the Initiator and ignored by the KMS." */
@@ -140,8 +140,8 @@ static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
     struct mkt_chain chain = {&act->room, act->room.n, NULL};
     struct mkt_key_data mpk;
     if (r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy))
-        return MKT_E_MANY;
-    enum mkt_err err = mkt_keys_make(act->host, &wishes, NULL, &chain);
+        return mkt_blame(act->detail, MKT_E_MANY, "n_keys", NULL);
+    enum mkt_err err = mkt_blame(act->detail, mkt_keys_make(act->host, &wishes, NULL, &chain), "keys", NULL);
     policy->has_kemac = r->n_keys > 0 || r->no_keys;
     policy->kemac = io_tail(&act->room, chain.from);
     return err == MKT_OK && mkt_keys_mpk(policy->kemac, 0, &mpk) ? MKT_E_MPK : err;
@@ -247,17 +247,18 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     struct mkt_policy policy;
     struct mkt_message m;
     if (act->request->policy == NULL || (act->request->no_keys && act->request->n_keys > 0))
-        return MKT_E_ARGUMENT;
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, act->request->policy == NULL ? "policy" : "no_keys", NULL);
     policy = *act->request->policy;
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted before is in a ticket of its own */
     enum mkt_err err = mkt_suite_of_prf(policy.prf, &b->suite);
-    err = err != MKT_OK ? err : desired_check(&policy);
+    err = err != MKT_OK ? err : desired_check(act, &policy);
     err = err != MKT_OK ? err : mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
     err = err != MKT_OK ? err : put_wishes(act, &policy);
     if (err != MKT_OK)
         return err;
     policy.flags &= (uint16_t)~MKT_FLAG_K; /* "In the TP payload, it SHALL be set to '0'" */
     err = mkt_policy_payload(&policy, &act->room, &mkt_message_add(&m, MKT_TP)->ticket);
+    err = mkt_blame(act->detail, err, "policy", NULL);
     b->guard = MKT_GUARD_PSK;
     act->outcome = MKT_ANSWER;
     if (err != MKT_OK)
@@ -268,7 +269,7 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
 static enum mkt_err refuse_init(struct mkt_act *act)
 {
     const enum mkt_err err = check_wishes(act->policy);
-    return err != MKT_OK ? err : desired_check(act->policy);
+    return err != MKT_OK ? err : desired_check(act, act->policy);
 }
 
 /* The KMS "MUST check the Initiator's authorization"; what it grants the host says afterwards. */
@@ -277,7 +278,7 @@ static enum mkt_err authorise_init(struct mkt_act *act)
     const struct mkt_id *initiator = &act->bundle.initiator, *named = &act->policy->initiator;
     const enum mkt_err err = mkt_kms_authorise(act);
     if (err == MKT_OK && named->data.n > 0 && !mkt_id_equal(named, initiator))
-        return MKT_E_INITIATOR;
+        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the TP", &named->data);
     return err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, initiator, act->policy, true);
 }
 
@@ -317,7 +318,7 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
     if (err == MKT_OK && policy.prf != act->init->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && (policy.flags & MKT_FLAG_D) == 0)
-        err = MKT_E_FLAGS;
+        err = mkt_blame(act->detail, MKT_E_FLAGS, "D", NULL);
     err = err != MKT_OK ? err : check_granted(b->init, &policy, keys);
     err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_REQUEST_RESP, act->init->hdr.csb_id);
     if (err != MKT_OK)
@@ -336,16 +337,16 @@ static enum mkt_err refuse_resp(struct mkt_act *act)
 {
     const struct mkt_policy *policy = act->policy;
     enum mkt_err err = mkt_check_kms(act);
-    err = err != MKT_OK ? err : mkt_policy_sound(policy);
+    err = err != MKT_OK ? err : mkt_policy_sound(policy, act->detail);
     err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, policy, MKT_FLAG_N);
     /* 6.10, D: "whether the ticket was generated by the KMS ('1') or by the Initiator ('0')" */
     if (err == MKT_OK && (policy->flags & MKT_FLAG_D) == 0)
-        err = MKT_E_FLAGS;
+        err = mkt_blame(act->detail, MKT_E_FLAGS, "D", NULL);
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
     if (err == MKT_OK && act->ticket->ticket.initiator_data.n > 0)
         err = MKT_E_INITIATOR_DATA;
     if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
-        err = MKT_E_INITIATOR;
+        err = mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy->initiator.data);
     err = err != MKT_OK ? err : mkt_policy_valid(policy, act->host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }

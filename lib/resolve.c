@@ -39,7 +39,7 @@ static enum mkt_err refuse_init(struct mkt_act *act)
     const bool forked = (act->policy->flags & MKT_FLAG_I) != 0;
     struct mkt_v vi, vr;
     act->bundle.flags = act->policy->flags;
-    const enum mkt_err err = mkt_policy_sound(act->policy);
+    const enum mkt_err err = mkt_policy_sound(act->policy, act->detail);
     if (err == MKT_OK && forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
     return err == MKT_OK && forked ? mkt_initiator_data_get(data, &vi, &vr) : err;
@@ -55,7 +55,7 @@ static enum mkt_err check_responder(const struct mkt_act *act)
     enum mkt_err err = mkt_kms_authorise(act);
     err = err != MKT_OK ? err : mkt_policy_valid(act->policy, act->host);
     if (err == MKT_OK && !mkt_is_responder(act, act->policy, &act->bundle.responder))
-        err = MKT_E_RESPONDER;
+        err = mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &act->bundle.responder.data);
     if (err == MKT_OK && act->settings->application.n > 0)
         err = mkt_check_application(act, act->policy);
     return err;
@@ -69,7 +69,7 @@ static enum mkt_err open_ticket(struct mkt_act *act)
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
-    const enum mkt_err err = mkt_ticket_resolve(act->host, act->ticket, act->policy, forked, &act->room, keys);
+    const enum mkt_err err = mkt_ticket_resolve(act->host, act->ticket, act->policy, forked, &act->room, keys, act->detail);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))
@@ -95,7 +95,8 @@ enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
     if (err != MKT_OK || policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
         return err;
     act->kms = act->settings->kms;
-    return act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms) ? MKT_OK : MKT_E_KMS;
+    const bool known = act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms);
+    return known ? MKT_OK : mkt_blame(act->detail, MKT_E_KMS, "IDRkms of the ticket", &policy.kms.data);
 }
 
 static enum mkt_err authorise_init(struct mkt_act *act)
@@ -174,9 +175,9 @@ static enum mkt_err refuse_resp(struct mkt_act *act)
     if (forked && randkms == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)
-        return forked ? MKT_E_RESPONDER : MKT_OK;
-    const bool is_own = mkt_id_equal(&idrr->id, &act->bundle.responder);
-    return is_own || mkt_is_responder(act, act->policy, &idrr->id) ? MKT_OK : MKT_E_RESPONDER;
+        return forked ? mkt_blame(act->detail, MKT_E_RESPONDER, "no IDRr", NULL) : MKT_OK;
+    const bool fits = mkt_id_equal(&idrr->id, &act->bundle.responder) || mkt_is_responder(act, act->policy, &idrr->id);
+    return fits ? MKT_OK : mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
 }
 
 static enum mkt_err authorise_resp(struct mkt_act *act)

@@ -323,7 +323,7 @@ static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message,
             if (*at < BUNDLE || !find_known(&known, cs.policies.p[i], &sp))
                 continue;
             if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC and V are still to come */
-                return MKT_E_MANY;
+                return mkt_blame(act->detail, MKT_E_MANY, "SP", NULL);
             *at = MESSAGE + (uint32_t)message->n;
             mkt_message_add(message, MKT_SP)->sp = sp;
         }

@@ -176,12 +176,14 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
 
 /* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
 static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_ticket *base,
-                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n)
+                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n,
+                            struct mkt_detail *detail)
 {
     struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
-    if (host->tpk == NULL)
-        return MKT_E_KEY;
-    enum mkt_err err = host->tpk(host->user, base->idrpsk.data.n > 0 ? &base->idrpsk : NULL, policy, &key);
+    const struct mkt_id *id = base->idrpsk.data.n > 0 ? &base->idrpsk : NULL;
+    enum mkt_err err = host->tpk == NULL ? MKT_E_KEY : host->tpk(host->user, id, policy, &key);
+    err = id == NULL ? mkt_blame(detail, err, "TPK without IDRpsk", NULL)
+                     : mkt_blame(detail, err, "IDRpsk of the ticket", &id->data);
     if (err == MKT_OK && (key.p != tpk || key.n > MKT_MAX_TPK))
         err = MKT_E_KEY_LENGTH;
     *n = key.n;
@@ -189,7 +191,8 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
 }
 
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
-                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys)
+                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys,
+                                struct mkt_detail *detail)
 {
     uint8_t tpk[MKT_MAX_TPK];
     size_t n = 0;
@@ -198,7 +201,8 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     if (host->open != NULL && !(is_base && (policy->flags & MKT_FLAG_O) != 0))
         return host_opens(host, ticket, policy, room, keys);
     enum mkt_err err = is_base ? mkt_base_ticket_get(&base, ticket, policy) : MKT_E_TICKET_TYPE;
-    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n);
+    err = mkt_blame(detail, err, "TICKET", NULL);
+    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n, detail);
     if (err == MKT_OK)
         err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, room, keys);
     mkt_wipe(tpk, sizeof tpk);
@@ -216,7 +220,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     size_t at;
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
     if (err == MKT_OK)
-        err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy) : MKT_E_TICKET_TYPE;
+        err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy, NULL) : MKT_E_TICKET_TYPE;
     err = err != MKT_OK ? err : mkt_base_ticket_get(&base, payload, &policy);
     if (err != MKT_OK)
         return err;
@@ -284,7 +288,7 @@ static enum mkt_err ticket_check(struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    err = err != MKT_OK ? err : mkt_policy_sound(&policy);
+    err = err != MKT_OK ? err : mkt_policy_sound(&policy, NULL);
     ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
     if (ticket->reusable && ticket->used)
         return MKT_E_STORED;
@@ -358,8 +362,8 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
     *ticket = NULL;
     io_stored(&io, &mark, &payload, &keys);
     if (io.err != MKT_OK || own.size == 0)
-        return mkt_host_log(&own, io.err != MKT_OK ? MKT_E_STORED : MKT_E_ARGUMENT, NULL);
-    return mkt_host_log(&own, mkt_ticket_hold(ticket, &own, payload, keys, mark == WAS_USED), NULL);
+        return mkt_host_log(&own, io.err != MKT_OK ? MKT_E_STORED : MKT_E_ARGUMENT, "");
+    return mkt_host_log(&own, mkt_ticket_hold(ticket, &own, payload, keys, mark == WAS_USED), "");
 }
 
 /* ---- making a ticket ---- */
@@ -508,16 +512,19 @@ static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
     return err != MKT_OK ? err : mkt_ticket_hold(ticket, w->host, payload, keys, false);
 }
 
-static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r)
+static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r,
+                                 struct mkt_detail *detail)
 {
-    if (r->policy == NULL || r->tpk.n > MKT_MAX_TPK || r->tpk_id.data.n > UINT16_MAX || r->n_keys >= MKT_MAX_KEYS)
-        return MKT_E_ARGUMENT;
+    if (r->policy == NULL || r->n_keys >= MKT_MAX_KEYS)
+        return mkt_blame(detail, MKT_E_ARGUMENT, r->policy == NULL ? "policy" : "n_keys", NULL);
+    if (r->tpk.n > MKT_MAX_TPK || r->tpk_id.data.n > UINT16_MAX)
+        return mkt_blame(detail, MKT_E_ARGUMENT, r->tpk.n > MKT_MAX_TPK ? "tpk" : "tpk_id", NULL);
     const bool base = mkt_policy_is_base(r->policy);
     if (!base && host->seal == NULL)
         return MKT_E_TICKET_TYPE;
     if (base && r->tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
-    enum mkt_err err = mkt_policy_sound(r->policy);
+    enum mkt_err err = mkt_policy_sound(r->policy, detail);
     err = err != MKT_OK ? err : mkt_policy_valid(r->policy, host);
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
@@ -536,13 +543,13 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     struct work w = {.host = &own, .recipe = &r};
     *ticket = NULL;
     const bool sized = mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && own.size > 0;
-    enum mkt_err err = sized ? recipe_check(&own, &r) : MKT_E_ARGUMENT;
+    enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
-        return mkt_host_log(&own, err, &w.detail);
+        return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
     w.room.p = mkt_host_alloc(&own, w.room.cap);
     err = w.room.p == NULL ? MKT_E_MEMORY : ticket_work(ticket, &w);
     mkt_host_release(&own, w.room.p, w.room.cap);
-    return mkt_host_log(&own, err, &w.detail);
+    return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
 }

@@ -41,7 +41,7 @@ MKT_MUST enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const st
  */
 MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
                                          const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,
-                                         struct mkt_span *keys);
+                                         struct mkt_span *keys, struct mkt_detail *detail);
 
 /* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator Data. */
 struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);

@@ -51,7 +51,7 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &payload.ticket);
-    err = err != MKT_OK ? err : mkt_policy_sound(&policy);
+    err = err != MKT_OK ? err : mkt_policy_sound(&policy, act->detail);
     err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
     err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, &policy, MKT_FLAG_N);
     err = err != MKT_OK ? err : mkt_suite_of_prf(policy.prf, &b->suite);
@@ -59,7 +59,7 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
         return err;
     read_policy(b, &policy);
     if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &act->settings->self))
-        return MKT_E_INITIATOR;
+        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy.initiator.data);
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
     if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
         return MKT_E_REUSE;
@@ -132,10 +132,12 @@ static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *t
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_offer *offer = act->offer;
-    if (offer->ticket == NULL || offer->responder.data.n == 0 || offer->randi.n > UINT8_MAX)
-        return MKT_E_ARGUMENT;
+    if (offer->ticket == NULL || offer->responder.data.n == 0)
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, offer->ticket == NULL ? "ticket" : "responder", NULL);
+    if (offer->randi.n > UINT8_MAX)
+        return mkt_blame(act->detail, MKT_E_ARGUMENT, "randi", NULL);
     if (offer->n_sp > MKT_MAX_SPS)
-        return MKT_E_MANY;
+        return mkt_blame(act->detail, MKT_E_MANY, "SP", NULL);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted to this bundle is in tickets of their own */
     enum mkt_err err = use_ticket(act, ticket);
     /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
@@ -227,12 +229,12 @@ static enum mkt_err identify(struct mkt_act *act)
     b->asked = idrr != NULL ? idrr->id : act->settings->self;
     b->responder = act->settings->self;
     if (!is_initiator(act))
-        return MKT_E_INITIATOR;
+        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi", &b->initiator.data);
     if (!mkt_is_responder(act, policy, &b->responder))
-        return MKT_E_RESPONDER;
+        return mkt_blame(act->detail, MKT_E_RESPONDER, "mkt_settings.self", &b->responder.data);
     /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
     if (mkt_id_equal(&b->initiator, &b->responder) && !act->settings->allow_own_identity && !mkt_replay_is_checked(act))
-        return MKT_E_OWN_IDENTITY;
+        return mkt_blame(act->detail, MKT_E_OWN_IDENTITY, "IDRi", &b->initiator.data);
     enum mkt_err err = mkt_check_application(act, policy);
     return err != MKT_OK ? err : check_protocols(act);
 }
@@ -242,7 +244,7 @@ static enum mkt_err refuse_init(struct mkt_act *act)
 {
     const struct mkt_message *m = act->message;
     struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_policy_sound(act->policy);
+    enum mkt_err err = mkt_policy_sound(act->policy, act->detail);
     read_policy(b, act->policy);
     err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, act->policy, MKT_FLAG_O);
     err = err != MKT_OK ? err : check_initiator_data(act);
@@ -333,8 +335,8 @@ static enum mkt_err resolve(struct mkt_act *act)
     act->bundle = before;
     if (mkt_bundle_has(&before, MKT_FLAG_E))
         return err;
-    err =
-        mkt_ticket_resolve(act->host, act->ticket, act->policy, false, &act->room, &act->bundle.keys[MKT_FROM_TICKET]);
+    err = mkt_ticket_resolve(act->host, act->ticket, act->policy, false, &act->room,
+                             &act->bundle.keys[MKT_FROM_TICKET], act->detail);
     const bool by_kms = act->settings->kms != NULL && mkt_bundle_has(&before, MKT_FLAG_O);
     return err == MKT_E_TICKET_TYPE && by_kms ? MKT_E_KEY : err;
 }
@@ -464,7 +466,7 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     struct mkt_message message;
-    enum mkt_err err = act->answer->n_sp > MKT_MAX_SPS ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = act->answer->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : MKT_OK;
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
     if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
@@ -501,7 +503,7 @@ static enum mkt_err refuse_resp(struct mkt_act *act)
         return MKT_E_RAND;
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
-        return MKT_E_RESPONDER;
+        return mkt_blame(act->detail, MKT_E_RESPONDER, "no IDRr", NULL);
     if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
     return mkt_sessions_check(act, m, act->init, true);
@@ -543,7 +545,7 @@ static enum mkt_err authorise_resp(struct mkt_act *act)
         return err;
     const bool named = mkt_id_equal(responder, &b->asked) || mkt_is_responder(act, act->policy, responder);
     if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))
-        return MKT_E_RESPONDER;
+        return mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &responder->data);
     err = mkt_keep_id(act, responder, &b->responder);
     return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, act->policy, true);
 }

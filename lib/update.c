@@ -102,7 +102,8 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     if (update == NULL)
         return MKT_E_STATE;
     const size_t before = act->out->n;
-    enum mkt_err err = update->n_sp > MKT_MAX_SPS ? MKT_E_MANY : gather_keys(act, b->map);
+    enum mkt_err err =
+        update->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : gather_keys(act, b->map);
     err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
     err = err != MKT_OK ? err : supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
     if (err != MKT_OK)
@@ -135,7 +136,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     const struct mkt_answer *answer = act->answer;
     const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message m;
-    enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? MKT_E_MANY : MKT_OK;
+    enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : MKT_OK;
     err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
     err = err != MKT_OK ? err : supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
@@ -186,7 +187,7 @@ static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *p
     struct mkt_payload ticket;
     enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket);
     err = err != MKT_OK ? err : mkt_policy_get(policy, &ticket.ticket);
-    return err != MKT_OK ? err : mkt_policy_sound(policy);
+    return err != MKT_OK ? err : mkt_policy_sound(policy, NULL);
 }
 
 /*
@@ -233,8 +234,9 @@ enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
     const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
     if (idri != NULL && !mkt_id_equal(&idri->id, &b->initiator))
-        return MKT_E_INITIATOR;
-    return idrr != NULL && !may_be_responder(act, &idrr->id) ? MKT_E_RESPONDER : MKT_OK;
+        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi", &idri->id.data);
+    const bool fits = idrr == NULL || may_be_responder(act, &idrr->id);
+    return fits ? MKT_OK : mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
 }
 
 static enum mkt_err refuse(struct mkt_act *act)
@@ -268,7 +270,7 @@ static enum mkt_err authorise(struct mkt_act *act)
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_t *t = mkt_t_of(act->message);
     if (t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
-        return MKT_E_STALE;
+        return mkt_blame(act->detail, MKT_E_STALE, "T is not later than that of the last message", NULL);
     /* the IV would be that of another KEMAC */
     if (act->keys.p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->newest)))
         return MKT_E_STALE;

@@ -582,7 +582,7 @@ static struct mkt_message whole(const struct set *set)
 
 static enum mkt_err check(const struct set *set, const struct mkt_message *m)
 {
-    return mkt_rules_check(m, set->form->update);
+    return mkt_rules_check(m, set->form->update, NULL);
 }
 
 static void insert(struct mkt_message *m, size_t at, struct mkt_payload p)
@@ -764,7 +764,7 @@ START_TEST(every_message_of_the_steps_has_rules_and_beside_them_only_error_messa
             for (size_t i = 0; i < FORMS; i++)
                 listed |= (unsigned)forms[i].message == type && forms[i].update == (update == 1);
             ck_assert_msg(known == listed, "%s", mkt_data_type_name(type));
-            ck_assert_msg(mkt_rules_check(&m, update == 1) == (known ? MKT_E_MISSING : MKT_E_DATA_TYPE), "%s",
+            ck_assert_msg(mkt_rules_check(&m, update == 1, NULL) == (known ? MKT_E_MISSING : MKT_E_DATA_TYPE), "%s",
                           mkt_data_type_name(type));
         }
 }

@@ -83,9 +83,9 @@ START_TEST(a_refusal_is_logged_and_success_is_not)
 {
     struct player p;
     player_init(&p, 0, text(""));
-    ck_assert_int_eq(mkt_host_log(&p.host, MKT_OK, NULL), MKT_OK);
+    ck_assert_int_eq(mkt_host_log(&p.host, MKT_OK, ""), MKT_OK);
     ck_assert_int_eq(p.logged, MKT_OK);
-    ck_assert_int_eq(mkt_host_log(&p.host, MKT_E_MAC, NULL), MKT_E_MAC);
+    ck_assert_int_eq(mkt_host_log(&p.host, MKT_E_MAC, ""), MKT_E_MAC);
     ck_assert_int_eq(p.logged, MKT_E_MAC);
 }
 END_TEST

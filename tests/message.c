@@ -628,7 +628,7 @@ static enum mkt_err check(const char *letters)
         if (p->type == MKT_IDR)
             p->id.role = *l == 'i' ? MKT_IDR_I : MKT_IDR_R;
     }
-    return mkt_message_check(&m, rules, sizeof rules / sizeof *rules);
+    return mkt_message_check(&m, rules, sizeof rules / sizeof *rules, NULL);
 }
 
 START_TEST(rules_say_how_often_a_payload_may_stand_and_v_is_last)

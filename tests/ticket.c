@@ -497,7 +497,7 @@ START_TEST(the_keys_of_a_resolved_ticket)
         player_init(&p, y2020, counting(0x70, 32));
         player_random(&p, from_hex("050607080102030499999999")); /* SPIs that are taken, one that is not */
         empty(&room, cap);
-        err = mkt_ticket_resolve(&p.host, &ticket, &policy, mpkr, &room.buf, &keys);
+        err = mkt_ticket_resolve(&p.host, &ticket, &policy, mpkr, &room.buf, &keys, NULL);
         expect_kept(&room);
     }
     expect_err("resolved", err, MKT_OK);
@@ -588,17 +588,17 @@ START_TEST(a_host_is_asked_for_the_tpk)
         h.host.user = &h;
         empty(&room, sizeof room.octets);
         expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
-        enum mkt_err err = mkt_ticket_resolve(&h.host, &ticket, &policy, false, &room.buf, &keys);
+        enum mkt_err err = mkt_ticket_resolve(&h.host, &ticket, &policy, false, &room.buf, &keys, NULL);
         ck_assert_msg(err == rows[i].want, "row %zu: %s", i, mkt_err_name(err));
         ck_assert(h.calls == 1 && h.named == rows[i].named);
         expect_octets("name", h.name, text(rows[i].named ? "t" : ""));
         const struct mkt_host no_tpk = {.size = sizeof no_tpk, .psk = no_psk},
                               tpk_alone = {.size = sizeof tpk_alone, .user = &h, .tpk = tpk_of};
-        expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys), MKT_E_KEY);
+        expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys, NULL), MKT_E_KEY);
         h.moves = false;
         h.err = MKT_OK;
         h.n = 32;
-        expect_err("TPKs", mkt_ticket_resolve(&tpk_alone, &ticket, &policy, false, &room.buf, &keys), MKT_OK);
+        expect_err("TPKs", mkt_ticket_resolve(&tpk_alone, &ticket, &policy, false, &room.buf, &keys, NULL), MKT_OK);
     }
 }
 END_TEST
@@ -673,7 +673,7 @@ START_TEST(a_host_opens_tickets_of_its_own)
         expect_err("flags", mkt_flags_get(&policy.flags, rows[i].flags), MKT_OK);
         empty(&room, BEFORE + CAP);
         room.buf.n = BEFORE;
-        enum mkt_err err = mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys);
+        enum mkt_err err = mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys, NULL);
         ck_assert_msg(err == rows[i].want, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].want));
         ck_assert(o.calls == 1 && o.given.p == room.octets + BEFORE && o.given.cap == CAP && o.given.n == 0);
         for (size_t k = 0; k < sizeof room.octets; k++)
@@ -711,7 +711,7 @@ START_TEST(a_host_is_asked_to_open_what_is_not_a_base_ticket)
         empty(&room, sizeof room.octets);
         expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
         policy.type = rows[i].type;
-        expect_err(rows[i].flags, mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys), MKT_OK);
+        expect_err(rows[i].flags, mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys, NULL), MKT_OK);
         ck_assert(o.calls == rows[i].asked);
     }
 }
