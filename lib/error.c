@@ -171,8 +171,10 @@ void mkt_blame_number(struct mkt_detail *detail, enum mkt_err err, const char *t
 {
     uint8_t digits[20];
     size_t from = sizeof digits;
-    for (bool more = true; more; more = number > 0, number /= 10)
+    do {
         digits[--from] = (uint8_t)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
     mkt_detail_put(detail, err, thing, &(struct mkt_span){digits + from, sizeof digits - from});
 }
 

@@ -393,6 +393,7 @@ static void log_event(void *user, const struct mkt_log_event *event)
     ck_assert(event->err != MKT_OK && event->message >= -1);
     for (const char *c = event->detail; *c != '\0'; c++)
         ck_assert(*c >= ' ' && *c <= '~');
+    expect_none("the log", text(event->detail));
     told++;
 }
 
