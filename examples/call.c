@@ -47,6 +47,13 @@ static bool fail_tls(int code)
     return fail(MKT_E_TLS, what);
 }
 
+void call_log(void *user, const struct mkt_log_event *event)
+{
+    (void)user;
+    if (event->detail[0] != '\0')
+        fprintf(stderr, "at fault: %s\n", event->detail);
+}
+
 /* The command line */
 
 static bool usage(const char *text)

@@ -87,6 +87,8 @@ void call_free(struct call *call);
 void call_ladder(const struct call *call, const char *arrow, const char *other, struct mkt_span message);
 /* The same of the message of a description. */
 void call_ladder_sdp(struct call *call, const char *arrow, const char *other, struct mkt_sdp *sdp, size_t media);
+/* Prints what is at fault: mkt_host.log. The line `refused: ...` follows. */
+void call_log(void *user, const struct mkt_log_event *event);
 /* Tells the user of an Error message: mkt_host.report, where the call is mkt_host.user. */
 void call_report(void *user, const struct mkt_report *report);
 /* Sends a message to the KMS and lets the bundle take the answer. `type` is what HTTP calls the exchange. */

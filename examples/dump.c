@@ -333,6 +333,7 @@ static void print_hdr(const struct mkt_hdr *h)
 struct responder {
     struct mkt_span tpk;
     mkt_ntp now;
+    char at_fault[128];
 };
 
 static enum mkt_err give_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
@@ -361,12 +362,19 @@ static enum mkt_err count_anything(void *user, const struct mkt_id *peer, uint32
     return MKT_OK;
 }
 
-static void print_verdict(const char *what, enum mkt_err err)
+static void note_fault(void *user, const struct mkt_log_event *event)
+{
+    struct responder *r = user;
+    snprintf(r->at_fault, sizeof r->at_fault, "%s", event->detail);
+}
+
+static void print_verdict(const char *what, enum mkt_err err, const char *at_fault)
 {
     if (err == MKT_OK)
         printf("%s: its MAC verifies\n", what);
     else
-        printf("%s: %s: %s\n", what, mkt_err_name(err), mkt_err_text(err));
+        printf("%s: %s: %s%s%s\n", what, mkt_err_name(err), mkt_err_text(err), at_fault[0] != '\0' ? ": " : "",
+               at_fault);
 }
 
 /* Takes a TRANSFER_INIT as the first Responder of its policy; shows the verdict and the keys. */
@@ -375,9 +383,13 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
 {
     const struct mkt_payload *list = mkt_message_find(m, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
     const struct mkt_payload *t = mkt_message_find(m, MKT_T, 0);
-    struct responder responder = {tpk, policy->start};
-    const struct mkt_host host = {
-        .size = sizeof host, .user = &responder, .now = give_now, .tpk = give_tpk, .count = count_anything};
+    struct responder responder = {.tpk = tpk, .now = policy->start};
+    const struct mkt_host host = {.size = sizeof host,
+                                  .user = &responder,
+                                  .now = give_now,
+                                  .tpk = give_tpk,
+                                  .count = count_anything,
+                                  .log = note_fault};
     const struct at at = {1, NULL};
     struct mkt_key_data key;
     struct mkt_csb *csb;
@@ -398,7 +410,7 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
     if (mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings) != MKT_OK)
         return;
     enum mkt_err err = mkt_csb_take_offer(csb, octets, list != NULL ? list->general_ext.data : settings.application);
-    print_verdict("TRANSFER_INIT", err);
+    print_verdict("TRANSFER_INIT", err, responder.at_fault);
     for (size_t i = 0; mkt_csb_key(csb, i, &key) == MKT_OK; i++) {
         struct mkt_payload p = {.type = MKT_KEY_DATA, .key_data = key};
         printf("        session key\n");
@@ -417,7 +429,7 @@ static void open_ticket(const struct mkt_message *m, struct mkt_span octets, str
     struct mkt_buf keys = {malloc(octets.n), octets.n, 0};
     enum mkt_err err = keys.p == NULL ? MKT_E_MEMORY : mkt_ticket_open(ticket, tpk, &keys);
     printf("\n");
-    print_verdict("TICKET", err);
+    print_verdict("TICKET", err, "");
     if (err == MKT_OK)
         print_chain(at, "KEMAC, decrypted", MKT_KEY_DATA, mkt_buf_span(&keys));
     if (m->hdr.data_type == MKT_TRANSFER_INIT)

@@ -142,7 +142,8 @@ int main(int argc, char **argv)
                                   .user = call,
                                   .member = is_member,
                                   .authorise = options.authorised != NULL ? authorise : NULL,
-                                  .report = call_report};
+                                  .report = call_report,
+                                  .log = call_log};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *csb = NULL;

@@ -139,7 +139,8 @@ int main(int argc, char **argv)
                                   .tpk = find_tpk,
                                   .resolved = find_resolved,
                                   .member = is_member,
-                                  .report = call_report};
+                                  .report = call_report,
+                                  .log = call_log};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_csb *csb = NULL;
     bool done = call != NULL && read_resolved(call) && ok(mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings)) &&

@@ -30,8 +30,15 @@ struct asked {
     const struct entry *owner; /* of the key that the message must be made with; NULL: nobody */
     bool verified;             /* the owner has made the message, and it is no replay */
     bool taken;
-    unsigned wait; /* seconds, if the owner has sent too many */
+    unsigned wait;      /* seconds, if the owner has sent too many */
+    char at_fault[128]; /* what is, or nothing */
 };
+
+static void note_fault(void *user, const struct mkt_log_event *event)
+{
+    struct asked *asked = user;
+    snprintf(asked->at_fault, sizeof asked->at_fault, "%s", event->detail);
+}
 
 static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
 {
@@ -291,7 +298,8 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
                                   .seal = seal,
                                   .open = open_sealed,
                                   .member = is_member,
-                                  .replay = remember};
+                                  .replay = remember,
+                                  .log = note_fault};
     const struct exchange *exchange = exchange_of(requesttype);
     struct mkt_message message;
     struct mkt_csb *csb = NULL;
@@ -318,9 +326,10 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
         put_off(outcome, asked.wait);
         snprintf(text, sizeof text, "refused, the user must wait %u s", asked.wait);
     } else if (err != MKT_OK) {
+        snprintf(text, sizeof text, "refused, %s: %s%s%s", mkt_err_name(err), mkt_err_text(err),
+                 asked.at_fault[0] != '\0' ? ": " : "", asked.at_fault);
         refuse(outcome, csb, asked.taken ? (struct mkt_span){NULL, 0} : in, err);
         asked.verified = asked.verified || has_mac(mkt_buf_span(&outcome->message));
-        snprintf(text, sizeof text, "refused, %s: %s", mkt_err_name(err), mkt_err_text(err));
     }
     if (asked.verified) {
         const struct mkt_id owner = mkt_id_uri(asked.owner->identity);

@@ -197,6 +197,7 @@ refuse "both active" MKT_E_ROLE "--tpk $tpk --setup active"
 run "flags that contradict each other" "--flags GLNO" ""
 expect status i 1
 expect status r 1
+expect says '^at fault: F, as G is set$' i.err
 expect says '^refused: MKT_E_FLAGS' i.err
 expect [ ! -s offer ]
 expect [ ! -s answer ]

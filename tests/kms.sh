@@ -197,7 +197,7 @@ run "one who only says so" "--as-alice --to $helpdesk --member sip:carol@example
     "--id sip:carol@example.com --kms $url --psk-id carol-1 --psk $carol --group $helpdesk"
 expect status r 1
 expect says '^refused: RESOLVE_INIT_PSK, by http://kms.example.com: error 7, Invalid ID, authenticated$' r.err
-expect says '^kms: ticketresolve from sip:carol@example.com: refused, MKT_E_RESPONDER: ' kms.log
+expect says '^kms: ticketresolve from sip:carol@example.com: refused, MKT_E_RESPONDER: .*: IDRr sip:carol@example.com$' kms.log
 run "one whom the Initiator does not know" "--as-alice --to $helpdesk --setup passive" "--as-bob --group $helpdesk"
 expect status i 1
 expect says '^refused: MKT_E_RESPONDER' i.err
