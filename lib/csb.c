@@ -174,16 +174,16 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
     err = err != MKT_OK ? err : step->act(act);
     act->init = NULL;
     act->policy = NULL;
-    csb->busy = false;
-    if (err != MKT_OK || !counts) {
+    if (err == MKT_OK && counts) {
+        csb->bundle = act->bundle;
+        csb->room = act->room;
+        csb->state = mkt_step_next(step, act->outcome);
+        mkt_bundle_pack(&csb->bundle, &csb->room);
+    } else {
         forget(csb);
-        return err;
     }
-    csb->bundle = act->bundle;
-    csb->room = act->room;
-    csb->state = mkt_step_next(step, act->outcome);
-    mkt_bundle_pack(&csb->bundle, &csb->room);
-    return MKT_OK;
+    csb->busy = false;
+    return err;
 }
 
 /* Takes back what was appended to the caller's buffer, or measured, before something failed. */

@@ -594,6 +594,42 @@ START_TEST(every_callback_was_called)
 }
 END_TEST
 
+/* ---- mkt_csb_put() in a callback ---- */
+
+static struct mkt_csb *storing;
+static struct mkt_span in_a_callback;
+
+static enum mkt_err store_it(void *user, const struct mkt_peer *peer)
+{
+    (void)user, (void)peer;
+    in_a_callback = stored(storing);
+    return MKT_OK;
+}
+
+/* What is stored there is not busy: it goes on as the bundle was before the call. */
+START_TEST(what_a_callback_stores_goes_on)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_csb *copy = NULL;
+    make_init(c);
+    storing = c->r;
+    c->bob.host.authorise = store_it;
+    const struct mkt_span before = stored(c->r);
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
+    expect_octets("stored", in_a_callback, before);
+    c->bob.host.authorise = NULL;
+    c->bob.n_seen = 0; /* as if the process had ended there */
+    expect_err("get", mkt_csb_get(&copy, &c->bob.host, &c->settings_r, in_a_callback), MKT_OK);
+    mkt_csb_free(c->r);
+    c->r = copy;
+    expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    expect_same_tek(c, 1, 32);
+    call_free(c);
+}
+END_TEST
+
 /* ---- mkt_csb_free() in a callback ---- */
 
 #ifndef NDEBUG
@@ -666,6 +702,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_callback_tries_everything, 0, CALLS);
     tcase_add_loop_test(tcase, errors_in_every_exchange, 0, CALLS);
     tcase_add_test(tcase, every_callback_was_called);
+    tcase_add_test(tcase, what_a_callback_stores_goes_on);
 #ifndef NDEBUG
     tcase_add_loop_test(tcase, a_callback_that_frees_its_bundle, 0, 3);
 #endif

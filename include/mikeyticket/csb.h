@@ -67,6 +67,19 @@
  * - Make the answer once. Keep its octets, and send them in the 183 and in the 200.
  *
  * A program that does all of this is examples/forked.c.
+ *
+ * Shared memory
+ * -------------
+ * Several processes can use one bundle, if it stands in memory that they share:
+ *
+ * - Let mkt_host.alloc give that memory, and mkt_host.release take it back.
+ * - Give these the same addresses in all processes, as if they were set up before fork(): the host, its callbacks and
+ *   its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing else outside of its memory.
+ * - Let one process use the bundle at a time: hold a lock of your own.
+ * - Store the bundle by mkt_csb_put() after each step. If a process ends during a call, go on from the last stored copy.
+ *   Wipe the memory of the bundle and take it back yourself: the bundle may be busy for good, and mkt_csb_free() is not
+ *   for a busy bundle.
+ * - A copy that mkt_csb_put() has stored is never busy.
  */
 #ifndef MIKEYTICKET_CSB_H
 #define MIKEYTICKET_CSB_H

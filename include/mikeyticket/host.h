@@ -9,7 +9,8 @@
  * Callbacks must not use the bundle that they are called for:
  *
  * - Functions that only read it work, and answer what held before the call.
- * - Functions that make, take or grant answer MKT_E_STATE, which is not logged. mkt_csb_abandon() does nothing.
+ * - The bundle is busy: functions that make, take or grant answer MKT_E_STATE, which is not logged. mkt_csb_abandon()
+ *   does nothing. mkt_csb_put() does not store that the bundle is busy.
  * - Do not call mkt_csb_free(): a build without NDEBUG ends there with an assertion.
  * - Leave the ticket, the buffers and the message that the call was given alone.
  *
@@ -112,6 +113,8 @@ struct mkt_psk_session {
  * - `mkt_settings.user` of the bundle that is used, or `user` below if that is NULL;
  * - for a ticket the same if mkt_csb_ticket() or mkt_csb_grant() makes it, and `user` below if mkt_ticket_make() or
  *   mkt_ticket_get() does. The ticket keeps this first argument for mkt_ticket_free(): it must outlive the ticket.
+ *
+ * A bundle can stand in memory that processes share: see mikeyticket/csb.h.
  */
 struct mkt_host {
     size_t size; /**< needed: sizeof(struct mkt_host), as mkt_host_init() sets it */
@@ -124,7 +127,8 @@ struct mkt_host {
     /** `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
     enum mkt_err (*random)(void *user, uint8_t *out, size_t n);
 
-    /** Memory for the one allocation of an object; default: malloc. NULL where there is none. */
+    /** Memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is none. Default:
+     *  malloc. */
     void *(*alloc)(void *user, size_t n);
 
     /** Gives it back, wiped already; default: free. */
