@@ -57,6 +57,9 @@ struct mkt_peer {
                                           all who resolved it have */
 };
 
+/** The octets of stack that the deepest call of libmikeyticket needs, without what your callbacks use. */
+enum { MKT_STACK_SIZE = 20 * 1024 };
+
 /** The most octets that a TPK, and a key shared with a KMS, may have. */
 enum { MKT_MAX_TPK = 64, MKT_MAX_PSK = 64 };
 
