@@ -16,6 +16,14 @@
 
 static const struct mkt_span none = {NULL, 0};
 
+/* The hash of octets that are part of a description, taken once. */
+static enum mkt_err hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets)
+{
+    enum mkt_err err = hash->done ? MKT_OK : mkt_sdp_hash(hash->octets, octets);
+    hash->done = err == MKT_OK;
+    return err;
+}
+
 /* Addresses */
 
 /*
@@ -167,7 +175,7 @@ static enum mkt_err read_key_mgmt(struct mkt_sdp *sdp, size_t media, struct side
     side->protocols = level->n_protocols;
     if (err != MKT_OK || level->mikey.n == 0)
         return err;
-    err = mkt_sdp_hash_once(&level->mikey_hash, level->mikey);
+    err = hash_once(&level->mikey_hash, level->mikey);
     memcpy(side->mikey, level->mikey_hash.octets, HASH);
     return err;
 }
@@ -176,7 +184,7 @@ static enum mkt_err read_side(struct mkt_sdp *sdp, size_t media, enum mkt_stream
 {
     enum mkt_err err = mkt_setup_get(sdp, media, &side->setup);
     err = err != MKT_OK ? err : read_key_mgmt(sdp, media, side);
-    err = err != MKT_OK ? err : mkt_sdp_hash_once(&sdp->text_hash, sdp->text);
+    err = err != MKT_OK ? err : hash_once(&sdp->text_hash, sdp->text);
     if (err == MKT_OK)
         err = stream == MKT_STREAM_MSRP ? read_msrp(sdp, side) : read_bfcp(sdp, media, side);
     return err;
@@ -262,23 +270,21 @@ static bool leads(const struct both *both)
     return both->existing || both->roles.tcp == MKT_END_NONE || lead == LEAD_PATH || lead == LEAD_LINE;
 }
 
-struct place {
-    struct mkt_span nettype, addrtype, address;
-    uint16_t port;
-};
-
-static struct place place_of(const struct both *both)
+static struct mkt_sdp_media place_of(const struct both *both)
 {
     const struct side *passive = both->roles.tcp == MKT_END_CLIENT ? &both->peer : &both->own;
     uint8_t octet[16];
     if (lead_of(both) == LEAD_LINE)
-        return (struct place){passive->m.nettype, passive->m.addrtype, passive->m.address, passive->m.port};
+        return passive->m;
     enum kind kind = kind_of(passive->hop.host, octet);
     const char *addrtype = kind == KIND_IP4 ? "IP4" : kind == KIND_IP6 ? "IP6" : "";
-    return (struct place){mkt_span_text("IN"), mkt_span_text(addrtype), passive->hop.host, passive->hop.port};
+    return (struct mkt_sdp_media){.nettype = mkt_span_text("IN"),
+                                  .addrtype = mkt_span_text(addrtype),
+                                  .address = passive->hop.host,
+                                  .port = passive->hop.port};
 }
 
-static enum mkt_err check(const struct place *place)
+static enum mkt_err check(const struct mkt_sdp_media *place)
 {
     static const uint8_t unspecified[16], mapped_ip4[12] = {[10] = 0xff, 0xff};
     const bool is_ip4 = mkt_span_equal(place->addrtype, mkt_span_text("IP4"));
@@ -338,7 +344,7 @@ static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
 static enum mkt_err keep(const struct mkt_sdp_exchange *exchange, const struct both *now, uint8_t sections,
                          struct mkt_sdp_kept *kept)
 {
-    const struct place place = place_of(now);
+    const struct mkt_sdp_media place = place_of(now);
     enum mkt_err err = now->wanted ? MKT_OK : MKT_E_MISSING;
     *kept = (struct mkt_sdp_kept){.version = 1, .stream = (uint8_t)now->stream, .sections = sections};
     kept->active = now->roles.tcp == MKT_END_CLIENT;
@@ -408,7 +414,7 @@ enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool off
 /* What to do, once it is known whether the connection of before is kept, and whether there is one. */
 static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
 {
-    const struct place place = place_of(now);
+    const struct mkt_sdp_media place = place_of(now);
     const bool none_wanted = now->roles.tcp == MKT_END_NONE;
     if (keeps || none_wanted) {
         connection->action = keeps ? MKT_ACTION_KEEP : had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;

@@ -348,8 +348,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in)
 {
-    struct mkt_detail detail = {.message = -1, .taken = true};
-    return tell(csb, take(csb, in, (struct mkt_span){NULL, 0}, &detail), &detail);
+    return mkt_csb_take_offer(csb, in, (struct mkt_span){NULL, 0});
 }
 
 enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
@@ -374,9 +373,9 @@ enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *u
 }
 
 /* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
-static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type,
-                             struct mkt_detail *detail)
+static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type)
 {
+    struct mkt_detail detail = {.message = -1, .taken = true};
     uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
     struct mkt_buf list = {octets, sizeof octets, 0};
     const size_t before = csb->room.n;
@@ -387,26 +386,24 @@ static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t me
     err = err == MKT_E_SPACE ? MKT_E_ROOM : err;
     const struct mkt_span in = io_tail(&csb->room, before);
     if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
-        err = mkt_blame(detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
-    err = err != MKT_OK ? err : take(csb, in, io_tail(&list, 0), detail);
+        err = mkt_blame(&detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
+    err = err != MKT_OK ? tell(csb, err, &detail) : mkt_csb_take_offer(csb, in, mkt_buf_span(&list));
     mkt_bundle_pack(&csb->bundle, &csb->room);
     return err;
 }
 
 enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
-    struct mkt_detail detail = {.message = -1, .taken = true};
-    return tell(csb, take_sdp(csb, sdp, media, MKT_TRANSFER_INIT, &detail), &detail);
+    return take_sdp(csb, sdp, media, MKT_TRANSFER_INIT);
 }
 
 enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media)
 {
-    struct mkt_detail detail = {.message = -1, .taken = true};
     struct mkt_sdp_level *level;
     const bool waits = csb->busy || mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_TRANSFER_RESP) != NULL;
     const bool bare = mkt_sdp_key_mgmt(sdp, media, &level) == MKT_OK && level->mikey.n == 0;
     const bool nothing_due = !waits && mkt_csb_ready(csb) && bare;
-    return tell(csb, nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP, &detail), &detail);
+    return nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP);
 }
 
 enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media, struct mkt_cs *cs)
@@ -694,7 +691,8 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
         return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.self");
     if (peer->data.n > 0 && s.peer.data.n > 0 && !mkt_id_equal(peer, &s.peer))
         return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.peer");
-    s.peer = s.peer.data.n > 0 ? s.peer : *peer;
+    if (peer->data.n > 0)
+        s.peer = *peer;
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, &s);
     if (err != MKT_OK)
         return err;

@@ -112,23 +112,19 @@ static const struct row {
 #undef ROW
 };
 
-static bool is_reported(enum mkt_err err)
-{
-    return err >= MKT_E_REPORTED && err <= MKT_E_REPORTED_LAST;
-}
-
 static const struct row *row_of(enum mkt_err err)
 {
     static const struct row unknown = {MKT_OK, "unknown", "not an error of this library", UNSPECIFIED};
+    const bool reported = err >= MKT_E_REPORTED && err <= MKT_E_REPORTED_LAST;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].err == (is_reported(err) ? MKT_E_REPORTED : err))
+        if (rows[i].err == (reported ? MKT_E_REPORTED : err))
             return &rows[i];
     return &unknown;
 }
 
 enum mkt_class mkt_err_class(enum mkt_err err)
 {
-    return is_reported(err) ? MKT_CLASS_REPORTED : (enum mkt_class)((unsigned)err / 100);
+    return err >= MKT_E_REPORTED ? MKT_CLASS_REPORTED : (enum mkt_class)((unsigned)err / 100);
 }
 
 const char *mkt_err_name(enum mkt_err err)
@@ -143,7 +139,8 @@ const char *mkt_err_text(enum mkt_err err)
 
 uint8_t mkt_err_number(enum mkt_err err)
 {
-    return is_reported(err) ? (uint8_t)(err - MKT_E_REPORTED) : row_of(err)->number;
+    const struct row *row = row_of(err);
+    return row->err == MKT_E_REPORTED ? (uint8_t)(err - MKT_E_REPORTED) : row->number;
 }
 
 enum mkt_err mkt_error_of_number(uint8_t number)

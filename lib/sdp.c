@@ -198,13 +198,6 @@ enum mkt_err mkt_sdp_hash(uint8_t hash[32], struct mkt_span octets)
     return mkt_hash_of(MKT_HASH_SHA_256, parts, 2, hash);
 }
 
-enum mkt_err mkt_sdp_hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets)
-{
-    enum mkt_err err = hash->done ? MKT_OK : mkt_sdp_hash(hash->octets, octets);
-    hash->done = err == MKT_OK;
-    return err;
-}
-
 enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out)
 {
     struct mkt_buf line = *out;

@@ -99,7 +99,4 @@ MKT_MUST enum mkt_err mkt_sdp_key_mgmt(struct mkt_sdp *sdp, size_t media, struct
 /* Adds octets to a hash of 32 octets. */
 MKT_MUST enum mkt_err mkt_sdp_hash(uint8_t hash[32], struct mkt_span octets);
 
-/* The hash of octets that are part of a description, taken once. */
-MKT_MUST enum mkt_err mkt_sdp_hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets);
-
 #endif

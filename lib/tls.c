@@ -114,30 +114,20 @@ static void add_suite(struct mkt_tls *tls, struct plan *plan, const struct suite
     plan->tls12 |= !tls13;
 }
 
-static void add_profile(struct mkt_tls *tls, struct plan *plan, unsigned profile)
-{
-    for (size_t i = 0; i < N_SUITES; i++)
-        if ((suites[i].profiles & profile) != 0)
-            add_suite(tls, plan, &suites[i]);
-    if (profile == LEGACY)
-        plan->small_groups = true;
-}
-
 /* Adds what a name stands for, a profile or a suite; false where it is neither. */
 static bool add_name(struct mkt_tls *tls, struct plan *plan, struct mkt_span name)
 {
-    bool modern = mkt_span_equal(name, mkt_span_text("modern"));
-    if (modern || mkt_span_equal(name, mkt_span_text("legacy"))) {
-        add_profile(tls, plan, modern ? MODERN : LEGACY);
-        return true;
-    }
+    const bool modern = mkt_span_equal(name, mkt_span_text("modern"));
+    const bool legacy = mkt_span_equal(name, mkt_span_text("legacy"));
+    bool known = modern || legacy;
     for (size_t i = 0; i < N_SUITES; i++) {
-        if (mkt_span_equal(name, mkt_span_text(suites[i].name))) {
+        const bool named = mkt_span_equal(name, mkt_span_text(suites[i].name));
+        if (named || (suites[i].profiles & (modern ? MODERN : legacy ? LEGACY : 0)) != 0)
             add_suite(tls, plan, &suites[i]);
-            return true;
-        }
+        known |= named;
     }
-    return false;
+    plan->small_groups |= legacy;
+    return known;
 }
 
 static bool separates(uint8_t c)
@@ -162,11 +152,9 @@ static struct mkt_span next_name(struct mkt_span *list)
 /* Fills tls->suite and tls->left_out. */
 static enum mkt_err choose_suites(struct mkt_tls *tls, struct plan *plan, const struct mkt_tls_settings *settings)
 {
-    struct mkt_span list = settings->suites;
-    if (list.p == NULL)
-        add_profile(tls, plan, settings->profile == MKT_TLS_LEGACY ? LEGACY : MODERN);
-    else
-        plan->small_groups = settings->profile == MKT_TLS_LEGACY;
+    plan->small_groups = settings->profile == MKT_TLS_LEGACY;
+    struct mkt_span list = settings->suites.p != NULL ? settings->suites
+                                                      : mkt_span_text(plan->small_groups ? "legacy" : "modern");
     while (list.n > 0) {
         struct mkt_span name = next_name(&list);
         if (name.n > 0 && !add_name(tls, plan, name)) {

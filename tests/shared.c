@@ -79,6 +79,7 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
 }
 
 static const struct mkt_host host = {
+    .size = sizeof(struct mkt_host),
     .now = now, .random = draw, .alloc = alloc, .release = release, .tpk = find_tpk, .cache = &replay};
 
 /* ---- processes ---- */
@@ -141,7 +142,8 @@ static void as_process(void (*step)(void))
 
 static struct mkt_settings settings_of(const char *self, const char *peer)
 {
-    struct mkt_settings s = mkt_settings_default(id_in_own(self));
+    struct mkt_settings s;
+    mkt_settings_init(&s, id_in_own(self));
     s.peer = id_in_own(peer);
     s.application = in_own("msrp");
     s.replay_scope = in_own(self);
@@ -155,11 +157,13 @@ static void alice_offers(void)
     policy.initiator = id_in_own("sip:alice@example.com");
     policy.responder[policy.n_responders++] = id_in_own("sip:bob@example.com");
     policy.flags |= MKT_FLAG_M;
-    const struct mkt_ticket_recipe recipe = {.policy = &policy, .tpk = tpk, .keys = &one_tgk, .n_keys = 1};
+    const struct mkt_ticket_recipe recipe = {
+        .size = sizeof recipe, .policy = &policy, .tpk = tpk, .keys = &one_tgk, .n_keys = 1};
     must(mkt_ticket_make(&ticket, &host, &recipe));
     const struct mkt_settings s = settings_of("sip:alice@example.com", "sip:bob@example.com");
     must(mkt_csb_new(&shared->alice, MKT_INITIATOR, &host, &s));
-    const struct mkt_offer offer = {.ticket = ticket, .responder = id_in_own("sip:bob@example.com")};
+    const struct mkt_offer offer = {
+        .size = sizeof offer, .ticket = ticket, .responder = id_in_own("sip:bob@example.com")};
     must(mkt_csb_make_transfer_init(shared->alice, &offer, &shared->offer));
     mkt_ticket_free(ticket);
 }
@@ -191,7 +195,7 @@ static void alice_takes(void)
 
 static void bob_updates(void)
 {
-    const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update update = {.size = sizeof update, .keys = &one_tgk, .n_keys = 1};
     shared->offer.n = 0;
     must(mkt_csb_make_update(shared->bob, &update, &shared->offer));
 }
@@ -286,10 +290,11 @@ START_TEST(a_process_is_killed_in_a_callback)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %x", (unsigned)status);
     /* it is busy for good; its last stored copy goes on */
-    const struct mkt_update update = {.keys = &one_tgk, .n_keys = 1};
+    const struct mkt_update update = {.size = sizeof update, .keys = &one_tgk, .n_keys = 1};
     expect_err("busy", mkt_csb_make_update(shared->bob, &update, &shared->answer), MKT_E_STATE);
     expect_err("busy", mkt_csb_take(shared->bob, mkt_buf_span(&shared->offer)), MKT_E_STATE);
-    struct mkt_settings s = mkt_settings_default(mkt_id_uri(""));
+    struct mkt_settings s;
+    mkt_settings_init(&s, mkt_id_uri(""));
     s.replay_scope = text("sip:bob@example.com");
     expect_err("get", mkt_csb_get(&copy, &host, &s, mkt_buf_span(&stored)), MKT_OK);
     shared->bob = copy;
