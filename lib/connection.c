@@ -145,14 +145,13 @@ static enum mkt_err read_msrp(const struct mkt_sdp *sdp, struct side *side)
     if (side->path.p == NULL)
         return MKT_E_MISSING;
     struct io io = io_get(side->path);
-    io_uri(&io, &side->hop);
-    side->end = side->hop;
-    side->line_in_path = same_word(side->m.address, side->hop.host) && side->m.port == side->hop.port;
-    while (io_accept(&io, " ")) {
+    size_t hops = 0;
+    do {
         io_uri(&io, &side->end);
-        side->relay = true;
+        side->hop = hops++ == 0 ? side->end : side->hop;
         side->line_in_path |= same_word(side->m.address, side->end.host) && side->m.port == side->end.port;
-    }
+    } while (io_accept(&io, " "));
+    side->relay = hops > 1;
     /* RFC 4975 section 6: "A scheme of "msrps" indicates that the underlying connection MUST be protected with TLS" */
     bool tls = side->hop.msrps && same_word(side->hop.transport, mkt_span_text("tcp"));
     return io.err != MKT_OK || io_left(&io) || !tls || side->end.session.n == 0 ? MKT_E_SDP : MKT_OK;
@@ -385,15 +384,14 @@ static bool repeats(const uint8_t now[HASH], const uint8_t before[HASH])
 }
 
 /* RFC 4567 4.1.2: "Re-keying MUST be handled as a new offer, with the new proposed parameters." */
-static enum mkt_err keying_of(const struct side *own, const struct side *peer, bool offerer,
-                              const struct mkt_sdp_kept *before, enum mkt_keying *keying)
+static enum mkt_err keying_of(const struct both *now, const struct mkt_sdp_kept *before, enum mkt_keying *keying)
 {
-    const struct side *offer = offerer ? own : peer;
+    const struct side *offer = now->offerer ? &now->own : &now->peer;
     const bool has = memcmp(offer->mikey, no_mikey, HASH) != 0;
     /* "The same key management protocol used in the original offer SHALL also be used in the new offer" */
     if (!has && offer->protocols > 0 && memcmp(before->mikey, no_mikey, sizeof no_mikey) != 0)
         return MKT_E_PROTOCOLS;
-    const bool same = repeats(own->mikey, before->mikey[0]) && repeats(peer->mikey, before->mikey[1]);
+    const bool same = repeats(now->own.mikey, before->mikey[0]) && repeats(now->peer.mikey, before->mikey[1]);
     *keying = !has ? MKT_KEYING_NONE : same ? MKT_KEYING_SAME : MKT_KEYING_NEW;
     return MKT_OK;
 }
@@ -401,14 +399,15 @@ static enum mkt_err keying_of(const struct side *own, const struct side *peer, b
 enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer, const struct mkt_sdp_kept *before,
                                    enum mkt_keying *keying)
 {
-    struct side side = {.m = {.port = DISCARD}}, none_yet = {.protocols = 0};
+    struct both now = {.offerer = offerer};
+    struct side *side = offerer ? &now.own : &now.peer;
+    side->m.port = DISCARD;
     enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
     if (err == MKT_OK && media != MKT_SDP_SESSION)
-        err = mkt_sdp_media(offer, media, &side.m);
-    if (side.m.port != 0)
-        err = err != MKT_OK ? err : read_key_mgmt(offer, media, &side);
-    return err != MKT_OK ? err
-                         : keying_of(offerer ? &side : &none_yet, offerer ? &none_yet : &side, offerer, before, keying);
+        err = mkt_sdp_media(offer, media, &side->m);
+    if (err == MKT_OK && side->m.port != 0)
+        err = read_key_mgmt(offer, media, side);
+    return err != MKT_OK ? err : keying_of(&now, before, keying);
 }
 
 /* What to do, once it is known whether the connection of before is kept, and whether there is one. */
@@ -460,7 +459,7 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     /* RFC 3264 section 8: the same descriptions again: "this is effectively a no-op" */
     const bool same_texts = memcmp(k.texts, before->texts, HASH) == 0;
     const bool keeps = had && n.wanted && (same_texts || (leads(&n) && same_stream(&n, &k, before)));
-    err = keying_of(&n.own, &n.peer, n.offerer, before, &c.keying);
+    err = keying_of(&n, before, &c.keying);
     err = err != MKT_OK ? err : act(&n, keeps, had, &c);
     if (err != MKT_OK)
         return err;

@@ -163,12 +163,6 @@ enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const str
     return err != MKT_OK ? err : tally_end(&tally, NULL);
 }
 
-/* The octets from `from` up to `to`, where both point into the same octets or to their end. */
-static size_t up_to(const uint8_t *from, const uint8_t *to)
-{
-    return (size_t)(to - from);
-}
-
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2])
 {
     const struct mkt_payload *v = &message->payload[message->n - 1];
@@ -178,10 +172,10 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
     part[0] = left_out;
     if (message->hdr.data_type == MKT_TRANSFER_INIT && ticket != NULL) {
         const struct mkt_ticket_payload *t = &ticket->ticket;
-        io_bytes(&io, &part[0], up_to(octets.p, t->ticket_data.p + t->ticket_data.n));
+        io_bytes(&io, &part[0], (size_t)(t->ticket_data.p + t->ticket_data.n - octets.p));
         io_vec(&io, &left_out, 2);
     }
-    io_bytes(&io, &part[1], up_to(octets.p + io.pos, v->v.mac.p));
+    io_bytes(&io, &part[1], (size_t)(v->v.mac.p - octets.p) - io.pos);
 }
 
 struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type)
