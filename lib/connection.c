@@ -307,6 +307,21 @@ static enum mkt_err check(const struct mkt_sdp_media *place)
 
 /* Now and before */
 
+/* How struct mkt_sdp_kept is used; the octets that follow are zeros. */
+struct kept {
+    uint8_t version, connection, stream, active; /* 1: it is used, there is one, its medium, this end connects */
+    uint8_t sections, port[2][2]; /* how many, up to 255; MSRP: those in the paths of this end and of the peer */
+    uint8_t texts[HASH], paths[HASH], place[HASH]; /* of both ends, of both, where this end connects to */
+    uint8_t mikey[2][HASH];                        /* the messages of this end and of the peer; zeros: none */
+};
+_Static_assert(sizeof(struct kept) <= MKT_SDP_KEPT, "what is kept keeps its size");
+
+static enum mkt_err load(struct kept *kept, const struct mkt_sdp_kept *stored)
+{
+    memcpy(kept, stored->octets, sizeof *kept);
+    return kept->version > 1 || kept->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
+}
+
 static void put_port(uint8_t to[2], uint16_t port)
 {
     to[0] = (uint8_t)(port >> 8);
@@ -341,11 +356,11 @@ static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
 
 /* What there is to keep of this exchange, but for its keys and what is done with the connection. */
 static enum mkt_err keep(const struct mkt_sdp_exchange *exchange, const struct both *now, uint8_t sections,
-                         struct mkt_sdp_kept *kept)
+                         struct kept *kept)
 {
     const struct mkt_sdp_media place = place_of(now);
     enum mkt_err err = now->wanted ? MKT_OK : MKT_E_MISSING;
-    *kept = (struct mkt_sdp_kept){.version = 1, .stream = (uint8_t)now->stream, .sections = sections};
+    *kept = (struct kept){.version = 1, .stream = (uint8_t)now->stream, .sections = sections};
     kept->active = now->roles.tcp == MKT_END_CLIENT;
     for (size_t i = 0; i < 2 && err == MKT_OK; i++) {
         const struct side *side = i == 0 ? &now->own : &now->peer;
@@ -365,7 +380,7 @@ static bool same_port(const uint8_t a[2], const uint8_t b[2])
 }
 
 /* RFC 4975 5.4: "If the sender already has such a connection ... it SHOULD reuse that connection." */
-static bool same_stream(const struct both *both, const struct mkt_sdp_kept *now, const struct mkt_sdp_kept *before)
+static bool same_stream(const struct both *both, const struct kept *now, const struct kept *before)
 {
     if (now->stream != before->stream)
         return false;
@@ -384,7 +399,7 @@ static bool repeats(const uint8_t now[HASH], const uint8_t before[HASH])
 }
 
 /* RFC 4567 4.1.2: "Re-keying MUST be handled as a new offer, with the new proposed parameters." */
-static enum mkt_err keying_of(const struct both *now, const struct mkt_sdp_kept *before, enum mkt_keying *keying)
+static enum mkt_err keying_of(const struct both *now, const struct kept *before, enum mkt_keying *keying)
 {
     const struct side *offer = now->offerer ? &now->own : &now->peer;
     const bool has = memcmp(offer->mikey, no_mikey, HASH) != 0;
@@ -399,15 +414,16 @@ static enum mkt_err keying_of(const struct both *now, const struct mkt_sdp_kept 
 enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer, const struct mkt_sdp_kept *before,
                                    enum mkt_keying *keying)
 {
+    struct kept b;
     struct both now = {.offerer = offerer};
     struct side *side = offerer ? &now.own : &now.peer;
     side->m.port = DISCARD;
-    enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
+    enum mkt_err err = load(&b, before);
     if (err == MKT_OK && media != MKT_SDP_SESSION)
         err = mkt_sdp_media(offer, media, &side->m);
     if (err == MKT_OK && side->m.port != 0)
         err = read_key_mgmt(offer, media, side);
-    return err != MKT_OK ? err : keying_of(&now, before, keying);
+    return err != MKT_OK ? err : keying_of(&now, &b, keying);
 }
 
 /* What to do, once it is known whether the connection of before is kept, and whether there is one. */
@@ -439,40 +455,41 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
         return MKT_E_ARGUMENT;
     const uint8_t sections = now.offer->sections < UINT8_MAX ? (uint8_t)now.offer->sections : UINT8_MAX;
     struct both n = {.ours = false};
-    struct mkt_sdp_kept k;
-    enum mkt_err err = before->version > 1 || before->stream > MKT_STREAM_BFCP ? MKT_E_STORED : MKT_OK;
+    struct kept k, b;
+    enum mkt_err err = load(&b, before);
     /* RFC 3264 section 6: "The answer MUST contain exactly the same number of "m=" lines as the offer." Section 8: "the
      * number of "m=" lines in a stream never decreases" */
-    if (err == MKT_OK && (now.offer->sections != now.answer->sections || sections < before->sections))
+    if (err == MKT_OK && (now.offer->sections != now.answer->sections || sections < b.sections))
         err = MKT_E_ROLE;
     err = err != MKT_OK ? err : read_both(&now, media, &n);
     err = err != MKT_OK ? err : keep(&now, &n, sections, &k);
     if (err != MKT_OK)
         return err;
-    const bool had = before->connection != 0 && !now.ended;
+    const bool had = b.connection != 0 && !now.ended;
     if (!n.ours && !had)
         return MKT_E_MISSING;
 
-    struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : (enum mkt_stream)before->stream};
+    struct mkt_connection c = {.media = media, .stream = n.ours ? n.stream : (enum mkt_stream)b.stream};
     c.session = n.own.end.session;
     c.peer = n.peer.end.session;
     /* RFC 3264 section 8: the same descriptions again: "this is effectively a no-op" */
-    const bool same_texts = memcmp(k.texts, before->texts, HASH) == 0;
-    const bool keeps = had && n.wanted && (same_texts || (leads(&n) && same_stream(&n, &k, before)));
-    err = keying_of(&n, before, &c.keying);
+    const bool same_texts = memcmp(k.texts, b.texts, HASH) == 0;
+    const bool keeps = had && n.wanted && (same_texts || (leads(&n) && same_stream(&n, &k, &b)));
+    err = keying_of(&n, &b, &c.keying);
     err = err != MKT_OK ? err : act(&n, keeps, had, &c);
     if (err != MKT_OK)
         return err;
     k.connection = c.action == MKT_ACTION_KEEP || c.action == MKT_ACTION_CONNECT || c.action == MKT_ACTION_LISTEN;
     /* an exchange without messages, such as a hold, changes no key; of a stream that is gone there is none */
     if (n.wanted)
-        memcpy(k.mikey, before->mikey, sizeof k.mikey);
+        memcpy(k.mikey, b.mikey, sizeof k.mikey);
     if (c.keying == MKT_KEYING_NEW || memcmp(k.mikey, no_mikey, sizeof no_mikey) == 0) {
         memcpy(k.mikey[0], n.own.mikey, HASH);
         memcpy(k.mikey[1], n.peer.mikey, HASH);
     }
     *connection = c;
-    *kept = k;
+    *kept = (struct mkt_sdp_kept){{0}};
+    memcpy(kept->octets, &k, sizeof k);
     return MKT_OK;
 }
 

@@ -37,7 +37,7 @@ static inline enum mkt_err decide(const struct texts *now, const struct mkt_sdp_
 /* What is kept after an exchange and those before it; nothing, where it came to none. */
 static inline struct mkt_sdp_kept kept_of(const struct texts *exchange, size_t media)
 {
-    struct mkt_sdp_kept kept = {.version = 0};
+    struct mkt_sdp_kept kept = {{0}};
     struct mkt_connection c;
     if (exchange == NULL)
         return kept;

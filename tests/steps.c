@@ -703,7 +703,7 @@ static unsigned long connection_read(size_t n)
     enum mkt_err err = mkt_sdp_parse(&offer, text_of);
     err = err != MKT_OK ? err : mkt_sdp_parse(&answer, text_of);
     for (size_t media = 0; err == MKT_OK && media < offer.sections; media++) {
-        struct mkt_sdp_kept kept = {.version = 0};
+        struct mkt_sdp_kept kept = {{0}};
         (void)!mkt_connection_decide(&now, &kept, media, &connection, &kept);
         (void)!mkt_connection_keying(&offer, media, false, &kept, &keying);
         (void)!mkt_connection_decide(&now, &kept, media, &connection, &kept);
@@ -728,7 +728,7 @@ static unsigned long path_and_address(size_t n)
     const struct mkt_span sdp = made(&out);
     struct mkt_sdp offer, answer;
     const struct mkt_sdp_exchange now = {.size = sizeof now, .offer = &offer, .answer = &answer, .offerer = true};
-    struct mkt_sdp_kept kept = {.version = 0};
+    struct mkt_sdp_kept kept = {{0}};
     struct mkt_connection connection;
     begin();
     if (mkt_sdp_parse(&offer, sdp) == MKT_OK && mkt_sdp_parse(&answer, sdp) == MKT_OK)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file connection.h
- * What an offer and its answer say of the TCP and TLS connection of an MSRP or BFCP stream (RFC 4145, 4975, 6135, 6714,
- * 8856): whether to open one, keep it or close it, where it leads to, and whether its key is to be agreed on again.
+ * The TCP and TLS connection of an MSRP or BFCP stream, from an offer and its answer (RFC 4145, 4975, 6135, 6714,
+ * 8856): whether to open, keep or close it, where it leads to, and whether to agree on a new key.
  *
- * Nothing is opened, resolved or allocated here. All sections of two descriptions take a time linear in their text if
- * you ask for them in their order. Do not rely on the description of the other end until key management has
- * authenticated it, nor on addresses even then: decide yourself whether a host may be connected to.
+ * Nothing is opened, resolved or allocated here. The time is linear in the two texts if you ask for the sections in
+ * their order. Do not rely on the description of the other end until key management has authenticated it. Even then
+ * decide yourself whether a host may be connected to.
  *
- * An application keeps one struct mkt_sdp_kept for each stream, in place of the texts of earlier exchanges, and the
- * a=key-mgmt line that it sent last:
+ * An application keeps two things for each stream: a struct mkt_sdp_kept, and the a=key-mgmt line to repeat. It needs
+ * no text of earlier exchanges:
  *
  *     struct mkt_sdp_exchange now;
  *     struct mkt_sdp_kept next;
@@ -19,11 +19,15 @@
  *     if (err == MKT_OK)
  *         stream->kept = next;
  *
- * Which line to repeat: an offer that does not re-key repeats this end's a=key-mgmt line of the last exchange that
- * succeeded, even if another line was sent since in an update that was given up (491, 408, CANCEL). Such an exchange
- * has no answer, so it never comes to mkt_connection_decide(), and what was kept still knows the right line by its
- * hash: mkt_connection_keying() of the line gives MKT_KEYING_SAME. If the peer took the update that was given up, the
- * next update brings both ends together again.
+ * Which line to repeat
+ * --------------------
+ * An offer that does not re-key repeats this end's line of the last exchange that succeeded. That is not always the
+ * line that was sent last: an update can be given up (491, 408, CANCEL). Such an update has no answer, so nothing is
+ * kept of it, and the next offer repeats the line of the exchange before. To find that line, pass each candidate to
+ * mkt_connection_keying() with MKT_SDP_SESSION: the line to repeat gives MKT_KEYING_SAME, as its hash is in what was
+ * kept.
+ *
+ * If the peer took the update that was given up, both ends have different keys until the next update.
  */
 #ifndef MIKEYTICKET_CONNECTION_H
 #define MIKEYTICKET_CONNECTION_H
@@ -53,22 +57,16 @@ static inline void mkt_sdp_exchange_init(struct mkt_sdp_exchange *exchange, stru
     exchange->answer = answer;
 }
 
+/** The octets of struct mkt_sdp_kept, in this version and in later ones. */
+enum { MKT_SDP_KEPT = 256 };
+
 /**
- * What an application keeps of the last exchange of a stream: hashes of both descriptions, of paths and of a=key-mgmt
- * lines, and no secrets. It has octets alone, without padding: copy them and store them as you like, on any machine.
- * Begin with all zeros, which is that there was no exchange. The fields are the library's own.
+ * What an application keeps of the last exchange of a stream: hashes of both descriptions, of their paths and of the
+ * MIKEY messages in them. No secret is in it. Copy it and store it as you like, on any machine. Begin with all zeros,
+ * which say that there was no exchange.
  */
 struct mkt_sdp_kept {
-    uint8_t version;                /**< 0: nothing; 1 */
-    uint8_t connection;             /**< 1: there is one */
-    uint8_t stream;                 /**< its medium */
-    uint8_t active;                 /**< 1: this end connects */
-    uint8_t sections;               /**< how many there were, up to 255 */
-    uint8_t port[2][2];             /**< MSRP: those in the paths of this end and of the peer */
-    uint8_t texts[MKT_SDP_HASH];    /**< of both descriptions */
-    uint8_t paths[MKT_SDP_HASH];    /**< of both */
-    uint8_t place[MKT_SDP_HASH];    /**< where this end connects to */
-    uint8_t mikey[2][MKT_SDP_HASH]; /**< the messages of this end and of the peer; zeros: none */
+    uint8_t octets[MKT_SDP_KEPT];
 };
 
 /** What to do with the connection of a stream. */
@@ -83,9 +81,9 @@ enum mkt_action {
 
 /** What to do about the key of a stream (RFC 4567 4.1.2). */
 enum mkt_keying {
-    MKT_KEYING_NONE = 0, /**< the offer has no MIKEY message for it, or the stream is refused: keys stay as they are */
-    MKT_KEYING_SAME,     /**< both ends repeat what they sent before, or nothing: take no message, keys stay */
-    MKT_KEYING_NEW       /**< run key management: the first time, or to re-key */
+    MKT_KEYING_NONE = 0, /**< keep the keys: the offer has no MIKEY message, or the stream is refused */
+    MKT_KEYING_SAME,     /**< keep the keys and take no message: each end repeats its message, or sends none */
+    MKT_KEYING_NEW       /**< take the messages: the first key, or a new one */
 };
 
 /** The connection of a stream. Spans are valid as long as the descriptions. */
@@ -104,57 +102,63 @@ struct mkt_connection {
 };
 
 /**
- * Tells what to do with the connection of a stream after an offer and its answer. The stream is MSRP where the m= line
- * of the offer has `message` and `TCP/TLS/MSRP`, and BFCP where it has `application` and `TCP/TLS/BFCP`.
+ * Decides what to do with the connection of a stream after an offer and its answer. The m= line of the offer tells the
+ * medium: MSRP if it has `message` and `TCP/TLS/MSRP`, BFCP if it has `application` and `TCP/TLS/BFCP`.
  *
- * Roles: those of mkt_setup_roles(), from the a=setup of both.
+ * Roles: mkt_setup_roles() of the a=setup of both.
  *
- * Where to: the passive end's c= and m= lines with BFCP; with MSRP the first URI of its a=path, which must be `msrps`
- * over `tcp` (RFC 4975 5.4, 8.3). An active MSRP end whose own description has a=msrp-cema goes by RFC 6714: to c= and
- * m=, but to the a=path of an offerer's peer that is behind a relay with no middlebox before it. Where that RFC wants
- * the address of c= and m= to match a=path, names are not resolved here: a name matches but the same name, so
- * an offerer may be told to offer again where it would not have had to.
+ * Where to connect to:
+ *   - BFCP: the c= and m= lines of the passive end;
+ *   - MSRP: the first URI in the a=path of the passive end, which must be `msrps` over `tcp` (RFC 4975 5.4, 8.3);
+ *   - MSRP, if this end is active and its own description has a=msrp-cema: the c= and m= lines (RFC 6714). An offerer
+ *     goes by the a=path of a peer that is behind a relay, if no middlebox is before that.
  *
- * A second exchange: streams that were and still are wanted keep their connection
- *   - if both ends send the descriptions that they sent before, octet by octet (RFC 3264 section 8: "a no-op");
- *   - with BFCP, if the answer has a=connection:existing, whatever else the two say (RFC 4145 5.1). Without
- *     that attribute the connection is a new one;
- *   - with MSRP, which ignores a=connection, if the a=path of both ends is as it was, by the comparison of RFC 4975
- *     6.1 with port 9 for any, and this end, if it was and is active, still has the same place to connect to.
- * All else replaces it. Re-keying is told apart from that: a connection that is kept goes on with the keys of its
- * handshake, and a new key is for the next handshake, be that a renegotiation or another connection.
+ * RFC 6714 compares the address of c= and m= with a=path. Names are not resolved here, so a name matches only the same
+ * name. An offerer may have to offer again for that reason alone.
+ *
+ * A stream that was wanted and still is keeps its connection in these cases:
+ *   - both ends send the descriptions that they sent before, octet by octet (RFC 3264 section 8: "a no-op");
+ *   - BFCP: the answer has a=connection:existing, whatever else the two say (RFC 4145 5.1);
+ *   - MSRP, which ignores a=connection: the a=path of both ends is the same by RFC 4975 6.1, where port 9 is any port.
+ *     An end that was active and still is must have the same place to connect to.
+ *
+ * In all other cases a new connection replaces it. Re-keying is another question: a connection that is kept goes on
+ * with the keys of its handshake. A new key is for the next handshake, be that a renegotiation or another connection.
  *
  * @param now         the exchange; port 0 in one of the two refuses the stream
  * @param before      what was kept of the exchange before it; all zeros at first
  * @param media       number of the media section, from 0
  * @param connection  out; unchanged after an error. What is not said to be set for an action is 0.
  * @param kept        out: to be kept in place of `before`, which it may be; unchanged after an error
- * @return MKT_OK; MKT_E_ARGUMENT for a wrong size;
- *         MKT_E_MISSING if there is no such media section, or it is neither of the two media over TLS and there is no
- *         connection to be closed; if a=path, or the c= line that says where to connect to, is not there;
- *         MKT_E_SDP if a line that is needed is malformed, a=setup, a=connection or a=path is there twice or is none,
- *         or an address is not of the Internet or of the wrong type;
- *         MKT_E_MANY as mkt_sdp_get();
- *         MKT_E_ROLE if the answer does not answer the offer (number of media sections, m= line, a=setup,
- *         a=connection), if there are fewer media sections than before (RFC 3264 section 8), if it keeps a connection
- *         that is not there, if the passive end gives no address or port to connect to (0.0.0.0, ::, 9, multicast), if
- *         this end's own a=path has several URIs (an end behind a relay connects to that, whatever SDP says, RFC 6135
- *         4.5), or if RFC 6714 4.3 wants the offer refused;
- *         MKT_E_PROTOCOLS if the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC
- *         4567 4.1.2);
- *         MKT_E_STORED if `before` is not what was kept; MKT_E_CRYPTO
+ * @return
+ *   - MKT_OK
+ *   - MKT_E_ARGUMENT: `size` is wrong
+ *   - MKT_E_MISSING: there is no such media section; it is neither MSRP nor BFCP over TLS, and there is no connection
+ *     to close; a=path is missing, or the c= line that says where to connect to
+ *   - MKT_E_SDP: a line that is needed is malformed; a=setup, a=connection or a=path is there twice; an address is of
+ *     the wrong type, or not of the Internet
+ *   - MKT_E_ROLE: the answer does not fit the offer (number of media sections, m= line, a=setup, a=connection); there
+ *     are fewer media sections than before (RFC 3264 section 8); the answer keeps a connection that is not there; the
+ *     passive end gives no address or port (0.0.0.0, ::, 9, multicast); this end's own a=path has several URIs, as an
+ *     end behind a relay connects to that relay (RFC 6135 4.5); RFC 6714 4.3 wants the offer refused
+ *   - MKT_E_PROTOCOLS: the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC 4567
+ *     4.1.2)
+ *   - MKT_E_MANY: as mkt_sdp_get()
+ *   - MKT_E_STORED: `before` is not what was kept
+ *   - MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *now,
                                                     const struct mkt_sdp_kept *before, size_t media,
                                                     struct mkt_connection *connection, struct mkt_sdp_kept *kept);
 
 /**
- * Tells from an offer alone whether it re-keys a stream, before there is an answer (RFC 4567 4.1.2). An answerer takes
- * the message of the offer if it does (mkt_sdp_take_offer()), and else repeats the a=key-mgmt line of its last answer.
- * An offerer may ask about its draft, or about the line alone.
+ * Tells from an offer alone whether it re-keys a stream, before there is an answer (RFC 4567 4.1.2):
+ *   - the answerer: if the offer re-keys, take its message (mkt_sdp_take_offer()). If not, take nothing, and repeat the
+ *     a=key-mgmt line of the last answer;
+ *   - the offerer: ask about a draft, or about the line alone.
  *
- * With the answer, mkt_connection_decide() can still find MKT_KEYING_NEW if this gave MKT_KEYING_SAME: if the answer
- * has another message than before, as another end answers.
+ * After MKT_KEYING_SAME, mkt_connection_decide() can still find MKT_KEYING_NEW: the answer has another message than
+ * before if another end answers.
  * @param offer    the offer; or an a=key-mgmt line
  * @param media    number of the media section, from 0; or MKT_SDP_SESSION
  * @param offerer  true: this end makes the offer; false: the offer has come
@@ -166,7 +170,7 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
 MKT_API MKT_MUST enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer,
                                                     const struct mkt_sdp_kept *before, enum mkt_keying *keying);
 
-/** The name of an action in lower case, such as "connect" or "offer again"; static; NULL where there is none. */
+/** Returns the name of an action in lower case, such as "connect" or "offer again"; static; NULL if there is none. */
 MKT_API const char *mkt_action_name(enum mkt_action action);
 
 #ifdef __cplusplus

@@ -15,8 +15,8 @@
  * To read all sections takes a time linear in the text if you ask for them in their order.
  *
  * A text in which two readers could see different lines is refused. That is: a NUL, a CR that ends no line, a line that
- * is not `<type>=<value>` with a type letter of RFC 8866, or an empty line. Lines end with CRLF or LF. The last line may
- * lack its end, or one empty line may follow it.
+ * is not `<type>=<value>` with a type letter of RFC 8866, or an empty line. Lines end with CRLF or LF. The last line
+ * may lack its end, or one empty line may follow it.
  *
  * A key-mgmt, setup or connection attribute and a c= line of a media section replace all of that name at session level,
  * for that section (RFC 4567 3.1, RFC 8866 5.7).
@@ -81,6 +81,7 @@ struct mkt_sdp {
     struct mkt_sdp_hash text_hash;
     size_t media; /**< number of the section that was read last; MKT_SDP_SESSION: none */
     struct mkt_sdp_level session, section;
+    void *spare[23]; /**< for later versions, so that the struct keeps its size */
 };
 
 /**
@@ -177,7 +178,7 @@ struct mkt_keymgmt {
  * @param spec  at least one, no two of the same URI
  * @param n     how many
  * @param out   the header is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_ARGUMENT where there is no spec, a message is empty, a URI has an octet that a URI can't have,
+ * @return MKT_OK; MKT_E_ARGUMENT if there is no spec, a message is empty, a URI has an octet that a URI can't have,
  *         or two are the same; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out);
@@ -189,7 +190,7 @@ MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], s
  * @param header   the whole header with its name, with or without its final line end
  * @param uri      empty: the spec without a URI or with `uri=""`, for the context of the request URI
  * @param message  the message is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_MISSING where there is none for mikey and that URI; MKT_E_SDP where the header is malformed
+ * @return MKT_OK; MKT_E_MISSING if there is none for mikey and that URI; MKT_E_SDP if the header is malformed
  *         anywhere, or has two of them; MKT_E_BASE64; MKT_E_SPACE
  */
 MKT_API MKT_MUST enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message);
@@ -238,17 +239,17 @@ MKT_API MKT_MUST enum mkt_err mkt_setup_get(struct mkt_sdp *sdp, size_t media, e
  * Chooses the answer to an offer (RFC 4145 4.1).
  * @param stream  MSRP or BFCP
  * @param offer   what the offer says
- * @param able    what the answerer can do: MKT_SETUP_ACTPASS where it can both connect and accept, and then it accepts
- *                where it may choose, as RFC 6135 4.2.2 has it; MKT_SETUP_HOLDCONN not for MSRP, which must not send it
+ * @param able    what the answerer can do. MKT_SETUP_ACTPASS: it can connect and accept; if it may choose, it accepts
+ *                (RFC 6135 4.2.2). MKT_SETUP_HOLDCONN: not for MSRP, which must not send it
  * @param answer  out: MKT_SETUP_ACTIVE, _PASSIVE or _HOLDCONN; unchanged after an error
- * @return MKT_OK; MKT_E_ROLE where the answerer can't do what is left to it
+ * @return MKT_OK; MKT_E_ROLE if the answerer can't do what the offer leaves to it
  */
 MKT_API MKT_MUST enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup able,
                                                enum mkt_setup *answer);
 
 /**
  * The TCP and TLS roles that an offer and its answer give to one end (RFC 4145 4.1, RFC 6135 section 6, RFC 8856
- * section 8). They say nothing where the answer has `a=connection:existing`: then the connection stays as it is
+ * section 8). They say nothing if the answer has `a=connection:existing`: then the connection stays as it is
  * (RFC 4145 section 5.1; MSRP ignores that attribute, RFC 6135 4.4). mkt_connection_decide() of connection.h heeds
  * that attribute and all else that two descriptions say of a connection.
  * @param stream   MSRP or BFCP
@@ -256,7 +257,7 @@ MKT_API MKT_MUST enum mkt_err mkt_setup_answer(enum mkt_stream stream, enum mkt_
  * @param answer   what the answer says
  * @param offerer  true: the roles of the offerer; false: those of the answerer
  * @param roles    out; unchanged after an error
- * @return MKT_OK; MKT_E_ROLE where the answer is none that RFC 4145 allows to that offer
+ * @return MKT_OK; MKT_E_ROLE if RFC 4145 does not allow that answer to that offer
  */
 MKT_API MKT_MUST enum mkt_err mkt_setup_roles(enum mkt_stream stream, enum mkt_setup offer, enum mkt_setup answer,
                                               bool offerer, struct mkt_roles *roles);
