@@ -241,7 +241,7 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
     act->detail = NULL;
     if (err == MKT_OK && act->offer != NULL && out->p != NULL)
-        mkt_ticket_use(act->offer->ticket);
+        act->offer->ticket->used = true;
     return tell(csb, err, &detail);
 }
 

@@ -307,13 +307,13 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
 enum mkt_err mkt_make_request_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span keys = mkt_ticket_keys(act->granted);
+    const struct mkt_span keys = act->granted->keys;
     const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
-    enum mkt_err err = mkt_ticket_payload_get(act->granted, &ticket);
+    enum mkt_err err = mkt_ticket_payload_of(act->granted->payload, &ticket);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket.ticket);
     if (err == MKT_OK && policy.prf != act->init->hdr.prf)
         err = MKT_E_PRF;

@@ -237,31 +237,6 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
 
 /* ---- the ticket of its holder ---- */
 
-struct mkt_ticket {
-    void (*release)(void *user, void *p); /* of the host that it was made with, and its user */
-    void *user;
-    size_t size;             /* octets of the allocation */
-    bool reusable, used;     /* its policy has J; a TRANSFER_INIT was made with it */
-    struct mkt_span payload; /* TICKET: Next Payload 0, no Initiator Data */
-    struct mkt_span keys;    /* MPKi || [MPKr] || {TEK|TGK|GTGK} */
-    uint8_t octets[];
-};
-
-struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket)
-{
-    return ticket->keys;
-}
-
-bool mkt_ticket_used(const struct mkt_ticket *ticket)
-{
-    return ticket->used;
-}
-
-void mkt_ticket_use(struct mkt_ticket *ticket)
-{
-    ticket->used = true;
-}
-
 enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload)
 {
     struct mkt_span rest = octets;
@@ -272,15 +247,10 @@ enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *p
     return err;
 }
 
-enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload)
-{
-    return mkt_ticket_payload_of(ticket->payload, payload);
-}
-
 enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_policy *policy)
 {
     struct mkt_payload payload;
-    enum mkt_err err = mkt_ticket_payload_get(ticket, &payload);
+    enum mkt_err err = mkt_ticket_payload_of(ticket->payload, &payload);
     return err != MKT_OK ? err : mkt_policy_get(policy, &payload.ticket);
 }
 

@@ -69,12 +69,15 @@ size_t mkt_ticket_mpks(const struct mkt_policy *policy);
 /* Whether a chain is MPKi || [MPKr] || {TEK|TGK|GTGK}: an error of mkt_keys_check(). */
 MKT_MUST enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_span keys);
 
-/* What a ticket of this holder's is made of: the TICKET payload, and its keys MPKi || [MPKr] || {TEK|TGK|GTGK}. */
-MKT_MUST enum mkt_err mkt_ticket_payload_get(const struct mkt_ticket *ticket, struct mkt_payload *payload);
-struct mkt_span mkt_ticket_keys(const struct mkt_ticket *ticket);
-
-/* Whether a TRANSFER_INIT was made with it; from now on one was. */
-bool mkt_ticket_used(const struct mkt_ticket *ticket);
-void mkt_ticket_use(struct mkt_ticket *ticket);
+/* A ticket as its holder has it, of one allocation. */
+struct mkt_ticket {
+    void (*release)(void *user, void *p); /* of the host that it was made with, and its user */
+    void *user;
+    size_t size;             /* octets of the allocation */
+    bool reusable, used;     /* its policy has J; a TRANSFER_INIT was made with it */
+    struct mkt_span payload; /* TICKET: Next Payload 0, no Initiator Data */
+    struct mkt_span keys;    /* MPKi || [MPKr] || {TEK|TGK|GTGK} */
+    uint8_t octets[];
+};
 
 #endif

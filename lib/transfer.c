@@ -49,7 +49,7 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     struct mkt_payload payload;
     struct mkt_bundle *b = &act->bundle;
     struct mkt_policy policy;
-    enum mkt_err err = mkt_ticket_payload_get(act->offer->ticket, &payload);
+    enum mkt_err err = mkt_ticket_payload_of(act->offer->ticket->payload, &payload);
     err = err != MKT_OK ? err : mkt_policy_get(&policy, &payload.ticket);
     err = err != MKT_OK ? err : mkt_policy_sound(&policy, act->detail);
     err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
@@ -61,11 +61,11 @@ static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *t
     if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &act->settings->self))
         return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy.initiator.data);
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
-    if (!mkt_bundle_has(b, MKT_FLAG_J) && mkt_ticket_used(act->offer->ticket))
+    if (!mkt_bundle_has(b, MKT_FLAG_J) && act->offer->ticket->used)
         return MKT_E_REUSE;
     err = mkt_check_application(act, &policy);
     err = err != MKT_OK ? err : mkt_ticket_hash(&payload, b->ticket_hash);
-    err = err != MKT_OK ? err : io_keep(&act->room, mkt_ticket_keys(act->offer->ticket), &b->keys[MKT_FROM_TICKET]);
+    err = err != MKT_OK ? err : io_keep(&act->room, act->offer->ticket->keys, &b->keys[MKT_FROM_TICKET]);
     /* without an answer the policy says later who may be the Responder */
     if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
         err = io_keep(&act->room, payload.octets, &b->ticket);

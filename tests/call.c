@@ -115,7 +115,7 @@ void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool res
     struct mkt_protection by_mpki = {.suite = MKT_SUITE_256,
                                      .phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL};
     struct mkt_message made;
-    ck_assert(mkt_keys_mpk(mkt_ticket_keys(c->ticket), 0, &mpki));
+    ck_assert(mkt_keys_mpk(c->ticket->keys, 0, &mpki));
     by_mpki.key = mpki.key;
     by_mpki.label.csb_id = m->hdr.csb_id;
     by_mpki.label.randi = response ? payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand : randi->rand.rand;

@@ -97,7 +97,7 @@ START_TEST(spis_of_keys_that_are_supplied)
     make_ticket(c);
     c->offer.keys = c->answer.keys = &tgk;
     c->offer.n_keys = c->answer.n_keys = 1;
-    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &key));
+    ck_assert(mkt_keys_session(c->ticket->keys, 0, &key));
     const struct mkt_span of_ticket = exact(key.kv.spi), given = tgk.kv.spi;
     tgk.kv.spi = of_ticket;
     expect_err("the ticket's", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_SPI);

@@ -425,7 +425,7 @@ START_TEST(pre_encrypted_content)
     p->request.no_keys = true;
     p->request.n_keys = 0;
     be_granted(p);
-    ck_assert(!mkt_keys_session(mkt_ticket_keys(p->ticket), 0, &key));
+    ck_assert(!mkt_keys_session(p->ticket->keys, 0, &key));
     answered_by(&p->bob, offered(p));
     resolved_by(&p->kms, &p->bob);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, &answer));

@@ -149,7 +149,7 @@ START_TEST(keys_of_the_answer)
     take(&p->alice, "REQUEST_RESP", resp);
     const struct mkt_policy policy = granted_policy(p);
     ck_assert_uint_eq(policy.flags, p->policy.flags);
-    const struct mkt_span keys = mkt_ticket_keys(p->ticket);
+    const struct mkt_span keys = p->ticket->keys;
     size_t n = 0;
     for (struct mkt_keys list = mkt_keys_of(keys); mkt_keys_next(&list, &key); n++) {
         ck_assert_uint_eq(key.type, n <= (size_t)forked ? MKT_KEY_MPK : MKT_KEY_TGK);
@@ -216,14 +216,14 @@ START_TEST(granted_as_asked)
     for (size_t i = 0; i < n[_i]; i++) {
         const struct mkt_key_wish *wish = &lists[_i][i];
         struct mkt_key_data key = {0};
-        ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), i, &key));
+        ck_assert(mkt_keys_session(p->ticket->keys, i, &key));
         const bool salt = key.type == MKT_KEY_TGK_SALT || key.type == MKT_KEY_TEK_SALT || key.type == MKT_KEY_GTGK_SALT;
         ck_assert_uint_eq(key.type, wish->type);
         ck_assert_uint_eq(key.key.n, wish->length > 0 ? wish->length : 32);
         ck_assert_uint_eq(key.salt.n, !salt ? 0 : wish->salt_length > 0 ? wish->salt_length : 14);
     }
     struct mkt_key_data key;
-    ck_assert(!mkt_keys_session(mkt_ticket_keys(p->ticket), n[_i], &key));
+    ck_assert(!mkt_keys_session(p->ticket->keys, n[_i], &key));
     parties_free(p);
 }
 END_TEST
@@ -268,9 +268,9 @@ static struct mkt_span with_ticket(const struct parties *p, struct mkt_span init
     const struct forger kms = as_kms(p, init);
     struct mkt_message m = decoded(resp);
     struct mkt_payload payload;
-    expect_err("ticket", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
     find(&m, MKT_TICKET, 0)->ticket = payload.ticket;
-    find(&m, MKT_KEMAC, 0)->kemac.encr_data = crypted(&m, &kms, mkt_ticket_keys(ticket));
+    find(&m, MKT_KEMAC, 0)->kemac.encr_data = crypted(&m, &kms, ticket->keys);
     return forged(&m, &kms);
 }
 
@@ -387,7 +387,7 @@ START_TEST(spis_that_are_granted)
     ck_assert((granted_policy(p).flags & MKT_FLAG_K) == (_i == 1 ? MKT_FLAG_K : 0));
     for (size_t i = 0; i < 3 + (size_t)_i; i++) {
         ck_assert(mkt_keys_session(desired_kemac(init), i, &want));
-        ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), i, &got));
+        ck_assert(mkt_keys_session(p->ticket->keys, i, &got));
         ck_assert(got.kv.type == MKT_KV_SPI && got.kv.spi.n > 0);
         if (want.kv.type == MKT_KV_SPI)
             expect_kv(&got.kv, &want.kv);
@@ -419,7 +419,7 @@ START_TEST(no_session_keys_are_asked_for)
     }
     take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
     ck_assert((granted_policy(p).flags & MKT_FLAG_K) == (_i == 1 ? MKT_FLAG_K : 0));
-    ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), 0, &key) == (_i == 1));
+    ck_assert(mkt_keys_session(p->ticket->keys, 0, &key) == (_i == 1));
     parties_free(p);
 }
 END_TEST
@@ -1179,7 +1179,7 @@ START_TEST(keys_of_a_ticket_before)
     take(&p->kms, "first", asked(p));
     take(&p->alice, "first", request_resp(&p->kms, &p->recipe));
     granted_policy(p);
-    ck_assert(mkt_keys_mpk(mkt_ticket_keys(p->ticket), 0, &mpki));
+    ck_assert(mkt_keys_mpk(p->ticket->keys, 0, &mpki));
     ck_assert(holds(&p->alice, mpki.key));
     asked(p);
     ck_assert(!holds(&p->alice, mpki.key));
@@ -1988,10 +1988,10 @@ START_TEST(a_bundle_that_asks_twice)
     expect_err("not yet", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
     take(&p->alice, "second", request_resp(&p->kms, &p->recipe));
     granted_policy(p);
-    ck_assert(!mkt_span_equal(mkt_ticket_keys(first), mkt_ticket_keys(p->ticket)));
+    ck_assert(!mkt_span_equal(first->keys, p->ticket->keys));
     mkt_ticket_free(first);
     expect_err("once more", mkt_csb_ticket(p->alice.csb, &first), MKT_OK);
-    expect_octets("the same", mkt_ticket_keys(first), mkt_ticket_keys(p->ticket));
+    expect_octets("the same", first->keys, p->ticket->keys);
     mkt_ticket_free(first);
 
     p->offer.ticket = p->ticket;
@@ -2107,9 +2107,9 @@ START_TEST(the_kms_is_as_new)
     expect_octets("after its answer", stored(&p->kms), fresh);
     granted_policy(p);
     ck_assert(!holds(&p->kms, psk));
-    for (size_t i = 0; mkt_keys_mpk(mkt_ticket_keys(p->ticket), i, &key); i++)
+    for (size_t i = 0; mkt_keys_mpk(p->ticket->keys, i, &key); i++)
         ck_assert(holds(&p->alice, key.key) && !holds(&p->kms, key.key));
-    ck_assert(mkt_keys_session(mkt_ticket_keys(p->ticket), 0, &key));
+    ck_assert(mkt_keys_session(p->ticket->keys, 0, &key));
     ck_assert(holds(&p->alice, key.key) && !holds(&p->kms, key.key));
 
     take(&p->kms, "REQUEST_INIT", asked(p));

@@ -134,7 +134,7 @@ START_TEST(keys_of_the_answer)
     const bool forked = _i == 0;
     struct parties *p = waiting(MKT_SUITE_256, forked ? "DEFGHIJNO" : "DEFGHJNO");
     struct mkt_key_data key = {0}, whole = {0};
-    const struct mkt_span init = resolve_init(&p->bob), alices = mkt_ticket_keys(p->ticket);
+    const struct mkt_span init = resolve_init(&p->bob), alices = p->ticket->keys;
     take(&p->kms, "RESOLVE_INIT", init);
     const struct mkt_span resp = resolve_resp(&p->kms);
     const struct mkt_message m = decoded(resp);
@@ -578,7 +578,7 @@ START_TEST(initiator_data_that_is_forged)
 {
     static const uint8_t zeros[32] = {0};
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
-    const struct mkt_span init = resolve_init(&p->bob), keys = mkt_ticket_keys(p->ticket), mpki = mpk_of(keys, 0),
+    const struct mkt_span init = resolve_init(&p->bob), keys = p->ticket->keys, mpki = mpk_of(keys, 0),
                           mpkr = mpk_of(keys, 1);
     struct mkt_v vi, vr;
     expect_err("Initiator Data",
@@ -750,7 +750,7 @@ END_TEST
 START_TEST(mallory_as_alice)
 {
     struct parties *p = with_mallory("DEFGHIJNO");
-    const struct mkt_span keys = mallorys_keys(p), alices = mkt_ticket_keys(p->ticket);
+    const struct mkt_span keys = mallorys_keys(p), alices = p->ticket->keys;
     expect_octets("MPKi", mpk_of(keys, 0), mpk_of(alices, 0));
     ck_assert(!mkt_span_equal(mpk_of(keys, 1), mpk_of(alices, 1)));
     answered_by(&p->bob, by_mallory(p, keys, false));
@@ -910,7 +910,7 @@ START_TEST(what_is_remembered)
     const struct mkt_span right = resolved_octets(&p->bob);
     const struct mkt_span init = offered(p);
     payload = payload_of(init, MKT_TICKET, 0);
-    const struct mkt_span ticket = mkt_ticket_octets(&payload), keys = mkt_ticket_keys(p->ticket);
+    const struct mkt_span ticket = mkt_ticket_octets(&payload), keys = p->ticket->keys;
     begin(&p->bob, MKT_RESPONDER);
     for (size_t n = 0; n < right.n; n++) {
         bob->resolved = (struct mkt_span){right.p, n};
@@ -1002,8 +1002,7 @@ START_TEST(a_ticket_that_must_not_be_remembered)
     struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHNO");
     const struct mkt_span init = offered(p);
     const struct mkt_payload ticket = payload_of(init, MKT_TICKET, 0);
-    p->bob.player.resolved =
-        remembered(mkt_ticket_octets(&ticket), mkt_ticket_keys(p->ticket), p->bob.settings.self, text(""));
+    p->bob.player.resolved = remembered(mkt_ticket_octets(&ticket), p->ticket->keys, p->bob.settings.self, text(""));
     begin(&p->bob, MKT_RESPONDER);
     refused(&p->bob, "no J", init, MKT_E_STORED);
     parties_free(p);
@@ -1107,12 +1106,12 @@ START_TEST(keys_too_long_to_be_forked)
     recipe.keys = &tgk;
     recipe.n_keys = 1;
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &recipe), MKT_OK);
-    expect_err("ticket", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
     struct mkt_ticket_payload *place = &find(&m, MKT_TICKET, 0)->ticket;
     expect_err("Initiator Data", mkt_initiator_data_get(place->initiator_data, &vi, &vr), MKT_OK);
     const struct mkt_payload v[] = {{.type = MKT_V, .v = vi}, {.type = MKT_V, .v = vr}};
     *place = payload.ticket;
-    place->initiator_data = initiator_data(v, 2, mpk_of(mkt_ticket_keys(ticket), 1));
+    place->initiator_data = initiator_data(v, 2, mpk_of(ticket->keys, 1));
     take(&p->kms, "RESOLVE_INIT", forged(&m, &bob));
     expect_err("RESOLVE_RESP", mkt_csb_make_resolve_resp(p->kms.csb, &measured), _i == 0 ? MKT_OK : MKT_E_KEY_LENGTH);
     mkt_ticket_free(ticket);
@@ -1188,7 +1187,7 @@ START_TEST(a_kms_that_adjusts_who_answers)
     take(&p->kms, "RESOLVE_INIT", init);
     struct mkt_message m = decoded(resolve_resp(&p->kms));
     const struct forger kms = as_kms(p, init);
-    struct mkt_span keys = mkt_ticket_keys(p->ticket);
+    struct mkt_span keys = p->ticket->keys;
     if (forked) {
         find(&m, MKT_IDR, MKT_IDR_R)->id.data = robert.data;
         expect_err(
@@ -1654,7 +1653,7 @@ START_TEST(answers_protected_with_another_key)
 {
     struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHIJNO");
     const struct mkt_span init = offered(p), whole = session_key(&p->alice, 0).key;
-    const struct mkt_span keys = mkt_ticket_keys(p->ticket);
+    const struct mkt_span keys = p->ticket->keys;
     uint8_t octets[1024];
     struct mkt_buf room = {octets, sizeof octets, 0};
     struct mkt_span forked;
@@ -1728,7 +1727,7 @@ START_TEST(keys_that_a_responder_must_not_supply)
     };
     const struct mkt_answer answer = {.size = sizeof answer, .keys = &one_tgk, .n_keys = 1};
     struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHIJMNO");
-    const struct mkt_span init = offered(p), keys = mkt_ticket_keys(p->ticket);
+    const struct mkt_span init = offered(p), keys = p->ticket->keys;
     uint8_t octets[1024];
     struct mkt_buf room = {octets, sizeof octets, 0};
     struct mkt_span forked;
@@ -2219,7 +2218,7 @@ START_TEST(the_kms_is_as_new)
     begin(&p->kms, MKT_KMS);
     const struct mkt_span fresh = stored(&p->kms), psk = p->bob.key.psk;
     be_granted(p);
-    const struct mkt_span keys = mkt_ticket_keys(p->ticket), offer = offered(p);
+    const struct mkt_span keys = p->ticket->keys, offer = offered(p);
     answered_by(&p->bob, offer);
     struct mkt_key_data key = {0};
     take(&p->kms, "RESOLVE_INIT", resolve_init(&p->bob));
@@ -2250,7 +2249,7 @@ END_TEST
 START_TEST(what_a_responder_holds)
 {
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
-    const struct mkt_span keys = mkt_ticket_keys(p->ticket);
+    const struct mkt_span keys = p->ticket->keys;
     struct mkt_key_data tgk = {0};
     ck_assert(mkt_keys_session(keys, 0, &tgk));
     take(&p->kms, "RESOLVE_INIT", resolve_init(&p->bob));

@@ -155,7 +155,7 @@ START_TEST(teks_of_several_sessions)
     c->settings_i.max_sessions = 2;
     c->recipe.keys = teks;
     make_ticket(c);
-    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &tek));
+    ck_assert(mkt_keys_session(c->ticket->keys, 0, &tek));
     shared[0].spi = shared[1].spi = tek.kv.spi;
     c->offer.cs = shared;
     c->offer.n_cs = 2;
@@ -345,7 +345,7 @@ START_TEST(a_tek_of_two_srtp_sessions)
     struct call *c = srtp_call("FGHJLNO", cs, 2);
     c->recipe.keys = &tek;
     make_ticket(c);
-    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &key));
+    ck_assert(mkt_keys_session(c->ticket->keys, 0, &key));
     cs[0].spi = cs[1].spi = key.kv.spi;
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
@@ -770,7 +770,7 @@ START_TEST(spis_that_an_update_leaves_open)
     c->recipe.n_keys = 2;
     make_ticket(c);
     struct mkt_key_data key = {0};
-    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 1, &key));
+    ck_assert(mkt_keys_session(c->ticket->keys, 1, &key));
     first.spi = exact(key.kv.spi);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);

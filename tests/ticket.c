@@ -57,7 +57,7 @@ static enum mkt_err make(struct made *m)
 static void expect_made(const char *name, struct made *m)
 {
     expect_err(name, make(m), MKT_OK);
-    expect_err(name, mkt_ticket_payload_get(m->ticket, &m->payload), MKT_OK);
+    expect_err(name, mkt_ticket_payload_of(m->ticket->payload, &m->payload), MKT_OK);
     ck_assert_uint_eq(m->player.live, 1);
 }
 
@@ -777,7 +777,7 @@ START_TEST(a_host_makes_tickets_of_its_own)
         ck_assert_msg(err == rows[i].want, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].want));
         ck_assert((ticket != NULL) == (err == MKT_OK) && s.calls == !rows[i].wants_mpk);
         if (err == MKT_OK) {
-            expect_err("payload", mkt_ticket_payload_get(ticket, &payload), MKT_OK);
+            expect_err("payload", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
             ck_assert_uint_eq(payload.ticket.ticket_data.n, s.n);
             ck_assert(payload.ticket.ticket_data.p[0] == SECRET && payload.ticket.ticket_data.p[s.n - 1] == SECRET);
         }
@@ -816,7 +816,7 @@ START_TEST(keys_are_random_or_as_given)
                 m.recipe.keys = &wish;
                 expect_made("made", &m);
                 for (int holder = 0; holder < 2; holder++) {
-                    struct mkt_key_data key = nth(holder != 0 ? mkt_ticket_keys(m.ticket) : opened(&m), 1);
+                    struct mkt_key_data key = nth(holder != 0 ? m.ticket->keys : opened(&m), 1);
                     ck_assert_uint_eq(key.type, types[t].type);
                     ck_assert_uint_eq(key.key.n, key_n);
                     ck_assert_uint_eq(key.salt.n, types[t].salt ? salt_n : 0);
@@ -826,7 +826,7 @@ START_TEST(keys_are_random_or_as_given)
                         expect_octets("salt", key.salt, types[t].salt ? wish.salt : (struct mkt_span){NULL, 0});
                     }
                 }
-                expect_octets("the holder's", nth(mkt_ticket_keys(m.ticket), 1).key, nth(opened(&m), 1).key);
+                expect_octets("the holder's", nth(m.ticket->keys, 1).key, nth(opened(&m), 1).key);
                 release(&m);
             }
 }
@@ -905,7 +905,7 @@ START_TEST(random_octets_are_used_in_the_order_of_the_header)
     struct mkt_span all = counting(1, 16 + 4 + 16 + 14 + 4 + 16 + 4 + 16 + 4);
     player_random(&m.player, all);
     expect_made("made", &m);
-    struct mkt_span chain = opened(&m), held = mkt_ticket_keys(m.ticket);
+    struct mkt_span chain = opened(&m), held = m.ticket->keys;
     const struct mkt_span drawn[] = {
         nth(chain, 0).key,    nth(chain, 0).kv.spi, nth(chain, 1).key,    nth(chain, 1).salt,
         nth(chain, 1).kv.spi, nth(chain, 2).key,    nth(chain, 2).kv.spi, part(&m.payload, MKT_RAND).rand.rand,
@@ -933,7 +933,7 @@ START_TEST(the_holder_has_mpki_and_with_the_i_flag_mpkr)
                 m.recipe.n_keys = n_keys;
                 m.policy.flags |= forked != 0 ? MKT_FLAG_E | MKT_FLAG_I : 0;
                 expect_made("made", &m);
-                struct mkt_span chain = opened(&m), held = mkt_ticket_keys(m.ticket);
+                struct mkt_span chain = opened(&m), held = m.ticket->keys;
                 struct mkt_key_data mpk = nth(chain, 0), i = nth(held, 0);
                 const struct mkt_label by_rand = {.rand = part(&m.payload, MKT_RAND).rand.rand};
                 ck_assert_uint_eq(count(chain), 1 + n_keys);
@@ -1028,7 +1028,7 @@ START_TEST(there_is_room_for_fewer_than_32_keys_beside_the_mpk)
     m.policy.flags |= MKT_FLAG_E | MKT_FLAG_I;
     m.recipe.n_keys = MKT_MAX_KEYS - 2; /* MPKi and MPKr */
     expect_made("30 and two MPKs", &m);
-    ck_assert_uint_eq(count(mkt_ticket_keys(m.ticket)), MKT_MAX_KEYS);
+    ck_assert_uint_eq(count(m.ticket->keys), MKT_MAX_KEYS);
     release(&m);
     m.policy = granted(MKT_SUITE_256);
     m.recipe.n_keys = MKT_MAX_KEYS - 1;
@@ -1133,7 +1133,7 @@ START_TEST(a_ticket_may_be_large)
         if (which & 4)
             m.recipe.tpk_id = (struct mkt_id){.type = MKT_ID_BYTES, .data = counting(1, 40000)};
         expect_made("large", &m);
-        ck_assert_uint_eq(count(mkt_ticket_keys(m.ticket)), 2 + m.recipe.n_keys);
+        ck_assert_uint_eq(count(m.ticket->keys), 2 + m.recipe.n_keys);
         release(&m);
     }
     struct made m;
@@ -1241,11 +1241,11 @@ START_TEST(a_stored_ticket_is_read_again)
             expect_made("made", &m);
             struct mkt_span kept = stored(m.ticket);
             /* the octet 1, a 32-bit length and the TICKET payload, a 32-bit length and the keys */
-            size_t n = m.payload.octets.n, k = mkt_ticket_keys(m.ticket).n;
+            size_t n = m.payload.octets.n, k = m.ticket->keys.n;
             ck_assert(kept.n == 1 + 4 + n + 4 + k && kept.p[0] == 1);
             ck_assert(kept.p[1] == 0 && kept.p[2] == 0 && kept.p[3] == n >> 8 && kept.p[4] == (n & 0xff));
             expect_octets("payload", (struct mkt_span){kept.p + 5, n}, m.payload.octets);
-            expect_octets("keys", (struct mkt_span){kept.p + 9 + n, k}, mkt_ticket_keys(m.ticket));
+            expect_octets("keys", (struct mkt_span){kept.p + 9 + n, k}, m.ticket->keys);
 
             expect_err("get", mkt_ticket_get(&again, &m.player.host, kept), MKT_OK);
             expect_octets("again", stored(again), kept);
@@ -1271,7 +1271,7 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     prepare(&m, MKT_SUITE_256);
     expect_made("made", &m);
     struct mkt_span kept = stored(m.ticket), ticket = {m.payload.octets.p + 1, m.payload.octets.n - 3};
-    struct mkt_span keys = exact(mkt_ticket_keys(m.ticket));
+    struct mkt_span keys = exact(m.ticket->keys);
     const size_t at_keys = 5 + m.payload.octets.n + 4; /* octets of a key */
     uint8_t *changed = malloc(kept.n + 1);
 
@@ -1332,10 +1332,10 @@ START_TEST(a_ticket_that_was_used_is_kept_only_with_the_j_flag)
         prepare(&m, MKT_SUITE_256);
         m.policy.flags &= (uint16_t)(reusable != 0 ? 0xfff : 0xfff & ~MKT_FLAG_J);
         expect_made("made", &m);
-        ck_assert(!mkt_ticket_used(m.ticket));
+        ck_assert(!m.ticket->used);
         expect_err("unused", mkt_ticket_put(m.ticket, &measured), MKT_OK);
-        mkt_ticket_use(m.ticket);
-        ck_assert(mkt_ticket_used(m.ticket));
+        m.ticket->used = true;
+        ck_assert(m.ticket->used);
         expect_err("used", mkt_ticket_put(m.ticket, &measured), reusable != 0 ? MKT_OK : MKT_E_REUSE);
         release(&m);
     }
@@ -1354,7 +1354,7 @@ START_TEST(a_ticket_without_j_is_stored_as_used)
     expect_made("made", &m);
     const struct mkt_span kept = stored(m.ticket);
     ck_assert_uint_eq(kept.p[0], 2);
-    ck_assert(!mkt_ticket_used(m.ticket));
+    ck_assert(!m.ticket->used);
     ck_assert_uint_le(kept.n, sizeof octets);
     memcpy(octets, kept.p, kept.n);
     for (unsigned mark = 0; mark < 256; mark++) {
@@ -1364,8 +1364,8 @@ START_TEST(a_ticket_without_j_is_stored_as_used)
         ck_assert((again != NULL) == (err == MKT_OK));
         if (err != MKT_OK)
             continue;
-        ck_assert(mkt_ticket_used(again) == (mark == 2));
-        expect_octets("keys", mkt_ticket_keys(again), mkt_ticket_keys(m.ticket));
+        ck_assert(again->used == (mark == 2));
+        expect_octets("keys", again->keys, m.ticket->keys);
         expect_err("kept again", mkt_ticket_put(again, &measured), mark == 1 ? MKT_OK : MKT_E_REUSE);
         mkt_ticket_free(again);
     }
@@ -1386,7 +1386,7 @@ START_TEST(a_stored_ticket_has_as_many_mpks_as_its_i_flag_says)
         expect_made("two", &two);
         const struct made *policy_of_one = forked != 0 ? &two : &one, *keys_of_other = forked != 0 ? &one : &two;
         const struct mkt_span ticket = {policy_of_one->payload.octets.p + 1, policy_of_one->payload.octets.n - 3};
-        struct mkt_span octets = stored_ticket(ticket, mkt_ticket_keys(keys_of_other->ticket));
+        struct mkt_span octets = stored_ticket(ticket, keys_of_other->ticket->keys);
         expect_err("MPKs", mkt_ticket_get(&again, &one.player.host, octets), MKT_E_MPK);
         ck_assert_ptr_null(again);
         release(&one);

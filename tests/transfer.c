@@ -433,7 +433,7 @@ START_TEST(rands_as_long_as_the_longest_key)
     struct mkt_span map = m.hdr.map;
     expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
     struct mkt_key_data tgk = {0};
-    ck_assert(mkt_keys_session(mkt_ticket_keys(c->ticket), 0, &tgk));
+    ck_assert(mkt_keys_session(c->ticket->keys, 0, &tgk));
     cs.spi = tgk.kv.spi;
     uint8_t octets[64];
     struct mkt_buf buf = {octets, sizeof octets, 0};

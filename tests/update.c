@@ -208,7 +208,7 @@ static bool knows(const struct mkt_csb *csb, struct mkt_span octets)
 static struct mkt_protection by_last(const struct pair *p)
 {
     struct mkt_key_data mpki = {0};
-    ck_assert(mkt_keys_mpk(mkt_ticket_keys(p->c->ticket), 0, &mpki));
+    ck_assert(mkt_keys_mpk(p->c->ticket->keys, 0, &mpki));
     return (struct mkt_protection){
         .suite = p->c->policy.prf == MKT_PRF_MIKEY_1 ? MKT_SUITE_128 : MKT_SUITE_256,
         .phase = has_f(p) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
@@ -1803,7 +1803,7 @@ static void spi_of_the_mpk(const struct pair *p, struct mkt_message *m)
 {
     struct mkt_key_data mpk = {0};
     struct mkt_cs cs = first_cs(m);
-    ck_assert(mkt_keys_mpk(mkt_ticket_keys(p->c->ticket), 0, &mpk));
+    ck_assert(mkt_keys_mpk(p->c->ticket->keys, 0, &mpk));
     cs.spi = exact(mpk.kv.spi);
     set_map(m, &cs, 1);
 }
