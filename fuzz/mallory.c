@@ -222,9 +222,9 @@ void mallory_forges(const struct letter *l, const struct letter *other, unsigned
     key.key_data.kv.spi = (struct mkt_span){spi, 4};
     require(mkt_payloads_put(&key, 1, &chain) == MKT_OK);
     tamper(&m, &of_other, how, (struct mkt_span){octets, chain.n});
-    by.phase = phase % 2 == 0 ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE;
+    by.label.phase = phase % 2 == 0 ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE;
     find_rands(&m, &by.label, &init);
-    if (by.phase == MKT_PHASE_INITIAL)
+    if (by.label.phase == MKT_PHASE_INITIAL)
         by.label.randr =
             m.hdr.data_type == MKT_RESOLVE_INIT_PSK ? rand_of(&m, MKT_RANDR_R) : (struct mkt_span){NULL, 0};
     if (mkt_message_put(&m, &out) != MKT_OK)

@@ -824,6 +824,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     /* 5.1.3: "RANDRi SHALL be included if the Ticket Policy determines that it shall be used (H flag)." */
     const struct mkt_span none = {NULL, 0};
     const struct mkt_label label = {
+        .phase = MKT_PHASE_TRAFFIC,
         .cs_id = cs_id,
         .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : none,
         .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : none,

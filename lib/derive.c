@@ -80,42 +80,6 @@ enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], s
     return err;
 }
 
-/*
- * Every label of RFC 6043 is constant || CS ID || CSB ID || number || lengths and values. The number tells the section,
- * and with it the rest: 0xFF stands in for a CS ID, 0xFFFFFFFF for a CSB ID where there is none.
- */
-enum number { FORK = 0x00, INITIAL = 0x01, RESPONSE = 0x02, TRAFFIC = 0x03, VR = 0x04, TPK = 0x05, MPK = 0x06 };
-
-static const struct {
-    uint32_t constant;
-    enum number number;
-} table[] = {
-    /* RFC 6043 table 5.1: forked keys */
-    [MKT_DERIVE_FORKED_MPKR] = {0x2B288856, FORK},
-    [MKT_DERIVE_FORKED_TGK] = {0x1512B54A, FORK},
-    /* 5.1.2 with the constants of RFC 3830 table 4.1.4: protection of initial and of response messages */
-    [MKT_DERIVE_INITIAL_AUTH] = {0x2D22AC75, INITIAL},
-    [MKT_DERIVE_INITIAL_ENCR] = {0x150533E1, INITIAL},
-    [MKT_DERIVE_INITIAL_SALT] = {0x29B88916, INITIAL},
-    [MKT_DERIVE_RESPONSE_AUTH] = {0x2D22AC75, RESPONSE},
-    [MKT_DERIVE_RESPONSE_ENCR] = {0x150533E1, RESPONSE},
-    [MKT_DERIVE_RESPONSE_SALT] = {0x29B88916, RESPONSE},
-    /* 5.1.3 with the constants of RFC 3830 table 4.1.3: keys from a TGK or GTGK */
-    [MKT_DERIVE_TEK] = {0x2AD01C64, TRAFFIC},
-    [MKT_DERIVE_AUTH] = {0x1B5C7973, TRAFFIC},
-    [MKT_DERIVE_ENCR] = {0x15798CEF, TRAFFIC},
-    [MKT_DERIVE_SALT] = {0x39A2C14B, TRAFFIC},
-    /* 6.10: the Vr of Initiator Data */
-    [MKT_DERIVE_VR_AUTH] = {0x2D22AC75, VR},
-    /* A.2.1: keys from a TPK */
-    [MKT_DERIVE_TPK_AUTH] = {0x2D22AC75, TPK},
-    [MKT_DERIVE_TPK_ENCR] = {0x150533E1, TPK},
-    [MKT_DERIVE_TPK_SALT] = {0x29B88916, TPK},
-    /* table A.1: MPKi and MPKr */
-    [MKT_DERIVE_MPKI] = {0x220E99A2, MPK},
-    [MKT_DERIVE_MPKR] = {0x1F4D675B, MPK},
-};
-
 /* A label as it grows: numbers of our own, and views of the values between them. */
 struct label {
     uint8_t octets[16];
@@ -144,25 +108,30 @@ static void add_value(struct label *l, size_t length_octets, struct mkt_span val
     l->part[l->n++] = value;
 }
 
+/*
+ * Every label of RFC 6043 is constant || CS ID || CSB ID || number || lengths and values. 0xFF stands in for a CS ID,
+ * 0xFFFFFFFF for a CSB ID where there is none.
+ */
 enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
                            uint8_t *out, size_t n)
 {
     enum { NO_CS_ID = 0xFF };
     const uint32_t no_csb_id = 0xFFFFFFFF;
-    const enum number number = table[what].number;
+    const enum mkt_phase phase = label->phase;
+    const bool fork = phase == MKT_PHASE_FORK;
     struct label l = {.n = 0};
     l.own = io_put(&(struct mkt_buf){l.octets, sizeof l.octets, 0});
-    add_number(&l, table[what].constant, 4);
-    add_number(&l, number == TRAFFIC ? label->cs_id : NO_CS_ID, 1);
-    add_number(&l, number == INITIAL || number == RESPONSE ? label->csb_id : no_csb_id, 4);
-    add_number(&l, (uint64_t)number, 1);
-    if (number == VR) {
+    add_number(&l, (uint64_t)what, 4);
+    add_number(&l, phase == MKT_PHASE_TRAFFIC ? label->cs_id : NO_CS_ID, 1);
+    add_number(&l, phase == MKT_PHASE_INITIAL || phase == MKT_PHASE_RESPONSE ? label->csb_id : no_csb_id, 4);
+    add_number(&l, (uint64_t)phase, 1);
+    if (phase == MKT_PHASE_VR) {
         end_numbers(&l);
-    } else if (number == TPK || number == MPK) {
+    } else if (phase == MKT_PHASE_TICKET || phase == MKT_PHASE_MPK) {
         add_value(&l, 1, label->rand);
     } else {
-        add_value(&l, number == FORK ? 2 : 1, number == FORK ? label->id : label->randi);
-        add_value(&l, 1, number == FORK ? label->randkms : label->randr);
+        add_value(&l, fork ? 2 : 1, fork ? label->id : label->randi);
+        add_value(&l, 1, fork ? label->randkms : label->randr);
     }
     if (l.own.err == MKT_OK)
         return mkt_prf(prf, l.part, l.n, out, n);
@@ -186,7 +155,12 @@ enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct m
 enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk, uint8_t cs_id,
                                 struct mkt_span randi, struct mkt_span randr, uint8_t *out, size_t n)
 {
-    static const enum mkt_derivation derivation[] = {MKT_DERIVE_TEK, MKT_DERIVE_AUTH, MKT_DERIVE_ENCR, MKT_DERIVE_SALT};
+    static const enum mkt_derivation derivation[] = {
+        [MKT_TRAFFIC_TEK] = MKT_DERIVE_TEK,
+        [MKT_TRAFFIC_AUTH] = MKT_DERIVE_TRAFFIC_AUTH,
+        [MKT_TRAFFIC_ENCR] = MKT_DERIVE_TRAFFIC_ENCR,
+        [MKT_TRAFFIC_SALT] = MKT_DERIVE_TRAFFIC_SALT,
+    };
     bool known = (unsigned)suite <= MKT_SUITE_128 && (unsigned)which <= MKT_TRAFFIC_SALT;
     /* RFC 6043 5.1.3: "at least one of RANDRi and RANDRr MUST be used" */
     bool rands = randi.n <= UINT8_MAX && randr.n <= UINT8_MAX && randi.n + randr.n > 0;
@@ -196,6 +170,6 @@ enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which
         mkt_wipe(out, n);
         return MKT_E_ARGUMENT;
     }
-    const struct mkt_label label = {.cs_id = cs_id, .randi = randi, .randr = randr};
+    const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = cs_id, .randi = randi, .randr = randr};
     return mkt_derive(suite, derivation[which], tgk, &label, out, n);
 }

@@ -265,9 +265,8 @@ struct mkt_protection mkt_by_mpk(const struct mkt_bundle *b, enum mkt_phase phas
     const bool response = phase == MKT_PHASE_RESPONSE;
     return (struct mkt_protection){
         .suite = b->suite,
-        .phase = phase,
         .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
-        .label = {.csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
+        .label = {.phase = phase, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
     };
 }
 
@@ -284,9 +283,9 @@ struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, cons
     const struct mkt_span none = {NULL, 0};
     return (struct mkt_protection){
         .suite = suite,
-        .phase = phase,
         .key = psk,
-        .label = {.csb_id = init->hdr.csb_id,
+        .label = {.phase = phase,
+                  .csb_id = init->hdr.csb_id,
                   .randi = request ? rand_of(init, MKT_RANDR_I) : none,
                   .randr = request ? none : rand_of(init, MKT_RANDR_R)},
     };

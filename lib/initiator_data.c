@@ -56,7 +56,7 @@ static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
 enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, const struct mkt_message *message,
                                      struct mkt_buf *out)
 {
-    const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
     const struct mkt_span v_mac = mkt_message_find(message, MKT_V, 0)->v.mac;
     const struct mkt_span data = mkt_message_find(message, MKT_TICKET, 0)->ticket.initiator_data;
     struct mkt_v vi, vr;
@@ -82,7 +82,7 @@ enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *
 
 enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span data)
 {
-    const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
     struct mkt_v vi, vr;
     enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
     if (err != MKT_OK)

@@ -251,7 +251,7 @@ static bool is_forked(const struct mkt_key_data *key, size_t n_mpk, enum mkt_der
 enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
                            struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked)
 {
-    const struct mkt_label modifier = {.id = idrr->data, .randkms = randkms};
+    const struct mkt_label modifier = {.phase = MKT_PHASE_FORK, .id = idrr->data, .randkms = randkms};
     struct mkt_chain put = {room, room->n, NULL};
     struct mkt_keys keys = mkt_keys_of(chain);
     struct mkt_key_data key;

@@ -10,15 +10,6 @@
 #define MAC_IS_WRONG MKT_E_MAC
 #endif
 
-static const struct {
-    enum mkt_derivation auth, encr, salt;
-} phases[] = {
-    [MKT_PHASE_INITIAL] = {MKT_DERIVE_INITIAL_AUTH, MKT_DERIVE_INITIAL_ENCR, MKT_DERIVE_INITIAL_SALT},
-    [MKT_PHASE_RESPONSE] = {MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_RESPONSE_ENCR, MKT_DERIVE_RESPONSE_SALT},
-    [MKT_PHASE_TICKET] = {MKT_DERIVE_TPK_AUTH, MKT_DERIVE_TPK_ENCR, MKT_DERIVE_TPK_SALT},
-    [MKT_PHASE_VR] = {.auth = MKT_DERIVE_VR_AUTH},
-};
-
 /* Who protects: what to derive, and the key to derive it from, padded once for all three. */
 struct source {
     const struct mkt_protection *p;
@@ -35,7 +26,7 @@ static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts
     const struct mkt_algorithms *a = mkt_suite_algorithms(s->p->suite);
     uint8_t auth_key[MKT_MAX_HASH];
     struct mkt_hmac hmac;
-    enum mkt_err err = derive(s, phases[s->p->phase].auth, auth_key, a->auth_key);
+    enum mkt_err err = derive(s, MKT_DERIVE_AUTH_KEY, auth_key, a->auth_key);
     if (err != MKT_OK)
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
@@ -69,7 +60,7 @@ static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t,
     io_u32(&io, &csb_id);
     io_uint(&io, &t, 8);
     io_u16(&io, &zero);
-    enum mkt_err err = derive(s, phases[s->p->phase].salt, salt, sizeof salt);
+    enum mkt_err err = derive(s, MKT_DERIVE_SALT_KEY, salt, sizeof salt);
     for (size_t i = 0; i < sizeof salt; i++)
         iv[i] ^= salt[i];
     mkt_wipe(salt, sizeof salt);
@@ -81,7 +72,7 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;
     uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
-    err = err != MKT_OK ? err : derive(s, phases[s->p->phase].encr, encr_key, length);
+    err = err != MKT_OK ? err : derive(s, MKT_DERIVE_ENCR_KEY, encr_key, length);
     if (err == MKT_OK)
         err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
     mkt_wipe(encr_key, sizeof encr_key);

@@ -5,20 +5,11 @@
 
 #include "derive.h"
 
-/* Which label the keys are derived with. */
-enum mkt_phase {
-    MKT_PHASE_INITIAL,  /* RFC 6043 5.1.2, initial messages */
-    MKT_PHASE_RESPONSE, /* RFC 6043 5.1.2, response messages */
-    MKT_PHASE_TICKET,   /* RFC 6043 A.2.1 */
-    MKT_PHASE_VR        /* RFC 6043 6.10, Initiator Data: the MAC alone, there is no KEMAC */
-};
-
 /* Where auth_key, encr_key and salt_key come from; a view of a secret that its holder wipes. */
 struct mkt_protection {
     enum mkt_suite suite;
-    enum mkt_phase phase;
-    struct mkt_span key; /* pre-shared key, MPKi, MPKr, or TPK */
-    struct mkt_label label;
+    struct mkt_span key;    /* pre-shared key, MPKi, MPKr, or TPK */
+    struct mkt_label label; /* MKT_PHASE_INITIAL, MKT_PHASE_RESPONSE, MKT_PHASE_TICKET or MKT_PHASE_VR */
 };
 
 /*

@@ -69,7 +69,7 @@ enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_
 enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
                                     struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys)
 {
-    const struct mkt_protection by_tpk = {base->suite, MKT_PHASE_TICKET, tpk, {.rand = base->rand}};
+    const struct mkt_protection by_tpk = {base->suite, tpk, {.phase = MKT_PHASE_TICKET, .rand = base->rand}};
     struct mkt_key_data mpk;
     if (tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
@@ -121,7 +121,7 @@ static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *o
 {
     const bool mpkr = which == MKT_DERIVE_MPKR;
     const struct mkt_wishes none = {NULL, 0, of->suite, false};
-    const struct mkt_label label = {.rand = of->rand};
+    const struct mkt_label label = {.phase = MKT_PHASE_MPK, .rand = of->rand};
     struct mkt_key_data key = *mpk;
     if (mpkr)
         key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
@@ -431,7 +431,7 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     err = err != MKT_OK ? err : mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
     if (err != MKT_OK)
         return err;
-    const struct mkt_protection by_tpk = {w->suite, MKT_PHASE_TICKET, w->recipe->tpk, {.rand = w->rand}};
+    const struct mkt_protection by_tpk = {w->suite, w->recipe->tpk, {.phase = MKT_PHASE_TICKET, .rand = w->rand}};
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base.t), base.encr_data,
                                               io_within(&w->room, base.encr_data)};
     const struct encoded of = {w->suite, w->keys, w->rand};

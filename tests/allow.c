@@ -484,11 +484,11 @@ static void expect_v(const struct section *s, const char *field)
     struct mkt_message m;
     struct mkt_span parts[4] = {[2] = text(text_of(s, "id_i")), [3] = text(text_of(s, "id_r"))};
     expect_err(field, mkt_message_get(&m, octets), MKT_OK);
-    const struct mkt_protection by_mpki = {
-        .suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256,
-        .phase = MKT_PHASE_INITIAL,
-        .key = octets_of(s, "mpki"),
-        .label = {.csb_id = m.hdr.csb_id, .randi = payload_of(octets, MKT_RANDR, MKT_RANDR_I).rand.rand}};
+    const struct mkt_protection by_mpki = {.suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256,
+                                           .key = octets_of(s, "mpki"),
+                                           .label = {.phase = MKT_PHASE_INITIAL,
+                                                     .csb_id = m.hdr.csb_id,
+                                                     .randi = payload_of(octets, MKT_RANDR, MKT_RANDR_I).rand.rand}};
     mkt_message_covered(&m, octets, parts);
     expect_err("mpki", mkt_protect_open(&by_mpki, NULL, parts, 4, payload_of(octets, MKT_V, 0).v.mac), MKT_OK);
 }

@@ -113,7 +113,7 @@ void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool res
     const struct mkt_payload *randi = mkt_message_find(m, MKT_RANDR, MKT_RANDR_I),
                              *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
     struct mkt_protection by_mpki = {.suite = MKT_SUITE_256,
-                                     .phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL};
+                                     .label = {.phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL}};
     struct mkt_message made;
     ck_assert(mkt_keys_mpk(c->ticket->keys, 0, &mpki));
     by_mpki.key = mpki.key;

@@ -10,14 +10,15 @@
 
 static const enum mkt_suite suites[] = {MKT_SUITE_256, MKT_SUITE_128};
 
-enum { N_SUITES = 2, N_DERIVATIONS = MKT_DERIVE_MPKR + 1 };
+enum { N_SUITES = 2 };
 
 static const uint8_t rand_i[] = "RANDRi of 16 oct", rand_r[] = "RANDRr of 16 oct";
 static const struct mkt_span randi = {rand_i, 16}, randr = {rand_r, 16}, none = {NULL, 0};
 
 static const enum mkt_traffic_key traffic_keys[] = {MKT_TRAFFIC_TEK, MKT_TRAFFIC_AUTH, MKT_TRAFFIC_ENCR,
                                                     MKT_TRAFFIC_SALT};
-static const enum mkt_derivation derivations[] = {MKT_DERIVE_TEK, MKT_DERIVE_AUTH, MKT_DERIVE_ENCR, MKT_DERIVE_SALT};
+static const enum mkt_derivation traffic_constants[] = {MKT_DERIVE_TEK, MKT_DERIVE_TRAFFIC_AUTH,
+                                                        MKT_DERIVE_TRAFFIC_ENCR, MKT_DERIVE_TRAFFIC_SALT};
 
 /* A key of `n` octets, all of them different. */
 static struct mkt_span some_key(size_t n)
@@ -31,7 +32,7 @@ static struct mkt_span some_key(size_t n)
 /* The derivation of a TEK for keys of any length: mkt_derive_traffic() takes those of a session only. */
 static void traffic(enum mkt_suite suite, struct mkt_span tgk, uint8_t out[32])
 {
-    const struct mkt_label label = {.cs_id = 1, .randi = randi, .randr = randr};
+    const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = 1, .randi = randi, .randr = randr};
     expect_err("traffic", mkt_derive(suite, MKT_DERIVE_TEK, tgk, &label, out, 32), MKT_OK);
 }
 
@@ -78,10 +79,10 @@ START_TEST(a_longer_outkey_begins_with_the_shorter_one)
     for (size_t s = 0; s < N_SUITES; s++)
         for (size_t k = 0; k < 4; k++) {
             const bool short_tek = suites[s] == MKT_SUITE_128 && traffic_keys[k] == MKT_TRAFFIC_TEK;
-            const struct mkt_label label = {.cs_id = 9, .randi = randi, .randr = randr};
+            const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = 9, .randi = randi, .randr = randr};
             uint8_t longest[64];
             struct mkt_span tgk = some_key(suites[s] == MKT_SUITE_128 ? 16 : 32);
-            expect_err("64", mkt_derive(suites[s], derivations[k], tgk, &label, longest, 64), MKT_OK);
+            expect_err("64", mkt_derive(suites[s], traffic_constants[k], tgk, &label, longest, 64), MKT_OK);
             for (size_t n = 1; n <= (short_tek ? 16 : 64); n++) {
                 uint8_t out[65];
                 memset(out, 0xee, sizeof out);
@@ -144,8 +145,8 @@ START_TEST(no_key_or_too_many_parts_are_refused_and_give_zeros)
     const struct mkt_span parts[9] = {{NULL, 0}};
     uint8_t out[40], zeros[40] = {0};
     memset(out, 0xee, sizeof out);
-    const struct mkt_label label = {.csb_id = 1};
-    expect_err("no key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_VR_AUTH, none, &label, out, sizeof out), MKT_E_ARGUMENT);
+    const struct mkt_label label = {.phase = MKT_PHASE_VR};
+    expect_err("no key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_AUTH_KEY, none, &label, out, sizeof out), MKT_E_ARGUMENT);
     expect_octets("zeros", (struct mkt_span){out, sizeof out}, (struct mkt_span){zeros, sizeof zeros});
     memset(out, 0xee, sizeof out);
     expect_err("parts", prf(MKT_SUITE_256, some_key(16), parts, 9, out, sizeof out), MKT_E_ARGUMENT);
@@ -155,9 +156,44 @@ END_TEST
 
 /* ---- labels ---- */
 
-static struct mkt_label some_label(void)
+enum uses { CSB_ID = 1, CS_ID = 2, RANDI = 4, RANDR = 8, ID = 16, RANDKMS = 32, RAND = 64 };
+
+/* RFC 6043: all derivations; the label of each has these values in it, and no others. */
+static const struct {
+    enum mkt_derivation what;
+    enum mkt_phase phase;
+    unsigned used;
+} derivations[] = {
+    /* 5.1.1: constant || 0xFF || 0xFFFFFFFF || 0x00 || length ID || ID || length RANDRkms || RANDRkms */
+    {MKT_DERIVE_FORKED_MPKR, MKT_PHASE_FORK, ID | RANDKMS},
+    {MKT_DERIVE_FORKED_TGK, MKT_PHASE_FORK, ID | RANDKMS},
+    /* 5.1.2: constant || 0xFF || CSB ID || 0x01 or 0x02 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
+    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_SALT_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_SALT_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
+    /* 5.1.3: constant || CS ID || 0xFFFFFFFF || 0x03 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
+    {MKT_DERIVE_TEK, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_AUTH, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_ENCR, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_SALT, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
+    /* 6.10: constant || 0xFF || 0xFFFFFFFF || 0x04 */
+    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_VR, 0},
+    /* A.2.1 and A.2.2: constant || 0xFF || 0xFFFFFFFF || 0x05 or 0x06 || length RAND || RAND */
+    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_TICKET, RAND},
+    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_TICKET, RAND},
+    {MKT_DERIVE_SALT_KEY, MKT_PHASE_TICKET, RAND},
+    {MKT_DERIVE_MPKI, MKT_PHASE_MPK, RAND},
+    {MKT_DERIVE_MPKR, MKT_PHASE_MPK, RAND},
+};
+enum { N_DERIVATIONS = sizeof derivations / sizeof *derivations };
+
+static struct mkt_label some_label(enum mkt_phase phase)
 {
     return (struct mkt_label){
+        .phase = phase,
         .csb_id = 0x01020304,
         .cs_id = 5,
         .randi = mkt_span_text("randi"),
@@ -170,12 +206,11 @@ static struct mkt_label some_label(void)
 
 START_TEST(no_two_derivations_give_the_same_key)
 {
-    const struct mkt_label label = some_label();
     for (size_t s = 0; s < N_SUITES; s++) {
         uint8_t out[N_DERIVATIONS][16];
         for (unsigned a = 0; a < N_DERIVATIONS; a++) {
-            expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)a, some_key(32), &label, out[a], 16),
-                       MKT_OK);
+            const struct mkt_label label = some_label(derivations[a].phase);
+            expect_err("derive", mkt_derive(suites[s], derivations[a].what, some_key(32), &label, out[a], 16), MKT_OK);
             for (unsigned b = 0; b < a; b++)
                 ck_assert_msg(memcmp(out[a], out[b], 16) != 0, "derivations %u and %u are one", a, b);
         }
@@ -183,44 +218,15 @@ START_TEST(no_two_derivations_give_the_same_key)
 }
 END_TEST
 
-enum uses { CSB_ID = 1, CS_ID = 2, RANDI = 4, RANDR = 8, ID = 16, RANDKMS = 32, RAND = 64 };
-
-/* RFC 6043: the label of each derivation has these values in it, and no others. */
-static const unsigned used[N_DERIVATIONS] = {
-    /* 5.1.1: constant || 0xFF || 0xFFFFFFFF || 0x00 || length ID || ID || length RANDRkms || RANDRkms */
-    [MKT_DERIVE_FORKED_MPKR] = ID | RANDKMS,
-    [MKT_DERIVE_FORKED_TGK] = ID | RANDKMS,
-    /* 5.1.2: constant || 0xFF || CSB ID || 0x01 or 0x02 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
-    [MKT_DERIVE_INITIAL_AUTH] = CSB_ID | RANDI | RANDR,
-    [MKT_DERIVE_INITIAL_ENCR] = CSB_ID | RANDI | RANDR,
-    [MKT_DERIVE_INITIAL_SALT] = CSB_ID | RANDI | RANDR,
-    [MKT_DERIVE_RESPONSE_AUTH] = CSB_ID | RANDI | RANDR,
-    [MKT_DERIVE_RESPONSE_ENCR] = CSB_ID | RANDI | RANDR,
-    [MKT_DERIVE_RESPONSE_SALT] = CSB_ID | RANDI | RANDR,
-    /* 5.1.3: constant || CS ID || 0xFFFFFFFF || 0x03 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
-    [MKT_DERIVE_TEK] = CS_ID | RANDI | RANDR,
-    [MKT_DERIVE_AUTH] = CS_ID | RANDI | RANDR,
-    [MKT_DERIVE_ENCR] = CS_ID | RANDI | RANDR,
-    [MKT_DERIVE_SALT] = CS_ID | RANDI | RANDR,
-    /* 6.10: constant || 0xFF || 0xFFFFFFFF || 0x04 */
-    [MKT_DERIVE_VR_AUTH] = 0,
-    /* A.2.1 and A.2.2: constant || 0xFF || 0xFFFFFFFF || 0x05 or 0x06 || length RAND || RAND */
-    [MKT_DERIVE_TPK_AUTH] = RAND,
-    [MKT_DERIVE_TPK_ENCR] = RAND,
-    [MKT_DERIVE_TPK_SALT] = RAND,
-    [MKT_DERIVE_MPKI] = RAND,
-    [MKT_DERIVE_MPKR] = RAND,
-};
-
 START_TEST(a_label_has_what_its_section_names_and_nothing_else)
 {
     for (size_t s = 0; s < N_SUITES; s++)
         for (unsigned d = 0; d < N_DERIVATIONS; d++)
             for (unsigned use = CSB_ID; use <= RAND; use *= 2) {
-                struct mkt_label label = some_label();
+                struct mkt_label label = some_label(derivations[d].phase);
+                const enum mkt_derivation what = derivations[d].what;
                 uint8_t out[16], changed[16];
-                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, out, 16),
-                           MKT_OK);
+                expect_err("derive", mkt_derive(suites[s], what, some_key(16), &label, out, 16), MKT_OK);
                 struct mkt_span *const span = use == RANDI     ? &label.randi
                                               : use == RANDR   ? &label.randr
                                               : use == ID      ? &label.id
@@ -232,10 +238,9 @@ START_TEST(a_label_has_what_its_section_names_and_nothing_else)
                     label.cs_id++;
                 else
                     *span = mkt_span_text("another");
-                expect_err("derive", mkt_derive(suites[s], (enum mkt_derivation)d, some_key(16), &label, changed, 16),
-                           MKT_OK);
-                ck_assert_msg((memcmp(out, changed, 16) != 0) == ((used[d] & use) != 0), "derivation %u, value %u", d,
-                              use);
+                expect_err("derive", mkt_derive(suites[s], what, some_key(16), &label, changed, 16), MKT_OK);
+                ck_assert_msg((memcmp(out, changed, 16) != 0) == ((derivations[d].used & use) != 0),
+                              "derivation %u, value %u", d, use);
             }
 }
 END_TEST
@@ -243,17 +248,17 @@ END_TEST
 /* Lengths keep values apart: what one RAND loses and the other gains makes another label. */
 START_TEST(an_octet_can_not_move_from_one_value_to_the_next)
 {
-    static const enum mkt_derivation two_values[] = {MKT_DERIVE_FORKED_MPKR, MKT_DERIVE_INITIAL_AUTH,
-                                                     MKT_DERIVE_RESPONSE_AUTH, MKT_DERIVE_TEK};
+    static const enum mkt_phase two_values[] = {MKT_PHASE_FORK, MKT_PHASE_INITIAL, MKT_PHASE_RESPONSE,
+                                                MKT_PHASE_TRAFFIC};
     static const uint8_t octets[] = "0123456789";
     for (size_t i = 0; i < sizeof two_values / sizeof *two_values; i++) {
         uint8_t out[11][16];
         for (size_t at = 0; at <= 10; at++) {
             const struct mkt_span a = {octets, at}, b = {octets + at, 10 - at};
-            const struct mkt_label label = {.randi = a, .randr = b, .id = a, .randkms = b};
-            expect_err("derive", mkt_derive(MKT_SUITE_256, two_values[i], some_key(16), &label, out[at], 16), MKT_OK);
+            const struct mkt_label label = {.phase = two_values[i], .randi = a, .randr = b, .id = a, .randkms = b};
+            expect_err("derive", mkt_derive(MKT_SUITE_256, MKT_DERIVE_TEK, some_key(16), &label, out[at], 16), MKT_OK);
             for (size_t before = 0; before < at; before++)
-                ck_assert_msg(memcmp(out[before], out[at], 16) != 0, "derivation %u", two_values[i]);
+                ck_assert_msg(memcmp(out[before], out[at], 16) != 0, "phase %u", two_values[i]);
         }
     }
 }
@@ -263,22 +268,19 @@ START_TEST(a_value_too_long_for_its_length_is_refused_and_gives_zeros)
 {
     static const uint8_t long_value[65536] = {1};
     static const struct {
-        enum mkt_derivation what;
+        enum mkt_phase phase;
         size_t id, randkms, randi, randr, rand;
         enum mkt_err err;
     } rows[] = {
-        {MKT_DERIVE_FORKED_TGK, 65535, 255, 0, 0, 0, MKT_OK},
-        {MKT_DERIVE_FORKED_TGK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_FORKED_TGK, 1, 256, 0, 0, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_TEK, 0, 0, 255, 255, 0, MKT_OK},
-        {MKT_DERIVE_TEK, 0, 0, 256, 0, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_TEK, 0, 0, 0, 256, 0, MKT_E_LENGTH},
-        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 255, MKT_OK},
-        {MKT_DERIVE_TPK_AUTH, 0, 0, 0, 0, 256, MKT_E_LENGTH},
-        {MKT_DERIVE_VR_AUTH, 65536, 256, 256, 256, 256, MKT_OK}, /* has none of them */
+        {MKT_PHASE_FORK, 65535, 255, 0, 0, 0, MKT_OK},      {MKT_PHASE_FORK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
+        {MKT_PHASE_FORK, 1, 256, 0, 0, 0, MKT_E_LENGTH},    {MKT_PHASE_TRAFFIC, 0, 0, 255, 255, 0, MKT_OK},
+        {MKT_PHASE_TRAFFIC, 0, 0, 256, 0, 0, MKT_E_LENGTH}, {MKT_PHASE_TRAFFIC, 0, 0, 0, 256, 0, MKT_E_LENGTH},
+        {MKT_PHASE_TICKET, 0, 0, 0, 0, 255, MKT_OK},        {MKT_PHASE_TICKET, 0, 0, 0, 0, 256, MKT_E_LENGTH},
+        {MKT_PHASE_VR, 65536, 256, 256, 256, 256, MKT_OK}, /* has none of them */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct mkt_label label = {
+            .phase = rows[i].phase,
             .id = {long_value, rows[i].id},
             .randkms = {long_value, rows[i].randkms},
             .randi = {long_value, rows[i].randi},
@@ -287,7 +289,7 @@ START_TEST(a_value_too_long_for_its_length_is_refused_and_gives_zeros)
         };
         uint8_t out[16], zeros[16] = {0};
         memset(out, 0xee, sizeof out);
-        enum mkt_err err = mkt_derive(MKT_SUITE_256, rows[i].what, some_key(16), &label, out, sizeof out);
+        enum mkt_err err = mkt_derive(MKT_SUITE_256, MKT_DERIVE_AUTH_KEY, some_key(16), &label, out, sizeof out);
         ck_assert_msg(err == rows[i].err, "row %zu: %s", i, mkt_err_name(err));
         ck_assert_msg((memcmp(out, zeros, sizeof out) == 0) == (err != MKT_OK), "row %zu", i);
     }

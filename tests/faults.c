@@ -784,7 +784,7 @@ START_TEST(keys_that_are_not_derived)
     static const uint8_t octets[80] = {1}; /* three blocks of an inkey */
     const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
     const struct mkt_span inkey = {octets, sizeof octets};
-    const struct mkt_label label = {.randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    const struct mkt_label label = {.phase = MKT_PHASE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
     const size_t n = suite == MKT_SUITE_128 ? 16 : 64; /* RFC 6043 12.1 */
     const struct mkt_span tgk = {octets, suite == MKT_SUITE_128 ? 16 : sizeof octets};
     uint8_t key[64];
@@ -793,7 +793,7 @@ START_TEST(keys_that_are_not_derived)
     do {
         memset(key, UNTOUCHED, sizeof key);
         fault_next();
-        err = mkt_derive(suite, MKT_DERIVE_INITIAL_ENCR, inkey, &label, key, sizeof key);
+        err = mkt_derive(suite, MKT_DERIVE_ENCR_KEY, inkey, &label, key, sizeof key);
         expect_zeros("derive", err, key, sizeof key);
     } while (met("derive", err));
     do {
@@ -811,8 +811,8 @@ START_TEST(text_that_is_not_protected)
     uint8_t plain[100], encrypted[100], decrypted[100], mac[MKT_MAX_HASH];
     const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
     const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
-    const struct mkt_label label = {.randi = text("a RANDRi"), .randr = text("a RANDRr")};
-    const struct mkt_protection p = {suite, MKT_PHASE_INITIAL, {octets, a->key}, label};
+    const struct mkt_label label = {.phase = MKT_PHASE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    const struct mkt_protection p = {suite, {octets, a->key}, label};
     const struct mkt_span part = {encrypted, sizeof encrypted};
     const struct mkt_encryption seal = {1, 2, {plain, sizeof plain}, encrypted}, open = {1, 2, part, decrypted};
     enum mkt_err err;

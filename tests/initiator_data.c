@@ -196,7 +196,7 @@ START_TEST(all_of_it_is_covered)
 {
     const enum mkt_suite suite = suites[_i];
     const struct mkt_span mpkr = mpkr_of(suite);
-    const struct mkt_protection by_mpkr = {.suite = suite, .phase = MKT_PHASE_VR, .key = mpkr};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
     const struct mkt_payload v = {.type = MKT_V, .v = v_of_suite(suite)};
     const struct mkt_payload all[] = {v, {.type = MKT_ID, .id = mkt_id_uri("sip:alice@example.com")}, v};
     const struct mkt_span data = chain(all, 3);

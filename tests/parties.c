@@ -414,9 +414,9 @@ static struct mkt_protection protection_of(const struct mkt_message *m, const st
         expect_err("init", mkt_message_get(&init, by->init), MKT_OK);
     return (struct mkt_protection){
         .suite = by->suite,
-        .phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
         .key = by->key,
-        .label = {.csb_id = m->hdr.csb_id,
+        .label = {.phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
+                  .csb_id = m->hdr.csb_id,
                   .randi = rand_of(m, response ? &init : NULL, MKT_RANDR_I),
                   .randr = rand_of(m, response ? &init : NULL, MKT_RANDR_R)},
     };

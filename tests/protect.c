@@ -11,8 +11,8 @@ static const uint8_t mpk[32] = "an MPK or a TPK of two suites...", randi[32] = "
 static struct mkt_protection of(enum mkt_suite suite, enum mkt_phase phase)
 {
     const size_t n = mkt_suite_algorithms(suite)->key;
-    const struct mkt_label label = {.csb_id = 0x12345678, .randi = {randi, n}, .randr = {randr, n}, .rand = {randi, n}};
-    return (struct mkt_protection){suite, phase, {mpk, n}, label};
+    const struct mkt_label label = {phase, 0x12345678, 0, {randi, n}, {randr, n}, {NULL, 0}, {NULL, 0}, {randi, n}};
+    return (struct mkt_protection){suite, {mpk, n}, label};
 }
 
 static const enum mkt_suite suites[] = {MKT_SUITE_256, MKT_SUITE_128};
@@ -41,15 +41,20 @@ END_TEST
 START_TEST(each_phase_and_label_has_a_mac_of_its_own)
 {
     const struct mkt_span part = text("the same octets");
-    uint8_t macs[6][MKT_MAX_HASH];
-    struct mkt_protection p[6];
-    for (size_t i = 0; i < 3; i++)
-        p[i] = of(MKT_SUITE_256, (enum mkt_phase)i);
-    p[3] = p[4] = p[5] = p[MKT_PHASE_INITIAL];
-    p[3].label.csb_id++;
-    p[4].label.randr.n = 0;
-    p[5].key.n--;
-    for (size_t i = 0; i < 6; i++) {
+    const struct mkt_protection initial = of(MKT_SUITE_256, MKT_PHASE_INITIAL);
+    struct mkt_protection p[] = {of(MKT_SUITE_256, MKT_PHASE_RESPONSE),
+                                 of(MKT_SUITE_256, MKT_PHASE_TICKET),
+                                 of(MKT_SUITE_256, MKT_PHASE_VR),
+                                 initial,
+                                 initial,
+                                 initial,
+                                 initial};
+    enum { N = sizeof p / sizeof *p };
+    uint8_t macs[N][MKT_MAX_HASH];
+    p[4].label.csb_id++;
+    p[5].label.randr.n = 0;
+    p[6].key.n--;
+    for (size_t i = 0; i < N; i++) {
         expect_err("MAC", mkt_protect_seal(&p[i], NULL, &part, 1, macs[i]), MKT_OK);
         for (size_t j = 0; j < i; j++)
             ck_assert_msg(memcmp(macs[i], macs[j], MKT_MAX_HASH) != 0, "%zu and %zu", i, j);

@@ -249,9 +249,9 @@ START_TEST(auth_keys_of_messages_to_and_from_a_kms)
             expect_err("get", mkt_message_get(&of, init), MKT_OK);
             struct mkt_protection by_psk = {
                 .suite = calls[_i].suite,
-                .phase = legs[i].leg == legs[i].init ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE,
                 .key = p->credential[play_from(p, legs[i].init)].psk,
-                .label = {.csb_id = of.hdr.csb_id},
+                .label = {.phase = legs[i].leg == legs[i].init ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE,
+                          .csb_id = of.hdr.csb_id},
             };
             *(legs[i].role == MKT_RANDR_I ? &by_psk.label.randi : &by_psk.label.randr) = rand;
             mkt_message_covered(&m, error, parts);

@@ -429,9 +429,9 @@ static struct mkt_span sealed_again(const struct parties *p, struct mkt_span oct
     const size_t mac = mkt_mac_length(mkt_suite_algorithms(p->suite)->mac_alg);
     const struct mkt_protection by_psk = {
         .suite = p->suite,
-        .phase = MKT_PHASE_INITIAL,
         .key = p->bob.key.psk,
-        .label = {.csb_id = decoded(as_it_was).hdr.csb_id,
+        .label = {.phase = MKT_PHASE_INITIAL,
+                  .csb_id = decoded(as_it_was).hdr.csb_id,
                   .randr = payload_of(as_it_was, MKT_RANDR, MKT_RANDR_R).rand.rand},
     };
     const struct mkt_span parts[] = {{octets.p, octets.n - mac}, p->bob.settings.self.data, p->kms.settings.self.data};
@@ -566,7 +566,7 @@ static struct mkt_span initiator_data(const struct mkt_payload vs[], size_t n, s
 {
     static uint8_t octets[512];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    const struct mkt_protection by_mpkr = {.suite = MKT_SUITE_256, .phase = MKT_PHASE_VR, .key = mpkr};
+    const struct mkt_protection by_mpkr = {.suite = MKT_SUITE_256, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
     expect_err("Initiator Data", mkt_first_put(vs, n, &out), MKT_OK);
     const struct mkt_span covered = {octets, out.n - 32};
     if (vs[n - 1].type == MKT_V && vs[n - 1].v.mac_alg == MKT_MAC_HMAC_SHA_256_256)

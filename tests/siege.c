@@ -105,7 +105,7 @@ static enum mkt_err now(void *user, mkt_ntp *at)
 static bool seal(const struct siege *siege, struct mkt_span octets, uint8_t *mac)
 {
     struct mkt_message m;
-    struct mkt_protection by_psk = {.phase = MKT_PHASE_INITIAL, .key = siege->credential.psk};
+    struct mkt_protection by_psk = {.key = siege->credential.psk, .label = {.phase = MKT_PHASE_INITIAL}};
     if (!good("sealed", mkt_message_get(&m, octets)) || !good("sealed", mkt_suite_of_prf(m.hdr.prf, &by_psk.suite)))
         return false;
     const struct mkt_payload *randi = mkt_message_find(&m, MKT_RANDR, MKT_RANDR_I);

@@ -274,8 +274,8 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
     static const char letters[] = "HTRKIV";
     static const struct mkt_span none = {NULL, 0};
     const struct mkt_span tpk = counting(0x70, 32), rand = counting(0x30, s->rand_n), plain = from_hex(s->keys);
-    const struct mkt_label label = {.rand = rand};
-    const struct mkt_protection by_tpk = {MKT_SUITE_256, MKT_PHASE_TICKET, tpk, label};
+    const struct mkt_label label = {.phase = MKT_PHASE_TICKET, .rand = rand};
+    const struct mkt_protection by_tpk = {MKT_SUITE_256, tpk, label};
     struct mkt_policy policy = granted(MKT_SUITE_256);
     uint8_t encr[256], tp[256], data[512], octets[1024], auth_key[32], mac[32];
     struct mkt_buf tp_buf = {tp, sizeof tp, 0}, data_buf = {data, sizeof data, 0}, buf = {octets, sizeof octets, 0};
@@ -306,7 +306,7 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
     /* all but Next Payload, Initiator Data length, Initiator Data and the MAC itself */
     const struct mkt_span covered = {octets + 1, buf.n - 1 - 2 - 32};
     struct mkt_hmac hmac;
-    expect_err("auth_key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_TPK_AUTH, tpk, &label, auth_key, 32), MKT_OK);
+    expect_err("auth_key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_AUTH_KEY, tpk, &label, auth_key, 32), MKT_OK);
     expect_err("key", mkt_hmac_key(&hmac, MKT_HASH_SHA_256, (struct mkt_span){auth_key, 32}), MKT_OK);
     expect_err("MAC", mkt_hmac(&hmac, &covered, 1, mac), MKT_OK);
     mkt_wipe(&hmac, sizeof hmac);
@@ -503,7 +503,7 @@ START_TEST(the_keys_of_a_resolved_ticket)
     expect_err("resolved", err, MKT_OK);
     ck_assert_uint_eq(count(keys), count(chain) + mpkr);
     ck_assert(mkt_keys_mpk(chain, 0, &mpk) && mkt_keys_mpk(keys, 0, &got));
-    const struct mkt_label by_rand = {.rand = rand};
+    const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = rand};
     expect_err("MPKi", mkt_derive(MKT_SUITE_256, MKT_DERIVE_MPKI, mpk.key, &by_rand, want, mpk.key.n), MKT_OK);
     expect_octets("MPKi", got.key, (struct mkt_span){want, mpk.key.n});
     expect_octets("SPI of MPKi", got.kv.spi, mpk.kv.spi);
@@ -935,7 +935,7 @@ START_TEST(the_holder_has_mpki_and_with_the_i_flag_mpkr)
                 expect_made("made", &m);
                 struct mkt_span chain = opened(&m), held = m.ticket->keys;
                 struct mkt_key_data mpk = nth(chain, 0), i = nth(held, 0);
-                const struct mkt_label by_rand = {.rand = part(&m.payload, MKT_RAND).rand.rand};
+                const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = part(&m.payload, MKT_RAND).rand.rand};
                 ck_assert_uint_eq(count(chain), 1 + n_keys);
                 ck_assert_uint_eq(count(held), 1 + forked + n_keys);
                 expect_err("MPKi", mkt_derive(suites[s], MKT_DERIVE_MPKI, mpk.key, &by_rand, mpki, mpk.key.n), MKT_OK);

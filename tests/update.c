@@ -211,9 +211,11 @@ static struct mkt_protection by_last(const struct pair *p)
     ck_assert(mkt_keys_mpk(p->c->ticket->keys, 0, &mpki));
     return (struct mkt_protection){
         .suite = p->c->policy.prf == MKT_PRF_MIKEY_1 ? MKT_SUITE_128 : MKT_SUITE_256,
-        .phase = has_f(p) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
         .key = mpki.key,
-        .label = {.csb_id = mkt_csb_id(p->c->i), .randi = p->randi, .randr = p->randr},
+        .label = {.phase = has_f(p) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
+                  .csb_id = mkt_csb_id(p->c->i),
+                  .randi = p->randi,
+                  .randr = p->randr},
     };
 }
 

@@ -78,16 +78,16 @@ START_TEST(protect)
         const struct section *s = &all.section[i];
         if (!is(s, "protect"))
             continue;
-        bool initial = number_of(s, "phase") == 1;
         const struct mkt_label label = {
+            .phase = number_of(s, "phase") == 1 ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE,
             .csb_id = (uint32_t)strtoul(text_of(s, "csb_id"), NULL, 16),
             .randi = octets_of(s, "randi"),
             .randr = octets_of(s, "randr"),
         };
-        expect_derived(s, "auth", initial ? MKT_DERIVE_INITIAL_AUTH : MKT_DERIVE_RESPONSE_AUTH, "key", &label);
-        expect_derived(s, "encr", initial ? MKT_DERIVE_INITIAL_ENCR : MKT_DERIVE_RESPONSE_ENCR, "key", &label);
-        expect_derived(s, "encr256", initial ? MKT_DERIVE_INITIAL_ENCR : MKT_DERIVE_RESPONSE_ENCR, "key", &label);
-        expect_derived(s, "salt", initial ? MKT_DERIVE_INITIAL_SALT : MKT_DERIVE_RESPONSE_SALT, "key", &label);
+        expect_derived(s, "auth", MKT_DERIVE_AUTH_KEY, "key", &label);
+        expect_derived(s, "encr", MKT_DERIVE_ENCR_KEY, "key", &label);
+        expect_derived(s, "encr256", MKT_DERIVE_ENCR_KEY, "key", &label);
+        expect_derived(s, "salt", MKT_DERIVE_SALT_KEY, "key", &label);
     }
 }
 END_TEST
@@ -100,15 +100,16 @@ START_TEST(traffic)
         enum mkt_derivation what;
     } keys[] = {{"tek16", MKT_TRAFFIC_TEK, MKT_DERIVE_TEK},
                 {"tek32", MKT_TRAFFIC_TEK, MKT_DERIVE_TEK},
-                {"auth20", MKT_TRAFFIC_AUTH, MKT_DERIVE_AUTH},
-                {"encr16", MKT_TRAFFIC_ENCR, MKT_DERIVE_ENCR},
-                {"salt14", MKT_TRAFFIC_SALT, MKT_DERIVE_SALT}};
+                {"auth20", MKT_TRAFFIC_AUTH, MKT_DERIVE_TRAFFIC_AUTH},
+                {"encr16", MKT_TRAFFIC_ENCR, MKT_DERIVE_TRAFFIC_ENCR},
+                {"salt14", MKT_TRAFFIC_SALT, MKT_DERIVE_TRAFFIC_SALT}};
     for (size_t i = 0; i < all.n; i++) {
         const struct section *s = &all.section[i];
         for (size_t k = 0; is(s, "traffic") && k < sizeof keys / sizeof *keys; k++) {
             uint8_t out[MKT_MAX_TEK];
             const struct mkt_span want = octets_of(s, keys[k].field), tgk = octets_of(s, "tgk");
-            const struct mkt_label label = {.cs_id = (uint8_t)number_of(s, "cs_id"),
+            const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC,
+                                            .cs_id = (uint8_t)number_of(s, "cs_id"),
                                             .randi = octets_of(s, "randi"),
                                             .randr = octets_of(s, "randr")};
             expect_derived(s, keys[k].field, keys[k].what, "tgk", &label);
@@ -130,7 +131,8 @@ START_TEST(fork_keys)
         const struct section *s = &all.section[i];
         if (!is(s, "fork"))
             continue;
-        const struct mkt_label label = {.id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
+        const struct mkt_label label = {
+            .phase = MKT_PHASE_FORK, .id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
         expect_derived(s, "mpkr_forked", MKT_DERIVE_FORKED_MPKR, "mpkr", &label);
         expect_derived(s, "tgk_forked", MKT_DERIVE_FORKED_TGK, "tgk", &label);
     }
@@ -143,13 +145,15 @@ START_TEST(ticketkeys)
         const struct section *s = &all.section[i];
         if (!is(s, "ticketkeys"))
             continue;
-        const struct mkt_label label = {.rand = octets_of(s, "rand")};
-        expect_derived(s, "auth32", MKT_DERIVE_TPK_AUTH, "tpk", &label);
-        expect_derived(s, "encr", MKT_DERIVE_TPK_ENCR, "tpk", &label);
-        expect_derived(s, "salt", MKT_DERIVE_TPK_SALT, "tpk", &label);
-        expect_derived(s, "mpki", MKT_DERIVE_MPKI, "mpk", &label);
-        expect_derived(s, "mpkr", MKT_DERIVE_MPKR, "mpk", &label);
-        expect_derived(s, "vr_auth", MKT_DERIVE_VR_AUTH, "mpkr", &label);
+        const struct mkt_label of_ticket = {.phase = MKT_PHASE_TICKET, .rand = octets_of(s, "rand")};
+        const struct mkt_label of_mpk = {.phase = MKT_PHASE_MPK, .rand = octets_of(s, "rand")};
+        const struct mkt_label of_vr = {.phase = MKT_PHASE_VR};
+        expect_derived(s, "auth32", MKT_DERIVE_AUTH_KEY, "tpk", &of_ticket);
+        expect_derived(s, "encr", MKT_DERIVE_ENCR_KEY, "tpk", &of_ticket);
+        expect_derived(s, "salt", MKT_DERIVE_SALT_KEY, "tpk", &of_ticket);
+        expect_derived(s, "mpki", MKT_DERIVE_MPKI, "mpk", &of_mpk);
+        expect_derived(s, "mpkr", MKT_DERIVE_MPKR, "mpk", &of_mpk);
+        expect_derived(s, "vr_auth", MKT_DERIVE_AUTH_KEY, "mpkr", &of_vr);
     }
 }
 END_TEST
@@ -265,7 +269,7 @@ START_TEST(open_ticket)
         expect_err(s->name, mkt_ticket_open(&ticket, octets_of(s, "tpk"), &keys), MKT_OK);
         expect_octets("ticket_keys", (struct mkt_span){octets, keys.n}, octets_of(s, "ticket_keys"));
         struct mkt_span chain = {octets, keys.n}, ticket_rand = octets_of(s, "ticket_rand");
-        const struct mkt_label by_rand = {.rand = ticket_rand};
+        const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = ticket_rand};
         struct mkt_key_data key = {0};
         ck_assert(mkt_keys_mpk(chain, 0, &key));
         expect_octets("mpk", key.key, octets_of(s, "mpk"));
@@ -819,7 +823,8 @@ START_TEST(derive_tek)
         if ((flags_of(s) & MKT_FLAG_G) != 0)
             randr = payload_of(octets_of(s, "transfer_resp"), MKT_RANDR, MKT_RANDR_R).rand.rand;
         if ((flags_of(s) & MKT_FLAG_I) != 0) {
-            const struct mkt_label label = {.id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
+            const struct mkt_label label = {
+                .phase = MKT_PHASE_FORK, .id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
             struct mkt_span master = octets_of(s, "mpkr");
             expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_MPKR, master, &label, mpkr, master.n),
                        MKT_OK);
