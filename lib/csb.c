@@ -62,9 +62,10 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
                          const struct mkt_settings *settings)
 {
     struct mkt_settings s;
-    const bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
-    const struct mkt_host own = mkt_host_for(host, s.user);
-    const char *wrong = own.size == 0 || !sized ? "size" : wrong_setting(role, &own, &s);
+    struct mkt_host own;
+    bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
+    sized = mkt_host_copy(&own, host, s.user) && sized;
+    const char *wrong = sized ? wrong_setting(role, &own, &s) : "size";
     *out = NULL;
     if (wrong != NULL)
         return mkt_host_log(&own, MKT_E_ARGUMENT, wrong);
@@ -87,7 +88,9 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
 /* The host for the user of this bundle. */
 static struct mkt_host host_of(const struct mkt_csb *csb)
 {
-    return mkt_host_for(csb->host, csb->settings.user);
+    struct mkt_host host;
+    (void)!mkt_host_copy(&host, csb->host, csb->settings.user);
+    return host;
 }
 
 void mkt_csb_free(struct mkt_csb *csb)
@@ -196,46 +199,15 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
     return err;
 }
 
-/* What the caller gives for a message, which may grow: one of them. */
-union given {
-    struct mkt_request request;
-    struct mkt_offer offer;
-    struct mkt_answer answer;
-    struct mkt_update update;
-};
-
-/* The act gets a copy of it: false if it has a wrong size. */
-static bool keep_given(struct mkt_act *act, union given *own)
-{
-    bool sized = true;
-    if (act->request != NULL)
-        sized = mkt_sized_copy(&own->request, sizeof own->request, act->request, MKT_UP_TO(mkt_request, n_keys));
-    if (act->offer != NULL)
-        sized = mkt_sized_copy(&own->offer, sizeof own->offer, act->offer, MKT_UP_TO(mkt_offer, randi));
-    if (act->answer != NULL)
-        sized = mkt_sized_copy(&own->answer, sizeof own->answer, act->answer, MKT_UP_TO(mkt_answer, n_sp));
-    if (act->update != NULL)
-        sized = mkt_sized_copy(&own->update, sizeof own->update, act->update, MKT_UP_TO(mkt_update, n_sp));
-    act->request = act->request != NULL ? &own->request : NULL;
-    act->offer = act->offer != NULL ? &own->offer : NULL;
-    act->answer = act->answer != NULL ? &own->answer : NULL;
-    act->update = act->update != NULL ? &own->update : NULL;
-    return sized;
-}
-
 /* Makes a message. */
 static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
 {
-    static const struct mkt_answer nothing = {.cs = NULL};
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
     struct mkt_detail detail = {.message = (int)type};
-    union given own;
     enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
-    if (err == MKT_OK && !keep_given(act, &own))
+    if (err == MKT_OK && act->wrong_size)
         err = mkt_blame(&detail, MKT_E_ARGUMENT, "size", NULL);
-    if (act->answer == NULL)
-        act->answer = &nothing;
     act->out = out;
     act->detail = &detail;
     err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
@@ -262,7 +234,9 @@ static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, stru
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
 {
-    return make(csb, MKT_REQUEST_INIT_PSK, &(struct mkt_act){.request = request}, out);
+    struct mkt_request own;
+    const bool sized = mkt_sized_copy(&own, sizeof own, request, MKT_UP_TO(mkt_request, n_keys));
+    return make(csb, MKT_REQUEST_INIT_PSK, &(struct mkt_act){.request = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket, struct mkt_buf *out)
@@ -272,27 +246,33 @@ enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_tic
 
 enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    return make(csb, MKT_RESOLVE_INIT_PSK, &(struct mkt_act){.answer = NULL}, out);
+    return make(csb, MKT_RESOLVE_INIT_PSK, &(struct mkt_act){.granted = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    return make(csb, MKT_RESOLVE_RESP, &(struct mkt_act){.answer = NULL}, out);
+    return make(csb, MKT_RESOLVE_RESP, &(struct mkt_act){.granted = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
 {
-    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, out);
+    struct mkt_offer own;
+    const bool sized = mkt_sized_copy(&own, sizeof own, offer, MKT_UP_TO(mkt_offer, randi));
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
 {
-    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer}, out);
+    struct mkt_answer own = {.size = 0};
+    const bool sized = answer == NULL || mkt_sized_copy(&own, sizeof own, answer, MKT_UP_TO(mkt_answer, n_sp));
+    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
 {
-    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = update}, out);
+    struct mkt_update own;
+    const bool sized = mkt_sized_copy(&own, sizeof own, update, MKT_UP_TO(mkt_update, n_sp));
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = &own, .wrong_size = !sized}, out);
 }
 
 /* SIP repeats an answer: the one that was taken last is right again, and changes nothing (D28). */
@@ -359,17 +339,23 @@ enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct 
 
 enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *line)
 {
-    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = offer}, line);
+    struct mkt_offer own;
+    const bool sized = mkt_sized_copy(&own, sizeof own, offer, MKT_UP_TO(mkt_offer, randi));
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = &own, .wrong_size = !sized}, line);
 }
 
 enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *line)
 {
-    return make_line(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = answer}, line);
+    struct mkt_answer own = {.size = 0};
+    const bool sized = answer == NULL || mkt_sized_copy(&own, sizeof own, answer, MKT_UP_TO(mkt_answer, n_sp));
+    return make_line(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = &own, .wrong_size = !sized}, line);
 }
 
 enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *line)
 {
-    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = update}, line);
+    struct mkt_update own;
+    const bool sized = mkt_sized_copy(&own, sizeof own, update, MKT_UP_TO(mkt_update, n_sp));
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = &own, .wrong_size = !sized}, line);
 }
 
 /* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
@@ -676,10 +662,11 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
     struct mkt_settings settings, s;
+    struct mkt_host own;
     (void)!mkt_sized_copy(&settings, sizeof settings, given, MKT_UP_TO(mkt_settings, bundle_size));
+    (void)!mkt_host_copy(&own, host, settings.user);
     s = settings;
     const struct mkt_id *self = &settings.self, *peer = &settings.peer;
-    const struct mkt_host own = mkt_host_for(host, settings.user);
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, &s, &bundle);

@@ -51,6 +51,7 @@ struct mkt_act {
     const struct mkt_offer *offer;
     const struct mkt_answer *answer;
     const struct mkt_update *update;
+    bool wrong_size; /* what the caller gave has a size that it can't have */
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
 

@@ -8,12 +8,11 @@
 #include <string.h>
 #include <time.h>
 
-struct mkt_host mkt_host_for(const struct mkt_host *host, void *user)
+bool mkt_host_copy(struct mkt_host *own, const struct mkt_host *host, void *user)
 {
-    struct mkt_host own;
-    (void)!mkt_sized_copy(&own, sizeof own, host, MKT_UP_TO(mkt_host, forward));
-    own.user = user != NULL ? user : own.user;
-    return own;
+    const bool sized = mkt_sized_copy(own, sizeof *own, host, MKT_UP_TO(mkt_host, forward));
+    own->user = user != NULL ? user : own->user;
+    return sized;
 }
 
 enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now)

@@ -8,8 +8,8 @@
 
 #include <mikeyticket/host.h>
 
-/* A host whose callbacks get a user, or its own user if that is NULL. If its size is wrong, it has size 0 and defaults. */
-struct mkt_host mkt_host_for(const struct mkt_host *host, void *user);
+/* Copies a host for a user, or for its own if that is NULL. False if its size is wrong: the copy has the defaults. */
+bool mkt_host_copy(struct mkt_host *own, const struct mkt_host *host, void *user);
 
 MKT_MUST enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now);
 MKT_MUST enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n);
@@ -19,7 +19,7 @@ void *mkt_host_alloc(const struct mkt_host *host, size_t n);
 /* Wipes and gives back `n` octets; NULL is fine. */
 void mkt_host_release(const struct mkt_host *host, void *p, size_t n);
 
-/* Tells the host of a refusal that is of no message; answers `err`, and is inline so that compilers and analyzers see that it does. */
+/* Logs a refusal that is of no message. Returns `err`, inline so that compilers and analyzers see it. */
 static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_err err, const char *detail)
 {
     const struct mkt_log_event event = {.err = err, .message = -1, .detail = detail};

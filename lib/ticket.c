@@ -328,11 +328,13 @@ enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *h
     struct io io = io_get(in);
     struct mkt_span payload = {NULL, 0}, keys = {NULL, 0};
     uint8_t mark = 0;
-    const struct mkt_host own = mkt_host_for(host, NULL);
+    struct mkt_host own;
     *ticket = NULL;
+    if (!mkt_host_copy(&own, host, NULL))
+        return mkt_host_log(&own, MKT_E_ARGUMENT, "size");
     io_stored(&io, &mark, &payload, &keys);
-    if (io.err != MKT_OK || own.size == 0)
-        return mkt_host_log(&own, io.err != MKT_OK ? MKT_E_STORED : MKT_E_ARGUMENT, "");
+    if (io.err != MKT_OK)
+        return mkt_host_log(&own, MKT_E_STORED, "");
     return mkt_host_log(&own, mkt_ticket_hold(ticket, &own, payload, keys, mark == WAS_USED), "");
 }
 
@@ -508,12 +510,14 @@ enum mkt_err mkt_ticket_make(struct mkt_ticket **ticket, const struct mkt_host *
 enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const struct mkt_host *host,
                                  const struct mkt_ticket_recipe *recipe)
 {
-    const struct mkt_host own = mkt_host_for(host, user);
+    struct mkt_host own;
     struct mkt_ticket_recipe r;
     struct work w = {.host = &own, .recipe = &r};
+    const bool sized = mkt_host_copy(&own, host, user);
     *ticket = NULL;
-    const bool sized = mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && own.size > 0;
-    enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
+    enum mkt_err err = mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
+    if (mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && sized)
+        err = recipe_check(&own, &r, &w.detail);
     err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)

@@ -72,7 +72,7 @@ static enum mkt_err replay_open(struct call *c)
 
 static enum mkt_err tls_configure(struct call *c)
 {
-    const struct mkt_tls_settings settings = {.end = MKT_END_SERVER};
+    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_SERVER};
     struct mkt_tls tls;
     (void)c;
     return mkt_tls_configure(NULL, &tls, &settings);
@@ -80,7 +80,7 @@ static enum mkt_err tls_configure(struct call *c)
 
 static enum mkt_err streams_bind(struct call *c)
 {
-    const struct mkt_streams_settings settings = {.rng = no_rng};
+    const struct mkt_streams_settings settings = {.size = sizeof settings, .rng = no_rng};
     struct mkt_streams *streams;
     mbedtls_ssl_context ssl;
     (void)c;
