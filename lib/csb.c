@@ -174,7 +174,10 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
         err = mkt_message_get(&init, initial);
     act->init = initial.n > 0 ? &init : NULL;
     act->policy = &policy;
-    err = err != MKT_OK ? err : step->act(act);
+    if (err == MKT_OK && step->act != NULL)
+        err = step->act(act);
+    else if (err == MKT_OK)
+        err = mkt_take(act, mkt_taking_of(step->message, mkt_csb_ready(csb)));
     act->init = NULL;
     act->policy = NULL;
     if (err == MKT_OK && counts) {

@@ -6,7 +6,7 @@
 #include "transfer.h"
 #include "update.h"
 
-/* ---- what each message carries: in the order of RFC 6043 4.2, V last ---- */
+/* ---- what each message carries, in the order of RFC 6043 4.2, V last; the parts of taking it ---- */
 
 static const struct mkt_rule request_init[] = {
     {MKT_T, 0, 1, 1},
@@ -68,7 +68,7 @@ static const struct mkt_rule resolve_resp[] = {
 };
 
 /* 5.2: TRANSFER_INIT and TRANSFER_RESP of an update, by either end */
-static const struct mkt_rule update[] = {
+static const struct mkt_rule of_update[] = {
     {MKT_T, 0, 1, 1},
     {MKT_IDR, MKT_IDR_I, 0, 1},
     {MKT_IDR, MKT_IDR_R, 0, 1},
@@ -86,22 +86,23 @@ static const struct mkt_rule error[] = {
 };
 
 #define RULES(rules) rules, sizeof(rules) / sizeof *(rules)
-static const struct {
+static const struct form {
     enum mkt_data_type type;
     bool update;
     const struct mkt_rule *rule;
     size_t n;
-} messages[] = {
-    {MKT_REQUEST_INIT_PSK, false, RULES(request_init)},
-    {MKT_REQUEST_RESP, false, RULES(request_resp)},
-    {MKT_TRANSFER_INIT, false, RULES(transfer_init)},
-    {MKT_TRANSFER_INIT, true, RULES(update)},
-    {MKT_TRANSFER_RESP, false, RULES(transfer_resp)},
-    {MKT_TRANSFER_RESP, true, RULES(update)},
-    {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init)},
-    {MKT_RESOLVE_RESP, false, RULES(resolve_resp)},
-    {MKT_ERROR, false, RULES(error)},
-    {MKT_ERROR, true, RULES(error)},
+    const struct mkt_taking *taking;
+} forms[] = {
+    {MKT_REQUEST_INIT_PSK, false, RULES(request_init), &mkt_taking_request_init},
+    {MKT_REQUEST_RESP, false, RULES(request_resp), &mkt_taking_request_resp},
+    {MKT_TRANSFER_INIT, false, RULES(transfer_init), &mkt_taking_transfer_init},
+    {MKT_TRANSFER_INIT, true, RULES(of_update), &mkt_taking_update_init},
+    {MKT_TRANSFER_RESP, false, RULES(transfer_resp), &mkt_taking_transfer_resp},
+    {MKT_TRANSFER_RESP, true, RULES(of_update), &mkt_taking_update_resp},
+    {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init), &mkt_taking_resolve_init},
+    {MKT_RESOLVE_RESP, false, RULES(resolve_resp), &mkt_taking_resolve_resp},
+    {MKT_ERROR, false, RULES(error), NULL},
+    {MKT_ERROR, true, RULES(error), NULL},
 };
 #undef RULES
 
@@ -117,13 +118,27 @@ static enum mkt_err check_map(const struct mkt_hdr *hdr)
     return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_MAP;
 }
 
-enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of, struct mkt_detail *detail)
+static const struct form *form_of(unsigned type, bool update)
 {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if ((unsigned)forms[i].type == type && forms[i].update == update)
+            return &forms[i];
+    return NULL;
+}
+
+enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail)
+{
+    const struct form *form = form_of(message->hdr.data_type, update);
     const enum mkt_err err = check_map(&message->hdr);
-    for (size_t i = 0; i < sizeof messages / sizeof *messages && err == MKT_OK; i++)
-        if (messages[i].type == (enum mkt_data_type)message->hdr.data_type && messages[i].update == update_of)
-            return mkt_message_check(message, messages[i].rule, messages[i].n, detail);
-    return err != MKT_OK ? err : MKT_E_DATA_TYPE;
+    if (err != MKT_OK || form == NULL)
+        return err != MKT_OK ? err : MKT_E_DATA_TYPE;
+    return mkt_message_check(message, form->rule, form->n, detail);
+}
+
+const struct mkt_taking *mkt_taking_of(unsigned type, bool update)
+{
+    const struct form *form = form_of(type, update);
+    return form != NULL ? form->taking : NULL;
 }
 
 /* ---- who makes or takes what, when ---- */
@@ -131,47 +146,47 @@ enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update_of, 
 static const struct mkt_step steps[] = {
     /* Ticket Request, RFC 6043 4.2.1 */
     {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_REQUEST_INIT_PSK, mkt_make_request_init, MKT_ANSWER, MKT_MADE_REQUEST},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, mkt_take_request_init, MKT_ANSWER, MKT_TOOK_REQUEST},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, NULL, MKT_ANSWER, MKT_TOOK_REQUEST},
     {MKT_KMS, MKT_TOOK_REQUEST, MKT_MAKE, MKT_REQUEST_RESP, mkt_make_request_resp, MKT_DONE, MKT_FRESH},
-    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_TAKE, MKT_REQUEST_RESP, mkt_take_request_resp, MKT_DONE, MKT_FRESH},
+    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_TAKE, MKT_REQUEST_RESP, NULL, MKT_DONE, MKT_FRESH},
 
     /* Ticket Transfer, 4.2.2; without F there is no TRANSFER_RESP */
     {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_ANSWER, MKT_MADE_TRANSFER},
     {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_ANSWER, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_transfer_init, MKT_RESOLVE, MKT_SUSPENDED},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_TRANSFER},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_RESOLVE, MKT_SUSPENDED},
 
     /* Ticket Resolve, 4.2.3; a KMS may ask another one, section 10 */
     {MKT_RESPONDER, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
     {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER,
      MKT_MADE_RESOLVE},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, mkt_take_resolve_init, MKT_ANSWER, MKT_TOOK_RESOLVE},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, mkt_take_resolve_init, MKT_RESOLVE, MKT_SUSPENDED},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, NULL, MKT_ANSWER, MKT_TOOK_RESOLVE},
+    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, NULL, MKT_RESOLVE, MKT_SUSPENDED},
     {MKT_KMS, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
     {MKT_KMS, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
-    {MKT_KMS, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp_of_kms, MKT_ANSWER, MKT_TOOK_RESOLVE},
+    {MKT_KMS, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_ANSWER, MKT_TOOK_RESOLVE},
     {MKT_KMS, MKT_TOOK_RESOLVE, MKT_MAKE, MKT_RESOLVE_RESP, mkt_make_resolve_resp, MKT_DONE, MKT_FRESH},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp, MKT_ANSWER, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, mkt_take_resolve_resp, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_ANSWER, MKT_TOOK_TRANSFER},
+    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_DONE, MKT_KEYED},
 
     /* Ticket Transfer goes on */
     {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_transfer_resp, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_transfer_resp, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
 
     /* CSB updating, 5.2, by either end; the V flag says whether there is a TRANSFER_RESP */
     {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
     {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
     {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
     {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_ANSWER, MKT_TOOK_UPDATE},
-    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_ANSWER, MKT_TOOK_UPDATE},
-    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, mkt_take_update_init, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_UPDATE},
+    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_UPDATE},
+    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
     {MKT_INITIATOR, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
     {MKT_RESPONDER, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_update_resp, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, mkt_take_update_resp, MKT_DONE, MKT_KEYED},
+    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
+    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
 };
 
 static const size_t n_steps = sizeof steps / sizeof *steps;
@@ -195,7 +210,8 @@ const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, e
 enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome)
 {
     for (const struct mkt_step *s = step; s < steps + n_steps; s++)
-        if (s->role == step->role && s->state == step->state && s->act == step->act && s->outcome == outcome)
+        if (s->role == step->role && s->state == step->state && s->direction == step->direction &&
+            s->message == step->message && s->outcome == outcome)
             return s->next;
     return step->state;
 }

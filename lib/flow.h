@@ -29,8 +29,8 @@ struct mkt_step {
     enum mkt_state state;
     enum mkt_direction direction;
     enum mkt_data_type message;
-    enum mkt_err (*act)(struct mkt_act *act);
-    enum mkt_outcome outcome; /* of the act: the row that then holds */
+    enum mkt_err (*act)(struct mkt_act *act); /* NULL: mkt_take(), with the parts of mkt_taking_of() */
+    enum mkt_outcome outcome;                 /* of the act: the row that then holds */
     enum mkt_state next;
 };
 
@@ -70,5 +70,8 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message);
  * MKT_E_MAP, MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
  */
 MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail);
+
+/* The parts of taking a message, in the first exchange or in an update; NULL for Error messages and unknown types. */
+const struct mkt_taking *mkt_taking_of(unsigned type, bool update);
 
 #endif

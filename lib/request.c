@@ -288,11 +288,7 @@ static enum mkt_err accept_init(struct mkt_act *act)
     return io_keep(&act->room, act->in, &act->bundle.init);
 }
 
-enum mkt_err mkt_take_request_init(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_request_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
 
@@ -372,8 +368,4 @@ static enum mkt_err accept_resp(struct mkt_act *act)
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
 }
 
-enum mkt_err mkt_take_request_resp(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_request_resp = {refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};

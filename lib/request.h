@@ -5,11 +5,9 @@
 
 #include "exchange.h"
 
-/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
 MKT_MUST enum mkt_err mkt_make_request_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_request_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_request_resp(struct mkt_act *act);
+extern const struct mkt_taking mkt_taking_request_init, mkt_taking_request_resp;
 
 /* The desired policy of a REQUEST_INIT; views it. If it has no KEMAC, the KMS chooses the keys. */
 MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy);

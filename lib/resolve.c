@@ -117,11 +117,7 @@ static enum mkt_err accept_init(struct mkt_act *act)
     return err != MKT_OK ? err : io_keep(&act->room, act->in, &act->bundle.init);
 }
 
-enum mkt_err mkt_take_resolve_init(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_resolve_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
 
@@ -188,6 +184,21 @@ static enum mkt_err authorise_resp(struct mkt_act *act)
     return err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->kms->kms, act->policy, true);
 }
 
+/* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
+static enum mkt_err take_kept(struct mkt_act *act)
+{
+    const struct mkt_message *resp = act->message;
+    struct mkt_message init;
+    enum mkt_err err = mkt_message_get(&init, act->bundle.init);
+    if (err != MKT_OK)
+        return err;
+    act->message = &init;
+    act->in = act->bundle.init;
+    err = mkt_take(act, &mkt_taking_resolved);
+    act->message = resp;
+    return err;
+}
+
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
 static enum mkt_err accept_resp(struct mkt_act *act)
 {
@@ -207,26 +218,7 @@ static enum mkt_err accept_resp(struct mkt_act *act)
     b->asked_kms = (struct mkt_span){NULL, 0};
     b->guard = MKT_GUARD_NONE;
     act->outcome = MKT_ANSWER;
-    return err;
+    return err == MKT_OK && act->role == MKT_RESPONDER ? take_kept(act) : err;
 }
 
-enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};
-    return mkt_take(act, &parts);
-}
-
-/* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
-enum mkt_err mkt_take_resolve_resp(struct mkt_act *act)
-{
-    struct mkt_message init;
-    enum mkt_err err = mkt_take_resolve_resp_of_kms(act);
-    err = err != MKT_OK ? err : mkt_message_get(&init, act->bundle.init);
-    if (err != MKT_OK)
-        return err;
-    act->message = &init;
-    act->in = act->bundle.init;
-    err = mkt_take_resolved(act);
-    act->message = NULL;
-    return err;
-}
+const struct mkt_taking mkt_taking_resolve_resp = {refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};

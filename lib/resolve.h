@@ -5,14 +5,11 @@
 
 #include "exchange.h"
 
-/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
 MKT_MUST enum mkt_err mkt_make_resolve_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_resolve_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_resolve_resp(struct mkt_act *act);
 
-/* By a Responder, which then takes the TRANSFER_INIT that it keeps; by a KMS that passes it on. */
-MKT_MUST enum mkt_err mkt_take_resolve_resp(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_resolve_resp_of_kms(struct mkt_act *act);
+/* With the RESOLVE_RESP a Responder goes on to take the TRANSFER_INIT that it keeps; a KMS passes it on. */
+extern const struct mkt_taking mkt_taking_resolve_init, mkt_taking_resolve_resp;
 
 /* Finds `act->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS; MKT_E_KMS. */
 MKT_MUST enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init);

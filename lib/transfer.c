@@ -420,17 +420,9 @@ static enum mkt_err accept_init(struct mkt_act *act)
     return mkt_sessions_settle(act, m, NULL);
 }
 
-enum mkt_err mkt_take_transfer_init(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_init, find_init_key, authorise_init, accept_init};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_transfer_init = {refuse_init, find_init_key, authorise_init, accept_init};
 
-enum mkt_err mkt_take_resolved(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {NULL, find_mpki, authorise_init, accept_init};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_resolved = {NULL, find_mpki, authorise_init, accept_init};
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
 
@@ -563,8 +555,4 @@ static enum mkt_err accept_resp(struct mkt_act *act)
     return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
 }
 
-enum mkt_err mkt_take_transfer_resp(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_transfer_resp = {refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};

@@ -5,14 +5,12 @@
 
 #include "exchange.h"
 
-/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
 MKT_MUST enum mkt_err mkt_make_transfer_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_transfer_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_transfer_resp(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_transfer_resp(struct mkt_act *act);
+extern const struct mkt_taking mkt_taking_transfer_init, mkt_taking_transfer_resp;
 
 /* The rest of taking the TRANSFER_INIT that the bundle keeps, once a KMS has given the keys of its ticket. */
-MKT_MUST enum mkt_err mkt_take_resolved(struct mkt_act *act);
+extern const struct mkt_taking mkt_taking_resolved;
 
 /*
  * Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of who that is.

@@ -307,14 +307,6 @@ static enum mkt_err accept_resp(struct mkt_act *act)
     return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
 }
 
-enum mkt_err mkt_take_update_init(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse, find_key, authorise, accept_init};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_update_init = {refuse, find_key, authorise, accept_init};
 
-enum mkt_err mkt_take_update_resp(struct mkt_act *act)
-{
-    static const struct mkt_taking parts = {refuse, find_key, authorise, accept_resp};
-    return mkt_take(act, &parts);
-}
+const struct mkt_taking mkt_taking_update_resp = {refuse, find_key, authorise, accept_resp};

@@ -5,11 +5,9 @@
 
 #include "exchange.h"
 
-/* Each is one step (struct mkt_act); a message that is taken has kept its rules already. */
 MKT_MUST enum mkt_err mkt_make_update_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_update_init(struct mkt_act *act);
 MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_take_update_resp(struct mkt_act *act);
+extern const struct mkt_taking mkt_taking_update_init, mkt_taking_update_resp;
 
 /*
  * Whether the identities in an update are in the order of one that this party makes, its own first (5.2): both ends

@@ -77,7 +77,8 @@ static bool is_first(const struct mkt_step *made, const struct mkt_step *taken)
 static bool may_end(const struct mkt_step *step)
 {
     for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
-        if (s->role == step->role && s->state == step->state && s->act == step->act && s->outcome == MKT_DONE)
+        if (s->role == step->role && s->state == step->state && s->direction == step->direction &&
+            s->message == step->message && s->outcome == MKT_DONE)
             return true;
     return false;
 }
