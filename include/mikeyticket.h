@@ -39,5 +39,6 @@
 #include <mikeyticket/sdp.h>
 #include <mikeyticket/span.h>
 #include <mikeyticket/ticket.h>
+#include <mikeyticket/version.h>
 
 #endif

@@ -26,6 +26,9 @@ static void set_up(struct end *end, struct mkt_tls_settings settings, const char
     free(identity);
 }
 
+/* It has no size that would tell versions apart: see tests/sized.c. */
+_Static_assert(sizeof(struct mkt_tls) == (sizeof(void *) == 8 ? 808 : 532), "mkt_tls stays as it is");
+
 static const struct mkt_tls_settings client = {.size = sizeof client, .end = MKT_END_CLIENT};
 static const struct mkt_tls_settings server = {.size = sizeof server, .end = MKT_END_SERVER};
 
