@@ -134,6 +134,36 @@ static void scene_free(struct scene *s)
     play_free(s->play);
 }
 
+/* The first version has three octets beside its size; the library knows all eight, or less than the program. */
+START_TEST(what_one_version_does_not_have_is_clear)
+{
+    struct versions {
+        size_t size;
+        uint8_t octets[8];
+    } from = {.octets = {1, 2, 3, 4, 5, 6, 7, 8}}, to;
+    const size_t head = sizeof from.size, first = head + 3;
+    for (size_t size = head; size <= sizeof from; size++) {
+        from.size = size;
+        memset(&to, 0xff, sizeof to);
+        const bool right = mkt_sized_copy(&to, sizeof to, resized(&from, size, size), first);
+        ck_assert(right == (size >= first));
+        ck_assert_uint_eq(to.size, right ? sizeof to : 0);
+        for (size_t i = 0; i < sizeof to.octets; i++)
+            ck_assert_uint_eq(to.octets[i], right && head + i < size ? i + 1 : 0);
+    }
+    from = (struct versions){.size = sizeof from, .octets = {1, 2, 3, 4}};
+    for (size_t known = first; known <= sizeof from; known++) {
+        memset(&to, 0xff, sizeof to);
+        const bool right = mkt_sized_copy(&to, known, &from, first);
+        ck_assert(right == (known >= head + 4)); /* the fourth octet is not zero */
+        ck_assert_uint_eq(to.size, right ? known : 0);
+        for (size_t i = 0; i < sizeof to.octets; i++)
+            ck_assert_uint_eq(to.octets[i], head + i >= known ? 0xff : right && i < 4 ? i + 1 : 0);
+    }
+    free_all();
+}
+END_TEST
+
 /* ---- host and settings ---- */
 
 /* A refusal because of the host is not logged: what is wrong with a host, its log may have. */
@@ -547,6 +577,7 @@ int main(void)
 {
     Suite *suite = suite_create("sized");
     TCase *tcase = tcase_create("sized");
+    tcase_add_test(tcase, what_one_version_does_not_have_is_clear);
     tcase_add_test(tcase, hosts);
     tcase_add_test(tcase, settings);
     tcase_add_test(tcase, requests);
