@@ -77,14 +77,6 @@ enum mkt_err mkt_t_fresh(const struct mkt_act *act)
     return err;
 }
 
-static enum mkt_err check_counter(const struct mkt_act *act, const struct mkt_id *peer)
-{
-    const struct mkt_t *t = mkt_t_of(act->message);
-    if (t->ts_type != MKT_TS_COUNTER)
-        return MKT_OK;
-    return act->host->count(act->host->user, peer, (uint32_t)t->value);
-}
-
 bool mkt_replay_is_checked(const struct mkt_act *act)
 {
     return mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER && (act->host->replay != NULL || act->host->cache != NULL);
@@ -332,8 +324,12 @@ enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt)
 enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, struct mkt_message *message,
                       const struct mkt_also *also)
 {
+    const unsigned type = message->hdr.data_type;
+    const bool by_psk = type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
     const uint8_t mac_alg = mkt_suite_algorithms(protection->suite)->mac_alg;
     const size_t from = act->out->n;
+    const bool response = protection->label.phase == MKT_PHASE_RESPONSE;
+    act->bundle.guard = by_psk ? MKT_GUARD_PSK : response ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
     struct io io = io_put(act->out);
     mkt_io_put_message(&io, message);
@@ -430,7 +426,10 @@ enum mkt_err mkt_take(struct mkt_act *act, const struct mkt_taking *parts)
     if (err != MKT_OK || !is_initial(act->message))
         return err;
     const bool from_responder = act->role == MKT_INITIATOR || act->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;
-    err = check_counter(act, from_responder ? mkt_bundle_responder(b) : &b->initiator);
+    const struct mkt_id *peer = from_responder ? mkt_bundle_responder(b) : &b->initiator;
+    const struct mkt_t *t = mkt_t_of(act->message);
+    if (t->ts_type == MKT_TS_COUNTER)
+        err = act->host->count(act->host->user, peer, (uint32_t)t->value);
     return err != MKT_OK ? err : mkt_replay_record(act, act->message);
 }
 

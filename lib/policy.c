@@ -59,15 +59,13 @@ static bool read_lists(struct mkt_policy *policy, uint16_t type, struct mkt_span
 {
     struct mkt_payload p;
     while (mkt_payload_get(&p, &type, &rest) == MKT_OK) {
-        const bool app = p.type == MKT_IDR && p.id.role == MKT_IDR_APP;
-        const bool responder = p.type == MKT_IDR && p.id.role == MKT_IDR_R;
-        if ((app && policy->n_applications == MKT_MAX_APPLICATIONS) ||
-            (responder && policy->n_responders == MKT_MAX_RESPONDERS))
-            return false;
-        if (app)
+        const unsigned role = p.type == MKT_IDR ? p.id.role : 0;
+        if (role == MKT_IDR_APP && policy->n_applications < MKT_MAX_APPLICATIONS)
             policy->application[policy->n_applications++] = p.id.data;
-        if (responder)
+        else if (role == MKT_IDR_R && policy->n_responders < MKT_MAX_RESPONDERS)
             policy->responder[policy->n_responders++] = p.id;
+        else if (role == MKT_IDR_APP || role == MKT_IDR_R)
+            return false;
     }
     return true;
 }

@@ -9,12 +9,6 @@ static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}};
 
 /* ---- making ---- */
 
-static enum mkt_err find_kms_key(struct mkt_act *act)
-{
-    const enum mkt_err err = mkt_suite_of_prf(act->message->hdr.prf, &act->bundle.suite);
-    return err != MKT_OK ? err : mkt_kms_find_key(act);
-}
-
 /* The key of the answer of a KMS to the question that this party asked. */
 static enum mkt_err find_answer_key(struct mkt_act *act)
 {
@@ -92,13 +86,12 @@ static enum mkt_err find_transfer_key(struct mkt_act *act, enum mkt_err why)
 static enum mkt_err find_keys(struct mkt_act *act, enum mkt_err why)
 {
     const unsigned type = act->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
-    enum mkt_err err;
-    if (is_transfer(type))
-        err = find_transfer_key(act, why);
-    else if (type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP)
-        err = find_answer_key(act);
-    else
-        err = find_kms_key(act);
+    const bool answer = type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP;
+    enum mkt_err err = MKT_OK;
+    if (!answer && !is_transfer(type))
+        err = mkt_suite_of_prf(act->message->hdr.prf, &act->bundle.suite);
+    if (err == MKT_OK)
+        err = answer ? find_answer_key(act) : is_transfer(type) ? find_transfer_key(act, why) : mkt_kms_find_key(act);
     err = err != MKT_OK ? err : mkt_v_check(act->message, act->bundle.suite);
     return err != MKT_OK ? err : mkt_verify(act, false);
 }

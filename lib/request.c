@@ -259,7 +259,6 @@ enum mkt_err mkt_make_request_init(struct mkt_act *act)
     policy.flags &= (uint16_t)~MKT_FLAG_K; /* "In the TP payload, it SHALL be set to '0'" */
     err = mkt_policy_payload(&policy, &act->room, &mkt_message_add(&m, MKT_TP)->ticket);
     err = mkt_blame(act->detail, err, "policy", NULL);
-    b->guard = MKT_GUARD_PSK;
     act->outcome = MKT_ANSWER;
     if (err != MKT_OK)
         return err == MKT_E_SPACE ? MKT_E_ROOM : err;

@@ -28,7 +28,6 @@ enum mkt_err mkt_make_resolve_init(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->init, MKT_TICKET, 0)->ticket;
-    b->guard = MKT_GUARD_PSK;
     act->outcome = MKT_ANSWER;
     return mkt_seal_for_kms(act, &m, &b->responder, &b->asked_kms);
 }

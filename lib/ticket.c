@@ -476,14 +476,6 @@ static enum mkt_err work_room(struct work *w)
     return err;
 }
 
-static enum mkt_err ticket_work(struct mkt_ticket **ticket, struct work *w)
-{
-    struct mkt_span payload, keys;
-    const bool base = mkt_policy_is_base(w->recipe->policy);
-    enum mkt_err err = base ? make_base(w, &payload, &keys) : make_by_host(w, &payload, &keys);
-    return err != MKT_OK ? err : mkt_ticket_hold(ticket, w->host, payload, keys, false);
-}
-
 static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_ticket_recipe *r,
                                  struct mkt_detail *detail)
 {
@@ -514,6 +506,7 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     struct mkt_ticket_recipe r;
     struct work w = {.host = &own, .recipe = &r};
     const bool sized = mkt_host_copy(&own, host, user);
+    struct mkt_span payload, keys;
     *ticket = NULL;
     enum mkt_err err = mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     if (mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && sized)
@@ -523,7 +516,11 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     if (err != MKT_OK)
         return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
     w.room.p = mkt_host_alloc(&own, w.room.cap);
-    err = w.room.p == NULL ? MKT_E_MEMORY : ticket_work(ticket, &w);
+    if (w.room.p == NULL)
+        err = MKT_E_MEMORY;
+    else
+        err = (mkt_policy_is_base(r.policy) ? make_base : make_by_host)(&w, &payload, &keys);
+    err = err != MKT_OK ? err : mkt_ticket_hold(ticket, &own, payload, keys, false);
     mkt_host_release(&own, w.room.p, w.room.cap);
     return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
 }

@@ -173,7 +173,6 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
-    b->guard = MKT_GUARD_MPK_INITIAL;
     if (mkt_bundle_has(b, MKT_FLAG_F)) {
         act->outcome = MKT_ANSWER;
         err = mkt_keep_made(act, before, &b->init);
@@ -475,7 +474,6 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     const struct mkt_also init = {{b->init, {NULL, 0}}};
     err = mkt_seal(act, &by_mpk, &message, &init);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
-    b->guard = MKT_GUARD_MPK_RESPONSE;
     b->init = (struct mkt_span){NULL, 0};
     return err != MKT_OK ? err : mkt_replay_record(act, &message);
 }

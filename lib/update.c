@@ -124,7 +124,6 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     err = mkt_seal(act, &by_mpk, &m, &also);
     if (err != MKT_OK)
         return err;
-    b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     act->outcome = MKT_ANSWER;
     err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_made(act, before, &b->init);
     return err != MKT_OK ? err : mkt_replay_record(act, &m);
@@ -150,7 +149,6 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_RESPONDER]);
     const struct mkt_protection by_mpk = by_last(b);
     err = mkt_seal(act, &by_mpk, &m, &also);
-    b->guard = mkt_bundle_has(b, MKT_FLAG_F) ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
     return err != MKT_OK ? err : finish(act, &m, act->init);
 }
 
