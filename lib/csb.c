@@ -65,7 +65,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     struct mkt_host own;
     bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
     sized = mkt_host_copy(&own, host, s.user) && sized;
-    const char *wrong = sized ? wrong_setting(role, &own, &s) : "size";
+    const char *wrong = sized ? wrong_setting(role, &own, &s) : "mkt_settings.size";
     *out = NULL;
     if (wrong != NULL)
         return mkt_host_log(&own, MKT_E_ARGUMENT, wrong);
@@ -123,11 +123,12 @@ static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err, const stru
 {
     const uint32_t csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : detail->csb_id;
     const struct mkt_log_event event = {err, detail->message, detail->taken, csb_id, mkt_detail_of(detail, err)};
-    const struct mkt_host host = host_of(csb);
-    if (err == MKT_OK || csb->busy || host.log == NULL)
+    if (err == MKT_OK || csb->busy)
         return err;
+    const struct mkt_host host = host_of(csb);
     set_busy(csb, true);
-    host.log(host.user, &event);
+    if (host.log != NULL)
+        host.log(host.user, &event);
     set_busy(csb, false);
     return err;
 }
@@ -295,7 +296,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     struct mkt_message message;
     struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
     struct io io = io_get(in);
-    uint32_t head;
+    uint32_t head = 0;
     io_u32(&io, &head); /* version, data type, Next Payload, V and PRF func */
     io_u32(&io, &detail->csb_id);
     if (in.n > 1 && in.p[0] == 1) {

@@ -467,7 +467,7 @@ static enum mkt_err work_room(struct work *w)
     for (size_t i = 0; i < r->n_keys; i++) {
         if (!mkt_wish_get(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
             k.key.n > UINT16_MAX || k.salt.n > UINT16_MAX || k.kv.spi.n > UINT8_MAX)
-            return MKT_E_ARGUMENT;
+            return mkt_blame(&w->detail, MKT_E_ARGUMENT, "keys", NULL);
         keys += mkt_wish_key_length(w->suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
     }
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);

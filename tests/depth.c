@@ -227,7 +227,8 @@ START_TEST(each_function_in_each_exchange)
         p->player[BOB].tpk = tpk;
     expect_err("cache", mkt_replay_new(&cache, memory, sizeof memory), MKT_OK);
     for (size_t i = 0; i < PARTIES; i++)
-        p->player[i].host = (struct mkt_host){.user = &p->player[i],
+        p->player[i].host = (struct mkt_host){.size = sizeof(struct mkt_host),
+                                              .user = &p->player[i],
                                               .now = now,
                                               .random = draw,
                                               .alloc = alloc,

@@ -362,19 +362,22 @@ START_TEST(settings)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     const struct mkt_settings good = c->settings_r;
-    struct mkt_settings s[6];
-    static const char *const detail[6] = {"mkt_settings.self",       "mkt_settings.max_sessions", "mkt_settings.size",
-                                          "mkt_settings.tek_length", "mkt_settings.size",         "mkt_settings.size"};
+    static const char *const detail[] = {
+        "mkt_settings.self",        "mkt_settings.max_sessions", "mkt_settings.bundle_size", "mkt_settings.tek_length",
+        "mkt_settings.bundle_size", "mkt_settings.bundle_size",  "mkt_settings.size"};
+    enum { ROWS = sizeof detail / sizeof *detail };
+    struct mkt_settings s[ROWS];
     struct mkt_csb *csb;
-    for (size_t i = 0; i < 6; i++)
+    for (size_t i = 0; i < ROWS; i++)
         s[i] = good;
     s[0].self.data.n = 0;
     s[1].max_sessions = 0;
-    s[2].size = 1;
+    s[2].bundle_size = 1;
     s[3].tek_length = 15;
     s[4].replay_scope = (struct mkt_span){c->init, SIZE_MAX};
-    s[5].application = (struct mkt_span){c->init, s[5].size};
-    for (size_t i = 0; i < 6; i++) {
+    s[5].application = (struct mkt_span){c->init, s[5].bundle_size};
+    s[6].size--;
+    for (size_t i = 0; i < ROWS; i++) {
         expect_err(detail[i], mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &s[i]), MKT_E_ARGUMENT);
         expect_event(&c->bob, MKT_E_ARGUMENT, -1, false, detail[i]);
     }
@@ -390,17 +393,26 @@ END_TEST
 START_TEST(arguments)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
-    struct mkt_request request = {.policy = NULL};
+    struct mkt_request request = {.size = sizeof request};
     struct mkt_offer offer;
     struct mkt_buf *out = &c->init_buf;
-    const struct mkt_key_wish keys[33] = {{.type = 99}};
+    struct mkt_key_wish keys[33];
+    for (size_t i = 0; i < 33; i++)
+        keys[i] = (struct mkt_key_wish){.size = sizeof *keys, .type = 99};
     make_ticket(c);
     expect_err("no policy", mkt_csb_make_request_init(c->i, &request, out), MKT_E_ARGUMENT);
     expect_event(&c->alice, MKT_E_ARGUMENT, MKT_REQUEST_INIT_PSK, false, "policy");
-    request = (struct mkt_request){.policy = &c->policy, .no_keys = true, .n_keys = 1, .keys = keys};
+    request.policy = &c->policy;
+    request.no_keys = true;
+    request.n_keys = 1;
+    request.keys = keys;
     expect_err("no keys", mkt_csb_make_request_init(c->i, &request, out), MKT_E_ARGUMENT);
     expect_event(&c->alice, MKT_E_ARGUMENT, MKT_REQUEST_INIT_PSK, false, "no_keys");
     request.no_keys = false;
+    request.size--;
+    expect_err("size", mkt_csb_make_request_init(c->i, &request, out), MKT_E_ARGUMENT);
+    expect_event(&c->alice, MKT_E_ARGUMENT, MKT_REQUEST_INIT_PSK, false, "size");
+    request.size++;
     expect_err("no KMS", mkt_csb_make_request_init(c->i, &request, out), MKT_E_ARGUMENT);
     expect_event(&c->alice, MKT_E_ARGUMENT, MKT_REQUEST_INIT_PSK, false, "mkt_settings.kms");
     offer = c->offer;
@@ -434,6 +446,7 @@ START_TEST(arguments)
     expect_event(&c->alice, MKT_E_SPACE, MKT_TRANSFER_INIT, false, "out");
     expect_err("no error", mkt_csb_make_error(c->r, init_of(c), MKT_OK, NULL, 0, out), MKT_E_ARGUMENT);
     expect_event(&c->bob, MKT_E_ARGUMENT, MKT_ERROR, false, "err");
+    const struct mkt_key_wish long_key = {.size = sizeof long_key, .length = 65536};
     const struct {
         const char *detail;
         struct mkt_ticket_recipe recipe;
@@ -442,11 +455,13 @@ START_TEST(arguments)
         {"tpk", {.policy = &c->policy, .tpk = {c->resp, 65}}},
         {"tpk_id", {.policy = &c->policy, .tpk = tpk, .tpk_id = {.data = {c->resp, 65536}}}},
         {"n_keys", {.policy = &c->policy, .tpk = tpk, .keys = keys, .n_keys = 32}},
-        {"keys", {.policy = &c->policy, .tpk = tpk, .keys = &(struct mkt_key_wish){.length = 65536}, .n_keys = 1}},
+        {"keys", {.policy = &c->policy, .tpk = tpk, .keys = &long_key, .n_keys = 1}},
     };
     for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) {
         struct mkt_ticket *ticket;
-        expect_err(recipes[i].detail, mkt_ticket_make(&ticket, &c->alice.host, &recipes[i].recipe), MKT_E_ARGUMENT);
+        struct mkt_ticket_recipe recipe = recipes[i].recipe;
+        recipe.size = sizeof recipe;
+        expect_err(recipes[i].detail, mkt_ticket_make(&ticket, &c->alice.host, &recipe), MKT_E_ARGUMENT);
         expect_event(&c->alice, MKT_E_ARGUMENT, -1, false, recipes[i].detail);
     }
     call_free(c);

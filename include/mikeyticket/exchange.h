@@ -47,7 +47,7 @@ struct mkt_settings {
 };
 
 /**
- * The octets of a bundle by default. About 3.5 KiB of them are room for what it has to keep of the exchange: its copy
+ * The octets of a bundle by default. About 3.2 KiB of them are room for what it has to keep of the exchange: its copy
  * of the TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
  */
 enum { MKT_CSB_SIZE = 4096 };
