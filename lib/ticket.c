@@ -66,8 +66,9 @@ enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_
     return MKT_OK;
 }
 
-enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
-                                    struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys)
+/* Verifies the MAC of a ticket, decrypts its keys into the room and checks them. */
+static enum mkt_err unseal(struct mkt_base_ticket *base, const struct mkt_policy *policy, struct mkt_span tpk,
+                           struct mkt_buf *room)
 {
     const struct mkt_protection by_tpk = {base->suite, tpk, {.phase = MKT_PHASE_TICKET, .rand = base->rand}};
     struct mkt_key_data mpk;
@@ -80,10 +81,10 @@ enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const st
         return MKT_E_TICKET_MAC;
     if (err == MKT_OK && plain == NULL)
         err = MKT_E_ROOM;
-    *keys = (struct mkt_span){plain, base->encr_data.n};
+    base->keys = (struct mkt_span){plain, base->encr_data.n};
     if (err == MKT_OK)
-        err = mkt_keys_check(*keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
-    if (err == MKT_OK && !mkt_keys_mpk(*keys, 0, &mpk))
+        err = mkt_keys_check(base->keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
+    if (err == MKT_OK && !mkt_keys_mpk(base->keys, 0, &mpk))
         err = MKT_E_MPK;
     /* 12.1: "the RAND in the MIKEY base ticket MUST at least be as long as the longest of TPK and MPK" */
     if (err == MKT_OK && (base->rand.n < tpk.n || base->rand.n < mpk.key.n))
@@ -109,52 +110,40 @@ enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_s
     return err != MKT_OK ? err : mkt_keys_check(keys, &rules);
 }
 
-/* What a base ticket encodes: MPK || {TEK|TGK|GTGK}, and the RAND that goes with it. */
-struct encoded {
-    enum mkt_suite suite;
-    struct mkt_span keys, rand;
-};
-
-/* An MPK of the holder's at the end of a chain: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
-static enum mkt_err put_mpk(const struct mkt_host *host, const struct encoded *of, const struct mkt_key_data *mpk,
-                            const struct mkt_prf *by_mpk, enum mkt_derivation which, struct mkt_chain *chain)
+/* MPKi || [MPKr]: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
+static enum mkt_err put_mpks(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
+                             struct mkt_chain *chain)
 {
-    const bool mpkr = which == MKT_DERIVE_MPKR;
-    const struct mkt_wishes none = {NULL, 0, of->suite, false};
-    const struct mkt_label label = {.phase = MKT_PHASE_MPK, .rand = of->rand};
-    struct mkt_key_data key = *mpk;
-    if (mpkr)
-        key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
-    enum mkt_err err = mkt_key_put(chain, &key);
-    err = err != MKT_OK ? err : mkt_derive_by(by_mpk, which, &label, io_within(chain->room, key.key), key.key.n);
-    if (err == MKT_OK && mpkr)
-        err = mkt_spi_draw(host, &of->keys, 1, &none, io_within(chain->room, key.kv.spi));
-    return err;
-}
-
-/* MPKi || [MPKr] */
-static enum mkt_err put_mpks(const struct mkt_host *host, const struct encoded *of, bool mpkr, struct mkt_chain *chain)
-{
+    static const enum mkt_derivation derivation[] = {MKT_DERIVE_MPKI, MKT_DERIVE_MPKR};
+    const struct mkt_wishes none = {NULL, 0, base->suite, false};
+    const struct mkt_label label = {.phase = MKT_PHASE_MPK, .rand = base->rand};
     struct mkt_key_data mpk;
     struct mkt_prf by_mpk;
-    if (!mkt_keys_mpk(of->keys, 0, &mpk))
+    if (!mkt_keys_mpk(base->keys, 0, &mpk))
         return MKT_E_MPK;
-    enum mkt_err err = mkt_prf_key(&by_mpk, of->suite, mpk.key);
-    err = err != MKT_OK ? err : put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKI, chain);
-    if (err == MKT_OK && mpkr)
-        err = put_mpk(host, of, &mpk, &by_mpk, MKT_DERIVE_MPKR, chain);
+    enum mkt_err err = mkt_prf_key(&by_mpk, base->suite, mpk.key);
+    for (size_t i = 0; i < (mpkr ? 2 : 1) && err == MKT_OK; i++) {
+        struct mkt_key_data key = mpk;
+        if (i > 0)
+            key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
+        err = mkt_key_put(chain, &key);
+        if (err == MKT_OK)
+            err = mkt_derive_by(&by_mpk, derivation[i], &label, io_within(chain->room, key.key), key.key.n);
+        if (err == MKT_OK && i > 0)
+            err = mkt_spi_draw(host, &base->keys, 1, &none, io_within(chain->room, key.kv.spi));
+    }
     mkt_wipe(&by_mpk, sizeof by_mpk);
     return err;
 }
 
 /* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
-static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct encoded *of, bool mpkr,
+static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
                                     struct mkt_buf *room, struct mkt_span *holder)
 {
     struct mkt_chain chain = {room, room->n, NULL};
     struct mkt_key_data key;
-    enum mkt_err err = put_mpks(host, of, mpkr, &chain);
-    for (struct mkt_keys keys = mkt_keys_of(of->keys); err == MKT_OK && mkt_keys_next_session(&keys, &key);)
+    enum mkt_err err = put_mpks(host, base, mpkr, &chain);
+    for (struct mkt_keys keys = mkt_keys_of(base->keys); err == MKT_OK && mkt_keys_next_session(&keys, &key);)
         err = mkt_key_put(&chain, &key);
     *holder = io_tail(room, chain.from);
     return err;
@@ -203,19 +192,15 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     enum mkt_err err = is_base ? mkt_base_ticket_get(&base, ticket, policy) : MKT_E_TICKET_TYPE;
     err = mkt_blame(detail, err, "TICKET", NULL);
     err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n, detail);
-    if (err == MKT_OK)
-        err = mkt_base_ticket_unseal(&base, policy, (struct mkt_span){tpk, n}, room, keys);
+    err = err != MKT_OK ? err : unseal(&base, policy, (struct mkt_span){tpk, n}, room);
     mkt_wipe(tpk, sizeof tpk);
-    if (err != MKT_OK)
-        return err;
-    return put_holder_keys(host, &(struct encoded){base.suite, *keys, base.rand}, mpkr, room, keys);
+    return err != MKT_OK ? err : put_holder_keys(host, &base, mpkr, room, keys);
 }
 
 enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk, struct mkt_buf *keys)
 {
     struct mkt_policy policy;
     struct mkt_base_ticket base;
-    struct mkt_span chain;
     const size_t before = keys->n;
     size_t at;
     enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
@@ -227,7 +212,7 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     struct io io = io_put(keys);
     if (!io_take(&io, base.encr_data.n, &at) || io.mode == IO_SIZE)
         return io_done(&io, keys);
-    err = mkt_base_ticket_unseal(&base, &policy, tpk, keys, &chain);
+    err = unseal(&base, &policy, tpk, keys);
     if (err != MKT_OK) {
         mkt_wipe(keys->p + before, keys->n - before);
         keys->n = before;
@@ -373,11 +358,8 @@ static enum mkt_err draw_rand(struct work *w)
     const struct mkt_ticket_recipe *r = w->recipe;
     const size_t key = mkt_suite_algorithms(w->suite)->key;
     w->rand.n = r->tpk.n > key ? r->tpk.n : key;
-    uint8_t *rand = io_reserve(&w->room, w->rand.n);
-    if (rand == NULL)
-        return MKT_E_ROOM;
-    w->rand.p = rand;
-    return mkt_host_random(w->host, rand, w->rand.n);
+    const enum mkt_err err = io_keep(&w->room, w->rand, &w->rand);
+    return err != MKT_OK ? err : mkt_host_random(w->host, io_within(&w->room, w->rand), w->rand.n);
 }
 
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the keys are not encrypted yet, and the MAC of V is zero. */
@@ -433,12 +415,12 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     err = err != MKT_OK ? err : mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
     if (err != MKT_OK)
         return err;
+    base.keys = w->keys;
     const struct mkt_protection by_tpk = {w->suite, w->recipe->tpk, {.phase = MKT_PHASE_TICKET, .rand = w->rand}};
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base.t), base.encr_data,
                                               io_within(&w->room, base.encr_data)};
-    const struct encoded of = {w->suite, w->keys, w->rand};
     err = mkt_protect_seal(&by_tpk, &encryption, &base.covered, 1, io_within(&w->room, base.mac));
-    return err != MKT_OK ? err : put_holder_keys(w->host, &of, mpkr, &w->room, keys);
+    return err != MKT_OK ? err : put_holder_keys(w->host, &base, mpkr, &w->room, keys);
 }
 
 /* A ticket of a type of the host's: its holder's keys are random, and the host makes the Ticket Data (section 11). */

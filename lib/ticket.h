@@ -18,15 +18,12 @@ struct mkt_base_ticket {
     struct mkt_span encr_data; /* of the KEMAC */
     struct mkt_id idrpsk;      /* no data where it is left out */
     struct mkt_span covered, mac;
+    struct mkt_span keys; /* not encrypted: MPK || {TEK|TGK|GTGK} */
 };
 
 /* Reads it; its algorithms must be those of the suite that the policy's PRF belongs to. */
 MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
                                           const struct mkt_policy *policy);
-
-/* Verifies its MAC, decrypts its keys into `room` and checks them: `keys` is the chain MPK || {TEK|TGK|GTGK}. */
-MKT_MUST enum mkt_err mkt_base_ticket_unseal(const struct mkt_base_ticket *base, const struct mkt_policy *policy,
-                                             struct mkt_span tpk, struct mkt_buf *room, struct mkt_span *keys);
 
 /*
  * Whether an Initiator (N) or a Responder (O) can use a ticket, which need not be opened for that; by the host's
@@ -50,8 +47,8 @@ struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash);
 
 /*
- * A ticket of one allocation from a TICKET payload, Next Payload 0, and the keys of its holder; both are copied. If it
- * counts as used, its policy must not have J: MKT_E_STORED.
+ * Makes one from a TICKET payload with Next Payload 0, and the keys of its holder; both are copied. If it counts as
+ * used, its policy must not have J: MKT_E_STORED.
  */
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
                                       struct mkt_span keys, bool used);
