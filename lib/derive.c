@@ -80,32 +80,9 @@ enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], s
     return err;
 }
 
-/* A label as it grows: numbers of our own, and views of the values between them. */
-struct label {
-    uint8_t octets[16];
-    struct io own;
-    size_t from; /* the numbers from here on are not in a part yet */
-    struct mkt_span part[4];
-    size_t n;
-};
-
-static void add_number(struct label *l, uint64_t number, size_t octets)
+static void add_number(struct io *io, uint64_t number, size_t octets)
 {
-    io_uint(&l->own, &number, octets);
-}
-
-static void end_numbers(struct label *l)
-{
-    l->part[l->n++] = (struct mkt_span){l->octets + l->from, l->own.pos - l->from};
-    l->from = l->own.pos;
-}
-
-/* A value after its length as an unsigned integer of so many octets. */
-static void add_value(struct label *l, size_t length_octets, struct mkt_span value)
-{
-    add_number(l, value.n, length_octets);
-    end_numbers(l);
-    l->part[l->n++] = value;
+    io_uint(io, &number, octets);
 }
 
 /*
@@ -115,28 +92,33 @@ static void add_value(struct label *l, size_t length_octets, struct mkt_span val
 enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
                            uint8_t *out, size_t n)
 {
-    enum { NO_CS_ID = 0xFF };
+    enum { NO_CS_ID = 0xFF, MAX_VALUES = 2 };
     const uint32_t no_csb_id = 0xFFFFFFFF;
     const enum mkt_phase phase = label->phase;
-    const bool fork = phase == MKT_PHASE_FORK;
-    struct label l = {.n = 0};
-    l.own = io_put(&(struct mkt_buf){l.octets, sizeof l.octets, 0});
-    add_number(&l, (uint64_t)what, 4);
-    add_number(&l, phase == MKT_PHASE_TRAFFIC ? label->cs_id : NO_CS_ID, 1);
-    add_number(&l, phase == MKT_PHASE_INITIAL || phase == MKT_PHASE_RESPONSE ? label->csb_id : no_csb_id, 4);
-    add_number(&l, (uint64_t)phase, 1);
-    if (phase == MKT_PHASE_VR) {
-        end_numbers(&l);
-    } else if (phase == MKT_PHASE_TICKET || phase == MKT_PHASE_MPK) {
-        add_value(&l, 1, label->rand);
-    } else {
-        add_value(&l, fork ? 2 : 1, fork ? label->id : label->randi);
-        add_value(&l, 1, fork ? label->randkms : label->randr);
+    const bool fork = phase == MKT_PHASE_FORK, one = phase == MKT_PHASE_TICKET || phase == MKT_PHASE_MPK;
+    const struct mkt_span rand = one ? label->rand : label->randi;
+    const struct mkt_span value[MAX_VALUES] = {fork ? label->id : rand, fork ? label->randkms : label->randr};
+    const size_t n_values = phase == MKT_PHASE_VR ? 0 : one ? 1 : MAX_VALUES;
+    uint8_t octets[16];
+    struct io io = io_put(&(struct mkt_buf){octets, sizeof octets, 0});
+    struct mkt_span part[2 * MAX_VALUES];
+    size_t parts = 0, from = 0;
+    add_number(&io, (uint64_t)what, 4);
+    add_number(&io, phase == MKT_PHASE_TRAFFIC ? label->cs_id : NO_CS_ID, 1);
+    add_number(&io, phase == MKT_PHASE_INITIAL || phase == MKT_PHASE_RESPONSE ? label->csb_id : no_csb_id, 4);
+    add_number(&io, (uint64_t)phase, 1);
+    for (size_t i = 0; i < n_values; i++) {
+        add_number(&io, value[i].n, fork && i == 0 ? 2 : 1);
+        part[parts++] = (struct mkt_span){octets + from, io.pos - from};
+        part[parts++] = value[i];
+        from = io.pos;
     }
-    if (l.own.err == MKT_OK)
-        return mkt_prf(prf, l.part, l.n, out, n);
+    if (n_values == 0)
+        part[parts++] = (struct mkt_span){octets, io.pos};
+    if (io.err == MKT_OK)
+        return mkt_prf(prf, part, parts, out, n);
     mkt_wipe(out, n);
-    return l.own.err;
+    return io.err;
 }
 
 enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct mkt_span inkey,

@@ -16,17 +16,12 @@ struct source {
     struct mkt_prf prf;
 };
 
-static enum mkt_err derive(const struct source *s, enum mkt_derivation what, uint8_t *out, size_t n)
-{
-    return mkt_derive_by(&s->prf, what, &s->p->label, out, n);
-}
-
 static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts[], size_t n, uint8_t *mac)
 {
     const struct mkt_algorithms *a = mkt_suite_algorithms(s->p->suite);
     uint8_t auth_key[MKT_MAX_HASH];
     struct mkt_hmac hmac;
-    enum mkt_err err = derive(s, MKT_DERIVE_AUTH_KEY, auth_key, a->auth_key);
+    enum mkt_err err = mkt_derive_by(&s->prf, MKT_DERIVE_AUTH_KEY, &s->p->label, auth_key, a->auth_key);
     if (err != MKT_OK)
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
@@ -60,7 +55,7 @@ static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t,
     io_u32(&io, &csb_id);
     io_uint(&io, &t, 8);
     io_u16(&io, &zero);
-    enum mkt_err err = derive(s, MKT_DERIVE_SALT_KEY, salt, sizeof salt);
+    enum mkt_err err = mkt_derive_by(&s->prf, MKT_DERIVE_SALT_KEY, &s->p->label, salt, sizeof salt);
     for (size_t i = 0; i < sizeof salt; i++)
         iv[i] ^= salt[i];
     mkt_wipe(salt, sizeof salt);
@@ -72,7 +67,7 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;
     uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
-    err = err != MKT_OK ? err : derive(s, MKT_DERIVE_ENCR_KEY, encr_key, length);
+    err = err != MKT_OK ? err : mkt_derive_by(&s->prf, MKT_DERIVE_ENCR_KEY, &s->p->label, encr_key, length);
     if (err == MKT_OK)
         err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
     mkt_wipe(encr_key, sizeof encr_key);
@@ -80,34 +75,33 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     return err;
 }
 
-static enum mkt_err finish(struct source *s, const struct mkt_encryption *e, enum mkt_err err)
+/* Checks `mac` before the text is decrypted, or writes `made` after it was encrypted; the other one is NULL. */
+static enum mkt_err protect(const struct mkt_protection *p, const struct mkt_encryption *e,
+                            const struct mkt_span parts[], size_t n, const struct mkt_span *mac, uint8_t *made)
 {
+    struct source s;
+    s.p = p;
+    enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
+    if (err == MKT_OK && mac != NULL)
+        err = check_mac(&s, parts, n, *mac);
+    if (err == MKT_OK && e != NULL)
+        err = crypt_data(&s, e);
+    if (err == MKT_OK && made != NULL)
+        err = make_mac(&s, parts, n, made);
     if (err != MKT_OK && e != NULL)
         mkt_wipe(e->out, e->in.n);
-    mkt_wipe(&s->prf, sizeof s->prf);
+    mkt_wipe(&s.prf, sizeof s.prf);
     return err;
 }
 
 enum mkt_err mkt_protect_seal(const struct mkt_protection *p, const struct mkt_encryption *e,
                               const struct mkt_span parts[], size_t n, uint8_t *mac)
 {
-    struct source s;
-    s.p = p;
-    enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
-    if (err == MKT_OK && e != NULL)
-        err = crypt_data(&s, e);
-    err = err != MKT_OK ? err : make_mac(&s, parts, n, mac);
-    return finish(&s, e, err);
+    return protect(p, e, parts, n, NULL, mac);
 }
 
 enum mkt_err mkt_protect_open(const struct mkt_protection *p, const struct mkt_encryption *e,
                               const struct mkt_span parts[], size_t n, struct mkt_span mac)
 {
-    struct source s;
-    s.p = p;
-    enum mkt_err err = mkt_prf_key(&s.prf, p->suite, p->key);
-    err = err != MKT_OK ? err : check_mac(&s, parts, n, mac);
-    if (err == MKT_OK && e != NULL)
-        err = crypt_data(&s, e);
-    return finish(&s, e, err);
+    return protect(p, e, parts, n, &mac, NULL);
 }
