@@ -103,22 +103,24 @@ const struct mkt_payload *mkt_message_find(const struct mkt_message *message, un
 struct tally {
     const struct mkt_rule *rules;
     size_t n;
+    struct mkt_payload *found; /* for each rule the first payload that it names; NULL: they are not wanted */
     bool ended;
     uint8_t met[MKT_MAX_RULES];
 };
 
-/* Counts a payload; `*rule` is the index of the rule that names it, or n. */
-static enum mkt_err tally_payload(struct tally *tally, const struct mkt_payload *payload, size_t *rule)
+static enum mkt_err tally_payload(struct tally *tally, const struct mkt_payload *payload)
 {
+    const uint8_t role = mkt_payload_role(payload);
     size_t r = 0;
-    while (r < tally->n && (tally->rules[r].type != payload->type || tally->rules[r].role != mkt_payload_role(payload)))
+    while (r < tally->n && (tally->rules[r].type != payload->type || tally->rules[r].role != role))
         r++;
-    *rule = r;
     if (tally->ended)
         return MKT_E_ORDER;
     tally->ended = payload->type == MKT_V || payload->type == MKT_SIGN;
     if (r == tally->n)
         return MKT_OK;
+    if (tally->found != NULL && tally->met[r] == 0)
+        tally->found[r] = *payload;
     if (tally->met[r] < MKT_ANY)
         tally->met[r]++;
     return tally->met[r] <= tally->rules[r].max ? MKT_OK : MKT_E_MANY;
@@ -137,9 +139,8 @@ enum mkt_err mkt_message_check(const struct mkt_message *message, const struct m
 {
     struct tally tally = {.rules = rules, .n = n};
     enum mkt_err err = MKT_OK;
-    size_t rule;
     for (size_t i = 0; i < message->n && err == MKT_OK; i++) {
-        err = tally_payload(&tally, &message->payload[i], &rule);
+        err = tally_payload(&tally, &message->payload[i]);
         err = mkt_blame(detail, err, mkt_payload_name(message->payload[i].type), NULL);
     }
     return err != MKT_OK ? err : tally_end(&tally, detail);
@@ -148,17 +149,14 @@ enum mkt_err mkt_message_check(const struct mkt_message *message, const struct m
 enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
                                struct mkt_payload found[])
 {
-    struct tally tally = {.rules = rules, .n = n};
+    struct tally tally = {.rules = rules, .n = n, .found = found};
+    struct mkt_payload payload;
     uint16_t type = (uint16_t)first;
     enum mkt_err err = MKT_OK;
     memset(found, 0, n * sizeof *found);
     while (err == MKT_OK && type != MKT_LAST) {
-        struct mkt_payload payload;
-        size_t rule = n;
         err = mkt_payload_get(&payload, &type, &octets);
-        err = err != MKT_OK ? err : tally_payload(&tally, &payload, &rule);
-        if (err == MKT_OK && rule < n && found[rule].type == MKT_LAST)
-            found[rule] = payload;
+        err = err != MKT_OK ? err : tally_payload(&tally, &payload);
     }
     return err != MKT_OK ? err : tally_end(&tally, NULL);
 }
@@ -175,7 +173,7 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
         io_bytes(&io, &part[0], (size_t)(t->ticket_data.p + t->ticket_data.n - octets.p));
         io_vec(&io, &left_out, 2);
     }
-    io_bytes(&io, &part[1], (size_t)(v->v.mac.p - octets.p) - io.pos);
+    io_bytes(&io, &part[1], (size_t)(v->v.mac.p - (octets.p + io.pos)));
 }
 
 struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * THE WIRE FORMAT. One function per payload, whatever the direction; above it its section. Next Payload, the first
- * octet of each but SIGN, is the business of io_payload() below the table of kinds.
+ * THE WIRE FORMAT. One function per payload, whatever the direction; above it its section. A payload of RFC 6043 that
+ * adds to one of RFC 3830 shares its function. Next Payload, the first octet of each but SIGN, is the business of
+ * io_payload() below the table of kinds.
  */
 #include "payload.h"
 
@@ -76,11 +77,16 @@ static void io_sign(struct io *io, struct mkt_payload *p)
     io_bytes(io, &p->sign.signature, signature_len);
 }
 
-/* RFC 3830 6.6 T: TS type, TS value of 64 bits (NTP-UTC, NTP) or 32 (COUNTER; NTP-UTC-32 of RFC 6043 6.3) */
+/*
+ * RFC 3830 6.6 T: TS type, TS value of 64 bits (NTP-UTC, NTP) or 32 (COUNTER; NTP-UTC-32 of RFC 6043 6.3).
+ * RFC 6043 6.4 TR: TS Role, then as T.
+ */
 static void io_t(struct io *io, struct mkt_payload *p)
 {
     static const size_t octets[] = {
         [MKT_TS_NTP_UTC] = 8, [MKT_TS_NTP] = 8, [MKT_TS_COUNTER] = 4, [MKT_TS_NTP_UTC_32] = 4};
+    if (p->type == MKT_TR)
+        io_u8(io, &p->t.role);
     io_u8(io, &p->t.ts_type);
     if (p->t.ts_type < sizeof octets / sizeof *octets)
         io_uint(io, &p->t.value, octets[p->t.ts_type]);
@@ -88,25 +94,13 @@ static void io_t(struct io *io, struct mkt_payload *p)
         io_fail(io, MKT_E_VALUE);
 }
 
-/* RFC 6043 6.4 TR: TS Role, then as T */
-static void io_tr(struct io *io, struct mkt_payload *p)
-{
-    io_u8(io, &p->t.role);
-    io_t(io, p);
-}
-
-/* RFC 3830 6.7 ID: ID Type, ID len (16), ID Data */
+/* RFC 3830 6.7 ID: ID Type, ID len (16), ID Data. RFC 6043 6.6 IDR: ID Role, then as ID. */
 static void io_id(struct io *io, struct mkt_payload *p)
 {
+    if (p->type == MKT_IDR)
+        io_u8(io, &p->id.role);
     io_u8(io, &p->id.type);
     io_vec(io, &p->id.data, 2);
-}
-
-/* RFC 6043 6.6 IDR: ID Role, then as ID */
-static void io_idr(struct io *io, struct mkt_payload *p)
-{
-    io_u8(io, &p->id.role);
-    io_id(io, p);
 }
 
 /* RFC 3830 6.7 CERT: Cert Type, Cert len (16), Certificate Data */
@@ -148,17 +142,12 @@ static void io_sp(struct io *io, struct mkt_payload *p)
     io_fail_within(io, io->pos - p->sp.params.n, &list);
 }
 
-/* RFC 3830 6.11 RAND: RAND len (8), RAND */
+/* RFC 3830 6.11 RAND: RAND len (8), RAND. RFC 6043 6.8 RANDR: RAND Role, then as RAND. */
 static void io_rand(struct io *io, struct mkt_payload *p)
 {
+    if (p->type == MKT_RANDR)
+        io_u8(io, &p->rand.role);
     io_vec(io, &p->rand.rand, 1);
-}
-
-/* RFC 6043 6.8 RANDR: RAND Role, then as RAND */
-static void io_randr(struct io *io, struct mkt_payload *p)
-{
-    io_u8(io, &p->rand.role);
-    io_rand(io, p);
 }
 
 /* RFC 3830 6.12 ERR: Error no, Reserved (16) */
@@ -171,6 +160,7 @@ static void io_err(struct io *io, struct mkt_payload *p)
 /*
  * RFC 6043 6.10 TP: Ticket Type (16), Subtype, Version, PRF Func (7 bits), D, E to O and Res (5 bits),
  * TP Data length (16), TP Data. D is the last bit of the octet of PRF Func.
+ * TICKET: as TP, then Ticket Data length (16), Ticket Data, Initiator Data length (16), Initiator Data.
  */
 static void io_tp(struct io *io, struct mkt_payload *p)
 {
@@ -183,14 +173,10 @@ static void io_tp(struct io *io, struct mkt_payload *p)
     io_split(io, 2, &e_to_o, 5, &t->reserved);
     t->flags = (uint16_t)(d << 11 | e_to_o);
     io_vec(io, &t->tp_data, 2);
-}
-
-/* RFC 6043 6.10 TICKET: as TP, then Ticket Data length (16), Ticket Data, Initiator Data length (16), Initiator Data */
-static void io_ticket(struct io *io, struct mkt_payload *p)
-{
-    io_tp(io, p);
-    io_vec(io, &p->ticket.ticket_data, 2);
-    io_vec(io, &p->ticket.initiator_data, 2);
+    if (p->type == MKT_TP)
+        return;
+    io_vec(io, &t->ticket_data, 2);
+    io_vec(io, &t->initiator_data, 2);
 }
 
 /* RFC 6043 A.3 THDR: THDR Data length (16), THDR Data */
@@ -271,14 +257,14 @@ static const struct kind *kind_of(unsigned type)
 {
     static const struct kind thdr = {"THDR", io_thdr}, kinds[] = {
         [MKT_T] = {"T", io_t},
-        [MKT_TR] = {"TR", io_tr},
+        [MKT_TR] = {"TR", io_t},
         [MKT_ID] = {"ID", io_id},
-        [MKT_IDR] = {"IDR", io_idr},
+        [MKT_IDR] = {"IDR", io_id},
         [MKT_RAND] = {"RAND", io_rand},
-        [MKT_RANDR] = {"RANDR", io_randr},
+        [MKT_RANDR] = {"RANDR", io_rand},
         [MKT_SP] = {"SP", io_sp},
         [MKT_TP] = {"TP", io_tp},
-        [MKT_TICKET] = {"TICKET", io_ticket},
+        [MKT_TICKET] = {"TICKET", io_tp},
         [MKT_KEMAC] = {"KEMAC", io_kemac},
         [MKT_KEY_DATA] = {"Key data", io_key_data},
         [MKT_V] = {"V", io_v},
