@@ -15,12 +15,10 @@ enum { MESSAGE = 1, INIT = MESSAGE + MKT_MAX_PAYLOADS, BUNDLE = INIT + MKT_MAX_P
 enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
 {
     struct mkt_payload p;
-    struct io io = io_get(*rest);
-    uint16_t type = MKT_SP;
-    mkt_io_get_payload(&io, &type, &p); /* the next one is an SP by keep_sps(), also where there is none */
+    uint16_t type = MKT_SP; /* the next one is an SP by keep_sp(), also where there is none */
+    const enum mkt_err err = mkt_payload_get(&p, &type, rest);
     *sp = p.sp;
-    *rest = io_rest(&io);
-    return io.err;
+    return err;
 }
 
 static bool find_known(const struct known *known, uint8_t policy_no, struct mkt_sp *sp)
@@ -44,12 +42,12 @@ static enum mkt_err know(struct known *known, const struct mkt_message *message,
 {
     struct mkt_sp before;
     *known = (struct known){.message = message, .init = init, .sps = sps};
-    for (struct io io = io_get(sps); io_left(&io);) {
-        const uint32_t octet = (uint32_t)io.pos;
-        uint16_t type = MKT_SP;
-        struct mkt_payload p;
-        mkt_io_get_payload(&io, &type, &p);
-        known->at[p.sp.policy_no] = BUNDLE + octet;
+    for (struct mkt_span rest = sps; rest.n > 0;) {
+        const uint32_t octet = (uint32_t)(sps.n - rest.n);
+        const enum mkt_err err = mkt_sps_get(&before, &rest);
+        known->at[before.policy_no] = BUNDLE + octet;
+        if (err != MKT_OK)
+            break;
     }
     for (uint32_t i = 0; message != NULL && i < message->n; i++) {
         const struct mkt_sp *sp = &message->payload[i].sp;

@@ -143,11 +143,6 @@ static bool chain_of(const struct mkt_streams *streams, enum use use, const void
     return true;
 }
 
-static bool chain_of_number(const struct mkt_streams *streams, uint64_t number, uint32_t *chain)
-{
-    return chain_of(streams, NUMBER, &number, sizeof number, chain);
-}
-
 /* No peer chooses an address: 2^64 divided by the golden ratio is enough to spread them. */
 static uint32_t chain_of_context(const struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
@@ -317,7 +312,7 @@ static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t numb
     memcpy(stream->octets + psk.n, identity.p, identity.n);
     *made = stream;
     if (!chain_of(streams, IDENTITY, identity.p, identity.n, &stream->identity_chain) ||
-        !chain_of_number(streams, number, &stream->number_chain))
+        !chain_of(streams, NUMBER, &number, sizeof number, &stream->number_chain))
         return MKT_E_CRYPTO;
     return MKT_OK;
 }
@@ -403,7 +398,7 @@ enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream,
 enum mkt_err mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
 {
     uint32_t chain;
-    if (!chain_of_number(streams, number, &chain))
+    if (!chain_of(streams, NUMBER, &number, sizeof number, &chain))
         return MKT_E_CRYPTO;
     lock(streams);
     struct stream *stream = *place_of_number(streams, chain, number);
@@ -526,7 +521,7 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
 static enum mkt_err bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
 {
     uint32_t chain = 0;
-    if (number != NULL && !chain_of_number(streams, *number, &chain))
+    if (number != NULL && !chain_of(streams, NUMBER, number, sizeof *number, &chain))
         return MKT_E_CRYPTO;
     struct connection *connection = get_memory(&streams->settings, sizeof *connection);
     if (connection == NULL)
