@@ -2,30 +2,31 @@
 /*
  * The replay cache: a table of slots, in buckets. A tag picks two buckets and may stand in any slot of either.
  *
- * Each process may stop for any time, or for good, between any two steps. So there are no locks, and nobody waits for
- * what another has begun. Every access is seq_cst: all agree on one order of steps. That no message is accepted twice,
- * nor an accepted one forgotten, follows from this:
+ * A process may stop for any time, or for good, between any two steps. So there are no locks, and no process waits for
+ * another one. Every access is seq_cst: all processes see one order of steps. No message is accepted twice, and no
+ * accepted message is forgotten, because of this:
  *
- * 1. Who takes a slot has seen it expired, and changes `until` from the value that he saw to his own, which is later:
- *    it is not before his clock, and the other is. So the `until` of a slot only grows, and who took it can be told.
- * 2. He changes the tag, too, from the one that he saw before he took the slot. If an earlier taker wakes up now and
- *    wants to write his, the one of the two who comes second finds another tag than he saw and goes elsewhere. So who
- *    has written his tag knows that it stands until the slot is taken again, or 3.
- * 3. Then he searches for the same tag in other slots. Of two who have written it, the second one at least sees the
- *    other's. Slots are in order, the same for both: the one in front strikes the other's tag out, the one behind gives
- *    up. Who is left settles his tag, unless it has been struck out; a tag that is settled can't be struck out, and
- *    nobody accepts a message before he has settled it. So of those who ask at the same time, one accepts.
- * 4. Before a slot is taken, `forgotten` is raised to its `until`. Who did not find a tag because somebody, with a
- *    clock ahead of his, has taken its slot meanwhile, sees that at the end and refuses the message, as its `until` is
- *    the same. So does he whose own slot was taken.
+ * 1. A process takes a slot if it is expired, and changes `until` from the value that it saw to its own, which is later.
+ *    So the `until` of a slot only grows, and shows who took the slot.
+ * 2. It changes the tag, too, from the one that it saw before it took the slot. If an earlier taker wakes up now and
+ *    wants to write its tag, the second one of the two finds another tag than it saw, and goes elsewhere. So a tag that
+ *    was written stands until the slot is taken again, or 3.
+ * 3. Then it searches for the same tag in other slots. If two have written it, the second one at least sees the other's.
+ *    Slots have the same order for both: the one in front strikes the other's tag out, the one behind gives up. The one
+ *    that is left settles its tag, unless that has been struck out. A tag that is settled can't be struck out, and no
+ *    message is accepted before its tag is settled. So of those that ask at the same time, one accepts.
+ * 4. Before a slot is taken, `forgotten` is raised to its `until`. If a tag was not found because a process, with a clock
+ *    ahead, has taken its slot meanwhile, `forgotten` shows that at the end, and the message is refused, as its `until`
+ *    is the same. The same holds if the own slot was taken.
  *
- * Who is killed between 1 and 2 leaves a slot with a tag that has expired, or half of it and half of his: the slot is
- * lost until it expires. That tags, or halves of them that 2 relies on, are the same by accident has odds of 2^-127 and
- * 2^-63; by intent it needs two tags of one's own, as nobody knows those of others before they come.
+ * If a process is killed between 1 and 2, its slot has a tag that has expired, or halves of two tags, and is lost until
+ * it expires. That tags, or halves of them that 2 relies on, are the same by accident has odds of 2^-127 and 2^-63. By
+ * intent it needs two tags of the attacker's own, as nobody knows those of others before they come.
  */
 #include <mikeyticket/replay.h>
 
 #include "host.h"
+#include "io.h"
 
 #include <stdatomic.h>
 
@@ -64,14 +65,6 @@ struct message {
     struct slot *bucket[2]; /* the first slots of both */
 };
 
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < 8; i++)
-        v = v << 8 | p[i];
-    return v;
-}
-
 /* One to one. A MAC is as good as random and would not need it, but who knows what else somebody takes for a tag. */
 static uint64_t mix(uint64_t v)
 {
@@ -83,7 +76,11 @@ static uint64_t mix(uint64_t v)
 
 static struct message message_of(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now, mkt_ntp until)
 {
-    struct message m = {.now = now, .until = until, .tag = {get64(tag.p), mix(get64(tag.p + 8)) & ~SETTLED}};
+    struct message m = {.now = now, .until = until};
+    struct io io = io_get(tag);
+    io_uint(&io, &m.tag[0], 8);
+    io_uint(&io, &m.tag[1], 8);
+    m.tag[1] = mix(m.tag[1]) & ~SETTLED;
     uint64_t n = cache->n_buckets, hash = mix(m.tag[0] ^ m.tag[1]);
     uint64_t one = hash % n, other = (one + 1 + mix(hash) % (n - 1)) % n;
     m.bucket[0] = &cache->table->slot[one * SLOTS];
@@ -155,13 +152,6 @@ static bool take(struct mkt_replay_table *table, struct slot *slot, const struct
     return atomic_compare_exchange_strong(&slot->until, &until, m->until) &&
            atomic_compare_exchange_strong(&slot->tag[0], &tag[0], m->tag[0]) &&
            atomic_compare_exchange_strong(&slot->tag[1], &tag[1], m->tag[1]);
-}
-
-/* False where the tag was struck out. */
-static bool settle(struct slot *own, const struct message *m)
-{
-    uint64_t last = m->tag[1];
-    return atomic_compare_exchange_strong(&own->tag[1], &last, last | SETTLED);
 }
 
 /* The cache that memory has room for; MKT_E_ARGUMENT if it has none. */
@@ -237,7 +227,8 @@ enum mkt_err mkt_replay_check(const struct mkt_replay *cache, struct mkt_span ta
         if (own == NULL)
             return MKT_E_CACHE_FULL;
     } while (!take(cache->table, own, &m));
-    bool won = !known(&m, own) && settle(own, &m);
+    uint64_t last = m.tag[1];
+    bool won = !known(&m, own) && atomic_compare_exchange_strong(&own->tag[1], &last, last | SETTLED);
     if (!mkt_ntp_before(atomic_load(&cache->table->forgotten), until))
         return MKT_E_STALE;
     return won ? MKT_OK : MKT_E_REPLAY;
