@@ -569,8 +569,6 @@ static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_contex
 /* What an answer of mbedTLS says of the session. */
 static enum mkt_tls_state state_of(int result)
 {
-    if (result > 0)
-        return MKT_TLS_OPEN;
     switch (result) {
     case MBEDTLS_ERR_SSL_WANT_READ:
     case MBEDTLS_ERR_SSL_WANT_WRITE:
@@ -594,7 +592,7 @@ static enum mkt_tls_state state_of(int result)
     case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
         return MKT_TLS_ALERT;
     default:
-        return MKT_TLS_FAILED;
+        return result > 0 ? MKT_TLS_OPEN : MKT_TLS_FAILED;
     }
 }
 
@@ -630,12 +628,10 @@ enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_conte
 enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
 {
     const enum mkt_tls_state state = state_of(result);
-    if (state == MKT_TLS_OPEN)
-        return state;
-    const struct end end = forget(streams, ssl);
     if (state == MKT_TLS_CLOSED)
-        (void)mbedtls_ssl_close_notify(ssl);
-    tell(streams, end, state);
+        (void)!mkt_streams_close(streams, ssl);
+    else if (state != MKT_TLS_OPEN)
+        tell(streams, forget(streams, ssl), state);
     return state;
 }
 

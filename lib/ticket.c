@@ -330,10 +330,8 @@ struct work {
     const struct mkt_host *host;
     const struct mkt_ticket_recipe *recipe;
     struct mkt_detail detail; /* of a refusal */
-    enum mkt_suite suite;
     struct mkt_buf room;
-    struct mkt_span keys; /* MPK || {TEK|TGK|GTGK} */
-    struct mkt_span rand;
+    struct mkt_base_ticket base; /* suite, keys and RAND; a ticket of a type of the host's has no RAND */
 };
 
 /* So many MPKs, and the keys wished for, as long as design decision D2 says. */
@@ -341,31 +339,30 @@ static enum mkt_err draw_keys(struct work *w, size_t mpks)
 {
     const struct mkt_ticket_recipe *r = w->recipe;
     struct mkt_key_wish mpk[2];
-    const struct mkt_wishes own = {mpk, mpks, w->suite, false}, wished = {r->keys, r->n_keys, w->suite, false};
+    const struct mkt_wishes own = {mpk, mpks, w->base.suite, false}, wished = {r->keys, r->n_keys, own.suite, false};
+    const struct mkt_key_rules rules = {own.suite, mpks, r->policy->flags, {{NULL, 0}}};
     struct mkt_chain chain = {&w->room, w->room.n, NULL};
     mkt_key_wish_init(&mpk[0], MKT_KEY_MPK);
     mkt_key_wish_init(&mpk[1], MKT_KEY_MPK);
     enum mkt_err err = mkt_keys_make(w->host, &own, NULL, &chain);
     err = err != MKT_OK ? err : mkt_keys_make(w->host, &wished, NULL, &chain);
-    w->keys = io_tail(&w->room, chain.from);
-    if (err != MKT_OK)
-        return err;
-    return mkt_keys_check(w->keys, &(struct mkt_key_rules){w->suite, mpks, r->policy->flags, {{NULL, 0}}});
+    w->base.keys = io_tail(&w->room, chain.from);
+    return err != MKT_OK ? err : mkt_keys_check(w->base.keys, &rules);
 }
 
 static enum mkt_err draw_rand(struct work *w)
 {
-    const struct mkt_ticket_recipe *r = w->recipe;
-    const size_t key = mkt_suite_algorithms(w->suite)->key;
-    w->rand.n = r->tpk.n > key ? r->tpk.n : key;
-    const enum mkt_err err = io_keep(&w->room, w->rand, &w->rand);
-    return err != MKT_OK ? err : mkt_host_random(w->host, io_within(&w->room, w->rand), w->rand.n);
+    const size_t key = mkt_suite_algorithms(w->base.suite)->key;
+    struct mkt_span *rand = &w->base.rand;
+    rand->n = w->recipe->tpk.n > key ? w->recipe->tpk.n : key;
+    const enum mkt_err err = io_keep(&w->room, *rand, rand);
+    return err != MKT_OK ? err : mkt_host_random(w->host, io_within(&w->room, *rand), rand->n);
 }
 
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the keys are not encrypted yet, and the MAC of V is zero. */
 static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
 {
-    const struct mkt_algorithms *a = mkt_suite_algorithms(w->suite);
+    const struct mkt_algorithms *a = mkt_suite_algorithms(w->base.suite);
     struct mkt_t t;
     /* A.1: "T is a timestamp containing the time of issue or a counter." */
     enum mkt_err err = mkt_t_make(w->host, w->recipe->counter, &t);
@@ -375,8 +372,8 @@ static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
     struct mkt_payload data[PARTS] = {
         {.type = MKT_THDR},
         {.type = MKT_T, .t = t},
-        {.type = MKT_RAND, .rand = {.rand = w->rand}},
-        {.type = MKT_KEMAC, .kemac = {.encr_alg = a->encr_alg, .encr_data = w->keys}},
+        {.type = MKT_RAND, .rand = {.rand = w->base.rand}},
+        {.type = MKT_KEMAC, .kemac = {.encr_alg = a->encr_alg, .encr_data = w->base.keys}},
     };
     size_t n = IDRPSK;
     if (id->data.n > 0)
@@ -406,21 +403,21 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     const bool mpkr = (w->recipe->policy->flags & MKT_FLAG_I) != 0;
     struct mkt_span ticket_data;
     struct mkt_payload ticket;
-    struct mkt_base_ticket base;
+    struct mkt_base_ticket placed; /* where its parts stand in the payload */
     enum mkt_err err = draw_keys(w, 1);
     err = err != MKT_OK ? err : draw_rand(w);
     err = err != MKT_OK ? err : put_ticket_data(w, &ticket_data);
     err = err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
     err = err != MKT_OK ? err : mkt_ticket_payload_of(*payload, &ticket);
-    err = err != MKT_OK ? err : mkt_base_ticket_get(&base, &ticket, w->recipe->policy);
+    err = err != MKT_OK ? err : mkt_base_ticket_get(&placed, &ticket, w->recipe->policy);
     if (err != MKT_OK)
         return err;
-    base.keys = w->keys;
-    const struct mkt_protection by_tpk = {w->suite, w->recipe->tpk, {.phase = MKT_PHASE_TICKET, .rand = w->rand}};
-    const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base.t), base.encr_data,
-                                              io_within(&w->room, base.encr_data)};
-    err = mkt_protect_seal(&by_tpk, &encryption, &base.covered, 1, io_within(&w->room, base.mac));
-    return err != MKT_OK ? err : put_holder_keys(w->host, &base, mpkr, &w->room, keys);
+    const struct mkt_protection by_tpk = {
+        placed.suite, w->recipe->tpk, {.phase = MKT_PHASE_TICKET, .rand = placed.rand}};
+    const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&placed.t), placed.encr_data,
+                                              io_within(&w->room, placed.encr_data)};
+    err = mkt_protect_seal(&by_tpk, &encryption, &placed.covered, 1, io_within(&w->room, placed.mac));
+    return err != MKT_OK ? err : put_holder_keys(w->host, &w->base, mpkr, &w->room, keys);
 }
 
 /* A ticket of a type of the host's: its holder's keys are random, and the host makes the Ticket Data (section 11). */
@@ -429,11 +426,11 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     const struct mkt_policy *policy = w->recipe->policy;
     enum mkt_err err = draw_keys(w, mkt_ticket_mpks(policy));
     struct mkt_buf data = {w->room.p + w->room.n, w->room.cap - w->room.n, 0};
-    err = err != MKT_OK ? err : w->host->seal(w->host->user, policy, w->keys, &data);
+    err = err != MKT_OK ? err : w->host->seal(w->host->user, policy, w->base.keys, &data);
     struct mkt_span ticket_data = {io_reserve(&w->room, data.n), data.n};
     if (err == MKT_OK && ticket_data.p == NULL)
         err = MKT_E_ROOM;
-    *keys = w->keys;
+    *keys = w->base.keys;
     return err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
 }
 
@@ -445,12 +442,12 @@ static enum mkt_err work_room(struct work *w)
     const struct mkt_ticket_recipe *r = w->recipe;
     struct mkt_buf tp_data = {NULL, 0, 0};
     struct mkt_key_wish k;
-    size_t keys = (r->n_keys + 2) * KEY + 2 * mkt_suite_algorithms(w->suite)->key;
+    size_t keys = (r->n_keys + 2) * KEY + 2 * mkt_suite_algorithms(w->base.suite)->key;
     for (size_t i = 0; i < r->n_keys; i++) {
         if (!mkt_wish_get(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
             k.key.n > UINT16_MAX || k.salt.n > UINT16_MAX || k.kv.spi.n > UINT8_MAX)
             return mkt_blame(&w->detail, MKT_E_ARGUMENT, "keys", NULL);
-        keys += mkt_wish_key_length(w->suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
+        keys += mkt_wish_key_length(w->base.suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
     }
     enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
     w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
@@ -486,14 +483,14 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
 {
     struct mkt_host own;
     struct mkt_ticket_recipe r;
+    struct mkt_span payload, keys;
     struct work w = {.host = &own, .recipe = &r};
     const bool sized = mkt_host_copy(&own, host, user);
-    struct mkt_span payload, keys;
     *ticket = NULL;
     enum mkt_err err = mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     if (mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && sized)
         err = recipe_check(&own, &r, &w.detail);
-    err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.suite);
+    err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.base.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
         return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
@@ -501,7 +498,7 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     if (w.room.p == NULL)
         err = MKT_E_MEMORY;
     else
-        err = (mkt_policy_is_base(r.policy) ? make_base : make_by_host)(&w, &payload, &keys);
+        err = mkt_policy_is_base(r.policy) ? make_base(&w, &payload, &keys) : make_by_host(&w, &payload, &keys);
     err = err != MKT_OK ? err : mkt_ticket_hold(ticket, &own, payload, keys, false);
     mkt_host_release(&own, w.room.p, w.room.cap);
     return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
