@@ -79,9 +79,7 @@ void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room);
 /* Writes or reads it whole; what is read views the input. MKT_E_STORED for values that no bundle has. */
 void mkt_io_bundle(struct io *io, struct mkt_bundle *bundle);
 
-/*
- * Moves what the bundle views among octets from `source` on to the front of a room, which may be there, too: MKT_E_ROOM.
- */
+/* Moves what the bundle views among octets from `source` on to the front of a room, which may be there: MKT_E_ROOM. */
 MKT_MUST enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *room);
 
 #endif

@@ -49,9 +49,7 @@ static enum mkt_err xor_p(const struct mkt_hmac *s, const struct mkt_span label[
     return err;
 }
 
-/*
- * "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each"
- */
+/* "split the inkey into n blocks, inkey = s_1 || ... || s_n, where all s_i, except possibly s_n, are 256 bits each" */
 enum { S_I = 256 / 8 };
 
 static struct mkt_span s_i(struct mkt_span inkey, size_t at)

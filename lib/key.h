@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * key: chains of Key data payloads, as a KEMAC holds them, and what keys must be like (RFC 3830 6.13, RFC 6043 6.2.1).
- */
+/* key: chains of Key data payloads, as a KEMAC has them, and what keys must be (RFC 3830 6.13, RFC 6043 6.2.1). */
 #ifndef MKT_KEY_H
 #define MKT_KEY_H
 

@@ -185,9 +185,7 @@ static void io_thdr(struct io *io, struct mkt_payload *p)
     io_vec(io, &p->thdr.data, 2);
 }
 
-/*
- * RFC 3830 table 6.13.a, RFC 6043 table 6.7: "this field is only included if the salt is specified in the Type-field"
- */
+/* RFC 3830 table 6.13.a, RFC 6043 table 6.7: "only included if the salt is specified in the Type-field" */
 bool mkt_key_has_salt(uint16_t key_type)
 {
     return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;

@@ -30,10 +30,7 @@ struct mkt_encryption {
 MKT_MUST enum mkt_err mkt_protect_seal(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
                                        const struct mkt_span parts[], size_t n, uint8_t *mac);
 
-/*
- * Where `mac` is the MAC over all parts, decrypts, if there is something to be; else MKT_E_MAC. After an error `out`
- * holds zeros.
- */
+/* If `mac` is the MAC over all parts, decrypts what there may be; else MKT_E_MAC. After an error `out` holds zeros. */
 MKT_MUST enum mkt_err mkt_protect_open(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
                                        const struct mkt_span parts[], size_t n, struct mkt_span mac);
 

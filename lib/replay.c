@@ -98,10 +98,7 @@ static bool alive(const struct slot *slot, mkt_ntp now)
     return !mkt_ntp_before(atomic_load(&slot->until), now);
 }
 
-/*
- * Whether the tag stands in another slot than `own`. Behind that one, a tag that is not settled does not count, and is
- * struck out.
- */
+/* True if another slot than `own` has the tag. Behind `own`, a tag that is not settled is struck out instead. */
 static bool known(const struct message *m, const struct slot *own)
 {
     for (size_t i = 0; i < (size_t)2 * SLOTS; i++) {

@@ -183,10 +183,7 @@ bool mkt_spi_in(struct mkt_span map, struct mkt_span spi)
     return false;
 }
 
-/*
- * RFC 3830 6.13: "the TEK can generally not be shared between more than one Crypto Session (unless the Security
- * protocol allows for this, e.g., SRTP)".
- */
+/* RFC 3830 6.13: "the TEK can generally not be shared between more than one Crypto Session (unless [...] SRTP)" */
 enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span map, bool needed)
 {
     struct mkt_cs cs;

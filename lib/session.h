@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * session: the crypto sessions of a message, their security policies and the keys that their SPIs name (RFC 6043
- * 6.1.1).
- */
+/* session: the crypto sessions of a message, their security policies, and the keys that they name (RFC 6043 6.1.1). */
 #ifndef MKT_SESSION_H
 #define MKT_SESSION_H
 
@@ -11,10 +8,7 @@
 /* SPs that a caller may give: a message has at most 9 other payloads, those of before included. */
 enum { MKT_MAX_SPS = MKT_MAX_PAYLOADS - 9 };
 
-/*
- * Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map; the keys of the bundle are known by
- * then.
- */
+/* Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map. The bundle has its keys by then. */
 MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message);
 
 /*

@@ -317,10 +317,7 @@ static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t numb
     return MKT_OK;
 }
 
-/*
- * Puts a stream into both tables: a new one, or one with a new key in the place of the one of its number, which `*old`
- * then is.
- */
+/* Puts a new stream into both tables, or one with a new key in the place of `*old`, the one of its number. */
 static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream, bool rekeys, struct stream **old)
 {
     struct stream *before = *place_of_number(streams, stream->number_chain, stream->number);

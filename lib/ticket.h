@@ -25,10 +25,7 @@ struct mkt_base_ticket {
 MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
                                           const struct mkt_policy *policy);
 
-/*
- * Whether an Initiator (N) or a Responder (O) can use a ticket, which need not be opened for that; by the host's
- * `open` it can use any: MKT_E_TICKET_TYPE (design decision D24).
- */
+/* MKT_E_TICKET_TYPE unless the flag (N: Initiator, O: Responder) or the host's `open` lets a ticket be used (D24). */
 MKT_MUST enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag);
 
 /*
