@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Installs a build elsewhere. Then a program outside is compiled, linked to the shared and to the static libraries, and
 # run. It knows nothing but the pkg-config files. Each snippet in the headers (between @code and @endcode) is compiled
-# and linked in the same ways, as C11 and as C++17.
+# and linked in the same ways, as C11 and as C++17; so is examples/readme.c, which must work.
 #
 #   tests/install.sh BUILD
 set -eu
 
+top=$(cd "$(dirname "$0")/.." && pwd)
 [ -d "${1:-}" ] || { echo "usage: install.sh BUILD" >&2; exit 2; }
 build=$(cd "$1" && pwd)
 for tool in meson pkg-config gcc g++; do
@@ -59,9 +60,11 @@ for header in "$prefix"/include/mikeyticket/*.h; do
     / \* @code$/ { on = 1; file = name "." ++n ".c" }' "$header"
 done
 
+cp "$top/examples/readme.c" readme.1.c
+
 # links PACKAGE SNIPPET
 links() {
-    options="-Wall -Wextra -Wno-missing-field-initializers -Wno-unused-function -Werror -fkeep-static-functions -o outside"
+    options="-Wall -Wextra -Wno-unused-function -Werror -fkeep-static-functions -o outside"
     # shellcheck disable=SC2046,SC2086
     {
         try gcc -std=c11 $options "$2" $(flags --cflags --libs $1)

@@ -21,7 +21,8 @@
  * // Returns true if the handshake can begin, after mbedtls_ssl_set_bio(). `csb` may be freed then.
  * bool connection_set_up(struct connection *c, const struct mkt_csb *csb)
  * {
- *     struct mkt_tls_settings settings = {MKT_END_CLIENT};
+ *     struct mkt_tls_settings settings;
+ *     mkt_tls_settings_init(&settings, MKT_END_CLIENT);
  *     mbedtls_entropy_init(&c->entropy);
  *     mbedtls_ctr_drbg_init(&c->drbg);
  *     mbedtls_ssl_config_init(&c->conf);
