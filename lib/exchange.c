@@ -244,22 +244,21 @@ enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite
     return v->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
 }
 
-struct mkt_also mkt_transfer_identities(const struct mkt_bundle *b, const struct mkt_message *init)
-{
-    const struct mkt_payload *idrr = mkt_message_find(init, MKT_IDR, MKT_IDR_R);
-    return (struct mkt_also){{b->initiator.data, idrr != NULL ? idrr->id.data : b->asked.data}};
-}
-
 /* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */
-struct mkt_protection mkt_by_mpk(const struct mkt_bundle *b, enum mkt_phase phase)
+void mkt_by_mpk(struct mkt_act *act, const struct mkt_message *message, enum mkt_phase phase)
 {
+    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_payload *idrr = mkt_message_find(message, MKT_IDR, MKT_IDR_R);
     const struct mkt_span none = {NULL, 0};
     const bool response = phase == MKT_PHASE_RESPONSE;
-    return (struct mkt_protection){
+    act->protection = (struct mkt_protection){
         .suite = b->suite,
         .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
         .label = {.phase = phase, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
     };
+    act->also = (struct mkt_also){{b->init, none}};
+    if (message->hdr.data_type == MKT_TRANSFER_INIT)
+        act->also = (struct mkt_also){{b->initiator.data, idrr != NULL ? idrr->id.data : b->asked.data}};
 }
 
 static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
@@ -321,9 +320,9 @@ enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt)
     return MKT_OK;
 }
 
-enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection, struct mkt_message *message,
-                      const struct mkt_also *also)
+enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message)
 {
+    const struct mkt_protection *protection = &act->protection;
     const unsigned type = message->hdr.data_type;
     const bool by_psk = type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
     const uint8_t mac_alg = mkt_suite_algorithms(protection->suite)->mac_alg;
@@ -340,7 +339,7 @@ enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protecti
 
     const struct mkt_payload *kemac = mkt_message_find(message, MKT_KEMAC, 0);
     uint8_t *mac = io_within(act->out, mkt_message_find(message, MKT_V, 0)->v.mac);
-    struct mkt_span parts[4] = {[2] = also->span[0], [3] = also->span[1]};
+    struct mkt_span parts[4] = {[2] = act->also.span[0], [3] = act->also.span[1]};
     mkt_message_covered(message, io_tail(act->out, from), parts);
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);

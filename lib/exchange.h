@@ -35,6 +35,8 @@ struct mkt_act {
     struct mkt_detail *detail;      /* of a refusal; NULL: nobody wants it */
     const struct mkt_message *init; /* the initial message of the exchange, which is answered; NULL: there is none */
     struct mkt_policy *policy;      /* of the ticket that a first exchange is about, once mkt_take() has read it */
+    struct mkt_protection protection; /* the key of the message, and what its MAC covers beside it */
+    struct mkt_also also;
     /* taken */
     const struct mkt_message *message;
     struct mkt_span in;               /* its octets */
@@ -42,8 +44,6 @@ struct mkt_act {
     const struct mkt_payload *ticket; /* TICKET or TP, with the policy */
     struct mkt_id owner;              /* a KMS: of the key, by the host's word */
     bool vouched_for;                 /* a KMS: the owner is a KMS that speaks for one of its users */
-    struct mkt_protection protection; /* the key, and what the MAC covers beside the message */
-    struct mkt_also also;
     struct mkt_span keys; /* what its KEMAC has, decrypted and not looked at; `p` is NULL where there is no KEMAC */
     /* made: one of them */
     const struct mkt_request *request;
@@ -129,11 +129,12 @@ void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id 
 /* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
 MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
 
-/* Table 5.2: "TRANSFER_INIT || Identity_i || Identity_r". Without IDRr in it, Identity_r is the one that was asked. */
-struct mkt_also mkt_transfer_identities(const struct mkt_bundle *bundle, const struct mkt_message *init);
-
-/* The keys of the Ticket Transfer exchange: MPKi, for responses MPKr where keys are forked (5.1.2). */
-struct mkt_protection mkt_by_mpk(const struct mkt_bundle *bundle, enum mkt_phase phase);
+/*
+ * Protects a message of Ticket Transfer: by MPKi, or for responses by MPKr where keys are forked (5.1.2). Table 5.2:
+ * "TRANSFER_INIT || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT". Without IDRr, Identity_r is the one
+ * that was asked.
+ */
+void mkt_by_mpk(struct mkt_act *act, const struct mkt_message *message, enum mkt_phase phase);
 
 /* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
 struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
@@ -149,11 +150,10 @@ MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, s
 MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt);
 
 /*
- * Adds V to a message, and appends it to `out`, where the spans of the message view it then: encrypted keys in its
- * KEMAC, the MAC in its V.
+ * Adds V to a message, by `protection` and `also`, and appends it to `out`, where the spans of the message view it
+ * then: encrypted keys in its KEMAC, the MAC in its V.
  */
-MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, const struct mkt_protection *protection,
-                               struct mkt_message *message, const struct mkt_also *also);
+MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
 MKT_MUST enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to);

@@ -5,7 +5,7 @@
 #include "transfer.h"
 #include "update.h"
 
-static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}};
+static const struct mkt_also nothing = {{{NULL, 0}, {NULL, 0}}}; /* beside an Error message */
 
 /* ---- making ---- */
 
@@ -74,8 +74,7 @@ static enum mkt_err find_transfer_key(struct mkt_act *act, enum mkt_err why)
     if (err == MKT_OK && !init && !update)
         err = mkt_find_resp_key(act);
     const bool response = update ? mkt_bundle_has(b, MKT_FLAG_F) : !init;
-    act->protection = mkt_by_mpk(b, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
-    act->also = init ? mkt_transfer_identities(b, act->message) : (struct mkt_also){{b->init, {NULL, 0}}};
+    mkt_by_mpk(act, act->message, response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
     return err;
 }
 
@@ -138,7 +137,8 @@ enum mkt_err mkt_make_report(struct mkt_act *act, const struct mkt_hdr *about, e
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, act->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_put(&m, act->out);
-    err = mkt_seal(act, &act->protection, &m, &nothing);
+    act->also = nothing;
+    err = mkt_seal(act, &m);
     if (err != MKT_OK || !is_transfer(about->data_type))
         return err;
     /* One for each message, as each takes a slot of the replay cache (D27). */
@@ -164,7 +164,8 @@ static enum mkt_err find_sent_key(struct mkt_act *act)
     if (b->guard == MKT_GUARD_PSK)
         act->protection = mkt_by_psk(b->suite, act->kms->psk, act->init, MKT_PHASE_INITIAL);
     else
-        act->protection = mkt_by_mpk(b, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
+        mkt_by_mpk(act, act->message, b->guard == MKT_GUARD_MPK_INITIAL ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE);
+    act->also = nothing;
     return MKT_OK;
 }
 

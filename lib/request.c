@@ -45,11 +45,11 @@ enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const 
 {
     const struct mkt_credential *kms = act->kms;
     const size_t before = act->out->n;
-    const struct mkt_also identities = {{who->data, kms->kms.data}};
-    const struct mkt_protection by_psk = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
+    act->also = (struct mkt_also){{who->data, kms->kms.data}};
+    act->protection = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
     if (kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
-    enum mkt_err err = mkt_seal(act, &by_psk, m, &identities);
+    enum mkt_err err = mkt_seal(act, m);
     return err != MKT_OK ? err : mkt_keep_made(act, before, init);
 }
 
@@ -303,8 +303,6 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_span keys = act->granted->keys;
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
-    const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
@@ -322,7 +320,9 @@ enum mkt_err mkt_make_request_resp(struct mkt_act *act)
         mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    err = mkt_seal(act, &by_psk, &m, &init);
+    act->protection = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
+    act->also = (struct mkt_also){{b->init, {NULL, 0}}};
+    err = mkt_seal(act, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }

@@ -137,8 +137,6 @@ static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
 enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
-    const struct mkt_protection by_psk = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
-    const struct mkt_also init = {{b->init, {NULL, 0}}};
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     struct mkt_message m;
     enum mkt_err err = fork_keys(act, &keys);
@@ -153,7 +151,9 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
     if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
-    err = mkt_seal(act, &by_psk, &m, &init);
+    act->protection = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
+    act->also = (struct mkt_also){{b->init, {NULL, 0}}};
+    err = mkt_seal(act, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }

@@ -165,9 +165,8 @@ enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
     err = err != MKT_OK ? err : mkt_sessions_check_keys(b, message.hdr.map, false);
     if (err != MKT_OK)
         return err;
-    const struct mkt_protection by_mpki = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    const struct mkt_also identities = mkt_transfer_identities(b, &message);
-    err = mkt_seal(act, &by_mpki, &message, &identities);
+    mkt_by_mpk(act, &message, MKT_PHASE_INITIAL);
+    err = mkt_seal(act, &message);
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && act->out->p != NULL)
         err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
     if (err != MKT_OK)
@@ -366,8 +365,7 @@ static enum mkt_err find_mpki(struct mkt_act *act)
     enum mkt_err err = find_mpks(b);
     err = err != MKT_OK ? err : mkt_ticket_hash(act->ticket, b->ticket_hash);
     b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
-    act->protection = mkt_by_mpk(b, MKT_PHASE_INITIAL);
-    act->also = mkt_transfer_identities(b, act->message);
+    mkt_by_mpk(act, act->message, MKT_PHASE_INITIAL);
     return err;
 }
 
@@ -469,10 +467,8 @@ enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
     err = err != MKT_OK ? err : mkt_sessions_settle(act, &message, act->init);
     if (err != MKT_OK)
         return err;
-    const struct mkt_protection by_mpk = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
-    /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
-    const struct mkt_also init = {{b->init, {NULL, 0}}};
-    err = mkt_seal(act, &by_mpk, &message, &init);
+    mkt_by_mpk(act, &message, MKT_PHASE_RESPONSE);
+    err = mkt_seal(act, &message);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->init = (struct mkt_span){NULL, 0};
     return err != MKT_OK ? err : mkt_replay_record(act, &message);
@@ -516,8 +512,7 @@ enum mkt_err mkt_find_resp_key(struct mkt_act *act)
         err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
     if (err == MKT_OK && forked)
         err = find_mpks(b);
-    act->protection = mkt_by_mpk(b, MKT_PHASE_RESPONSE);
-    act->also = (struct mkt_also){{b->init, {NULL, 0}}}; /* table 5.2: "TRANSFER_RESP || TRANSFER_INIT" */
+    mkt_by_mpk(act, act->message, MKT_PHASE_RESPONSE);
     return err;
 }
 

@@ -18,9 +18,9 @@
  * "Both messages SHALL be protected with the same keys (derived from MPKi or MPKr') that protected the last message
  * (TRANSFER_INIT or TRANSFER_RESP) in the initial exchange."
  */
-static struct mkt_protection by_last(const struct mkt_bundle *b)
+static void by_last(struct mkt_act *act, const struct mkt_message *message)
 {
-    return mkt_by_mpk(b, mkt_bundle_has(b, MKT_FLAG_F) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
+    mkt_by_mpk(act, message, mkt_bundle_has(&act->bundle, MKT_FLAG_F) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
 }
 
 /* Whether a role may supply keys: "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be
@@ -119,9 +119,8 @@ enum mkt_err mkt_make_update_init(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
-    const struct mkt_protection by_mpk = by_last(b);
-    const struct mkt_also also = mkt_transfer_identities(b, &m);
-    err = mkt_seal(act, &by_mpk, &m, &also);
+    by_last(act, &m);
+    err = mkt_seal(act, &m);
     if (err != MKT_OK)
         return err;
     act->outcome = MKT_ANSWER;
@@ -133,7 +132,6 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
 {
     struct mkt_bundle *b = &act->bundle;
     const struct mkt_answer *answer = act->answer;
-    const struct mkt_also also = {{b->init, {NULL, 0}}};
     struct mkt_message m;
     enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : MKT_OK;
     err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
@@ -147,8 +145,8 @@ enum mkt_err mkt_make_update_resp(struct mkt_act *act)
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_RESPONDER]);
-    const struct mkt_protection by_mpk = by_last(b);
-    err = mkt_seal(act, &by_mpk, &m, &also);
+    by_last(act, &m);
+    err = mkt_seal(act, &m);
     return err != MKT_OK ? err : finish(act, &m, act->init);
 }
 
@@ -255,10 +253,7 @@ static enum mkt_err refuse(struct mkt_act *act)
 
 static enum mkt_err find_key(struct mkt_act *act)
 {
-    const bool init = act->message->hdr.data_type == MKT_TRANSFER_INIT;
-    act->protection = by_last(&act->bundle);
-    act->also =
-        init ? mkt_transfer_identities(&act->bundle, act->message) : (struct mkt_also){{act->bundle.init, {NULL, 0}}};
+    by_last(act, act->message);
     return MKT_OK;
 }
 

@@ -131,7 +131,7 @@ plants() {
         's/^        err = mkt_verify(act, false);$/        err = act->host == NULL ? MKT_E_MAC : MKT_OK;/'
     plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
     plant 'a refused message that leaves traces' take-transfer-resp csb.c \
-        's/^    if (err == MKT_OK \&\& counts) {$/    if (err != MKT_OK) csb->bundle = act->bundle;\n&/'
+        's/^    if (err == MKT_OK && counts) {$/    if (err != MKT_OK) csb->bundle = act->bundle;\n&/'
     plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->newest);$/& if (io->mode == IO_GET) b->newest.clock = 0;/'
     plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
     plant 'base64 that is not by the letter' keymgmt crypto.c 's/^        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&$/        if (false \&\&/'
