@@ -27,21 +27,18 @@ struct mkt_csb {
 };
 
 /* The setting that a bundle can't have, or NULL. */
-static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host, const struct mkt_settings *settings)
+static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host, const struct mkt_settings *s)
 {
-    const size_t tek = settings->tek_length;
-    if ((unsigned)role > MKT_KMS)
-        return "role";
-    if (settings->self.data.n == 0)
-        return "mkt_settings.self";
-    if (settings->max_sessions == 0)
-        return "mkt_settings.max_sessions";
-    if (settings->bundle_size < sizeof(struct mkt_csb))
-        return "mkt_settings.bundle_size";
-    if (tek != 0 && (tek < MKT_MIN_KEY || tek > MKT_MAX_TEK))
-        return "mkt_settings.tek_length";
+    const bool wrong_tek = s->tek_length != 0 && (s->tek_length < MKT_MIN_KEY || s->tek_length > MKT_MAX_TEK);
     /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
-    return role == MKT_KMS && host->replay == NULL && host->cache == NULL ? "mkt_host.replay" : NULL;
+    const bool no_cache = role == MKT_KMS && host->replay == NULL && host->cache == NULL;
+    return (unsigned)role > MKT_KMS                  ? "role"
+           : s->self.data.n == 0                     ? "mkt_settings.self"
+           : s->max_sessions == 0                    ? "mkt_settings.max_sessions"
+           : s->bundle_size < sizeof(struct mkt_csb) ? "mkt_settings.bundle_size"
+           : wrong_tek                               ? "mkt_settings.tek_length"
+           : no_cache                                ? "mkt_host.replay"
+                                                     : NULL;
 }
 
 /* Copies what the settings view, as identities may be those of a SIP message: false if there is no room for it. */
@@ -295,32 +292,29 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .act = mkt_take_report};
     struct mkt_message message;
     struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
-    struct io io = io_get(in);
-    uint32_t head = 0;
-    io_u32(&io, &head); /* version, data type, Next Payload, V and PRF func */
-    io_u32(&io, &detail->csb_id);
-    if (in.n > 1 && in.p[0] == 1) {
-        detail->message = in.p[1];
-        mkt_detail_put(act.detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
-    }
+    enum mkt_err err = mkt_message_get(&message, in);
+    const struct mkt_hdr *hdr = &message.hdr; /* as far as it was read */
+    const bool has_type = in.n > 1 && hdr->version == 1;
+    detail->csb_id = hdr->csb_id;
+    detail->message = has_type ? hdr->data_type : -1;
+    mkt_detail_put(detail, MKT_E_DATA_TYPE, mkt_data_type_name(hdr->data_type), NULL);
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
-    if (in.n > 1 && in.p[0] == 1 && !mkt_ever_takes(csb->role, in.p[1]))
+    if (has_type && !mkt_ever_takes(csb->role, hdr->data_type))
         return MKT_E_DATA_TYPE;
     if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
         return MKT_E_STATE;
-    enum mkt_err err = mkt_message_get(&message, in);
     const unsigned at = message.n > 0 ? message.payload[message.n - 1].type : MKT_LAST;
     if (err == MKT_E_PAYLOAD || err == MKT_E_MANY)
         mkt_blame_number(detail, err, err == MKT_E_MANY ? "payloads over" : "type", err == MKT_E_MANY ? message.n : at);
     if (err != MKT_OK)
         return mkt_blame(detail, err, message.n == 0 ? "HDR" : mkt_payload_name(at), NULL);
     const bool sent = csb->bundle.guard != MKT_GUARD_NONE || csb->role == MKT_KMS;
-    const bool report = message.hdr.data_type == MKT_ERROR && sent;
+    const bool report = hdr->data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
-        report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, message.hdr.data_type);
-    if (found == NULL && message.hdr.data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
+        report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
+    if (found == NULL && hdr->data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
         return take_again(csb, in);
     if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;

@@ -485,11 +485,10 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     struct mkt_ticket_recipe r;
     struct mkt_span payload, keys;
     struct work w = {.host = &own, .recipe = &r};
-    const bool sized = mkt_host_copy(&own, host, user);
+    const bool sized = mkt_host_copy(&own, host, user) &&
+                       mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys));
     *ticket = NULL;
-    enum mkt_err err = mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
-    if (mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)) && sized)
-        err = recipe_check(&own, &r, &w.detail);
+    enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.base.suite);
     err = err != MKT_OK ? err : work_room(&w);
     if (err != MKT_OK)
