@@ -6,7 +6,6 @@
 #include "io.h"
 
 #include <mbedtls/aes.h>
-#include <mbedtls/base64.h>
 #include <mbedtls/constant_time.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/version.h>
@@ -150,54 +149,51 @@ bool mkt_same(const uint8_t *a, const uint8_t *b, size_t n)
     return mbedtls_ct_memcmp(a, b, n) == 0;
 }
 
-/* A letter of base64, without a branch or an index that depends on what may be encrypted with a key. */
+/* Base64, without a branch or an index that depends on what may be encrypted with a key. */
 static uint8_t letter(unsigned v)
 {
     return (uint8_t)(v + 'A' + ((25 - v) >> 8 & 6) - ((51 - v) >> 8 & 75) - ((61 - v) >> 8 & 15) + ((62 - v) >> 8 & 3));
 }
 
 /* Letter by letter: six bits, of one octet or two. What it reads may stand at the end of what it writes. */
-static size_t encode(struct mkt_span octets, uint8_t *text)
-{
-    const size_t n = (octets.n + 2) / 3 * 4;
-    for (size_t i = 0; i < n; i++) {
-        const size_t at = 6 * i / 8;
-        const unsigned high = at < octets.n ? octets.p[at] : 0, low = at + 1 < octets.n ? octets.p[at + 1] : 0;
-        text[i] = at < octets.n ? letter((high << 8 | low) >> (10 - 6 * i % 8) & 63) : '=';
-    }
-    return n;
-}
-
 enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
 {
+    const size_t n = (in.n + 2) / 3 * 4;
     struct io to = io_put(out);
-    size_t at;
-    if (io_take(&to, (in.n + 2) / 3 * 4, &at) && to.mode == IO_PUT)
-        encode(in, to.out + at);
+    size_t to_at;
+    const bool writes = io_take(&to, n, &to_at) && to.mode == IO_PUT;
+    for (size_t i = 0; writes && i < n; i++) {
+        const size_t at = 6 * i / 8;
+        const unsigned high = at < in.n ? in.p[at] : 0, low = at + 1 < in.n ? in.p[at + 1] : 0;
+        to.out[to_at + i] = at < in.n ? letter((high << 8 | low) >> (10 - 6 * i % 8) & 63) : '=';
+    }
     return io_done(&to, out);
 }
 
-/* Decoding goes in groups of a whole number of quartets, so that a stack buffer is enough for any length. */
-enum { GROUP_OCTETS = 48, GROUP_TEXT = 64 };
+/* One more than what `c` stands for if it is one of `n` letters, of which `first` stands for `value`; else 0. */
+static unsigned one_of(unsigned c, unsigned first, unsigned n, unsigned value)
+{
+    return ((first - 1 - c) & (c - first - n)) >> 8 & (c - first + value + 1);
+}
 
+/* By the letter: whole quartets, and no bits but those of octets. */
 enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
 {
-    uint8_t octets[GROUP_OCTETS], text[GROUP_TEXT];
-    struct io from = io_get(in), to = io_put(out);
-    while (io_left(&from) && to.err == MKT_OK) {
-        struct mkt_span group = io_rest(&from);
-        io_bytes(&from, &group, group.n < GROUP_TEXT ? group.n : GROUP_TEXT);
-        struct mkt_span decoded = {octets, 0};
-        if (mbedtls_base64_decode(octets, sizeof octets, &decoded.n, group.p, group.n) != 0)
-            io_fail(&to, MKT_E_BASE64);
-        /* mbedTLS takes "AQ=" and "AR==": only what encodes to the same text is base64 by the letter; a group of 48
-         * octets has nothing but letters */
-        if (to.err == MKT_OK && decoded.n < GROUP_OCTETS &&
-            !mkt_span_equal((struct mkt_span){text, encode(decoded, text)}, group))
-            io_fail(&to, MKT_E_BASE64);
-        if (io_left(&from) && decoded.n != GROUP_OCTETS)
-            io_fail(&to, MKT_E_BASE64);
-        io_bytes(&to, &decoded, decoded.n);
+    const bool pads = in.n >= 4 && in.p[in.n - 1] == '=';
+    const size_t pad = pads ? 1 + (in.p[in.n - 2] == '=') : 0;
+    unsigned bits = 0, wrong = in.n % 4;
+    struct io to = io_put(out);
+    size_t at;
+    const bool writes = wrong == 0 && io_take(&to, in.n / 4 * 3 - pad, &at) && to.mode == IO_PUT;
+    for (size_t i = 0; i < in.n - pad; i++) {
+        const unsigned c = in.p[i], v = one_of(c, 'A', 26, 0) + one_of(c, 'a', 26, 26) + one_of(c, '0', 10, 52) +
+                                        one_of(c, '+', 1, 62) + one_of(c, '/', 1, 63);
+        wrong |= (v - 1) >> 6;
+        bits = bits << 6 | ((v - 1) & 63);
+        if (writes && i % 4 != 0)
+            to.out[at + i / 4 * 3 + i % 4 - 1] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
     }
+    if (wrong != 0 || (bits & ((1u << 2 * pad) - 1)) != 0)
+        io_fail(&to, MKT_E_BASE64);
     return io_done(&to, out);
 }

@@ -10,7 +10,6 @@
 #include "parties.h"
 
 #include <mbedtls/aes.h>
-#include <mbedtls/base64.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
@@ -71,23 +70,6 @@ int __wrap_mbedtls_aes_crypt_ctr(mbedtls_aes_context *aes, size_t n, size_t *use
     __msan_unpoison(out, n);
     return err;
 }
-
-#define BASE64(direction)                                                                                              \
-    WEAK int __real_mbedtls_base64_##direction(unsigned char *, size_t, size_t *, const unsigned char *, size_t);      \
-    WEAK int __wrap_mbedtls_base64_##direction(unsigned char *, size_t, size_t *, const unsigned char *, size_t);      \
-    int __wrap_mbedtls_base64_##direction(unsigned char *out, size_t cap, size_t *n, const unsigned char *in,          \
-                                          size_t in_n)                                                                 \
-    {                                                                                                                  \
-        __msan_check_mem_is_initialized(in, in_n);                                                                     \
-        int err = __real_mbedtls_base64_##direction(out, cap, n, in, in_n);                                            \
-        __msan_unpoison(n, sizeof *n);                                                                                 \
-        if (err == 0)                                                                                                  \
-            __msan_unpoison(out, *n);                                                                                  \
-        return err;                                                                                                    \
-    }
-
-BASE64(encode)
-BASE64(decode)
 
 /* That of 3.6 calls explicit_bzero(), which MSan does not see either. */
 WEAK void __real_mbedtls_platform_zeroize(void *, size_t);
