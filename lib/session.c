@@ -44,10 +44,8 @@ static enum mkt_err know(struct known *known, const struct mkt_message *message,
     *known = (struct known){.message = message, .init = init, .sps = sps};
     for (struct mkt_span rest = sps; rest.n > 0;) {
         const uint32_t octet = (uint32_t)(sps.n - rest.n);
-        const enum mkt_err err = mkt_sps_get(&before, &rest);
+        (void)!mkt_sps_get(&before, &rest); /* after an error nothing is left */
         known->at[before.policy_no] = BUNDLE + octet;
-        if (err != MKT_OK)
-            break;
     }
     for (uint32_t i = 0; message != NULL && i < message->n; i++) {
         const struct mkt_sp *sp = &message->payload[i].sp;

@@ -165,17 +165,15 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
 
 /* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
 static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_ticket *base,
-                            const struct mkt_policy *policy, uint8_t tpk[MKT_MAX_TPK], size_t *n,
-                            struct mkt_detail *detail)
+                            const struct mkt_policy *policy, struct mkt_buf *tpk, struct mkt_detail *detail)
 {
-    struct mkt_buf key = {tpk, MKT_MAX_TPK, 0};
+    const uint8_t *const octets = tpk->p;
     const struct mkt_id *id = base->idrpsk.data.n > 0 ? &base->idrpsk : NULL;
-    enum mkt_err err = host->tpk == NULL ? MKT_E_KEY : host->tpk(host->user, id, policy, &key);
+    enum mkt_err err = host->tpk == NULL ? MKT_E_KEY : host->tpk(host->user, id, policy, tpk);
     err = id == NULL ? mkt_blame(detail, err, "TPK without IDRpsk", NULL)
                      : mkt_blame(detail, err, "IDRpsk of the ticket", &id->data);
-    if (err == MKT_OK && (key.p != tpk || key.n > MKT_MAX_TPK))
+    if (err == MKT_OK && (tpk->p != octets || tpk->n > MKT_MAX_TPK))
         err = MKT_E_KEY_LENGTH;
-    *n = key.n;
     return err;
 }
 
@@ -183,17 +181,17 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
                                 const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys,
                                 struct mkt_detail *detail)
 {
-    uint8_t tpk[MKT_MAX_TPK];
-    size_t n = 0;
+    uint8_t octets[MKT_MAX_TPK];
+    struct mkt_buf tpk = {octets, sizeof octets, 0};
     struct mkt_base_ticket base;
     const bool is_base = mkt_policy_is_base(policy);
     if (host->open != NULL && !(is_base && (policy->flags & MKT_FLAG_O) != 0))
         return host_opens(host, ticket, policy, room, keys);
     enum mkt_err err = is_base ? mkt_base_ticket_get(&base, ticket, policy) : MKT_E_TICKET_TYPE;
     err = mkt_blame(detail, err, "TICKET", NULL);
-    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, tpk, &n, detail);
-    err = err != MKT_OK ? err : unseal(&base, policy, (struct mkt_span){tpk, n}, room);
-    mkt_wipe(tpk, sizeof tpk);
+    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, &tpk, detail);
+    err = err != MKT_OK ? err : unseal(&base, policy, mkt_buf_span(&tpk), room);
+    mkt_wipe(octets, sizeof octets);
     return err != MKT_OK ? err : put_holder_keys(host, &base, mpkr, room, keys);
 }
 
@@ -491,12 +489,10 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.base.suite);
     err = err != MKT_OK ? err : work_room(&w);
-    if (err != MKT_OK)
-        return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
-    w.room.p = mkt_host_alloc(&own, w.room.cap);
-    if (w.room.p == NULL)
+    w.room.p = err == MKT_OK ? mkt_host_alloc(&own, w.room.cap) : NULL;
+    if (err == MKT_OK && w.room.p == NULL)
         err = MKT_E_MEMORY;
-    else
+    if (err == MKT_OK)
         err = mkt_policy_is_base(r.policy) ? make_base(&w, &payload, &keys) : make_by_host(&w, &payload, &keys);
     err = err != MKT_OK ? err : mkt_ticket_hold(ticket, &own, payload, keys, false);
     mkt_host_release(&own, w.room.p, w.room.cap);

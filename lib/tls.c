@@ -223,13 +223,6 @@ static void set_options(mbedtls_ssl_config *conf, const struct mkt_tls_settings 
 #endif
 }
 
-/* Keeps mbedTLS's own error for the caller. */
-static enum mkt_err from_mbedtls(struct mkt_tls *tls, int cause)
-{
-    tls->cause = cause;
-    return cause == 0 ? MKT_OK : MKT_E_TLS;
-}
-
 enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
 {
     struct mkt_tls_settings own;
@@ -245,10 +238,9 @@ enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls, co
         return err;
 
     int end = own.end == MKT_END_SERVER ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT;
-    err = from_mbedtls(
-        tls, mbedtls_ssl_config_defaults(conf, end, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT));
-    if (err != MKT_OK)
-        return err;
+    tls->cause = mbedtls_ssl_config_defaults(conf, end, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+    if (tls->cause != 0)
+        return MKT_E_TLS;
     mbedtls_ssl_conf_ciphersuites(conf, tls->suite);
     set_versions(conf, &plan);
     set_options(conf, &own, &plan);
@@ -263,7 +255,9 @@ enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls, co
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
         return MKT_E_KEY_LENGTH;
     const enum mkt_err err = mkt_tls_configure(conf, tls, settings);
-    return err != MKT_OK ? err : from_mbedtls(tls, mbedtls_ssl_conf_psk(conf, psk.p, psk.n, identity.p, identity.n));
+    if (err == MKT_OK)
+        tls->cause = mbedtls_ssl_conf_psk(conf, psk.p, psk.n, identity.p, identity.n);
+    return err == MKT_OK && tls->cause != 0 ? MKT_E_TLS : err;
 }
 
 enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings,
