@@ -9,11 +9,18 @@
  * Structs that begin with `size` may grow in later versions. The caller sets `size` to the sizeof of the struct that it
  * was compiled with:
  *
- *     struct mkt_offer offer;
- *     mkt_offer_init(&offer);                                          clears all, and sets the size
- *     offer.ticket = ticket;
+ * @code
+ * #include <mikeyticket.h>
  *
- *     struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket};      the same, in C
+ * enum mkt_err call(struct mkt_csb *csb, struct mkt_ticket *ticket, struct mkt_id responder, struct mkt_buf *line)
+ * {
+ *     struct mkt_offer offer;
+ *     mkt_offer_init(&offer); // clears all, and sets the size; in C also: = {.size = sizeof offer}
+ *     offer.ticket = ticket;
+ *     offer.responder = responder;
+ *     return mkt_sdp_make_offer(csb, &offer, line);
+ * }
+ * @endcode
  *
  * So a program works with a library that is older or newer than its headers. Members that the library knows and the
  * program does not are zero. The error is MKT_E_ARGUMENT in two cases:

@@ -53,7 +53,7 @@ try() {
     "$@" && LD_LIBRARY_PATH=$LD_LIBRARY_PATH ./outside
 }
 # What stands between @code and @endcode in a header is a whole source file: HEADER.1.c, HEADER.2.c, ...
-for header in "$prefix"/include/mikeyticket/*.h; do
+for header in "$prefix"/include/mikeyticket.h "$prefix"/include/mikeyticket/*.h; do
     awk -v name="$(basename "$header" .h)" '
     / \* @endcode$/ { on = 0; print "int main(void)\n{\n    return 0;\n}" >file }
     on { sub(/^ \* ?/, ""); print >file }
@@ -68,8 +68,8 @@ links() {
     # shellcheck disable=SC2046,SC2086
     {
         try gcc -std=c11 $options "$2" $(flags --cflags --libs $1)
-        try g++ -std=c++17 $options -x c++ "$2" -x none $(flags --cflags --libs $1)
         try gcc -std=c11 $options "$2" -static $(flags --cflags --libs --static $1)
+        try g++ -std=c++17 $options -x c++ "$2" -x none $(flags --cflags --libs $1)
         try g++ -std=c++17 $options -x c++ "$2" -x none -static $(flags --cflags --libs --static $1)
     }
 }

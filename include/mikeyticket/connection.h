@@ -11,13 +11,23 @@
  * An application keeps two things for each stream: a struct mkt_sdp_kept, and the a=key-mgmt line to repeat. It needs
  * no text of earlier exchanges:
  *
+ * @code
+ * #include <mikeyticket.h>
+ *
+ * // After an offer of this end and its answer. `kept` is zero before the first exchange.
+ * enum mkt_err exchanged(struct mkt_sdp *offer, struct mkt_sdp *answer, size_t media, struct mkt_sdp_kept *kept,
+ *                        struct mkt_connection *connection)
+ * {
  *     struct mkt_sdp_exchange now;
  *     struct mkt_sdp_kept next;
- *     mkt_sdp_exchange_init(&now, &offer, &answer);
+ *     mkt_sdp_exchange_init(&now, offer, answer);
  *     now.offerer = true;
- *     err = mkt_connection_decide(&now, &stream->kept, media, &connection, &next);
+ *     enum mkt_err err = mkt_connection_decide(&now, kept, media, connection, &next);
  *     if (err == MKT_OK)
- *         stream->kept = next;
+ *         *kept = next;
+ *     return err;
+ * }
+ * @endcode
  *
  * Which line to repeat
  * --------------------

@@ -34,16 +34,31 @@
  * for itself, in a dialog with a To tag of its own, and repeats its answer: in a 183, then in the 200. The Initiator
  * keeps the bundle that made the offer, and gives each early dialog a branch of it:
  *
- *     mkt_csb_make_transfer_init(offered, &offer, &message)      once, for the INVITE
+ * @code
+ * #include <mikeyticket.h>
  *
- *     for each response with an answer:
- *         if its To tag is new:
- *             mkt_csb_branch(offered, &branch)
- *         mkt_csb_take(branch, answer)                           of that To tag
- *         if (!mkt_csb_repeated(branch)):
- *             mkt_streams_add_csb(streams, stream, branch, 1)    the key of this dialog
+ * // Once for the INVITE, whose SDP has the line. All branches come from the bundle `offered`.
+ * enum mkt_err invite(struct mkt_csb *offered, const struct mkt_offer *offer, struct mkt_buf *line)
+ * {
+ *     return mkt_sdp_make_offer(offered, offer, line);
+ * }
  *
- *     mkt_csb_free(offered)                                      64*T1 after the first 2xx (RFC 3261 13.2.2.4)
+ * // For each response with an SDP answer. `*branch` belongs to the To tag: NULL if the tag is new.
+ * // `*is_new` is true if there is a new key, whose stream is to be added: mkt_streams_add_csb().
+ * enum mkt_err answered(const struct mkt_csb *offered, struct mkt_csb **branch, struct mkt_span answer, bool *is_new)
+ * {
+ *     struct mkt_sdp sdp;
+ *     enum mkt_err err = mkt_sdp_parse(&sdp, answer);
+ *     if (err == MKT_OK && *branch == NULL)
+ *         err = mkt_csb_branch(offered, branch);
+ *     if (err == MKT_OK)
+ *         err = mkt_sdp_take_answer(*branch, &sdp, 0);
+ *     *is_new = err == MKT_OK && !mkt_csb_repeated(*branch);
+ *     return err;
+ * }
+ * @endcode
+ *
+ * Free `offered` 64*T1 after the first 2xx (RFC 3261 13.2.2.4).
  *
  * The Initiator:
  * - Make one branch for each To tag, and only one. Two branches that take one answer could encrypt two keys with one IV

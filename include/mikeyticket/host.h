@@ -104,10 +104,34 @@ struct mkt_psk_session {
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
  *
- * A server needs one host for all its calls, which may be `static const`; in C++ call mkt_host_init() once, and then set
- * the members:
+ * A server needs one host for all its calls. In C it may be `static const`, with `.size = sizeof(struct mkt_host)`. In C
+ * and C++ it can be filled once at the start:
  *
- *     static const struct mkt_host host = {.size = sizeof(struct mkt_host), .tpk = find_tpk};
+ * @code
+ * #include <mikeyticket.h>
+ * #include <string.h>
+ *
+ * // One key for all tickets of one Initiator.
+ * static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
+ * {
+ *     const struct mkt_id alice = mkt_id_uri("sip:alice@example.com");
+ *     (void)id;
+ *     if (!mkt_id_equal(&policy->initiator, &alice))
+ *         return MKT_E_KEY;
+ *     memcpy(key->p, user, 32);
+ *     key->n = 32;
+ *     return MKT_OK;
+ * }
+ *
+ * static struct mkt_host host;
+ *
+ * void begin(uint8_t tpk[32])
+ * {
+ *     mkt_host_init(&host);
+ *     host.user = tpk;
+ *     host.tpk = find_tpk;
+ * }
+ * @endcode
  *
  * A function that gets a host of a wrong size answers MKT_E_ARGUMENT, which is not logged.
  *

@@ -290,8 +290,20 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param,
  * Takes the next payload off a chain: a decrypted KEMAC (begin with MKT_KEY_DATA), the Ticket Data of a base ticket
  * (begin with MKT_THDR), TP Data or Initiator Data (begin with mkt_first_get()). No copy, no allocation.
  *
- *     while (err == MKT_OK && type != MKT_LAST)
- *         err = mkt_payload_get(&payload, &type, &rest);
+ * @code
+ * #include <mikeyticket.h>
+ *
+ * // Counts the keys in what a KEMAC decrypts to.
+ * enum mkt_err count_keys(struct mkt_span chain, size_t *n)
+ * {
+ *     struct mkt_payload payload;
+ *     uint16_t type = MKT_KEY_DATA;
+ *     enum mkt_err err = MKT_OK;
+ *     for (*n = 0; err == MKT_OK && type != MKT_LAST; ++*n)
+ *         err = mkt_payload_get(&payload, &type, &chain);
+ *     return err;
+ * }
+ * @endcode
  *
  * @param payload  out: its spans point into the chain
  * @param type     in and out: the type of the payload to take, then of the one after it; MKT_LAST: there is none

@@ -7,10 +7,19 @@
  * the rest alone. It allocates nothing. mkt_sdp_parse() reads a description once, and the other functions look in its
  * result:
  *
+ * @code
+ * #include <mikeyticket.h>
+ *
+ * // Reads the a=setup of up to `n` media sections.
+ * enum mkt_err read_setups(struct mkt_span text, enum mkt_setup setup[], size_t n)
+ * {
  *     struct mkt_sdp sdp;
  *     enum mkt_err err = mkt_sdp_parse(&sdp, text);
- *     for (size_t media = 0; err == MKT_OK && media < sdp.sections; media++)
+ *     for (size_t media = 0; err == MKT_OK && media < sdp.sections && media < n; media++)
  *         err = mkt_setup_get(&sdp, media, &setup[media]);
+ *     return err;
+ * }
+ * @endcode
  *
  * To read all sections takes a time linear in the text if you ask for them in their order.
  *
@@ -151,9 +160,18 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_media(struct mkt_sdp *sdp, size_t nth, str
  * Finds the next attribute of a name, in a media section or at session level, and not in both: if an attribute of
  * session level is for all sections (RFC 8866 5.13), ask for it once. For example, to read each floorid:
  *
+ * @code
+ * #include <mikeyticket.h>
+ *
+ * size_t count_floors(struct mkt_sdp *sdp, size_t media)
+ * {
  *     struct mkt_span floor = {NULL, 0};
- *     while (mkt_sdp_attribute(&sdp, media, "floorid", &floor) == MKT_OK && floor.p != NULL)
- *         use(floor);
+ *     size_t n = 0;
+ *     while (mkt_sdp_attribute(sdp, media, "floorid", &floor) == MKT_OK && floor.p != NULL)
+ *         n++;
+ *     return n;
+ * }
+ * @endcode
  *
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @param name   of the attribute, such as "path" or "floorid"; case sensitive

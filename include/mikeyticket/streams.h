@@ -4,19 +4,44 @@
  * The media streams of a server (MRFP) that wait for their TLS connection or have it, each with a key of its own (3GPP
  * TS 23.333 5.20.2), in libmikeyticket-tls. One server configuration serves all of them:
  *
- *     mkt_streams_new(&streams, &settings);
- *     mkt_streams_server(streams, &conf, &tls, &tls_settings);          once for each listener
+ * @code
+ * #include <mikeyticket/streams.h>
  *
- *     mkt_streams_add_csb(streams, 7, csb, 1);                          when the MRFC has the key of stream 7
+ * // Once, and for each listener. `settings->end` is not looked at.
+ * enum mkt_err begin(struct mkt_streams **streams, const struct mkt_streams_settings *streams_settings,
+ *                    mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
+ * {
+ *     const enum mkt_err err = mkt_streams_new(streams, streams_settings);
+ *     return err == MKT_OK ? mkt_streams_server(*streams, conf, tls, settings) : err;
+ * }
  *
- *     mkt_streams_bind(streams, &ssl, &seven);                          when TCP is up; NULL: the identity tells
- *     mbedtls_ssl_setup(&ssl, &conf);
- *     mkt_streams_handshake(streams, &ssl, &n);                         while it answers MKT_E_AGAIN
- *     mkt_streams_of(streams, &ssl, &stream);
+ * // When the MRFC has the key of a stream. Its first crypto session has CS ID 1.
+ * enum mkt_err expect(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb)
+ * {
+ *     return mkt_streams_add_csb(streams, stream, csb, 1);
+ * }
  *
- *     n = mbedtls_ssl_read(&ssl, octets, sizeof octets);
- *     if (n <= 0 && mkt_streams_end(streams, &ssl, n) != MKT_TLS_OPEN)
- *         release TCP: the session has ended and the key is wiped
+ * // When TCP is up. The PSK identity tells which stream a connection is for.
+ * bool accepted(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const mbedtls_ssl_config *conf)
+ * {
+ *     return mkt_streams_bind(streams, ssl, NULL) == MKT_OK && mbedtls_ssl_setup(ssl, conf) == 0;
+ * }
+ *
+ * // When TCP can be read or written: until it returns something else than MKT_E_AGAIN.
+ * enum mkt_err handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, uint64_t *stream)
+ * {
+ *     int result;
+ *     const enum mkt_err err = mkt_streams_handshake(streams, ssl, &result);
+ *     return err == MKT_OK ? mkt_streams_of(streams, ssl, stream) : err;
+ * }
+ *
+ * // Returns false if the session has ended and its key is wiped: release TCP then.
+ * bool read_some(struct mkt_streams *streams, mbedtls_ssl_context *ssl, unsigned char *octets, size_t size, int *n)
+ * {
+ *     *n = mbedtls_ssl_read(ssl, octets, size);
+ *     return *n > 0 || mkt_streams_end(streams, ssl, *n) == MKT_TLS_OPEN;
+ * }
+ * @endcode
  *
  * If an INVITE is forked, each branch is a stream of its own, with an identity of its own: see "Forked INVITE" in
  * mikeyticket/csb.h.
