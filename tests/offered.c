@@ -46,6 +46,10 @@ START_TEST(a_call)
     expect_err("one answer", mkt_sdp_make_answer(c->r, NULL, &back), MKT_E_STATE);
     struct mkt_sdp answer = described(HEAD MSRP, &back, "");
     expect_err("take", mkt_sdp_take_answer(c->i, &answer, 0), MKT_OK);
+    ck_assert(!mkt_csb_repeated(c->i));
+    /* a 183 had it, and the 200 has it again */
+    expect_err("again", mkt_sdp_take_answer(c->i, &answer, 0), MKT_OK);
+    ck_assert(mkt_csb_repeated(c->i));
     expect_same_tek(c, 1, _i == 0 ? 32 : 16);
     expect_err("session", mkt_sdp_crypto_session(c->i, &sdp, 0, &cs), MKT_OK);
     ck_assert_uint_eq(cs.cs_id, 1);

@@ -23,9 +23,6 @@ static struct mkt_span text(const char *t)
     return exact(mkt_span_text(t));
 }
 
-/* A program has it in its own memory, so no later library may need more. */
-_Static_assert(sizeof(struct mkt_sdp) == (sizeof(void *) == 8 ? 1024 : 688), "struct mkt_sdp keeps its size");
-
 static uint8_t room[4096];
 
 static struct mkt_buf buffer(void)

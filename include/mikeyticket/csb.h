@@ -381,8 +381,9 @@ MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
 /* ---- in SDP: RFC 4567 ---- */
 
 /**
- * Makes the a=key-mgmt line of an offer: mkt_csb_make_transfer_init(), then mkt_sdp_put(). If several sections share the
- * line at session level, `offer` has a crypto session for each of them: mkt_sdp_crypto_session().
+ * Makes the a=key-mgmt line of an offer: mkt_csb_make_transfer_init(), then mkt_sdp_put() in the same buffer. If
+ * several sections share the line at session level, give `offer` a crypto session for each of them:
+ * mkt_sdp_crypto_session().
  * @param line  the line is appended, without CRLF; with `p` NULL it is measured
  * @return as those two functions
  */
@@ -390,39 +391,46 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const stru
                                                  struct mkt_buf *line);
 
 /**
- * Makes the a=key-mgmt line of an answer: mkt_csb_make_transfer_resp(), then mkt_sdp_put(). MKT_E_STATE if the offer
- * wants no answer (F flag), or its answer was made: then write the same line again.
+ * Makes the a=key-mgmt line of an answer, once: mkt_csb_make_transfer_resp(), then mkt_sdp_put(). Keep the line. Send
+ * it in each answer to this offer (183, 200), and again as long as no offer re-keys.
+ * @return as those two functions; MKT_E_STATE if the offer wants no answer (F flag), or its answer was made
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                   struct mkt_buf *line);
 
-/** Makes the a=key-mgmt line of an offer that updates the bundle: mkt_csb_make_update(), then mkt_sdp_put(). */
+/**
+ * Makes the a=key-mgmt line of an offer that re-keys: mkt_csb_make_update(), then mkt_sdp_put(). If the offer is given
+ * up (491, 408, CANCEL), call mkt_csb_abandon(), and repeat the line of before: see connection.h.
+ * @return as those two functions
+ */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *line);
 
 /**
- * Takes the message of an offer, be that the first one or an update: mkt_sdp_get(), mkt_sdp_protocols(), then
- * mkt_csb_take(). If mkt_connection_keying() says that the offer does not re-key, do not take it. If several sections
- * share a message of the session level, take it once. The message is decoded into the bundle, which needs space for it
- * until the function returns.
+ * Takes the message of an offer: mkt_sdp_get(), mkt_sdp_protocols(), then mkt_csb_take_offer(). That is the first
+ * offer, or one that re-keys (mkt_connection_keying()). The message is decoded into the bundle, which needs space for
+ * it until the function returns.
+ * - Take an offer once, behind the transaction layer: a repeated INVITE is a replay, and would be declined.
+ * - If several sections share a message of the session level, take it once for all of them.
+ * - To decline a call with an authenticated Error message, take the offer first, then call mkt_csb_make_error().
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
- * @return as those functions; MKT_E_MISSING if there is no message; MKT_E_DATA_TYPE if it is no TRANSFER_INIT and no
- *         Error message; MKT_E_ROOM
+ * @return as those functions; MKT_E_MISSING if there is no message; MKT_E_DATA_TYPE if it is neither a TRANSFER_INIT
+ *         nor an Error message; MKT_E_ROOM
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
 
 /**
- * Takes the message of an answer, likewise. If this party waits for no TRANSFER_RESP and has its keys (F flag), an
- * answer without message is MKT_OK.
- * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if it is no TRANSFER_RESP and no Error message
+ * Takes the message of an answer, likewise. The same answer again is MKT_OK (mkt_csb_repeated()). So is an answer
+ * without message if this party has its keys and waits for no TRANSFER_RESP (F flag).
+ * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if the message is neither a TRANSFER_RESP nor an Error message
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
 
 /**
- * Finds the crypto session of a media section (RFC 4567 7.1, design decision D32). If the section has a message of its
- * own, or is the only one, its session is the first of the bundle, whatever its CS ID. If sections share a message of
- * the session level, that of section n, counted from 0, has CS ID 2 n + 1, and 2 n + 2 is reserved for its other
- * direction. All m= lines count, whatever their medium.
+ * Finds the crypto session of a media section (RFC 4567 7.1, design decision D32):
+ * - The section has a message of its own, or is the only one: the first session of the bundle, whatever its CS ID.
+ * - Sections share a message of the session level: section n, counted from 0 over all m= lines, has CS ID 2 n + 1. The
+ *   CS ID 2 n + 2 is reserved for its other direction.
  * @param offer  the offer of the bundle, for both ends
  * @param cs     out: its spans live until the next message is made or taken
  * @return MKT_OK; MKT_E_MISSING if there is no such media section, or it has no message for mikey; MKT_E_SDP;
