@@ -262,13 +262,6 @@ static enum lead lead_of(const struct both *both)
     return LEAD_LINE;
 }
 
-/* Whether this exchange leads anywhere by RFC 6714, which a second one must do as the first one (4.2, 4.3). */
-static bool leads(const struct both *both)
-{
-    const enum lead lead = lead_of(both);
-    return both->existing || both->roles.tcp == MKT_END_NONE || lead == LEAD_PATH || lead == LEAD_LINE;
-}
-
 static struct mkt_sdp_media place_of(const struct both *both)
 {
     const struct side *passive = both->roles.tcp == MKT_END_CLIENT ? &both->peer : &both->own;
@@ -437,7 +430,7 @@ static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt
     }
     connection->replaces = had;
     connection->action = MKT_ACTION_OFFER_AGAIN;
-    if (!leads(now))
+    if (lead_of(now) == LEAD_REFUSE || lead_of(now) == LEAD_OFFER_AGAIN)
         return lead_of(now) == LEAD_REFUSE ? MKT_E_ROLE : MKT_OK;
     connection->action = now->roles.tcp == MKT_END_CLIENT ? MKT_ACTION_CONNECT : MKT_ACTION_LISTEN;
     connection->tls = now->roles.tls;
@@ -474,7 +467,9 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     c.peer = n.peer.end.session;
     /* RFC 3264 section 8: the same descriptions again: "this is effectively a no-op" */
     const bool same_texts = memcmp(k.texts, b.texts, HASH) == 0;
-    const bool keeps = had && n.wanted && (same_texts || (leads(&n) && same_stream(&n, &k, &b)));
+    /* RFC 6714 4.2, 4.3: a second exchange must lead somewhere, as the first one */
+    const bool leads = lead_of(&n) == LEAD_PATH || lead_of(&n) == LEAD_LINE;
+    const bool keeps = had && n.wanted && (same_texts || (leads && same_stream(&n, &k, &b)));
     err = keying_of(&n, &b, &c.keying);
     err = err != MKT_OK ? err : act(&n, keeps, had, &c);
     if (err != MKT_OK)
