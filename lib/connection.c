@@ -203,11 +203,10 @@ struct both {
 
 static bool stream_of(const struct mkt_sdp_media *m, enum mkt_stream *stream)
 {
-    bool tls_msrp = mkt_span_equal(m->proto, mkt_span_text("TCP/TLS/MSRP"));
-    bool tls_bfcp = mkt_span_equal(m->proto, mkt_span_text("TCP/TLS/BFCP"));
-    *stream = tls_bfcp ? MKT_STREAM_BFCP : MKT_STREAM_MSRP;
-    return (tls_msrp && mkt_span_equal(m->media, mkt_span_text("message"))) ||
-           (tls_bfcp && mkt_span_equal(m->media, mkt_span_text("application")));
+    const bool bfcp = mkt_span_equal(m->proto, mkt_span_text("TCP/TLS/BFCP"));
+    *stream = bfcp ? MKT_STREAM_BFCP : MKT_STREAM_MSRP;
+    return mkt_span_equal(m->media, mkt_span_text(bfcp ? "application" : "message")) &&
+           (bfcp || mkt_span_equal(m->proto, mkt_span_text("TCP/TLS/MSRP")));
 }
 
 static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t media, struct both *both)
