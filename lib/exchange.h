@@ -20,9 +20,7 @@ struct mkt_also {
     struct mkt_span span[2];
 };
 
-/*
- * One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle where it succeeds.
- */
+/* One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle if it succeeds. */
 struct mkt_act {
     const struct mkt_host *host; /* `own`, which has the user of the bundle */
     struct mkt_host own;
@@ -143,16 +141,10 @@ struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, cons
 MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
                                     enum mkt_phase phase, struct mkt_protection *protection);
 
-/*
- * Verifies the MAC of `message`, by `protection` and `also`: MKT_E_MAC, or then MKT_E_ROOM. With `decrypt` its KEMAC
- * is decrypted in the room.
- */
+/* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_ROOM. With `decrypt` its KEMAC is decrypted in the room. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt);
 
-/*
- * Adds V to a message, by `protection` and `also`, and appends it to `out`, where the spans of the message view it
- * then: encrypted keys in its KEMAC, the MAC in its V.
- */
+/* Adds V to a message, by `protection` and `also`, encrypts its KEMAC, and appends it to `out`, which its spans view. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */

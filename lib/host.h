@@ -32,9 +32,7 @@ static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_er
  * second part)" (RFC 6043 6.3), "COUNTER SHALL be padded (with leading zeros)" (RFC 3830 6.6). */
 uint64_t mkt_t_64(const struct mkt_t *t);
 
-/*
- * The timestamp of a message or ticket to be made: of the clock, or of the host's counter; MKT_E_COUNTER without one.
- */
+/* The timestamp of a message or ticket to be made: by the clock, or the host's counter; MKT_E_COUNTER without one. */
 MKT_MUST enum mkt_err mkt_t_make(const struct mkt_host *host, bool counter, struct mkt_t *t);
 
 /* A moment some seconds later. */

@@ -129,7 +129,7 @@ enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key)
 {
     struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
     struct io io = io_put(chain->room);
-    mkt_io_put_payload(&io, &payload, MKT_LAST);
+    mkt_io_payload(&io, &payload, MKT_LAST);
     if (io_done(&io, chain->room) != MKT_OK)
         return io.err == MKT_E_SPACE ? MKT_E_ROOM : io.err;
     *key = payload.key_data;

@@ -68,7 +68,7 @@ void mkt_io_put_message(struct io *io, struct mkt_message *message)
     io_hdr(io, &message->hdr, &next);
     for (size_t i = 0; i < n; i++) {
         next = mkt_io_first(io, message->payload + i + 1, n - i - 1);
-        mkt_io_put_payload(io, &message->payload[i], next);
+        mkt_io_payload(io, &message->payload[i], next);
     }
 }
 

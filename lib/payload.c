@@ -2,7 +2,7 @@
 /*
  * THE WIRE FORMAT. One function per payload, whatever the direction; above it its section. A payload of RFC 6043 that
  * adds to one of RFC 3830 shares its function. Next Payload, the first octet of each but SIGN, is the business of
- * io_payload() below the table of kinds.
+ * mkt_io_payload() below the table of kinds.
  */
 #include "payload.h"
 
@@ -294,8 +294,7 @@ uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n
     return (uint8_t)payload[0].type;
 }
 
-/* One payload of a chain, Next Payload included; the answer is the type of the next. */
-static uint8_t io_payload(struct io *io, struct mkt_payload *p, uint8_t next)
+uint8_t mkt_io_payload(struct io *io, struct mkt_payload *p, uint8_t next)
 {
     const struct kind *kind = kind_of(p->type);
     if (kind == NULL) {
@@ -317,22 +316,17 @@ void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *paylo
     const size_t from = io->pos;
     memset(payload, 0, sizeof *payload);
     payload->type = *type;
-    *type = io_payload(io, payload, MKT_LAST);
+    *type = mkt_io_payload(io, payload, MKT_LAST);
     payload->octets = io_since(io, from);
     if (*type == MKT_LAST)
         io_expect_end(io);
-}
-
-void mkt_io_put_payload(struct io *io, struct mkt_payload *payload, uint8_t next)
-{
-    io_payload(io, payload, next);
 }
 
 static void io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
 {
     for (size_t i = 0; i < n && io->err == MKT_OK; i++) {
         struct mkt_payload copy = payload[i];
-        mkt_io_put_payload(io, &copy, mkt_io_first(io, payload + i + 1, n - i - 1));
+        mkt_io_payload(io, &copy, mkt_io_first(io, payload + i + 1, n - i - 1));
     }
 }
 

@@ -13,8 +13,8 @@ void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map
 /* Reads the payload of type `*type`; `*type` is then that of the next, and after the last nothing may be left. */
 void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *payload);
 
-/* Writes one payload that one of type `next` follows; its spans then view what was written. */
-void mkt_io_put_payload(struct io *io, struct mkt_payload *payload, uint8_t next);
+/* One payload of a chain; returns the type of the next, which PUT writes. After PUT its spans view what was written. */
+uint8_t mkt_io_payload(struct io *io, struct mkt_payload *payload, uint8_t next);
 
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);

@@ -426,7 +426,7 @@ static enum mkt_err keep_sp(struct mkt_act *act, const struct mkt_sp *sp)
 {
     struct mkt_payload payload = {.type = MKT_SP, .sp = *sp};
     struct io io = io_put(&act->room);
-    mkt_io_put_payload(&io, &payload, MKT_SP);
+    mkt_io_payload(&io, &payload, MKT_SP);
     return io_done(&io, &act->room);
 }
 

@@ -193,9 +193,7 @@ static enum mkt_err check_initiator_data(const struct mkt_act *act)
     return forked ? mkt_initiator_data_match(data, &mkt_message_find(act->message, MKT_V, 0)->v) : MKT_OK;
 }
 
-/*
- * RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP".
- */
+/* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP" */
 static enum mkt_err check_protocols(const struct mkt_act *act)
 {
     const struct mkt_payload *sdp_ids = mkt_message_find(act->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);

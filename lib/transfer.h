@@ -12,9 +12,7 @@ extern const struct mkt_taking mkt_taking_transfer_init, mkt_taking_transfer_res
 /* The rest of taking the TRANSFER_INIT that the bundle keeps, once a KMS has given the keys of its ticket. */
 extern const struct mkt_taking mkt_taking_resolved;
 
-/*
- * Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of who that is.
- */
+/* Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of its name. */
 MKT_MUST enum mkt_err mkt_find_resp_key(struct mkt_act *act);
 
 /* What a Responder remembers of a ticket that a KMS resolved (mkt_csb_resolved_put()). */

@@ -186,10 +186,7 @@ static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *p
     return err != MKT_OK ? err : mkt_policy_sound(policy, NULL);
 }
 
-/*
- * Whether the Responder may have that identity. Without F the Initiator knows only whom it asked, until the Responder
- * has sent a message.
- */
+/* Whether the Responder may have that identity. Without F the Initiator knows only whom it asked, until it answers. */
 static bool may_be_responder(const struct mkt_act *act, const struct mkt_id *id)
 {
     const struct mkt_bundle *b = &act->bundle;
