@@ -140,7 +140,7 @@ static void call(void)
     struct mkt_csb *alice = bundle(MKT_INITIATOR, "sip:alice@example.com"), *kms_side = bundle(MKT_KMS, "sip:kms");
     struct mkt_csb *bob = bundle(MKT_RESPONDER, "sip:bob@example.com");
     struct mkt_ticket *ticket = granted(alice, kms_side);
-    struct mkt_buf message = {octets, sizeof octets, 0};
+    struct mkt_buf message = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
     struct mkt_offer offer;
     struct mkt_answer answer;
     struct mkt_update update;
@@ -150,6 +150,7 @@ static void call(void)
     offer.keys = two_keys;
     offer.n_keys = 2;
     const struct mkt_offer *o = (const struct mkt_offer *)own("mkt_offer", &offer, sizeof offer);
+    must("offer line", mkt_sdp_make_offer(alice, o, &measured));
     must("offer", mkt_csb_make_transfer_init(alice, o, &message));
     must("take", mkt_csb_take_offer(bob, mkt_buf_span(&message), mkt_span_text("mikey")));
     message.n = 0;
@@ -157,6 +158,7 @@ static void call(void)
     answer.keys = two_keys;
     answer.n_keys = 2;
     const struct mkt_answer *a = (const struct mkt_answer *)own("mkt_answer", &answer, sizeof answer);
+    must("answer line", mkt_sdp_make_answer(bob, a, &measured));
     must("answer", mkt_csb_make_transfer_resp(bob, a, &message));
     must("take", mkt_csb_take(alice, mkt_buf_span(&message)));
     message.n = 0;
@@ -164,6 +166,7 @@ static void call(void)
     update.keys = two_keys;
     update.n_keys = 2;
     const struct mkt_update *u = (const struct mkt_update *)own("mkt_update", &update, sizeof update);
+    must("update line", mkt_sdp_make_update(alice, u, &measured));
     must("update", mkt_csb_make_update(alice, u, &message));
     must("take", mkt_csb_take(bob, mkt_buf_span(&message)));
     message.n = 0;
