@@ -6,28 +6,30 @@
  * For every function: pointers are not NULL, spans view as many octets as they say, and enums have one of their values,
  * unless its documentation says what else they may be.
  *
- * Structs that begin with `size` may grow in later versions. The caller sets `size` to the sizeof of the struct that it
- * was compiled with:
+ * Structs that begin with `size` may grow in later versions. Set `size` to the sizeof of the struct. Each has a function
+ * that does so and clears the rest:
  *
  * @code
  * #include <mikeyticket.h>
  *
- * enum mkt_err call(struct mkt_csb *csb, struct mkt_ticket *ticket, struct mkt_id responder, struct mkt_buf *line)
+ * static enum mkt_err offer(struct mkt_csb *csb, struct mkt_ticket *ticket, struct mkt_buf *message)
  * {
  *     struct mkt_offer offer;
- *     mkt_offer_init(&offer); // clears all, and sets the size; in C also: = {.size = sizeof offer}
+ *     mkt_offer_init(&offer);
  *     offer.ticket = ticket;
- *     offer.responder = responder;
- *     return mkt_sdp_make_offer(csb, &offer, line);
+ *     offer.responder = mkt_id_uri("sip:bob@example.com");
+ *     return mkt_csb_make_transfer_init(csb, &offer, message);
  * }
  * @endcode
+ *
+ * C can do the same with designated initialisers: `{.size = sizeof offer, .ticket = ticket, .responder = bob}`.
  *
  * So a program works with a library that is older or newer than its headers. Members that the library knows and the
  * program does not are zero. The error is MKT_E_ARGUMENT in two cases:
  * - `size` is smaller than the first version of the struct, as is 0;
- * - members that the program knows and the library does not are not zero.
+ * - a member that the program knows and the library does not is not zero.
  *
- * Structs that callbacks get may grow at their end. All others stay as they are.
+ * Structs that callbacks get may grow at their end. All other structs stay as they are.
  */
 #ifndef MIKEYTICKET_H
 #define MIKEYTICKET_H
