@@ -115,8 +115,10 @@ static bool set_busy(const struct mkt_csb *csb, bool busy)
     return before;
 }
 
-/* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. */
-static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err, const struct mkt_detail *detail)
+/* Logs a refusal, but not that of a call in a callback: mkt_host.log may be such a callback. Large frames have no space
+ * for its copy of the host. */
+__attribute__((noinline)) static enum mkt_err tell(const struct mkt_csb *csb, enum mkt_err err,
+                                                   const struct mkt_detail *detail)
 {
     const uint32_t csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : detail->csb_id;
     const struct mkt_log_event event = {err, detail->message, detail->taken, csb_id, mkt_detail_of(detail, err)};
@@ -541,7 +543,8 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
             granted.n_keys++;
     }
     policy.flags |= MKT_FLAG_D;
-    err = mkt_request_check(csb->bundle.init, &policy, (struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});
+    err =
+        mkt_request_check(csb->bundle.init, &policy, &(struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});
     if (err != MKT_OK && err != MKT_E_CHANGED)
         return told(csb, err);
     policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);

@@ -216,7 +216,7 @@ static bool next_granted(struct mkt_granted *keys, struct mkt_key_wish *key)
     return true;
 }
 
-enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy, struct mkt_granted keys)
+enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy, struct mkt_granted *keys)
 {
     struct mkt_policy desired;
     struct mkt_key_wish key;
@@ -233,7 +233,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
         desired.kms = policy->kms;
     bool same = mkt_policy_same(&desired, policy);
     struct mkt_keys asked = mkt_keys_of(desired.kemac);
-    while (desired.has_kemac && next_granted(&keys, &key)) /* without a desired KEMAC any keys will do */
+    while (desired.has_kemac && next_granted(keys, &key)) /* without a desired KEMAC any keys will do */
         same = is_next(suite, &asked, &key) && same;
     return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_CHANGED;
 }
@@ -294,7 +294,8 @@ const struct mkt_taking mkt_taking_request_init = {refuse_init, mkt_kms_find_key
 /* Whether a ticket is what was asked for, or says by its K flag that it is not: MKT_E_CHANGED (D24). */
 static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt_policy *granted, struct mkt_span keys)
 {
-    const enum mkt_err err = mkt_request_check(request_init, granted, (struct mkt_granted){.chain = mkt_keys_of(keys)});
+    const enum mkt_err err =
+        mkt_request_check(request_init, granted, &(struct mkt_granted){.chain = mkt_keys_of(keys)});
     return err == MKT_E_CHANGED && (granted->flags & MKT_FLAG_K) != 0 ? MKT_OK : err;
 }
 

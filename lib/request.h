@@ -24,7 +24,7 @@ struct mkt_granted {
 
 /* MKT_E_CHANGED if a ticket of such policy and keys is not what a REQUEST_INIT asks for. */
 MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
-                                        struct mkt_granted keys);
+                                        struct mkt_granted *keys);
 
 /* ---- what Ticket Resolve has in common with it: parts of struct mkt_taking ---- */
 

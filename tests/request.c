@@ -1149,13 +1149,13 @@ START_TEST(identities_that_a_desired_policy_leaves_out)
             p->policy.kms = (struct mkt_id){0};
         begin(&p->alice, MKT_INITIATOR);
         const struct mkt_span init = asked(p);
-        expect_err("the same", mkt_request_check(init, &granted, (struct mkt_granted){.n = 0}), MKT_OK);
+        expect_err("the same", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}), MKT_OK);
         granted.initiator = p->mallory.settings.self;
-        expect_err("Initiator", mkt_request_check(init, &granted, (struct mkt_granted){.n = 0}),
+        expect_err("Initiator", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}),
                    left_out & 1 ? MKT_OK : MKT_E_CHANGED);
         granted.initiator = p->alice.settings.self;
         granted.kms = p->mallory.settings.self;
-        expect_err("KMS", mkt_request_check(init, &granted, (struct mkt_granted){.n = 0}),
+        expect_err("KMS", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}),
                    left_out & 2 ? MKT_OK : MKT_E_CHANGED);
         begin(&p->kms, MKT_KMS);
         struct mkt_message m = decoded(init);
