@@ -54,26 +54,32 @@ static bool is_time(const struct mkt_payload *tr, bool *present, mkt_ntp *time)
     return !*present || (tr->t.role == MKT_TR_R ? tr->t.ts_type == MKT_TS_NTP_UTC_32 : tr->t.ts_type != MKT_TS_COUNTER);
 }
 
-/* {IDRapp}, (IDRr): those of a chain that was read before. */
-static bool read_lists(struct mkt_policy *policy, uint16_t type, struct mkt_span rest)
+/* Puts a payload in its place: IDRapp and IDRr in their lists, what may stand once among the parts. */
+static enum mkt_err read_part(struct mkt_policy *policy, struct mkt_payload part[PARTS], const struct mkt_payload *p)
 {
-    struct mkt_payload p;
-    while (mkt_payload_get(&p, &type, &rest) == MKT_OK) {
-        const unsigned role = p.type == MKT_IDR ? p.id.role : 0;
-        if (role == MKT_IDR_APP && policy->n_applications < MKT_MAX_APPLICATIONS)
-            policy->application[policy->n_applications++] = p.id.data;
-        else if (role == MKT_IDR_R && policy->n_responders < MKT_MAX_RESPONDERS)
-            policy->responder[policy->n_responders++] = p.id;
-        else if (role == MKT_IDR_APP || role == MKT_IDR_R)
-            return false;
-    }
-    return true;
+    const uint8_t role = mkt_payload_role(p);
+    const bool app = p->type == MKT_IDR && role == MKT_IDR_APP, responder = p->type == MKT_IDR && role == MKT_IDR_R;
+    size_t i = 0;
+    if ((app && policy->n_applications == MKT_MAX_APPLICATIONS) ||
+        (responder && policy->n_responders == MKT_MAX_RESPONDERS))
+        return MKT_E_POLICY;
+    if (app)
+        policy->application[policy->n_applications++] = p->id.data;
+    if (responder)
+        policy->responder[policy->n_responders++] = p->id;
+    while (i < PARTS && (policy_rules[i].type != p->type || policy_rules[i].role != role))
+        i++;
+    if (i < PARTS && part[i].type != MKT_LAST)
+        return MKT_E_MANY;
+    if (i < PARTS)
+        part[i] = *p;
+    return MKT_OK;
 }
 
 enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
 {
     struct mkt_span rest = payload->tp_data;
-    struct mkt_payload part[PARTS];
+    struct mkt_payload p, part[PARTS] = {{0}};
     const struct mkt_kemac *kemac = &part[KEMAC].kemac;
     uint16_t type;
     *policy = (struct mkt_policy){
@@ -84,7 +90,10 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
         .flags = payload->flags,
     };
     enum mkt_err err = mkt_first_get(&type, &rest);
-    err = err != MKT_OK ? err : mkt_chain_collect(type, rest, policy_rules, PARTS, part);
+    while (err == MKT_OK && type != MKT_LAST) {
+        err = mkt_payload_get(&p, &type, &rest);
+        err = err != MKT_OK ? err : read_part(policy, part, &p);
+    }
     if (err != MKT_OK)
         return err;
     policy->kms = part[IDRKMS].id;
@@ -96,7 +105,7 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
                       is_time(&part[TRE], &policy->has_end, &policy->end) &&
                       is_time(&part[TRR], &policy->has_rekeying, &policy->rekeying) &&
                       kemac->encr_alg == MKT_ENCR_NULL && kemac->mac_alg == MKT_MAC_NULL;
-    return fits && read_lists(policy, type, rest) ? MKT_OK : MKT_E_POLICY;
+    return fits ? MKT_OK : MKT_E_POLICY;
 }
 
 /* A list of payloads to be written: no more than TP Data can have. */
