@@ -1613,6 +1613,17 @@ START_TEST(a_call_that_is_rejected_before_the_kms_is_asked)
     take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms));
     not_to_be_seen(&p->bob);
     parties_free(p);
+
+    /* a KMS that passes a RESOLVE_INIT on knows who asked */
+    p = parties_new(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "DEFGHIJLNO");
+    bob_has_a_kms_of_his_own(p);
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    begin(&p->kms_r, MKT_KMS);
+    take(&p->kms_r, "RESOLVE_INIT", resolve_init(&p->bob));
+    ck_assert(mkt_csb_owes(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
+    not_to_be_seen(&p->kms_r);
+    parties_free(p);
 }
 END_TEST
 
