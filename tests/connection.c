@@ -813,7 +813,9 @@ START_TEST(what_is_kept)
     enum mkt_keying keying = MKT_KEYING_NEW;
     ck_assert_uint_eq(sizeof kept, MKT_SDP_KEPT);
     ck_assert_uint_le(sizeof kept, 512);
-    same = kept;
+    memset(&same, 0xff, sizeof same); /* it need not be empty before */
+    expect_err("first", decide(&now, &nothing, false, 0, &c, &same), MKT_OK);
+    ck_assert_mem_eq(&kept, &same, sizeof kept);
     expect_err("again", decide(&now, &kept, false, 0, &c, &kept), MKT_OK);
     ck_assert_int_eq(c.action, MKT_ACTION_KEEP);
     ck_assert_mem_eq(&kept, &same, sizeof kept);
@@ -832,6 +834,22 @@ START_TEST(what_is_kept)
         ck_assert_uint_eq(c.media, 42);
         ck_assert_mem_eq(&kept, &same, sizeof kept);
         ck_assert_int_eq(keying, MKT_KEYING_NEW);
+    }
+}
+END_TEST
+
+/* An end that does not repeat its message changes no key, and may repeat it the next time. */
+START_TEST(a_message_that_is_left_out_once)
+{
+    static const char *const offers[] = {MSRP("9", ALICE KEY("AQID")), MSRP("9", ALICE)};
+    static const char *const answers[] = {MSRP("2856", BOB KEY("BAUG")), MSRP("2856", BOB)};
+    for (size_t i = 0; i < 4; i++) {
+        const struct texts one = exchange(offers[0], answers[0], i < 2);
+        struct texts two = exchange(offers[i % 2], answers[1], i < 2);
+        char line[200];
+        two.before = &one;
+        ck_assert_str_eq(plan(line, sizeof line, &one, &two, 0),
+                         i < 2 ? "keep, msrp alice/bob, key same" : "keep, msrp bob/alice, key same");
     }
 }
 END_TEST
@@ -975,6 +993,7 @@ int main(void)
         keys_of_an_earlier_exchange,
         keys_and_connections_are_apart,
         what_is_kept,
+        a_message_that_is_left_out_once,
         keys_of_an_offer_alone,
         several_sections,
         names_of_actions,

@@ -303,6 +303,21 @@ START_TEST(base64_appends)
 }
 END_TEST
 
+/* However long the text is that is refused: what lies behind the buffer stays. */
+START_TEST(base64_that_is_cut_short_in_a_buffer_of_its_size)
+{
+    for (size_t n = 0; n <= 17; n++) {
+        uint8_t out[20];
+        struct mkt_buf buf = {out, n / 4 * 3, 0};
+        memset(out, 0xb5, sizeof out);
+        expect_err("get", mkt_base64_get((struct mkt_span){(const uint8_t *)"Zm9vYmFyZm9vYmFyZ", n}, &buf),
+                   n % 4 == 0 ? MKT_OK : MKT_E_BASE64);
+        for (size_t i = buf.cap; i < sizeof out; i++)
+            ck_assert_uint_eq(out[i], 0xb5);
+    }
+}
+END_TEST
+
 #define GROUP "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9v" /* 60 characters */
 
 START_TEST(what_is_not_base64_by_the_letter_is_refused)
@@ -461,6 +476,7 @@ int main(void)
     tcase_add_test(tcase, base64_agrees_with_rfc_4648);
     tcase_add_test(tcase, base64_of_any_length_is_read_again);
     tcase_add_test(tcase, base64_appends);
+    tcase_add_test(tcase, base64_that_is_cut_short_in_a_buffer_of_its_size);
     tcase_add_test(tcase, what_is_not_base64_by_the_letter_is_refused);
     tcase_add_test(tcase, every_other_character_is_refused);
     tcase_add_test(tcase, same_means_every_bit);
