@@ -135,12 +135,8 @@ enum mkt_err mkt_derive(enum mkt_suite suite, enum mkt_derivation what, struct m
 enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which, struct mkt_span tgk, uint8_t cs_id,
                                 struct mkt_span randi, struct mkt_span randr, uint8_t *out, size_t n)
 {
-    static const enum mkt_derivation derivation[] = {
-        [MKT_TRAFFIC_TEK] = MKT_DERIVE_TEK,
-        [MKT_TRAFFIC_AUTH] = MKT_DERIVE_TRAFFIC_AUTH,
-        [MKT_TRAFFIC_ENCR] = MKT_DERIVE_TRAFFIC_ENCR,
-        [MKT_TRAFFIC_SALT] = MKT_DERIVE_TRAFFIC_SALT,
-    };
+    static const enum mkt_derivation derivation[] = {MKT_DERIVE_TEK, MKT_DERIVE_TRAFFIC_AUTH, MKT_DERIVE_TRAFFIC_ENCR,
+                                                     MKT_DERIVE_TRAFFIC_SALT};
     bool known = (unsigned)suite <= MKT_SUITE_128 && (unsigned)which <= MKT_TRAFFIC_SALT;
     /* RFC 6043 5.1.3: "at least one of RANDRi and RANDRr MUST be used" */
     bool rands = randi.n <= UINT8_MAX && randr.n <= UINT8_MAX && randi.n + randr.n > 0;

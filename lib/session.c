@@ -15,7 +15,7 @@ enum { MESSAGE = 1, INIT = MESSAGE + MKT_MAX_PAYLOADS, BUNDLE = INIT + MKT_MAX_P
 enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
 {
     struct mkt_payload p;
-    uint16_t type = MKT_SP; /* the next one is an SP by keep_sp(), also where there is none */
+    uint16_t type = MKT_SP; /* the next one is an SP by keep_sps(), also where there is none */
     const enum mkt_err err = mkt_payload_get(&p, &type, rest);
     *sp = p.sp;
     return err;
@@ -421,15 +421,6 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
 
 /* ---- the crypto sessions of the bundle ---- */
 
-/* An SP payload that claims to have another one after it, so that any number of them can be read one by one. */
-static enum mkt_err keep_sp(struct mkt_act *act, const struct mkt_sp *sp)
-{
-    struct mkt_payload payload = {.type = MKT_SP, .sp = *sp};
-    struct io io = io_put(&act->room);
-    mkt_io_payload(&io, &payload, MKT_SP);
-    return io_done(&io, &act->room);
-}
-
 /* The SPs that the sessions of the bundle name, one each. */
 static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
 {
@@ -437,15 +428,19 @@ static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
     const size_t from = act->room.n;
     struct mkt_span rest = b->map;
     bool kept[UINT8_MAX + 1] = {false};
+    struct mkt_payload p = {.type = MKT_SP};
+    struct io io = io_put(&act->room);
     struct mkt_cs cs;
-    struct mkt_sp sp;
-    enum mkt_err err = MKT_OK;
-    while (err == MKT_OK && next_cs(&rest, &cs)) {
-        if (kept[cs.policies.p[0]])
+    while (io.err == MKT_OK && next_cs(&rest, &cs)) {
+        const uint8_t policy_no = cs.policies.p[0];
+        if (kept[policy_no])
             continue;
-        kept[cs.policies.p[0]] = true;
-        err = find_known(known, cs.policies.p[0], &sp) ? keep_sp(act, &sp) : MKT_E_SP;
+        kept[policy_no] = true;
+        io_fail(&io, find_known(known, policy_no, &p.sp) ? MKT_OK : MKT_E_SP);
+        /* the last one says, too, that another one comes after it, so that any number can be read one by one */
+        mkt_io_payload(&io, &p, MKT_SP);
     }
+    const enum mkt_err err = io_done(&io, &act->room);
     b->sps = io_tail(&act->room, from);
     return err == MKT_E_SPACE ? MKT_E_ROOM : err;
 }
