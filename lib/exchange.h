@@ -144,7 +144,7 @@ MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, s
 /* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_ROOM. With `decrypt` its KEMAC is decrypted in the room. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt);
 
-/* Adds V to a message, by `protection` and `also`, encrypts its KEMAC, and appends it to `out`, which its spans view. */
+/* Adds V to a message, by `protection` and `also`, encrypts its KEMAC, appends it to `out`, and its spans view it. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
