@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sized: what may grow in the structs of the public headers, and what stays as it is. */
 #include "play.h"
+#include "sizes.h"
 
 #include "key.h"
 #include "sized.h"
@@ -85,41 +86,7 @@ struct scene {
     struct mkt_sdp_kept kept;
 };
 
-typedef enum mkt_err call_with(struct scene *s, const void *sized);
-
 static const struct mkt_buf measured = {NULL, 0, 0};
-
-/* A struct of so many octets in a block of its own, which has what is right and then zeros. */
-static uint8_t *resized(const void *right, size_t known, size_t size)
-{
-    const size_t n = size < sizeof size ? sizeof size : size;
-    uint8_t octets[1024] = {0};
-    ck_assert_uint_le(n, sizeof octets);
-    memcpy(octets, right, n < known ? n : known);
-    memcpy(octets, &size, sizeof size);
-    return (uint8_t *)(uintptr_t)exact((struct mkt_span){octets, n}).p;
-}
-
-/* The program has an older struct than the library, one of the same version, and newer ones. */
-static void expect_sizes(const char *name, const void *right, size_t known, struct scene *s, call_with *call)
-{
-    static const size_t too_small[] = {0, 1, sizeof(size_t) - 1, sizeof(size_t), sizeof(size_t) + 1};
-    expect_err(name, call(s, resized(right, known, known)), MKT_OK);
-    for (size_t i = 0; i < sizeof too_small / sizeof *too_small; i++)
-        expect_err(name, call(s, resized(right, known, too_small[i])), MKT_E_ARGUMENT);
-    expect_err(name, call(s, resized(right, known, known - 1)), MKT_E_ARGUMENT);
-    for (size_t more = 1; more <= 24; more++) {
-        uint8_t *newer = resized(right, known, known + more);
-        expect_err(name, call(s, newer), MKT_OK);
-        newer[known + more - 1] = 1;
-        expect_err(name, call(s, newer), MKT_E_ARGUMENT);
-        newer[known + more - 1] = 0;
-        newer[known] = 0x80;
-        expect_err(name, call(s, newer), MKT_E_ARGUMENT);
-    }
-    expect_err(name, call(s, resized(right, known, known)), MKT_OK);
-    free_all();
-}
 
 static struct scene scene_at(enum leg leg)
 {

@@ -2,6 +2,7 @@
 /* Many streams on one server: whose key a connection gets, what is refused with which alert, and what is wiped when. */
 
 #include "line.h"
+#include "sizes.h"
 
 #include <mikeyticket/replay.h>
 #include <mikeyticket/streams.h>
@@ -840,6 +841,57 @@ static int no_random(void *user, unsigned char *out, size_t n)
     (void)user, (void)out, (void)n;
     return -1;
 }
+
+struct scene {
+    struct server *server;
+    mbedtls_ssl_context ssl;
+};
+
+static enum mkt_err new_streams(struct scene *s, const void *settings)
+{
+    struct mkt_streams *streams = s->server->streams;
+    const enum mkt_err err = mkt_streams_new(&streams, settings);
+    ck_assert((streams != NULL) == (err == MKT_OK));
+    mkt_streams_free(streams);
+    return err;
+}
+
+static enum mkt_err set_server_up(struct scene *s, const void *settings)
+{
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    mbedtls_ssl_config_init(&conf);
+    const enum mkt_err err = mkt_streams_server(s->server->streams, &conf, &tls, settings);
+    mbedtls_ssl_config_free(&conf);
+    return err;
+}
+
+static enum mkt_err set_client_up(struct scene *s, const void *settings)
+{
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    mbedtls_ssl_config_init(&conf);
+    const enum mkt_err err = mkt_streams_client(s->server->streams, &s->ssl, &conf, &tls, settings);
+    mbedtls_ssl_config_free(&conf);
+    return err;
+}
+
+START_TEST(settings_of_other_versions)
+{
+    struct scene s = {.server = server_new(2, false)};
+    const struct mkt_streams_settings settings = s.server->settings;
+    const struct mkt_tls_settings tls = s.server->tls;
+    mbedtls_ssl_init(&s.ssl);
+    expect_sizes("streams", &settings, sizeof settings, &s, new_streams);
+    add(s.server, seven, KEY_32, NAME);
+    expect_err("bind", mkt_streams_bind(s.server->streams, &s.ssl, &seven), MKT_OK);
+    expect_sizes("server", &tls, sizeof tls, &s, set_server_up);
+    expect_sizes("client", &tls, sizeof tls, &s, set_client_up);
+    (void)mkt_streams_close(s.server->streams, &s.ssl);
+    mbedtls_ssl_free(&s.ssl);
+    server_free(s.server);
+}
+END_TEST
 
 START_TEST(arguments)
 {
@@ -1806,6 +1858,7 @@ int main(void)
     tcase_add_loop_test(t, a_refused_renegotiation_ends_nothing, 0, 2);
     suite_add_tcase(suite, t);
     t = tcase_create("use");
+    tcase_add_test(t, settings_of_other_versions);
     tcase_add_test(t, arguments);
     tcase_add_test(t, no_memory);
     tcase_add_test(t, no_memory_for_most);

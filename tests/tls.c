@@ -2,6 +2,7 @@
 /* TLS between two ends in memory: what is agreed on, what is refused, and with which alert. */
 
 #include "line.h"
+#include "sizes.h"
 
 #include <mbedtls/version.h>
 
@@ -336,6 +337,51 @@ START_TEST(no_suite_is_left)
                MKT_E_PROFILE);
     ck_assert_uint_eq(line->server.tls.refused.n, 0);
     line_free(line);
+}
+END_TEST
+
+struct scene {
+    struct mkt_csb *csb;
+};
+
+static enum mkt_err configure(struct scene *s, const void *settings)
+{
+    struct mkt_tls tls;
+    (void)s;
+    return mkt_tls_configure(NULL, &tls, settings);
+}
+
+static enum mkt_err set_up_psk(struct scene *s, const void *settings)
+{
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    (void)s;
+    mbedtls_ssl_config_init(&conf);
+    const enum mkt_err err = mkt_tls_setup_psk(&conf, &tls, settings, from_hex(KEY_32), mkt_span_text(NAME));
+    mbedtls_ssl_config_free(&conf);
+    return err;
+}
+
+static enum mkt_err set_up_csb(struct scene *s, const void *settings)
+{
+    mbedtls_ssl_config conf;
+    struct mkt_tls tls;
+    mbedtls_ssl_config_init(&conf);
+    const enum mkt_err err = mkt_tls_setup(&conf, &tls, settings, s->csb, 1);
+    mbedtls_ssl_config_free(&conf);
+    return err;
+}
+
+START_TEST(settings_of_other_versions)
+{
+    static const struct mkt_host host = {.size = sizeof host};
+    struct mkt_csb *csb[2];
+    bundles(&host, MKT_SUITE_256, 0, csb);
+    struct scene s = {.csb = csb[0]};
+    expect_sizes("configure", &client, sizeof client, &s, configure);
+    expect_sizes("PSK", &client, sizeof client, &s, set_up_psk);
+    expect_sizes("bundle", &client, sizeof client, &s, set_up_csb);
+    bundles_free(csb);
 }
 END_TEST
 
@@ -962,6 +1008,7 @@ int main(void)
     tcase_add_test(t, left_out_is_reported);
     tcase_add_loop_test(t, profiles, 0, 2);
     tcase_add_loop_test(t, no_suite_is_left, 0, 3);
+    tcase_add_test(t, settings_of_other_versions);
     tcase_add_test(t, arguments);
     tcase_add_test(t, key_lengths);
     tcase_add_loop_test(t, from_a_bundle, 0, 4);
