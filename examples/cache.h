@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The memory of a replay cache: of this process alone, or a file that outlives it and that other processes may share. */
+/* The memory of a replay cache: of this process alone, or a file that outlives it and that other processes may
+ * share. */
 #ifndef EXAMPLES_CACHE_H
 #define EXAMPLES_CACHE_H
 

@@ -221,7 +221,7 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
             break;
         case 'f':
             has_flags = true;
-            good = mkt_flags_get(&flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
+            good = mkt_flags_parse(&flags, optarg) == MKT_OK || usage("--flags takes letters of flags");
             break;
         case 'y':
             options->ticket_type = (uint16_t)strtoul(optarg, NULL, 10);
@@ -449,13 +449,13 @@ void call_ladder(const struct call *call, const char *arrow, const char *other, 
 void call_ladder_sdp(struct call *call, const char *arrow, const char *other, struct mkt_sdp *sdp, size_t media)
 {
     struct mkt_buf message = {call->message, sizeof call->message, 0};
-    if (mkt_sdp_get(sdp, media, &message) == MKT_OK)
+    if (mkt_sdp_key_mgmt_decode(sdp, media, &message) == MKT_OK)
         call_ladder(call, arrow, other, mkt_buf_span(&message));
 }
 
 /* The KMS */
 
-void call_report(void *user, const struct mkt_report *report)
+void call_report(void *user, const struct mkt_error_message *report)
 {
     struct call *call = user;
     const struct mkt_span kms = call->options->credential.kms.data;
@@ -561,7 +561,7 @@ bool call_read_sdp(struct call *call)
     if (call->text_n == 0)
         return fail(MKT_E_MISSING, "standard input has no description");
     enum mkt_err err = mkt_sdp_parse(&call->sdp, (struct mkt_span){(const uint8_t *)call->text, call->text_n});
-    err = err != MKT_OK ? err : mkt_sdp_media(&call->sdp, 0, &media);
+    err = err == MKT_OK ? mkt_sdp_media_parse(&call->sdp, 0, &media) : err;
     if (err != MKT_OK)
         return fail(err, "the m= line");
     /* RFC 3264 section 6: an answer has an m= line for each of the offer; these programs answer one */
@@ -613,7 +613,7 @@ bool call_write_sdp(struct call *call, enum mkt_setup setup)
     if (call->line.n > 0)
         printf("%.*s\r\n", (int)call->line.n, call->line_octets);
     printf("\r\n");
-    return fflush(stdout) == 0 || fail(MKT_E_SPACE, "can't write to standard output");
+    return fflush(stdout) == 0 || fail(MKT_E_BUFFER, "can't write to standard output");
 }
 
 /* A number in an attribute of the other's description. */
@@ -672,7 +672,7 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
     struct mkt_cs cs;
     if (!call->options->show_keys)
         return true;
-    bool good = ok(mkt_csb_session(csb, 0, &cs)) && ok(mkt_csb_tek(csb, cs.cs_id, &tek)) &&
+    bool good = ok(mkt_csb_session_at(csb, 0, &cs)) && ok(mkt_csb_tek(csb, cs.cs_id, &tek)) &&
                 ok(mkt_csb_psk_identity(csb, cs.cs_id, &identity));
     if (good && text_put_hex(hex, sizeof hex, mkt_buf_span(&tek)))
         fprintf(stderr, "tek: %s\npsk-identity: %.*s\n", hex, (int)identity.n, (const char *)identity_octets);
@@ -684,7 +684,7 @@ bool call_show_keys(const struct call *call, const struct mkt_csb *csb)
 bool call_connect(struct call *call, const struct mkt_csb *csb)
 {
     struct mkt_cs cs;
-    if (!ok(mkt_csb_session(csb, 0, &cs)))
+    if (!ok(mkt_csb_session_at(csb, 0, &cs)))
         return false;
 
     begin_step(call);
@@ -772,7 +772,7 @@ static bool msrp_read(struct call *call, char id[33], const char **start)
         if (strstr(text, "\r\n") == NULL)
             continue;
         if (sscanf(text, "MSRP %32[A-Za-z0-9.+%=-]", id) != 1 || text[5 + strlen(id)] != ' ')
-            return fail(MKT_E_VALUE, "not MSRP");
+            return fail(MKT_E_BAD_VALUE, "not MSRP");
         *start = text + 5 + strlen(id) + 1;
         snprintf(end_line, sizeof end_line, "\r\n-------%s$\r\n", id);
         end = strstr(text, end_line);
@@ -811,7 +811,7 @@ static bool msrp_send(struct call *call, const char *said)
     if (!tls_write(call, text, (size_t)length) || !msrp_read(call, reply_id, &start))
         return false;
     if (strcmp(reply_id, id) != 0 || strncmp(start, "200", 3) != 0 || !has_line(text, "\r\nTo-Path: ", call->path))
-        return fail(MKT_E_VALUE, "the other end did not answer 200 OK");
+        return fail(MKT_E_BAD_VALUE, "the other end did not answer 200 OK");
     fprintf(stderr, "media: MSRP 200 OK\n");
     return wait_for_hang_up(call);
 }
@@ -826,12 +826,12 @@ static bool msrp_receive(struct call *call)
         return false;
     char *body = strstr(text, "\r\n\r\n");
     if (strncmp(start, "SEND\r\n", 6) != 0 || body == NULL)
-        return fail(MKT_E_VALUE, "no MSRP SEND");
+        return fail(MKT_E_BAD_VALUE, "no MSRP SEND");
     *body = '\0';
     body += 4;
     if (!has_line(text, "\r\nTo-Path: ", call->path) || !has_line(text, "\r\nFrom-Path: ", call->peer_path) ||
         !has_line(text, "\r\nContent-Type: ", "text/plain"))
-        return fail(MKT_E_VALUE, "the MSRP SEND is not for this session");
+        return fail(MKT_E_BAD_VALUE, "the MSRP SEND is not for this session");
     int length = snprintf(response, sizeof response, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n",
                           id, call->peer_path, call->path, id);
     if (!tls_write(call, response, (size_t)length))
@@ -880,7 +880,7 @@ static bool bfcp_read(struct call *call, uint8_t *p, size_t cap, uint8_t primiti
     }
     bfcp_header(call, want, primitive, 0, p + 8);
     if (p[0] >> 5 != 1 || p[1] != primitive || memcmp(p + 4, want + 4, HEADER - 4) != 0)
-        return fail(MKT_E_VALUE,
+        return fail(MKT_E_BAD_VALUE,
                     primitive == HELLO ? "no BFCP Hello for this conference" : "no BFCP HelloAck for this conference");
     return true;
 }
@@ -910,7 +910,7 @@ static bool bfcp_hello(struct call *call)
     if (!tls_write(call, p, HEADER) || !bfcp_read(call, p, sizeof p, HELLO_ACK, &n))
         return false;
     if (memcmp(p + 8, id, sizeof id) != 0)
-        return fail(MKT_E_VALUE, "the BFCP HelloAck is for another transaction");
+        return fail(MKT_E_BAD_VALUE, "the BFCP HelloAck is for another transaction");
     size_t next = bfcp_list(p, n, HEADER, SUPPORTED_PRIMITIVES, HELLO);
     if (next == 0 || bfcp_list(p, n, next, SUPPORTED_ATTRIBUTES, SUPPORTED_ATTRIBUTES << 1) == 0)
         return fail(MKT_E_MISSING, "the BFCP HelloAck lacks its lists");

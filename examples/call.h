@@ -89,8 +89,8 @@ void call_ladder(const struct call *call, const char *arrow, const char *other, 
 void call_ladder_sdp(struct call *call, const char *arrow, const char *other, struct mkt_sdp *sdp, size_t media);
 /* Prints what is at fault: mkt_host.log. The line `refused: ...` follows. */
 void call_log(void *user, const struct mkt_log_event *event);
-/* Tells the user of an Error message: mkt_host.report, where the call is mkt_host.user. */
-void call_report(void *user, const struct mkt_report *report);
+/* Tells the user of an Error message: mkt_host.error, where the call is mkt_host.user. */
+void call_report(void *user, const struct mkt_error_message *report);
 /* Sends a message to the KMS and lets the bundle take the answer. `type` is what HTTP calls the exchange. */
 bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, struct mkt_span message);
 

@@ -111,7 +111,7 @@ static void print_typed_chain(struct at at, const char *name, struct mkt_span oc
     indent(&at);
     printf("%s (%zu)\n", name, octets.n);
     at.depth++;
-    enum mkt_err err = mkt_first_get(&first, &octets);
+    enum mkt_err err = mkt_chain_decode(&first, &octets);
     if (err == MKT_OK)
         print_chain(at, NULL, first, octets);
     else
@@ -169,7 +169,7 @@ static void print_sp(const struct at *at, const struct mkt_sp *sp)
     indent(at);
     printf("Policy no: %u\n", sp->policy_no);
     print_number(at, "Prot type", sp->prot_type, NAME(prot_names, sp->prot_type));
-    while (rest.n > 0 && mkt_sp_param_get(&param, &rest) == MKT_OK) {
+    while (rest.n > 0 && mkt_sp_param_next(&param, &rest) == MKT_OK) {
         indent(at);
         printf("Policy param: type %u, value ", param.type);
         print_hex(param.value);
@@ -287,7 +287,7 @@ static void print_chain(struct at at, const char *name, unsigned first, struct m
     }
     while (type != MKT_LAST) {
         struct mkt_payload p;
-        enum mkt_err err = mkt_payload_get(&p, &type, &octets);
+        enum mkt_err err = mkt_payload_decode(&p, &type, &octets);
         if (err != MKT_OK) {
             indent(&at);
             printf("here it ends: %s\n", mkt_err_text(err));
@@ -312,7 +312,7 @@ static void print_hdr(const struct mkt_hdr *h)
     indent(&at);
     printf("#CS: %u\n", h->n_cs);
     print_number(&at, "CS ID map type", h->map_type, NAME(map_names, h->map_type));
-    for (unsigned i = 1; map.n > 0 && mkt_cs_get(&cs, h->map_type, (uint8_t)i, &map) == MKT_OK; i++) {
+    for (unsigned i = 1; map.n > 0 && mkt_cs_next(&cs, h->map_type, (uint8_t)i, &map) == MKT_OK; i++) {
         const struct at deeper = {2, NULL};
         indent(&at);
         printf("crypto session\n");
@@ -342,7 +342,7 @@ static enum mkt_err give_tpk(void *user, const struct mkt_id *id, const struct m
     (void)id;
     (void)policy;
     if (r->tpk.n > key->cap)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     memcpy(key->p, r->tpk.p, r->tpk.n);
     key->n = r->tpk.n;
     return MKT_OK;
@@ -388,7 +388,7 @@ static void verify(const struct mkt_message *m, struct mkt_span octets, const st
                                   .user = &responder,
                                   .now = give_now,
                                   .tpk = give_tpk,
-                                  .count = count_anything,
+                                  .counter_check = count_anything,
                                   .log = note_fault};
     const struct at at = {1, NULL};
     struct mkt_key_data key;
@@ -424,7 +424,7 @@ static void open_ticket(const struct mkt_message *m, struct mkt_span octets, str
     const struct mkt_payload *ticket = mkt_message_find(m, MKT_TICKET, 0);
     const struct at at = {0, NULL};
     struct mkt_policy policy;
-    if (ticket == NULL || mkt_policy_get(&policy, &ticket->ticket) != MKT_OK)
+    if (ticket == NULL || mkt_policy_decode(&policy, &ticket->ticket) != MKT_OK)
         return;
     struct mkt_buf keys = {malloc(octets.n), octets.n, 0};
     enum mkt_err err = keys.p == NULL ? MKT_E_MEMORY : mkt_ticket_open(ticket, tpk, &keys);
@@ -475,7 +475,7 @@ static enum mkt_err from_base64(struct mkt_span in, struct mkt_buf *out)
             p[n++] = in.p[i];
     struct mkt_sdp sdp;
     enum mkt_err err = mkt_sdp_parse(&sdp, (struct mkt_span){p, n});
-    err = err != MKT_OK ? err : mkt_sdp_get(&sdp, MKT_SDP_SESSION, out);
+    err = err == MKT_OK ? mkt_sdp_key_mgmt_decode(&sdp, MKT_SDP_SESSION, out) : err;
     free(p);
     return err;
 }
@@ -491,9 +491,9 @@ static enum mkt_err from_sdp(struct mkt_span in, struct mkt_buf *out)
 {
     struct mkt_sdp sdp;
     enum mkt_err err = mkt_sdp_parse(&sdp, in);
-    err = err != MKT_OK ? err : mkt_sdp_get(&sdp, MKT_SDP_SESSION, out);
+    err = err == MKT_OK ? mkt_sdp_key_mgmt_decode(&sdp, MKT_SDP_SESSION, out) : err;
     for (size_t i = 0; err == MKT_E_MISSING && i < sdp.sections; i++)
-        err = mkt_sdp_get(&sdp, i, out);
+        err = mkt_sdp_key_mgmt_decode(&sdp, i, out);
     return err;
 }
 
@@ -535,7 +535,7 @@ static enum mkt_err decode_input(struct mkt_span in, struct mkt_buf *out)
     if (is_sdp(in))
         return from_sdp(in, out);
     if (not_hex(in) == in.n)
-        return from_hex(in, out) ? MKT_OK : MKT_E_SHORT;
+        return from_hex(in, out) ? MKT_OK : MKT_E_TRUNCATED;
     return from_base64(in, out);
 }
 
@@ -546,7 +546,7 @@ static int dump(struct mkt_span in, struct mkt_buf *octets, struct mkt_span tpk)
     if (err != MKT_OK)
         return fail(wrong_octet(in), in.n, err);
     struct mkt_span message = {octets->p, octets->n};
-    err = mkt_message_get(&m, message);
+    err = mkt_message_decode(&m, message);
     if (err != MKT_OK)
         return fail(mkt_message_error_offset(message), message.n, err);
     printf("%s, %zu octets%s\n", mkt_data_type_name(m.hdr.data_type), message.n,

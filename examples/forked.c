@@ -19,7 +19,7 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     (void)id;
     (void)policy;
     if (key->cap < sizeof tpk)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     memcpy(key->p, tpk, sizeof tpk);
     key->n = sizeof tpk;
     return MKT_OK;
@@ -47,8 +47,8 @@ static enum mkt_err make_offer(struct mkt_csb **offered, const struct mkt_host *
         .size = sizeof recipe, .policy = &policy, .tpk = {tpk, sizeof tpk}, .keys = &tgk, .n_keys = 1};
     enum mkt_err err = mkt_ticket_make(&ticket, host, &recipe);
     const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = policy.responder[0]};
-    err = err != MKT_OK ? err : mkt_csb_new(offered, MKT_INITIATOR, host, &settings);
-    err = err != MKT_OK ? err : mkt_csb_make_transfer_init(*offered, &offer, message);
+    err = err == MKT_OK ? mkt_csb_new(offered, MKT_INITIATOR, host, &settings) : err;
+    err = err == MKT_OK ? mkt_csb_make_transfer_init(*offered, &offer, message) : err;
     mkt_ticket_free(ticket);
     return err;
 }
@@ -78,7 +78,7 @@ static enum mkt_err take_response(const struct mkt_csb *offered, struct dialog d
         dialog->to_tag = to_tag;
         err = mkt_csb_branch(offered, &dialog->branch);
     }
-    err = err != MKT_OK ? err : mkt_csb_take(dialog->branch, answer);
+    err = err == MKT_OK ? mkt_csb_take(dialog->branch, answer) : err;
     return err != MKT_OK || mkt_csb_repeated(dialog->branch) ? err : show(dialog);
 }
 
@@ -97,8 +97,8 @@ static enum mkt_err make_answer(struct mkt_csb **csb, const struct mkt_host *hos
     mkt_settings_init(&settings, mkt_id_uri(contact->user));
     settings.replay_scope = mkt_span_text(contact->device); /* never from the message */
     enum mkt_err err = mkt_csb_new(csb, MKT_RESPONDER, host, &settings);
-    err = err != MKT_OK ? err : mkt_csb_take_offer(*csb, init, mkt_span_text("mikey"));
-    return err != MKT_OK ? err : mkt_csb_make_transfer_resp(*csb, NULL, answer);
+    err = err == MKT_OK ? mkt_csb_take_offer(*csb, init, mkt_span_text("mikey")) : err;
+    return err == MKT_OK ? mkt_csb_make_transfer_resp(*csb, NULL, answer) : err;
 }
 
 /* ---- the call ---- */
@@ -129,7 +129,7 @@ int main(void)
     bool same = true;
 
     enum mkt_err err = mkt_replay_new(&cache, slots, sizeof slots);
-    err = err != MKT_OK ? err : make_offer(&offered, &alices, &init);
+    err = err == MKT_OK ? make_offer(&offered, &alices, &init) : err;
     for (size_t i = 0; i < BRANCHES && err == MKT_OK; i++) {
         answer[i] = (struct mkt_buf){octets[i], ROOM, 0};
         err = make_answer(&responder[i], &servers, &contacts[i], mkt_buf_span(&init), &answer[i]);

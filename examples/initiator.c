@@ -53,10 +53,10 @@ static bool request_ticket(struct call *call, struct mkt_csb *csb, struct mkt_ti
     struct mkt_policy granted;
 
     if (!ok(mkt_csb_make_request_init(csb, &request, &message)) ||
-        !call_ask_kms(call, csb, "ticketrequest", mkt_buf_span(&message)) || !ok(mkt_csb_ticket(csb, ticket)) ||
+        !call_ask_kms(call, csb, "ticketrequest", mkt_buf_span(&message)) || !ok(mkt_csb_take_ticket(csb, ticket)) ||
         !ok(mkt_ticket_policy(*ticket, &granted)))
         return false;
-    return (granted.flags & MKT_FLAG_K) == 0 || fail(MKT_E_CHANGED, "the KMS granted another ticket");
+    return (granted.flags & MKT_FLAG_K) == 0 || fail(MKT_E_NOT_AS_ASKED, "the KMS granted another ticket");
 }
 
 /* The ticket: the one of --ticket that an earlier call has left, or a new one. */
@@ -68,7 +68,7 @@ static bool get_ticket(struct call *call, const struct mkt_host *host, struct mk
     if (options->file != NULL && !call_read_file(options->file, &kept))
         return false;
     if (kept.n > 0)
-        return ok(mkt_ticket_get(ticket, host, mkt_buf_span(&kept)));
+        return ok(mkt_ticket_load(ticket, host, mkt_buf_span(&kept)));
     return options->kms != NULL ? request_ticket(call, csb, ticket) : make_ticket(options, host, ticket);
 }
 
@@ -77,7 +77,7 @@ static bool keep_ticket(struct call *call, const struct mkt_ticket *ticket)
 {
     struct mkt_buf kept = {call->kept, sizeof call->kept, 0};
     return call->options->file == NULL ||
-           (ok(mkt_ticket_put(ticket, &kept)) && call_write_file(call->options->file, mkt_buf_span(&kept)));
+           (ok(mkt_ticket_save(ticket, &kept)) && call_write_file(call->options->file, mkt_buf_span(&kept)));
 }
 
 /* The TRANSFER_INIT in an SDP offer. */
@@ -106,7 +106,7 @@ static bool take_answer(struct call *call, struct mkt_csb *csb)
         return fail(err, "a=key-mgmt:mikey in the answer");
     if (!ok(err))
         return false;
-    return ok(mkt_setup_get(&call->sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
+    return ok(mkt_setup_parse(&call->sdp, 0, &call->answered)) && call_roles(call) && call_read_media(call) &&
            call_show_keys(call, csb);
 }
 
@@ -127,7 +127,7 @@ static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 {
     const struct options *options = ((const struct call *)user)->options;
     const struct mkt_id other = mkt_id_uri(options->authorised);
-    const bool called = mkt_id_equal(&peer->id, &peer->asked) || is_member(user, &peer->id, &peer->asked);
+    const bool called = mkt_id_equal(&peer->id, &peer->called) || is_member(user, &peer->id, &peer->called);
     return peer->role == MKT_KMS || called || mkt_id_equal(&peer->id, &other) ? MKT_OK : MKT_E_DENIED;
 }
 
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
                                   .user = call,
                                   .member = is_member,
                                   .authorise = options.authorised != NULL ? authorise : NULL,
-                                  .report = call_report,
+                                  .error = call_report,
                                   .log = call_log};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_ticket *ticket = NULL;

@@ -16,8 +16,8 @@
  *
  * A connection has 10 s for each request. An address has --connections at a time, 64 by default; more are closed.
  *
- * users.h describes the file of users, cache.h the file of the replay cache. Tickets are valid for --validity seconds at
- * most, a day by default.
+ * users.h describes the file of users, cache.h the file of the replay cache. Tickets are valid for --validity seconds
+ * at most, a day by default.
  */
 #define _DEFAULT_SOURCE /* getopt_long, getaddrinfo */
 

@@ -13,7 +13,7 @@
 static enum mkt_err append(struct mkt_buf *out, struct mkt_span octets)
 {
     if (out->cap - out->n < octets.n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(out->p + out->n, octets.p, octets.n);
     out->n += octets.n;
     return MKT_OK;
@@ -25,9 +25,9 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     const struct options *options = ((const struct call *)user)->options;
     (void)policy;
     if (options->tpk_n == 0)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     if (options->tpk_id != NULL && (id == NULL || !mkt_span_equal(id->data, mkt_span_text(options->tpk_id))))
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     return append(key, (struct mkt_span){options->tpk, options->tpk_n});
 }
 
@@ -58,9 +58,9 @@ static enum mkt_err find_resolved(void *user, struct mkt_span ticket, struct mkt
         memcmp(kept.p + sizeof length, ticket.p, ticket.n) == 0)
         return append(octets, (struct mkt_span){kept.p + n, call->kept_n - n});
     if (append(&kept, (struct mkt_span){length, sizeof length}) != MKT_OK || append(&kept, ticket) != MKT_OK)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     call->kept_n = kept.n;
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 /* Reads the file before there is a call that it could disturb. */
@@ -78,7 +78,7 @@ static bool keep_resolved(struct call *call, const struct mkt_csb *csb)
     struct mkt_buf kept = {call->kept, sizeof call->kept, call->kept_n};
     if (call->options->file == NULL)
         return true;
-    enum mkt_err err = mkt_csb_resolved_put(csb, &kept);
+    enum mkt_err err = mkt_csb_save_resolved(csb, &kept);
     if (err == MKT_E_REUSE)
         return true; /* it will not be seen again */
     return ok(err) && call_write_file(call->options->file, mkt_buf_span(&kept));
@@ -105,10 +105,10 @@ static bool take_offer(struct call *call, struct mkt_csb *csb)
         return fail(err, "a=key-mgmt:mikey in the offer");
     if (!ok(err))
         return false;
-    if (mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) && !resolve(call, csb))
+    if (mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK) && !resolve(call, csb))
         return false;
 
-    if (!ok(mkt_setup_get(&call->sdp, 0, &call->offered)))
+    if (!ok(mkt_setup_parse(&call->sdp, 0, &call->offered)))
         return false;
     if (!ok(mkt_setup_answer(options->stream, call->offered, options->setup, &call->answered)))
         return false;
@@ -119,7 +119,7 @@ static bool take_offer(struct call *call, struct mkt_csb *csb)
 static bool answer(struct call *call, struct mkt_csb *csb)
 {
     struct mkt_sdp sdp;
-    if (mkt_csb_owes(csb, MKT_TRANSFER_RESP)) {
+    if (mkt_csb_must_make(csb, MKT_TRANSFER_RESP)) {
         if (!ok(mkt_sdp_make_answer(csb, NULL, &call->line)) || !ok(mkt_sdp_parse(&sdp, mkt_buf_span(&call->line))))
             return false;
         call_ladder_sdp(call, "->", "initiator", &sdp, MKT_SDP_SESSION);
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
                                   .tpk = find_tpk,
                                   .resolved = find_resolved,
                                   .member = is_member,
-                                  .report = call_report,
+                                  .error = call_report,
                                   .log = call_log};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_csb *csb = NULL;

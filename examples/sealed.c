@@ -21,7 +21,7 @@ static struct name name_of(uint16_t type, uint8_t subtype, uint8_t version)
 /* What a base ticket holds, or is stored as: up to the 4,000 octets that mkt_host.seal may append, and the policy. */
 enum { MAX_STORED = 16384 };
 
-/* The Ticket Data of a ticket stands in what mkt_ticket_put() writes: 1, a length and the TICKET payload. */
+/* The Ticket Data of a ticket stands in what mkt_ticket_save() writes: 1, a length and the TICKET payload. */
 static enum mkt_err put_data(const struct mkt_ticket *ticket, struct mkt_buf *ticket_data)
 {
     uint8_t octets[MAX_STORED];
@@ -29,15 +29,15 @@ static enum mkt_err put_data(const struct mkt_ticket *ticket, struct mkt_buf *ti
     struct mkt_payload payload;
     uint16_t type = MKT_TICKET;
 
-    enum mkt_err err = mkt_ticket_put(ticket, &stored);
+    enum mkt_err err = mkt_ticket_save(ticket, &stored);
     if (err != MKT_OK)
         return err;
     const size_t n = (size_t)octets[1] << 24 | (size_t)octets[2] << 16 | (size_t)octets[3] << 8 | octets[4];
     struct mkt_span rest = {octets + 5, n};
-    err = mkt_payload_get(&payload, &type, &rest);
+    err = mkt_payload_decode(&payload, &type, &rest);
     const struct mkt_span data = payload.ticket.ticket_data;
     if (err == MKT_OK && ticket_data->cap - ticket_data->n < data.n)
-        err = MKT_E_SPACE;
+        err = MKT_E_BUFFER;
     if (err == MKT_OK) {
         memcpy(ticket_data->p + ticket_data->n, data.p, data.n);
         ticket_data->n += data.n;
@@ -68,8 +68,8 @@ enum mkt_err sealed_put(const struct entry *tpk, const struct mkt_policy *policy
     base.version = MKT_TICKET_BASE_VERSION;
     while (type != MKT_LAST && err == MKT_OK) {
         if (recipe.n_keys == MKT_MAX_KEYS)
-            return MKT_E_MANY;
-        err = mkt_payload_get(&p, &type, &keys);
+            return MKT_E_TOO_MANY;
+        err = mkt_payload_decode(&p, &type, &keys);
         const struct mkt_key_data *key = &p.key_data;
         const uint8_t key_type = key->type == MKT_KEY_MPK ? MKT_KEY_TGK : (uint8_t)key->type;
         wishes[recipe.n_keys++] = (struct mkt_key_wish){
@@ -91,7 +91,7 @@ static bool is_sealed(const struct mkt_ticket_payload *ticket)
     struct mkt_span rest = ticket->ticket_data;
     struct mkt_payload p;
     uint16_t type = MKT_THDR;
-    while (type != MKT_LAST && mkt_payload_get(&p, &type, &rest) == MKT_OK)
+    while (type != MKT_LAST && mkt_payload_decode(&p, &type, &rest) == MKT_OK)
         if (p.type == MKT_IDR && mkt_id_equal(&p.id, &own))
             return true;
     return false;
@@ -103,12 +103,12 @@ static enum mkt_err put_keys(struct mkt_span chain, size_t n_mpks, struct mkt_bu
     struct mkt_payload list[MKT_MAX_KEYS];
     uint16_t type = MKT_KEY_DATA;
     size_t n = 0;
-    enum mkt_err err = mkt_payload_get(&list[0], &type, &chain);
+    enum mkt_err err = mkt_payload_decode(&list[0], &type, &chain);
     while (type != MKT_LAST && err == MKT_OK && n < MKT_MAX_KEYS)
-        err = mkt_payload_get(&list[n++], &type, &chain);
+        err = mkt_payload_decode(&list[n++], &type, &chain);
     for (size_t i = 0; i < n_mpks && i < n; i++)
         list[i].key_data.type = MKT_KEY_MPK;
-    return err != MKT_OK ? err : mkt_payloads_put(list, n, keys);
+    return err == MKT_OK ? mkt_payloads_encode(list, n, keys) : err;
 }
 
 enum mkt_err sealed_get(const struct entry *tpk, const struct mkt_payload *ticket, struct mkt_buf *keys)
@@ -124,11 +124,11 @@ enum mkt_err sealed_get(const struct entry *tpk, const struct mkt_payload *ticke
     payload.ticket.subtype = MKT_TICKET_BASE_SUBTYPE;
     payload.ticket.version = MKT_TICKET_BASE_VERSION;
     payload.ticket.initiator_data = (struct mkt_span){NULL, 0};
-    enum mkt_err err = mkt_payloads_put(&payload, 1, &base);
+    enum mkt_err err = mkt_payloads_encode(&payload, 1, &base);
     if (err != MKT_OK)
         return err;
     struct mkt_span rest = {octets, base.n};
-    err = mkt_payload_get(&payload, &type, &rest);
+    err = mkt_payload_decode(&payload, &type, &rest);
     if (err == MKT_OK)
         err = mkt_ticket_open(&payload, (struct mkt_span){tpk->key, tpk->key_n}, &chain);
     if (err == MKT_OK)

@@ -49,7 +49,7 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct
     else if (id != NULL)
         asked->owner = users_user(users, id);
     if (asked->owner == NULL)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     psk->owner = mkt_id_uri(asked->owner->identity);
     return users_key(asked->owner, &psk->key);
 }
@@ -61,7 +61,7 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     const struct users *users = &((const struct asked *)user)->kms->users;
     const struct entry *entry = id != NULL ? users_tpk(users, id) : users->first_tpk;
     if (entry == NULL)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     if (entry->identity != NULL && !users_is(entry, &policy->initiator))
         return MKT_E_INITIATOR;
     return users_key(entry, key);
@@ -100,8 +100,8 @@ static mkt_ntp now(void)
 }
 
 /*
- * The library asks this last. So a forgery, or an old message, does not get here, and a replay does not get past the look
- * into the cache: only messages that are served count.
+ * The library asks this last. So a forgery, or an old message, does not get here, and a replay does not get past the
+ * look into the cache: only messages that are served count.
  */
 static enum mkt_err remember(void *user, struct mkt_span tag, mkt_ntp until)
 {
@@ -121,7 +121,8 @@ static enum mkt_err remember(void *user, struct mkt_span tag, mkt_ntp until)
 
 /* ---- messages ---- */
 
-/* The keys of a ticket stand in what mkt_ticket_put() writes: 1, a length and the TICKET payload, a length and keys. */
+/* The keys of a ticket stand in what mkt_ticket_save() writes: 1, a length and the TICKET payload, a length and
+ * keys. */
 static void show_keys(const struct mkt_ticket *ticket)
 {
     static const char *const names[] = {"tgk", "tgk", "tek", "tek", "gtgk", "gtgk", "mpk"};
@@ -129,17 +130,17 @@ static void show_keys(const struct mkt_ticket *ticket)
     struct mkt_payload p;
     uint16_t type = MKT_KEY_DATA;
 
-    if (mkt_ticket_put(ticket, &stored) != MKT_OK)
+    if (mkt_ticket_save(ticket, &stored) != MKT_OK)
         return;
     stored = (struct mkt_buf){malloc(stored.n), stored.n, 0};
-    if (stored.p == NULL || mkt_ticket_put(ticket, &stored) != MKT_OK) {
+    if (stored.p == NULL || mkt_ticket_save(ticket, &stored) != MKT_OK) {
         free(stored.p);
         return;
     }
     const uint8_t *at = stored.p + 1;
     at += 4 + ((size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3]) + 4;
     struct mkt_span rest = {at, stored.n - (size_t)(at - stored.p)};
-    while (type != MKT_LAST && mkt_payload_get(&p, &type, &rest) == MKT_OK) {
+    while (type != MKT_LAST && mkt_payload_decode(&p, &type, &rest) == MKT_OK) {
         char hex[257] = "too long to be shown";
         text_put_hex(hex, sizeof hex, p.key_data.key);
         fprintf(stderr, "%s: %s\n", p.key_data.type < sizeof names / sizeof *names ? names[p.key_data.type] : "key",
@@ -182,7 +183,7 @@ static enum mkt_err grant(const struct kms *kms, struct mkt_csb *csb, struct mkt
         .size = sizeof recipe, .policy = &policy, .tpk_id = mkt_id_bytes(tpk->id), .tpk = {tpk->key, tpk->key_n}};
     struct mkt_ticket *ticket = NULL;
 
-    enum mkt_err err = mkt_csb_request(csb, &policy);
+    enum mkt_err err = mkt_csb_requested(csb, &policy);
     if (err == MKT_OK && !mkt_id_equal(&policy.initiator, &peer))
         err = MKT_E_INITIATOR;
     if (err == MKT_OK) {
@@ -205,7 +206,7 @@ static void tell_initiator(char text[512], const struct mkt_message *message)
     const struct mkt_payload *ticket = mkt_message_find(message, MKT_TICKET, 0);
     struct mkt_policy policy;
     char id[256] = "somebody";
-    if (ticket != NULL && mkt_policy_get(&policy, &ticket->ticket) == MKT_OK)
+    if (ticket != NULL && mkt_policy_decode(&policy, &ticket->ticket) == MKT_OK)
         text_put_id(id, &policy.initiator);
     snprintf(text, 512, "ticket of %s resolved", id);
 }
@@ -228,7 +229,7 @@ static void tell_sender(char who[256], const struct mkt_message *message)
 static bool has_mac(struct mkt_span error)
 {
     struct mkt_message message;
-    return mkt_message_get(&message, error) == MKT_OK && mkt_message_find(&message, MKT_V, 0) != NULL;
+    return mkt_message_decode(&message, error) == MKT_OK && mkt_message_find(&message, MKT_V, 0) != NULL;
 }
 
 /* Answers with an Error message; with a line of text where none can be made, or where it is this KMS that fails. */
@@ -274,7 +275,7 @@ static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struc
     if (err != MKT_OK)
         return err;
     asked->taken = true;
-    if (mkt_csb_owes(*csb, MKT_REQUEST_RESP))
+    if (mkt_csb_must_make(*csb, MKT_REQUEST_RESP))
         return grant(asked->kms, *csb, out, text);
     tell_initiator(text, message);
     return mkt_csb_make_resolve_resp(*csb, out);
@@ -310,7 +311,7 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
         outcome->text = "say ?requesttype=ticketrequest or ticketresolve";
         return;
     }
-    enum mkt_err err = mkt_message_get(&message, in);
+    enum mkt_err err = mkt_message_decode(&message, in);
     if (err == MKT_OK) {
         tell_sender(who, &message);
         if (message.hdr.data_type != exchange->psk && message.hdr.data_type != exchange->pk) {

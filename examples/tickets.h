@@ -9,7 +9,8 @@
 
 #include <mikeyticket/replay.h>
 
-/* All of it is only read once the first request is served, but for the atomics of the rate: the threads share it without
+/* All of it is only read once the first request is served, but for the atomics of the rate: the threads share it
+ * without
    a lock. */
 struct kms {
     const char *id;

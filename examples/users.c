@@ -110,7 +110,7 @@ static bool make_tables(struct users *users, const char *file)
 enum mkt_err users_key(const struct entry *entry, struct mkt_buf *key)
 {
     if (key->cap - key->n < entry->key_n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(key->p + key->n, entry->key, entry->key_n);
     key->n += entry->key_n;
     return MKT_OK;

@@ -53,7 +53,7 @@ const struct entry *users_tpk(const struct users *users, const struct mkt_id *tp
 /* True if the entry has that identity. */
 bool users_is(const struct entry *entry, const struct mkt_id *identity);
 
-/* Appends the key; MKT_E_SPACE. */
+/* Appends the key; MKT_E_BUFFER. */
 enum mkt_err users_key(const struct entry *entry, struct mkt_buf *key);
 
 #endif

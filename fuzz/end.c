@@ -90,7 +90,7 @@ static int slow_receive(void *user, unsigned char *octets, size_t n)
 
 static bool has_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *stream)
 {
-    const enum mkt_err err = mkt_streams_of(streams, ssl, stream);
+    const enum mkt_err err = mkt_streams_find(streams, ssl, stream);
     end_require(err == MKT_OK || err == MKT_E_NO_SESSION);
     return err == MKT_OK;
 }
@@ -102,7 +102,7 @@ static void read_all(struct mkt_streams *streams, mbedtls_ssl_context *ssl, cons
     unsigned char octets[512];
     uint64_t stream;
     int n = 1;
-    for (int i = 0; mkt_streams_end(streams, ssl, n) == MKT_TLS_OPEN && i < RENEGOTIATIONS; i++) {
+    for (int i = 0; mkt_streams_status(streams, ssl, n) == MKT_TLS_OPEN && i < RENEGOTIATIONS; i++) {
         end_require(has_stream(streams, ssl, &stream) && *n_ended == 0);
         n = mbedtls_ssl_read(ssl, octets, sizeof octets);
     }
@@ -125,7 +125,7 @@ static bool converse(unsigned how, struct mkt_streams *streams, mbedtls_ssl_cont
     if (connected)
         read_all(streams, ssl, n_ended);
     else
-        end_require(mkt_streams_end(streams, ssl, result) != MKT_TLS_OPEN);
+        end_require(mkt_streams_status(streams, ssl, result) != MKT_TLS_OPEN);
     (void)mkt_streams_close(streams, ssl);
     end_require(!has_stream(streams, ssl, &stream) && *n_ended == (connected ? 1 : 0));
     end_require(mkt_streams_count(streams) == 2 - *n_ended);

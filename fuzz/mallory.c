@@ -63,7 +63,7 @@ struct mkt_ticket *mallory_steals(const struct end *e, struct mkt_span resolved)
     octets[out.n++] = 1;
     put_vector(&out, 0, payload, 2); /* Next Payload, no Initiator Data */
     put_vector(&out, keys.p[0], (struct mkt_span){keys.p + 1, keys.n - 1}, 0);
-    return mkt_ticket_get(&ticket, &e->host, (struct mkt_span){octets, out.n}) == MKT_OK ? ticket : NULL;
+    return mkt_ticket_load(&ticket, &e->host, (struct mkt_span){octets, out.n}) == MKT_OK ? ticket : NULL;
 }
 
 /* ---- messages ---- */
@@ -139,7 +139,7 @@ static void find_rands(const struct mkt_message *m, struct mkt_label *label, int
     *init = NONE;
     for (size_t i = world.n_letters; i-- > 0;) {
         const struct letter *l = &world.letter[i];
-        if (l->maker == BY_NETWORK || mkt_message_get(&before, octets_of(l)) != MKT_OK ||
+        if (l->maker == BY_NETWORK || mkt_message_decode(&before, octets_of(l)) != MKT_OK ||
             before.hdr.csb_id != m->hdr.csb_id)
             continue;
         label->randi = label->randi.n > 0 ? label->randi : rand_of(&before, MKT_RANDR_I);
@@ -185,7 +185,7 @@ static bool seal_by_hand(struct mkt_buf *out, const struct mkt_protection *by, b
 {
     struct mkt_message m;
     struct mkt_span parts[4] = {{NULL, 0}};
-    if (mkt_message_get(&m, (struct mkt_span){out->p, out->n}) != MKT_OK || m.n == 0 ||
+    if (mkt_message_decode(&m, (struct mkt_span){out->p, out->n}) != MKT_OK || m.n == 0 ||
         m.payload[m.n - 1].type != MKT_V)
         return false;
     const struct mkt_payload *kemac = mkt_message_find(&m, MKT_KEMAC, 0), *t = mkt_message_find(&m, MKT_T, 0);
@@ -215,19 +215,19 @@ void mallory_forges(const struct letter *l, const struct letter *other, unsigned
     struct mkt_message m, of_other;
     struct mkt_protection by = {.key = {world.ring[which % world.n_ring].octets, world.ring[which % world.n_ring].n}};
     int init;
-    if (mkt_message_get(&m, octets_of(l)) != MKT_OK || mkt_message_get(&of_other, octets_of(other)) != MKT_OK ||
+    if (mkt_message_decode(&m, octets_of(l)) != MKT_OK || mkt_message_decode(&of_other, octets_of(other)) != MKT_OK ||
         mkt_suite_of_prf(m.hdr.prf, &by.suite) != MKT_OK)
         return;
     key.key_data.key.n = mkt_suite_algorithms(by.suite)->key;
     key.key_data.kv.spi = (struct mkt_span){spi, 4};
-    require(mkt_payloads_put(&key, 1, &chain) == MKT_OK);
+    require(mkt_payloads_encode(&key, 1, &chain) == MKT_OK);
     tamper(&m, &of_other, how, (struct mkt_span){octets, chain.n});
-    by.label.phase = phase % 2 == 0 ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE;
+    by.label.purpose = phase % 2 == 0 ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE;
     find_rands(&m, &by.label, &init);
-    if (by.label.phase == MKT_PHASE_INITIAL)
+    if (by.label.purpose == MKT_PURPOSE_INITIAL)
         by.label.randr =
             m.hdr.data_type == MKT_RESOLVE_INIT_PSK ? rand_of(&m, MKT_RANDR_R) : (struct mkt_span){NULL, 0};
-    if (mkt_message_put(&m, &out) != MKT_OK)
+    if (mkt_message_encode(&m, &out) != MKT_OK)
         return;
     oracle_pause(true);
     const bool sealed = seal_by_hand(&out, &by, phase % 4 < 2, init,

@@ -8,7 +8,7 @@
 /* Mallory has the key that she shares with the KMS, and a TPK. */
 void mallory_begin(void);
 
-/* She learns the keys of a ticket as mkt_ticket_put() and mkt_csb_resolved_put() write it. */
+/* She learns the keys of a ticket as mkt_ticket_save() and mkt_csb_save_resolved() write it. */
 void mallory_learns(struct mkt_span stored);
 
 /* She makes the ticket of what the KMS resolved for her, as if it had been granted to her; NULL if it can't be. */

@@ -30,7 +30,7 @@ static void walk(uint16_t type, struct mkt_span chain, struct mkt_span input);
 static void walk_typed(struct mkt_span chain, struct mkt_span input)
 {
     uint16_t type;
-    if (mkt_first_get(&type, &chain) == MKT_OK)
+    if (mkt_chain_decode(&type, &chain) == MKT_OK)
         walk(type, chain, input);
 }
 
@@ -38,7 +38,7 @@ static void read_policy(const struct mkt_ticket_payload *p, struct mkt_span inpu
 {
     struct mkt_policy policy;
     walk_typed(p->tp_data, input);
-    if (mkt_policy_get(&policy, p) == MKT_OK && mkt_policy_check(&policy, 0) == MKT_OK)
+    if (mkt_policy_decode(&policy, p) == MKT_OK && mkt_policy_check(&policy, 0) == MKT_OK)
         require(policy.n_responders > 0); /* it may name no Initiator (D21) */
 }
 
@@ -61,7 +61,7 @@ static void read_payload(const struct mkt_payload *p, struct mkt_span input)
         return;
     case MKT_SP:
         for (rest = p->sp.params; rest.n > 0;) {
-            require(mkt_sp_param_get(&param, &rest) == MKT_OK);
+            require(mkt_sp_param_next(&param, &rest) == MKT_OK);
             read_all(param.value, input);
         }
         return;
@@ -71,7 +71,7 @@ static void read_payload(const struct mkt_payload *p, struct mkt_span input)
 static void walk(uint16_t type, struct mkt_span chain, struct mkt_span input)
 {
     struct mkt_payload p;
-    while (type != MKT_LAST && mkt_payload_get(&p, &type, &chain) == MKT_OK)
+    while (type != MKT_LAST && mkt_payload_decode(&p, &type, &chain) == MKT_OK)
         read_payload(&p, input);
 }
 
@@ -80,7 +80,7 @@ static void read_map(const struct mkt_hdr *hdr, struct mkt_span input)
     struct mkt_span rest = hdr->map;
     struct mkt_cs cs;
     for (unsigned i = 0; hdr->map_type != MKT_MAP_EMPTY && i < hdr->n_cs; i++) {
-        require(mkt_cs_get(&cs, hdr->map_type, (uint8_t)(i + 1), &rest) == MKT_OK);
+        require(mkt_cs_next(&cs, hdr->map_type, (uint8_t)(i + 1), &rest) == MKT_OK);
         read_all(cs.policies, input);
         read_all(cs.session_data, input);
         read_all(cs.spi, input);
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct mkt_span input = {data, size};
     struct mkt_message message;
-    if (mkt_message_get(&message, input) != MKT_OK) {
+    if (mkt_message_decode(&message, input) != MKT_OK) {
         require(mkt_message_error_offset(input) <= size);
         return 0;
     }
@@ -103,9 +103,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *out = malloc(size);
     struct mkt_buf buf = {out, size, 0}, measured = {NULL, 0, 0}, small = {out, size - 1, 0};
     require(out != NULL);
-    require(mkt_message_put(&message, &small) == MKT_E_SPACE && small.n == 0);
-    require(mkt_message_put(&message, &measured) == MKT_OK && measured.n == size);
-    require(mkt_message_put(&message, &buf) == MKT_OK && buf.n == size && memcmp(out, data, size) == 0);
+    require(mkt_message_encode(&message, &small) == MKT_E_BUFFER && small.n == 0);
+    require(mkt_message_encode(&message, &measured) == MKT_OK && measured.n == size);
+    require(mkt_message_encode(&message, &buf) == MKT_OK && buf.n == size && memcmp(out, data, size) == 0);
     free(out);
     return 0;
 }

@@ -6,8 +6,8 @@
  * with every key that she has, by the API and by hand. The oracle knows who made what, and says what must hold.
  *
  * An input is a program: an octet that says how the world is, then operations, an octet each, with their arguments, an
- * octet each. Ends, letters and tickets are counted from the newest, so that 0 is what there was last. Clocks and random
- * octets are the same each time.
+ * octet each. Ends, letters and tickets are counted from the newest, so that 0 is what there was last. Clocks and
+ * random octets are the same each time.
  *
  *   FUZZ_COUNT=1   says in the end how many messages of each type were taken
  *   FUZZ_TRACE=1   says who makes and takes what
@@ -40,8 +40,8 @@ static const struct mkt_key_wish wishes[N_WISHES][2] = {
 };
 
 /*
- * No keys, or one or two; the number is left in `n`. A program gives no two keys of a bundle one SPI: after an update that
- * nobody answers the other end may still have the key before.
+ * No keys, or one or two; the number is left in `n`. A program gives no two keys of a bundle one SPI: after an update
+ * that nobody answers the other end may still have the key before.
  */
 static const struct mkt_key_wish *wishes_of(unsigned which, size_t *n)
 {
@@ -85,7 +85,7 @@ static void add_ticket(struct mkt_ticket *ticket, enum name owner)
     }
     world.ticket[world.n_tickets].ticket = ticket;
     world.ticket[world.n_tickets++].owner = owner;
-    if (owner != MALLORY || mkt_ticket_put(ticket, &out) != MKT_OK)
+    if (owner != MALLORY || mkt_ticket_save(ticket, &out) != MKT_OK)
         return;
     mallory_learns((struct mkt_span){octets, out.n});
 }
@@ -154,9 +154,9 @@ static struct letter *grant(struct end *kms, bool less, bool unnamed, bool count
     struct mkt_key_wish key = {.size = sizeof key};
     struct mkt_policy policy;
     size_t n_keys = 0;
-    if (mkt_csb_request(kms->csb, &policy) != MKT_OK)
+    if (mkt_csb_requested(kms->csb, &policy) != MKT_OK)
         return NULL;
-    while (mkt_csb_request_key(kms->csb, n_keys, &key) == MKT_OK)
+    while (mkt_csb_requested_key(kms->csb, n_keys, &key) == MKT_OK)
         n_keys++;
     require(n_keys < MKT_MAX_KEYS);
     if (less)
@@ -178,7 +178,7 @@ static struct letter *grant(struct end *kms, bool less, bool unnamed, bool count
 static void take_ticket(struct end *e)
 {
     struct mkt_ticket *ticket;
-    if (mkt_csb_ticket(e->csb, &ticket) == MKT_OK)
+    if (mkt_csb_take_ticket(e->csb, &ticket) == MKT_OK)
         add_ticket(ticket, e->device->user);
     else
         require(ticket == NULL);
@@ -192,7 +192,7 @@ static void keep(const struct end *e)
     if (d->n_kept == KEPT)
         d->n_kept = 0;
     out = (struct mkt_buf){d->kept[d->n_kept].octets, sizeof d->kept->octets, 0};
-    if (mkt_csb_resolved_put(e->csb, &out) != MKT_OK)
+    if (mkt_csb_save_resolved(e->csb, &out) != MKT_OK)
         return;
     struct mkt_span rest = {out.p + 1, out.n - 1};
     d->kept[d->n_kept].n = out.n;
@@ -291,11 +291,11 @@ static void op_offer(const uint8_t a[])
 static struct letter *answer(struct end *e, unsigned what, unsigned how)
 {
     struct wish wish = {.type = MKT_TRANSFER_RESP, .answer = {.size = sizeof(struct mkt_answer)}};
-    if (mkt_csb_owes(e->csb, MKT_REQUEST_RESP))
+    if (mkt_csb_must_make(e->csb, MKT_REQUEST_RESP))
         return grant(e, what % 4 == 1, what % 4 == 3, what % 4 == 2, how);
-    if (mkt_csb_owes(e->csb, MKT_RESOLVE_INIT_PSK))
+    if (mkt_csb_must_make(e->csb, MKT_RESOLVE_INIT_PSK))
         wish.type = MKT_RESOLVE_INIT_PSK;
-    else if (mkt_csb_owes(e->csb, MKT_RESOLVE_RESP))
+    else if (mkt_csb_must_make(e->csb, MKT_RESOLVE_RESP))
         wish.type = MKT_RESOLVE_RESP;
     wish.answer.keys = wishes_of(what, &wish.answer.n_keys);
     return make(e, &wish, how);
@@ -305,7 +305,7 @@ static struct letter *answer(struct end *e, unsigned what, unsigned how)
 static void go_on(struct end *e, unsigned what, unsigned how)
 {
     const struct letter *l;
-    if (mkt_csb_owes(e->csb, MKT_RESOLVE_INIT_PSK)) {
+    if (mkt_csb_must_make(e->csb, MKT_RESOLVE_INIT_PSK)) {
         l = answer(e, 0, how);
         if (l == NULL || deliver(kms_end(), octets_of(l), 0) != MKT_OK)
             return;
@@ -315,7 +315,7 @@ static void go_on(struct end *e, unsigned what, unsigned how)
         if (e->device->user == MALLORY)
             keep(e);
     }
-    if (!mkt_csb_owes(e->csb, MKT_TRANSFER_RESP) || (how & 128) != 0)
+    if (!mkt_csb_must_make(e->csb, MKT_TRANSFER_RESP) || (how & 128) != 0)
         return;
     l = answer(e, what, how);
     if (l != NULL && world.letter[l->about].maker == BY_END)
@@ -442,9 +442,9 @@ static void op_restore(const uint8_t a[])
     enum mkt_err err = size == 0 ? mkt_csb_branch(e->csb, &csb) : MKT_E_STATE;
     require(err == MKT_OK || err == MKT_E_STATE);
     if (err == MKT_E_STATE)
-        err = mkt_csb_get(&csb, &e->host, &settings, (struct mkt_span){exact, image.n});
+        err = mkt_csb_load(&csb, &e->host, &settings, (struct mkt_span){exact, image.n});
     free(exact);
-    require((csb != NULL) == (err == MKT_OK) && (err == MKT_OK || err == MKT_E_ROOM || err == MKT_E_ARGUMENT));
+    require((csb != NULL) == (err == MKT_OK) && (err == MKT_OK || err == MKT_E_BUNDLE_FULL || err == MKT_E_ARGUMENT));
     if (csb == NULL)
         return;
     expect_unchanged(&image, csb);
@@ -525,8 +525,8 @@ static void op_exchange(const uint8_t a[])
     const unsigned which = a[2], how = a[3];
     struct mkt_message m, other;
     struct mkt_buf out = {made_up, sizeof made_up, 0};
-    if (to == NULL || from == NULL || mkt_message_get(&m, octets_of(to)) != MKT_OK ||
-        mkt_message_get(&other, octets_of(from)) != MKT_OK || m.n == 0 || other.n == 0)
+    if (to == NULL || from == NULL || mkt_message_decode(&m, octets_of(to)) != MKT_OK ||
+        mkt_message_decode(&other, octets_of(from)) != MKT_OK || m.n == 0 || other.n == 0)
         return;
     const size_t at = which % m.n;
     if (how % 4 == 0) {
@@ -541,7 +541,7 @@ static void op_exchange(const uint8_t a[])
     } else {
         m.hdr = other.hdr;
     }
-    if (mkt_message_put(&m, &out) == MKT_OK)
+    if (mkt_message_encode(&m, &out) == MKT_OK)
         add_letter((struct mkt_span){made_up, out.n}, BY_NETWORK);
 }
 
@@ -588,7 +588,7 @@ static void look_at(const struct mkt_csb *csb, uint8_t cs_id,
     if (out.n == 7)
         return;
     out = (struct mkt_buf){octets, measured.n - 1, 7};
-    require(put(csb, cs_id, &out) == MKT_E_SPACE && out.n == 7);
+    require(put(csb, cs_id, &out) == MKT_E_BUFFER && out.n == 7);
 }
 
 static void op_look(const uint8_t a[])
@@ -597,15 +597,15 @@ static void op_look(const uint8_t a[])
     struct mkt_buf measured = {NULL, 0, 7}, out = {made_up, sizeof made_up, 7};
     struct mkt_cs cs;
     struct mkt_sp sp;
-    for (size_t i = 0; mkt_csb_session(e->csb, i, &cs) == MKT_OK; i++)
+    for (size_t i = 0; mkt_csb_session_at(e->csb, i, &cs) == MKT_OK; i++)
         require(mkt_csb_sp(e->csb, cs.cs_id, &sp) == MKT_OK);
     for (uint8_t id = 0; id <= SESSIONS; id++) {
         look_at(e->csb, id, mkt_csb_tek);
         look_at(e->csb, id, mkt_csb_salt);
         look_at(e->csb, id, mkt_csb_psk_identity);
     }
-    const enum mkt_err err = mkt_csb_resolved_put(e->csb, &measured);
-    require(mkt_csb_resolved_put(e->csb, &out) == err && out.n == measured.n && (err == MKT_OK || out.n == 7));
+    const enum mkt_err err = mkt_csb_save_resolved(e->csb, &measured);
+    require(mkt_csb_save_resolved(e->csb, &out) == err && out.n == measured.n && (err == MKT_OK || out.n == 7));
 }
 
 /* ---- a program ---- */

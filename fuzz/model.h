@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Operations: the octet of one is taken modulo their number. Those in the end are there again, as they are wanted more. */
+/* Operations: the octet of one is taken modulo their number. Those in the end are there again, as they are wanted
+ * more. */
 enum {
     OP_CALL,
     OP_TICKET,

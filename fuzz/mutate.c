@@ -2,8 +2,8 @@
 /*
  * An input is opened (each KEMAC in it is decrypted in place), changed as a tree of payloads, and sealed: encrypted
  * again, and each MAC in it computed. Where MACs and KEMACs are and which keys they have, the taker of the input says:
- * the linker puts mkt_protect_open() of this file in the place of the library's, which does nothing of its own but while
- * an input is opened or sealed. What is verified or decrypted is found in the input by
+ * the linker puts mkt_protect_open() of this file in the place of the library's, which does nothing of its own but
+ * while an input is opened or sealed. What is verified or decrypted is found in the input by
  * its octets, so that it may have been copied or passed on before.
  */
 #define _GNU_SOURCE /* memmem */
@@ -365,7 +365,7 @@ static bool read_list(uint16_t type, struct mkt_span chain, struct list *list)
 {
     enum mkt_err err = MKT_OK;
     for (list->n = 0; err == MKT_OK && type != MKT_LAST && list->n < MOST; list->n++)
-        err = mkt_payload_get(&list->payload[list->n], &type, &chain);
+        err = mkt_payload_decode(&list->payload[list->n], &type, &chain);
     return err == MKT_OK && type == MKT_LAST;
 }
 
@@ -401,7 +401,7 @@ static void drop(struct list *list, size_t at)
 static struct mkt_payload foreign(void)
 {
     struct mkt_message message;
-    if (!mutate_message || mkt_message_get(&message, mutation.other) != MKT_OK || message.n == 0)
+    if (!mutate_message || mkt_message_decode(&message, mutation.other) != MKT_OK || message.n == 0)
         return stranger();
     return message.payload[chance(message.n)];
 }
@@ -468,7 +468,7 @@ static struct mkt_span mutate_chain(uint16_t type, struct mkt_span chain)
         return any(chain);
     mutate_list(&list);
     out = room();
-    return mkt_payloads_put(list.payload, list.n, &out) == MKT_OK ? keep(&out) : chain;
+    return mkt_payloads_encode(list.payload, list.n, &out) == MKT_OK ? keep(&out) : chain;
 }
 
 static struct mkt_span mutate_first(struct mkt_span chain)
@@ -476,11 +476,11 @@ static struct mkt_span mutate_first(struct mkt_span chain)
     struct list list;
     struct mkt_span rest = chain;
     uint16_t type;
-    if (mkt_first_get(&type, &rest) != MKT_OK || !read_list(type, rest, &list))
+    if (mkt_chain_decode(&type, &rest) != MKT_OK || !read_list(type, rest, &list))
         return any(chain);
     mutate_list(&list);
     struct mkt_buf out = room();
-    return mkt_first_put(list.payload, list.n, &out) == MKT_OK ? keep(&out) : chain;
+    return mkt_chain_encode(list.payload, list.n, &out) == MKT_OK ? keep(&out) : chain;
 }
 
 /* ---- messages ---- */
@@ -516,7 +516,7 @@ static void mutate_map(struct mkt_hdr *hdr)
     size_t n = 0;
     if (hdr->map_type == MKT_MAP_EMPTY || hdr->n_cs > MOST / 2)
         return;
-    while (n < hdr->n_cs && mkt_cs_get(&list[n], hdr->map_type, (uint8_t)(n + 1), &rest) == MKT_OK)
+    while (n < hdr->n_cs && mkt_cs_next(&list[n], hdr->map_type, (uint8_t)(n + 1), &rest) == MKT_OK)
         n++;
     switch (chance(8)) {
     case 0:
@@ -533,7 +533,7 @@ static void mutate_map(struct mkt_hdr *hdr)
     }
     struct mkt_buf out = room();
     for (size_t i = 0; i < n; i++)
-        if (mkt_cs_put(&list[i], hdr->map_type, &out) != MKT_OK)
+        if (mkt_cs_encode(&list[i], hdr->map_type, &out) != MKT_OK)
             return;
     hdr->n_cs = (uint8_t)n;
     hdr->map = keep(&out);
@@ -572,7 +572,7 @@ static bool mutate_input(struct mkt_span in, struct mkt_span *made)
         *made = mutate_chain(MKT_TICKET, in);
         return true;
     }
-    if (mkt_message_get(&message, in) != MKT_OK)
+    if (mkt_message_decode(&message, in) != MKT_OK)
         return false;
     pick_key(message.payload, message.n);
     for (size_t i = 1 + chance(3); i > 0; i--) {
@@ -587,7 +587,7 @@ static bool mutate_input(struct mkt_span in, struct mkt_span *made)
         memcpy(message.payload, list.payload, message.n * sizeof *list.payload);
     }
     struct mkt_buf out = room();
-    if (mkt_message_put(&message, &out) != MKT_OK)
+    if (mkt_message_encode(&message, &out) != MKT_OK)
         return false;
     *made = keep(&out);
     return true;

@@ -109,7 +109,7 @@ int made_letter(const struct world *w, struct mkt_span octets)
 
 static bool decode(struct mkt_message *message, struct mkt_span octets)
 {
-    return mkt_message_get(message, octets) == MKT_OK;
+    return mkt_message_decode(message, octets) == MKT_OK;
 }
 
 /* A message to the end of Ticket Data, and behind Initiator Data. */
@@ -212,7 +212,7 @@ static void keep_keys(struct letter *l, const struct mkt_message *m)
     struct mkt_span map = m->hdr.map;
     struct mkt_cs cs;
     while (map.n > 0 && l->n_keys < SESSIONS) {
-        require(mkt_cs_get(&cs, m->hdr.map_type, 0, &map) == MKT_OK);
+        require(mkt_cs_next(&cs, m->hdr.map_type, 0, &map) == MKT_OK);
         l->keys[l->n_keys].cs_id = cs.cs_id;
         l->keys[l->n_keys++].hash = keys_of(l->end->csb, cs.cs_id);
     }
@@ -272,7 +272,8 @@ static void expect_room(const struct world *w, const struct device *d)
 
 /* ---- letters that are made ---- */
 
-/* It is about a letter that came from somebody else. About one of Ticket Transfer it is the first: it could come back. */
+/* It is about a letter that came from somebody else. About one of Ticket Transfer it is the first: it could come
+ * back. */
 static void expect_real_error(const struct world *w, const struct letter *error)
 {
     require(error->about != NONE && !is_own(&w->letter[error->about], error->end));
@@ -333,7 +334,7 @@ static struct mkt_policy policy_in(const struct letter *l, unsigned type)
     struct mkt_message m;
     struct mkt_policy policy;
     require(decode(&m, octets_of(l)));
-    require(mkt_policy_get(&policy, &mkt_message_find(&m, type, 0)->ticket) == MKT_OK);
+    require(mkt_policy_decode(&policy, &mkt_message_find(&m, type, 0)->ticket) == MKT_OK);
     return policy;
 }
 
@@ -416,7 +417,8 @@ static void expect_peers(const struct world *w, const struct end *e, const struc
     if (is_excused(w, e, l))
         return;
     require(l->call == e->call && l->maker == BY_END && l->end->role != e->role);
-    /* in the order in which the peer made them; with COUNTER the host looks at initial messages alone, not at answers */
+    /* in the order in which the peer made them; with COUNTER the host looks at initial messages alone, not at
+     * answers */
     require(l->by_counter || e->newest == NONE || w->letter[e->newest].end != l->end || w->letter + e->newest < l);
 }
 
@@ -493,7 +495,7 @@ void oracle_took(struct world *w, struct end *e, struct mkt_span octets)
         expect_room(w, e->device);
         return;
     }
-    if (m.hdr.data_type == MKT_TRANSFER_INIT && mkt_csb_owes(e->csb, MKT_RESOLVE_INIT_PSK)) {
+    if (m.hdr.data_type == MKT_TRANSFER_INIT && mkt_csb_must_make(e->csb, MKT_RESOLVE_INIT_PSK)) {
         /* the KMS is not asked about a message that the cache has; a cache has no COUNTERs, and forgets too early if
            another clock is ahead of this one */
         require(i == NONE || (w->letter[i].taken & scope_bit(w, e)) == 0 || e->device->cache == NULL ||
@@ -515,7 +517,7 @@ void oracle_look(const struct world *w, const struct end *e)
 {
     const struct mkt_id peer = mkt_csb_peer(e->csb);
     (void)w;
-    require((mkt_csb_sessions(e->csb) > 0) == mkt_csb_ready(e->csb));
+    require((mkt_csb_session_count(e->csb) > 0) == mkt_csb_ready(e->csb));
     if (peer.data.n == 0 || e->device->user == MALLORY)
         return;
     const struct mkt_id from = id_of(e->from);

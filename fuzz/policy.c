@@ -19,9 +19,9 @@ static void require(bool holds)
 static struct mkt_buf put(const struct mkt_policy *policy)
 {
     struct mkt_buf measured = {NULL, 0, 0};
-    require(mkt_policy_put(policy, &measured) == MKT_OK);
+    require(mkt_policy_encode(policy, &measured) == MKT_OK);
     struct mkt_buf out = {malloc(measured.n), measured.n, 0};
-    require(out.p != NULL && mkt_policy_put(policy, &out) == MKT_OK && out.n == measured.n);
+    require(out.p != NULL && mkt_policy_encode(policy, &out) == MKT_OK && out.n == measured.n);
     return out;
 }
 
@@ -47,11 +47,11 @@ static void read_policy(struct mkt_ticket_payload payload)
 {
     const mkt_ntp moments[] = {0, (mkt_ntp)3960616022 << 32, UINT64_MAX};
     struct mkt_policy policy, again;
-    if (mkt_policy_get(&policy, &payload) != MKT_OK || has_empty(&policy))
+    if (mkt_policy_decode(&policy, &payload) != MKT_OK || has_empty(&policy))
         return;
     struct mkt_buf first = put(&policy);
     payload.tp_data = (struct mkt_span){first.p, first.n};
-    require(mkt_policy_get(&again, &payload) == MKT_OK);
+    require(mkt_policy_decode(&again, &payload) == MKT_OK);
     struct mkt_buf second = put(&again);
     require(second.n == first.n && memcmp(first.p, second.p, first.n) == 0);
     require(again.flags == policy.flags && again.prf == policy.prf && again.type == policy.type);
@@ -72,7 +72,7 @@ static void read_flags(const uint8_t *data, size_t size)
     require(letters != NULL);
     memcpy(letters, data, size);
     letters[size] = '\0';
-    if (mkt_flags_get(&flags, letters) == MKT_OK)
+    if (mkt_flags_parse(&flags, letters) == MKT_OK)
         require(flags < 1 << 12 && (flags != 0) == (letters[0] != '\0'));
     free(letters);
 }
@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint16_t type = MKT_TP;
     if (size > 0)
         read_flags(data, size);
-    if (mkt_payload_get(&payload, &type, &rest) == MKT_OK)
+    if (mkt_payload_decode(&payload, &type, &rest) == MKT_OK)
         read_policy(payload.ticket);
     return 0;
 }

@@ -17,7 +17,7 @@ static enum mkt_err resolved(void *user, struct mkt_span ticket, struct mkt_buf 
     (void)user;
     (void)ticket;
     if (remembered.n > octets->cap - octets->n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     if (remembered.n > 0)
         memcpy(octets->p + octets->n, remembered.p, remembered.n);
     octets->n += remembered.n;
@@ -30,7 +30,7 @@ static bool is_right(uint8_t variant, struct mkt_span input)
     static uint8_t octets[16384];
     struct mkt_buf out = {octets, sizeof octets, 0};
     const struct scene *scene = scene_of(TAKE_TRANSFER_RESP, variant);
-    return mkt_csb_resolved_put(scene->bob.csb, &out) == MKT_OK &&
+    return mkt_csb_save_resolved(scene->bob.csb, &out) == MKT_OK &&
            mkt_span_equal(input, (struct mkt_span){octets, out.n});
 }
 
@@ -43,7 +43,7 @@ static void take_alone(struct scene *scene)
     scene_rewind(scene);
     require(mkt_csb_new(&csb, MKT_RESPONDER, &scene->bob.host, &settings) == MKT_OK);
     const enum mkt_err err = mkt_csb_take_offer(csb, scene_right(scene), mkt_span_text("mikey"));
-    require(err != MKT_OK || !mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK));
+    require(err != MKT_OK || !mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK));
     mkt_csb_free(csb);
 }
 

@@ -94,7 +94,7 @@ static enum mkt_err give_psk(void *user, const struct mkt_id *name, const struct
     if (name != NULL && name->data.n == 1)
         who = (char)name->data.p[0];
     if (strchr("abk", who) == NULL)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     psk->key.n = actor->settings.tek_length;
     memcpy(psk->key.p, who == 'a' ? alice_psk : who == 'b' ? bob_psk : kms_psk, psk->key.n);
     psk->owner = who == 'a' ? alice : who == 'b' ? bob : mkt_id_uri("http://kms.example.com");
@@ -108,7 +108,7 @@ static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt
     (void)user;
     (void)policy;
     if (keys.n > ticket_data->cap - ticket_data->n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(ticket_data->p + ticket_data->n, keys.p, keys.n);
     ticket_data->n += keys.n;
     return MKT_OK;
@@ -128,7 +128,7 @@ static enum mkt_err open_none(void *user, const struct mkt_payload *ticket, cons
     (void)ticket;
     (void)policy;
     (void)keys;
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static enum mkt_err replay(void *user, struct mkt_span tag, mkt_ntp until)
@@ -174,7 +174,7 @@ static enum mkt_err not_resolved(void *user, struct mkt_span ticket, struct mkt_
     (void)user;
     (void)octets;
     require(ticket.n > 0);
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static bool member(void *user, const struct mkt_id *id, const struct mkt_id *group)
@@ -190,7 +190,7 @@ static bool acceptable(void *user, const struct mkt_sp *sp)
     return sp->params.n <= 3;
 }
 
-static void report(void *user, const struct mkt_report *report)
+static void report(void *user, const struct mkt_error_message *report)
 {
     struct actor *actor = user;
     actor->reported = report->authenticated;
@@ -216,7 +216,7 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
                                     .user = actor,
                                     .now = now,
                                     .random = draw,
-                                    .report = report,
+                                    .error = report,
                                     .cache = &actor->cache,
                                     .log = log_error};
     actor->host.acceptable = srtp ? acceptable : NULL;
@@ -232,8 +232,8 @@ static void cast(const struct scene *s, struct actor *actor, const char *name, c
         actor->host.seal = seal;
     }
     if ((s->variant & COUNTERS) != 0) {
-        actor->host.counter = counter;
-        actor->host.count = count;
+        actor->host.counter_next = counter;
+        actor->host.counter_check = count;
         actor->settings.counter = true;
     }
     if ((s->variant & SPARSE) != 0) {
@@ -281,7 +281,7 @@ static struct mkt_policy policy_of(const struct scene *s)
 {
     struct mkt_policy policy = mkt_policy_default((s->variant & SUITE_128) != 0 ? MKT_SUITE_128 : MKT_SUITE_256);
     const char *plain = (s->variant & PLAIN) != 0 ? "DFGHJLNO" : "DEFGHIJLNO";
-    must(mkt_flags_get(&policy.flags, (s->variant & NO_ANSWER) != 0 ? "DHLNO" : plain));
+    must(mkt_flags_parse(&policy.flags, (s->variant & NO_ANSWER) != 0 ? "DHLNO" : plain));
     if ((s->variant & (NO_ANSWER | SPARSE)) == 0)
         policy.flags |= MKT_FLAG_M;
     policy.type = (s->variant & OWN_TYPE) != 0 ? 2 : MKT_TICKET_BASE;
@@ -353,7 +353,7 @@ static bool play_request(struct scene *s)
         return refuse(s, &s->alice, kms);
     if (give(s, &s->alice, TAKE_REQUEST_RESP))
         return true;
-    must(mkt_csb_ticket(s->alice.csb, &s->ticket));
+    must(mkt_csb_take_ticket(s->alice.csb, &s->ticket));
     return false;
 }
 
@@ -365,7 +365,7 @@ static bool play_resolve(struct scene *s)
         return refuse(s, &s->kms, &s->bob);
     if (give(s, &s->kms, TAKE_RESOLVE_INIT))
         return true;
-    if (mkt_csb_owes(s->kms.csb, MKT_RESOLVE_INIT_PSK)) {
+    if (mkt_csb_must_make(s->kms.csb, MKT_RESOLVE_INIT_PSK)) {
         must(mkt_csb_make_resolve_init(s->kms.csb, fresh(s)));
         if (s->take == TAKE_ERROR_FOR_KMS)
             return refuse(s, &s->home, &s->kms);
@@ -408,7 +408,7 @@ static bool play_transfer(struct scene *s)
     must(mkt_csb_make_transfer_init(s->alice.csb, &offer, fresh(s)));
     if (give(s, &s->bob, s->take == TAKE_TRANSFER_INIT ? s->take : TAKE_TRANSFER_INIT_FOR_KMS))
         return true;
-    if (mkt_csb_owes(s->bob.csb, MKT_RESOLVE_INIT_PSK) && play_resolve(s))
+    if (mkt_csb_must_make(s->bob.csb, MKT_RESOLVE_INIT_PSK) && play_resolve(s))
         return true;
     if (s->take == TAKE_ERROR) {
         const struct mkt_span last = {NULL, 0};
@@ -558,10 +558,10 @@ void scene_rewind(struct scene *s)
 struct mkt_buf scene_stored(const struct mkt_csb *csb)
 {
     struct mkt_buf out = {NULL, 0, 0};
-    must(mkt_csb_put(csb, &out));
+    must(mkt_csb_save(csb, &out));
     out = (struct mkt_buf){malloc(out.n), out.n, 0};
     require(out.p != NULL);
-    must(mkt_csb_put(csb, &out));
+    must(mkt_csb_save(csb, &out));
     return out;
 }
 
@@ -571,8 +571,8 @@ struct mkt_csb *scene_copy_in(const struct actor *actor, size_t size)
     struct mkt_settings settings = actor->settings;
     struct mkt_csb *csb;
     settings.bundle_size = size;
-    const enum mkt_err err = mkt_csb_get(&csb, &actor->host, &settings, (struct mkt_span){stored.p, stored.n});
-    require(err == MKT_OK || (csb == NULL && (err == MKT_E_ROOM || err == MKT_E_ARGUMENT)));
+    const enum mkt_err err = mkt_csb_load(&csb, &actor->host, &settings, (struct mkt_span){stored.p, stored.n});
+    require(err == MKT_OK || (csb == NULL && (err == MKT_E_BUNDLE_FULL || err == MKT_E_ARGUMENT)));
     free(stored.p);
     return csb;
 }
@@ -586,13 +586,13 @@ struct mkt_csb *scene_copy(const struct actor *actor)
 
 bool scene_same_keys(const struct mkt_csb *a, const struct mkt_csb *b)
 {
-    if (mkt_csb_sessions(a) != mkt_csb_sessions(b) || mkt_csb_id(a) != mkt_csb_id(b))
+    if (mkt_csb_session_count(a) != mkt_csb_session_count(b) || mkt_csb_id(a) != mkt_csb_id(b))
         return false;
-    for (size_t i = 0; i < mkt_csb_sessions(a); i++) {
+    for (size_t i = 0; i < mkt_csb_session_count(a); i++) {
         uint8_t octets[2][64 + 65536];
         struct mkt_buf of_a = {octets[0], sizeof octets[0], 0}, of_b = {octets[1], sizeof octets[1], 0};
         struct mkt_cs cs;
-        must(mkt_csb_session(a, i, &cs));
+        must(mkt_csb_session_at(a, i, &cs));
         if (mkt_csb_tek(a, cs.cs_id, &of_a) != MKT_OK || mkt_csb_tek(b, cs.cs_id, &of_b) != MKT_OK ||
             mkt_csb_salt(a, cs.cs_id, &of_a) != MKT_OK || mkt_csb_salt(b, cs.cs_id, &of_b) != MKT_OK)
             return false;
@@ -610,7 +610,7 @@ static bool pass(const struct scene *s, struct mkt_csb *from, enum mkt_data_type
     static uint8_t octets[16384];
     struct mkt_buf out = {octets, sizeof octets, 0};
     enum mkt_err err = MKT_E_STATE;
-    if (!mkt_csb_owes(from, type))
+    if (!mkt_csb_must_make(from, type))
         return false;
     if (type == MKT_RESOLVE_INIT_PSK)
         err = mkt_csb_make_resolve_init(from, &out);
@@ -649,7 +649,7 @@ static void grant(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf
     const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = {scene_tpk, actor->settings.tek_length}};
     struct mkt_ticket *ticket = NULL;
     if (mkt_csb_grant(csb, &recipe, &ticket) == MKT_OK)
-        require(mkt_csb_make_request_resp(csb, ticket, out) != MKT_E_CHANGED);
+        require(mkt_csb_make_request_resp(csb, ticket, out) != MKT_E_NOT_AS_ASKED);
     mkt_ticket_free(ticket);
 }
 
@@ -659,13 +659,13 @@ void make_all(struct mkt_csb *csb, const struct actor *actor, struct mkt_buf *ou
     const struct mkt_update update = {.size = sizeof update, .keys = &tgk, .n_keys = 1};
     const struct mkt_answer answer = {.size = sizeof answer, .keys = &tgk, .n_keys = 1};
     enum mkt_err err = MKT_OK;
-    if (mkt_csb_owes(csb, MKT_REQUEST_RESP))
+    if (mkt_csb_must_make(csb, MKT_REQUEST_RESP))
         grant(csb, actor, out);
-    if (mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK))
+    if (mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK))
         err = mkt_csb_make_resolve_init(csb, out);
-    else if (mkt_csb_owes(csb, MKT_RESOLVE_RESP))
+    else if (mkt_csb_must_make(csb, MKT_RESOLVE_RESP))
         err = mkt_csb_make_resolve_resp(csb, out);
-    else if (mkt_csb_owes(csb, MKT_TRANSFER_RESP))
+    else if (mkt_csb_must_make(csb, MKT_TRANSFER_RESP))
         err = mkt_csb_make_transfer_resp(csb, &answer, out);
     else if (mkt_csb_ready(csb))
         err = mkt_csb_make_update(csb, &update, out);
@@ -681,15 +681,15 @@ static void keep_ticket(const struct mkt_csb *csb, const struct actor *actor)
     struct mkt_buf out = {octets[0], sizeof octets[0], 0}, again = {octets[1], sizeof octets[1], 0};
     struct mkt_ticket *ticket = NULL, *copy = NULL;
     struct mkt_policy policy;
-    if (mkt_csb_ticket(csb, &ticket) != MKT_OK)
+    if (mkt_csb_take_ticket(csb, &ticket) != MKT_OK)
         return;
     must(mkt_ticket_policy(ticket, &policy));
-    must(mkt_ticket_put(ticket, &out));
-    must(mkt_ticket_get(&copy, &actor->host, (struct mkt_span){octets[0], out.n}));
+    must(mkt_ticket_save(ticket, &out));
+    must(mkt_ticket_load(&copy, &actor->host, (struct mkt_span){octets[0], out.n}));
     if ((policy.flags & MKT_FLAG_J) == 0)
-        require(mkt_ticket_put(copy, &again) == MKT_E_REUSE);
+        require(mkt_ticket_save(copy, &again) == MKT_E_REUSE);
     else
-        must(mkt_ticket_put(copy, &again));
+        must(mkt_ticket_save(copy, &again));
     require(again.n == 0 || (out.n == again.n && memcmp(octets[0], octets[1], out.n) == 0));
     mkt_ticket_free(ticket);
     mkt_ticket_free(copy);
@@ -700,9 +700,9 @@ static void use_sessions(const struct mkt_csb *csb, struct mkt_buf *out)
     struct mkt_cs cs;
     struct mkt_sp sp;
     struct mkt_key_data key;
-    require((mkt_csb_sessions(csb) > 0) == mkt_csb_ready(csb));
-    for (size_t i = 0; i < mkt_csb_sessions(csb); i++) {
-        must(mkt_csb_session(csb, i, &cs));
+    require((mkt_csb_session_count(csb) > 0) == mkt_csb_ready(csb));
+    for (size_t i = 0; i < mkt_csb_session_count(csb); i++) {
+        must(mkt_csb_session_at(csb, i, &cs));
         require(mkt_csb_tek(csb, cs.cs_id, out) == MKT_OK && mkt_csb_salt(csb, cs.cs_id, out) == MKT_OK);
         require(mkt_csb_psk_identity(csb, cs.cs_id, out) == MKT_OK && mkt_csb_sp(csb, cs.cs_id, &sp) == MKT_OK);
         out->n = 0;
@@ -711,8 +711,8 @@ static void use_sessions(const struct mkt_csb *csb, struct mkt_buf *out)
         require(key.key.n >= 16);
     const bool knows_peer = mkt_csb_peer(csb).data.n > 0;
     require(mkt_csb_role(csb) != MKT_RESPONDER || !mkt_csb_ready(csb) || knows_peer);
-    require(mkt_csb_session(csb, mkt_csb_sessions(csb), &cs) == MKT_E_NO_SESSION);
-    require(mkt_csb_ready(csb) || mkt_csb_rekeying(csb) == 0);
+    require(mkt_csb_session_at(csb, mkt_csb_session_count(csb), &cs) == MKT_E_NO_SESSION);
+    require(mkt_csb_ready(csb) || mkt_csb_rekey_interval(csb) == 0);
 }
 
 void use_all(struct mkt_csb *csb, struct actor *actor)
@@ -724,12 +724,12 @@ void use_all(struct mkt_csb *csb, struct actor *actor)
     settings.self.data.n = settings.peer.data.n = 0; /* those of the bundle, which an input may have */
     use_sessions(csb, &out);
     keep_ticket(csb, actor);
-    const enum mkt_err err = mkt_csb_resolved_put(csb, &out);
+    const enum mkt_err err = mkt_csb_save_resolved(csb, &out);
     out.n = 0;
-    require(err == MKT_OK || mkt_csb_put(csb, &out) == MKT_OK);
+    require(err == MKT_OK || mkt_csb_save(csb, &out) == MKT_OK);
     out.n = 0;
-    must(mkt_csb_put(csb, &out));
-    must(mkt_csb_get(&copy, &actor->host, &settings, (struct mkt_span){octets, out.n}));
+    must(mkt_csb_save(csb, &out));
+    must(mkt_csb_load(&copy, &actor->host, &settings, (struct mkt_span){octets, out.n}));
     struct mkt_buf again = scene_stored(copy);
     require(again.n == out.n && memcmp(again.p, octets, again.n) == 0);
     free(again.p);

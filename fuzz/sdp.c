@@ -39,13 +39,13 @@ static void round_trip(struct mkt_span message, struct mkt_span in)
     static const char head[] = "a=key-mgmt:mikey ";
     size_t head_n = sizeof head - 1;
     struct mkt_buf measure = {NULL, 0, 0}, again = room(message.n);
-    must(mkt_sdp_put(message, &measure) == MKT_OK);
+    must(mkt_sdp_key_mgmt_encode(message, &measure) == MKT_OK);
     struct mkt_buf line = room(measure.n);
-    must(mkt_sdp_put(message, &line) == MKT_OK && line.n == line.cap && memcmp(line.p, head, head_n) == 0);
+    must(mkt_sdp_key_mgmt_encode(message, &line) == MKT_OK && line.n == line.cap && memcmp(line.p, head, head_n) == 0);
     must(memmem(in.p, in.n, line.p + head_n, line.n - head_n) != NULL);
     struct mkt_sdp sdp;
     must(mkt_sdp_parse(&sdp, (struct mkt_span){line.p, line.n}) == MKT_OK && sdp.sections == 0);
-    must(mkt_sdp_get(&sdp, MKT_SDP_SESSION, &again) == MKT_OK);
+    must(mkt_sdp_key_mgmt_decode(&sdp, MKT_SDP_SESSION, &again) == MKT_OK);
     must(mkt_span_equal((struct mkt_span){again.p, again.n}, message));
     free(line.p);
     free(again.p);
@@ -73,14 +73,14 @@ static void description(struct mkt_sdp *sdp, struct mkt_span in, size_t media)
 {
     static const char *const name[] = {"setup", "key-mgmt", "path", "floorid"};
     struct mkt_buf message = {NULL, 0, 0}, list = {NULL, 0, 0};
-    enum mkt_err got = mkt_sdp_get(sdp, media, &message), listed = mkt_sdp_protocols(sdp, media, &list);
+    enum mkt_err got = mkt_sdp_key_mgmt_decode(sdp, media, &message), listed = mkt_sdp_protocols(sdp, media, &list);
     must(got == MKT_OK || message.n == 0);
     must(listed == MKT_OK || list.n == 0);
     /* what gives a message gives a list with its protocol; what gives no list gives no message */
     must(got != MKT_OK || (listed == MKT_OK && list.n >= strlen("mikey")));
     if (got == MKT_OK) {
         struct mkt_buf out = room(message.n);
-        must(mkt_sdp_get(sdp, media, &out) == MKT_OK && out.n == out.cap && out.n > 0);
+        must(mkt_sdp_key_mgmt_decode(sdp, media, &out) == MKT_OK && out.n == out.cap && out.n > 0);
         round_trip((struct mkt_span){out.p, out.n}, in);
         free(out.p);
     }
@@ -102,12 +102,12 @@ static void description(struct mkt_sdp *sdp, struct mkt_span in, size_t media)
         }
     }
     struct mkt_sdp_media m;
-    if (mkt_sdp_media(sdp, media, &m) == MKT_OK)
+    if (mkt_sdp_media_parse(sdp, media, &m) == MKT_OK)
         must(within(m.media, in) && within(m.proto, in) && within(m.addrtype, in) && within(m.address, in) &&
              m.media.n > 0 && m.proto.n > 0 && (m.addrtype.n > 0) == (m.address.n > 0));
 
     enum mkt_setup setup;
-    if (mkt_setup_get(sdp, media, &setup) == MKT_OK)
+    if (mkt_setup_parse(sdp, media, &setup) == MKT_OK)
         answer_all(setup);
 }
 

@@ -42,18 +42,18 @@ static void append(struct mkt_buf *out, struct mkt_span s)
 static void save_payloads(const char *folder, const struct scene *scene, unsigned variant)
 {
     struct mkt_message message;
-    require(mkt_message_get(&message, scene_right(scene)) == MKT_OK);
+    require(mkt_message_decode(&message, scene_right(scene)) == MKT_OK);
     for (size_t i = 0; i < message.n; i++) {
         struct mkt_payload *p = &message.payload[i];
         struct mkt_buf out = behind((scene->variant & SUITE_128) != 0);
         if (p->type != MKT_TICKET && p->type != MKT_TP)
             continue;
-        require(mkt_payloads_put(p, 1, &out) == MKT_OK);
+        require(mkt_payloads_encode(p, 1, &out) == MKT_OK);
         if (p->type == MKT_TICKET)
             save(folder, "ticket", take_name(scene->take), variant, octets, 1 + out.n);
         p->type = MKT_TP;
         out.n = 0;
-        require(mkt_payloads_put(p, 1, &out) == MKT_OK);
+        require(mkt_payloads_encode(p, 1, &out) == MKT_OK);
         save(folder, "policy", take_name(scene->take), variant, octets + 1, out.n);
     }
 }
@@ -64,7 +64,7 @@ static void save_literal_vi(const char *folder, const char *kind, const struct s
     struct mkt_message message;
     const struct mkt_span right = scene_right(scene);
     struct mkt_buf out = behind((uint8_t)variant);
-    require(mkt_message_get(&message, right) == MKT_OK);
+    require(mkt_message_decode(&message, right) == MKT_OK);
     const struct mkt_payload *ticket = mkt_message_find(&message, MKT_TICKET, 0);
     if (ticket == NULL || ticket->ticket.initiator_data.n == 0)
         return;
@@ -81,7 +81,7 @@ static void save_back(const char *folder, const char *kind, const struct scene *
     struct mkt_message message;
     struct mkt_buf out = behind((uint8_t)variant);
     append(&out, right);
-    require(mkt_message_get(&message, right) == MKT_OK && name.n == other.n);
+    require(mkt_message_decode(&message, right) == MKT_OK && name.n == other.n);
     if (scene->take != TAKE_RESOLVE_INIT_OF_KMS)
         return;
     for (size_t i = (size_t)(mkt_message_find(&message, MKT_TICKET, 0)->octets.p - right.p); i + name.n <= out.n; i++)
@@ -95,13 +95,13 @@ static void save_short_rand(const char *folder, const char *kind, const struct s
 {
     struct mkt_message message;
     struct mkt_buf out = behind((uint8_t)variant);
-    require(mkt_message_get(&message, scene_right(scene)) == MKT_OK);
+    require(mkt_message_decode(&message, scene_right(scene)) == MKT_OK);
     if (mkt_message_find(&message, MKT_RANDR, MKT_RANDR_KMS) == NULL)
         return;
     for (size_t i = 0; i < message.n; i++)
         if (message.payload[i].type == MKT_RANDR && mkt_payload_role(&message.payload[i]) == MKT_RANDR_KMS)
             message.payload[i].rand.rand.n = 1;
-    require(mkt_message_put(&message, &out) == MKT_OK);
+    require(mkt_message_encode(&message, &out) == MKT_OK);
     save(folder, kind, "short", variant, octets, 1 + out.n);
 }
 
@@ -111,11 +111,11 @@ static void save_kept(const char *folder, struct scene *scene, unsigned variant)
     struct mkt_buf out = behind((uint8_t)variant);
     if (scene->take == TAKE_REQUEST_RESP)
         require(mkt_csb_take_offer(scene->alice.csb, scene_right(scene), mkt_span_text("mikey")) == MKT_OK &&
-                mkt_csb_ticket(scene->alice.csb, &scene->ticket) == MKT_OK);
-    if (scene->ticket != NULL && mkt_ticket_put(scene->ticket, &out) == MKT_OK)
+                mkt_csb_take_ticket(scene->alice.csb, &scene->ticket) == MKT_OK);
+    if (scene->ticket != NULL && mkt_ticket_save(scene->ticket, &out) == MKT_OK)
         save(folder, "stored-ticket", take_name(scene->take), variant, octets, 1 + out.n);
     out.n = 0;
-    if (mkt_csb_resolved_put(scene->bob.csb, &out) == MKT_OK)
+    if (mkt_csb_save_resolved(scene->bob.csb, &out) == MKT_OK)
         save(folder, "resolved", take_name(scene->take), variant, octets, 1 + out.n);
     /* the same without RANDRkms, which stands before Bob's name: type and length in 3 octets, and the name */
     const size_t behind_rand = 3 + scene->bob.settings.self.data.n, n = scene->bob.settings.tek_length;
@@ -140,7 +140,7 @@ static void save_all(const char *folder, enum take take, unsigned variant)
     uint8_t head[] = {(uint8_t)variant, (uint8_t)take};
     out = behind(head[0]);
     append(&out, (struct mkt_span){head + 1, 1});
-    require(mkt_csb_put(scene.taker->csb, &out) == MKT_OK);
+    require(mkt_csb_save(scene.taker->csb, &out) == MKT_OK);
     save(folder, "stored", take_name(take), variant, octets, 1 + out.n);
     octets[1] |= 128;
     save(folder, "stored", take_name(take), VARIANTS + variant, octets, 1 + out.n);
@@ -162,7 +162,7 @@ static void save_headers(const char *folder)
         struct mkt_buf out = {octets, sizeof octets, 0};
         append(&out, mkt_span_text(uris[i]));
         append(&out, mkt_span_text("\n"));
-        require(mkt_keymgmt_put(specs, 2, &out) == MKT_OK);
+        require(mkt_keymgmt_encode(specs, 2, &out) == MKT_OK);
         save(folder, "keymgmt", "header", i, octets, out.n);
     }
 }

@@ -25,13 +25,13 @@ static void offer(const struct scene *scene, struct mkt_ticket *ticket, bool reu
     if (err != MKT_OK)
         return;
     struct mkt_message message;
-    require(mkt_message_get(&message, (struct mkt_span){octets, out.n}) == MKT_OK);
+    require(mkt_message_decode(&message, (struct mkt_span){octets, out.n}) == MKT_OK);
     out.n = 0;
     require(mkt_csb_new(&csb, MKT_INITIATOR, &scene->alice.host, &scene->alice.settings) == MKT_OK);
     require(mkt_csb_make_transfer_init(csb, &offer, &out) == (reusable ? MKT_OK : MKT_E_REUSE));
     mkt_csb_free(csb);
     out.n = 0;
-    require(mkt_ticket_put(ticket, &out) == (reusable ? MKT_OK : MKT_E_REUSE));
+    require(mkt_ticket_save(ticket, &out) == (reusable ? MKT_OK : MKT_E_REUSE));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -42,14 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct mkt_span input = {data + 1, size - 1};
     const struct scene *scene = scene_of(TAKE_TRANSFER_RESP, data[0] & OWN_TYPE);
-    if (mkt_ticket_get(&ticket, &scene->alice.host, input) != MKT_OK) {
+    if (mkt_ticket_load(&ticket, &scene->alice.host, input) != MKT_OK) {
         require(ticket == NULL);
         return 0;
     }
     struct mkt_buf out = {malloc(input.n), input.n, 0};
     require(mkt_ticket_policy(ticket, &policy) == MKT_OK && policy.n_responders > 0);
     const bool reusable = (policy.flags & MKT_FLAG_J) != 0, used = input.p[0] == 2;
-    const enum mkt_err err = mkt_ticket_put(ticket, &out);
+    const enum mkt_err err = mkt_ticket_save(ticket, &out);
     require(out.p != NULL && err == (used ? MKT_E_REUSE : MKT_OK) && !(used && reusable));
     if (err == MKT_OK)
         require(out.n == input.n && out.p[0] == (reusable ? 1 : 2) && memcmp(out.p + 1, input.p + 1, input.n - 1) == 0);

@@ -23,7 +23,7 @@ static void require_lossless(const struct mkt_csb *csb, const struct mkt_host *h
     const struct mkt_span octets = {again.p, again.n};
     struct mkt_csb *copy;
     if (mkt_csb_ready(csb) && again.n < input.n) {
-        require(mkt_csb_get(&copy, host, settings, octets) == MKT_OK);
+        require(mkt_csb_load(&copy, host, settings, octets) == MKT_OK);
         struct mkt_buf third = scene_stored(copy);
         require(same((struct mkt_span){third.p, third.n}, octets));
         free(third.p);
@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mkt_settings settings = scene->taker->settings;
     settings.bundle_size = data[1] < 128 ? settings.bundle_size : settings.bundle_size / 2;
     settings.self.data.n = settings.peer.data.n = 0; /* those of the input */
-    const enum mkt_err err = mkt_csb_get(&csb, &scene->taker->host, &settings, input);
+    const enum mkt_err err = mkt_csb_load(&csb, &scene->taker->host, &settings, input);
     require((err == MKT_OK) == (csb != NULL));
     if (csb == NULL)
         return 0;

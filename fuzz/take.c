@@ -21,7 +21,7 @@ static const struct mkt_span protocols = {(const uint8_t *)"mikey", 5};
 /* Bob waits for his KMS, and nothing is verified yet. */
 static bool waits(const struct mkt_csb *csb)
 {
-    return mkt_csb_role(csb) == MKT_RESPONDER && mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK);
+    return mkt_csb_role(csb) == MKT_RESPONDER && mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK);
 }
 
 static enum mkt_err take_again(struct scene *scene, struct mkt_span input)
@@ -31,7 +31,7 @@ static enum mkt_err take_again(struct scene *scene, struct mkt_span input)
     bool same;
     if (err == MKT_OK && waits(csb)) {
         scene_go_on(scene, csb, &same);
-        err = mkt_csb_ready(csb) || mkt_csb_owes(csb, MKT_TRANSFER_RESP) ? MKT_OK : MKT_E_MAC;
+        err = mkt_csb_ready(csb) || mkt_csb_must_make(csb, MKT_TRANSFER_RESP) ? MKT_OK : MKT_E_MAC;
     }
     mkt_csb_free(csb);
     return err;
@@ -90,7 +90,7 @@ static void squeeze(struct scene *scene, struct mkt_span right)
         struct mkt_buf before = scene_stored(csb), out = {octets, sizeof octets, 0};
         const enum mkt_err err = mkt_csb_take_offer(csb, right, protocols);
         struct mkt_buf after = scene_stored(csb);
-        require(err == MKT_OK || err == MKT_E_ROOM || (err == MKT_E_SPACE && (scene->variant & OWN_TYPE) != 0));
+        require(err == MKT_OK || err == MKT_E_BUNDLE_FULL || (err == MKT_E_BUFFER && (scene->variant & OWN_TYPE) != 0));
         require(err == MKT_OK || (after.n == before.n && memcmp(after.p, before.p, after.n) == 0));
         make_all(csb, scene->taker, &out);
         free(before.p);
@@ -150,12 +150,12 @@ static void repeat(struct mkt_csb *csb, struct mkt_span input)
     struct mkt_buf buf = {octets, sizeof octets, 0};
     struct mkt_message message, error;
     const enum mkt_err again = mkt_csb_take_offer(csb, input, protocols);
-    require(mkt_message_get(&message, input) == MKT_OK);
+    require(mkt_message_decode(&message, input) == MKT_OK);
     const unsigned type = message.hdr.data_type;
     if (again == MKT_OK || (type != MKT_TRANSFER_INIT && type != MKT_TRANSFER_RESP))
         return;
     require(mkt_csb_make_error(csb, input, again, NULL, 0, &buf) == MKT_OK);
-    require(mkt_message_get(&error, (struct mkt_span){octets, buf.n}) == MKT_OK);
+    require(mkt_message_decode(&error, (struct mkt_span){octets, buf.n}) == MKT_OK);
     require(mkt_message_find(&error, MKT_V, 0) == NULL);
 }
 
@@ -207,7 +207,7 @@ void mutate_offer(uint8_t first, struct mkt_span input)
     struct scene *scene = scene_of(TAKE, first);
     struct mkt_csb *csb = scene_copy(scene->taker);
     bool same;
-    if (mkt_csb_take_offer(csb, input, protocols) == MKT_OK && mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK))
+    if (mkt_csb_take_offer(csb, input, protocols) == MKT_OK && mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK))
         scene_go_on(scene, csb, &same);
     mkt_csb_free(csb);
 }

@@ -16,9 +16,9 @@ static enum mkt_err open_ticket(uint8_t first, struct mkt_span input, struct mkt
     struct mkt_span rest = input;
     struct mkt_payload payload;
     uint16_t type = MKT_TICKET;
-    const enum mkt_err err = mkt_payload_get(&payload, &type, &rest);
-    return err != MKT_OK ? err
-                         : mkt_ticket_open(&payload, (struct mkt_span){scene_tpk, first % 2 == 0 ? 32 : 16}, keys);
+    const enum mkt_err err = mkt_payload_decode(&payload, &type, &rest);
+    return err == MKT_OK ? mkt_ticket_open(&payload, (struct mkt_span){scene_tpk, first % 2 == 0 ? 32 : 16}, keys)
+                         : err;
 }
 
 static void walk(struct mkt_span chain)
@@ -26,7 +26,7 @@ static void walk(struct mkt_span chain)
     struct mkt_payload payload;
     uint16_t type = MKT_KEY_DATA;
     while (type != MKT_LAST)
-        require(mkt_payload_get(&payload, &type, &chain) == MKT_OK);
+        require(mkt_payload_decode(&payload, &type, &chain) == MKT_OK);
     require(chain.n == 0);
 }
 
@@ -38,7 +38,7 @@ static void check_mac(uint8_t first, struct mkt_span input, struct mkt_buf *keys
     struct mkt_span rest = input;
     struct mkt_payload payload;
     uint16_t type = MKT_TICKET;
-    require(octets != NULL && mkt_payload_get(&payload, &type, &rest) == MKT_OK);
+    require(octets != NULL && mkt_payload_decode(&payload, &type, &rest) == MKT_OK);
     memcpy(octets, input.p, input.n);
     octets[payload.ticket.ticket_data.p + payload.ticket.ticket_data.n - 1 - input.p] ^= 1;
     keys->n = 0;
@@ -89,12 +89,12 @@ struct mkt_span mutate_example(uint8_t first)
     struct mkt_payload ticket;
     if (out->n == 0) {
         const struct scene *scene = scene_of(TAKE_TRANSFER_INIT, first % 2 == 0 ? PLAIN : PLAIN | SUITE_128 | SPARSE);
-        require(mkt_message_get(&message, scene_right(scene)) == MKT_OK);
+        require(mkt_message_decode(&message, scene_right(scene)) == MKT_OK);
         for (size_t i = 0; i < message.n; i++)
             if (message.payload[i].type == MKT_TICKET)
                 ticket = message.payload[i];
         *out = (struct mkt_buf){octets[first % 2], sizeof *octets, 0};
-        require(mkt_payloads_put(&ticket, 1, out) == MKT_OK);
+        require(mkt_payloads_encode(&ticket, 1, out) == MKT_OK);
     }
     return (struct mkt_span){out->p, out->n};
 }

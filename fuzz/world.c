@@ -107,7 +107,7 @@ static enum mkt_err give_tpk(void *user, const struct mkt_id *id, const struct m
         return give(key, tpk_of_alice);
     if (name == 'm' && mkt_id_equal(&policy->initiator, &mallory) && e->role == MKT_KMS)
         return give(key, tpk_of_mallory);
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static enum mkt_err give_psk(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk)
@@ -122,7 +122,7 @@ static enum mkt_err give_psk(void *user, const struct mkt_id *name, const struct
         psk->owner = of_user;
         return give(&psk->key, e->device->user == MALLORY ? psks[MALLORY] : psks[u]);
     }
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static enum mkt_err resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
@@ -132,12 +132,12 @@ static enum mkt_err resolved(void *user, struct mkt_span ticket, struct mkt_buf 
         if (!mkt_span_equal(e->device->kept[i].ticket, ticket))
             continue;
         if (e->device->kept[i].n > octets->cap - octets->n)
-            return MKT_E_SPACE;
+            return MKT_E_BUFFER;
         memcpy(octets->p + octets->n, e->device->kept[i].octets, e->device->kept[i].n);
         octets->n += e->device->kept[i].n;
         return MKT_OK;
     }
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static bool member(void *user, const struct mkt_id *id, const struct mkt_id *group)
@@ -160,7 +160,7 @@ static uint64_t hash_of_policy(const struct mkt_policy *policy)
 {
     uint8_t octets[1024];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    require(mkt_policy_put(policy, &out) == MKT_OK);
+    require(mkt_policy_encode(policy, &out) == MKT_OK);
     return hash_of(0, (struct mkt_span){octets, out.n});
 }
 
@@ -169,7 +169,7 @@ static enum mkt_err seal(void *user, const struct mkt_policy *policy, struct mkt
 {
     (void)user;
     if (world.n_sealed == SEALED || keys.n > sizeof world.sealed->keys || ticket_data->n == ticket_data->cap)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     world.sealed[world.n_sealed].policy = hash_of_policy(policy);
     world.sealed[world.n_sealed].n = keys.n;
     memcpy(world.sealed[world.n_sealed].keys, keys.p, keys.n);
@@ -188,7 +188,7 @@ static enum mkt_err open_sealed(void *user, const struct mkt_payload *ticket, co
         return MKT_E_TICKET_MAC;
     const size_t n = world.sealed[data.p[0]].n;
     if (n > keys->cap - keys->n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(keys->p + keys->n, world.sealed[data.p[0]].keys, n);
     keys->n += n;
     return MKT_OK;
@@ -229,7 +229,7 @@ static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
     return e->denies ? MKT_E_DENIED : MKT_OK;
 }
 
-static void report(void *user, const struct mkt_report *report)
+static void report(void *user, const struct mkt_error_message *report)
 {
     struct end *e = user;
     e->told = true;
@@ -290,7 +290,7 @@ struct letter *pick_letter_of(unsigned type, unsigned back)
 void take_image(struct image *image, const struct mkt_csb *csb)
 {
     struct mkt_buf out = {image->octets, sizeof image->octets, 0};
-    require(mkt_csb_put(csb, &out) == MKT_OK);
+    require(mkt_csb_save(csb, &out) == MKT_OK);
     image->n = out.n;
 }
 
@@ -485,13 +485,13 @@ struct end *open_end(struct device *device, enum mkt_role role, unsigned how, un
                                 .user = e,
                                 .now = now,
                                 .random = draw,
-                                .counter = counter,
-                                .count = count,
+                                .counter_next = counter,
+                                .counter_check = count,
                                 .resolved = resolved,
                                 .member = member,
                                 .authorise = authorise,
                                 .has_csb_id = has_csb_id,
-                                .report = report,
+                                .error = report,
                                 .cache = device->cache};
 
     e->host.psk = role == MKT_KMS ? give_psk : NULL;

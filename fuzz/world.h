@@ -186,8 +186,8 @@ struct wish {
 };
 
 /*
- * An end makes a message: the letter, or NULL. `how` says what else is tried: it is measured first, into less room first
- * (8 octets for each unit above), behind other octets.
+ * An end makes a message: the letter, or NULL. `how` says what else is tried: it is measured first, into less room
+ * first (8 octets for each unit above), behind other octets.
  */
 enum { MEASURED = 1, SHORT = 2, BEHIND = 4, UNIT = 8 };
 struct letter *make(struct end *end, const struct wish *wish, unsigned how);

@@ -6,8 +6,8 @@
  * For every function: pointers are not NULL, spans view as many octets as they say, and enums have one of their values,
  * unless its documentation says what else they may be.
  *
- * Structs that begin with `size` may grow in later versions. Set `size` to the sizeof of the struct. Each has a function
- * that does so and clears the rest:
+ * Structs that begin with `size` may grow in later versions. Set `size` to the sizeof of the struct. Each has a
+ * function that does so and clears the rest:
  *
  * @code
  * #include <mikeyticket.h>

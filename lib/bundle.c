@@ -44,7 +44,7 @@ bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
 
 const struct mkt_id *mkt_bundle_responder(const struct mkt_bundle *bundle)
 {
-    return bundle->responder.data.n > 0 ? &bundle->responder : &bundle->asked;
+    return bundle->responder.data.n > 0 ? &bundle->responder : &bundle->called;
 }
 
 bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key)
@@ -74,7 +74,7 @@ static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
     struct mkt_span *const all[SPANS] = {
         &b->init,    &b->asked_kms, &b->psk,     &b->randi,   &b->randr,          &b->randkms,
         &b->mpki,    &b->mpkr,      &b->map,     &b->sps,     &b->ticket,         &b->initiator.data,
-        &b->asked.data, &b->responder.data, &b->keys[0], &b->keys[1], &b->keys[2], &b->keys[3],
+        &b->called.data, &b->responder.data, &b->keys[0], &b->keys[1], &b->keys[2], &b->keys[3],
     };
     memcpy(span, all, sizeof all);
 }
@@ -97,7 +97,7 @@ static size_t sort(struct mkt_span *all[SPANS], struct mkt_span *sorted[SPANS])
 }
 
 /* Spans may overlap: a key and the chain that it is in. What overlaps moves as one piece. */
-enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *room)
+enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *arena)
 {
     struct mkt_span *all[SPANS], *span[SPANS];
     size_t from = 0, end = 0, to = 0; /* octets from..end of the source stand at to.. by now */
@@ -109,23 +109,23 @@ enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, s
             to += end - from;
             from = end = at;
         }
-        if (after > end && after - from > room->cap - to)
-            return MKT_E_ROOM;
+        if (after > end && after - from > arena->cap - to)
+            return MKT_E_BUNDLE_FULL;
         if (after > end) {
-            memmove(room->p + to + (end - from), source + end, after - end);
+            memmove(arena->p + to + (end - from), source + end, after - end);
             end = after;
         }
-        span[i]->p = room->p + to + (at - from);
+        span[i]->p = arena->p + to + (at - from);
     }
-    room->n = to + (end - from);
+    arena->n = to + (end - from);
     return MKT_OK;
 }
 
-void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room)
+void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *arena)
 {
-    const size_t before = room->n;
-    (void)!mkt_bundle_move(bundle, room->p, room); /* it has room there already */
-    mkt_wipe(room->p + room->n, before - room->n);
+    const size_t before = arena->n;
+    (void)!mkt_bundle_move(bundle, arena->p, arena); /* it has room there already */
+    mkt_wipe(arena->p + arena->n, before - arena->n);
 }
 
 /* ---- as octets ---- */
@@ -161,28 +161,28 @@ static void io_hash(struct io *io, uint8_t hash[MKT_MAX_HASH])
 void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
 {
     struct mkt_span *span[SPANS];
-    uint8_t suite = (uint8_t)b->suite, guard = (uint8_t)b->guard, named = b->named;
+    uint8_t suite = (uint8_t)b->suite, sent_with = (uint8_t)b->sent_with, named = b->named_by_kms;
     io_u8(io, &suite);
-    io_u8(io, &guard);
+    io_u8(io, &sent_with);
     io_u32(io, &b->csb_id);
     io_u16(io, &b->flags);
     io_u32(io, &b->rekeying);
     io_u8(io, &named);
-    io_times(io, &b->newest);
+    io_times(io, &b->peer_last_t);
     io_times(io, &b->reported);
     io_times(io, &b->sent);
     io_u8(io, &b->n_cs);
     io_id(io, &b->initiator);
-    io_id(io, &b->asked);
+    io_id(io, &b->called);
     io_id(io, &b->responder);
     io_hash(io, b->ticket_hash);
     io_hash(io, b->answer_hash);
     list_spans(b, span);
     for (size_t i = 0; i < SPANS; i++)
         io_vec(io, span[i], 4);
-    if (suite > MKT_SUITE_128 || guard >= MKT_GUARDS || named > 1)
+    if (suite > MKT_SUITE_128 || sent_with >= MKT_SENT_WITHS || named > 1)
         io_fail(io, MKT_E_STORED);
     b->suite = suite == MKT_SUITE_128 ? MKT_SUITE_128 : MKT_SUITE_256;
-    b->guard = (enum mkt_guard)guard;
-    b->named = named == 1;
+    b->sent_with = (enum mkt_sent_with)sent_with;
+    b->named_by_kms = named == 1;
 }

@@ -6,7 +6,7 @@
 #include "key.h"
 
 /* Which keys protect the message that this party sent last; an Error message about it has them (RFC 6043 5.4). */
-enum mkt_guard { MKT_GUARD_NONE, MKT_GUARD_PSK, MKT_GUARD_MPK_INITIAL, MKT_GUARD_MPK_RESPONSE, MKT_GUARDS };
+enum mkt_sent_with { MKT_SENT_WITH_NONE, MKT_SENT_WITH_PSK, MKT_SENT_WITH_MPK_INITIAL, MKT_SENT_WITH_MPK_RESPONSE, MKT_SENT_WITHS };
 
 /* Where session keys came from: chains of Key data payloads. */
 enum {
@@ -24,15 +24,15 @@ struct mkt_times {
     uint64_t from, to; /* COUNTERs of KEMACs with the keys of updates: from `from`, less than `to` */
 };
 
-/* Spans view the room of the bundle, and during a step the message that is taken. */
+/* Spans view the arena of the bundle, and during a step the message that is taken. */
 struct mkt_bundle {
     enum mkt_suite suite;
-    enum mkt_guard guard;
+    enum mkt_sent_with sent_with;
     uint32_t csb_id;
     uint16_t flags;        /* of the ticket policy */
     uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
-    bool named;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
-    struct mkt_times newest;   /* of the peer, as far as it was taken */
+    bool named_by_kms;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
+    struct mkt_times peer_last_t;   /* of the peer, as far as it was taken */
     struct mkt_times reported; /* of the peer, as far as an Error message with MAC was made about it */
     struct mkt_times sent;   /* of this party */
     struct mkt_span init;    /* the initial message of the exchange under way, which the MAC of the answer covers */
@@ -46,9 +46,10 @@ struct mkt_bundle {
     struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
     struct mkt_span ticket;               /* granted: the TICKET payload; resolved: the octets that name it */
     uint8_t ticket_hash[MKT_MAX_HASH];    /* of the TICKET of the TRANSFER_INIT (mkt_ticket_hash()) */
-    uint8_t answer_hash[MKT_MAX_HASH];    /* of the answer that was taken last (D28); zero: another message came since */
+    uint8_t answer_hash[MKT_MAX_HASH];    /* of the answer that was taken last (D28); zero: another message came
+                                             since */
     struct mkt_id initiator;              /* IDRi */
-    struct mkt_id asked;                  /* IDRr of the TRANSFER_INIT */
+    struct mkt_id called;                  /* IDRr of the TRANSFER_INIT */
     struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
 };
 
@@ -73,13 +74,14 @@ bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct
 /* The octets of the longest MPK, TGK or GTGK. */
 size_t mkt_bundle_longest(const struct mkt_bundle *bundle);
 
-/* Moves what the bundle views to the front of its room, so that what it views no more has its room back, wiped. */
-void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *room);
+/* Moves what the bundle views to the front of its arena, so that what it views no more has its arena back, wiped. */
+void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *arena);
 
 /* Writes or reads it whole; what is read views the input. MKT_E_STORED for values that no bundle has. */
 void mkt_io_bundle(struct io *io, struct mkt_bundle *bundle);
 
-/* Moves what the bundle views among octets from `source` on to the front of a room, which may be there: MKT_E_ROOM. */
-MKT_MUST enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *room);
+/* Moves what the bundle views among octets from `source` on to the front of an arena, which may be there:
+ * MKT_E_BUNDLE_FULL. */
+MKT_MUST enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *arena);
 
 #endif

@@ -181,9 +181,9 @@ static enum mkt_err read_key_mgmt(struct mkt_sdp *sdp, size_t media, struct side
 
 static enum mkt_err read_side(struct mkt_sdp *sdp, size_t media, enum mkt_stream stream, struct side *side)
 {
-    enum mkt_err err = mkt_setup_get(sdp, media, &side->setup);
-    err = err != MKT_OK ? err : read_key_mgmt(sdp, media, side);
-    err = err != MKT_OK ? err : hash_once(&sdp->text_hash, sdp->text);
+    enum mkt_err err = mkt_setup_parse(sdp, media, &side->setup);
+    err = err == MKT_OK ? read_key_mgmt(sdp, media, side) : err;
+    err = err == MKT_OK ? hash_once(&sdp->text_hash, sdp->text) : err;
     if (err == MKT_OK)
         err = stream == MKT_STREAM_MSRP ? read_msrp(sdp, side) : read_bfcp(sdp, media, side);
     return err;
@@ -214,8 +214,8 @@ static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t me
     struct side *offer = exchange->offerer ? &both->own : &both->peer;
     struct side *answer = exchange->offerer ? &both->peer : &both->own;
     both->offerer = exchange->offerer;
-    enum mkt_err err = mkt_sdp_media(exchange->offer, media, &offer->m);
-    err = err != MKT_OK ? err : mkt_sdp_media(exchange->answer, media, &answer->m);
+    enum mkt_err err = mkt_sdp_media_parse(exchange->offer, media, &offer->m);
+    err = err == MKT_OK ? mkt_sdp_media_parse(exchange->answer, media, &answer->m) : err;
     if (err != MKT_OK)
         return err;
     both->ours = stream_of(&offer->m, &both->stream);
@@ -225,7 +225,7 @@ static enum mkt_err read_both(const struct mkt_sdp_exchange *exchange, size_t me
     if (!mkt_span_equal(offer->m.media, answer->m.media) || !mkt_span_equal(offer->m.proto, answer->m.proto))
         return MKT_E_ROLE;
     err = read_side(exchange->offer, media, both->stream, offer);
-    err = err != MKT_OK ? err : read_side(exchange->answer, media, both->stream, answer);
+    err = err == MKT_OK ? read_side(exchange->answer, media, both->stream, answer) : err;
     if (err != MKT_OK)
         return err;
     both->existing = answer->existing;
@@ -340,8 +340,8 @@ static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
         io_uri(&io, &uri);
         more = io_accept(&io, " ");
         err = hash_word(hash, uri.host, more ? uri.port : 0);
-        err = err != MKT_OK ? err : mkt_sdp_hash(hash, uri.session);
-        err = err != MKT_OK ? err : hash_word(hash, uri.transport, uri.msrps);
+        err = err == MKT_OK ? mkt_sdp_hash(hash, uri.session) : err;
+        err = err == MKT_OK ? hash_word(hash, uri.transport, uri.msrps) : err;
     }
     return err;
 }
@@ -359,9 +359,9 @@ static enum mkt_err keep(const struct mkt_sdp_exchange *exchange, const struct b
         const struct mkt_sdp *sdp = (i == 0) == now->offerer ? exchange->offer : exchange->answer;
         put_port(kept->port[i], side->end.port);
         err = mkt_sdp_hash(kept->texts, (struct mkt_span){sdp->text_hash.octets, HASH});
-        err = err != MKT_OK ? err : hash_path(kept->paths, side);
+        err = err == MKT_OK ? hash_path(kept->paths, side) : err;
     }
-    err = err != MKT_OK ? err : hash_word(kept->place, place.address, place.port);
+    err = err == MKT_OK ? hash_word(kept->place, place.address, place.port) : err;
     return now->wanted ? err : MKT_OK;
 }
 
@@ -412,10 +412,10 @@ enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool off
     side->m.port = DISCARD;
     enum mkt_err err = load(&b, before);
     if (err == MKT_OK && media != MKT_SDP_SESSION)
-        err = mkt_sdp_media(offer, media, &side->m);
+        err = mkt_sdp_media_parse(offer, media, &side->m);
     if (err == MKT_OK && side->m.port != 0)
         err = read_key_mgmt(offer, media, side);
-    return err != MKT_OK ? err : keying_of(&now, &b, keying);
+    return err == MKT_OK ? keying_of(&now, &b, keying) : err;
 }
 
 /* What to do, once it is known whether the connection of before is kept, and whether there is one. */
@@ -453,8 +453,8 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
      * number of "m=" lines in a stream never decreases" */
     if (err == MKT_OK && (now.offer->sections != now.answer->sections || sections < b.sections))
         err = MKT_E_ROLE;
-    err = err != MKT_OK ? err : read_both(&now, media, &n);
-    err = err != MKT_OK ? err : keep(&now, &n, sections, &k);
+    err = err == MKT_OK ? read_both(&now, media, &n) : err;
+    err = err == MKT_OK ? keep(&now, &n, sections, &k) : err;
     if (err != MKT_OK)
         return err;
     const bool had = b.connection != 0 && !now.ended;
@@ -470,7 +470,7 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     const bool leads = lead_of(&n) == LEAD_PATH || lead_of(&n) == LEAD_LINE;
     const bool keeps = had && n.wanted && (same_texts || (leads && same_stream(&n, &k, &b)));
     err = keying_of(&n, &b, &c.keying);
-    err = err != MKT_OK ? err : act(&n, keeps, had, &c);
+    err = err == MKT_OK ? act(&n, keeps, had, &c) : err;
     if (err != MKT_OK)
         return err;
     k.connection = c.action == MKT_ACTION_KEEP || c.action == MKT_ACTION_CONNECT || c.action == MKT_ACTION_LISTEN;

@@ -98,7 +98,7 @@ enum mkt_err mkt_hmac(const struct mkt_hmac *hmac, const struct mkt_span parts[]
     uint8_t inner[MKT_MAX_HASH];
     const struct mkt_span hashed = {inner, mkt_hash_length(hmac->inner.hash)};
     enum mkt_err err = finish(&hmac->inner, parts, n, inner);
-    err = err != MKT_OK ? err : finish(&hmac->outer, &hashed, 1, mac);
+    err = err == MKT_OK ? finish(&hmac->outer, &hashed, 1, mac) : err;
     mkt_wipe(inner, sizeof inner);
     return err;
 }

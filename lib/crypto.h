@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* crypto: the only room that names mbedcrypto. It knows octets, and no wire format. */
+/* crypto: the only module that names mbedcrypto. It knows octets, and no wire format. */
 #ifndef MKT_CRYPTO_H
 #define MKT_CRYPTO_H
 

@@ -2,7 +2,7 @@
 #include <mikeyticket/csb.h>
 
 #include "flow.h"
-#include "report.h"
+#include "error_message.h"
 #include "request.h"
 #include "resolve.h"
 #include "sdp.h"
@@ -22,8 +22,8 @@ struct mkt_csb {
     size_t size; /* octets of the allocation */
     struct mkt_settings settings;
     struct mkt_bundle bundle;
-    struct mkt_buf room; /* of which the bundle has views */
-    uint8_t octets[];    /* what the settings view, then the room */
+    struct mkt_buf arena; /* of which the bundle has views */
+    uint8_t octets[];     /* what the settings view, then the arena */
 };
 
 /* The setting that a bundle can't have, or NULL. */
@@ -51,7 +51,7 @@ static bool keep_settings(struct mkt_csb *csb, const struct mkt_settings *settin
     for (size_t i = 0; i < sizeof span / sizeof *span; i++)
         if (io_keep(&octets, *span[i], span[i]) != MKT_OK)
             return false;
-    csb->room = (struct mkt_buf){octets.p + octets.n, octets.cap - octets.n, 0};
+    csb->arena = (struct mkt_buf){octets.p + octets.n, octets.cap - octets.n, 0};
     return true;
 }
 
@@ -141,50 +141,52 @@ static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 
 /* ---- steps ---- */
 
-/* The act works on a copy of the bundle, with what the caller has put into it. The host may be asked for the KMS. */
-static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_act *act)
+/* The transaction works on a copy of the bundle, with what the caller has put into it. The host may be asked for the
+ * KMS. */
+static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
 {
     const bool forwards = csb->role == MKT_KMS && (csb->state == MKT_SUSPENDED || csb->state == MKT_MADE_RESOLVE);
-    act->own = host_of(csb);
-    act->host = &act->own;
-    act->settings = &csb->settings;
-    act->kms = csb->settings.kms;
-    act->role = csb->role;
-    act->bundle = csb->bundle;
-    act->room = csb->room;
-    return forwards ? mkt_find_kms(act, csb->bundle.init) : MKT_OK;
+    txn->own = host_of(csb);
+    txn->host = &txn->own;
+    txn->settings = &csb->settings;
+    txn->kms = csb->settings.kms;
+    txn->role = csb->role;
+    txn->bundle = csb->bundle;
+    txn->arena = csb->arena;
+    return forwards ? mkt_find_kms(txn, csb->bundle.init) : MKT_OK;
 }
 
-/* What an act appended to the room is wiped where nothing of it counts. */
+/* What a transaction appended to the arena is wiped where nothing of it counts. */
 static void forget(struct mkt_csb *csb)
 {
-    mkt_wipe(csb->room.p + csb->room.n, csb->room.cap - csb->room.n);
+    mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
 }
 
-/* Does the act; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it stays. */
-static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_act *act, bool counts)
+/* Does the transaction; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it
+ * stays. */
+static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
     const bool by_kms = step->direction == MKT_TAKE && csb->bundle.asked_kms.n > 0;
     const struct mkt_span initial = by_kms ? csb->bundle.asked_kms : csb->bundle.init;
     struct mkt_message init;
     struct mkt_policy policy;
     csb->busy = true;
-    enum mkt_err err = begin(csb, act);
+    enum mkt_err err = begin(csb, txn);
     if (err == MKT_OK && initial.n > 0)
-        err = mkt_message_get(&init, initial);
-    act->init = initial.n > 0 ? &init : NULL;
-    act->policy = &policy;
-    if (err == MKT_OK && step->act != NULL)
-        err = step->act(act);
+        err = mkt_message_decode(&init, initial);
+    txn->init = initial.n > 0 ? &init : NULL;
+    txn->policy = &policy;
+    if (err == MKT_OK && step->run != NULL)
+        err = step->run(txn);
     else if (err == MKT_OK)
-        err = mkt_take(act, mkt_taking_of(step->message, mkt_csb_ready(csb)));
-    act->init = NULL;
-    act->policy = NULL;
+        err = mkt_take(txn, mkt_taking_of(step->message, mkt_csb_ready(csb)));
+    txn->init = NULL;
+    txn->policy = NULL;
     if (err == MKT_OK && counts) {
-        csb->bundle = act->bundle;
-        csb->room = act->room;
-        csb->state = mkt_step_next(step, act->outcome);
-        mkt_bundle_pack(&csb->bundle, &csb->room);
+        csb->bundle = txn->bundle;
+        csb->arena = txn->arena;
+        csb->state = mkt_step_next(step, txn->outcome);
+        mkt_bundle_pack(&csb->bundle, &csb->arena);
     } else {
         forget(csb);
     }
@@ -203,79 +205,79 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
 }
 
 /* Makes a message. */
-static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *out)
+static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_txn *txn, struct mkt_buf *out)
 {
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
     const size_t before = out->n;
     struct mkt_detail detail = {.message = (int)type};
     enum mkt_err err = found == NULL || csb->busy ? MKT_E_STATE : MKT_OK;
-    if (err == MKT_OK && act->wrong_size)
+    if (err == MKT_OK && txn->wrong_size)
         err = mkt_blame(&detail, MKT_E_ARGUMENT, "size", NULL);
-    act->out = out;
-    act->detail = &detail;
-    err = err != MKT_OK ? err : take_back(out, before, step(csb, found, act, out->p != NULL));
-    act->detail = NULL;
-    if (err == MKT_OK && act->offer != NULL && out->p != NULL)
-        act->offer->ticket->used = true;
+    txn->out = out;
+    txn->detail = &detail;
+    err = err == MKT_OK ? take_back(out, before, step(csb, found, txn, out->p != NULL)) : err;
+    txn->detail = NULL;
+    if (err == MKT_OK && txn->offer != NULL && out->p != NULL)
+        txn->offer->ticket->used = true;
     return tell(csb, err, &detail);
 }
 
 /* Makes a message and its attribute line in one buffer: the message moves to the end, and is encoded to the front. */
-static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_act *act, struct mkt_buf *line)
+static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_txn *txn, struct mkt_buf *line)
 {
     const size_t head = line->n + strlen(MKT_SDP_LINE);
     struct mkt_buf message = *line;
     if (line->p != NULL && line->n <= line->cap)
         message.cap = line->n + (line->cap < head ? 0 : (line->cap - head) / 4 * 3);
-    const enum mkt_err err = make(csb, type, act, &message);
+    const enum mkt_err err = make(csb, type, txn, &message);
     const size_t n = message.n - line->n;
     if (err != MKT_OK)
         return err;
     const uint8_t *end = line->p == NULL ? NULL : memmove(line->p + line->cap - n, line->p + line->n, n);
-    return mkt_sdp_put((struct mkt_span){end, n}, line);
+    return mkt_sdp_key_mgmt_encode((struct mkt_span){end, n}, line);
 }
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
 {
     struct mkt_request own;
     const bool sized = mkt_sized_copy(&own, sizeof own, request, MKT_UP_TO(mkt_request, n_keys));
-    return make(csb, MKT_REQUEST_INIT_PSK, &(struct mkt_act){.request = &own, .wrong_size = !sized}, out);
+    return make(csb, MKT_REQUEST_INIT_PSK, &(struct mkt_txn){.request = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket, struct mkt_buf *out)
 {
-    return make(csb, MKT_REQUEST_RESP, &(struct mkt_act){.granted = ticket}, out);
+    return make(csb, MKT_REQUEST_RESP, &(struct mkt_txn){.granted = ticket}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    return make(csb, MKT_RESOLVE_INIT_PSK, &(struct mkt_act){.granted = NULL}, out);
+    return make(csb, MKT_RESOLVE_INIT_PSK, &(struct mkt_txn){.granted = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out)
 {
-    return make(csb, MKT_RESOLVE_RESP, &(struct mkt_act){.granted = NULL}, out);
+    return make(csb, MKT_RESOLVE_RESP, &(struct mkt_txn){.granted = NULL}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer, struct mkt_buf *out)
 {
     struct mkt_offer own;
     const bool sized = mkt_sized_copy(&own, sizeof own, offer, MKT_UP_TO(mkt_offer, randi));
-    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = &own, .wrong_size = !sized}, out);
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_txn){.offer = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *out)
 {
     struct mkt_answer own = {.size = 0};
     const bool sized = answer == NULL || mkt_sized_copy(&own, sizeof own, answer, MKT_UP_TO(mkt_answer, n_sp));
-    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = &own, .wrong_size = !sized}, out);
+    return make(csb, MKT_TRANSFER_RESP, &(struct mkt_txn){.answer = &own, .wrong_size = !sized}, out);
 }
 
 enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *out)
 {
     struct mkt_update own;
     const bool sized = mkt_sized_copy(&own, sizeof own, update, MKT_UP_TO(mkt_update, n_sp));
-    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = &own, .wrong_size = !sized}, out);
+    return make(csb, MKT_TRANSFER_INIT, &(struct mkt_txn){.update = &own, .wrong_size = !sized}, out);
 }
 
 /* SIP repeats an answer: the one that was taken last is right again, and changes nothing (D28). */
@@ -284,17 +286,17 @@ static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
     uint8_t hash[MKT_MAX_HASH];
     const enum mkt_err err = mkt_hash_of(MKT_HASH_SHA_256, &in, 1, hash);
     if (err != MKT_OK || memcmp(hash, csb->bundle.answer_hash, sizeof hash) != 0)
-        return err != MKT_OK ? err : MKT_E_DATA_TYPE;
+        return err == MKT_OK ? MKT_E_DATA_TYPE : err;
     csb->repeated = true;
     return MKT_OK;
 }
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct mkt_detail *detail)
 {
-    static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .act = mkt_take_report};
+    static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .run = mkt_take_error};
     struct mkt_message message;
-    struct mkt_act act = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
-    enum mkt_err err = mkt_message_get(&message, in);
+    struct mkt_txn txn = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
+    enum mkt_err err = mkt_message_decode(&message, in);
     const struct mkt_hdr *hdr = &message.hdr; /* as far as it was read */
     const bool has_type = in.n > 1 && hdr->version == 1;
     detail->csb_id = hdr->csb_id;
@@ -305,14 +307,15 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
     if (has_type && !mkt_ever_takes(csb->role, hdr->data_type))
         return MKT_E_DATA_TYPE;
-    if (!mkt_takes(csb->role, csb->state) && csb->bundle.guard == MKT_GUARD_NONE)
+    if (!mkt_takes(csb->role, csb->state) && csb->bundle.sent_with == MKT_SENT_WITH_NONE)
         return MKT_E_STATE;
     const unsigned at = message.n > 0 ? message.payload[message.n - 1].type : MKT_LAST;
-    if (err == MKT_E_PAYLOAD || err == MKT_E_MANY)
-        mkt_blame_number(detail, err, err == MKT_E_MANY ? "payloads over" : "type", err == MKT_E_MANY ? message.n : at);
+    if (err == MKT_E_PAYLOAD || err == MKT_E_TOO_MANY)
+        mkt_blame_number(detail, err, err == MKT_E_TOO_MANY ? "payloads over" : "type",
+                         err == MKT_E_TOO_MANY ? message.n : at);
     if (err != MKT_OK)
         return mkt_blame(detail, err, message.n == 0 ? "HDR" : mkt_payload_name(at), NULL);
-    const bool sent = csb->bundle.guard != MKT_GUARD_NONE || csb->role == MKT_KMS;
+    const bool sent = csb->bundle.sent_with != MKT_SENT_WITH_NONE || csb->role == MKT_KMS;
     const bool report = hdr->data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
         report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
@@ -320,8 +323,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
         return take_again(csb, in);
     if (found == NULL)
         return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
-    err = mkt_rules_check(&message, mkt_csb_ready(csb), act.detail);
-    err = err != MKT_OK ? err : step(csb, found, &act, !report);
+    err = mkt_rules_check(&message, mkt_csb_ready(csb), txn.detail);
+    err = err == MKT_OK ? step(csb, found, &txn, !report) : err;
     csb->repeated = csb->repeated && err != MKT_OK;
     return err;
 }
@@ -341,40 +344,40 @@ enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const struct mkt_offer *off
 {
     struct mkt_offer own;
     const bool sized = mkt_sized_copy(&own, sizeof own, offer, MKT_UP_TO(mkt_offer, randi));
-    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.offer = &own, .wrong_size = !sized}, line);
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_txn){.offer = &own, .wrong_size = !sized}, line);
 }
 
 enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer, struct mkt_buf *line)
 {
     struct mkt_answer own = {.size = 0};
     const bool sized = answer == NULL || mkt_sized_copy(&own, sizeof own, answer, MKT_UP_TO(mkt_answer, n_sp));
-    return make_line(csb, MKT_TRANSFER_RESP, &(struct mkt_act){.answer = &own, .wrong_size = !sized}, line);
+    return make_line(csb, MKT_TRANSFER_RESP, &(struct mkt_txn){.answer = &own, .wrong_size = !sized}, line);
 }
 
 enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update, struct mkt_buf *line)
 {
     struct mkt_update own;
     const bool sized = mkt_sized_copy(&own, sizeof own, update, MKT_UP_TO(mkt_update, n_sp));
-    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_act){.update = &own, .wrong_size = !sized}, line);
+    return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_txn){.update = &own, .wrong_size = !sized}, line);
 }
 
-/* Takes the message of a media section, which is decoded into the room of the bundle and does not stay there. */
+/* Takes the message of a media section, which is decoded into the arena of the bundle and does not stay there. */
 static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type)
 {
     struct mkt_detail detail = {.message = -1, .taken = true};
     uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
     struct mkt_buf list = {octets, sizeof octets, 0};
-    const size_t before = csb->room.n;
+    const size_t before = csb->arena.n;
     if (csb->busy)
         return MKT_E_STATE;
     enum mkt_err err = mkt_sdp_protocols(sdp, media, &list);
-    err = err != MKT_OK ? err : mkt_sdp_get(sdp, media, &csb->room);
-    err = err == MKT_E_SPACE ? MKT_E_ROOM : err;
-    const struct mkt_span in = io_tail(&csb->room, before);
+    err = err == MKT_OK ? mkt_sdp_key_mgmt_decode(sdp, media, &csb->arena) : err;
+    err = err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
+    const struct mkt_span in = io_tail(&csb->arena, before);
     if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
         err = mkt_blame(&detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
     err = err != MKT_OK ? tell(csb, err, &detail) : mkt_csb_take_offer(csb, in, mkt_buf_span(&list));
-    mkt_bundle_pack(&csb->bundle, &csb->room);
+    mkt_bundle_pack(&csb->bundle, &csb->arena);
     return err;
 }
 
@@ -397,9 +400,9 @@ enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *o
     struct mkt_sdp_level *level;
     enum mkt_err err = mkt_sdp_key_mgmt(offer, media, &level);
     if (err != MKT_OK || level->mikey.n == 0)
-        return told(csb, err != MKT_OK ? err : MKT_E_MISSING);
+        return told(csb, err == MKT_OK ? MKT_E_MISSING : err);
     if (level != &offer->session || offer->sections == 1)
-        return mkt_csb_session(csb, 0, cs);
+        return mkt_csb_session_at(csb, 0, cs);
     struct mkt_cs found;
     const bool counts = mkt_csb_ready(csb) && media <= UINT8_MAX / 2;
     if (!counts || !mkt_cs_find(csb->bundle.map, (uint8_t)(2 * media + 1), &found))
@@ -420,18 +423,18 @@ void mkt_csb_abandon(struct mkt_csb *csb)
     if (state == MKT_KEYED)
         b->keys[MKT_FROM_UPDATE] = (struct mkt_span){NULL, 0};
     else
-        b->guard = MKT_GUARD_NONE;
+        b->sent_with = MKT_SENT_WITH_NONE;
     if (state == MKT_FRESH)
         *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     csb->state = state;
-    mkt_bundle_pack(b, &csb->room);
+    mkt_bundle_pack(b, &csb->arena);
 }
 
 /* The message that an Error message is to be about, whole where it decodes and has its shape, else the HDR alone. */
 static enum mkt_err read_about(struct mkt_span about, struct mkt_message *message, bool *whole)
 {
     enum { HDR = 10 }; /* octets up to the CS ID map */
-    enum mkt_err err = mkt_message_get(message, about);
+    enum mkt_err err = mkt_message_decode(message, about);
     *whole = err == MKT_OK &&
              (mkt_rules_check(message, false, NULL) == MKT_OK || mkt_rules_check(message, true, NULL) == MKT_OK);
     if (err != MKT_OK)
@@ -444,7 +447,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
 {
     struct mkt_message message;
     struct mkt_detail detail = {.message = MKT_ERROR};
-    struct mkt_act act = {.out = out, .detail = &detail};
+    struct mkt_txn txn = {.out = out, .detail = &detail};
     const size_t before = out->n;
     bool whole = false;
     if (csb->busy)
@@ -453,23 +456,23 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
         about = csb->bundle.init;
     if (about.n == 0 || why == MKT_OK)
         return tell(csb, why == MKT_OK ? mkt_blame(&detail, MKT_E_ARGUMENT, "err", NULL) : MKT_E_STATE, &detail);
-    act.in = about;
+    txn.in = about;
     enum mkt_err err = read_about(about, &message, &whole);
-    act.message = whole ? &message : NULL;
+    txn.message = whole ? &message : NULL;
     csb->busy = true;
-    if (begin(csb, &act) != MKT_OK) /* what a KMS passes on no more is refused with an Error message, too */
-        act.kms = NULL;
-    err = err != MKT_OK ? err : mkt_make_report(&act, &message.hdr, why, sp, n_sp);
+    if (begin(csb, &txn) != MKT_OK) /* what a KMS passes on no more is refused with an Error message, too */
+        txn.kms = NULL;
+    err = err == MKT_OK ? mkt_make_error(&txn, &message.hdr, why, sp, n_sp) : err;
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)
-        csb->bundle.reported = act.bundle.reported;
+        csb->bundle.reported = txn.bundle.reported;
     forget(csb);
     return tell(csb, take_back(out, before, err), &detail);
 }
 
 /* ---- what a KMS is asked, and grants ---- */
 
-enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket)
+enum mkt_err mkt_csb_take_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket)
 {
     const struct mkt_bundle *b = &csb->bundle;
     *ticket = NULL;
@@ -482,7 +485,7 @@ enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticke
     return told(csb, err);
 }
 
-enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy)
+enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *policy)
 {
     const struct mkt_bundle *b = &csb->bundle;
     enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_get(b->init, policy);
@@ -502,15 +505,15 @@ enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *polic
 enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator, struct mkt_policy *policy)
 {
     struct mkt_message init;
-    if (csb->role != MKT_RESPONDER || !mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK))
+    if (csb->role != MKT_RESPONDER || !mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK))
         return told(csb, MKT_E_STATE);
-    enum mkt_err err = mkt_message_get(&init, csb->bundle.init);
-    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket);
+    enum mkt_err err = mkt_message_decode(&init, csb->bundle.init);
+    err = err == MKT_OK ? mkt_policy_decode(policy, &mkt_message_find(&init, MKT_TICKET, 0)->ticket) : err;
     *initiator = csb->bundle.initiator;
     return told(csb, err);
 }
 
-enum mkt_err mkt_csb_request_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key)
+enum mkt_err mkt_csb_requested_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key)
 {
     const size_t first = MKT_UP_TO(mkt_key_wish, kv);
     struct mkt_key_wish asked;
@@ -528,7 +531,7 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     struct mkt_key_wish keys[MKT_MAX_KEYS - 1];
     struct mkt_policy policy;
     *ticket = NULL;
-    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_request(csb, &policy);
+    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_requested(csb, &policy);
     if (err != MKT_OK)
         return err;
     if (!mkt_sized_copy(&granted, sizeof granted, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)))
@@ -545,7 +548,7 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     policy.flags |= MKT_FLAG_D;
     err =
         mkt_request_check(csb->bundle.init, &policy, &(struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});
-    if (err != MKT_OK && err != MKT_E_CHANGED)
+    if (err != MKT_OK && err != MKT_E_NOT_AS_ASKED)
         return told(csb, err);
     policy.flags = (uint16_t)(err == MKT_OK ? policy.flags & ~MKT_FLAG_K : policy.flags | MKT_FLAG_K);
     granted.policy = &policy;
@@ -555,7 +558,7 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     return err;
 }
 
-enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out)
+enum mkt_err mkt_csb_save_resolved(const struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct mkt_bundle b = csb->bundle;
     struct mkt_span ticket = b.ticket;
@@ -588,13 +591,13 @@ static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_s
     io_expect_end(io);
 }
 
-enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out)
+enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     struct mkt_bundle bundle = csb->bundle;
     struct mkt_settings settings = csb->settings;
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
-    /* the largest part of a settled bundle, and for mkt_csb_resolved_put() alone, whose time is over */
+    /* the largest part of a settled bundle, and for mkt_csb_save_resolved() alone, whose time is over */
     if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
         bundle.ticket = (struct mkt_span){NULL, 0};
     io_stored(&io, &role, &state, &settings, &bundle);
@@ -607,7 +610,7 @@ static bool is_kept(struct mkt_span octets, enum mkt_data_type type, bool update
     struct mkt_message message;
     if (type == MKT_PSK || octets.n == 0)
         return type == MKT_PSK && octets.n == 0;
-    return mkt_message_get(&message, octets) == MKT_OK && (enum mkt_data_type)message.hdr.data_type == type &&
+    return mkt_message_decode(&message, octets) == MKT_OK && (enum mkt_data_type)message.hdr.data_type == type &&
            mkt_rules_check(&message, update, NULL) == MKT_OK;
 }
 
@@ -653,12 +656,12 @@ enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, struct mkt_csb **bran
         return err;
     (*branch)->state = offered->state;
     (*branch)->bundle = offered->bundle;
-    (void)!mkt_bundle_move(&(*branch)->bundle, offered->room.p, &(*branch)->room); /* as much room as it has there */
+    (void)!mkt_bundle_move(&(*branch)->bundle, offered->arena.p, &(*branch)->arena); /* as much room as it has there */
     return MKT_OK;
 }
 
-enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *given,
-                         struct mkt_span in)
+enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *given,
+                          struct mkt_span in)
 {
     struct io io = io_get(in);
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
@@ -672,7 +675,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     *csb = NULL;
     io_stored(&io, &role, &state, &s, &bundle);
     if (role == MKT_RESPONDER && state == MKT_KEYED)
-        bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_put() has it */
+        bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_save() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(&own, MKT_E_STORED, "");
     if (self->data.n > 0 && !mkt_id_equal(self, &s.self))
@@ -684,7 +687,7 @@ enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host, cons
     enum mkt_err err = mkt_csb_new(csb, (enum mkt_role)role, host, &s);
     if (err != MKT_OK)
         return err;
-    err = mkt_bundle_move(&bundle, in.p, &(*csb)->room);
+    err = mkt_bundle_move(&bundle, in.p, &(*csb)->arena);
     if (err != MKT_OK) {
         mkt_csb_free(*csb);
         *csb = NULL;
@@ -707,13 +710,13 @@ bool mkt_csb_repeated(const struct mkt_csb *csb)
     return csb->repeated;
 }
 
-bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message)
+bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message)
 {
     return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK &&
            mkt_step_find(csb->role, csb->state, MKT_MAKE, (unsigned)message) != NULL;
 }
 
-uint32_t mkt_csb_rekeying(const struct mkt_csb *csb)
+uint32_t mkt_csb_rekey_interval(const struct mkt_csb *csb)
 {
     return mkt_csb_ready(csb) ? csb->bundle.rekeying : 0;
 }
@@ -741,19 +744,19 @@ struct mkt_id mkt_csb_peer(const struct mkt_csb *csb)
 
 /* ---- crypto sessions and their keys ---- */
 
-size_t mkt_csb_sessions(const struct mkt_csb *csb)
+size_t mkt_csb_session_count(const struct mkt_csb *csb)
 {
     return mkt_csb_ready(csb) ? csb->bundle.n_cs : 0;
 }
 
-enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt_cs *cs)
+enum mkt_err mkt_csb_session_at(const struct mkt_csb *csb, size_t index, struct mkt_cs *cs)
 {
     struct mkt_span map = csb->bundle.map;
-    if (index >= mkt_csb_sessions(csb))
+    if (index >= mkt_csb_session_count(csb))
         return MKT_E_NO_SESSION;
     enum mkt_err err = MKT_OK;
     for (size_t i = 0; i <= index && err == MKT_OK; i++)
-        err = mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, &map);
+        err = mkt_cs_next(cs, MKT_MAP_GENERIC_ID, 0, &map);
     return err;
 }
 
@@ -787,7 +790,7 @@ enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp 
     struct mkt_key_data key;
     enum mkt_err err = find_session(csb, cs_id, &cs, &key);
     while (err == MKT_OK && rest.n > 0) {
-        err = mkt_sps_get(sp, &rest);
+        err = mkt_sps_next(sp, &rest);
         if (err == MKT_OK && sp->policy_no == cs.policies.p[0])
             return MKT_OK;
     }
@@ -812,7 +815,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     /* 5.1.3: "RANDRi SHALL be included if the Ticket Policy determines that it shall be used (H flag)." */
     const struct mkt_span none = {NULL, 0};
     const struct mkt_label label = {
-        .phase = MKT_PHASE_TRAFFIC,
+        .purpose = MKT_PURPOSE_TRAFFIC,
         .cs_id = cs_id,
         .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : none,
         .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : none,
@@ -830,7 +833,7 @@ enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_b
     struct io io = io_put(salt);
     if (err == MKT_OK)
         io_bytes(&io, &key.salt, key.salt.n);
-    return told(csb, err != MKT_OK ? err : mkt_done_secret(&io, salt));
+    return told(csb, err == MKT_OK ? mkt_done_secret(&io, salt) : err);
 }
 
 /* A colon and the hex digits of octets, lower-case. */

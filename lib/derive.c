@@ -70,7 +70,7 @@ enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span label[], s
     for (size_t at = S_I; at < prf->inkey.n && err == MKT_OK; at += S_I) {
         struct mkt_hmac s;
         err = mkt_hmac_key(&s, prf->s_1.inner.hash, s_i(prf->inkey, at));
-        err = err != MKT_OK ? err : xor_p(&s, label, parts, out, n);
+        err = err == MKT_OK ? xor_p(&s, label, parts, out, n) : err;
         mkt_wipe(&s, sizeof s);
     }
     if (err != MKT_OK)
@@ -92,19 +92,19 @@ enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, 
 {
     enum { NO_CS_ID = 0xFF, MAX_VALUES = 2 };
     const uint32_t no_csb_id = 0xFFFFFFFF;
-    const enum mkt_phase phase = label->phase;
-    const bool fork = phase == MKT_PHASE_FORK, one = phase == MKT_PHASE_TICKET || phase == MKT_PHASE_MPK;
+    const enum mkt_purpose purpose = label->purpose;
+    const bool fork = purpose == MKT_PURPOSE_FORK, one = purpose == MKT_PURPOSE_TICKET || purpose == MKT_PURPOSE_MPK;
     const struct mkt_span rand = one ? label->rand : label->randi;
     const struct mkt_span value[MAX_VALUES] = {fork ? label->id : rand, fork ? label->randkms : label->randr};
-    const size_t n_values = phase == MKT_PHASE_VR ? 0 : one ? 1 : MAX_VALUES;
+    const size_t n_values = purpose == MKT_PURPOSE_VR ? 0 : one ? 1 : MAX_VALUES;
     uint8_t octets[16];
     struct io io = io_put(&(struct mkt_buf){octets, sizeof octets, 0});
     struct mkt_span part[2 * MAX_VALUES];
     size_t parts = 0, from = 0;
     add_number(&io, (uint64_t)what, 4);
-    add_number(&io, phase == MKT_PHASE_TRAFFIC ? label->cs_id : NO_CS_ID, 1);
-    add_number(&io, phase == MKT_PHASE_INITIAL || phase == MKT_PHASE_RESPONSE ? label->csb_id : no_csb_id, 4);
-    add_number(&io, (uint64_t)phase, 1);
+    add_number(&io, purpose == MKT_PURPOSE_TRAFFIC ? label->cs_id : NO_CS_ID, 1);
+    add_number(&io, purpose == MKT_PURPOSE_INITIAL || purpose == MKT_PURPOSE_RESPONSE ? label->csb_id : no_csb_id, 4);
+    add_number(&io, (uint64_t)purpose, 1);
     for (size_t i = 0; i < n_values; i++) {
         add_number(&io, value[i].n, fork && i == 0 ? 2 : 1);
         part[parts++] = (struct mkt_span){octets + from, io.pos - from};
@@ -146,6 +146,6 @@ enum mkt_err mkt_derive_traffic(enum mkt_suite suite, enum mkt_traffic_key which
         mkt_wipe(out, n);
         return MKT_E_ARGUMENT;
     }
-    const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = cs_id, .randi = randi, .randr = randr};
+    const struct mkt_label label = {.purpose = MKT_PURPOSE_TRAFFIC, .cs_id = cs_id, .randi = randi, .randr = randr};
     return mkt_derive(suite, derivation[which], tgk, &label, out, n);
 }

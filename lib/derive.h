@@ -38,37 +38,38 @@ MKT_MUST enum mkt_err mkt_prf(const struct mkt_prf *prf, const struct mkt_span l
 
 /* All that is ever derived: the constants that labels begin with. */
 enum mkt_derivation {
-    /* RFC 6043 table 5.1; MKT_PHASE_FORK */
+    /* RFC 6043 table 5.1; MKT_PURPOSE_FORK */
     MKT_DERIVE_FORKED_MPKR = 0x2B288856,
     MKT_DERIVE_FORKED_TGK = 0x1512B54A,
-    /* RFC 3830 table 4.1.4; MKT_PHASE_INITIAL, MKT_PHASE_RESPONSE, MKT_PHASE_VR (auth_key alone), MKT_PHASE_TICKET */
+    /* RFC 3830 table 4.1.4; MKT_PURPOSE_INITIAL, MKT_PURPOSE_RESPONSE, MKT_PURPOSE_VR (auth_key alone),
+     * MKT_PURPOSE_TICKET */
     MKT_DERIVE_AUTH_KEY = 0x2D22AC75,
     MKT_DERIVE_ENCR_KEY = 0x150533E1,
     MKT_DERIVE_SALT_KEY = 0x29B88916,
-    /* RFC 3830 table 4.1.3, keys from a TGK or GTGK; MKT_PHASE_TRAFFIC */
+    /* RFC 3830 table 4.1.3, keys from a TGK or GTGK; MKT_PURPOSE_TRAFFIC */
     MKT_DERIVE_TEK = 0x2AD01C64,
     MKT_DERIVE_TRAFFIC_AUTH = 0x1B5C7973,
     MKT_DERIVE_TRAFFIC_ENCR = 0x15798CEF,
     MKT_DERIVE_TRAFFIC_SALT = 0x39A2C14B,
-    /* RFC 6043 table A.1; MKT_PHASE_MPK */
+    /* RFC 6043 table A.1; MKT_PURPOSE_MPK */
     MKT_DERIVE_MPKI = 0x220E99A2,
     MKT_DERIVE_MPKR = 0x1F4D675B
 };
 
 /* What keys are derived for: the number in a label. It tells the section of RFC 6043, and the values of the label. */
-enum mkt_phase {
-    MKT_PHASE_FORK = 0x00,     /* 5.1.1, key forking */
-    MKT_PHASE_INITIAL = 0x01,  /* 5.1.2, initial messages */
-    MKT_PHASE_RESPONSE = 0x02, /* 5.1.2, response messages */
-    MKT_PHASE_TRAFFIC = 0x03,  /* 5.1.3, crypto sessions */
-    MKT_PHASE_VR = 0x04,       /* 6.10, the Vr of Initiator Data */
-    MKT_PHASE_TICKET = 0x05,   /* A.2.1, tickets */
-    MKT_PHASE_MPK = 0x06       /* A.2.2, MPKi and MPKr */
+enum mkt_purpose {
+    MKT_PURPOSE_FORK = 0x00,     /* 5.1.1, key forking */
+    MKT_PURPOSE_INITIAL = 0x01,  /* 5.1.2, initial messages */
+    MKT_PURPOSE_RESPONSE = 0x02, /* 5.1.2, response messages */
+    MKT_PURPOSE_TRAFFIC = 0x03,  /* 5.1.3, crypto sessions */
+    MKT_PURPOSE_VR = 0x04,       /* 6.10, the Vr of Initiator Data */
+    MKT_PURPOSE_TICKET = 0x05,   /* A.2.1, tickets */
+    MKT_PURPOSE_MPK = 0x06       /* A.2.2, MPKi and MPKr */
 };
 
 /* What a label takes from an exchange: the fields of its phase and no others. */
 struct mkt_label {
-    enum mkt_phase phase;
+    enum mkt_purpose purpose;
     uint32_t csb_id;              /* INITIAL, RESPONSE */
     uint8_t cs_id;                /* TRAFFIC */
     struct mkt_span randi, randr; /* INITIAL, RESPONSE, TRAFFIC */

@@ -2,8 +2,8 @@
 #include "error.h"
 
 /*
- * Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An error
- * that none of these comments describes is UNSPECIFIED: a wrong number would send the peer after the wrong fault.
+ * Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An
+ * error that none of these comments describes is UNSPECIFIED: a wrong number would send the peer after the wrong fault.
  */
 enum {
     AUTH_FAILURE = 0,    /* "Authentication failure": nothing tells the peer if a name, a key or a MAC is wrong */
@@ -32,24 +32,24 @@ static const struct row {
 
     ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument or a setting is missing, too long or out of range"),
     ROW(MKT_E_STATE, UNSPECIFIED, "the bundle is in a state in which it can't do this, or a callback for it runs"),
-    ROW(MKT_E_SPACE, UNSPECIFIED, "the output does not fit into its buffer"),
-    ROW(MKT_E_ROOM, UNSPECIFIED, "more than the bundle, the ticket or the set of streams has room for"),
+    ROW(MKT_E_BUFFER, UNSPECIFIED, "the output does not fit into its buffer"),
+    ROW(MKT_E_BUNDLE_FULL, UNSPECIFIED, "more than the bundle, the ticket or the set of streams has room for"),
     ROW(MKT_E_NO_SESSION, UNSPECIFIED, "no such crypto session, or no such stream"),
     ROW(MKT_E_LENGTH, UNSPECIFIED, "a value or a field is too long for its place on the wire"),
     ROW(MKT_E_PROFILE, UNSPECIFIED, "not a TLS profile or cipher suite that can be used here"),
     ROW(MKT_E_IN_USE, UNSPECIFIED, "another stream has that number or identity, or another connection has the stream"),
     ROW(MKT_E_AGAIN, UNSPECIFIED, "nothing is wrong: wait for TCP, then call again"),
 
-    ROW(MKT_E_SHORT, UNSPECIFIED, "the octets end within a field"),
+    ROW(MKT_E_TRUNCATED, UNSPECIFIED, "the octets end within a field"),
     ROW(MKT_E_TRAILING, UNSPECIFIED, "octets are left over after the last field"),
-    ROW(MKT_E_VALUE, UNSPECIFIED, "a field has a value that is not defined"),
+    ROW(MKT_E_BAD_VALUE, UNSPECIFIED, "a field has a value that is not defined"),
     ROW(MKT_E_VERSION, UNSPECIFIED, "not MIKEY version 1"),
     ROW(MKT_E_PAYLOAD, UNSPECIFIED, "an unknown payload type"),
-    ROW(MKT_E_MANY, UNSPECIFIED, "too many payloads, keys or attributes, or too many of a kind"),
+    ROW(MKT_E_TOO_MANY, UNSPECIFIED, "too many payloads, keys or attributes, or too many of a kind"),
     ROW(MKT_E_MISSING, UNSPECIFIED, "a payload, attribute or media section that must be there is not"),
     ROW(MKT_E_ORDER, UNSPECIFIED, "V or SIGN is not the last payload"),
     ROW(MKT_E_DATA_TYPE, INVALID_DT, "not the type of message that is expected now"),
-    ROW(MKT_E_MAP, UNSPECIFIED, "a CS ID map type that this type of message can't have"),
+    ROW(MKT_E_BAD_MAP, UNSPECIFIED, "a CS ID map type that this type of message can't have"),
     ROW(MKT_E_KEMAC_MAC, INVALID_MAC, "the KEMAC has a MAC of its own: it must use the NULL authentication algorithm"),
     ROW(MKT_E_BASE64, UNSPECIFIED, "not base64 by the letter of RFC 4648"),
     ROW(MKT_E_SDP, UNSPECIFIED, "an SDP description or RTSP header is not of the form of its RFC"),
@@ -58,7 +58,7 @@ static const struct row {
     ROW(MKT_E_MAC, AUTH_FAILURE, "the MAC of the message does not verify"),
     ROW(MKT_E_TICKET_MAC, AUTH_FAILURE, "the MAC of the ticket does not verify"),
     ROW(MKT_E_CSB_ID, AUTH_FAILURE, "the CSB ID is not that of the exchange"),
-    ROW(MKT_E_KEY, AUTH_FAILURE, "the host has no key for this message or ticket"),
+    ROW(MKT_E_NO_KEY, AUTH_FAILURE, "the host has no key for this message or ticket"),
     ROW(MKT_E_INITIATOR_MAC, AUTH_FAILURE, "the Initiator Data of the ticket is not of this message or its Initiator"),
 
     ROW(MKT_E_PRF, INVALID_PRF, "the PRF is unknown, not that of the exchange, or of another suite"),
@@ -91,7 +91,7 @@ static const struct row {
     ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised, or another connection has its stream"),
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
     ROW(MKT_E_KMS, INVALID_ID, "the message or the ticket is for another KMS"),
-    ROW(MKT_E_CHANGED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
+    ROW(MKT_E_NOT_AS_ASKED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
     ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
 

@@ -3,25 +3,25 @@
 
 #include <mikeyticket/replay.h>
 
-enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to)
+enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to)
 {
     *to = *from;
-    return io_keep(&act->room, from->data, &to->data);
+    return io_keep(&txn->arena, from->data, &to->data);
 }
 
-enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to)
+enum mkt_err mkt_draw(struct mkt_txn *txn, size_t n, struct mkt_span *to)
 {
-    uint8_t *p = io_reserve(&act->room, n);
+    uint8_t *p = io_reserve(&txn->arena, n);
     if (p == NULL)
-        return MKT_E_ROOM;
+        return MKT_E_BUNDLE_FULL;
     *to = (struct mkt_span){p, n};
-    return mkt_host_random(act->host, p, n);
+    return mkt_host_random(txn->host, p, n);
 }
 
-enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id)
+enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id)
 {
     uint8_t octets[4] = {0};
-    const enum mkt_err err = mkt_host_random(act->host, octets, sizeof octets);
+    const enum mkt_err err = mkt_host_random(txn->host, octets, sizeof octets);
     struct io io = io_get((struct mkt_span){octets, sizeof octets});
     io_u32(&io, csb_id);
     return err;
@@ -29,16 +29,16 @@ enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id)
 
 /* ---- who is who ---- */
 
-enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
+enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id,
                            const struct mkt_policy *policy, bool proven)
 {
-    const struct mkt_peer peer = {role, *id, act->bundle.asked, policy, proven};
-    return act->host->authorise == NULL ? MKT_OK : act->host->authorise(act->host->user, &peer);
+    const struct mkt_peer peer = {role, *id, txn->bundle.called, policy, proven};
+    return txn->host->authorise == NULL ? MKT_OK : txn->host->authorise(txn->host->user, &peer);
 }
 
-bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who)
+bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who)
 {
-    const struct mkt_host *host = act->host;
+    const struct mkt_host *host = txn->host;
     for (size_t i = 0; i < policy->n_responders; i++) {
         const struct mkt_id *responder = &policy->responder[i];
         if (mkt_id_equal(who, responder) || (host->member != NULL && host->member(host->user, who, responder)))
@@ -48,12 +48,12 @@ bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy
 }
 
 /* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
-enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy)
+enum mkt_err mkt_check_application(const struct mkt_txn *txn, const struct mkt_policy *policy)
 {
     const bool any = policy->n_applications == 0;
-    return any || mkt_policy_has_application(policy, act->settings->application)
+    return any || mkt_policy_has_application(policy, txn->settings->application)
                ? MKT_OK
-               : mkt_blame(act->detail, MKT_E_APPLICATION, "application", &act->settings->application);
+               : mkt_blame(txn->detail, MKT_E_APPLICATION, "application", &txn->settings->application);
 }
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
@@ -63,32 +63,32 @@ const struct mkt_t *mkt_t_of(const struct mkt_message *message)
     return &mkt_message_find(message, MKT_T, 0)->t;
 }
 
-enum mkt_err mkt_t_fresh(const struct mkt_act *act)
+enum mkt_err mkt_t_fresh(const struct mkt_txn *txn)
 {
-    const struct mkt_t *t = mkt_t_of(act->message);
+    const struct mkt_t *t = mkt_t_of(txn->message);
     mkt_ntp now;
     if (t->ts_type == MKT_TS_COUNTER)
         return MKT_OK;
-    enum mkt_err err = mkt_host_now(act->host, &now);
-    err = err != MKT_OK ? err : mkt_ntp_fresh(mkt_t_64(t), now, act->settings->skew);
+    enum mkt_err err = mkt_host_now(txn->host, &now);
+    err = err == MKT_OK ? mkt_ntp_fresh(mkt_t_64(t), now, txn->settings->skew) : err;
     if (err == MKT_E_STALE || err == MKT_E_FUTURE)
-        mkt_blame_number(act->detail, err,
+        mkt_blame_number(txn->detail, err,
                          "T, seconds off:", (err == MKT_E_STALE ? now - mkt_t_64(t) : mkt_t_64(t) - now) >> 32);
     return err;
 }
 
-bool mkt_replay_is_checked(const struct mkt_act *act)
+bool mkt_replay_is_checked(const struct mkt_txn *txn)
 {
-    return mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER && (act->host->replay != NULL || act->host->cache != NULL);
+    return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
 }
 
 /*
  * A message is known by a hash of its MAC, of the identity that takes it, and of the scope that the application set:
  * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (design decision D27).
  */
-static enum mkt_err tag_of(const struct mkt_act *act, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
+static enum mkt_err tag_of(const struct mkt_txn *txn, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
 {
-    const struct mkt_settings *s = act->settings;
+    const struct mkt_settings *s = txn->settings;
     uint8_t octets[2 + 4];
     struct mkt_buf head = {octets, sizeof octets, 0};
     struct io io = io_put(&head);
@@ -102,41 +102,41 @@ static enum mkt_err tag_of(const struct mkt_act *act, struct mkt_span mac, uint8
 }
 
 /* Asks the host's callbacks, or else the cache, about a message: to remember it, or only to look. */
-static enum mkt_err ask_cache(const struct mkt_act *act, const struct mkt_message *message, bool remember)
+static enum mkt_err ask_cache(const struct mkt_txn *txn, const struct mkt_message *message, bool remember)
 {
-    const struct mkt_host *host = act->host;
+    const struct mkt_host *host = txn->host;
     const struct mkt_t *t = mkt_t_of(message);
-    const mkt_ntp until = mkt_ntp_after(mkt_t_64(t), act->settings->skew);
+    const mkt_ntp until = mkt_ntp_after(mkt_t_64(t), txn->settings->skew);
     uint8_t octets[MKT_MAX_HASH];
     const struct mkt_span tag = {octets, sizeof octets};
     enum mkt_err (*const ask)(void *, struct mkt_span, mkt_ntp) = remember ? host->replay : host->replay_peek;
     mkt_ntp now;
     if (t->ts_type == MKT_TS_COUNTER || (host->replay == NULL ? host->cache == NULL : ask == NULL))
         return MKT_OK;
-    enum mkt_err err = tag_of(act, mkt_message_find(message, MKT_V, 0)->v.mac, octets);
+    enum mkt_err err = tag_of(txn, mkt_message_find(message, MKT_V, 0)->v.mac, octets);
     if (err == MKT_OK && host->replay != NULL)
         return ask(host->user, tag, until);
-    err = err != MKT_OK ? err : mkt_host_now(host, &now);
+    err = err == MKT_OK ? mkt_host_now(host, &now) : err;
     if (err != MKT_OK)
         return err;
     return (remember ? mkt_replay_check : mkt_replay_peek)(host->cache, tag, now, until);
 }
 
 /* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
-enum mkt_err mkt_replay_record(const struct mkt_act *act, const struct mkt_message *message)
+enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct mkt_message *message)
 {
-    const bool measured = act->out != NULL && act->out->p == NULL;
-    return measured ? MKT_OK : ask_cache(act, message, true);
+    const bool measured = txn->out != NULL && txn->out->p == NULL;
+    return measured ? MKT_OK : ask_cache(txn, message, true);
 }
 
-enum mkt_err mkt_replay_look(const struct mkt_act *act)
+enum mkt_err mkt_replay_look(const struct mkt_txn *txn)
 {
-    return ask_cache(act, act->message, false);
+    return ask_cache(txn, txn->message, false);
 }
 
 /* ---- messages ---- */
 
-enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+enum mkt_err mkt_begin(const struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                        uint32_t csb_id)
 {
     const bool transfer = data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
@@ -144,11 +144,11 @@ enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, e
     message->hdr = (struct mkt_hdr){
         .version = 1,
         .data_type = (uint8_t)data_type,
-        .prf = mkt_suite_algorithms(act->bundle.suite)->prf,
+        .prf = mkt_suite_algorithms(txn->bundle.suite)->prf,
         .csb_id = csb_id,
         .map_type = transfer ? MKT_MAP_GENERIC_ID : MKT_MAP_EMPTY,
     };
-    return mkt_t_make(act->host, act->settings->counter, &mkt_message_add(message, MKT_T)->t);
+    return mkt_t_make(txn->host, txn->settings->counter, &mkt_message_add(message, MKT_T)->t);
 }
 
 /* ---- T of updates and of keys: RFC 6043 5.2, design decision D29 ---- */
@@ -163,16 +163,16 @@ struct low_bits {
  * the role of the sender. If G is clear, several Responders and several branches have that one key, too: then the
  * other 23 bits, 4 ms, are random.
  */
-static enum mkt_err draw_low_bits(const struct mkt_act *act, struct low_bits *low)
+static enum mkt_err draw_low_bits(const struct mkt_txn *txn, struct low_bits *low)
 {
     uint8_t octets[3] = {0};
     uint64_t drawn = 0;
-    const bool alone = mkt_bundle_has(&act->bundle, MKT_FLAG_G);
-    enum mkt_err err = alone ? MKT_OK : mkt_host_random(act->host, octets, sizeof octets);
+    const bool alone = mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
+    enum mkt_err err = alone ? MKT_OK : mkt_host_random(txn->host, octets, sizeof octets);
     struct io io = io_get((struct mkt_span){octets, sizeof octets});
     io_uint(&io, &drawn, sizeof octets);
     low->mask = alone ? 1 : 0xffffff;
-    low->value = (drawn & ~(uint64_t)1) | (act->role == MKT_RESPONDER);
+    low->value = (drawn & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);
     return err;
 }
 
@@ -192,33 +192,33 @@ static void put_after(struct mkt_t *t, const struct mkt_times *times, const stru
  * were lost or refused: so the counters of an Initiator are even, and those of a Responder odd. A peer may do it
  * otherwise, so the counters that were taken are skipped.
  */
-static bool has_own_iv(const struct mkt_act *act, const struct mkt_t *t)
+static bool has_own_iv(const struct mkt_txn *txn, const struct mkt_t *t)
 {
-    const uint64_t odd = act->role == MKT_RESPONDER;
-    return t->value % 2 == odd && !mkt_t_used(t, &act->bundle.sent) && !mkt_t_used(t, &act->bundle.newest);
+    const uint64_t odd = txn->role == MKT_RESPONDER;
+    return t->value % 2 == odd && !mkt_t_used(t, &txn->bundle.sent) && !mkt_t_used(t, &txn->bundle.peer_last_t);
 }
 
-enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                               bool kemac)
 {
     enum { SKIPPED = 256 }; /* at most, in one go */
-    struct mkt_bundle *b = &act->bundle;
-    const bool counter = act->settings->counter;
+    struct mkt_bundle *b = &txn->bundle;
+    const bool counter = txn->settings->counter;
     struct low_bits low = {0, 0};
     enum mkt_err err = MKT_OK;
     if (kemac && counter && !mkt_bundle_has(b, MKT_FLAG_G))
         return MKT_E_COUNTER;
     if (kemac && !counter)
-        err = draw_low_bits(act, &low);
-    err = err != MKT_OK ? err : mkt_begin(act, message, data_type, b->csb_id);
+        err = draw_low_bits(txn, &low);
+    err = err == MKT_OK ? mkt_begin(txn, message, data_type, b->csb_id) : err;
     struct mkt_t *t = &message->payload[0].t;
-    for (unsigned i = 0; err == MKT_OK && kemac && counter && !has_own_iv(act, t); i++)
-        err = i < SKIPPED ? mkt_t_make(act->host, true, t) : MKT_E_COUNTER;
+    for (unsigned i = 0; err == MKT_OK && kemac && counter && !has_own_iv(txn, t); i++)
+        err = i < SKIPPED ? mkt_t_make(txn->host, true, t) : MKT_E_COUNTER;
     if (err != MKT_OK)
         return err;
     if (!counter) {
         put_after(t, &b->sent, &low);
-        put_after(t, &b->newest, &low);
+        put_after(t, &b->peer_last_t, &low);
     }
     mkt_times_add(&b->sent, t, kemac);
     return MKT_OK;
@@ -245,20 +245,20 @@ enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite
 }
 
 /* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */
-void mkt_by_mpk(struct mkt_act *act, const struct mkt_message *message, enum mkt_phase phase)
+void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, enum mkt_purpose purpose)
 {
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &txn->bundle;
     const struct mkt_payload *idrr = mkt_message_find(message, MKT_IDR, MKT_IDR_R);
     const struct mkt_span none = {NULL, 0};
-    const bool response = phase == MKT_PHASE_RESPONSE;
-    act->protection = (struct mkt_protection){
+    const bool response = purpose == MKT_PURPOSE_RESPONSE;
+    txn->protection = (struct mkt_protection){
         .suite = b->suite,
         .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
-        .label = {.phase = phase, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
+        .label = {.purpose = purpose, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
     };
-    act->also = (struct mkt_also){{b->init, none}};
+    txn->extra = (struct mkt_mac_extra){{b->init, none}};
     if (message->hdr.data_type == MKT_TRANSFER_INIT)
-        act->also = (struct mkt_also){{b->initiator.data, idrr != NULL ? idrr->id.data : b->asked.data}};
+        txn->extra = (struct mkt_mac_extra){{b->initiator.data, idrr != NULL ? idrr->id.data : b->called.data}};
 }
 
 static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
@@ -267,28 +267,28 @@ static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
     return randr != NULL ? randr->rand.rand : (struct mkt_span){NULL, 0};
 }
 
-struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
-                                 enum mkt_phase phase)
+struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
+                                         enum mkt_purpose purpose)
 {
     const bool request = init->hdr.data_type == MKT_REQUEST_INIT_PSK;
     const struct mkt_span none = {NULL, 0};
     return (struct mkt_protection){
         .suite = suite,
         .key = psk,
-        .label = {.phase = phase,
+        .label = {.purpose = purpose,
                   .csb_id = init->hdr.csb_id,
                   .randi = request ? rand_of(init, MKT_RANDR_I) : none,
                   .randr = request ? none : rand_of(init, MKT_RANDR_R)},
     };
 }
 
-enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init, enum mkt_phase phase,
-                           struct mkt_protection *protection)
+enum mkt_err mkt_psk_protection_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
+                                   enum mkt_purpose purpose, struct mkt_protection *protection)
 {
     struct mkt_message message;
-    enum mkt_err err = mkt_message_get(&message, init);
+    enum mkt_err err = mkt_message_decode(&message, init);
     if (err == MKT_OK)
-        *protection = mkt_by_psk(suite, psk, &message, phase);
+        *protection = mkt_psk_protection(suite, psk, &message, purpose);
     return err;
 }
 
@@ -300,77 +300,80 @@ static const struct mkt_payload *kemac_of(const struct mkt_message *message)
     return expected ? mkt_message_find(message, MKT_KEMAC, 0) : NULL;
 }
 
-enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt)
+enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
 {
-    const struct mkt_payload *kemac = decrypt ? kemac_of(act->message) : NULL;
-    const struct mkt_span mac = mkt_message_find(act->message, MKT_V, 0)->v.mac;
-    struct mkt_span parts[4] = {[2] = act->also.span[0], [3] = act->also.span[1]};
-    mkt_message_covered(act->message, act->in, parts);
-    act->keys = (struct mkt_span){NULL, 0};
+    const struct mkt_payload *kemac = decrypt ? kemac_of(txn->message) : NULL;
+    const struct mkt_span mac = mkt_message_find(txn->message, MKT_V, 0)->v.mac;
+    struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
+    mkt_message_covered(txn->message, txn->in, parts);
+    txn->keys = (struct mkt_span){NULL, 0};
     if (kemac == NULL)
-        return mkt_protect_open(&act->protection, NULL, parts, 4, mac);
+        return mkt_protect_open(&txn->protection, NULL, parts, 4, mac);
     const struct mkt_span encr_data = kemac->kemac.encr_data;
-    uint8_t *plain = io_reserve(&act->room, encr_data.n);
-    const uint64_t t = mkt_t_64(mkt_t_of(act->message));
-    const struct mkt_encryption encryption = {act->message->hdr.csb_id, t, encr_data, plain};
-    const enum mkt_err err = mkt_protect_open(&act->protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
+    uint8_t *plain = io_reserve(&txn->arena, encr_data.n);
+    const uint64_t t = mkt_t_64(mkt_t_of(txn->message));
+    const struct mkt_encryption encryption = {txn->message->hdr.csb_id, t, encr_data, plain};
+    const enum mkt_err err = mkt_protect_open(&txn->protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
     if (err != MKT_OK || plain == NULL)
-        return err != MKT_OK ? err : MKT_E_ROOM;
-    act->keys = (struct mkt_span){plain, encr_data.n};
+        return err == MKT_OK ? MKT_E_BUNDLE_FULL : err;
+    txn->keys = (struct mkt_span){plain, encr_data.n};
     return MKT_OK;
 }
 
-enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message)
+enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
 {
-    const struct mkt_protection *protection = &act->protection;
+    const struct mkt_protection *protection = &txn->protection;
     const unsigned type = message->hdr.data_type;
-    const bool by_psk = type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
+    const bool psk_protection = type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
     const uint8_t mac_alg = mkt_suite_algorithms(protection->suite)->mac_alg;
-    const size_t from = act->out->n;
-    const bool response = protection->label.phase == MKT_PHASE_RESPONSE;
-    act->bundle.guard = by_psk ? MKT_GUARD_PSK : response ? MKT_GUARD_MPK_RESPONSE : MKT_GUARD_MPK_INITIAL;
+    const size_t from = txn->out->n;
+    const bool response = protection->label.purpose == MKT_PURPOSE_RESPONSE;
+    txn->bundle.sent_with = psk_protection ? MKT_SENT_WITH_PSK
+                            : response     ? MKT_SENT_WITH_MPK_RESPONSE
+                                           : MKT_SENT_WITH_MPK_INITIAL;
     mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
-    struct io io = io_put(act->out);
+    struct io io = io_put(txn->out);
     mkt_io_put_message(&io, message);
     const enum mkt_err err =
-        mkt_blame(act->detail, mkt_done_secret(&io, act->out), "out", NULL); /* keys are in clear */
-    if (err != MKT_OK || act->out->p == NULL)
+        mkt_blame(txn->detail, mkt_done_secret(&io, txn->out), "out", NULL); /* keys are in clear */
+    if (err != MKT_OK || txn->out->p == NULL)
         return err;
 
     const struct mkt_payload *kemac = mkt_message_find(message, MKT_KEMAC, 0);
-    uint8_t *mac = io_within(act->out, mkt_message_find(message, MKT_V, 0)->v.mac);
-    struct mkt_span parts[4] = {[2] = act->also.span[0], [3] = act->also.span[1]};
-    mkt_message_covered(message, io_tail(act->out, from), parts);
+    uint8_t *mac = io_within(txn->out, mkt_message_find(message, MKT_V, 0)->v.mac);
+    struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
+    mkt_message_covered(message, io_tail(txn->out, from), parts);
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);
     const struct mkt_span keys = kemac->kemac.encr_data;
     const uint64_t t = mkt_t_64(mkt_t_of(message));
-    const struct mkt_encryption encryption = {message->hdr.csb_id, t, keys, io_within(act->out, keys)};
+    const struct mkt_encryption encryption = {message->hdr.csb_id, t, keys, io_within(txn->out, keys)};
     return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 
-enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to)
+enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt_span *to)
 {
-    if (act->out->p != NULL)
-        return io_keep(&act->room, io_tail(act->out, from), to);
-    return io_reserve(&act->room, act->out->n - from) != NULL ? MKT_OK : MKT_E_ROOM;
+    if (txn->out->p != NULL)
+        return io_keep(&txn->arena, io_tail(txn->out, from), to);
+    return io_reserve(&txn->arena, txn->out->n - from) != NULL ? MKT_OK : MKT_E_BUNDLE_FULL;
 }
 
 /* ---- the order of taking ---- */
 
 /* What can be refused of any message without a key: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
-static enum mkt_err check_algorithms(const struct mkt_act *act)
+static enum mkt_err check_algorithms(const struct mkt_txn *txn)
 {
-    const struct mkt_payload *kemac = kemac_of(act->message);
-    const enum mkt_err err = mkt_v_check(act->message, act->bundle.suite);
+    const struct mkt_payload *kemac = kemac_of(txn->message);
+    const enum mkt_err err = mkt_v_check(txn->message, txn->bundle.suite);
     if (err != MKT_OK)
         return err;
-    if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(act->bundle.suite)->encr_alg)
+    if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(txn->bundle.suite)->encr_alg)
         return MKT_E_ENCR_ALG;
     /* "The KEMAC SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
     if (kemac != NULL && kemac->kemac.mac_alg != MKT_MAC_NULL)
         return MKT_E_KEMAC_MAC;
-    return mkt_t_of(act->message)->ts_type == MKT_TS_COUNTER && act->host->count == NULL ? MKT_E_COUNTER : MKT_OK;
+    return mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER && txn->host->counter_check == NULL ? MKT_E_COUNTER
+                                                                                                 : MKT_OK;
 }
 
 static bool is_initial(const struct mkt_message *message)
@@ -380,56 +383,56 @@ static bool is_initial(const struct mkt_message *message)
 }
 
 /* The ticket that a first exchange is about, or that is asked for or granted. */
-static enum mkt_err read_ticket(struct mkt_act *act)
+static enum mkt_err read_ticket(struct mkt_txn *txn)
 {
-    const unsigned type = act->message->hdr.data_type;
-    const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? act->init : act->message;
-    act->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
-    const enum mkt_err err = mkt_policy_get(act->policy, &act->ticket->ticket);
-    return mkt_blame(act->detail, err, mkt_payload_name(act->ticket->type), NULL);
+    const unsigned type = txn->message->hdr.data_type;
+    const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? txn->init : txn->message;
+    txn->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
+    const enum mkt_err err = mkt_policy_decode(txn->policy, &txn->ticket->ticket);
+    return mkt_blame(txn->detail, err, mkt_payload_name(txn->ticket->type), NULL);
 }
 
 /*
  * The first message of an exchange chooses the suite, which is that of its ticket. "The version, PRF func and CSB ID
  * fields in the HDR payload SHALL be identical" in an answer; 5.2: "The new message exchange MUST use the same CSB ID".
  */
-static enum mkt_err check_hdr(struct mkt_act *act)
+static enum mkt_err check_hdr(struct mkt_txn *txn)
 {
-    const struct mkt_hdr *hdr = &act->message->hdr;
-    struct mkt_bundle *b = &act->bundle;
-    const bool update = b->map.n > 0, begins = !update && is_initial(act->message);
-    enum mkt_err err = update ? MKT_OK : read_ticket(act);
+    const struct mkt_hdr *hdr = &txn->message->hdr;
+    struct mkt_bundle *b = &txn->bundle;
+    const bool update = b->map.n > 0, begins = !update && is_initial(txn->message);
+    enum mkt_err err = update ? MKT_OK : read_ticket(txn);
     if (err == MKT_OK && begins)
         err = mkt_suite_of_prf(hdr->prf, &b->suite);
     if (err != MKT_OK)
         return err;
-    if (hdr->prf != mkt_suite_algorithms(b->suite)->prf || (!update && hdr->prf != act->policy->prf))
+    if (hdr->prf != mkt_suite_algorithms(b->suite)->prf || (!update && hdr->prf != txn->policy->prf))
         return MKT_E_PRF;
-    if (!begins && hdr->csb_id != (act->init != NULL ? act->init->hdr.csb_id : b->csb_id))
+    if (!begins && hdr->csb_id != (txn->init != NULL ? txn->init->hdr.csb_id : b->csb_id))
         return MKT_E_CSB_ID;
-    return check_algorithms(act);
+    return check_algorithms(txn);
 }
 
-enum mkt_err mkt_take(struct mkt_act *act, const struct mkt_taking *parts)
+enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_taking *parts)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = check_hdr(act);
-    err = err != MKT_OK || parts->refuse == NULL ? err : parts->refuse(act);
-    err = err != MKT_OK ? err : parts->find_key(act);
-    if (err != MKT_OK || act->outcome == MKT_RESOLVE)
+    const struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = check_hdr(txn);
+    err = err != MKT_OK || parts->refuse == NULL ? err : parts->refuse(txn);
+    err = err == MKT_OK ? parts->find_key(txn) : err;
+    if (err != MKT_OK || txn->outcome == MKT_RESOLVE)
         return err;
-    err = mkt_verify(act, true);
-    err = err != MKT_OK ? err : mkt_t_fresh(act);
-    err = err != MKT_OK ? err : parts->authorise(act);
-    err = err != MKT_OK ? err : parts->accept(act);
-    if (err != MKT_OK || !is_initial(act->message))
+    err = mkt_verify(txn, true);
+    err = err == MKT_OK ? mkt_t_fresh(txn) : err;
+    err = err == MKT_OK ? parts->authorise(txn) : err;
+    err = err == MKT_OK ? parts->accept(txn) : err;
+    if (err != MKT_OK || !is_initial(txn->message))
         return err;
-    const bool from_responder = act->role == MKT_INITIATOR || act->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;
+    const bool from_responder = txn->role == MKT_INITIATOR || txn->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;
     const struct mkt_id *peer = from_responder ? mkt_bundle_responder(b) : &b->initiator;
-    const struct mkt_t *t = mkt_t_of(act->message);
+    const struct mkt_t *t = mkt_t_of(txn->message);
     if (t->ts_type == MKT_TS_COUNTER)
-        err = act->host->count(act->host->user, peer, (uint32_t)t->value);
-    return err != MKT_OK ? err : mkt_replay_record(act, act->message);
+        err = txn->host->counter_check(txn->host->user, peer, (uint32_t)t->value);
+    return err == MKT_OK ? mkt_replay_record(txn, txn->message) : err;
 }
 
 /* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */
@@ -442,29 +445,29 @@ void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt
 }
 
 /* 5.2: "KEMAC = E(encr_key, (TEK|TGK|GTGK))": at least one, no MPK, with SPIs of their own in the bundle. */
-enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys, struct mkt_span *to)
+enum mkt_err mkt_accept_supplied(const struct mkt_txn *txn, struct mkt_span keys, struct mkt_span *to)
 {
-    struct mkt_key_rules rules = {.suite = act->bundle.suite};
+    struct mkt_key_rules rules = {.suite = txn->bundle.suite};
     struct mkt_key_data key;
     if (keys.p == NULL)
         return MKT_OK;
-    memcpy(rules.others, act->bundle.keys, sizeof rules.others);
+    memcpy(rules.others, txn->bundle.keys, sizeof rules.others);
     const enum mkt_err err = mkt_keys_check(keys, &rules);
     if (err != MKT_OK || !mkt_keys_session(keys, 0, &key))
-        return mkt_blame(act->detail, err != MKT_OK ? err : MKT_E_MISSING, "Key data", NULL);
+        return mkt_blame(txn->detail, err == MKT_OK ? MKT_E_MISSING : err, "Key data", NULL);
     *to = keys;
     return MKT_OK;
 }
 
-enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
+enum mkt_err mkt_supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    struct mkt_chain chain = {&act->room, act->room.n, NULL};
+    const struct mkt_bundle *b = &txn->bundle;
+    struct mkt_chain chain = {&txn->arena, txn->arena.n, NULL};
     if (n > MKT_MAX_KEYS)
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, "n_keys", NULL);
-    enum mkt_err err = mkt_keys_make(act->host, &(struct mkt_wishes){wishes, n, b->suite, false}, b->keys, &chain);
-    return err != MKT_OK ? mkt_blame(act->detail, err, "keys", NULL)
-                         : mkt_accept_supplied(act, io_tail(&act->room, chain.from), keys);
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, "n_keys", NULL);
+    enum mkt_err err = mkt_keys_make(txn->host, &(struct mkt_wishes){wishes, n, b->suite, false}, b->keys, &chain);
+    return err != MKT_OK ? mkt_blame(txn->detail, err, "keys", NULL)
+                         : mkt_accept_supplied(txn, io_tail(&txn->arena, chain.from), keys);
 }
 
 /* ---- RANDs: 12.1, design decision D2 ---- */

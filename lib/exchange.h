@@ -16,25 +16,25 @@ enum mkt_outcome {
 };
 
 /* What a MAC covers beside its message: identities, or the initial message (RFC 6043 table 5.2). */
-struct mkt_also {
+struct mkt_mac_extra {
     struct mkt_span span[2];
 };
 
 /* One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle if it succeeds. */
-struct mkt_act {
+struct mkt_txn {
     const struct mkt_host *host; /* `own`, which has the user of the bundle */
     struct mkt_host own;
     const struct mkt_settings *settings;
     const struct mkt_credential *kms; /* that this party asks: of the settings, or that mkt_find_kms() found */
     enum mkt_role role;
     struct mkt_bundle bundle;
-    struct mkt_buf room; /* of the bundle; what a failed step appended is wiped */
+    struct mkt_buf arena; /* of the bundle; what a failed step appended is wiped */
     enum mkt_outcome outcome;
     struct mkt_detail *detail;      /* of a refusal; NULL: nobody wants it */
     const struct mkt_message *init; /* the initial message of the exchange, which is answered; NULL: there is none */
     struct mkt_policy *policy;      /* of the ticket that a first exchange is about, once mkt_take() has read it */
     struct mkt_protection protection; /* the key of the message, and what its MAC covers beside it */
-    struct mkt_also also;
+    struct mkt_mac_extra extra;
     /* taken */
     const struct mkt_message *message;
     struct mkt_span in;               /* its octets */
@@ -65,60 +65,60 @@ struct mkt_act {
  *     meaning             by the part `accept`: keys and crypto sessions, into the copy of the bundle
  *     COUNTER, replay     of initial messages: the MAC of an answer covers one that was fresh
  *
- * What is refused takes no slot of the replay cache. An Error message alone may lack a MAC: mkt_take_report().
+ * What is refused takes no slot of the replay cache. An Error message alone may lack a MAC: mkt_take_error().
  */
 struct mkt_taking {
-    enum mkt_err (*refuse)(struct mkt_act *act); /* NULL: it has been done */
-    enum mkt_err (*find_key)(struct mkt_act *act);
-    enum mkt_err (*authorise)(struct mkt_act *act);
-    enum mkt_err (*accept)(struct mkt_act *act);
+    enum mkt_err (*refuse)(struct mkt_txn *txn); /* NULL: it has been done */
+    enum mkt_err (*find_key)(struct mkt_txn *txn);
+    enum mkt_err (*authorise)(struct mkt_txn *txn);
+    enum mkt_err (*accept)(struct mkt_txn *txn);
 };
-MKT_MUST enum mkt_err mkt_take(struct mkt_act *act, const struct mkt_taking *parts);
+MKT_MUST enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_taking *parts);
 
-/* Copies an identity into the room of the bundle: MKT_E_ROOM. */
-MKT_MUST enum mkt_err mkt_keep_id(struct mkt_act *act, const struct mkt_id *from, struct mkt_id *to);
+/* Copies an identity into the arena of the bundle: MKT_E_BUNDLE_FULL. */
+MKT_MUST enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to);
 
-/* `n` random octets in the room of the bundle; as a CSB ID. */
-MKT_MUST enum mkt_err mkt_draw(struct mkt_act *act, size_t n, struct mkt_span *to);
-MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_act *act, uint32_t *csb_id);
+/* `n` random octets in the arena of the bundle; as a CSB ID. */
+MKT_MUST enum mkt_err mkt_draw(struct mkt_txn *txn, size_t n, struct mkt_span *to);
+MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id);
 
 /* ---- who is who ---- */
 
 /* The host's last word on a peer. */
-MKT_MUST enum mkt_err mkt_authorise(const struct mkt_act *act, enum mkt_role role, const struct mkt_id *id,
+MKT_MUST enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id,
                                     const struct mkt_policy *policy, bool proven);
 
 /* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
-bool mkt_is_responder(const struct mkt_act *act, const struct mkt_policy *policy, const struct mkt_id *who);
+bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who);
 
 /* Whether the policy allows the application of this party: MKT_E_APPLICATION. */
-MKT_MUST enum mkt_err mkt_check_application(const struct mkt_act *act, const struct mkt_policy *policy);
+MKT_MUST enum mkt_err mkt_check_application(const struct mkt_txn *txn, const struct mkt_policy *policy);
 
 /* ---- timestamps ---- */
 
 /* Whether the timestamp of the message is in the window; a COUNTER is. */
-MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_txn *txn);
 
 /* The timestamp of the message. */
 const struct mkt_t *mkt_t_of(const struct mkt_message *message);
 
 /* Remembers a message that is taken, or made so that it is not taken back; not one that is only measured. */
-MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_act *act, const struct mkt_message *message);
+MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct mkt_message *message);
 
 /* Whether the message that is taken was taken or made before: MKT_E_REPLAY. Remembers nothing. */
-MKT_MUST enum mkt_err mkt_replay_look(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_replay_look(const struct mkt_txn *txn);
 
 /* Whether there is a replay cache that can know the message that is taken. */
-bool mkt_replay_is_checked(const struct mkt_act *act);
+bool mkt_replay_is_checked(const struct mkt_txn *txn);
 
 /* ---- messages ---- */
 
 /* Begins a message: HDR and T, of the clock or counter of this party. */
-MKT_MUST enum mkt_err mkt_begin(const struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+MKT_MUST enum mkt_err mkt_begin(const struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                 uint32_t csb_id);
 
 /* The same for an update, its answer, and keys in any answer: T is new, and with a KEMAC the IV (D29). */
-MKT_MUST enum mkt_err mkt_begin_update(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+MKT_MUST enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                        bool kemac);
 
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
@@ -132,33 +132,35 @@ MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_su
  * "TRANSFER_INIT || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT". Without IDRr, Identity_r is the one
  * that was asked.
  */
-void mkt_by_mpk(struct mkt_act *act, const struct mkt_message *message, enum mkt_phase phase);
+void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, enum mkt_purpose purpose);
 
 /* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
-struct mkt_protection mkt_by_psk(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
-                                 enum mkt_phase phase);
+struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
+                                 enum mkt_purpose purpose);
 /* The same where the initial message is octets. */
-MKT_MUST enum mkt_err mkt_by_psk_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
-                                    enum mkt_phase phase, struct mkt_protection *protection);
+MKT_MUST enum mkt_err mkt_psk_protection_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
+                                    enum mkt_purpose purpose, struct mkt_protection *protection);
 
-/* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_ROOM. With `decrypt` its KEMAC is decrypted in the room. */
-MKT_MUST enum mkt_err mkt_verify(struct mkt_act *act, bool decrypt);
+/* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_BUNDLE_FULL. With `decrypt` its KEMAC is decrypted in the
+ * arena. */
+MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);
 
 /* Adds V to a message, by `protection` and `also`, encrypts its KEMAC, appends it to `out`, and its spans view it. */
-MKT_MUST enum mkt_err mkt_seal(struct mkt_act *act, struct mkt_message *message);
+MKT_MUST enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
-MKT_MUST enum mkt_err mkt_keep_made(struct mkt_act *act, size_t from, struct mkt_span *to);
+MKT_MUST enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt_span *to);
 
 /* ---- KEMAC ---- */
 
 /* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */
 void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys);
 
-/* Session keys that this party supplies, as a chain in the room; those that the other one supplies, by mkt_verify(). */
-MKT_MUST enum mkt_err mkt_supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n,
+/* Session keys that this party supplies, as a chain in the arena; those that the other one supplies, by
+ * mkt_verify(). */
+MKT_MUST enum mkt_err mkt_supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n,
                                  struct mkt_span *keys);
-MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_act *act, struct mkt_span keys, struct mkt_span *to);
+MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_txn *txn, struct mkt_span keys, struct mkt_span *to);
 
 /* ---- RANDs ---- */
 

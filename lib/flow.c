@@ -111,11 +111,11 @@ static enum mkt_err check_map(const struct mkt_hdr *hdr)
     const unsigned type = hdr->data_type;
     /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
     if (hdr->map_type == MKT_MAP_SRTP_ID)
-        return MKT_E_MAP;
+        return MKT_E_BAD_MAP;
     if (type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR)
         return MKT_OK;
     /* 4.2.1.1: "the #CS MUST be set to '0' and the CS ID map type SHALL be the "Empty map"" */
-    return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_MAP;
+    return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_BAD_MAP;
 }
 
 static const struct form *form_of(unsigned type, bool update)
@@ -131,7 +131,7 @@ enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, str
     const struct form *form = form_of(message->hdr.data_type, update);
     const enum mkt_err err = check_map(&message->hdr);
     if (err != MKT_OK || form == NULL)
-        return err != MKT_OK ? err : MKT_E_DATA_TYPE;
+        return err == MKT_OK ? MKT_E_DATA_TYPE : err;
     return mkt_message_check(message, form->rule, form->n, detail);
 }
 

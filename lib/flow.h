@@ -23,14 +23,14 @@ enum mkt_state {
 
 enum mkt_direction { MKT_MAKE, MKT_TAKE };
 
-/* One row: in a state a role makes or takes a message by an act, and is then in the next state. */
+/* One row: in a state a role makes or takes a message by a transaction, and is then in the next state. */
 struct mkt_step {
     enum mkt_role role;
     enum mkt_state state;
     enum mkt_direction direction;
     enum mkt_data_type message;
-    enum mkt_err (*act)(struct mkt_act *act); /* NULL: mkt_take(), with the parts of mkt_taking_of() */
-    enum mkt_outcome outcome;                 /* of the act: the row that then holds */
+    enum mkt_err (*run)(struct mkt_txn *txn); /* NULL: mkt_take(), with the parts of mkt_taking_of() */
+    enum mkt_outcome outcome;                 /* of the transaction: the row that then holds */
     enum mkt_state next;
 };
 
@@ -67,7 +67,7 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message);
 
 /*
  * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
- * MKT_E_MAP, MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER.
+ * MKT_E_BAD_MAP, MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER.
  */
 MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail);
 

@@ -110,9 +110,9 @@ enum mkt_err mkt_t_make(const struct mkt_host *host, bool counter, struct mkt_t 
     *t = (struct mkt_t){.ts_type = MKT_TS_NTP_UTC};
     if (!counter)
         return mkt_host_now(host, &t->value);
-    if (host->counter == NULL)
+    if (host->counter_next == NULL)
         return MKT_E_COUNTER;
-    enum mkt_err err = host->counter(host->user, &value);
+    enum mkt_err err = host->counter_next(host->user, &value);
     *t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = value};
     return err;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "initiator_data.h"
 
-enum mkt_err mkt_initiator_data_put(enum mkt_suite suite, struct mkt_buf *room, struct mkt_span *data)
+enum mkt_err mkt_initiator_data_encode(enum mkt_suite suite, struct mkt_buf *arena, struct mkt_span *data)
 {
     const uint8_t mac_alg = mkt_suite_algorithms(suite)->mac_alg;
     const struct mkt_v v = {mac_alg, {NULL, mkt_mac_length(mac_alg)}};
     const struct mkt_payload vs[] = {{.type = MKT_V, .v = v}, {.type = MKT_V, .v = v}};
-    const size_t from = room->n;
-    enum mkt_err err = mkt_first_put(vs, 2, room);
-    *data = io_tail(room, from);
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    const size_t from = arena->n;
+    enum mkt_err err = mkt_chain_encode(vs, 2, arena);
+    *data = io_tail(arena, from);
+    return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
 enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
@@ -19,10 +19,10 @@ enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, stru
     uint16_t type;
     size_t n = 0;
     *vi = *vr = (struct mkt_v){0};
-    enum mkt_err err = mkt_first_get(&type, &rest);
+    enum mkt_err err = mkt_chain_decode(&type, &rest);
     while (err == MKT_OK && type != MKT_LAST) {
         struct io io = io_get(rest);
-        err = mkt_payload_get(&p, &type, &rest);
+        err = mkt_payload_decode(&p, &type, &rest);
         /* Vi "SHALL be identical to the V payload", which is the last of its message; Vr follows all the same (D14) */
         if (err == MKT_E_TRAILING && p.type == MKT_V && n == 0) {
             io_bytes(&io, &octets, p.octets.n);
@@ -39,7 +39,7 @@ enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, stru
         return err;
     /* "The last payload (Vr) SHALL be a Verification payload" */
     if (n != 2)
-        return n < 2 ? MKT_E_MISSING : MKT_E_MANY;
+        return n < 2 ? MKT_E_MISSING : MKT_E_TOO_MANY;
     return p.type == MKT_V ? MKT_OK : MKT_E_ORDER;
 }
 
@@ -56,7 +56,7 @@ static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
 enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, const struct mkt_message *message,
                                      struct mkt_buf *out)
 {
-    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.purpose = MKT_PURPOSE_VR}};
     const struct mkt_span v_mac = mkt_message_find(message, MKT_V, 0)->v.mac;
     const struct mkt_span data = mkt_message_find(message, MKT_TICKET, 0)->ticket.initiator_data;
     struct mkt_v vi, vr;
@@ -82,7 +82,7 @@ enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *
 
 enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpkr, struct mkt_span data)
 {
-    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.purpose = MKT_PURPOSE_VR}};
     struct mkt_v vi, vr;
     enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
     if (err != MKT_OK)

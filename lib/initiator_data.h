@@ -9,14 +9,14 @@
 #include "message.h"
 #include "protect.h"
 
-/* Vi and Vr, their MACs still zeros, appended to `room`: to stand in the TICKET payload of a message to be sealed. */
-MKT_MUST enum mkt_err mkt_initiator_data_put(enum mkt_suite suite, struct mkt_buf *room, struct mkt_span *data);
+/* Vi and Vr, their MACs still zeros, appended to `arena`: to stand in the TICKET payload of a message to be sealed. */
+MKT_MUST enum mkt_err mkt_initiator_data_encode(enum mkt_suite suite, struct mkt_buf *arena, struct mkt_span *data);
 
 /* Fills them in where they stand in `out`, in a TRANSFER_INIT that `message` views and whose V has its MAC. */
 MKT_MUST enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
                                               const struct mkt_message *message, struct mkt_buf *out);
 
-/* The shape: MKT_E_MISSING, MKT_E_MANY, MKT_E_ORDER, or an error of mkt_payload_get(). */
+/* The shape: MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER, or an error of mkt_payload_decode(). */
 MKT_MUST enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr);
 
 /* Whether Vi is the V of the TRANSFER_INIT: MKT_E_INITIATOR_MAC. Needs no key. */

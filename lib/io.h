@@ -59,7 +59,7 @@ static inline bool io_take(struct io *io, size_t n, size_t *at)
         return false;
     io->from = io->pos;
     if (n > io->end - io->pos) {
-        io_fail(io, io->mode == IO_GET ? MKT_E_SHORT : MKT_E_SPACE);
+        io_fail(io, io->mode == IO_GET ? MKT_E_TRUNCATED : MKT_E_BUFFER);
         return false;
     }
     *at = io->pos;
@@ -208,7 +208,7 @@ static inline enum mkt_err io_keep(struct mkt_buf *buf, struct mkt_span from, st
 {
     uint8_t *p = io_reserve(buf, from.n);
     if (p == NULL)
-        return MKT_E_ROOM;
+        return MKT_E_BUNDLE_FULL;
     if (from.p != NULL)
         memcpy(p, from.p, from.n);
     *to = (struct mkt_span){p, from.n};

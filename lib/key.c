@@ -28,7 +28,7 @@ bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
 {
     struct mkt_payload p;
     while (keys->err == MKT_OK && keys->type != MKT_LAST) {
-        keys->err = mkt_payload_get(&p, &keys->type, &keys->rest);
+        keys->err = mkt_payload_decode(&p, &keys->type, &keys->rest);
         if (keys->err != MKT_OK || p.type != MKT_KEY_DATA)
             continue;
         *key = p.key_data;
@@ -100,7 +100,7 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     struct mkt_keys keys = mkt_keys_of(chain);
     while (mkt_keys_next(&keys, &key)) {
         const bool mpk = key.type == MKT_KEY_MPK;
-        enum mkt_err err = n + n_mpk == MKT_MAX_KEYS ? MKT_E_MANY : check_key(&key, rules->suite);
+        enum mkt_err err = n + n_mpk == MKT_MAX_KEYS ? MKT_E_TOO_MANY : check_key(&key, rules->suite);
         /* nobody looks up an MPK by its SPI: so it may be any (D23) */
         if (err == MKT_OK && !mpk && is_among(spis, n, &key))
             err = MKT_E_SPI;
@@ -125,13 +125,13 @@ enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *r
     return MKT_OK;
 }
 
-enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key)
+enum mkt_err mkt_key_append(struct mkt_chain *chain, struct mkt_key_data *key)
 {
     struct mkt_payload payload = {.type = MKT_KEY_DATA, .key_data = *key};
-    struct io io = io_put(chain->room);
+    struct io io = io_put(chain->arena);
     mkt_io_payload(&io, &payload, MKT_LAST);
-    if (io_done(&io, chain->room) != MKT_OK)
-        return io.err == MKT_E_SPACE ? MKT_E_ROOM : io.err;
+    if (io_done(&io, chain->arena) != MKT_OK)
+        return io.err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : io.err;
     *key = payload.key_data;
     if (chain->next != NULL)
         *chain->next = MKT_KEY_DATA;
@@ -204,10 +204,10 @@ static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishe
                              const struct mkt_key_wish *wish, const struct mkt_span others[MKT_CHAINS],
                              struct mkt_chain *chain)
 {
-    const struct mkt_buf *room = chain->room;
+    const struct mkt_buf *arena = chain->arena;
     const bool random = !wishes->desired, given = wish->kv.type == MKT_KV_SPI;
     const bool as_it_is = given || (wishes->desired && (wish->any_spi || wish->kv.type != MKT_KV_NULL));
-    struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(room, chain->from)};
+    struct mkt_span chains[1 + MKT_CHAINS] = {io_tail(arena, chain->from)};
     struct mkt_key_data same;
     struct mkt_key_data key = {
         .type = wish->type,
@@ -221,14 +221,14 @@ static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishe
         return MKT_E_SPI;
     if (others != NULL)
         memcpy(chains + 1, others, MKT_CHAINS * sizeof *others);
-    enum mkt_err err = mkt_key_put(chain, &key);
+    enum mkt_err err = mkt_key_append(chain, &key);
     if (err == MKT_OK && random && wish->key.n == 0)
-        err = mkt_host_random(host, io_within(room, key.key), key.key.n);
+        err = mkt_host_random(host, io_within(arena, key.key), key.key.n);
     if (err == MKT_OK && random && wish->salt.n == 0 && key.salt.n > 0)
-        err = mkt_host_random(host, io_within(room, key.salt), key.salt.n);
+        err = mkt_host_random(host, io_within(arena, key.salt), key.salt.n);
     if (err != MKT_OK || as_it_is)
         return err;
-    return mkt_spi_draw(host, chains, 1 + MKT_CHAINS, wishes, io_within(room, key.kv.spi));
+    return mkt_spi_draw(host, chains, 1 + MKT_CHAINS, wishes, io_within(arena, key.kv.spi));
 }
 
 enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
@@ -249,10 +249,10 @@ static bool is_forked(const struct mkt_key_data *key, size_t n_mpk, enum mkt_der
 }
 
 enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
-                           struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked)
+                           struct mkt_span randkms, struct mkt_buf *arena, struct mkt_span *forked)
 {
-    const struct mkt_label modifier = {.phase = MKT_PHASE_FORK, .id = idrr->data, .randkms = randkms};
-    struct mkt_chain put = {room, room->n, NULL};
+    const struct mkt_label modifier = {.purpose = MKT_PURPOSE_FORK, .id = idrr->data, .randkms = randkms};
+    struct mkt_chain put = {arena, arena->n, NULL};
     struct mkt_keys keys = mkt_keys_of(chain);
     struct mkt_key_data key;
     enum mkt_derivation with;
@@ -260,12 +260,12 @@ enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const st
     for (size_t n_mpk = 0; err == MKT_OK && mkt_keys_next(&keys, &key);) {
         n_mpk += key.type == MKT_KEY_MPK;
         struct mkt_key_data placed = key;
-        err = mkt_key_put(&put, &placed);
+        err = mkt_key_append(&put, &placed);
         if (err == MKT_OK && is_forked(&key, n_mpk, &with))
-            err = mkt_derive(suite, with, key.key, &modifier, io_within(room, placed.key), key.key.n);
+            err = mkt_derive(suite, with, key.key, &modifier, io_within(arena, placed.key), key.key.n);
     }
-    *forked = io_tail(room, put.from);
-    return err != MKT_OK ? err : keys.err;
+    *forked = io_tail(arena, put.from);
+    return err == MKT_OK ? keys.err : err;
 }
 
 size_t mkt_keys_longest(struct mkt_span chain, bool forked)

@@ -37,7 +37,7 @@ struct mkt_key_rules {
     struct mkt_span others[MKT_CHAINS]; /* of the same bundle, whose SPIs the keys must not have */
 };
 
-/* MKT_E_MANY, MKT_E_MPK, MKT_E_SPI, MKT_E_KEY_LENGTH, MKT_E_FLAGS, or what is malformed. */
+/* MKT_E_TOO_MANY, MKT_E_MPK, MKT_E_SPI, MKT_E_KEY_LENGTH, MKT_E_FLAGS, or what is malformed. */
 MKT_MUST enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules);
 
 /*
@@ -64,15 +64,15 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
 /* Octets of an SPI that this library gives. */
 enum { MKT_SPI = 4 };
 
-/* A chain at the end of a room, to which nothing else is appended meanwhile. Begins as {room, room->n, NULL}. */
+/* A chain at the end of an arena, to which nothing else is appended meanwhile. Begins as {arena, arena->n, NULL}. */
 struct mkt_chain {
-    struct mkt_buf *room;
-    size_t from;   /* the octet of the room that it begins with */
+    struct mkt_buf *arena;
+    size_t from;   /* the octet of the arena that it begins with */
     uint8_t *next; /* Next Payload of its last key, or NULL */
 };
 
 /* Appends a key, which then views what stands there: zeros in the place of octets that it does not have yet. */
-MKT_MUST enum mkt_err mkt_key_put(struct mkt_chain *chain, struct mkt_key_data *key);
+MKT_MUST enum mkt_err mkt_key_append(struct mkt_chain *chain, struct mkt_key_data *key);
 
 /* Keys to be made, in this order. */
 struct mkt_wishes {
@@ -95,8 +95,8 @@ size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 
 /*
  * Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
- * MKT_E_SPI: two wishes give the same SPI, or an empty one. MKT_E_ARGUMENT: a wish of no known type, or of a wrong size.
- * What else is wrong is for mkt_keys_check() to say.
+ * MKT_E_SPI: two wishes give the same SPI, or an empty one. MKT_E_ARGUMENT: a wish of no known type, or of a wrong
+ * size. What else is wrong is for mkt_keys_check() to say.
  */
 MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
                                     const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
@@ -106,6 +106,6 @@ MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mk
  * the modifier; "The TEKs and GTGKs (Group TGKs), however, SHALL NOT be forked."
  */
 MKT_MUST enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
-                                    struct mkt_span randkms, struct mkt_buf *room, struct mkt_span *forked);
+                                    struct mkt_span randkms, struct mkt_buf *arena, struct mkt_span *forked);
 
 #endif

@@ -47,7 +47,7 @@ static struct io get(struct mkt_message *message, struct mkt_span in)
     uint16_t type = first;
     for (message->n = 0; type != MKT_LAST && io.err == MKT_OK; message->n++) {
         if (message->n == MKT_MAX_PAYLOADS) {
-            io_fail(&io, MKT_E_MANY);
+            io_fail(&io, MKT_E_TOO_MANY);
             return io;
         }
         mkt_io_get_payload(&io, &type, &message->payload[message->n]);
@@ -56,7 +56,7 @@ static struct io get(struct mkt_message *message, struct mkt_span in)
     return io;
 }
 
-enum mkt_err mkt_message_get(struct mkt_message *message, struct mkt_span in)
+enum mkt_err mkt_message_decode(struct mkt_message *message, struct mkt_span in)
 {
     return get(message, in).err;
 }
@@ -72,7 +72,7 @@ void mkt_io_put_message(struct io *io, struct mkt_message *message)
     }
 }
 
-enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out)
+enum mkt_err mkt_message_encode(const struct mkt_message *message, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     struct mkt_message copy;
@@ -123,7 +123,7 @@ static enum mkt_err tally_payload(struct tally *tally, const struct mkt_payload 
         tally->found[r] = *payload;
     if (tally->met[r] < MKT_ANY)
         tally->met[r]++;
-    return tally->met[r] <= tally->rules[r].max ? MKT_OK : MKT_E_MANY;
+    return tally->met[r] <= tally->rules[r].max ? MKT_OK : MKT_E_TOO_MANY;
 }
 
 static enum mkt_err tally_end(const struct tally *tally, struct mkt_detail *detail)
@@ -143,7 +143,7 @@ enum mkt_err mkt_message_check(const struct mkt_message *message, const struct m
         err = tally_payload(&tally, &message->payload[i]);
         err = mkt_blame(detail, err, mkt_payload_name(message->payload[i].type), NULL);
     }
-    return err != MKT_OK ? err : tally_end(&tally, detail);
+    return err == MKT_OK ? tally_end(&tally, detail) : err;
 }
 
 enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
@@ -155,10 +155,10 @@ enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const str
     enum mkt_err err = MKT_OK;
     memset(found, 0, n * sizeof *found);
     while (err == MKT_OK && type != MKT_LAST) {
-        err = mkt_payload_get(&payload, &type, &octets);
-        err = err != MKT_OK ? err : tally_payload(&tally, &payload);
+        err = mkt_payload_decode(&payload, &type, &octets);
+        err = err == MKT_OK ? tally_payload(&tally, &payload) : err;
     }
-    return err != MKT_OK ? err : tally_end(&tally, NULL);
+    return err == MKT_OK ? tally_end(&tally, NULL) : err;
 }
 
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2])

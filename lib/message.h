@@ -18,13 +18,13 @@ struct mkt_rule {
 
 enum { MKT_ANY = 255, MKT_MAX_RULES = 16 };
 
-/* MKT_OK, MKT_E_MISSING, MKT_E_MANY or MKT_E_ORDER. */
+/* MKT_OK, MKT_E_MISSING, MKT_E_TOO_MANY or MKT_E_ORDER. */
 MKT_MUST enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n,
                                         struct mkt_detail *detail);
 
 /*
  * The same of a chain that begins with type `first`; `found` gets for each rule the first payload that it names, of
- * type MKT_LAST where there is none. Also an error of mkt_payload_get().
+ * type MKT_LAST where there is none. Also an error of mkt_payload_decode().
  */
 MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
                                         struct mkt_payload found[]);

@@ -41,7 +41,7 @@ static void io_pke(struct io *io, struct mkt_payload *p)
 static void io_kv(struct io *io, struct mkt_kv *kv)
 {
     if (kv->type > MKT_KV_INTERVAL)
-        io_fail(io, MKT_E_VALUE);
+        io_fail(io, MKT_E_BAD_VALUE);
     if (kv->type == MKT_KV_SPI)
         io_vec(io, &kv->spi, 1);
     if (kv->type != MKT_KV_INTERVAL)
@@ -91,7 +91,7 @@ static void io_t(struct io *io, struct mkt_payload *p)
     if (p->t.ts_type < sizeof octets / sizeof *octets)
         io_uint(io, &p->t.value, octets[p->t.ts_type]);
     else
-        io_fail(io, MKT_E_VALUE);
+        io_fail(io, MKT_E_BAD_VALUE);
 }
 
 /* RFC 3830 6.7 ID: ID Type, ID len (16), ID Data. RFC 6043 6.6 IDR: ID Role, then as ID. */
@@ -198,7 +198,7 @@ static void io_key_data(struct io *io, struct mkt_payload *p)
     io_split(io, 1, &k->type, 4, &k->kv.type);
     io_vec(io, &k->key, 2);
     if (k->type > MKT_KEY_MPK || (!mkt_key_has_salt(k->type) && k->salt.n > 0))
-        io_fail(io, MKT_E_VALUE);
+        io_fail(io, MKT_E_BAD_VALUE);
     if (mkt_key_has_salt(k->type))
         io_vec(io, &k->salt, 2);
     io_kv(io, &k->kv);
@@ -230,7 +230,7 @@ static void io_cs(struct io *io, uint8_t map_type, struct mkt_cs *cs)
         io_bytes(io, &cs->policies, 1);
         io_bytes(io, &cs->session_data, 8);
     } else {
-        io_fail(io, MKT_E_VALUE);
+        io_fail(io, MKT_E_BAD_VALUE);
     }
 }
 
@@ -238,7 +238,7 @@ void mkt_io_map(struct io *io, uint8_t map_type, uint8_t n, struct mkt_span *map
 {
     struct io list = io_get(io->mode == IO_GET ? io_rest(io) : *map);
     if (map_type > MKT_MAP_GENERIC_ID)
-        io_fail(io, MKT_E_VALUE);
+        io_fail(io, MKT_E_BAD_VALUE);
     /* RFC 4563 section 5: the map is conveyed outside of MIKEY, whatever #CS says */
     for (unsigned i = 0; map_type != MKT_MAP_EMPTY && i < n && list.err == MKT_OK; i++)
         io_cs(&list, map_type, &(struct mkt_cs){0});
@@ -330,7 +330,7 @@ static void io_put_payloads(struct io *io, const struct mkt_payload payload[], s
     }
 }
 
-enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest)
+enum mkt_err mkt_payload_decode(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest)
 {
     struct io io = io_get(*rest);
     mkt_io_get_payload(&io, type, payload);
@@ -338,7 +338,7 @@ enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint16_t *type, struct
     return io.err;
 }
 
-enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *rest)
+enum mkt_err mkt_chain_decode(uint16_t *type, struct mkt_span *rest)
 {
     struct io io = io_get(*rest);
     uint8_t first = MKT_LAST;
@@ -351,14 +351,14 @@ enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *rest)
     return io.err;
 }
 
-enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
+enum mkt_err mkt_payloads_encode(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     io_put_payloads(&io, payload, n);
     return io_done(&io, out);
 }
 
-enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
+enum mkt_err mkt_chain_encode(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     uint8_t first = mkt_io_first(&io, payload, n);
@@ -378,7 +378,7 @@ uint8_t mkt_payload_role(const struct mkt_payload *p)
     return p->type == MKT_GENERAL_EXT ? p->general_ext.type : 0;
 }
 
-enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest)
+enum mkt_err mkt_cs_next(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest)
 {
     struct io io = io_get(*rest);
     *cs = (struct mkt_cs){.cs_id = number, .prot_type = MKT_PROT_SRTP};
@@ -387,7 +387,7 @@ enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, uint8_t number, str
     return io.err;
 }
 
-enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map)
+enum mkt_err mkt_cs_encode(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map)
 {
     struct io io = io_put(map);
     struct mkt_cs copy = *cs;
@@ -395,7 +395,7 @@ enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_bu
     return io_done(&io, map);
 }
 
-enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struct mkt_span *rest)
+enum mkt_err mkt_sp_param_next(struct mkt_sp_param *param, struct mkt_span *rest)
 {
     struct io io = io_get(*rest);
     *param = (struct mkt_sp_param){0};
@@ -404,7 +404,7 @@ enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struct mkt_span *rest)
     return io.err;
 }
 
-enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param, struct mkt_buf *params)
+enum mkt_err mkt_sp_param_encode(const struct mkt_sp_param *param, struct mkt_buf *params)
 {
     struct io io = io_put(params);
     struct mkt_sp_param copy = *param;

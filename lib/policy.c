@@ -3,7 +3,7 @@
 
 static const char flag_letters[] = "DEFGHIJKLMNO"; /* from the first on the wire to the last */
 
-enum mkt_err mkt_flags_get(uint16_t *flags, const char *letters)
+enum mkt_err mkt_flags_parse(uint16_t *flags, const char *letters)
 {
     uint16_t all = 0;
     for (const char *l = letters; *l != '\0'; l++) {
@@ -70,13 +70,13 @@ static enum mkt_err read_part(struct mkt_policy *policy, struct mkt_payload part
     while (i < PARTS && (policy_rules[i].type != p->type || policy_rules[i].role != role))
         i++;
     if (i < PARTS && part[i].type != MKT_LAST)
-        return MKT_E_MANY;
+        return MKT_E_TOO_MANY;
     if (i < PARTS)
         part[i] = *p;
     return MKT_OK;
 }
 
-enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
+enum mkt_err mkt_policy_decode(struct mkt_policy *policy, const struct mkt_ticket_payload *payload)
 {
     struct mkt_span rest = payload->tp_data;
     struct mkt_payload p, part[PARTS] = {{0}};
@@ -89,10 +89,10 @@ enum mkt_err mkt_policy_get(struct mkt_policy *policy, const struct mkt_ticket_p
         .prf = (uint8_t)payload->prf,
         .flags = payload->flags,
     };
-    enum mkt_err err = mkt_first_get(&type, &rest);
+    enum mkt_err err = mkt_chain_decode(&type, &rest);
     while (err == MKT_OK && type != MKT_LAST) {
-        err = mkt_payload_get(&p, &type, &rest);
-        err = err != MKT_OK ? err : read_part(policy, part, &p);
+        err = mkt_payload_decode(&p, &type, &rest);
+        err = err == MKT_OK ? read_part(policy, part, &p) : err;
     }
     if (err != MKT_OK)
         return err;
@@ -126,7 +126,7 @@ static void add_tr(struct list *list, uint8_t role, bool present, mkt_ntp time)
         list->payload[list->n++] = (struct mkt_payload){.type = MKT_TR, .t = {role, MKT_TS_NTP_UTC_32, time >> 32}};
 }
 
-enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_data)
+enum mkt_err mkt_policy_encode(const struct mkt_policy *policy, struct mkt_buf *tp_data)
 {
     struct list tp = {.n = 0};
     if (policy->n_responders > MKT_MAX_RESPONDERS || policy->n_applications > MKT_MAX_APPLICATIONS)
@@ -144,20 +144,20 @@ enum mkt_err mkt_policy_put(const struct mkt_policy *policy, struct mkt_buf *tp_
     for (size_t i = 0; i < policy->n_responders; i++)
         add_idr(&tp, MKT_IDR_R, policy->responder[i].type, policy->responder[i].data);
     /* an IDRapp left out would authorise all applications */
-    return tp.n < n ? MKT_E_ARGUMENT : mkt_first_put(tp.payload, tp.n, tp_data);
+    return tp.n < n ? MKT_E_ARGUMENT : mkt_chain_encode(tp.payload, tp.n, tp_data);
 }
 
-enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_ticket_payload *out)
+enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *arena, struct mkt_ticket_payload *out)
 {
-    const size_t from = room->n;
-    const enum mkt_err err = mkt_policy_put(policy, room);
+    const size_t from = arena->n;
+    const enum mkt_err err = mkt_policy_encode(policy, arena);
     *out = (struct mkt_ticket_payload){
         .type = policy->type,
         .subtype = policy->subtype,
         .version = policy->version,
         .prf = policy->prf,
         .flags = policy->flags,
-        .tp_data = io_tail(room, from),
+        .tp_data = io_tail(arena, from),
     };
     return err;
 }
@@ -192,7 +192,7 @@ enum mkt_err mkt_policy_sound(const struct mkt_policy *policy, struct mkt_detail
 {
     enum mkt_suite suite;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    err = err != MKT_OK ? err : mkt_policy_flags_check(policy->flags, detail);
+    err = err == MKT_OK ? mkt_policy_flags_check(policy->flags, detail) : err;
     if (err != MKT_OK)
         return err;
     /* "The KEMAC SHALL NOT be present in the granted Ticket Policy"; the rest is design decision D24 */
@@ -216,14 +216,14 @@ enum mkt_err mkt_policy_valid(const struct mkt_policy *policy, const struct mkt_
 {
     mkt_ntp now;
     const enum mkt_err err = mkt_host_now(host, &now);
-    return err != MKT_OK ? err : valid_at(policy, now);
+    return err == MKT_OK ? valid_at(policy, now) : err;
 }
 
 enum mkt_err mkt_policy_check(const struct mkt_policy *policy, mkt_ntp now)
 {
     const bool usable = mkt_policy_is_base(policy) || (policy->flags & (MKT_FLAG_N | MKT_FLAG_O)) != 0;
     enum mkt_err err = usable ? mkt_policy_sound(policy, NULL) : MKT_E_TICKET_TYPE;
-    return err != MKT_OK ? err : valid_at(policy, now);
+    return err == MKT_OK ? valid_at(policy, now) : err;
 }
 
 /* To the second: policies are written with no more (NTP-UTC-32). */

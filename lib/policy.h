@@ -12,8 +12,8 @@
 /* The policy alone, whatever the time and the type of the ticket: mkt_policy_check() without them. */
 MKT_MUST enum mkt_err mkt_policy_sound(const struct mkt_policy *policy, struct mkt_detail *detail);
 
-/* What TP and TICKET payloads have in common, with TP Data in the room; an error of mkt_policy_put(). */
-MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *room,
+/* What TP and TICKET payloads have in common, with TP Data in the arena; an error of mkt_policy_encode(). */
+MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf *arena,
                                          struct mkt_ticket_payload *out);
 
 /* Whether it is the MIKEY base ticket that the policy speaks of. */

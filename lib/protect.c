@@ -25,7 +25,7 @@ static enum mkt_err make_mac(const struct source *s, const struct mkt_span parts
     if (err != MKT_OK)
         return err;
     err = mkt_hmac_key(&hmac, a->hash, (struct mkt_span){auth_key, a->auth_key});
-    err = err != MKT_OK ? err : mkt_hmac(&hmac, parts, n, mac);
+    err = err == MKT_OK ? mkt_hmac(&hmac, parts, n, mac) : err;
     mkt_wipe(&hmac, sizeof hmac);
     mkt_wipe(auth_key, sizeof auth_key);
     return err;
@@ -67,7 +67,7 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;
     uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
-    err = err != MKT_OK ? err : mkt_derive_by(&s->prf, MKT_DERIVE_ENCR_KEY, &s->p->label, encr_key, length);
+    err = err == MKT_OK ? mkt_derive_by(&s->prf, MKT_DERIVE_ENCR_KEY, &s->p->label, encr_key, length) : err;
     if (err == MKT_OK)
         err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
     mkt_wipe(encr_key, sizeof encr_key);

@@ -9,7 +9,7 @@
 struct mkt_protection {
     enum mkt_suite suite;
     struct mkt_span key;    /* pre-shared key, MPKi, MPKr, or TPK */
-    struct mkt_label label; /* MKT_PHASE_INITIAL, MKT_PHASE_RESPONSE, MKT_PHASE_TICKET or MKT_PHASE_VR */
+    struct mkt_label label; /* MKT_PURPOSE_INITIAL, MKT_PURPOSE_RESPONSE, MKT_PURPOSE_TICKET or MKT_PURPOSE_VR */
 };
 
 /*

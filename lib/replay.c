@@ -6,16 +6,19 @@
  * another one. Every access is seq_cst: all processes see one order of steps. No message is accepted twice, and no
  * accepted message is forgotten, because of this:
  *
- * 1. A process takes a slot if it is expired, and changes `until` from the value that it saw to its own, which is later.
+ * 1. A process takes a slot if it is expired, and changes `until` from the value that it saw to its own, which is
+ * later.
  *    So the `until` of a slot only grows, and shows who took the slot.
  * 2. It changes the tag, too, from the one that it saw before it took the slot. If an earlier taker wakes up now and
  *    wants to write its tag, the second one of the two finds another tag than it saw, and goes elsewhere. So a tag that
  *    was written stands until the slot is taken again, or 3.
- * 3. Then it searches for the same tag in other slots. If two have written it, the second one at least sees the other's.
+ * 3. Then it searches for the same tag in other slots. If two have written it, the second one at least sees the
+ * other's.
  *    Slots have the same order for both: the one in front strikes the other's tag out, the one behind gives up. The one
  *    that is left settles its tag, unless that has been struck out. A tag that is settled can't be struck out, and no
  *    message is accepted before its tag is settled. So of those that ask at the same time, one accepts.
- * 4. Before a slot is taken, `forgotten` is raised to its `until`. If a tag was not found because a process, with a clock
+ * 4. Before a slot is taken, `forgotten` is raised to its `until`. If a tag was not found because a process, with a
+ * clock
  *    ahead, has taken its slot meanwhile, `forgotten` shows that at the end, and the message is refused, as its `until`
  *    is the same. The same holds if the own slot was taken.
  *

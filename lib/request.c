@@ -12,45 +12,45 @@
 
 /* ---- initial messages to a KMS, of Ticket Request and Ticket Resolve ---- */
 
-enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *m, enum mkt_data_type data_type,
+enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *m, enum mkt_data_type data_type,
                                const struct mkt_id *who)
 {
-    const struct mkt_credential *kms = act->kms;
-    const bool request = data_type == MKT_REQUEST_INIT_PSK, named = !act->settings->leave_out_identities;
-    const size_t key = mkt_suite_algorithms(act->bundle.suite)->key;
+    const struct mkt_credential *kms = txn->kms;
+    const bool request = data_type == MKT_REQUEST_INIT_PSK, named = !txn->settings->leave_out_identities;
+    const size_t key = mkt_suite_algorithms(txn->bundle.suite)->key;
     struct mkt_span rand;
     uint32_t csb_id = 0;
     if (kms == NULL || kms->kms.data.n == 0 || kms->psk.n > MKT_MAX_PSK)
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
     if (kms->psk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
-    enum mkt_err err = mkt_draw_csb_id(act, &csb_id);
+    enum mkt_err err = mkt_draw_csb_id(txn, &csb_id);
     /* as long as the key, 12.1, and as those of the suite, design decision D2 */
     if (err == MKT_OK)
-        err = mkt_draw(act, kms->psk.n > key ? kms->psk.n : key, &rand);
-    err = err != MKT_OK ? err : mkt_begin(act, m, data_type, csb_id);
+        err = mkt_draw(txn, kms->psk.n > key ? kms->psk.n : key, &rand);
+    err = err == MKT_OK ? mkt_begin(txn, m, data_type, csb_id) : err;
     if (err != MKT_OK)
         return err;
     m->hdr.v = 1; /* "The V flag MUST be set to '1'" */
     mkt_add_randr(m, request ? MKT_RANDR_I : MKT_RANDR_R, rand);
-    if (named || act->role == MKT_KMS)
+    if (named || txn->role == MKT_KMS)
         mkt_add_idr(m, request ? MKT_IDR_I : MKT_IDR_R, who);
     if (named)
         mkt_add_idr(m, MKT_IDR_KMS, &kms->kms);
     return MKT_OK;
 }
 
-enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *m, const struct mkt_id *who,
+enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *m, const struct mkt_id *who,
                               struct mkt_span *init)
 {
-    const struct mkt_credential *kms = act->kms;
-    const size_t before = act->out->n;
-    act->also = (struct mkt_also){{who->data, kms->kms.data}};
-    act->protection = mkt_by_psk(act->bundle.suite, kms->psk, m, MKT_PHASE_INITIAL);
+    const struct mkt_credential *kms = txn->kms;
+    const size_t before = txn->out->n;
+    txn->extra = (struct mkt_mac_extra){{who->data, kms->kms.data}};
+    txn->protection = mkt_psk_protection(txn->bundle.suite, kms->psk, m, MKT_PURPOSE_INITIAL);
     if (kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
-    enum mkt_err err = mkt_seal(act, m);
-    return err != MKT_OK ? err : mkt_keep_made(act, before, init);
+    enum mkt_err err = mkt_seal(txn, m);
+    return err == MKT_OK ? mkt_keep_made(txn, before, init) : err;
 }
 
 /* The role of the sender of an initial message to a KMS. */
@@ -59,91 +59,91 @@ static uint8_t role_of(const struct mkt_message *message)
     return message->hdr.data_type == MKT_REQUEST_INIT_PSK ? MKT_IDR_I : MKT_IDR_R;
 }
 
-enum mkt_err mkt_kms_find_key(struct mkt_act *act)
+enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
 {
-    const struct mkt_message *m = act->message;
+    const struct mkt_message *m = txn->message;
     const uint8_t role = role_of(m);
     const struct mkt_payload *kms = mkt_message_find(m, MKT_IDR, MKT_IDR_KMS);
     const struct mkt_payload *name = mkt_message_find(m, MKT_IDR, MKT_IDR_PSK);
     const struct mkt_payload *who = mkt_message_find(m, MKT_IDR, role);
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_id *sender = role == MKT_IDR_I ? &b->initiator : &b->responder;
-    uint8_t *octets = io_reserve(&act->room, MKT_MAX_PSK);
+    uint8_t *octets = io_reserve(&txn->arena, MKT_MAX_PSK);
     if (octets == NULL)
-        return MKT_E_ROOM;
+        return MKT_E_BUNDLE_FULL;
     struct mkt_psk psk = {.key = {octets, MKT_MAX_PSK, 0}};
-    if (kms != NULL && !mkt_id_equal(&kms->id, &act->settings->self))
-        return mkt_blame(act->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
+    if (kms != NULL && !mkt_id_equal(&kms->id, &txn->settings->self))
+        return mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
     const struct mkt_payload *by = name != NULL ? name : who;
-    enum mkt_err err = MKT_E_KEY;
-    if (act->host->psk != NULL)
-        err = act->host->psk(act->host->user, name != NULL ? &name->id : NULL, who != NULL ? &who->id : NULL, &psk);
+    enum mkt_err err = MKT_E_NO_KEY;
+    if (txn->host->psk != NULL)
+        err = txn->host->psk(txn->host->user, name != NULL ? &name->id : NULL, who != NULL ? &who->id : NULL, &psk);
     if (err != MKT_OK)
-        return mkt_blame(act->detail, err, by == name ? "IDRpsk" : "IDR", by != NULL ? &by->id.data : NULL);
+        return mkt_blame(txn->detail, err, by == name ? "IDRpsk" : "IDR", by != NULL ? &by->id.data : NULL);
     if (psk.key.p != octets || psk.key.n < MKT_MIN_KEY || psk.key.n > MKT_MAX_PSK)
         return MKT_E_KEY_LENGTH;
     b->psk = (struct mkt_span){octets, psk.key.n};
-    err = psk.owner.data.n == 0 ? MKT_E_KEY : mkt_keep_id(act, &psk.owner, &act->owner);
-    err = err != MKT_OK ? err : mkt_keep_id(act, who != NULL ? &who->id : &psk.owner, sender);
+    err = psk.owner.data.n == 0 ? MKT_E_NO_KEY : mkt_keep_id(txn, &psk.owner, &txn->owner);
+    err = err == MKT_OK ? mkt_keep_id(txn, who != NULL ? &who->id : &psk.owner, sender) : err;
     /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
-    act->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
-    act->protection = mkt_by_psk(b->suite, b->psk, m, MKT_PHASE_INITIAL);
-    act->also = (struct mkt_also){{sender->data, act->settings->self.data}}; /* table 5.2 */
+    txn->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
+    txn->protection = mkt_psk_protection(b->suite, b->psk, m, MKT_PURPOSE_INITIAL);
+    txn->extra = (struct mkt_mac_extra){{sender->data, txn->settings->self.data}}; /* table 5.2 */
     return err;
 }
 
-enum mkt_err mkt_kms_authorise(const struct mkt_act *act)
+enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn)
 {
-    const struct mkt_label *label = &act->protection.label;
-    const bool request = role_of(act->message) == MKT_IDR_I;
-    const struct mkt_id *sender = request ? &act->bundle.initiator : &act->bundle.responder;
+    const struct mkt_label *label = &txn->protection.label;
+    const bool request = role_of(txn->message) == MKT_IDR_I;
+    const struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
     /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
      * key"; here is but one of them */
-    if (label->randi.n + label->randr.n < act->bundle.psk.n)
+    if (label->randi.n + label->randr.n < txn->bundle.psk.n)
         return MKT_E_RAND;
-    if (act->vouched_for || mkt_id_equal(sender, &act->owner))
+    if (txn->vouched_for || mkt_id_equal(sender, &txn->owner))
         return MKT_OK;
-    return mkt_blame(act->detail, request ? MKT_E_INITIATOR : MKT_E_RESPONDER, "IDR", &sender->data);
+    return mkt_blame(txn->detail, request ? MKT_E_INITIATOR : MKT_E_RESPONDER, "IDR", &sender->data);
 }
 
-enum mkt_err mkt_check_kms(const struct mkt_act *act)
+enum mkt_err mkt_check_kms(const struct mkt_txn *txn)
 {
-    const struct mkt_payload *kms = mkt_message_find(act->message, MKT_IDR, MKT_IDR_KMS);
-    if (act->kms == NULL)
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
-    const bool same = kms == NULL || mkt_id_equal(&kms->id, &act->kms->kms);
-    return same ? MKT_OK : mkt_blame(act->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
+    const struct mkt_payload *kms = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_KMS);
+    if (txn->kms == NULL)
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
+    const bool same = kms == NULL || mkt_id_equal(&kms->id, &txn->kms->kms);
+    return same ? MKT_OK : mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
 }
 
-enum mkt_err mkt_find_kms_key(struct mkt_act *act)
+enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    act->protection = mkt_by_psk(b->suite, act->kms->psk, act->init, MKT_PHASE_RESPONSE);
-    act->also = (struct mkt_also){{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
+    const struct mkt_bundle *b = &txn->bundle;
+    txn->protection = mkt_psk_protection(b->suite, txn->kms->psk, txn->init, MKT_PURPOSE_RESPONSE);
+    txn->extra = (struct mkt_mac_extra){{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
     return MKT_OK;
 }
 
 /* ---- what is asked for: 6.10, TP ---- */
 
 /* 6.10: TP Data has "(IDRr)": at least one (D24). */
-static enum mkt_err desired_check(const struct mkt_act *act, const struct mkt_policy *desired)
+static enum mkt_err desired_check(const struct mkt_txn *txn, const struct mkt_policy *desired)
 {
-    const enum mkt_err err = mkt_policy_flags_check(desired->flags & (uint16_t)~MKT_FLAG_K, act->detail);
-    return err == MKT_OK && desired->n_responders == 0 ? mkt_blame(act->detail, MKT_E_POLICY, "no IDRr", NULL) : err;
+    const enum mkt_err err = mkt_policy_flags_check(desired->flags & (uint16_t)~MKT_FLAG_K, txn->detail);
+    return err == MKT_OK && desired->n_responders == 0 ? mkt_blame(txn->detail, MKT_E_POLICY, "no IDRr", NULL) : err;
 }
 
 /* The desired KEMAC: "The Key Data fields SHALL be set to '0' by the Initiator and ignored by the KMS." */
-static enum mkt_err put_wishes(struct mkt_act *act, struct mkt_policy *policy)
+static enum mkt_err put_wishes(struct mkt_txn *txn, struct mkt_policy *policy)
 {
-    const struct mkt_request *r = act->request;
-    const struct mkt_wishes wishes = {r->keys, r->n_keys, act->bundle.suite, true};
-    struct mkt_chain chain = {&act->room, act->room.n, NULL};
+    const struct mkt_request *r = txn->request;
+    const struct mkt_wishes wishes = {r->keys, r->n_keys, txn->bundle.suite, true};
+    struct mkt_chain chain = {&txn->arena, txn->arena.n, NULL};
     struct mkt_key_data mpk;
     if (r->n_keys > MKT_MAX_KEYS - mkt_ticket_mpks(policy))
-        return mkt_blame(act->detail, MKT_E_MANY, "n_keys", NULL);
-    enum mkt_err err = mkt_blame(act->detail, mkt_keys_make(act->host, &wishes, NULL, &chain), "keys", NULL);
+        return mkt_blame(txn->detail, MKT_E_TOO_MANY, "n_keys", NULL);
+    enum mkt_err err = mkt_blame(txn->detail, mkt_keys_make(txn->host, &wishes, NULL, &chain), "keys", NULL);
     policy->has_kemac = r->n_keys > 0 || r->no_keys;
-    policy->kemac = io_tail(&act->room, chain.from);
+    policy->kemac = io_tail(&txn->arena, chain.from);
     return err == MKT_OK && mkt_keys_mpk(policy->kemac, 0, &mpk) ? MKT_E_MPK : err;
 }
 
@@ -171,9 +171,9 @@ static enum mkt_err check_wishes(const struct mkt_policy *desired)
 enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy)
 {
     struct mkt_message init;
-    enum mkt_err err = mkt_message_get(&init, request_init);
-    err = err != MKT_OK ? err : mkt_policy_get(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket);
-    return err != MKT_OK ? err : check_wishes(policy);
+    enum mkt_err err = mkt_message_decode(&init, request_init);
+    err = err == MKT_OK ? mkt_policy_decode(policy, &mkt_message_find(&init, MKT_TP, 0)->ticket) : err;
+    return err == MKT_OK ? check_wishes(policy) : err;
 }
 
 bool mkt_request_key(struct mkt_span request_init, size_t n, struct mkt_key_wish *wish)
@@ -223,7 +223,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
     struct mkt_key_data left;
     enum mkt_suite suite;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    err = err != MKT_OK ? err : mkt_request_get(request_init, &desired);
+    err = err == MKT_OK ? mkt_request_get(request_init, &desired) : err;
     if (err != MKT_OK)
         return err;
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */
@@ -235,137 +235,137 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
     struct mkt_keys asked = mkt_keys_of(desired.kemac);
     while (desired.has_kemac && next_granted(keys, &key)) /* without a desired KEMAC any keys will do */
         same = is_next(suite, &asked, &key) && same;
-    return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_CHANGED;
+    return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_NOT_AS_ASKED;
 }
 
 /* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
 
 /* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
-enum mkt_err mkt_make_request_init(struct mkt_act *act)
+enum mkt_err mkt_make_request_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
     struct mkt_message m;
-    if (act->request->policy == NULL || (act->request->no_keys && act->request->n_keys > 0))
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, act->request->policy == NULL ? "policy" : "no_keys", NULL);
-    policy = *act->request->policy;
+    if (txn->request->policy == NULL || (txn->request->no_keys && txn->request->n_keys > 0))
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, txn->request->policy == NULL ? "policy" : "no_keys", NULL);
+    policy = *txn->request->policy;
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted before is in a ticket of its own */
     enum mkt_err err = mkt_suite_of_prf(policy.prf, &b->suite);
-    err = err != MKT_OK ? err : desired_check(act, &policy);
-    err = err != MKT_OK ? err : mkt_begin_for_kms(act, &m, MKT_REQUEST_INIT_PSK, &act->settings->self);
-    err = err != MKT_OK ? err : put_wishes(act, &policy);
+    err = err == MKT_OK ? desired_check(txn, &policy) : err;
+    err = err == MKT_OK ? mkt_begin_for_kms(txn, &m, MKT_REQUEST_INIT_PSK, &txn->settings->self) : err;
+    err = err == MKT_OK ? put_wishes(txn, &policy) : err;
     if (err != MKT_OK)
         return err;
     policy.flags &= (uint16_t)~MKT_FLAG_K; /* "In the TP payload, it SHALL be set to '0'" */
-    err = mkt_policy_payload(&policy, &act->room, &mkt_message_add(&m, MKT_TP)->ticket);
-    err = mkt_blame(act->detail, err, "policy", NULL);
-    act->outcome = MKT_ANSWER;
+    err = mkt_policy_payload(&policy, &txn->arena, &mkt_message_add(&m, MKT_TP)->ticket);
+    err = mkt_blame(txn->detail, err, "policy", NULL);
+    txn->outcome = MKT_ANSWER;
     if (err != MKT_OK)
-        return err == MKT_E_SPACE ? MKT_E_ROOM : err;
-    return mkt_seal_for_kms(act, &m, &act->settings->self, &b->init);
+        return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
+    return mkt_seal_for_kms(txn, &m, &txn->settings->self, &b->init);
 }
 
-static enum mkt_err refuse_init(struct mkt_act *act)
+static enum mkt_err refuse_init(struct mkt_txn *txn)
 {
-    const enum mkt_err err = check_wishes(act->policy);
-    return err != MKT_OK ? err : desired_check(act, act->policy);
+    const enum mkt_err err = check_wishes(txn->policy);
+    return err == MKT_OK ? desired_check(txn, txn->policy) : err;
 }
 
 /* The KMS "MUST check the Initiator's authorization"; what it grants the host says afterwards. */
-static enum mkt_err authorise_init(struct mkt_act *act)
+static enum mkt_err authorise_init(struct mkt_txn *txn)
 {
-    const struct mkt_id *initiator = &act->bundle.initiator, *named = &act->policy->initiator;
-    const enum mkt_err err = mkt_kms_authorise(act);
+    const struct mkt_id *initiator = &txn->bundle.initiator, *named = &txn->policy->initiator;
+    const enum mkt_err err = mkt_kms_authorise(txn);
     if (err == MKT_OK && named->data.n > 0 && !mkt_id_equal(named, initiator))
-        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the TP", &named->data);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, initiator, act->policy, true);
+        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the TP", &named->data);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, initiator, txn->policy, true) : err;
 }
 
-static enum mkt_err accept_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_txn *txn)
 {
-    act->outcome = MKT_ANSWER;
-    return io_keep(&act->room, act->in, &act->bundle.init);
+    txn->outcome = MKT_ANSWER;
+    return io_keep(&txn->arena, txn->in, &txn->bundle.init);
 }
 
 const struct mkt_taking mkt_taking_request_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
 
-/* Whether a ticket is what was asked for, or says by its K flag that it is not: MKT_E_CHANGED (D24). */
+/* Whether a ticket is what was asked for, or says by its K flag that it is not: MKT_E_NOT_AS_ASKED (D24). */
 static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt_policy *granted, struct mkt_span keys)
 {
     const enum mkt_err err =
         mkt_request_check(request_init, granted, &(struct mkt_granted){.chain = mkt_keys_of(keys)});
-    return err == MKT_E_CHANGED && (granted->flags & MKT_FLAG_K) != 0 ? MKT_OK : err;
+    return err == MKT_E_NOT_AS_ASKED && (granted->flags & MKT_FLAG_K) != 0 ? MKT_OK : err;
 }
 
 /* "HDR, T, [IDRkms], TICKET, KEMAC, V" */
-enum mkt_err mkt_make_request_resp(struct mkt_act *act)
+enum mkt_err mkt_make_request_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span keys = act->granted->keys;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_span keys = txn->granted->keys;
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
-    enum mkt_err err = mkt_ticket_payload_of(act->granted->payload, &ticket);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket.ticket);
-    if (err == MKT_OK && policy.prf != act->init->hdr.prf)
+    enum mkt_err err = mkt_ticket_payload_of(txn->granted->payload, &ticket);
+    err = err == MKT_OK ? mkt_policy_decode(&policy, &ticket.ticket) : err;
+    if (err == MKT_OK && policy.prf != txn->init->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && (policy.flags & MKT_FLAG_D) == 0)
-        err = mkt_blame(act->detail, MKT_E_FLAGS, "D", NULL);
-    err = err != MKT_OK ? err : check_granted(b->init, &policy, keys);
-    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_REQUEST_RESP, act->init->hdr.csb_id);
+        err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
+    err = err == MKT_OK ? check_granted(b->init, &policy, keys) : err;
+    err = err == MKT_OK ? mkt_begin(txn, &m, MKT_REQUEST_RESP, txn->init->hdr.csb_id) : err;
     if (err != MKT_OK)
         return err;
-    if (!act->settings->leave_out_identities)
-        mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
+    if (!txn->settings->leave_out_identities)
+        mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    act->protection = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
-    act->also = (struct mkt_also){{b->init, {NULL, 0}}};
-    err = mkt_seal(act, &m);
+    txn->protection = mkt_psk_protection(b->suite, b->psk, txn->init, MKT_PURPOSE_RESPONSE);
+    txn->extra = (struct mkt_mac_extra){{b->init, {NULL, 0}}};
+    err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }
 
 /* Of the ticket its MAC is verified by none but the KMS. */
-static enum mkt_err refuse_resp(struct mkt_act *act)
+static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
-    const struct mkt_policy *policy = act->policy;
-    enum mkt_err err = mkt_check_kms(act);
-    err = err != MKT_OK ? err : mkt_policy_sound(policy, act->detail);
-    err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, policy, MKT_FLAG_N);
+    const struct mkt_policy *policy = txn->policy;
+    enum mkt_err err = mkt_check_kms(txn);
+    err = err == MKT_OK ? mkt_policy_sound(policy, txn->detail) : err;
+    err = err == MKT_OK ? mkt_ticket_use_check(txn->host, policy, MKT_FLAG_N) : err;
     /* 6.10, D: "whether the ticket was generated by the KMS ('1') or by the Initiator ('0')" */
     if (err == MKT_OK && (policy->flags & MKT_FLAG_D) == 0)
-        err = mkt_blame(act->detail, MKT_E_FLAGS, "D", NULL);
+        err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
-    if (err == MKT_OK && act->ticket->ticket.initiator_data.n > 0)
+    if (err == MKT_OK && txn->ticket->ticket.initiator_data.n > 0)
         err = MKT_E_INITIATOR_DATA;
-    if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &act->settings->self))
-        err = mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy->initiator.data);
-    err = err != MKT_OK ? err : mkt_policy_valid(policy, act->host);
+    if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &txn->settings->self))
+        err = mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy->initiator.data);
+    err = err == MKT_OK ? mkt_policy_valid(policy, txn->host) : err;
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
-static enum mkt_err authorise_kms(struct mkt_act *act)
+static enum mkt_err authorise_kms(struct mkt_txn *txn)
 {
-    return mkt_authorise(act, MKT_KMS, &act->kms->kms, act->policy, true);
+    return mkt_authorise(txn, MKT_KMS, &txn->kms->kms, txn->policy, true);
 }
 
-static enum mkt_err accept_resp(struct mkt_act *act)
+static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_ticket_keys_check(act->policy, act->keys);
-    err = err != MKT_OK ? err : check_granted(b->init, act->policy, act->keys);
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_ticket_keys_check(txn->policy, txn->keys);
+    err = err == MKT_OK ? check_granted(b->init, txn->policy, txn->keys) : err;
     if (err != MKT_OK)
         return err;
-    const size_t from = act->room.n;
-    err = mkt_payloads_put(act->ticket, 1, &act->room);
-    b->ticket = io_tail(&act->room, from);
-    b->keys[MKT_FROM_TICKET] = act->keys;
+    const size_t from = txn->arena.n;
+    err = mkt_payloads_encode(txn->ticket, 1, &txn->arena);
+    b->ticket = io_tail(&txn->arena, from);
+    b->keys[MKT_FROM_TICKET] = txn->keys;
     b->init = (struct mkt_span){NULL, 0};
-    b->guard = MKT_GUARD_NONE;
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    b->sent_with = MKT_SENT_WITH_NONE;
+    return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
 const struct mkt_taking mkt_taking_request_resp = {refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};

@@ -5,8 +5,8 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_request_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_make_request_init(struct mkt_txn *txn);
+MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_txn *txn);
 extern const struct mkt_taking mkt_taking_request_init, mkt_taking_request_resp;
 
 /* The desired policy of a REQUEST_INIT; views it. If it has no KEMAC, the KMS chooses the keys. */
@@ -22,7 +22,7 @@ struct mkt_granted {
     struct mkt_keys chain;
 };
 
-/* MKT_E_CHANGED if a ticket of such policy and keys is not what a REQUEST_INIT asks for. */
+/* MKT_E_NOT_AS_ASKED if a ticket of such policy and keys is not what a REQUEST_INIT asks for. */
 MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
                                         struct mkt_granted *keys);
 
@@ -32,24 +32,24 @@ MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const stru
  * A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
  * the bundle is the sender that the message names, or else the owner of the key; nothing is verified.
  */
-MKT_MUST enum mkt_err mkt_kms_find_key(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_kms_find_key(struct mkt_txn *txn);
 
 /* Checks if the sender of a verified message may use its key, and if the RAND is long enough for the key. */
-MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn);
 
 /* Checks if an answer is of the KMS that was asked; finds its key, which the question tells. */
-MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_txn *txn);
+MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 
 /*
  * Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
  * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it.
  */
-MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_act *act, struct mkt_message *message, enum mkt_data_type data_type,
+MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                         const struct mkt_id *who);
 
 /* Appends the end of an initial message to a KMS, [IDRpsk] and V, and seals it; it becomes `init`. */
-MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_act *act, struct mkt_message *message, const struct mkt_id *who,
+MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *message, const struct mkt_id *who,
                                        struct mkt_span *init);
 
 #endif

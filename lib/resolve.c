@@ -20,25 +20,25 @@
  * "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused."
  */
-enum mkt_err mkt_make_resolve_init(struct mkt_act *act)
+enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_message m;
-    const enum mkt_err err = mkt_begin_for_kms(act, &m, MKT_RESOLVE_INIT_PSK, &b->responder);
+    const enum mkt_err err = mkt_begin_for_kms(txn, &m, MKT_RESOLVE_INIT_PSK, &b->responder);
     if (err != MKT_OK)
         return err;
-    mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(act->init, MKT_TICKET, 0)->ticket;
-    act->outcome = MKT_ANSWER;
-    return mkt_seal_for_kms(act, &m, &b->responder, &b->asked_kms);
+    mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(txn->init, MKT_TICKET, 0)->ticket;
+    txn->outcome = MKT_ANSWER;
+    return mkt_seal_for_kms(txn, &m, &b->responder, &b->asked_kms);
 }
 
-static enum mkt_err refuse_init(struct mkt_act *act)
+static enum mkt_err refuse_init(struct mkt_txn *txn)
 {
-    const struct mkt_span data = act->ticket->ticket.initiator_data;
-    const bool forked = (act->policy->flags & MKT_FLAG_I) != 0;
+    const struct mkt_span data = txn->ticket->ticket.initiator_data;
+    const bool forked = (txn->policy->flags & MKT_FLAG_I) != 0;
     struct mkt_v vi, vr;
-    act->bundle.flags = act->policy->flags;
-    const enum mkt_err err = mkt_policy_sound(act->policy, act->detail);
+    txn->bundle.flags = txn->policy->flags;
+    const enum mkt_err err = mkt_policy_sound(txn->policy, txn->detail);
     if (err == MKT_OK && forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
     return err == MKT_OK && forked ? mkt_initiator_data_get(data, &vi, &vr) : err;
@@ -49,175 +49,176 @@ static enum mkt_err refuse_init(struct mkt_act *act)
  * it, or in a group that is; of the application, where this KMS serves but one. The host has the last word once the
  * policy is known to be that of the ticket.
  */
-static enum mkt_err check_responder(const struct mkt_act *act)
+static enum mkt_err check_responder(const struct mkt_txn *txn)
 {
-    enum mkt_err err = mkt_kms_authorise(act);
-    err = err != MKT_OK ? err : mkt_policy_valid(act->policy, act->host);
-    if (err == MKT_OK && !mkt_is_responder(act, act->policy, &act->bundle.responder))
-        err = mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &act->bundle.responder.data);
-    if (err == MKT_OK && act->settings->application.n > 0)
-        err = mkt_check_application(act, act->policy);
+    enum mkt_err err = mkt_kms_authorise(txn);
+    err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
+    if (err == MKT_OK && !mkt_is_responder(txn, txn->policy, &txn->bundle.responder))
+        err = mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &txn->bundle.responder.data);
+    if (err == MKT_OK && txn->settings->application.n > 0)
+        err = mkt_check_application(txn, txn->policy);
     return err;
 }
 
 /* The keys that the ticket encodes. "If key forking is used (I flag), the KMS SHALL also verify the integrity of the
  * Initiator Data field in the TICKET payload." */
-static enum mkt_err open_ticket(struct mkt_act *act)
+static enum mkt_err open_ticket(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
-    const enum mkt_err err = mkt_ticket_resolve(act->host, act->ticket, act->policy, forked, &act->room, keys, act->detail);
+    const enum mkt_err err = mkt_ticket_resolve(txn->host, txn->ticket, txn->policy, forked, &txn->arena, keys, txn->detail);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))
         return MKT_E_MPK;
-    return mkt_initiator_data_verify(b->suite, mpkr.key, act->ticket->ticket.initiator_data);
+    return mkt_initiator_data_verify(b->suite, mpkr.key, txn->ticket->ticket.initiator_data);
 }
 
-enum mkt_err mkt_find_kms(struct mkt_act *act, struct mkt_span resolve_init)
+enum mkt_err mkt_find_kms(struct mkt_txn *txn, struct mkt_span resolve_init)
 {
-    const struct mkt_host *host = act->host;
+    const struct mkt_host *host = txn->host;
     struct mkt_message init;
     struct mkt_policy policy;
     struct mkt_base_ticket base;
-    act->kms = NULL;
-    enum mkt_err err = mkt_message_get(&init, resolve_init);
+    txn->kms = NULL;
+    enum mkt_err err = mkt_message_decode(&init, resolve_init);
     const struct mkt_payload *ticket = mkt_message_find(&init, MKT_TICKET, 0);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &ticket->ticket);
+    err = err == MKT_OK ? mkt_policy_decode(&policy, &ticket->ticket) : err;
     if (err == MKT_OK && host->forward != NULL) {
-        const bool named = mkt_policy_is_base(&policy) && mkt_base_ticket_get(&base, ticket, &policy) == MKT_OK;
+        const bool named = mkt_policy_is_base(&policy) && mkt_base_ticket_decode(&base, ticket, &policy) == MKT_OK;
         const struct mkt_id *name = named && base.idrpsk.data.n > 0 ? &base.idrpsk : NULL;
-        return host->forward(host->user, ticket, &policy, name, &act->kms);
+        return host->forward(host->user, ticket, &policy, name, &txn->kms);
     }
-    if (err != MKT_OK || policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &act->settings->self))
+    if (err != MKT_OK || policy.kms.data.n == 0 || mkt_id_equal(&policy.kms, &txn->settings->self))
         return err;
-    act->kms = act->settings->kms;
-    const bool known = act->kms != NULL && mkt_id_equal(&policy.kms, &act->kms->kms);
-    return known ? MKT_OK : mkt_blame(act->detail, MKT_E_KMS, "IDRkms of the ticket", &policy.kms.data);
+    txn->kms = txn->settings->kms;
+    const bool known = txn->kms != NULL && mkt_id_equal(&policy.kms, &txn->kms->kms);
+    return known ? MKT_OK : mkt_blame(txn->detail, MKT_E_KMS, "IDRkms of the ticket", &policy.kms.data);
 }
 
-static enum mkt_err authorise_init(struct mkt_act *act)
+static enum mkt_err authorise_init(struct mkt_txn *txn)
 {
-    enum mkt_err err = check_responder(act);
-    err = err != MKT_OK ? err : mkt_find_kms(act, act->in);
+    enum mkt_err err = check_responder(txn);
+    err = err == MKT_OK ? mkt_find_kms(txn, txn->in) : err;
     /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
-    if (err == MKT_OK && act->kms != NULL)
-        return act->vouched_for ? MKT_E_KMS : MKT_OK;
-    err = err != MKT_OK ? err : open_ticket(act);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &act->bundle.responder, act->policy, true);
+    if (err == MKT_OK && txn->kms != NULL)
+        return txn->vouched_for ? MKT_E_KMS : MKT_OK;
+    err = err == MKT_OK ? open_ticket(txn) : err;
+    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, txn->policy, true) : err;
 }
 
-static enum mkt_err accept_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_txn *txn)
 {
-    const enum mkt_err err = mkt_keep_id(act, &act->policy->initiator, &act->bundle.initiator);
-    act->outcome = act->kms == NULL ? MKT_ANSWER : MKT_RESOLVE;
-    return err != MKT_OK ? err : io_keep(&act->room, act->in, &act->bundle.init);
+    const enum mkt_err err = mkt_keep_id(txn, &txn->policy->initiator, &txn->bundle.initiator);
+    txn->outcome = txn->kms == NULL ? MKT_ANSWER : MKT_RESOLVE;
+    return err == MKT_OK ? io_keep(&txn->arena, txn->in, &txn->bundle.init) : err;
 }
 
 const struct mkt_taking mkt_taking_resolve_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
 
-/* "The KMS SHALL also fork the MPKr and the TGKs": by a modifier of its own, or it was done by the KMS that it asked. */
-static enum mkt_err fork_keys(struct mkt_act *act, struct mkt_span *keys)
+/* "The KMS SHALL also fork the MPKr and the TGKs": by a modifier of its own, or it was done by the KMS that it
+ * asked. */
+static enum mkt_err fork_keys(struct mkt_txn *txn, struct mkt_span *keys)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     const size_t key = mkt_suite_algorithms(b->suite)->key, longest = mkt_keys_longest(*keys, true);
     if (!mkt_bundle_has(b, MKT_FLAG_I) || b->randkms.n > 0)
         return MKT_OK;
     if (longest > UINT8_MAX)
         return MKT_E_KEY_LENGTH;
-    enum mkt_err err = mkt_draw(act, longest > key ? longest : key, &b->randkms);
-    return err != MKT_OK ? err : mkt_keys_fork(b->suite, *keys, &b->responder, b->randkms, &act->room, keys);
+    enum mkt_err err = mkt_draw(txn, longest > key ? longest : key, &b->randkms);
+    return err == MKT_OK ? mkt_keys_fork(b->suite, *keys, &b->responder, b->randkms, &txn->arena, keys) : err;
 }
 
 /* "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V" */
-enum mkt_err mkt_make_resolve_resp(struct mkt_act *act)
+enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
     struct mkt_message m;
-    enum mkt_err err = fork_keys(act, &keys);
-    err = err != MKT_OK ? err : mkt_begin(act, &m, MKT_RESOLVE_RESP, act->init->hdr.csb_id);
+    enum mkt_err err = fork_keys(txn, &keys);
+    err = err == MKT_OK ? mkt_begin(txn, &m, MKT_RESOLVE_RESP, txn->init->hdr.csb_id) : err;
     if (err != MKT_OK)
         return err;
-    if (!act->settings->leave_out_identities)
-        mkt_add_idr(&m, MKT_IDR_KMS, &act->settings->self);
+    if (!txn->settings->leave_out_identities)
+        mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_add_kemac(&m, b->suite, keys);
     /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
-    if (mkt_bundle_has(b, MKT_FLAG_I) || b->named)
+    if (mkt_bundle_has(b, MKT_FLAG_I) || b->named_by_kms)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
     if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
-    act->protection = mkt_by_psk(b->suite, b->psk, act->init, MKT_PHASE_RESPONSE);
-    act->also = (struct mkt_also){{b->init, {NULL, 0}}};
-    err = mkt_seal(act, &m);
+    txn->protection = mkt_psk_protection(b->suite, b->psk, txn->init, MKT_PURPOSE_RESPONSE);
+    txn->extra = (struct mkt_mac_extra){{b->init, {NULL, 0}}};
+    err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
 }
 
 /* Who answers, by the word of the KMS: this Responder itself, or as the ticket or the host names it (D26). */
-static enum mkt_err refuse_resp(struct mkt_act *act)
+static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
-    const bool forked = (act->policy->flags & MKT_FLAG_I) != 0;
-    const enum mkt_err err = mkt_check_kms(act);
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
+    const bool forked = (txn->policy->flags & MKT_FLAG_I) != 0;
+    const enum mkt_err err = mkt_check_kms(txn);
     if (err != MKT_OK)
         return err;
     if (forked && randkms == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)
-        return forked ? mkt_blame(act->detail, MKT_E_RESPONDER, "no IDRr", NULL) : MKT_OK;
-    const bool fits = mkt_id_equal(&idrr->id, &act->bundle.responder) || mkt_is_responder(act, act->policy, &idrr->id);
-    return fits ? MKT_OK : mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
+        return forked ? mkt_blame(txn->detail, MKT_E_RESPONDER, "no IDRr", NULL) : MKT_OK;
+    const bool fits = mkt_id_equal(&idrr->id, &txn->bundle.responder) || mkt_is_responder(txn, txn->policy, &idrr->id);
+    return fits ? MKT_OK : mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
 }
 
-static enum mkt_err authorise_resp(struct mkt_act *act)
+static enum mkt_err authorise_resp(struct mkt_txn *txn)
 {
     enum mkt_err err = MKT_OK;
-    if (act->role == MKT_KMS)
-        err = mkt_authorise(act, MKT_RESPONDER, &act->bundle.responder, act->policy, true);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_KMS, &act->kms->kms, act->policy, true);
+    if (txn->role == MKT_KMS)
+        err = mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, txn->policy, true);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_KMS, &txn->kms->kms, txn->policy, true) : err;
 }
 
 /* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
-static enum mkt_err take_kept(struct mkt_act *act)
+static enum mkt_err take_kept(struct mkt_txn *txn)
 {
-    const struct mkt_message *resp = act->message;
+    const struct mkt_message *resp = txn->message;
     struct mkt_message init;
-    enum mkt_err err = mkt_message_get(&init, act->bundle.init);
+    enum mkt_err err = mkt_message_decode(&init, txn->bundle.init);
     if (err != MKT_OK)
         return err;
-    act->message = &init;
-    act->in = act->bundle.init;
-    err = mkt_take(act, &mkt_taking_resolved);
-    act->message = resp;
+    txn->message = &init;
+    txn->in = txn->bundle.init;
+    err = mkt_take(txn, &mkt_taking_resolved);
+    txn->message = resp;
     return err;
 }
 
 /* "KEMAC = E(encr_key, MPKi || [MPKr'] || {TEK|TGK|GTGK})", and the modifier that they were forked with. */
-static enum mkt_err accept_resp(struct mkt_act *act)
+static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_ticket_keys_check(act->policy, act->keys);
-    if (err == MKT_OK && (act->policy->flags & MKT_FLAG_I) != 0 &&
-        randkms->rand.rand.n < mkt_keys_longest(act->keys, true))
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_ticket_keys_check(txn->policy, txn->keys);
+    if (err == MKT_OK && (txn->policy->flags & MKT_FLAG_I) != 0 &&
+        randkms->rand.rand.n < mkt_keys_longest(txn->keys, true))
         err = MKT_E_RAND;
     if (err == MKT_OK && randkms != NULL)
-        err = io_keep(&act->room, randkms->rand.rand, &b->randkms);
-    b->named = idrr != NULL;
-    if (err == MKT_OK && b->named)
-        err = mkt_keep_id(act, &idrr->id, &b->responder);
-    b->keys[MKT_FROM_TICKET] = act->keys;
+        err = io_keep(&txn->arena, randkms->rand.rand, &b->randkms);
+    b->named_by_kms = idrr != NULL;
+    if (err == MKT_OK && b->named_by_kms)
+        err = mkt_keep_id(txn, &idrr->id, &b->responder);
+    b->keys[MKT_FROM_TICKET] = txn->keys;
     b->asked_kms = (struct mkt_span){NULL, 0};
-    b->guard = MKT_GUARD_NONE;
-    act->outcome = MKT_ANSWER;
-    return err == MKT_OK && act->role == MKT_RESPONDER ? take_kept(act) : err;
+    b->sent_with = MKT_SENT_WITH_NONE;
+    txn->outcome = MKT_ANSWER;
+    return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;
 }
 
 const struct mkt_taking mkt_taking_resolve_resp = {refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};

@@ -65,7 +65,7 @@ static enum mkt_err add_key_mgmt(struct mkt_sdp_level *level, struct mkt_span va
     io_bytes(&put, &separator, separator.n);
     io_bytes(&put, &prot, prot.n);
     if (io_done(&put, &list) != MKT_OK)
-        return MKT_E_MANY;
+        return MKT_E_TOO_MANY;
     level->n_protocols = list.n;
     return MKT_OK;
 }
@@ -164,10 +164,10 @@ enum mkt_err mkt_sdp_key_mgmt(struct mkt_sdp *sdp, size_t media, struct mkt_sdp_
 {
     enum mkt_err err = find(sdp, media);
     *level = level_of(sdp, media, MKT_SDP_KEY_MGMT);
-    return err != MKT_OK ? err : (*level)->key_mgmt_err;
+    return err == MKT_OK ? (*level)->key_mgmt_err : err;
 }
 
-enum mkt_err mkt_sdp_get(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message)
+enum mkt_err mkt_sdp_key_mgmt_decode(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message)
 {
     struct mkt_sdp_level *level;
     enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &level);
@@ -198,12 +198,12 @@ enum mkt_err mkt_sdp_hash(uint8_t hash[32], struct mkt_span octets)
     return mkt_hash_of(MKT_HASH_SHA_256, parts, 2, hash);
 }
 
-enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out)
+enum mkt_err mkt_sdp_key_mgmt_encode(struct mkt_span message, struct mkt_buf *out)
 {
     struct mkt_buf line = *out;
     enum mkt_err err = message.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
     append(&err, &line, mkt_span_text(MKT_SDP_LINE));
-    err = err != MKT_OK ? err : mkt_base64_put(message, &line);
+    err = err == MKT_OK ? mkt_base64_put(message, &line) : err;
     if (err == MKT_OK)
         *out = line;
     return err;
@@ -242,7 +242,7 @@ static void io_c(struct io *io, struct mkt_sdp_media *m)
         io_fail(io, MKT_E_SDP);
 }
 
-enum mkt_err mkt_sdp_media(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media)
+enum mkt_err mkt_sdp_media_parse(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media)
 {
     struct mkt_span c;
     struct mkt_sdp_media m = {.port = 0};
@@ -265,7 +265,7 @@ enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *na
 {
     const struct mkt_span token = mkt_span_text(name);
     enum mkt_err err = token.n == 0 || word_length(token, TOKEN) != token.n ? MKT_E_ARGUMENT : MKT_OK;
-    err = err != MKT_OK ? err : find(sdp, media);
+    err = err == MKT_OK ? find(sdp, media) : err;
     if (err != MKT_OK)
         return err;
     const struct mkt_span level = media == MKT_SDP_SESSION ? sdp->session.lines : sdp->section.lines;
@@ -326,7 +326,7 @@ static struct mkt_span io_quoted(struct io *io, const char *others)
     return word;
 }
 
-enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message)
+enum mkt_err mkt_keymgmt_decode(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message)
 {
     struct io io = io_get(header);
     struct mkt_span found = none;
@@ -361,7 +361,7 @@ enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct
     return found.n == 0 ? MKT_E_MISSING : mkt_base64_get(found, message);
 }
 
-enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out)
+enum mkt_err mkt_keymgmt_encode(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out)
 {
     struct mkt_buf header = *out;
     enum mkt_err err = n == 0 ? MKT_E_ARGUMENT : MKT_OK;
@@ -376,7 +376,7 @@ enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct m
         append(&err, &header, mkt_span_text(has_uri ? "uri=\"" : ""));
         append(&err, &header, spec[i].uri);
         append(&err, &header, mkt_span_text(has_uri ? "\"; data=\"" : "data=\""));
-        err = err != MKT_OK ? err : mkt_base64_put(spec[i].message, &header);
+        err = err == MKT_OK ? mkt_base64_put(spec[i].message, &header) : err;
         append(&err, &header, mkt_span_text("\""));
     }
     if (err == MKT_OK)
@@ -392,7 +392,7 @@ const char *mkt_setup_name(enum mkt_setup setup)
     return (size_t)setup < SETUPS ? setups[setup] : NULL;
 }
 
-enum mkt_err mkt_setup_get(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup)
+enum mkt_err mkt_setup_parse(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup)
 {
     struct mkt_span value;
     enum mkt_err err = mkt_sdp_field(sdp, media, MKT_SDP_SETUP, &value);
@@ -453,7 +453,7 @@ enum mkt_err mkt_setup_roles(enum mkt_stream stream, enum mkt_setup offer, enum 
         return MKT_OK;
     const bool active = offerer == (answer == MKT_SETUP_PASSIVE);
     /* RFC 6135 section 6: "The active party also takes the role of the TLS client". RFC 8856 section 8: "the answerer
-     * always acts as the TLS server" */
+     * always transactions as the TLS server" */
     const bool client = stream == MKT_STREAM_BFCP ? offerer : active;
     roles->tcp = active ? MKT_END_CLIENT : MKT_END_SERVER;
     roles->tls = client ? MKT_END_CLIENT : MKT_END_SERVER;

@@ -12,11 +12,11 @@ struct known {
 };
 enum { MESSAGE = 1, INIT = MESSAGE + MKT_MAX_PAYLOADS, BUNDLE = INIT + MKT_MAX_PAYLOADS };
 
-enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest)
+enum mkt_err mkt_sps_next(struct mkt_sp *sp, struct mkt_span *rest)
 {
     struct mkt_payload p;
     uint16_t type = MKT_SP; /* the next one is an SP by keep_sps(), also where there is none */
-    const enum mkt_err err = mkt_payload_get(&p, &type, rest);
+    const enum mkt_err err = mkt_payload_decode(&p, &type, rest);
     *sp = p.sp;
     return err;
 }
@@ -33,7 +33,7 @@ static bool find_known(const struct known *known, uint8_t policy_no, struct mkt_
         return at > 0;
     io_bytes(&io, &before, at - BUNDLE);
     struct mkt_span rest = io_rest(&io);
-    return mkt_sps_get(sp, &rest) == MKT_OK;
+    return mkt_sps_next(sp, &rest) == MKT_OK;
 }
 
 /* A stranger may name any policy any number of times: this looks at each SP once. */
@@ -44,7 +44,7 @@ static enum mkt_err know(struct known *known, const struct mkt_message *message,
     *known = (struct known){.message = message, .init = init, .sps = sps};
     for (struct mkt_span rest = sps; rest.n > 0;) {
         const uint32_t octet = (uint32_t)(sps.n - rest.n);
-        (void)!mkt_sps_get(&before, &rest); /* after an error nothing is left */
+        (void)!mkt_sps_next(&before, &rest); /* after an error nothing is left */
         known->at[before.policy_no] = BUNDLE + octet;
     }
     for (uint32_t i = 0; message != NULL && i < message->n; i++) {
@@ -71,9 +71,9 @@ static enum mkt_err know(struct known *known, const struct mkt_message *message,
 }
 
 /* Whether a security policy is one that this party accepts: by the host's word, else one without parameters (D10). */
-static bool acceptable(const struct mkt_act *act, const struct mkt_sp *sp)
+static bool acceptable(const struct mkt_txn *txn, const struct mkt_sp *sp)
 {
-    return act->host->acceptable != NULL ? act->host->acceptable(act->host->user, sp) : sp->params.n == 0;
+    return txn->host->acceptable != NULL ? txn->host->acceptable(txn->host->user, sp) : sp->params.n == 0;
 }
 
 /*
@@ -81,7 +81,7 @@ static bool acceptable(const struct mkt_act *act, const struct mkt_sp *sp)
  * number. 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the
  * Initiator MUST check that any Responder-generated security policies are acceptable."
  */
-static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_cs *cs, const struct known *known,
+static enum mkt_err check_policies(const struct mkt_txn *txn, const struct mkt_cs *cs, const struct known *known,
                                    const uint8_t **choice)
 {
     struct mkt_sp sp;
@@ -91,7 +91,7 @@ static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_c
             return MKT_E_SP;
         if (sp.prot_type != cs->prot_type)
             return MKT_E_PROT;
-        if (*choice == NULL && acceptable(act, &sp))
+        if (*choice == NULL && acceptable(txn, &sp))
             *choice = &cs->policies.p[i];
     }
     return *choice == NULL && cs->policies.n > 0 ? MKT_E_SP_PARAMETERS : MKT_OK;
@@ -102,7 +102,7 @@ static enum mkt_err check_policies(const struct mkt_act *act, const struct mkt_c
 /* Takes the next one off a map, which was decoded with its message. */
 static bool next_cs(struct mkt_span *map, struct mkt_cs *cs)
 {
-    return map->n > 0 && mkt_cs_get(cs, MKT_MAP_GENERIC_ID, 0, map) == MKT_OK;
+    return map->n > 0 && mkt_cs_next(cs, MKT_MAP_GENERIC_ID, 0, map) == MKT_OK;
 }
 
 bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
@@ -127,9 +127,9 @@ static enum mkt_err check_session_data(const struct mkt_cs *cs, bool needed)
 }
 
 /* What crypto sessions of a message must be like whether it is an initial one or a response. */
-static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs, bool settled)
+static enum mkt_err check_cs(const struct mkt_txn *txn, const struct mkt_cs *cs, bool settled)
 {
-    if (cs->prot_type != act->settings->prot_type)
+    if (cs->prot_type != txn->settings->prot_type)
         return MKT_E_PROT;
     /* 6.1.1: "In response messages, #P SHALL always be exactly 1." */
     if (settled && cs->policies.n != 1)
@@ -140,23 +140,23 @@ static enum mkt_err check_cs(const struct mkt_act *act, const struct mkt_cs *cs,
 }
 
 /* The MAC is not verified yet: each session of the message, of the bundle and of the offer is looked at once. */
-enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_message *message,
+enum mkt_err mkt_sessions_check(const struct mkt_txn *txn, const struct mkt_message *message,
                                 const struct mkt_message *init, bool settled)
 {
     const struct mkt_hdr *hdr = &message->hdr;
-    struct mkt_span map = hdr->map, old = act->bundle.map,
+    struct mkt_span map = hdr->map, old = txn->bundle.map,
                     offered = init != NULL ? init->hdr.map : (struct mkt_span){NULL, 0};
     size_t n = hdr->n_cs;
     bool named[UINT8_MAX + 1] = {false};
     struct known known;
     struct mkt_cs cs;
     const uint8_t *choice;
-    if (n == 0 || n > act->settings->max_sessions)
+    if (n == 0 || n > txn->settings->max_sessions)
         return MKT_E_CS;
-    enum mkt_err err = know(&known, message, init, act->bundle.sps);
+    enum mkt_err err = know(&known, message, init, txn->bundle.sps);
     while (err == MKT_OK && next_cs(&map, &cs)) {
-        err = named[cs.cs_id] ? MKT_E_CS : check_cs(act, &cs, settled);
-        err = err != MKT_OK ? err : check_policies(act, &cs, &known, &choice);
+        err = named[cs.cs_id] ? MKT_E_CS : check_cs(txn, &cs, settled);
+        err = err == MKT_OK ? check_policies(txn, &cs, &known, &choice) : err;
         named[cs.cs_id] = true;
     }
     while (err == MKT_OK && next_cs(&old, &cs)) {
@@ -167,7 +167,7 @@ enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_mess
     }
     while (err == MKT_OK && next_cs(&offered, &cs))
         err = named[cs.cs_id] ? MKT_OK : MKT_E_CS;
-    return err == MKT_OK && n > act->settings->max_sessions ? MKT_E_CS : err;
+    return err == MKT_OK && n > txn->settings->max_sessions ? MKT_E_CS : err;
 }
 
 /* ---- keys ---- */
@@ -187,7 +187,7 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
     struct mkt_cs cs;
     struct mkt_key_data key;
     while (map.n > 0) {
-        const enum mkt_err err = mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map);
+        const enum mkt_err err = mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &map);
         if (err != MKT_OK)
             return err;
         if (cs.spi.n == 0 && !needed)
@@ -231,30 +231,30 @@ static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_
     mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policy_no, prot_type, {NULL, 0}};
 }
 
-static enum mkt_err put_cs(struct mkt_act *act, const struct mkt_cs *cs)
+static enum mkt_err put_cs(struct mkt_txn *txn, const struct mkt_cs *cs)
 {
-    enum mkt_err err = mkt_cs_put(cs, MKT_MAP_GENERIC_ID, &act->room);
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    enum mkt_err err = mkt_cs_encode(cs, MKT_MAP_GENERIC_ID, &txn->arena);
+    return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
 /*
  * The crypto sessions of the first offer, by default the one of the TLS profile (design decisions D10, D11) with the
  * policies of the offer; without F it needs one in any case.
  */
-static enum mkt_err offer_first(struct mkt_act *act, struct mkt_message *message)
+static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message)
 {
-    const struct mkt_offer *offer = act->offer;
-    const bool needs_sp = !mkt_bundle_has(&act->bundle, MKT_FLAG_F) && offer->n_cs == 0 && offer->n_sp == 0;
+    const struct mkt_offer *offer = txn->offer;
+    const bool needs_sp = !mkt_bundle_has(&txn->bundle, MKT_FLAG_F) && offer->n_cs == 0 && offer->n_sp == 0;
     uint8_t policies[MKT_MAX_PAYLOADS] = {0};
     for (size_t i = 0; i < offer->n_sp; i++) {
         mkt_message_add(message, MKT_SP)->sp = offer->sp[i];
         policies[i] = offer->sp[i].policy_no;
     }
     if (needs_sp)
-        add_sp(message, policies[0], act->settings->prot_type);
+        add_sp(message, policies[0], txn->settings->prot_type);
     const struct mkt_cs tls = {
         .cs_id = 1,
-        .prot_type = act->settings->prot_type,
+        .prot_type = txn->settings->prot_type,
         .policies = {policies, needs_sp ? 1 : offer->n_sp},
     };
     const struct mkt_cs *cs = offer->n_cs > 0 ? offer->cs : &tls;
@@ -263,18 +263,18 @@ static enum mkt_err offer_first(struct mkt_act *act, struct mkt_message *message
     for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
         struct mkt_cs put = cs[i];
         if (put.spi.n == 0)
-            put.spi = any_spi(&act->bundle, without++);
-        err = put_cs(act, &put);
+            put.spi = any_spi(&txn->bundle, without++);
+        err = put_cs(txn, &put);
     }
     message->hdr.n_cs = (uint8_t)n;
     return err;
 }
 
 /* The sessions that an update names, or all of them. Such as the bundle has keep what is not said anew. */
-static enum mkt_err update_sessions(struct mkt_act *act, struct mkt_message *message)
+static enum mkt_err update_sessions(struct mkt_txn *txn, struct mkt_message *message)
 {
-    const struct mkt_update *update = act->update;
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_update *update = txn->update;
+    const struct mkt_bundle *b = &txn->bundle;
     const size_t n = update->n_cs > 0 ? update->n_cs : b->n_cs;
     struct mkt_span rest = b->map;
     enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
@@ -294,29 +294,29 @@ static enum mkt_err update_sessions(struct mkt_act *act, struct mkt_message *mes
             cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, without++, before.spi);
         if (cs.spi.n == 0)
             cs.spi = any_spi(b, without++);
-        err = put_cs(act, &cs);
+        err = put_cs(txn, &cs);
     }
     message->hdr.n_cs = (uint8_t)n;
     return err;
 }
 
 /* The SPs of an update: those that it brings, and those that its sessions name and that were agreed on before. */
-static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message, struct mkt_span map)
+static enum mkt_err update_sps(struct mkt_txn *txn, struct mkt_message *message, struct mkt_span map)
 {
-    const struct mkt_update *update = act->update;
+    const struct mkt_update *update = txn->update;
     struct known known;
     struct mkt_cs cs;
     struct mkt_sp sp;
     for (size_t i = 0; i < update->n_sp; i++)
         mkt_message_add(message, MKT_SP)->sp = update->sp[i];
-    enum mkt_err err = know(&known, message, NULL, act->bundle.sps);
+    enum mkt_err err = know(&known, message, NULL, txn->bundle.sps);
     while (err == MKT_OK && next_cs(&map, &cs)) {
         for (size_t i = 0; i < cs.policies.n; i++) {
             uint32_t *at = &known.at[cs.policies.p[i]];
             if (*at < BUNDLE || !find_known(&known, cs.policies.p[i], &sp))
                 continue;
             if (message->n >= MKT_MAX_PAYLOADS - 4) /* KEMAC and V are still to come */
-                return mkt_blame(act->detail, MKT_E_MANY, "SP", NULL);
+                return mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL);
             *at = MESSAGE + (uint32_t)message->n;
             mkt_message_add(message, MKT_SP)->sp = sp;
         }
@@ -324,12 +324,12 @@ static enum mkt_err update_sps(struct mkt_act *act, struct mkt_message *message,
     return err;
 }
 
-enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message)
+enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message)
 {
-    const size_t from = act->room.n;
-    enum mkt_err err = act->offer != NULL ? offer_first(act, message) : update_sessions(act, message);
-    message->hdr.map = io_tail(&act->room, from);
-    return err == MKT_OK && act->offer == NULL ? update_sps(act, message, message->hdr.map) : err;
+    const size_t from = txn->arena.n;
+    enum mkt_err err = txn->offer != NULL ? offer_first(txn, message) : update_sessions(txn, message);
+    message->hdr.map = io_tail(&txn->arena, from);
+    return err == MKT_OK && txn->offer == NULL ? update_sps(txn, message, message->hdr.map) : err;
 }
 
 /* ---- the crypto sessions of a TRANSFER_RESP ---- */
@@ -357,11 +357,11 @@ static const struct mkt_cs *answered(const struct mkt_answer *answer, uint8_t cs
  * The Responder MUST provide Session Data (at least for SRTP) and SPI for each crypto session for which the Initiator
  * has not supplied Session Data and SPI."
  */
-static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, struct mkt_cs *cs, size_t *without,
+static enum mkt_err answer_cs(struct mkt_txn *txn, const struct known *known, struct mkt_cs *cs, size_t *without,
                               const uint8_t *new_policy, bool *needs_sp)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    const struct mkt_cs *said = answered(act->answer, cs->cs_id);
+    const struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_cs *said = answered(txn->answer, cs->cs_id);
     struct mkt_key_data key;
     const uint8_t *choice;
     if (said != NULL && said->session_data.n > 0) {
@@ -370,7 +370,7 @@ static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, st
     }
     if (said != NULL && said->policies.n > 0)
         cs->policies = said->policies;
-    enum mkt_err err = check_policies(act, cs, known, &choice);
+    enum mkt_err err = check_policies(txn, cs, known, &choice);
     if (err != MKT_OK)
         return err;
     if (said != NULL && said->spi.n > 0)
@@ -383,14 +383,14 @@ static enum mkt_err answer_cs(struct mkt_act *act, const struct known *known, st
     *needs_sp |= choice == NULL;
     cs->policies = (struct mkt_span){choice != NULL ? choice : new_policy, 1};
     err = check_session_data(cs, true);
-    return err != MKT_OK ? err : put_cs(act, cs);
+    return err == MKT_OK ? put_cs(txn, cs) : err;
 }
 
-enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
+enum mkt_err mkt_sessions_answer(struct mkt_txn *txn, struct mkt_message *m)
 {
-    const struct mkt_message *init = act->init;
-    const struct mkt_answer *answer = act->answer;
-    const size_t from = act->room.n;
+    const struct mkt_message *init = txn->init;
+    const struct mkt_answer *answer = txn->answer;
+    const size_t from = txn->arena.n;
     struct known known;
     struct mkt_span rest = init->hdr.map;
     struct mkt_cs cs, same;
@@ -398,38 +398,38 @@ enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *m)
     size_t without = 0, n = init->hdr.n_cs;
     for (size_t i = 0; i < answer->n_sp; i++)
         mkt_message_add(m, MKT_SP)->sp = answer->sp[i];
-    enum mkt_err err = know(&known, m, init, act->bundle.sps);
+    enum mkt_err err = know(&known, m, init, txn->bundle.sps);
     const uint8_t new_policy = free_policy_no(&known);
     while (err == MKT_OK && next_cs(&rest, &cs))
-        err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
+        err = answer_cs(txn, &known, &cs, &without, &new_policy, &needs_sp);
     /* "If the Responder adds crypto sessions, the #CS SHALL be updated." */
     for (size_t i = 0; i < answer->n_cs && err == MKT_OK; i++) {
         if (mkt_cs_find(init->hdr.map, answer->cs[i].cs_id, &same))
             continue;
         cs = answer->cs[i];
         n++;
-        err = answer_cs(act, &known, &cs, &without, &new_policy, &needs_sp);
+        err = answer_cs(txn, &known, &cs, &without, &new_policy, &needs_sp);
     }
-    m->hdr.map = io_tail(&act->room, from);
+    m->hdr.map = io_tail(&txn->arena, from);
     m->hdr.n_cs = (uint8_t)n;
     if (err != MKT_OK || n > UINT8_MAX)
-        return err != MKT_OK ? err : MKT_E_CS;
+        return err == MKT_OK ? MKT_E_CS : err;
     if (needs_sp)
-        add_sp(m, new_policy, act->settings->prot_type);
-    return mkt_sessions_check(act, m, init, true);
+        add_sp(m, new_policy, txn->settings->prot_type);
+    return mkt_sessions_check(txn, m, init, true);
 }
 
 /* ---- the crypto sessions of the bundle ---- */
 
 /* The SPs that the sessions of the bundle name, one each. */
-static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
+static enum mkt_err keep_sps(struct mkt_txn *txn, const struct known *known)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const size_t from = act->room.n;
+    struct mkt_bundle *b = &txn->bundle;
+    const size_t from = txn->arena.n;
     struct mkt_span rest = b->map;
     bool kept[UINT8_MAX + 1] = {false};
     struct mkt_payload p = {.type = MKT_SP};
-    struct io io = io_put(&act->room);
+    struct io io = io_put(&txn->arena);
     struct mkt_cs cs;
     while (io.err == MKT_OK && next_cs(&rest, &cs)) {
         const uint8_t policy_no = cs.policies.p[0];
@@ -440,32 +440,32 @@ static enum mkt_err keep_sps(struct mkt_act *act, const struct known *known)
         /* the last one says, too, that another one comes after it, so that any number can be read one by one */
         mkt_io_payload(&io, &p, MKT_SP);
     }
-    const enum mkt_err err = io_done(&io, &act->room);
-    b->sps = io_tail(&act->room, from);
-    return err == MKT_E_SPACE ? MKT_E_ROOM : err;
+    const enum mkt_err err = io_done(&io, &txn->arena);
+    b->sps = io_tail(&txn->arena, from);
+    return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *message, const struct mkt_message *init)
+enum mkt_err mkt_sessions_settle(struct mkt_txn *txn, const struct mkt_message *message, const struct mkt_message *init)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const size_t from = act->room.n;
+    struct mkt_bundle *b = &txn->bundle;
+    const size_t from = txn->arena.n;
     struct known known;
     struct mkt_span old = b->map, new = message->hdr.map;
     struct mkt_cs cs, same;
     uint8_t n = 0;
     enum mkt_err err = know(&known, message, init, b->sps);
     for (; err == MKT_OK && next_cs(&old, &cs); n++)
-        err = put_cs(act, mkt_cs_find(new, cs.cs_id, &same) ? &same : &cs);
+        err = put_cs(txn, mkt_cs_find(new, cs.cs_id, &same) ? &same : &cs);
     while (err == MKT_OK && next_cs(&new, &cs)) {
         if (mkt_cs_find(b->map, cs.cs_id, &same))
             continue;
-        err = put_cs(act, &cs);
+        err = put_cs(txn, &cs);
         n++;
     }
-    b->map = io_tail(&act->room, from);
+    b->map = io_tail(&txn->arena, from);
     b->n_cs = n;
-    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, b->map, true);
-    return err != MKT_OK ? err : keep_sps(act, &known);
+    err = err == MKT_OK ? mkt_sessions_check_keys(b, b->map, true) : err;
+    return err == MKT_OK ? keep_sps(txn, &known) : err;
 }
 
 bool mkt_sessions_whole(const struct mkt_bundle *b)
@@ -477,7 +477,7 @@ bool mkt_sessions_whole(const struct mkt_bundle *b)
     unsigned n = 0;
     enum mkt_err err = know(&known, NULL, NULL, b->sps);
     for (; rest.n > 0; n++)
-        if (mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
+        if (mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
             !find_known(&known, cs.policies.p[0], &sp))
             return false;
     if (err == MKT_OK)

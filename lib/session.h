@@ -9,17 +9,17 @@
 enum { MKT_MAX_SPS = MKT_MAX_PAYLOADS - 9 };
 
 /* Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map. The bundle has its keys by then. */
-MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_act *act, struct mkt_message *message);
+MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message);
 
 /*
  * Checks if this bundle can have the crypto sessions of a message: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. `init` is
  * the message that it answers, whose sessions it must have, or NULL; `settled`: no response will settle what is open.
  */
-MKT_MUST enum mkt_err mkt_sessions_check(const struct mkt_act *act, const struct mkt_message *message,
+MKT_MUST enum mkt_err mkt_sessions_check(const struct mkt_txn *txn, const struct mkt_message *message,
                                          const struct mkt_message *init, bool settled);
 
 /* Sets the CS ID map of a TRANSFER_RESP to what was offered, each session with one policy and an SPI; adds SPs. */
-MKT_MUST enum mkt_err mkt_sessions_answer(struct mkt_act *act, struct mkt_message *message);
+MKT_MUST enum mkt_err mkt_sessions_answer(struct mkt_txn *txn, struct mkt_message *message);
 
 /* The crypto session of a map with a CS ID. */
 bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs);
@@ -34,13 +34,13 @@ MKT_MUST enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct
  * The sessions of a message become those of the bundle, in the place of such as have the same CS ID; and with them the
  * SPs that they name, of that message, of the one that it answers (or NULL), or agreed on before.
  */
-MKT_MUST enum mkt_err mkt_sessions_settle(struct mkt_act *act, const struct mkt_message *message,
+MKT_MUST enum mkt_err mkt_sessions_settle(struct mkt_txn *txn, const struct mkt_message *message,
                                           const struct mkt_message *init);
 
 /* Whether each session of the bundle has what mkt_sessions_settle() gives it: one policy with its SP, and a key. */
 bool mkt_sessions_whole(const struct mkt_bundle *b);
 
 /* Takes the next SP off mkt_bundle.sps. */
-MKT_MUST enum mkt_err mkt_sps_get(struct mkt_sp *sp, struct mkt_span *rest);
+MKT_MUST enum mkt_err mkt_sps_next(struct mkt_sp *sp, struct mkt_span *rest);
 
 #endif

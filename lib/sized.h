@@ -2,8 +2,8 @@
 /*
  * sized: structs of the caller's that begin with their size, as they may grow (mikeyticket.h).
  *
- * Add a member at the end, where 0 means what held before. Leave no padding there: an old program does not clear it, and
- * the next member would take its place.
+ * Add a member at the end, where 0 means what held before. Leave no padding there: an old program does not clear it,
+ * and the next member would take its place.
  */
 #ifndef MKT_SIZED_H
 #define MKT_SIZED_H
@@ -14,8 +14,8 @@
 #define MKT_UP_TO(name, member) (offsetof(struct name, member) + sizeof((struct name *)NULL)->member)
 
 /*
- * Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared, if
- * it is smaller than the first version, or has other octets than zeros beyond those that are known here.
+ * Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared,
+ * if it is smaller than the first version, or has other octets than zeros beyond those that are known here.
  */
 static inline bool mkt_sized_copy(void *to, size_t known, const void *from, size_t first)
 {

@@ -327,7 +327,7 @@ static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream, b
     if ((!rekeys && before != NULL) || (named != NULL && named != before))
         return MKT_E_IN_USE;
     if (!rekeys && streams->count == streams->settings.most)
-        return MKT_E_ROOM;
+        return MKT_E_BUNDLE_FULL;
     stream->key = ++streams->last_serial;
     stream->serial = rekeys ? before->serial : stream->key;
     stream->connected = rekeys && before->connected;
@@ -374,7 +374,7 @@ static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, cons
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
 
     enum mkt_err err = mkt_csb_psk_identity(csb, cs_id, &identity);
-    err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
+    err = err == MKT_OK ? mkt_csb_tek(csb, cs_id, &tek) : err;
     if (err == MKT_OK)
         err = enter(streams, number, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}, rekeys);
     mbedtls_platform_zeroize(key, sizeof key);
@@ -508,7 +508,7 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
     lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
     unlock(streams);
-    err = err != MKT_OK ? err : mkt_tls_setup_psk(conf, tls, &client, psk, identity);
+    err = err == MKT_OK ? mkt_tls_setup_psk(conf, tls, &client, psk, identity) : err;
     mbedtls_platform_zeroize(octets, sizeof octets);
     return err;
 }
@@ -611,7 +611,7 @@ enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_cont
     return denied ? MKT_E_DENIED : MKT_E_TLS;
 }
 
-enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *number)
+enum mkt_err mkt_streams_find(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, uint64_t *number)
 {
     lock(streams);
     const struct connection *connection = *place_of_context(streams, ssl);
@@ -622,7 +622,7 @@ enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_conte
     return has ? MKT_OK : MKT_E_NO_SESSION;
 }
 
-enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
+enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
 {
     const enum mkt_tls_state state = state_of(result);
     if (state == MKT_TLS_CLOSED)

@@ -34,13 +34,13 @@ enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash)
     return mkt_hash_of(MKT_HASH_SHA_256, &octets, 1, hash);
 }
 
-enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
+enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
                                  const struct mkt_policy *policy)
 {
     struct mkt_payload part[PARTS];
     *base = (struct mkt_base_ticket){.suite = MKT_SUITE_256};
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &base->suite);
-    err = err != MKT_OK ? err : mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part);
+    err = err == MKT_OK ? mkt_chain_collect(MKT_THDR, ticket->ticket.ticket_data, ticket_rules, PARTS, part) : err;
     if (err != MKT_OK)
         return err;
     const struct mkt_algorithms *a = mkt_suite_algorithms(base->suite);
@@ -66,21 +66,21 @@ enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_
     return MKT_OK;
 }
 
-/* Verifies the MAC of a ticket, decrypts its keys into the room and checks them. */
+/* Verifies the MAC of a ticket, decrypts its keys into the arena and checks them. */
 static enum mkt_err unseal(struct mkt_base_ticket *base, const struct mkt_policy *policy, struct mkt_span tpk,
-                           struct mkt_buf *room)
+                           struct mkt_buf *arena)
 {
-    const struct mkt_protection by_tpk = {base->suite, tpk, {.phase = MKT_PHASE_TICKET, .rand = base->rand}};
+    const struct mkt_protection by_tpk = {base->suite, tpk, {.purpose = MKT_PURPOSE_TICKET, .rand = base->rand}};
     struct mkt_key_data mpk;
     if (tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
-    uint8_t *plain = io_reserve(room, base->encr_data.n);
+    uint8_t *plain = io_reserve(arena, base->encr_data.n);
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&base->t), base->encr_data, plain};
     enum mkt_err err = mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);
     if (err == MKT_E_MAC)
         return MKT_E_TICKET_MAC;
     if (err == MKT_OK && plain == NULL)
-        err = MKT_E_ROOM;
+        err = MKT_E_BUNDLE_FULL;
     base->keys = (struct mkt_span){plain, base->encr_data.n};
     if (err == MKT_OK)
         err = mkt_keys_check(base->keys, &(struct mkt_key_rules){base->suite, 1, policy->flags, {{NULL, 0}}});
@@ -107,7 +107,7 @@ enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_s
 {
     struct mkt_key_rules rules = {.n_mpk = mkt_ticket_mpks(policy), .flags = policy->flags};
     const enum mkt_err err = mkt_suite_of_prf(policy->prf, &rules.suite);
-    return err != MKT_OK ? err : mkt_keys_check(keys, &rules);
+    return err == MKT_OK ? mkt_keys_check(keys, &rules) : err;
 }
 
 /* MPKi || [MPKr]: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
@@ -116,49 +116,49 @@ static enum mkt_err put_mpks(const struct mkt_host *host, const struct mkt_base_
 {
     static const enum mkt_derivation derivation[] = {MKT_DERIVE_MPKI, MKT_DERIVE_MPKR};
     const struct mkt_wishes none = {NULL, 0, base->suite, false};
-    const struct mkt_label label = {.phase = MKT_PHASE_MPK, .rand = base->rand};
+    const struct mkt_label label = {.purpose = MKT_PURPOSE_MPK, .rand = base->rand};
     struct mkt_key_data mpk;
-    struct mkt_prf by_mpk;
+    struct mkt_prf mpk_protection;
     if (!mkt_keys_mpk(base->keys, 0, &mpk))
         return MKT_E_MPK;
-    enum mkt_err err = mkt_prf_key(&by_mpk, base->suite, mpk.key);
+    enum mkt_err err = mkt_prf_key(&mpk_protection, base->suite, mpk.key);
     for (size_t i = 0; i < (mpkr ? 2 : 1) && err == MKT_OK; i++) {
         struct mkt_key_data key = mpk;
         if (i > 0)
             key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
-        err = mkt_key_put(chain, &key);
+        err = mkt_key_append(chain, &key);
         if (err == MKT_OK)
-            err = mkt_derive_by(&by_mpk, derivation[i], &label, io_within(chain->room, key.key), key.key.n);
+            err = mkt_derive_by(&mpk_protection, derivation[i], &label, io_within(chain->arena, key.key), key.key.n);
         if (err == MKT_OK && i > 0)
-            err = mkt_spi_draw(host, &base->keys, 1, &none, io_within(chain->room, key.kv.spi));
+            err = mkt_spi_draw(host, &base->keys, 1, &none, io_within(chain->arena, key.kv.spi));
     }
-    mkt_wipe(&by_mpk, sizeof by_mpk);
+    mkt_wipe(&mpk_protection, sizeof mpk_protection);
     return err;
 }
 
 /* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
 static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
-                                    struct mkt_buf *room, struct mkt_span *holder)
+                                    struct mkt_buf *arena, struct mkt_span *holder)
 {
-    struct mkt_chain chain = {room, room->n, NULL};
+    struct mkt_chain chain = {arena, arena->n, NULL};
     struct mkt_key_data key;
     enum mkt_err err = put_mpks(host, base, mpkr, &chain);
     for (struct mkt_keys keys = mkt_keys_of(base->keys); err == MKT_OK && mkt_keys_next_session(&keys, &key);)
-        err = mkt_key_put(&chain, &key);
-    *holder = io_tail(room, chain.from);
+        err = mkt_key_append(&chain, &key);
+    *holder = io_tail(arena, chain.from);
     return err;
 }
 
-/* By a callback of the host's that appends to octets of the room. */
+/* By a callback of the host's that appends to octets of the arena. */
 static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_payload *ticket,
-                               const struct mkt_policy *policy, struct mkt_buf *room, struct mkt_span *keys)
+                               const struct mkt_policy *policy, struct mkt_buf *arena, struct mkt_span *keys)
 {
-    struct mkt_buf chain = {room->p + room->n, room->cap - room->n, 0};
+    struct mkt_buf chain = {arena->p + arena->n, arena->cap - arena->n, 0};
     enum mkt_err err = host->open(host->user, ticket, policy, &chain);
-    const uint8_t *p = io_reserve(room, chain.n);
-    mkt_wipe(room->p + room->n, room->cap - room->n); /* what the host wrote and does not answer with */
+    const uint8_t *p = io_reserve(arena, chain.n);
+    mkt_wipe(arena->p + arena->n, arena->cap - arena->n); /* what the host wrote and does not answer with */
     if (err != MKT_OK || p == NULL)
-        return err != MKT_OK ? err : MKT_E_ROOM;
+        return err == MKT_OK ? MKT_E_BUNDLE_FULL : err;
     *keys = (struct mkt_span){p, chain.n};
     return mkt_ticket_keys_check(policy, *keys);
 }
@@ -169,7 +169,7 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
 {
     const uint8_t *const octets = tpk->p;
     const struct mkt_id *id = base->idrpsk.data.n > 0 ? &base->idrpsk : NULL;
-    enum mkt_err err = host->tpk == NULL ? MKT_E_KEY : host->tpk(host->user, id, policy, tpk);
+    enum mkt_err err = host->tpk == NULL ? MKT_E_NO_KEY : host->tpk(host->user, id, policy, tpk);
     err = id == NULL ? mkt_blame(detail, err, "TPK without IDRpsk", NULL)
                      : mkt_blame(detail, err, "IDRpsk of the ticket", &id->data);
     if (err == MKT_OK && (tpk->p != octets || tpk->n > MKT_MAX_TPK))
@@ -178,21 +178,21 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
 }
 
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
-                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room, struct mkt_span *keys,
-                                struct mkt_detail *detail)
+                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena, struct mkt_span
+                                *keys, struct mkt_detail *detail)
 {
     uint8_t octets[MKT_MAX_TPK];
     struct mkt_buf tpk = {octets, sizeof octets, 0};
     struct mkt_base_ticket base;
     const bool is_base = mkt_policy_is_base(policy);
     if (host->open != NULL && !(is_base && (policy->flags & MKT_FLAG_O) != 0))
-        return host_opens(host, ticket, policy, room, keys);
-    enum mkt_err err = is_base ? mkt_base_ticket_get(&base, ticket, policy) : MKT_E_TICKET_TYPE;
+        return host_opens(host, ticket, policy, arena, keys);
+    enum mkt_err err = is_base ? mkt_base_ticket_decode(&base, ticket, policy) : MKT_E_TICKET_TYPE;
     err = mkt_blame(detail, err, "TICKET", NULL);
-    err = err != MKT_OK ? err : ask_tpk(host, &base, policy, &tpk, detail);
-    err = err != MKT_OK ? err : unseal(&base, policy, mkt_buf_span(&tpk), room);
+    err = err == MKT_OK ? ask_tpk(host, &base, policy, &tpk, detail) : err;
+    err = err == MKT_OK ? unseal(&base, policy, mkt_buf_span(&tpk), arena) : err;
     mkt_wipe(octets, sizeof octets);
-    return err != MKT_OK ? err : put_holder_keys(host, &base, mpkr, room, keys);
+    return err == MKT_OK ? put_holder_keys(host, &base, mpkr, arena, keys) : err;
 }
 
 enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk, struct mkt_buf *keys)
@@ -201,10 +201,10 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
     struct mkt_base_ticket base;
     const size_t before = keys->n;
     size_t at;
-    enum mkt_err err = mkt_policy_get(&policy, &payload->ticket);
+    enum mkt_err err = mkt_policy_decode(&policy, &payload->ticket);
     if (err == MKT_OK)
         err = mkt_policy_is_base(&policy) ? mkt_policy_sound(&policy, NULL) : MKT_E_TICKET_TYPE;
-    err = err != MKT_OK ? err : mkt_base_ticket_get(&base, payload, &policy);
+    err = err == MKT_OK ? mkt_base_ticket_decode(&base, payload, &policy) : err;
     if (err != MKT_OK)
         return err;
     struct io io = io_put(keys);
@@ -224,7 +224,7 @@ enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *p
 {
     struct mkt_span rest = octets;
     uint16_t type = MKT_TICKET;
-    enum mkt_err err = mkt_payload_get(payload, &type, &rest);
+    enum mkt_err err = mkt_payload_decode(payload, &type, &rest);
     if (err == MKT_OK && (type != MKT_LAST || payload->ticket.initiator_data.n > 0))
         err = MKT_E_STORED;
     return err;
@@ -234,18 +234,18 @@ enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_polic
 {
     struct mkt_payload payload;
     enum mkt_err err = mkt_ticket_payload_of(ticket->payload, &payload);
-    return err != MKT_OK ? err : mkt_policy_get(policy, &payload.ticket);
+    return err == MKT_OK ? mkt_policy_decode(policy, &payload.ticket) : err;
 }
 
 static enum mkt_err ticket_check(struct mkt_ticket *ticket)
 {
     struct mkt_policy policy;
     enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    err = err != MKT_OK ? err : mkt_policy_sound(&policy, NULL);
+    err = err == MKT_OK ? mkt_policy_sound(&policy, NULL) : err;
     ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
     if (ticket->reusable && ticket->used)
         return MKT_E_STORED;
-    return err != MKT_OK ? err : mkt_ticket_keys_check(&policy, ticket->keys);
+    return err == MKT_OK ? mkt_ticket_keys_check(&policy, ticket->keys) : err;
 }
 
 enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
@@ -255,14 +255,14 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     struct mkt_ticket *ticket = mkt_host_alloc(host, size);
     if (ticket == NULL)
         return MKT_E_MEMORY;
-    struct mkt_buf room = {ticket->octets, payload.n + keys.n, 0};
+    struct mkt_buf arena = {ticket->octets, payload.n + keys.n, 0};
     ticket->release = host->release;
     ticket->user = host->user;
     ticket->size = size;
     ticket->used = used;
-    enum mkt_err err = io_keep(&room, payload, &ticket->payload);
-    err = err != MKT_OK ? err : io_keep(&room, keys, &ticket->keys);
-    err = err != MKT_OK ? err : ticket_check(ticket);
+    enum mkt_err err = io_keep(&arena, payload, &ticket->payload);
+    err = err == MKT_OK ? io_keep(&arena, keys, &ticket->keys) : err;
+    err = err == MKT_OK ? ticket_check(ticket) : err;
     if (err != MKT_OK) {
         mkt_ticket_free(ticket);
         return err;
@@ -294,7 +294,7 @@ static void io_stored(struct io *io, uint8_t *mark, struct mkt_span *payload, st
     io_expect_end(io);
 }
 
-enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out)
+enum mkt_err mkt_ticket_save(const struct mkt_ticket *ticket, struct mkt_buf *out)
 {
     struct io io = io_put(out);
     struct mkt_span payload = ticket->payload, keys = ticket->keys;
@@ -306,7 +306,7 @@ enum mkt_err mkt_ticket_put(const struct mkt_ticket *ticket, struct mkt_buf *out
     return mkt_done_secret(&io, out);
 }
 
-enum mkt_err mkt_ticket_get(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span in)
+enum mkt_err mkt_ticket_load(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span in)
 {
     struct io io = io_get(in);
     struct mkt_span payload = {NULL, 0}, keys = {NULL, 0};
@@ -328,7 +328,7 @@ struct work {
     const struct mkt_host *host;
     const struct mkt_ticket_recipe *recipe;
     struct mkt_detail detail; /* of a refusal */
-    struct mkt_buf room;
+    struct mkt_buf arena;
     struct mkt_base_ticket base; /* suite, keys and RAND; a ticket of a type of the host's has no RAND */
 };
 
@@ -339,13 +339,13 @@ static enum mkt_err draw_keys(struct work *w, size_t mpks)
     struct mkt_key_wish mpk[2];
     const struct mkt_wishes own = {mpk, mpks, w->base.suite, false}, wished = {r->keys, r->n_keys, own.suite, false};
     const struct mkt_key_rules rules = {own.suite, mpks, r->policy->flags, {{NULL, 0}}};
-    struct mkt_chain chain = {&w->room, w->room.n, NULL};
+    struct mkt_chain chain = {&w->arena, w->arena.n, NULL};
     mkt_key_wish_init(&mpk[0], MKT_KEY_MPK);
     mkt_key_wish_init(&mpk[1], MKT_KEY_MPK);
     enum mkt_err err = mkt_keys_make(w->host, &own, NULL, &chain);
-    err = err != MKT_OK ? err : mkt_keys_make(w->host, &wished, NULL, &chain);
-    w->base.keys = io_tail(&w->room, chain.from);
-    return err != MKT_OK ? err : mkt_keys_check(w->base.keys, &rules);
+    err = err == MKT_OK ? mkt_keys_make(w->host, &wished, NULL, &chain) : err;
+    w->base.keys = io_tail(&w->arena, chain.from);
+    return err == MKT_OK ? mkt_keys_check(w->base.keys, &rules) : err;
 }
 
 static enum mkt_err draw_rand(struct work *w)
@@ -353,8 +353,8 @@ static enum mkt_err draw_rand(struct work *w)
     const size_t key = mkt_suite_algorithms(w->base.suite)->key;
     struct mkt_span *rand = &w->base.rand;
     rand->n = w->recipe->tpk.n > key ? w->recipe->tpk.n : key;
-    const enum mkt_err err = io_keep(&w->room, *rand, rand);
-    return err != MKT_OK ? err : mkt_host_random(w->host, io_within(&w->room, *rand), rand->n);
+    const enum mkt_err err = io_keep(&w->arena, *rand, rand);
+    return err == MKT_OK ? mkt_host_random(w->host, io_within(&w->arena, *rand), rand->n) : err;
 }
 
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the keys are not encrypted yet, and the MAC of V is zero. */
@@ -377,9 +377,9 @@ static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
     if (id->data.n > 0)
         data[n++] = (struct mkt_payload){.type = MKT_IDR, .id = {MKT_IDR_PSK, id->type, id->data}};
     data[n++] = (struct mkt_payload){.type = MKT_V, .v = {a->mac_alg, {NULL, mkt_mac_length(a->mac_alg)}}};
-    const size_t from = w->room.n;
-    err = mkt_payloads_put(data, n, &w->room);
-    *out = io_tail(&w->room, from);
+    const size_t from = w->arena.n;
+    err = mkt_payloads_encode(data, n, &w->arena);
+    *out = io_tail(&w->arena, from);
     return err;
 }
 
@@ -387,11 +387,11 @@ static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
 static enum mkt_err put_ticket(struct work *w, struct mkt_span ticket_data, struct mkt_span *out)
 {
     struct mkt_payload ticket = {.type = MKT_TICKET};
-    enum mkt_err err = mkt_policy_payload(w->recipe->policy, &w->room, &ticket.ticket);
-    const size_t from = w->room.n;
+    enum mkt_err err = mkt_policy_payload(w->recipe->policy, &w->arena, &ticket.ticket);
+    const size_t from = w->arena.n;
     ticket.ticket.ticket_data = ticket_data;
-    err = err != MKT_OK ? err : mkt_payloads_put(&ticket, 1, &w->room);
-    *out = io_tail(&w->room, from);
+    err = err == MKT_OK ? mkt_payloads_encode(&ticket, 1, &w->arena) : err;
+    *out = io_tail(&w->arena, from);
     return err;
 }
 
@@ -403,19 +403,19 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     struct mkt_payload ticket;
     struct mkt_base_ticket placed; /* where its parts stand in the payload */
     enum mkt_err err = draw_keys(w, 1);
-    err = err != MKT_OK ? err : draw_rand(w);
-    err = err != MKT_OK ? err : put_ticket_data(w, &ticket_data);
-    err = err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
-    err = err != MKT_OK ? err : mkt_ticket_payload_of(*payload, &ticket);
-    err = err != MKT_OK ? err : mkt_base_ticket_get(&placed, &ticket, w->recipe->policy);
+    err = err == MKT_OK ? draw_rand(w) : err;
+    err = err == MKT_OK ? put_ticket_data(w, &ticket_data) : err;
+    err = err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
+    err = err == MKT_OK ? mkt_ticket_payload_of(*payload, &ticket) : err;
+    err = err == MKT_OK ? mkt_base_ticket_decode(&placed, &ticket, w->recipe->policy) : err;
     if (err != MKT_OK)
         return err;
     const struct mkt_protection by_tpk = {
-        placed.suite, w->recipe->tpk, {.phase = MKT_PHASE_TICKET, .rand = placed.rand}};
+        placed.suite, w->recipe->tpk, {.purpose = MKT_PURPOSE_TICKET, .rand = placed.rand}};
     const struct mkt_encryption encryption = {NO_CSB_ID, mkt_t_64(&placed.t), placed.encr_data,
-                                              io_within(&w->room, placed.encr_data)};
-    err = mkt_protect_seal(&by_tpk, &encryption, &placed.covered, 1, io_within(&w->room, placed.mac));
-    return err != MKT_OK ? err : put_holder_keys(w->host, &w->base, mpkr, &w->room, keys);
+                                              io_within(&w->arena, placed.encr_data)};
+    err = mkt_protect_seal(&by_tpk, &encryption, &placed.covered, 1, io_within(&w->arena, placed.mac));
+    return err == MKT_OK ? put_holder_keys(w->host, &w->base, mpkr, &w->arena, keys) : err;
 }
 
 /* A ticket of a type of the host's: its holder's keys are random, and the host makes the Ticket Data (section 11). */
@@ -423,17 +423,18 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
 {
     const struct mkt_policy *policy = w->recipe->policy;
     enum mkt_err err = draw_keys(w, mkt_ticket_mpks(policy));
-    struct mkt_buf data = {w->room.p + w->room.n, w->room.cap - w->room.n, 0};
-    err = err != MKT_OK ? err : w->host->seal(w->host->user, policy, w->base.keys, &data);
-    struct mkt_span ticket_data = {io_reserve(&w->room, data.n), data.n};
+    struct mkt_buf data = {w->arena.p + w->arena.n, w->arena.cap - w->arena.n, 0};
+    err = err == MKT_OK ? w->host->seal(w->host->user, policy, w->base.keys, &data) : err;
+    struct mkt_span ticket_data = {io_reserve(&w->arena, data.n), data.n};
     if (err == MKT_OK && ticket_data.p == NULL)
-        err = MKT_E_ROOM;
+        err = MKT_E_BUNDLE_FULL;
     *keys = w->base.keys;
-    return err != MKT_OK ? err : put_ticket(w, ticket_data, payload);
+    return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
 }
 
-/* Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket twice. */
-static enum mkt_err work_room(struct work *w)
+/* Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket
+ * twice. */
+static enum mkt_err work_arena(struct work *w)
 {
     /* what a key has beside itself, MPKs included; what a ticket has beside its parts */
     enum { KEY = 64, OTHERS = 256, BY_HOST = 8192 };
@@ -447,9 +448,9 @@ static enum mkt_err work_room(struct work *w)
             return mkt_blame(&w->detail, MKT_E_ARGUMENT, "keys", NULL);
         keys += mkt_wish_key_length(w->base.suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
     }
-    enum mkt_err err = mkt_policy_put(r->policy, &tp_data);
-    w->room.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
-    w->room.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;
+    enum mkt_err err = mkt_policy_encode(r->policy, &tp_data);
+    w->arena.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;
+    w->arena.cap += mkt_policy_is_base(r->policy) ? 0 : BY_HOST;
     return err;
 }
 
@@ -466,7 +467,7 @@ static enum mkt_err recipe_check(const struct mkt_host *host, const struct mkt_t
     if (base && r->tpk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
     enum mkt_err err = mkt_policy_sound(r->policy, detail);
-    err = err != MKT_OK ? err : mkt_policy_valid(r->policy, host);
+    err = err == MKT_OK ? mkt_policy_valid(r->policy, host) : err;
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
@@ -487,14 +488,14 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
                        mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys));
     *ticket = NULL;
     enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
-    err = err != MKT_OK ? err : mkt_suite_of_prf(r.policy->prf, &w.base.suite);
-    err = err != MKT_OK ? err : work_room(&w);
-    w.room.p = err == MKT_OK ? mkt_host_alloc(&own, w.room.cap) : NULL;
-    if (err == MKT_OK && w.room.p == NULL)
+    err = err == MKT_OK ? mkt_suite_of_prf(r.policy->prf, &w.base.suite) : err;
+    err = err == MKT_OK ? work_arena(&w) : err;
+    w.arena.p = err == MKT_OK ? mkt_host_alloc(&own, w.arena.cap) : NULL;
+    if (err == MKT_OK && w.arena.p == NULL)
         err = MKT_E_MEMORY;
     if (err == MKT_OK)
         err = mkt_policy_is_base(r.policy) ? make_base(&w, &payload, &keys) : make_by_host(&w, &payload, &keys);
-    err = err != MKT_OK ? err : mkt_ticket_hold(ticket, &own, payload, keys, false);
-    mkt_host_release(&own, w.room.p, w.room.cap);
+    err = err == MKT_OK ? mkt_ticket_hold(ticket, &own, payload, keys, false) : err;
+    mkt_host_release(&own, w.arena.p, w.arena.cap);
     return mkt_host_log(&own, err, mkt_detail_of(&w.detail, err));
 }

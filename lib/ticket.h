@@ -22,22 +22,23 @@ struct mkt_base_ticket {
 };
 
 /* Reads it; its algorithms must be those of the suite that the policy's PRF belongs to. */
-MKT_MUST enum mkt_err mkt_base_ticket_get(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
-                                          const struct mkt_policy *policy);
+MKT_MUST enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
+                                             const struct mkt_policy *policy);
 
 /* MKT_E_TICKET_TYPE unless the flag (N: Initiator, O: Responder) or the host's `open` lets a ticket be used (D24). */
 MKT_MUST enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag);
 
 /*
  * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself if it is of a type of its
- * own: MKT_E_TICKET_TYPE without `open`. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the room. Random is
+ * own: MKT_E_TICKET_TYPE without `open`. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the arena. Random is
  * the SPI of MPKr, if `mpkr` says that it is wanted.
  */
 MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
-                                         const struct mkt_policy *policy, bool mpkr, struct mkt_buf *room,
+                                         const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena,
                                          struct mkt_span *keys, struct mkt_detail *detail);
 
-/* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator Data. */
+/* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator
+ * Data. */
 struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 
 /* Their SHA-256, of MKT_MAX_HASH octets. */

@@ -268,7 +268,7 @@ enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls, const 
 
     *tls = (struct mkt_tls){.cause = 0};
     enum mkt_err err = mkt_csb_psk_identity(csb, cs_id, &identity);
-    err = err != MKT_OK ? err : mkt_csb_tek(csb, cs_id, &tek);
+    err = err == MKT_OK ? mkt_csb_tek(csb, cs_id, &tek) : err;
     if (err == MKT_OK)
         err =
             mkt_tls_setup_psk(conf, tls, settings, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n});

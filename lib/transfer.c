@@ -44,82 +44,83 @@ static bool has_update_keys(const struct mkt_bundle *b, const struct mkt_message
 /* ---- TRANSFER_INIT: 4.2.2.1 ---- */
 
 /* What the ticket gives: its policy must allow this Initiator to use it now, and keys must be there to begin with. */
-static enum mkt_err use_ticket(struct mkt_act *act, struct mkt_ticket_payload *ticket)
+static enum mkt_err use_ticket(struct mkt_txn *txn, struct mkt_ticket_payload *ticket)
 {
     struct mkt_payload payload;
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
-    enum mkt_err err = mkt_ticket_payload_of(act->offer->ticket->payload, &payload);
-    err = err != MKT_OK ? err : mkt_policy_get(&policy, &payload.ticket);
-    err = err != MKT_OK ? err : mkt_policy_sound(&policy, act->detail);
-    err = err != MKT_OK ? err : mkt_policy_valid(&policy, act->host);
-    err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, &policy, MKT_FLAG_N);
-    err = err != MKT_OK ? err : mkt_suite_of_prf(policy.prf, &b->suite);
+    enum mkt_err err = mkt_ticket_payload_of(txn->offer->ticket->payload, &payload);
+    err = err == MKT_OK ? mkt_policy_decode(&policy, &payload.ticket) : err;
+    err = err == MKT_OK ? mkt_policy_sound(&policy, txn->detail) : err;
+    err = err == MKT_OK ? mkt_policy_valid(&policy, txn->host) : err;
+    err = err == MKT_OK ? mkt_ticket_use_check(txn->host, &policy, MKT_FLAG_N) : err;
+    err = err == MKT_OK ? mkt_suite_of_prf(policy.prf, &b->suite) : err;
     if (err != MKT_OK)
         return err;
     read_policy(b, &policy);
-    if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &act->settings->self))
-        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy.initiator.data);
+    if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &txn->settings->self))
+        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy.initiator.data);
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
-    if (!mkt_bundle_has(b, MKT_FLAG_J) && act->offer->ticket->used)
+    if (!mkt_bundle_has(b, MKT_FLAG_J) && txn->offer->ticket->used)
         return MKT_E_REUSE;
-    err = mkt_check_application(act, &policy);
-    err = err != MKT_OK ? err : mkt_ticket_hash(&payload, b->ticket_hash);
-    err = err != MKT_OK ? err : io_keep(&act->room, act->offer->ticket->keys, &b->keys[MKT_FROM_TICKET]);
+    err = mkt_check_application(txn, &policy);
+    err = err == MKT_OK ? mkt_ticket_hash(&payload, b->ticket_hash) : err;
+    err = err == MKT_OK ? io_keep(&txn->arena, txn->offer->ticket->keys, &b->keys[MKT_FROM_TICKET]) : err;
     /* without an answer the policy says later who may be the Responder */
     if (err == MKT_OK && !mkt_bundle_has(b, MKT_FLAG_F))
-        err = io_keep(&act->room, payload.octets, &b->ticket);
+        err = io_keep(&txn->arena, payload.octets, &b->ticket);
     *ticket = payload.ticket;
-    return err != MKT_OK ? err : find_mpks(b);
+    return err == MKT_OK ? find_mpks(b) : err;
 }
 
 /* RFC 3830 6.1: "This ID MUST be unique between each Initiator-Responder pair", which only the host can tell. */
-static enum mkt_err choose_csb_id(struct mkt_act *act)
+static enum mkt_err choose_csb_id(struct mkt_txn *txn)
 {
     enum { TRIES = 8 }; /* a source that gives the same octets again and again is none */
-    const struct mkt_host *host = act->host;
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_host *host = txn->host;
+    struct mkt_bundle *b = &txn->bundle;
     for (int i = 0; i < TRIES; i++) {
-        const enum mkt_err err = mkt_draw_csb_id(act, &b->csb_id);
+        const enum mkt_err err = mkt_draw_csb_id(txn, &b->csb_id);
         if (err != MKT_OK || host->has_csb_id == NULL ||
-            !host->has_csb_id(host->user, &b->initiator, &b->asked, b->csb_id))
+            !host->has_csb_id(host->user, &b->initiator, &b->called, b->csb_id))
             return err;
     }
     return MKT_E_RANDOM;
 }
 
-/* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section 9). */
-static enum mkt_err choose_randi(struct mkt_act *act)
+/* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section
+ * 9). */
+static enum mkt_err choose_randi(struct mkt_txn *txn)
 {
-    const struct mkt_offer *offer = act->offer;
-    struct mkt_span *randi = &act->bundle.randi;
+    const struct mkt_offer *offer = txn->offer;
+    struct mkt_span *randi = &txn->bundle.randi;
     if (offer->randi.n > 0)
-        return io_keep(&act->room, offer->randi, randi);
-    return mkt_draw(act, mkt_rand_length(&act->bundle, offer->keys, offer->n_keys), randi);
+        return io_keep(&txn->arena, offer->randi, randi);
+    return mkt_draw(txn, mkt_rand_length(&txn->bundle, offer->keys, offer->n_keys), randi);
 }
 
 /* "HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V", the list of protocols (D12) before V. */
-static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *ticket, struct mkt_message *m)
+static enum mkt_err put_init(struct mkt_txn *txn, struct mkt_ticket_payload *ticket, struct mkt_message *m)
 {
-    const struct mkt_offer *offer = act->offer;
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_offer *offer = txn->offer;
+    struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = MKT_OK;
     if (offer->n_keys > 0)
-        err = mkt_supply(act, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
-    err = err != MKT_OK ? err : mkt_begin(act, m, MKT_TRANSFER_INIT, b->csb_id);
+        err = mkt_supply(txn, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
+    err = err == MKT_OK ? mkt_begin(txn, m, MKT_TRANSFER_INIT, b->csb_id) : err;
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I))
-        err = mkt_initiator_data_put(b->suite, &act->room, &ticket->initiator_data);
+        err = mkt_initiator_data_encode(b->suite, &txn->arena, &ticket->initiator_data);
     if (err != MKT_OK)
         return err;
     /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy", whatever 6.1 says; nobody looks at it
      * (design decision D3) */
     m->hdr.v = mkt_bundle_has(b, MKT_FLAG_F);
     mkt_add_randr(m, MKT_RANDR_I, b->randi);
-    if (!act->settings->leave_out_identities) {
+    if (!txn->settings->leave_out_identities) {
         mkt_add_idr(m, MKT_IDR_I, &b->initiator);
-        mkt_add_idr(m, MKT_IDR_R, &b->asked);
+        mkt_add_idr(m, MKT_IDR_R, &b->called);
     }
-    err = mkt_sessions_offer(act, m);
+    err = mkt_sessions_offer(txn, m);
     mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_INITIATOR]);
     mkt_message_add(m, MKT_GENERAL_EXT)->general_ext =
@@ -128,130 +129,130 @@ static enum mkt_err put_init(struct mkt_act *act, struct mkt_ticket_payload *tic
 }
 
 /* Who, what and how of an offer that is to be made. */
-static enum mkt_err begin_init(struct mkt_act *act, struct mkt_ticket_payload *ticket)
+static enum mkt_err begin_init(struct mkt_txn *txn, struct mkt_ticket_payload *ticket)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_offer *offer = act->offer;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_offer *offer = txn->offer;
     if (offer->ticket == NULL || offer->responder.data.n == 0)
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, offer->ticket == NULL ? "ticket" : "responder", NULL);
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, offer->ticket == NULL ? "ticket" : "responder", NULL);
     if (offer->randi.n > UINT8_MAX)
-        return mkt_blame(act->detail, MKT_E_ARGUMENT, "randi", NULL);
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, "randi", NULL);
     if (offer->n_sp > MKT_MAX_SPS)
-        return mkt_blame(act->detail, MKT_E_MANY, "SP", NULL);
+        return mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted to this bundle is in tickets of their own */
-    enum mkt_err err = use_ticket(act, ticket);
+    enum mkt_err err = use_ticket(txn, ticket);
     /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
     if (err == MKT_OK && offer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_L))
         err = MKT_E_KEMAC;
-    err = err != MKT_OK ? err : mkt_keep_id(act, &act->settings->self, &b->initiator);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &offer->responder, &b->asked);
-    err = err != MKT_OK ? err : choose_csb_id(act);
-    return err != MKT_OK ? err : choose_randi(act);
+    err = err == MKT_OK ? mkt_keep_id(txn, &txn->settings->self, &b->initiator) : err;
+    err = err == MKT_OK ? mkt_keep_id(txn, &offer->responder, &b->called) : err;
+    err = err == MKT_OK ? choose_csb_id(txn) : err;
+    return err == MKT_OK ? choose_randi(txn) : err;
 }
 
-enum mkt_err mkt_make_transfer_init(struct mkt_act *act)
+enum mkt_err mkt_make_transfer_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
     struct mkt_ticket_payload ticket;
-    if (act->offer == NULL)
+    if (txn->offer == NULL)
         return MKT_E_STATE;
-    const size_t before = act->out->n;
-    enum mkt_err err = begin_init(act, &ticket);
-    err = err != MKT_OK ? err : put_init(act, &ticket, &message);
+    const size_t before = txn->out->n;
+    enum mkt_err err = begin_init(txn, &ticket);
+    err = err == MKT_OK ? put_init(txn, &ticket, &message) : err;
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
-    err = err != MKT_OK ? err : mkt_sessions_check(act, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
-    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, message.hdr.map, false);
+    err = err == MKT_OK ? mkt_sessions_check(txn, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F)) : err;
+    err = err == MKT_OK ? mkt_sessions_check_keys(b, message.hdr.map, false) : err;
     if (err != MKT_OK)
         return err;
-    mkt_by_mpk(act, &message, MKT_PHASE_INITIAL);
-    err = mkt_seal(act, &message);
-    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && act->out->p != NULL)
-        err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, act->out);
+    mkt_mpk_protection(txn, &message, MKT_PURPOSE_INITIAL);
+    err = mkt_seal(txn, &message);
+    if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I) && txn->out->p != NULL)
+        err = mkt_initiator_data_seal(b->suite, b->mpkr, &message, txn->out);
     if (err != MKT_OK)
         return err;
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     if (mkt_bundle_has(b, MKT_FLAG_F)) {
-        act->outcome = MKT_ANSWER;
-        err = mkt_keep_made(act, before, &b->init);
+        txn->outcome = MKT_ANSWER;
+        err = mkt_keep_made(txn, before, &b->init);
     } else {
-        err = mkt_sessions_settle(act, &message, NULL);
+        err = mkt_sessions_settle(txn, &message, NULL);
     }
-    return err != MKT_OK ? err : mkt_replay_record(act, &message);
+    return err == MKT_OK ? mkt_replay_record(txn, &message) : err;
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
 
 /* Initiator Data is there where keys are forked, and of this message: 6.10, 4.2.3.6. */
-static enum mkt_err check_initiator_data(const struct mkt_act *act)
+static enum mkt_err check_initiator_data(const struct mkt_txn *txn)
 {
-    const struct mkt_span data = act->ticket->ticket.initiator_data;
-    const bool forked = mkt_bundle_has(&act->bundle, MKT_FLAG_I);
+    const struct mkt_span data = txn->ticket->ticket.initiator_data;
+    const bool forked = mkt_bundle_has(&txn->bundle, MKT_FLAG_I);
     if (forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
-    return forked ? mkt_initiator_data_match(data, &mkt_message_find(act->message, MKT_V, 0)->v) : MKT_OK;
+    return forked ? mkt_initiator_data_match(data, &mkt_message_find(txn->message, MKT_V, 0)->v) : MKT_OK;
 }
 
 /* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP" */
-static enum mkt_err check_protocols(const struct mkt_act *act)
+static enum mkt_err check_protocols(const struct mkt_txn *txn)
 {
-    const struct mkt_payload *sdp_ids = mkt_message_find(act->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
+    const struct mkt_payload *sdp_ids = mkt_message_find(txn->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
     if (sdp_ids == NULL)
-        return act->settings->allow_no_protocols ? MKT_OK : MKT_E_PROTOCOLS;
-    return mkt_span_equal(sdp_ids->general_ext.data, act->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
+        return txn->settings->allow_no_protocols ? MKT_OK : MKT_E_PROTOCOLS;
+    return mkt_span_equal(sdp_ids->general_ext.data, txn->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
 }
 
 /*
- * A policy without IDRi names nobody as the Initiator: then the host must decide (D21). A COUNTER is refused: the holder
- * of such a ticket could take anybody's name, and use up the counters of that name.
+ * A policy without IDRi names nobody as the Initiator: then the host must decide (D21). A COUNTER is refused: the
+ * holder of such a ticket could take anybody's name, and use up the counters of that name.
  */
-static bool is_initiator(const struct mkt_act *act)
+static bool is_initiator(const struct mkt_txn *txn)
 {
-    if (act->policy->initiator.data.n == 0)
-        return act->bundle.initiator.data.n > 0 && act->host->authorise != NULL &&
-               mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
-    return mkt_id_equal(&act->bundle.initiator, &act->policy->initiator);
+    if (txn->policy->initiator.data.n == 0)
+        return txn->bundle.initiator.data.n > 0 && txn->host->authorise != NULL &&
+               mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER;
+    return mkt_id_equal(&txn->bundle.initiator, &txn->policy->initiator);
 }
 
 /* Who is who, by the message or by what the application gave (D5), and by the policy (D21). Unverified so far. */
-static enum mkt_err identify(struct mkt_act *act)
+static enum mkt_err identify(struct mkt_txn *txn)
 {
-    const struct mkt_policy *policy = act->policy;
-    const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    struct mkt_bundle *b = &act->bundle;
-    b->initiator = idri != NULL ? idri->id : act->settings->peer;
-    b->asked = idrr != NULL ? idrr->id : act->settings->self;
-    b->responder = act->settings->self;
-    if (!is_initiator(act))
-        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi", &b->initiator.data);
-    if (!mkt_is_responder(act, policy, &b->responder))
-        return mkt_blame(act->detail, MKT_E_RESPONDER, "mkt_settings.self", &b->responder.data);
+    const struct mkt_policy *policy = txn->policy;
+    const struct mkt_payload *idri = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_I);
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &txn->bundle;
+    b->initiator = idri != NULL ? idri->id : txn->settings->peer;
+    b->called = idrr != NULL ? idrr->id : txn->settings->self;
+    b->responder = txn->settings->self;
+    if (!is_initiator(txn))
+        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi", &b->initiator.data);
+    if (!mkt_is_responder(txn, policy, &b->responder))
+        return mkt_blame(txn->detail, MKT_E_RESPONDER, "mkt_settings.self", &b->responder.data);
     /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
-    if (mkt_id_equal(&b->initiator, &b->responder) && !act->settings->allow_own_identity && !mkt_replay_is_checked(act))
-        return mkt_blame(act->detail, MKT_E_OWN_IDENTITY, "IDRi", &b->initiator.data);
-    enum mkt_err err = mkt_check_application(act, policy);
-    return err != MKT_OK ? err : check_protocols(act);
+    if (mkt_id_equal(&b->initiator, &b->responder) && !txn->settings->allow_own_identity && !mkt_replay_is_checked(txn))
+        return mkt_blame(txn->detail, MKT_E_OWN_IDENTITY, "IDRi", &b->initiator.data);
+    enum mkt_err err = mkt_check_application(txn, policy);
+    return err == MKT_OK ? check_protocols(txn) : err;
 }
 
 /* "the Responder SHALL reject without contacting the KMS" */
-static enum mkt_err refuse_init(struct mkt_act *act)
+static enum mkt_err refuse_init(struct mkt_txn *txn)
 {
-    const struct mkt_message *m = act->message;
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_policy_sound(act->policy, act->detail);
-    read_policy(b, act->policy);
-    err = err != MKT_OK ? err : mkt_ticket_use_check(act->host, act->policy, MKT_FLAG_O);
-    err = err != MKT_OK ? err : check_initiator_data(act);
+    const struct mkt_message *m = txn->message;
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_policy_sound(txn->policy, txn->detail);
+    read_policy(b, txn->policy);
+    err = err == MKT_OK ? mkt_ticket_use_check(txn->host, txn->policy, MKT_FLAG_O) : err;
+    err = err == MKT_OK ? check_initiator_data(txn) : err;
     if (err != MKT_OK)
         return err;
-    if (mkt_bundle_has(b, MKT_FLAG_E) && act->settings->kms == NULL && act->host->resolved == NULL)
+    if (mkt_bundle_has(b, MKT_FLAG_E) && txn->settings->kms == NULL && txn->host->resolved == NULL)
         return MKT_E_RESOLVE;
     if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
         return MKT_E_KEMAC;
-    err = mkt_sessions_check(act, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
-    return err != MKT_OK ? err : identify(act);
+    err = mkt_sessions_check(txn, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
+    return err == MKT_OK ? identify(txn) : err;
 }
 
 /* How a resolved ticket is remembered: version, 32-bit length and TICKET payload, keys, modifier, for whom it was. */
@@ -276,106 +277,107 @@ void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticke
  * using forked TGKs, which nobody else has: so it must be them that are used. A counter that somebody else moved on
  * would be moved for good.
  */
-static bool proves_itself(const struct mkt_act *act)
+static bool proves_itself(const struct mkt_txn *txn)
 {
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &txn->bundle;
     struct mkt_key_data key;
     if (!mkt_bundle_has(b, MKT_FLAG_I))
         return true;
     for (struct mkt_keys keys = mkt_keys_of(b->keys[MKT_FROM_TICKET]); mkt_keys_next_session(&keys, &key);)
         if (!mkt_key_is_tgk(&key))
             return false;
-    return mkt_message_find(act->message, MKT_KEMAC, 0) == NULL && mkt_t_of(act->message)->ts_type != MKT_TS_COUNTER;
+    return mkt_message_find(txn->message, MKT_KEMAC, 0) == NULL && mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER;
 }
 
 /* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
  * modifier (IDRr, RANDRkms) SHALL be used." (5.3) */
-static enum mkt_err remember(struct mkt_act *act)
+static enum mkt_err remember(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_span octets = mkt_ticket_octets(act->ticket);
-    struct mkt_buf stored = {act->room.p + act->room.n, act->room.cap - act->room.n, 0};
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_span octets = mkt_ticket_octets(txn->ticket);
+    struct mkt_buf stored = {txn->arena.p + txn->arena.n, txn->arena.cap - txn->arena.n, 0};
     struct mkt_span kept = {NULL, 0};
     struct mkt_id self = {0};
-    if (act->host->resolved == NULL)
-        return MKT_E_KEY;
-    enum mkt_err err = act->host->resolved(act->host->user, octets, &stored);
-    const uint8_t *p = io_reserve(&act->room, stored.n);
-    mkt_wipe(act->room.p + act->room.n, act->room.cap - act->room.n); /* what the host wrote and does not answer with */
+    if (txn->host->resolved == NULL)
+        return MKT_E_NO_KEY;
+    enum mkt_err err = txn->host->resolved(txn->host->user, octets, &stored);
+    const uint8_t *p = io_reserve(&txn->arena, stored.n);
+    mkt_wipe(txn->arena.p + txn->arena.n, txn->arena.cap - txn->arena.n); /* what the host wrote and does not answer
+                                                                             with */
     if (err != MKT_OK || p == NULL)
-        return err != MKT_OK ? err : MKT_E_ROOM;
+        return err == MKT_OK ? MKT_E_BUNDLE_FULL : err;
     struct io io = io_get((struct mkt_span){p, stored.n});
     mkt_io_resolved(&io, b, &kept, &self);
     if (io.err != MKT_OK || !mkt_span_equal(kept, octets))
         return MKT_E_STORED;
     /* another party of the same host: whether it may have the keys the KMS must say */
-    if (!mkt_id_equal(&self, &act->settings->self))
-        return MKT_E_KEY;
+    if (!mkt_id_equal(&self, &txn->settings->self))
+        return MKT_E_NO_KEY;
     if ((mkt_bundle_has(b, MKT_FLAG_I) && b->randkms.n == 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
-    b->named = b->randkms.n > 0;
-    err = mkt_ticket_keys_check(act->policy, b->keys[MKT_FROM_TICKET]);
-    return err == MKT_OK && !proves_itself(act) ? MKT_E_KEY : err;
+    b->named_by_kms = b->randkms.n > 0;
+    err = mkt_ticket_keys_check(txn->policy, b->keys[MKT_FROM_TICKET]);
+    return err == MKT_OK && !proves_itself(txn) ? MKT_E_NO_KEY : err;
 }
 
 /*
- * The keys of the ticket, remembered or by the key that protects it; MKT_E_KEY if only a KMS has them. If nobody here
- * opens tickets of that type, O lets the Responder ask its KMS (D24).
+ * The keys of the ticket, remembered or by the key that protects it; MKT_E_NO_KEY if only a KMS has them. If nobody
+ * here opens tickets of that type, O lets the Responder ask its KMS (D24).
  */
-static enum mkt_err resolve(struct mkt_act *act)
+static enum mkt_err resolve(struct mkt_txn *txn)
 {
-    const struct mkt_bundle before = act->bundle;
-    enum mkt_err err = remember(act);
-    if (err != MKT_E_KEY)
+    const struct mkt_bundle before = txn->bundle;
+    enum mkt_err err = remember(txn);
+    if (err != MKT_E_NO_KEY)
         return err;
-    act->bundle = before;
+    txn->bundle = before;
     if (mkt_bundle_has(&before, MKT_FLAG_E))
         return err;
-    err = mkt_ticket_resolve(act->host, act->ticket, act->policy, false, &act->room,
-                             &act->bundle.keys[MKT_FROM_TICKET], act->detail);
-    const bool by_kms = act->settings->kms != NULL && mkt_bundle_has(&before, MKT_FLAG_O);
-    return err == MKT_E_TICKET_TYPE && by_kms ? MKT_E_KEY : err;
+    err = mkt_ticket_resolve(txn->host, txn->ticket, txn->policy, false, &txn->arena,
+                             &txn->bundle.keys[MKT_FROM_TICKET], txn->detail);
+    const bool by_kms = txn->settings->kms != NULL && mkt_bundle_has(&before, MKT_FLAG_O);
+    return err == MKT_E_TICKET_TYPE && by_kms ? MKT_E_NO_KEY : err;
 }
 
-static enum mkt_err keep_ids(struct mkt_act *act)
+static enum mkt_err keep_ids(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_keep_id(act, &b->initiator, &b->initiator);
-    err = err != MKT_OK ? err : mkt_keep_id(act, &b->asked, &b->asked);
-    return err != MKT_OK ? err : mkt_keep_id(act, &b->responder, &b->responder);
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_keep_id(txn, &b->initiator, &b->initiator);
+    err = err == MKT_OK ? mkt_keep_id(txn, &b->called, &b->called) : err;
+    return err == MKT_OK ? mkt_keep_id(txn, &b->responder, &b->responder) : err;
 }
 
 /* Waits for the KMS, with nothing of the message verified but what needs no key. */
-static enum mkt_err suspend(struct mkt_act *act)
+static enum mkt_err suspend(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_t_fresh(act);
-    err = err != MKT_OK ? err : mkt_policy_valid(act->policy, act->host);
-    err = err != MKT_OK ? err : mkt_replay_look(act); /* a replay is not worth a question to the KMS */
-    err = err != MKT_OK ? err : keep_ids(act);
-    act->outcome = MKT_RESOLVE;
-    return err != MKT_OK ? err : io_keep(&act->room, act->in, &b->init);
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_t_fresh(txn);
+    err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
+    err = err == MKT_OK ? mkt_replay_look(txn) : err; /* a replay is not worth a question to the KMS */
+    err = err == MKT_OK ? keep_ids(txn) : err;
+    txn->outcome = MKT_RESOLVE;
+    return err == MKT_OK ? io_keep(&txn->arena, txn->in, &b->init) : err;
 }
 
-static enum mkt_err find_mpki(struct mkt_act *act)
+static enum mkt_err find_mpki(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = find_mpks(b);
-    err = err != MKT_OK ? err : mkt_ticket_hash(act->ticket, b->ticket_hash);
-    b->randi = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
-    mkt_by_mpk(act, act->message, MKT_PHASE_INITIAL);
+    err = err == MKT_OK ? mkt_ticket_hash(txn->ticket, b->ticket_hash) : err;
+    b->randi = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
+    mkt_mpk_protection(txn, txn->message, MKT_PURPOSE_INITIAL);
     return err;
 }
 
-static enum mkt_err find_init_key(struct mkt_act *act)
+static enum mkt_err find_init_key(struct mkt_txn *txn)
 {
-    act->bundle.csb_id = act->message->hdr.csb_id;
-    const enum mkt_err err = resolve(act);
-    if (err == MKT_E_KEY && act->settings->kms != NULL)
-        return suspend(act);
-    if (err == MKT_E_KEY && mkt_bundle_has(&act->bundle, MKT_FLAG_E))
+    txn->bundle.csb_id = txn->message->hdr.csb_id;
+    const enum mkt_err err = resolve(txn);
+    if (err == MKT_E_NO_KEY && txn->settings->kms != NULL)
+        return suspend(txn);
+    if (err == MKT_E_NO_KEY && mkt_bundle_has(&txn->bundle, MKT_FLAG_E))
         return MKT_E_RESOLVE;
-    return err != MKT_OK ? err : find_mpki(act);
+    return err == MKT_OK ? find_mpki(txn) : err;
 }
 
 /* A message that is kept waited for the keys from the KMS. */
@@ -384,35 +386,35 @@ static bool is_by_kms(const struct mkt_bundle *b)
     return b->init.n > 0;
 }
 
-static enum mkt_err authorise_init(struct mkt_act *act)
+static enum mkt_err authorise_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const bool proven = act->policy->initiator.data.n > 0 && (is_by_kms(b) || !mkt_bundle_has(b, MKT_FLAG_I));
-    const enum mkt_err err = mkt_policy_valid(act->policy, act->host);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_INITIATOR, &b->initiator, act->policy, proven);
+    struct mkt_bundle *b = &txn->bundle;
+    const bool proven = txn->policy->initiator.data.n > 0 && (is_by_kms(b) || !mkt_bundle_has(b, MKT_FLAG_I));
+    const enum mkt_err err = mkt_policy_valid(txn->policy, txn->host);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, &b->initiator, txn->policy, proven) : err;
 }
 
-static enum mkt_err accept_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_txn *txn)
 {
-    const struct mkt_message *m = act->message;
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_message *m = txn->message;
+    struct mkt_bundle *b = &txn->bundle;
     const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
-    enum mkt_err err = mkt_accept_supplied(act, act->keys, &b->keys[MKT_FROM_INITIATOR]);
+    enum mkt_err err = mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_INITIATOR]);
     if (err == MKT_OK && is_by_kms(b) && mkt_bundle_has(b, MKT_FLAG_J))
-        err = io_keep(&act->room, mkt_ticket_octets(act->ticket), &b->ticket);
+        err = io_keep(&txn->arena, mkt_ticket_octets(txn->ticket), &b->ticket);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
-    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, !answered);
-    err = err != MKT_OK ? err : io_keep(&act->room, b->randi, &b->randi);
-    err = err != MKT_OK ? err : keep_ids(act);
-    mkt_times_add(&b->newest, mkt_t_of(m), has_update_keys(b, m));
-    act->outcome = answered ? MKT_ANSWER : MKT_DONE;
+    err = err == MKT_OK ? mkt_sessions_check_keys(b, m->hdr.map, !answered) : err;
+    err = err == MKT_OK ? io_keep(&txn->arena, b->randi, &b->randi) : err;
+    err = err == MKT_OK ? keep_ids(txn) : err;
+    mkt_times_add(&b->peer_last_t, mkt_t_of(m), has_update_keys(b, m));
+    txn->outcome = answered ? MKT_ANSWER : MKT_DONE;
     if (err == MKT_OK && answered && !is_by_kms(b))
-        return io_keep(&act->room, act->in, &b->init);
+        return io_keep(&txn->arena, txn->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
     b->init = (struct mkt_span){NULL, 0};
-    return mkt_sessions_settle(act, m, NULL);
+    return mkt_sessions_settle(txn, m, NULL);
 }
 
 const struct mkt_taking mkt_taking_transfer_init = {refuse_init, find_init_key, authorise_init, accept_init};
@@ -422,64 +424,64 @@ const struct mkt_taking mkt_taking_resolved = {NULL, find_mpki, authorise_init, 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
 
 /* "HDR, T, [RANDRr], [IDRr], [RANDRkms], {SP}, [KEMAC], V" */
-static enum mkt_err put_resp(struct mkt_act *act, struct mkt_message *m)
+static enum mkt_err put_resp(struct mkt_txn *txn, struct mkt_message *m)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_answer *answer = act->answer;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_answer *answer = txn->answer;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     const bool keys = answer->n_keys > 0;
     /* without G other Responders have the same key for their KEMACs (D29) */
-    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? mkt_begin_update(act, m, MKT_TRANSFER_RESP, true)
-                                                              : mkt_begin(act, m, MKT_TRANSFER_RESP, b->csb_id);
+    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? mkt_begin_update(txn, m, MKT_TRANSFER_RESP, true)
+                                                              : mkt_begin(txn, m, MKT_TRANSFER_RESP, b->csb_id);
     if (err == MKT_OK && keys)
-        err = mkt_supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
+        err = mkt_supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_G))
         mkt_add_randr(m, MKT_RANDR_R, b->randr);
     /* "If the Responder receives an IDRr payload in the RESOLVE_RESP message, the same identity MUST be sent"; and the
      * Initiator can't guess one that it did not ask for */
-    if (!act->settings->leave_out_identities || b->named || forked || !mkt_id_equal(&b->responder, &b->asked))
+    if (!txn->settings->leave_out_identities || b->named_by_kms || forked || !mkt_id_equal(&b->responder, &b->called))
         mkt_add_idr(m, MKT_IDR_R, &b->responder);
     /* "If the Responder receives a RANDRkms payload in the RESOLVE_RESP message, the same RAND MUST be sent" */
     if (b->randkms.n > 0)
         mkt_add_randr(m, MKT_RANDR_KMS, b->randkms);
-    err = mkt_sessions_answer(act, m);
+    err = mkt_sessions_answer(txn, m);
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_RESPONDER]);
     return err;
 }
 
-enum mkt_err mkt_make_transfer_resp(struct mkt_act *act)
+enum mkt_err mkt_make_transfer_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
-    enum mkt_err err = act->answer->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : MKT_OK;
+    enum mkt_err err = txn->answer->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : MKT_OK;
     /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
-    if (act->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
+    if (txn->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_G))
-        err = mkt_draw(act, mkt_rand_length(b, act->answer->keys, act->answer->n_keys), &b->randr);
-    err = err != MKT_OK ? err : put_resp(act, &message);
-    err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
-    err = err != MKT_OK ? err : mkt_sessions_settle(act, &message, act->init);
+        err = mkt_draw(txn, mkt_rand_length(b, txn->answer->keys, txn->answer->n_keys), &b->randr);
+    err = err == MKT_OK ? put_resp(txn, &message) : err;
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
+    err = err == MKT_OK ? mkt_sessions_settle(txn, &message, txn->init) : err;
     if (err != MKT_OK)
         return err;
-    mkt_by_mpk(act, &message, MKT_PHASE_RESPONSE);
-    err = mkt_seal(act, &message);
+    mkt_mpk_protection(txn, &message, MKT_PURPOSE_RESPONSE);
+    err = mkt_seal(txn, &message);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->init = (struct mkt_span){NULL, 0};
-    return err != MKT_OK ? err : mkt_replay_record(act, &message);
+    return err == MKT_OK ? mkt_replay_record(txn, &message) : err;
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */
 
-static enum mkt_err refuse_resp(struct mkt_act *act)
+static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
-    const struct mkt_message *m = act->message;
+    const struct mkt_message *m = txn->message;
     const struct mkt_payload *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
     const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &txn->bundle;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || (forked && randkms == NULL))
         return MKT_E_RAND;
@@ -487,18 +489,18 @@ static enum mkt_err refuse_resp(struct mkt_act *act)
         return MKT_E_RAND;
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
-        return mkt_blame(act->detail, MKT_E_RESPONDER, "no IDRr", NULL);
+        return mkt_blame(txn->detail, MKT_E_RESPONDER, "no IDRr", NULL);
     if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
         return MKT_E_KEMAC;
-    return mkt_sessions_check(act, m, act->init, true);
+    return mkt_sessions_check(txn, m, txn->init, true);
 }
 
-enum mkt_err mkt_find_resp_key(struct mkt_act *act)
+enum mkt_err mkt_find_resp_key(struct mkt_txn *txn)
 {
-    const struct mkt_payload *randr = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(act->message, MKT_RANDR, MKT_RANDR_KMS);
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_payload *randr = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_R);
+    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     enum mkt_err err = forked && (randkms == NULL || idrr == NULL) ? MKT_E_RAND : MKT_OK;
@@ -507,10 +509,10 @@ enum mkt_err mkt_find_resp_key(struct mkt_act *act)
     if (randkms != NULL)
         b->randkms = randkms->rand.rand;
     if (err == MKT_OK && forked)
-        err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &act->room, keys);
+        err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &txn->arena, keys);
     if (err == MKT_OK && forked)
         err = find_mpks(b);
-    mkt_by_mpk(act, act->message, MKT_PHASE_RESPONSE);
+    mkt_mpk_protection(txn, txn->message, MKT_PURPOSE_RESPONSE);
     return err;
 }
 
@@ -518,32 +520,32 @@ enum mkt_err mkt_find_resp_key(struct mkt_act *act)
  * Who answers: the one who was asked for, or one of the policy. With key forking MPKr' proves that the KMS let this
  * Responder resolve the ticket: then another one can answer if the host says yes (D26).
  */
-static enum mkt_err authorise_resp(struct mkt_act *act)
+static enum mkt_err authorise_resp(struct mkt_txn *txn)
 {
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->asked;
-    enum mkt_err err = mkt_replay_look(act); /* an answer of this party's own (D21) */
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->called;
+    enum mkt_err err = mkt_replay_look(txn); /* an answer of this party's own (D21) */
     if (err != MKT_OK)
         return err;
-    const bool named = mkt_id_equal(responder, &b->asked) || mkt_is_responder(act, act->policy, responder);
-    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || act->host->authorise == NULL))
-        return mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &responder->data);
-    err = mkt_keep_id(act, responder, &b->responder);
-    return err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, act->policy, true);
+    const bool named = mkt_id_equal(responder, &b->called) || mkt_is_responder(txn, txn->policy, responder);
+    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || txn->host->authorise == NULL))
+        return mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &responder->data);
+    err = mkt_keep_id(txn, responder, &b->responder);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, txn->policy, true) : err;
 }
 
-static enum mkt_err accept_resp(struct mkt_act *act)
+static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = mkt_accept_supplied(act, act->keys, &b->keys[MKT_FROM_RESPONDER]);
-    err = err != MKT_OK ? err : mkt_check_rands(b, b->randr.n);
-    err = err != MKT_OK ? err : io_keep(&act->room, b->randr, &b->randr);
-    err = err != MKT_OK ? err : io_keep(&act->room, b->randkms, &b->randkms);
-    err = err != MKT_OK ? err : mkt_sessions_settle(act, act->message, act->init);
-    mkt_times_add(&b->newest, mkt_t_of(act->message), has_update_keys(b, act->message));
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_RESPONDER]);
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
+    err = err == MKT_OK ? io_keep(&txn->arena, b->randr, &b->randr) : err;
+    err = err == MKT_OK ? io_keep(&txn->arena, b->randkms, &b->randkms) : err;
+    err = err == MKT_OK ? mkt_sessions_settle(txn, txn->message, txn->init) : err;
+    mkt_times_add(&b->peer_last_t, mkt_t_of(txn->message), has_update_keys(b, txn->message));
     b->init = (struct mkt_span){NULL, 0};
-    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
+    return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
 const struct mkt_taking mkt_taking_transfer_resp = {refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};

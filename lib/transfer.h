@@ -5,17 +5,17 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_transfer_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_make_transfer_resp(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_make_transfer_init(struct mkt_txn *txn);
+MKT_MUST enum mkt_err mkt_make_transfer_resp(struct mkt_txn *txn);
 extern const struct mkt_taking mkt_taking_transfer_init, mkt_taking_transfer_resp;
 
 /* The rest of taking the TRANSFER_INIT that the bundle keeps, once a KMS has given the keys of its ticket. */
 extern const struct mkt_taking mkt_taking_resolved;
 
 /* Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of its name. */
-MKT_MUST enum mkt_err mkt_find_resp_key(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_find_resp_key(struct mkt_txn *txn);
 
-/* What a Responder remembers of a ticket that a KMS resolved (mkt_csb_resolved_put()). */
+/* What a Responder remembers of a ticket that a KMS resolved (mkt_csb_save_resolved()). */
 void mkt_io_resolved(struct io *io, struct mkt_bundle *bundle, struct mkt_span *ticket, struct mkt_id *self);
 
 #endif

@@ -18,9 +18,10 @@
  * "Both messages SHALL be protected with the same keys (derived from MPKi or MPKr') that protected the last message
  * (TRANSFER_INIT or TRANSFER_RESP) in the initial exchange."
  */
-static void by_last(struct mkt_act *act, const struct mkt_message *message)
+static void by_last(struct mkt_txn *txn, const struct mkt_message *message)
 {
-    mkt_by_mpk(act, message, mkt_bundle_has(&act->bundle, MKT_FLAG_F) ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL);
+    mkt_mpk_protection(txn, message,
+                       mkt_bundle_has(&txn->bundle, MKT_FLAG_F) ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL);
 }
 
 /* Whether a role may supply keys: "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be
@@ -49,118 +50,119 @@ static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role
  * All session keys in one chain, but those that sessions used before and use no more: their room is for new ones, and
  * who breaks in later does not find them.
  */
-static enum mkt_err gather_keys(struct mkt_act *act, struct mkt_span map_before)
+static enum mkt_err gather_keys(struct mkt_txn *txn, struct mkt_span map_before)
 {
-    struct mkt_bundle *b = &act->bundle;
-    struct mkt_chain chain = {&act->room, act->room.n, NULL};
+    struct mkt_bundle *b = &txn->bundle;
+    struct mkt_chain chain = {&txn->arena, txn->arena.n, NULL};
     struct mkt_key_data key;
     enum mkt_err err = MKT_OK;
     for (size_t c = 0; c < MKT_CHAINS; c++) {
         for (struct mkt_keys keys = mkt_keys_of(b->keys[c]); err == MKT_OK && mkt_keys_next_session(&keys, &key);) {
             if (mkt_spi_in(map_before, key.kv.spi) && !mkt_spi_in(b->map, key.kv.spi))
                 continue;
-            err = mkt_key_put(&chain, &key);
+            err = mkt_key_append(&chain, &key);
         }
     }
     memset(b->keys, 0, sizeof b->keys);
     memset(b->answer_hash, 0, sizeof b->answer_hash); /* an answer of before this update is not known again (D28) */
-    b->keys[MKT_FROM_TICKET] = io_tail(&act->room, chain.from);
-    if (act->role == MKT_RESPONDER)
+    b->keys[MKT_FROM_TICKET] = io_tail(&txn->arena, chain.from);
+    if (txn->role == MKT_RESPONDER)
         b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
     return err;
 }
 
 /* The sessions of a message count from now on, and the exchange is over. */
-static enum mkt_err finish(struct mkt_act *act, const struct mkt_message *message, const struct mkt_message *init)
+static enum mkt_err finish(struct mkt_txn *txn, const struct mkt_message *message, const struct mkt_message *init)
 {
-    struct mkt_bundle *b = &act->bundle;
+    struct mkt_bundle *b = &txn->bundle;
     const struct mkt_span before = b->map;
-    enum mkt_err err = mkt_sessions_settle(act, message, init);
+    enum mkt_err err = mkt_sessions_settle(txn, message, init);
     b->init = (struct mkt_span){NULL, 0};
-    act->outcome = MKT_DONE;
-    return err != MKT_OK ? err : gather_keys(act, before);
+    txn->outcome = MKT_DONE;
+    return err == MKT_OK ? gather_keys(txn, before) : err;
 }
 
 /* ---- making ---- */
 
 /* Keys for an update or its answer. */
-static enum mkt_err supply(struct mkt_act *act, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
+static enum mkt_err supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
 {
     if (n == 0)
         return MKT_OK;
-    if (!may_supply(&act->bundle, act->role))
+    if (!may_supply(&txn->bundle, txn->role))
         return MKT_E_KEMAC;
-    enum mkt_err err = mkt_supply(act, wishes, n, keys);
-    return err != MKT_OK ? err : mkt_check_rands(&act->bundle, act->bundle.randr.n);
+    enum mkt_err err = mkt_supply(txn, wishes, n, keys);
+    return err == MKT_OK ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
 }
 
-enum mkt_err mkt_make_update_init(struct mkt_act *act)
+enum mkt_err mkt_make_update_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_update *update = act->update;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_update *update = txn->update;
     struct mkt_message m;
     if (update == NULL)
         return MKT_E_STATE;
-    const size_t before = act->out->n;
+    const size_t before = txn->out->n;
     enum mkt_err err =
-        update->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : gather_keys(act, b->map);
-    err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_INIT, update->n_keys > 0);
-    err = err != MKT_OK ? err : supply(act, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]);
+        update->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : gather_keys(txn, b->map);
+    err = err == MKT_OK ? mkt_begin_update(txn, &m, MKT_TRANSFER_INIT, update->n_keys > 0) : err;
+    err = err == MKT_OK ? supply(txn, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]) : err;
     if (err != MKT_OK)
         return err;
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
     m.hdr.v = !update->no_answer;
     /* never left out, so that nobody can send it back to this party: mkt_check_update_identities() */
-    mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
-    mkt_add_idr(&m, idr_role(other(act->role)), id_of(b, other(act->role)));
-    err = mkt_sessions_offer(act, &m);
-    err = err != MKT_OK ? err : mkt_sessions_check(act, &m, NULL, update->no_answer);
-    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m.hdr.map, update->no_answer);
+    mkt_add_idr(&m, idr_role(txn->role), id_of(b, txn->role));
+    mkt_add_idr(&m, idr_role(other(txn->role)), id_of(b, other(txn->role)));
+    err = mkt_sessions_offer(txn, &m);
+    err = err == MKT_OK ? mkt_sessions_check(txn, &m, NULL, update->no_answer) : err;
+    err = err == MKT_OK ? mkt_sessions_check_keys(b, m.hdr.map, update->no_answer) : err;
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
-    by_last(act, &m);
-    err = mkt_seal(act, &m);
+    by_last(txn, &m);
+    err = mkt_seal(txn, &m);
     if (err != MKT_OK)
         return err;
-    act->outcome = MKT_ANSWER;
-    err = update->no_answer ? finish(act, &m, NULL) : mkt_keep_made(act, before, &b->init);
-    return err != MKT_OK ? err : mkt_replay_record(act, &m);
+    txn->outcome = MKT_ANSWER;
+    err = update->no_answer ? finish(txn, &m, NULL) : mkt_keep_made(txn, before, &b->init);
+    return err == MKT_OK ? mkt_replay_record(txn, &m) : err;
 }
 
-enum mkt_err mkt_make_update_resp(struct mkt_act *act)
+enum mkt_err mkt_make_update_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_answer *answer = act->answer;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_answer *answer = txn->answer;
     struct mkt_message m;
-    enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? mkt_blame(act->detail, MKT_E_MANY, "SP", NULL) : MKT_OK;
-    err = err != MKT_OK ? err : mkt_begin_update(act, &m, MKT_TRANSFER_RESP, answer->n_keys > 0);
-    err = err != MKT_OK ? err : supply(act, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
+    enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : MKT_OK;
+    err = err == MKT_OK ? mkt_begin_update(txn, &m, MKT_TRANSFER_RESP, answer->n_keys > 0) : err;
+    err = err == MKT_OK ? supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]) : err;
     if (err != MKT_OK)
         return err;
     /* the Initiator of a call without F can't guess a Responder that it did not ask */
-    if (!act->settings->leave_out_identities || !mkt_id_equal(mkt_bundle_responder(b), &b->asked))
-        mkt_add_idr(&m, idr_role(act->role), id_of(b, act->role));
-    err = mkt_sessions_answer(act, &m);
+    if (!txn->settings->leave_out_identities || !mkt_id_equal(mkt_bundle_responder(b), &b->called))
+        mkt_add_idr(&m, idr_role(txn->role), id_of(b, txn->role));
+    err = mkt_sessions_answer(txn, &m);
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_RESPONDER]);
-    by_last(act, &m);
-    err = mkt_seal(act, &m);
-    return err != MKT_OK ? err : finish(act, &m, act->init);
+    by_last(txn, &m);
+    err = mkt_seal(txn, &m);
+    return err == MKT_OK ? finish(txn, &m, txn->init) : err;
 }
 
 /* ---- taking ---- */
 
-/* "New RANDs or TICKETs MUST NOT be included." Those of the first exchange may be repeated, and have no effect (D17). */
-static enum mkt_err check_static(const struct mkt_act *act)
+/* "New RANDs or TICKETs MUST NOT be included." Those of the first exchange may be repeated, and have no effect
+ * (D17). */
+static enum mkt_err check_static(const struct mkt_txn *txn)
 {
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &txn->bundle;
     const struct mkt_span *const rand[] = {
         [MKT_RANDR_I] = &b->randi, [MKT_RANDR_R] = &b->randr, [MKT_RANDR_KMS] = &b->randkms};
     uint8_t hash[MKT_MAX_HASH];
-    for (size_t i = 0; i < act->message->n; i++) {
-        const struct mkt_payload *p = &act->message->payload[i];
+    for (size_t i = 0; i < txn->message->n; i++) {
+        const struct mkt_payload *p = &txn->message->payload[i];
         if (p->type == MKT_RAND ||
             (p->type == MKT_RANDR && (p->rand.role < MKT_RANDR_I || p->rand.role > MKT_RANDR_KMS ||
                                       !mkt_span_equal(p->rand.rand, *rand[p->rand.role]))))
@@ -168,11 +170,11 @@ static enum mkt_err check_static(const struct mkt_act *act)
         if (p->type != MKT_TICKET)
             continue;
         /* without a replay cache it may be the Initiator's own TRANSFER_INIT, sent back to it (D21) */
-        if (act->role == MKT_INITIATOR && !mkt_replay_is_checked(act))
+        if (txn->role == MKT_INITIATOR && !mkt_replay_is_checked(txn))
             return MKT_E_UPDATE;
         enum mkt_err err = mkt_ticket_hash(p, hash);
         if (err != MKT_OK || memcmp(hash, b->ticket_hash, sizeof hash) != 0)
-            return err != MKT_OK ? err : MKT_E_UPDATE;
+            return err == MKT_OK ? MKT_E_UPDATE : err;
     }
     return MKT_OK;
 }
@@ -182,119 +184,120 @@ static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *p
 {
     struct mkt_payload ticket;
     enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket);
-    err = err != MKT_OK ? err : mkt_policy_get(policy, &ticket.ticket);
-    return err != MKT_OK ? err : mkt_policy_sound(policy, NULL);
+    err = err == MKT_OK ? mkt_policy_decode(policy, &ticket.ticket) : err;
+    return err == MKT_OK ? mkt_policy_sound(policy, NULL) : err;
 }
 
 /* Whether the Responder may have that identity. Without F the Initiator knows only whom it asked, until it answers. */
-static bool may_be_responder(const struct mkt_act *act, const struct mkt_id *id)
+static bool may_be_responder(const struct mkt_txn *txn, const struct mkt_id *id)
 {
-    const struct mkt_bundle *b = &act->bundle;
+    const struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
     if (mkt_id_equal(id, mkt_bundle_responder(b)))
         return true;
-    if (act->role == MKT_RESPONDER)
-        return !mkt_bundle_has(b, MKT_FLAG_F) && mkt_id_equal(id, &b->asked);
-    return b->responder.data.n == 0 && kept_policy(b, &policy) == MKT_OK && mkt_is_responder(act, &policy, id);
+    if (txn->role == MKT_RESPONDER)
+        return !mkt_bundle_has(b, MKT_FLAG_F) && mkt_id_equal(id, &b->called);
+    return b->responder.data.n == 0 && kept_policy(b, &policy) == MKT_OK && mkt_is_responder(txn, &policy, id);
 }
 
-/* The Initiator of a call without F learns who the Responder is. The Responder always names itself unless it was asked. */
-static enum mkt_err meet_responder(struct mkt_act *act)
+/* The Initiator of a call without F learns who the Responder is. The Responder always names itself unless it was
+ * asked. */
+static enum mkt_err meet_responder(struct mkt_txn *txn)
 {
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
-    struct mkt_bundle *b = &act->bundle;
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
-    if (act->role != MKT_INITIATOR || b->responder.data.n > 0)
+    if (txn->role != MKT_INITIATOR || b->responder.data.n > 0)
         return MKT_OK;
     enum mkt_err err = kept_policy(b, &policy);
     if (err == MKT_OK)
-        err = mkt_keep_id(act, idrr != NULL ? &idrr->id : &b->asked, &b->responder);
-    err = err != MKT_OK ? err : mkt_authorise(act, MKT_RESPONDER, &b->responder, &policy, true);
+        err = mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder);
+    err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, &policy, true) : err;
     b->ticket = (struct mkt_span){NULL, 0};
     return err;
 }
 
-bool mkt_update_has_own_order(const struct mkt_act *act)
+bool mkt_update_has_own_order(const struct mkt_txn *txn)
 {
-    const struct mkt_payload *own = mkt_message_find(act->message, MKT_IDR, idr_role(act->role));
-    const struct mkt_payload *peer = mkt_message_find(act->message, MKT_IDR, idr_role(other(act->role)));
+    const struct mkt_payload *own = mkt_message_find(txn->message, MKT_IDR, idr_role(txn->role));
+    const struct mkt_payload *peer = mkt_message_find(txn->message, MKT_IDR, idr_role(other(txn->role)));
     return own != NULL && (peer == NULL || own < peer);
 }
 
-enum mkt_err mkt_check_update_identities(const struct mkt_act *act)
+enum mkt_err mkt_check_update_identities(const struct mkt_txn *txn)
 {
-    const struct mkt_bundle *b = &act->bundle;
-    const struct mkt_payload *idri = mkt_message_find(act->message, MKT_IDR, MKT_IDR_I);
-    const struct mkt_payload *idrr = mkt_message_find(act->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_payload *idri = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_I);
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     if (idri != NULL && !mkt_id_equal(&idri->id, &b->initiator))
-        return mkt_blame(act->detail, MKT_E_INITIATOR, "IDRi", &idri->id.data);
-    const bool fits = idrr == NULL || may_be_responder(act, &idrr->id);
-    return fits ? MKT_OK : mkt_blame(act->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
+        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi", &idri->id.data);
+    const bool fits = idrr == NULL || may_be_responder(txn, &idrr->id);
+    return fits ? MKT_OK : mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
 }
 
-static enum mkt_err refuse(struct mkt_act *act)
+static enum mkt_err refuse(struct mkt_txn *txn)
 {
-    const struct mkt_message *m = act->message;
+    const struct mkt_message *m = txn->message;
     const bool init = m->hdr.data_type == MKT_TRANSFER_INIT;
-    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !may_supply(&act->bundle, other(act->role)))
+    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !may_supply(&txn->bundle, other(txn->role)))
         return MKT_E_KEMAC;
-    enum mkt_err err = check_static(act);
+    enum mkt_err err = check_static(txn);
     /* Nothing else tells that it is not this party's own without a replay cache, nor without G that of another device
      * of this user, as all Responders of a call have one key then. */
-    const bool alone = mkt_replay_is_checked(act) && mkt_bundle_has(&act->bundle, MKT_FLAG_G);
-    if (err == MKT_OK && !alone && mkt_update_has_own_order(act))
+    const bool alone = mkt_replay_is_checked(txn) && mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
+    if (err == MKT_OK && !alone && mkt_update_has_own_order(txn))
         err = MKT_E_UPDATE;
-    err = err != MKT_OK ? err : mkt_check_update_identities(act);
-    return err != MKT_OK ? err : mkt_sessions_check(act, m, act->init, !init || m->hdr.v == 0);
+    err = err == MKT_OK ? mkt_check_update_identities(txn) : err;
+    return err == MKT_OK ? mkt_sessions_check(txn, m, txn->init, !init || m->hdr.v == 0) : err;
 }
 
-static enum mkt_err find_key(struct mkt_act *act)
+static enum mkt_err find_key(struct mkt_txn *txn)
 {
-    by_last(act, act->message);
+    by_last(txn, txn->message);
     return MKT_OK;
 }
 
 /* By the clock T is later than all that the peer has sent. An answer's COUNTER may be the question's (D18). */
-static enum mkt_err authorise(struct mkt_act *act)
+static enum mkt_err authorise(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_t *t = mkt_t_of(act->message);
-    if (t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->newest))
-        return mkt_blame(act->detail, MKT_E_STALE, "T is not later than that of the last message", NULL);
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_t *t = mkt_t_of(txn->message);
+    if (t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->peer_last_t))
+        return mkt_blame(txn->detail, MKT_E_STALE, "T is not later than that of the last message", NULL);
     /* the IV would be that of another KEMAC */
-    if (act->keys.p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->newest)))
+    if (txn->keys.p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->peer_last_t)))
         return MKT_E_STALE;
-    mkt_times_add(&b->newest, t, act->keys.p != NULL);
-    return meet_responder(act);
+    mkt_times_add(&b->peer_last_t, t, txn->keys.p != NULL);
+    return meet_responder(txn);
 }
 
 /* "KEMAC = E(encr_key, (TEK|TGK|GTGK))"; "If a new TGK is exchanged, it SHALL NOT be forked." */
-static enum mkt_err accept_keys(struct mkt_act *act, struct mkt_span *to)
+static enum mkt_err accept_keys(struct mkt_txn *txn, struct mkt_span *to)
 {
-    enum mkt_err err = mkt_accept_supplied(act, act->keys, to);
-    return err == MKT_OK && act->keys.p != NULL ? mkt_check_rands(&act->bundle, act->bundle.randr.n) : err;
+    enum mkt_err err = mkt_accept_supplied(txn, txn->keys, to);
+    return err == MKT_OK && txn->keys.p != NULL ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
 }
 
-static enum mkt_err accept_init(struct mkt_act *act)
+static enum mkt_err accept_init(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    const struct mkt_message *m = act->message;
+    struct mkt_bundle *b = &txn->bundle;
+    const struct mkt_message *m = txn->message;
     const bool settled = m->hdr.v == 0;
-    enum mkt_err err = gather_keys(act, b->map);
-    err = err != MKT_OK ? err : accept_keys(act, &b->keys[MKT_FROM_UPDATE]);
-    err = err != MKT_OK ? err : mkt_sessions_check_keys(b, m->hdr.map, settled);
-    act->outcome = MKT_ANSWER;
+    enum mkt_err err = gather_keys(txn, b->map);
+    err = err == MKT_OK ? accept_keys(txn, &b->keys[MKT_FROM_UPDATE]) : err;
+    err = err == MKT_OK ? mkt_sessions_check_keys(b, m->hdr.map, settled) : err;
+    txn->outcome = MKT_ANSWER;
     if (err != MKT_OK)
         return err;
-    return settled ? finish(act, m, NULL) : io_keep(&act->room, act->in, &b->init);
+    return settled ? finish(txn, m, NULL) : io_keep(&txn->arena, txn->in, &b->init);
 }
 
-static enum mkt_err accept_resp(struct mkt_act *act)
+static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
-    struct mkt_bundle *b = &act->bundle;
-    enum mkt_err err = accept_keys(act, &b->keys[MKT_FROM_RESPONDER]);
-    err = err != MKT_OK ? err : finish(act, act->message, act->init);
-    return err != MKT_OK ? err : mkt_hash_of(MKT_HASH_SHA_256, &act->in, 1, b->answer_hash);
+    struct mkt_bundle *b = &txn->bundle;
+    enum mkt_err err = accept_keys(txn, &b->keys[MKT_FROM_RESPONDER]);
+    err = err == MKT_OK ? finish(txn, txn->message, txn->init) : err;
+    return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
 const struct mkt_taking mkt_taking_update_init = {refuse, find_key, authorise, accept_init};

@@ -5,17 +5,17 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_update_init(struct mkt_act *act);
-MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_make_update_init(struct mkt_txn *txn);
+MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_txn *txn);
 extern const struct mkt_taking mkt_taking_update_init, mkt_taking_update_resp;
 
 /*
  * Whether the identities in an update are in the order of one that this party makes, its own first (5.2): both ends
  * protect with the same keys, so its own could be sent back to it.
  */
-bool mkt_update_has_own_order(const struct mkt_act *act);
+bool mkt_update_has_own_order(const struct mkt_txn *txn);
 
 /* Whether the identities in an update are those agreed on: MKT_E_INITIATOR, MKT_E_RESPONDER. */
-MKT_MUST enum mkt_err mkt_check_update_identities(const struct mkt_act *act);
+MKT_MUST enum mkt_err mkt_check_update_identities(const struct mkt_txn *txn);
 
 #endif

@@ -56,7 +56,7 @@ static struct mkt_span answers(struct actor *a, const struct section *s)
 {
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    ck_assert(mkt_csb_owes(a->csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(a->csb, MKT_TRANSFER_RESP));
     player_random(&a->player, octets_of(s, "randr"));
     expect_err("TRANSFER_RESP", mkt_csb_make_transfer_resp(a->csb, NULL, &buf), MKT_OK);
     return exact((struct mkt_span){out, buf.n});
@@ -67,7 +67,7 @@ static void expect_payload(const struct section *s, const char *field, struct mk
                            uint8_t role)
 {
     struct mkt_message m;
-    expect_err("message", mkt_message_get(&m, message), MKT_OK);
+    expect_err("message", mkt_message_decode(&m, message), MKT_OK);
     const struct mkt_payload *p = mkt_message_find(&m, type, role);
     if (strcmp(text_of(s, field), "-") == 0) {
         ck_assert_msg(p == NULL || type == MKT_IDR, "%s: is there", field);
@@ -120,12 +120,12 @@ static void allow_request_resp(struct actor *a, const struct section *s)
     actor_begin(a, s, MKT_INITIATOR);
     actor_requests(a, s);
     actor_takes(a, s, "bytes");
-    expect_err("ticket", mkt_csb_ticket(a->csb, &ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(a->csb, &ticket), MKT_OK);
     expect_err("policy", mkt_ticket_policy(ticket, &policy), MKT_OK);
-    expect_err("flags", mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&flags, text_of(s, "flags")), MKT_OK);
     ck_assert_uint_eq(policy.flags, flags);
     ck_assert_uint_eq((policy.flags & MKT_FLAG_K) != 0, number_of(s, "k"));
-    expect_err("put", mkt_ticket_put(ticket, &buf), MKT_OK);
+    expect_err("put", mkt_ticket_save(ticket, &buf), MKT_OK);
     expect_octets("ticket", (struct mkt_span){out, buf.n}, stored_ticket(octets_of(s, "ticket"), keys));
     expect_mpks(s, keys, (flags & MKT_FLAG_I) != 0);
     begin_with(a, s, ticket);
@@ -141,13 +141,13 @@ static void allow_offer(struct actor *a, const struct section *s)
     actor_begin(a, s, MKT_RESPONDER);
     actor_takes(a, s, "bytes");
     ck_assert(suspended || strcmp(text_of(s, "then"), "answers") == 0);
-    ck_assert_uint_eq(mkt_csb_owes(a->csb, MKT_RESOLVE_INIT_PSK), suspended);
-    ck_assert_uint_eq(mkt_csb_owes(a->csb, MKT_TRANSFER_RESP), !suspended);
+    ck_assert_uint_eq(mkt_csb_must_make(a->csb, MKT_RESOLVE_INIT_PSK), suspended);
+    ck_assert_uint_eq(mkt_csb_must_make(a->csb, MKT_TRANSFER_RESP), !suspended);
     if (!suspended) {
         expect_peer(a, s);
         answers(a, s);
         expect_tek(a, s);
-        expect_err("session", mkt_csb_session(a->csb, 0, &cs), MKT_OK);
+        expect_err("session", mkt_csb_session_at(a->csb, 0, &cs), MKT_OK);
         if (value_of(s, "policy_no") != NULL)
             ck_assert_uint_eq(cs.policies.p[0], number_of(s, "policy_no"));
     }
@@ -191,7 +191,8 @@ static struct mkt_span keys_in(const struct section *s, struct mkt_span answer)
     struct mkt_protection by_psk;
     uint8_t out[4096];
     ck_assert_uint_le(kemac.encr_data.n, sizeof out);
-    expect_err("PSK", mkt_by_psk_of(suite, octets_of(s, "psk"), octets_of(s, "bytes"), MKT_PHASE_RESPONSE, &by_psk),
+    expect_err("PSK",
+               mkt_psk_protection_of(suite, octets_of(s, "psk"), octets_of(s, "bytes"), MKT_PURPOSE_RESPONSE, &by_psk),
                MKT_OK);
     crypt_kemac(&by_psk, by_psk.label.csb_id, payload_of(answer, MKT_T, 0).t.value, kemac.encr_data, out);
     return exact((struct mkt_span){out, kemac.encr_data.n});
@@ -265,7 +266,7 @@ static struct mkt_span grants(struct actor *kms, const struct section *s, const 
         if (strcmp(wanted[i].spi, "*") != 0)
             wishes[i].kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = from_hex(wanted[i].spi)};
     }
-    ck_assert(mkt_csb_owes(kms->csb, MKT_REQUEST_RESP));
+    ck_assert(mkt_csb_must_make(kms->csb, MKT_REQUEST_RESP));
     expect_err("grant", mkt_csb_grant(kms->csb, &recipe, &ticket), MKT_OK);
     expect_err("REQUEST_RESP", mkt_csb_make_request_resp(kms->csb, ticket, &buf), MKT_OK);
     mkt_ticket_free(ticket);
@@ -295,7 +296,7 @@ static void allow_resolve_init(struct actor *a, const struct section *s)
     uint16_t flags = 0;
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    expect_err("flags", mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&flags, text_of(s, "flags")), MKT_OK);
     ck_assert_uint_eq(payload_of(octets_of(s, "bytes"), MKT_TICKET, 0).ticket.flags, flags);
     actor_begin(a, s, MKT_KMS);
     actor_takes(a, s, "bytes");
@@ -348,14 +349,14 @@ static void read_update(const struct section *s, struct mkt_span *new_tgk, struc
     const struct mkt_ticket_payload ticket = payload_of(init, MKT_TICKET, 0).ticket;
     struct mkt_cs cs;
     uint16_t flags = 0;
-    expect_err("flags", mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&flags, text_of(s, "flags")), MKT_OK);
     ck_assert_uint_eq(ticket.flags, flags);
     expect_octets("asked", payload_of(init, MKT_IDR, MKT_IDR_R).id.data, text(text_of(s, "asked")));
     expect_octets("randi", payload_of(init, MKT_RANDR, MKT_RANDR_I).rand.rand, octets_of(s, "randi"));
     expect_octets("csb_id", (struct mkt_span){init.p + 4, 4}, from_hex(text_of(s, "csb_id")));
     struct mkt_message m;
-    expect_err("init", mkt_message_get(&m, init), MKT_OK);
-    expect_err("init", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("init", mkt_message_decode(&m, init), MKT_OK);
+    expect_err("init", mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     expect_octets("spi", cs.spi, octets_of(s, "spi"));
     ck_assert_uint_ge(octets_of(s, "mpki").n, MKT_MIN_KEY);
     ck_assert_uint_ge(octets_of(s, "tgk").n, MKT_MIN_KEY);
@@ -371,14 +372,14 @@ static void updated(struct actor *a, const struct section *s)
     struct mkt_cs cs;
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    const unsigned long v = value_of(s, "v") != NULL ? number_of(s, "v") : mkt_csb_owes(a->csb, MKT_TRANSFER_RESP);
+    const unsigned long v = value_of(s, "v") != NULL ? number_of(s, "v") : mkt_csb_must_make(a->csb, MKT_TRANSFER_RESP);
     read_update(s, &new_tgk, &new_spi);
     expect_peer(a, s);
-    ck_assert_uint_eq(mkt_csb_owes(a->csb, MKT_TRANSFER_RESP), v);
+    ck_assert_uint_eq(mkt_csb_must_make(a->csb, MKT_TRANSFER_RESP), v);
     if (v != 0)
         expect_err("TRANSFER_RESP", mkt_csb_make_transfer_resp(a->csb, NULL, &buf), MKT_OK);
     expect_tek(a, s);
-    expect_err("session", mkt_csb_session(a->csb, 0, &cs), MKT_OK);
+    expect_err("session", mkt_csb_session_at(a->csb, 0, &cs), MKT_OK);
     expect_octets("new_spi", cs.spi, new_spi);
     for (size_t i = 0; !mkt_span_equal(key.kv.spi, new_spi); i++)
         expect_err("new_spi", mkt_csb_key(a->csb, i, &key), MKT_OK);
@@ -422,7 +423,7 @@ static void allow_error(struct actor *a, const struct section *s)
     }
     if (role == MKT_KMS) {
         actor_takes(a, s, "init");
-        if (mkt_csb_owes(a->csb, MKT_REQUEST_RESP))
+        if (mkt_csb_must_make(a->csb, MKT_REQUEST_RESP))
             grants(a, s, "as-asked");
         else
             expect_err("RESOLVE_RESP", mkt_csb_make_resolve_resp(a->csb, &buf), MKT_OK);
@@ -465,7 +466,7 @@ static void refuse_by_kms(struct actor *a, const struct section *s)
 {
     actor_begin(a, s, MKT_KMS);
     actor_refuses(a, s);
-    ck_assert(mkt_csb_owes(a->csb, MKT_REQUEST_RESP) || mkt_csb_owes(a->csb, MKT_RESOLVE_RESP));
+    ck_assert(mkt_csb_must_make(a->csb, MKT_REQUEST_RESP) || mkt_csb_must_make(a->csb, MKT_RESOLVE_RESP));
 }
 
 /* Vr of both messages is right by MPKr: they differ in what they are refused for, not in that. */
@@ -483,10 +484,10 @@ static void expect_v(const struct section *s, const char *field)
     const struct mkt_span octets = octets_of(s, field);
     struct mkt_message m;
     struct mkt_span parts[4] = {[2] = text(text_of(s, "id_i")), [3] = text(text_of(s, "id_r"))};
-    expect_err(field, mkt_message_get(&m, octets), MKT_OK);
+    expect_err(field, mkt_message_decode(&m, octets), MKT_OK);
     const struct mkt_protection by_mpki = {.suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256,
                                            .key = octets_of(s, "mpki"),
-                                           .label = {.phase = MKT_PHASE_INITIAL,
+                                           .label = {.purpose = MKT_PURPOSE_INITIAL,
                                                      .csb_id = m.hdr.csb_id,
                                                      .randi = payload_of(octets, MKT_RANDR, MKT_RANDR_I).rand.rand}};
     mkt_message_covered(&m, octets, parts);
@@ -501,7 +502,7 @@ static void refuse_offer_kms(struct actor *a, const struct section *s)
     expect_vr(s, "valid");
     actor_begin(a, s, MKT_RESPONDER);
     actor_refuses(a, s);
-    ck_assert(mkt_csb_owes(a->csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(a->csb, MKT_RESOLVE_INIT_PSK));
 }
 
 int main(void)

@@ -51,44 +51,44 @@ static struct mkt_payload two_payloads(size_t i)
 static enum mkt_err cs_put(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
-    return mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, out);
+    return mkt_cs_encode(&cs, MKT_MAP_GENERIC_ID, out);
 }
 
 static enum mkt_err sp_param_put(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
-    return mkt_sp_param_put(&param, out);
+    return mkt_sp_param_encode(&param, out);
 }
 
 static enum mkt_err payloads_put(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
     const struct mkt_payload payloads[] = {two_payloads(0), two_payloads(1)};
-    return mkt_payloads_put(payloads, 2, out);
+    return mkt_payloads_encode(payloads, 2, out);
 }
 
 static enum mkt_err first_put(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
     const struct mkt_payload payloads[] = {two_payloads(0), two_payloads(1)};
-    return mkt_first_put(payloads, 2, out);
+    return mkt_chain_encode(payloads, 2, out);
 }
 
 static enum mkt_err message_put(struct scene *s, struct mkt_buf *out)
 {
     struct mkt_message message;
-    expect_err("get", mkt_message_get(&message, init_of(s->call)), MKT_OK);
-    return mkt_message_put(&message, out);
+    expect_err("get", mkt_message_decode(&message, init_of(s->call)), MKT_OK);
+    return mkt_message_encode(&message, out);
 }
 
 static enum mkt_err policy_put(struct scene *s, struct mkt_buf *out)
 {
-    return mkt_policy_put(&s->call->policy, out);
+    return mkt_policy_encode(&s->call->policy, out);
 }
 
 static enum mkt_err ticket_put(struct scene *s, struct mkt_buf *out)
 {
-    return mkt_ticket_put(s->call->ticket, out);
+    return mkt_ticket_save(s->call->ticket, out);
 }
 
 static enum mkt_err ticket_open(struct scene *s, struct mkt_buf *out)
@@ -99,7 +99,7 @@ static enum mkt_err ticket_open(struct scene *s, struct mkt_buf *out)
 
 static enum mkt_err sdp_put(struct scene *s, struct mkt_buf *out)
 {
-    return mkt_sdp_put(init_of(s->call), out);
+    return mkt_sdp_key_mgmt_encode(init_of(s->call), out);
 }
 
 static enum mkt_err sdp_get(struct scene *s, struct mkt_buf *out)
@@ -117,13 +117,13 @@ static enum mkt_err sdp_protocols(struct scene *s, struct mkt_buf *out)
 static enum mkt_err keymgmt_put(struct scene *s, struct mkt_buf *out)
 {
     const struct mkt_keymgmt spec[] = {{text("rtsp://a/1"), init_of(s->call)}, {text("rtsp://a/2"), text("message")}};
-    return mkt_keymgmt_put(spec, 2, out);
+    return mkt_keymgmt_encode(spec, 2, out);
 }
 
 static enum mkt_err keymgmt_get(struct scene *s, struct mkt_buf *out)
 {
     (void)s;
-    return mkt_keymgmt_get(text("KeyMgmt: prot=mikey; data=\"bWlrZXk=\"\r\n"), text(""), out);
+    return mkt_keymgmt_decode(text("KeyMgmt: prot=mikey; data=\"bWlrZXk=\"\r\n"), text(""), out);
 }
 
 static enum mkt_err leg_put(struct scene *s, enum leg leg, struct mkt_buf *out)
@@ -150,8 +150,8 @@ static enum mkt_err sdp_make_offer(struct scene *s, struct mkt_buf *out)
 {
     struct mkt_csb *alice = play_bundle(s->play, ALICE);
     struct mkt_offer offer = {.size = sizeof offer, .responder = s->play->settings[BOB].self};
-    enum mkt_err err = mkt_csb_ticket(alice, &offer.ticket);
-    err = err != MKT_OK ? err : mkt_sdp_make_offer(alice, &offer, out);
+    enum mkt_err err = mkt_csb_take_ticket(alice, &offer.ticket);
+    err = err == MKT_OK ? mkt_sdp_make_offer(alice, &offer, out) : err;
     mkt_ticket_free(offer.ticket);
     return err;
 }
@@ -203,12 +203,12 @@ static enum mkt_err make_error(struct scene *s, struct mkt_buf *out)
 
 static enum mkt_err resolved_put(struct scene *s, struct mkt_buf *out)
 {
-    return mkt_csb_resolved_put(s->play->csb[BOB], out);
+    return mkt_csb_save_resolved(s->play->csb[BOB], out);
 }
 
 static enum mkt_err csb_put(struct scene *s, struct mkt_buf *out)
 {
-    return mkt_csb_put(s->call->i, out);
+    return mkt_csb_save(s->call->i, out);
 }
 
 static enum mkt_err tek(struct scene *s, struct mkt_buf *out)
@@ -231,19 +231,19 @@ static const struct {
     enum mkt_err (*call)(struct scene *, struct mkt_buf *);
     enum leg leg; /* of the play; 0: a call without KMS is enough */
 } functions[] = {
-    {"mkt_cs_put", cs_put, ASK},
-    {"mkt_sp_param_put", sp_param_put, ASK},
-    {"mkt_payloads_put", payloads_put, ASK},
-    {"mkt_first_put", first_put, ASK},
-    {"mkt_message_put", message_put, ASK},
-    {"mkt_policy_put", policy_put, ASK},
-    {"mkt_ticket_put", ticket_put, ASK},
+    {"mkt_cs_encode", cs_put, ASK},
+    {"mkt_sp_param_encode", sp_param_put, ASK},
+    {"mkt_payloads_encode", payloads_put, ASK},
+    {"mkt_chain_encode", first_put, ASK},
+    {"mkt_message_encode", message_put, ASK},
+    {"mkt_policy_encode", policy_put, ASK},
+    {"mkt_ticket_save", ticket_put, ASK},
     {"mkt_ticket_open", ticket_open, ASK},
-    {"mkt_sdp_put", sdp_put, ASK},
-    {"mkt_sdp_get", sdp_get, ASK},
+    {"mkt_sdp_key_mgmt_encode", sdp_put, ASK},
+    {"mkt_sdp_key_mgmt_decode", sdp_get, ASK},
     {"mkt_sdp_protocols", sdp_protocols, ASK},
-    {"mkt_keymgmt_put", keymgmt_put, ASK},
-    {"mkt_keymgmt_get", keymgmt_get, ASK},
+    {"mkt_keymgmt_encode", keymgmt_put, ASK},
+    {"mkt_keymgmt_decode", keymgmt_get, ASK},
     {"mkt_csb_make_request_init", make_request_init, ASK},
     {"mkt_csb_make_request_resp", make_request_resp, GRANT},
     {"mkt_csb_make_transfer_init", make_transfer_init, OFFER},
@@ -257,8 +257,8 @@ static const struct {
     {"mkt_sdp_make_offer", sdp_make_offer, OFFER},
     {"mkt_sdp_make_answer", sdp_make_answer, ANSWER},
     {"mkt_sdp_make_update", sdp_make_update, ALICE_UPDATES},
-    {"mkt_csb_resolved_put", resolved_put, ANSWER},
-    {"mkt_csb_put", csb_put, ASK},
+    {"mkt_csb_save_resolved", resolved_put, ANSWER},
+    {"mkt_csb_save", csb_put, ASK},
     {"mkt_csb_tek", tek, ASK},
     {"mkt_csb_salt", salt, ASK},
     {"mkt_csb_psk_identity", psk_identity, ASK},
@@ -294,7 +294,7 @@ START_TEST(too_small_and_measured)
     const size_t n = measured.n - BEFORE;
     for (size_t more = 0; more < n; more++) {
         out = used(more);
-        expect_err(name, functions[_i].call(&s, &out), MKT_E_SPACE);
+        expect_err(name, functions[_i].call(&s, &out), MKT_E_BUFFER);
         expect_as_before(name, out.n);
     }
     out = used(n);
@@ -357,13 +357,13 @@ START_TEST(payloads_without_encoding)
     for (int writes = 0; writes < 2; writes++) {
         struct mkt_buf out = used(100);
         out.p = writes ? out.p : NULL;
-        expect_err("chain", mkt_payloads_put(payloads, 2, &out), MKT_E_PAYLOAD);
-        expect_err("chain", mkt_first_put(payloads, 2, &out), MKT_E_PAYLOAD);
-        expect_err("message", mkt_message_put(&message, &out), MKT_E_PAYLOAD);
-        expect_err("session", mkt_cs_put(&long_spi, MKT_MAP_GENERIC_ID, &out), MKT_E_LENGTH);
-        expect_err("parameter", mkt_sp_param_put(&long_value, &out), MKT_E_LENGTH);
-        expect_err("policy", mkt_policy_put(&policy, &out), MKT_E_LENGTH);
-        expect_err("two specs of one URI", mkt_keymgmt_put(specs, 2, &out), MKT_E_ARGUMENT);
+        expect_err("chain", mkt_payloads_encode(payloads, 2, &out), MKT_E_PAYLOAD);
+        expect_err("chain", mkt_chain_encode(payloads, 2, &out), MKT_E_PAYLOAD);
+        expect_err("message", mkt_message_encode(&message, &out), MKT_E_PAYLOAD);
+        expect_err("session", mkt_cs_encode(&long_spi, MKT_MAP_GENERIC_ID, &out), MKT_E_LENGTH);
+        expect_err("parameter", mkt_sp_param_encode(&long_value, &out), MKT_E_LENGTH);
+        expect_err("policy", mkt_policy_encode(&policy, &out), MKT_E_LENGTH);
+        expect_err("two specs of one URI", mkt_keymgmt_encode(specs, 2, &out), MKT_E_ARGUMENT);
         expect_err("two for mikey",
                    text_protocols(text("a=key-mgmt:mikey x\na=key-mgmt:mikey x"), MKT_SDP_SESSION, &out), MKT_E_SDP);
         expect_err("no base64", text_get(text("a=key-mgmt:mikey bWlrZXk"), MKT_SDP_SESSION, &out), MKT_E_BASE64);
@@ -376,7 +376,7 @@ static enum mkt_err half_an_identity(void *user, const struct mkt_psk_session *s
 {
     (void)user, (void)session;
     identity->n += 3;
-    return MKT_E_SPACE;
+    return MKT_E_BUFFER;
 }
 
 /* A callback that fails may leave `n` of the caller's buffer anywhere: the library puts it back. */
@@ -387,7 +387,7 @@ START_TEST(an_identity_that_the_host_gives_up)
         struct mkt_buf out = used(100);
         out.p = writes ? out.p : NULL;
         s.call->alice.host.psk_identity = half_an_identity;
-        expect_err("identity", psk_identity(&s, &out), MKT_E_SPACE);
+        expect_err("identity", psk_identity(&s, &out), MKT_E_BUFFER);
         expect_as_before("identity", out.n);
     }
     scene_free(&s);
@@ -430,12 +430,12 @@ START_TEST(bundles_of_every_size)
         for (settings.bundle_size = 600; settings.bundle_size < MKT_CSB_SIZE; settings.bundle_size += 4) {
             struct mkt_csb *csb = NULL;
             struct mkt_buf measured = {NULL, 0, BEFORE}, out = used(sizeof octets - BEFORE);
-            if (mkt_csb_get(&csb, &p->player[who].host, &settings, kept) != MKT_OK)
+            if (mkt_csb_load(&csb, &p->player[who].host, &settings, kept) != MKT_OK)
                 continue;
             const enum mkt_err err = play_put(p, leg, csb, &measured);
             expect_err(name, play_put(p, leg, csb, &out), err);
             if (err != MKT_OK) {
-                expect_err(name, err, MKT_E_ROOM);
+                expect_err(name, err, MKT_E_BUNDLE_FULL);
                 expect_as_before(name, measured.n);
                 expect_as_before(name, out.n);
                 refused++;

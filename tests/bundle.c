@@ -34,7 +34,7 @@ static void spans_of(struct mkt_bundle *b, struct mkt_span *span[SPANS])
     span[n++] = &b->sps;
     span[n++] = &b->ticket;
     span[n++] = &b->initiator.data;
-    span[n++] = &b->asked.data;
+    span[n++] = &b->called.data;
     span[n++] = &b->responder.data;
     for (size_t c = 0; c < MKT_CHAINS; c++)
         span[n++] = &b->keys[c];
@@ -148,15 +148,15 @@ static struct mkt_bundle full_bundle(void)
     static const uint8_t octets[] = "octets that the bundle has views of";
     struct mkt_bundle b = {
         .suite = MKT_SUITE_128,
-        .guard = MKT_GUARD_MPK_RESPONSE,
+        .sent_with = MKT_SENT_WITH_MPK_RESPONSE,
         .csb_id = 0x12345678,
         .flags = 0xabc,
         .rekeying = 0x9abcdef0,
-        .newest = {.by_clock = true, .clock = 0x123456789abcdef0},
+        .peer_last_t = {.by_clock = true, .clock = 0x123456789abcdef0},
         .sent = {.counter = 0x100000000, .from = 0xfedcba97, .to = 0xfedcba98},
         .n_cs = 200,
         .initiator = {.role = 1, .type = 2},
-        .asked = {.role = 3, .type = 4},
+        .called = {.role = 3, .type = 4},
         .responder = {.role = 5, .type = 6},
     };
     struct mkt_span *span[SPANS];
@@ -191,13 +191,14 @@ START_TEST(all_of_it_round_trips)
     mkt_io_bundle(&get, &read);
     io_expect_end(&get);
     expect_err("get", get.err, MKT_OK);
-    ck_assert(read.suite == b.suite && read.guard == b.guard && read.csb_id == b.csb_id && read.flags == b.flags);
+    ck_assert(read.suite == b.suite && read.sent_with == b.sent_with && read.csb_id == b.csb_id &&
+              read.flags == b.flags);
     ck_assert(read.rekeying == b.rekeying && read.n_cs == b.n_cs);
     ck_assert_mem_eq(read.ticket_hash, b.ticket_hash, sizeof b.ticket_hash);
     ck_assert_mem_eq(read.answer_hash, b.answer_hash, sizeof b.answer_hash);
-    expect_times(&read.newest, &b.newest);
+    expect_times(&read.peer_last_t, &b.peer_last_t);
     expect_times(&read.sent, &b.sent);
-    ck_assert(read.initiator.role == 1 && read.initiator.type == 2 && read.asked.role == 3 && read.asked.type == 4);
+    ck_assert(read.initiator.role == 1 && read.initiator.type == 2 && read.called.role == 3 && read.called.type == 4);
     ck_assert(read.responder.role == 5 && read.responder.type == 6);
     spans_of(&b, of_b);
     spans_of(&read, of_read);
@@ -210,10 +211,10 @@ START_TEST(all_of_it_round_trips)
     for (size_t n = 0; n < whole.n; n++) {
         struct io cut = io_get(exact((struct mkt_span){whole.p, n}));
         mkt_io_bundle(&cut, &read);
-        expect_err("cut", cut.err, MKT_E_SHORT);
+        expect_err("cut", cut.err, MKT_E_TRUNCATED);
     }
     for (size_t at = 0; at < 2; at++) { /* suite and guard: what no bundle has */
-        const uint8_t most[] = {MKT_SUITE_128, MKT_GUARDS - 1};
+        const uint8_t most[] = {MKT_SUITE_128, MKT_SENT_WITHS - 1};
         for (unsigned value = 0; value < 256; value++) {
             memcpy(again, whole.p, whole.n);
             again[at] = (uint8_t)value;
@@ -237,7 +238,7 @@ START_TEST(times_that_no_bundle_has)
     };
     for (size_t i = 0; i < 3 * sizeof wrong / sizeof *wrong; i++) {
         struct mkt_bundle b = full_bundle(), read = {.suite = MKT_SUITE_256};
-        struct mkt_times *const all[] = {&b.newest, &b.sent, &b.reported};
+        struct mkt_times *const all[] = {&b.peer_last_t, &b.sent, &b.reported};
         uint8_t octets[1024];
         struct mkt_buf buf = {octets, sizeof octets, 0};
         struct io put = io_put(&buf);
@@ -312,7 +313,7 @@ START_TEST(moved_to_a_room_of_its_own)
         memset(octets, 0xa5, sizeof octets);
         copy = b;
         room = (struct mkt_buf){octets, cap, 0};
-        expect_err("room", mkt_bundle_move(&copy, source, &room), cap < needed ? MKT_E_ROOM : MKT_OK);
+        expect_err("room", mkt_bundle_move(&copy, source, &room), cap < needed ? MKT_E_BUNDLE_FULL : MKT_OK);
         for (size_t i = cap; i < sizeof octets; i++)
             must(octets[i] == 0xa5, "not beyond the room");
     }
@@ -333,7 +334,7 @@ static struct mkt_span chain_of(unsigned type, size_t length, const char *spi)
     };
     uint8_t octets[512];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("chain", mkt_payloads_put(keys, 2, &buf), MKT_OK);
+    expect_err("chain", mkt_payloads_encode(keys, 2, &buf), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -391,7 +392,7 @@ static void move(struct play *p, enum party who)
     const struct mkt_span octets = stored(p->csb[who]);
     settings.bundle_size = sizes[turn++ % 3];
     mkt_csb_free(p->csb[who]);
-    expect_err("get", mkt_csb_get(&p->csb[who], &p->player[who].host, &settings, octets), MKT_OK);
+    expect_err("get", mkt_csb_load(&p->csb[who], &p->player[who].host, &settings, octets), MKT_OK);
     expect_octets("again", stored(p->csb[who]), octets);
 }
 
@@ -467,8 +468,8 @@ START_TEST(several_sessions)
     c->offer.sp = plain;
     make_resp(c);
     finish(c);
-    expect_err("get", mkt_csb_get(&copy, &c->alice.host, &c->settings_i, stored(c->i)), MKT_OK);
-    ck_assert_uint_eq(mkt_csb_sessions(copy), 2);
+    expect_err("get", mkt_csb_load(&copy, &c->alice.host, &c->settings_i, stored(c->i)), MKT_OK);
+    ck_assert_uint_eq(mkt_csb_session_count(copy), 2);
     for (size_t i = 0; i < 2; i++) {
         expect_octets("TEK", tek_of(copy, cs[i].cs_id), tek_of(c->r, cs[i].cs_id));
         expect_err("SP", mkt_csb_sp(copy, cs[i].cs_id, &got), MKT_OK);
@@ -490,7 +491,7 @@ START_TEST(an_update_under_way)
     expect_octets("the old key counts", tek_of(p->csb[ALICE], 1), before);
     play_take(p, ALICE_UPDATES);
     move(p, BOB);
-    ck_assert(mkt_csb_owes(p->csb[BOB], MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(p->csb[BOB], MKT_TRANSFER_RESP));
     mkt_csb_abandon(p->csb[ALICE]);
     mkt_csb_abandon(p->csb[BOB]);
     move(p, ALICE);
@@ -522,8 +523,8 @@ START_TEST(too_little_room)
             for (size_t size = 8192; size > 64; size -= 64) {
                 struct mkt_csb *copy = NULL;
                 settings.bundle_size = size;
-                const enum mkt_err err = mkt_csb_get(&copy, &p->player[who].host, &settings, octets);
-                must(err == MKT_OK || err == MKT_E_ROOM || err == MKT_E_ARGUMENT, mkt_err_name(err));
+                const enum mkt_err err = mkt_csb_load(&copy, &p->player[who].host, &settings, octets);
+                must(err == MKT_OK || err == MKT_E_BUNDLE_FULL || err == MKT_E_ARGUMENT, mkt_err_name(err));
                 must((copy != NULL) == (err == MKT_OK), "NULL after an error");
                 must(last == MKT_OK || err != MKT_OK, "once too small, always too small");
                 last = err;
@@ -555,7 +556,7 @@ static struct play *play_with(int call, enum party who, size_t size, enum leg la
             err = mkt_csb_take_offer(play_bundle(p, play_to(p, leg)), p->message[leg], mikey);
         if (err == MKT_OK)
             continue;
-        expect_err("room", err, MKT_E_ROOM);
+        expect_err("room", err, MKT_E_BUNDLE_FULL);
         play_free(p);
         return NULL;
     }
@@ -580,7 +581,7 @@ START_TEST(as_much_room_as_it_had)
             ck_assert_ptr_nonnull(p);
             expect_err(
                 "the same room",
-                mkt_csb_get(&copy, &p->player[who].host, &p->settings[who], stored(play_bundle(p, (enum party)who))),
+                mkt_csb_load(&copy, &p->player[who].host, &p->settings[who], stored(play_bundle(p, (enum party)who))),
                 MKT_OK);
             mkt_csb_free(copy);
             play_free(p);
@@ -606,14 +607,14 @@ START_TEST(a_large_offer)
     c->offer.n_cs = 2;
     make_ticket(c);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &init), MKT_OK);
-    expect_err("put", mkt_csb_put(c->i, &buf), MKT_OK);
-    expect_err("get", mkt_csb_get(&copy, &c->alice.host, &c->settings_i, (struct mkt_span){octets, buf.n}), MKT_OK);
+    expect_err("put", mkt_csb_save(c->i, &buf), MKT_OK);
+    expect_err("get", mkt_csb_load(&copy, &c->alice.host, &c->settings_i, (struct mkt_span){octets, buf.n}), MKT_OK);
     mkt_csb_free(copy);
     call_free(c);
 }
 END_TEST
 
-/* mkt_csb_put() appends, and where there is no room says so. */
+/* mkt_csb_save() appends, and where there is no room says so. */
 START_TEST(put_appends)
 {
     struct play *p = new_play(1);
@@ -621,14 +622,14 @@ START_TEST(put_appends)
     play_until(p, ALICE_UPDATES);
     const struct mkt_span want = stored(p->csb[ALICE]);
     struct mkt_buf buf = {octets, want.n + 2, 3};
-    expect_err("small", mkt_csb_put(p->csb[ALICE], &buf), MKT_E_SPACE);
+    expect_err("small", mkt_csb_save(p->csb[ALICE], &buf), MKT_E_BUFFER);
     ck_assert_uint_eq(buf.n, 3);
     buf.cap++;
-    expect_err("just enough", mkt_csb_put(p->csb[ALICE], &buf), MKT_OK);
+    expect_err("just enough", mkt_csb_save(p->csb[ALICE], &buf), MKT_OK);
     expect_octets("appended", (struct mkt_span){octets + 3, buf.n - 3}, want);
     p->player[ALICE].no_memory = true;
     struct mkt_csb *copy = NULL;
-    expect_err("memory", mkt_csb_get(&copy, &p->player[ALICE].host, &p->settings[ALICE], want), MKT_E_MEMORY);
+    expect_err("memory", mkt_csb_load(&copy, &p->player[ALICE].host, &p->settings[ALICE], want), MKT_E_MEMORY);
     ck_assert_ptr_null(copy);
     play_free(p);
 }
@@ -690,14 +691,14 @@ static void ask_all(const struct mkt_csb *csb)
     struct mkt_cs cs;
     struct mkt_sp sp;
     consume(mkt_csb_peer(csb).data);
-    sink = (uint8_t)(mkt_csb_id(csb) + mkt_csb_rekeying(csb) + mkt_csb_role(csb) + mkt_csb_ready(csb));
+    sink = (uint8_t)(mkt_csb_id(csb) + mkt_csb_rekey_interval(csb) + mkt_csb_role(csb) + mkt_csb_ready(csb));
     for (unsigned type = 0; type < 20; type++)
-        sink = (uint8_t)(sink + mkt_csb_owes(csb, (enum mkt_data_type)type));
-    for (size_t i = 0; mkt_csb_session(csb, i, &cs) == MKT_OK; i++) {
+        sink = (uint8_t)(sink + mkt_csb_must_make(csb, (enum mkt_data_type)type));
+    for (size_t i = 0; mkt_csb_session_at(csb, i, &cs) == MKT_OK; i++) {
         consume(cs.policies);
         consume(cs.session_data);
         consume(cs.spi);
-        must(i < mkt_csb_sessions(csb), "sessions");
+        must(i < mkt_csb_session_count(csb), "sessions");
     }
     for (unsigned cs_id = 0; cs_id < 256; cs_id++) {
         buf.n = 0;
@@ -713,16 +714,16 @@ static void ask_all(const struct mkt_csb *csb)
         if (key.kv.type == MKT_KV_SPI)
             consume(key.kv.spi);
     }
-    if (mkt_csb_ticket(csb, &ticket) == MKT_OK && mkt_ticket_policy(ticket, &policy) == MKT_OK)
+    if (mkt_csb_take_ticket(csb, &ticket) == MKT_OK && mkt_ticket_policy(ticket, &policy) == MKT_OK)
         consume(policy.initiator.data);
     mkt_ticket_free(ticket);
-    if (mkt_csb_request(csb, &policy) == MKT_OK)
+    if (mkt_csb_requested(csb, &policy) == MKT_OK)
         consume(policy.initiator.data);
-    for (size_t i = 0; mkt_csb_request_key(csb, i, &wish) == MKT_OK; i++)
+    for (size_t i = 0; mkt_csb_requested_key(csb, i, &wish) == MKT_OK; i++)
         if (wish.kv.type == MKT_KV_SPI)
             consume(wish.kv.spi);
     buf.n = 0;
-    if (mkt_csb_resolved_put(csb, &buf) == MKT_OK)
+    if (mkt_csb_save_resolved(csb, &buf) == MKT_OK)
         consume((struct mkt_span){octets, buf.n});
 }
 
@@ -765,21 +766,21 @@ static bool try_damaged(const struct damage *d, enum party who, struct mkt_span 
     uint8_t again[8192], third[8192];
     struct mkt_buf put = {again, sizeof again, 0}, put_again = {third, sizeof third, 0};
     settings.self.data.n = settings.peer.data.n = 0; /* those that are stored, whatever was damaged */
-    const enum mkt_err err = mkt_csb_get(&csb, &player->host, &settings, octets);
+    const enum mkt_err err = mkt_csb_load(&csb, &player->host, &settings, octets);
     must((csb != NULL) == (err == MKT_OK), "NULL after an error");
     if (err != MKT_OK) {
-        must(err == MKT_E_STORED || err == MKT_E_ROOM, mkt_err_name(err));
+        must(err == MKT_E_STORED || err == MKT_E_BUNDLE_FULL, mkt_err_name(err));
         must(player->live == 0, "leak");
         return false;
     }
-    must(mkt_csb_put(csb, &put) == MKT_OK, "put");
-    must(mkt_csb_get(&copy, &player->host, &settings, (struct mkt_span){again, put.n}) == MKT_OK, "get again");
-    must(mkt_csb_put(copy, &put_again) == MKT_OK, "put again");
+    must(mkt_csb_save(csb, &put) == MKT_OK, "put");
+    must(mkt_csb_load(&copy, &player->host, &settings, (struct mkt_span){again, put.n}) == MKT_OK, "get again");
+    must(mkt_csb_save(copy, &put_again) == MKT_OK, "put again");
     must(put_again.n == put.n && memcmp(again, third, put.n) == 0, "the same again");
     if (turn % 2 == 0)
         ask_all(csb);
     mkt_csb_abandon(copy);
-    must(mkt_csb_put(copy, &put_again) == MKT_OK, "put what was given up");
+    must(mkt_csb_save(copy, &put_again) == MKT_OK, "put what was given up");
     /* steps right and wrong, in turn by which come first */
     struct mkt_csb *one = ++turn % 3 == 0 ? copy : csb;
     if (turn % 2 == 0)
@@ -836,8 +837,8 @@ START_TEST(truncated)
             uint8_t *short_block = malloc(cut + 1);
             must(short_block != NULL, "memory");
             memcpy(short_block + 1, shot->octets.p, cut);
-            must(mkt_csb_get(&csb, &d.hands->player[shot->who].host, &d.hands->settings[shot->who],
-                             (struct mkt_span){short_block + 1, cut}) == MKT_E_STORED,
+            must(mkt_csb_load(&csb, &d.hands->player[shot->who].host, &d.hands->settings[shot->who],
+                              (struct mkt_span){short_block + 1, cut}) == MKT_E_STORED,
                  "cut");
             must(csb == NULL, "NULL after an error");
             free(short_block);
@@ -845,8 +846,8 @@ START_TEST(truncated)
         memcpy(block, shot->octets.p, shot->octets.n);
         block[shot->octets.n] = 0;
         expect_err("one octet too many",
-                   mkt_csb_get(&csb, &d.hands->player[shot->who].host, &d.hands->settings[shot->who],
-                               (struct mkt_span){block, shot->octets.n + 1}),
+                   mkt_csb_load(&csb, &d.hands->player[shot->who].host, &d.hands->settings[shot->who],
+                                (struct mkt_span){block, shot->octets.n + 1}),
                    MKT_E_STORED);
         free(block);
     }

@@ -74,8 +74,8 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
                                 const struct mkt_settings *settings, struct mkt_buf all)
 {
     const bool ready = mkt_csb_ready(csb), repeated = mkt_csb_repeated(csb);
-    const uint32_t numbers[] = {mkt_csb_id(csb), mkt_csb_rekeying(csb), (uint32_t)mkt_csb_role(csb),
-                                (uint32_t)mkt_csb_sessions(csb)};
+    const uint32_t numbers[] = {mkt_csb_id(csb), mkt_csb_rekey_interval(csb), (uint32_t)mkt_csb_role(csb),
+                                (uint32_t)mkt_csb_session_count(csb)};
     struct mkt_policy policy = {.type = 0};
     struct mkt_id initiator = {.type = 0};
     struct mkt_key_wish wish = {.size = sizeof wish};
@@ -88,11 +88,11 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     note(&all, &repeated, sizeof repeated);
     note(&all, numbers, sizeof numbers);
     for (unsigned type = 0; type < 256; type++) {
-        const bool owes = mkt_csb_owes(csb, (enum mkt_data_type)type);
+        const bool owes = mkt_csb_must_make(csb, (enum mkt_data_type)type);
         note(&all, &owes, sizeof owes);
     }
     note_id(&all, mkt_csb_peer(csb));
-    note_err(&all, mkt_csb_session(csb, 0, &cs));
+    note_err(&all, mkt_csb_session_at(csb, 0, &cs));
     note(&all, &cs.cs_id, sizeof cs.cs_id);
     note_err(&all, mkt_csb_sp(csb, 1, &sp));
     note(&all, &sp.policy_no, sizeof sp.policy_no);
@@ -101,27 +101,27 @@ static struct mkt_span read_all(const struct mkt_csb *csb, const struct mkt_host
     note_err(&all, mkt_csb_tek(csb, 1, &all));
     note_err(&all, mkt_csb_salt(csb, 1, &all));
     note_err(&all, mkt_csb_psk_identity(csb, 1, &all));
-    note_err(&all, mkt_csb_resolved_put(csb, &all));
-    note_err(&all, mkt_csb_request(csb, &policy));
+    note_err(&all, mkt_csb_save_resolved(csb, &all));
+    note_err(&all, mkt_csb_requested(csb, &policy));
     note_id(&all, policy.initiator);
     note_err(&all, mkt_csb_unverified(csb, &initiator, &policy));
     note_id(&all, initiator);
     note_id(&all, policy.initiator);
-    note_err(&all, mkt_csb_request_key(csb, 0, &wish));
+    note_err(&all, mkt_csb_requested_key(csb, 0, &wish));
     note(&all, wish.kv.spi.p, wish.kv.spi.n);
-    note_err(&all, mkt_csb_ticket(csb, &ticket));
+    note_err(&all, mkt_csb_take_ticket(csb, &ticket));
     if (ticket != NULL)
-        note_err(&all, mkt_ticket_put(ticket, &all));
+        note_err(&all, mkt_ticket_save(ticket, &all));
     mkt_ticket_free(ticket);
     note_err(&all, mkt_csb_branch(csb, &copy));
     if (copy != NULL)
-        note_err(&all, mkt_csb_put(copy, &all));
+        note_err(&all, mkt_csb_save(copy, &all));
     mkt_csb_free(copy);
     const size_t from = all.n;
-    note_err(&all, mkt_csb_put(csb, &all));
+    note_err(&all, mkt_csb_save(csb, &all));
     /* a copy is not busy: it may be freed */
     const struct mkt_span put = {all.p + from, all.n - from - sizeof(enum mkt_err)};
-    note_err(&all, mkt_csb_get(&copy, host, settings, put));
+    note_err(&all, mkt_csb_load(&copy, host, settings, put));
     mkt_csb_free(copy);
     return (struct mkt_span){all.p, all.n};
 }
@@ -288,12 +288,12 @@ static enum mkt_err replay_peek(void *user, struct mkt_span tag, mkt_ntp until)
 
 static enum mkt_err counter(void *user, uint32_t *value)
 {
-    return meddle(user, COUNTER)->counter(user, value);
+    return meddle(user, COUNTER)->counter_next(user, value);
 }
 
 static enum mkt_err count(void *user, const struct mkt_id *peer, uint32_t value)
 {
-    return meddle(user, COUNT)->count(user, peer, value);
+    return meddle(user, COUNT)->counter_check(user, peer, value);
 }
 
 static enum mkt_err psk_identity(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity)
@@ -301,9 +301,9 @@ static enum mkt_err psk_identity(void *user, const struct mkt_psk_session *sessi
     return meddle(user, PSK_IDENTITY)->psk_identity(user, session, identity);
 }
 
-static void report(void *user, const struct mkt_report *error)
+static void report(void *user, const struct mkt_error_message *error)
 {
-    meddle(user, REPORT)->report(user, error);
+    meddle(user, REPORT)->error(user, error);
 }
 
 static void log_error(void *user, const struct mkt_log_event *event)
@@ -333,7 +333,7 @@ static enum mkt_err find_keys(void *user, const struct mkt_payload *ticket, cons
 {
     (void)ticket, (void)policy;
     if (((struct player *)user)->tpk.n == 0)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     memcpy(keys->p + keys->n, kept, n_kept);
     keys->n += n_kept;
     return MKT_OK;
@@ -387,7 +387,7 @@ static enum mkt_err own_identity(void *user, const struct mkt_psk_session *sessi
 {
     (void)user, (void)session;
     if (identity->n + 4 > identity->cap)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(identity->p + identity->n, "mine", 4);
     identity->n += 4;
     return MKT_OK;
@@ -420,8 +420,8 @@ static struct play *new_play(int which)
         host->has_csb_id = has_no_csb_id;
         host->forward = by_the_party;
         host->replay_peek = looks_new;
-        host->counter = next_count;
-        host->count = any_count;
+        host->counter_next = next_count;
+        host->counter_check = any_count;
         host->psk_identity = own_identity;
         if (calls[which].type != MKT_TICKET_BASE)
             host->open = find_keys;
@@ -448,10 +448,10 @@ static const struct mkt_host server = {
     .authorise = authorise,
     .replay = replay,
     .replay_peek = replay_peek,
-    .counter = counter,
-    .count = count,
+    .counter_next = counter,
+    .counter_check = count,
     .psk_identity = psk_identity,
-    .report = report,
+    .error = report,
     .log = log_error,
     .has_csb_id = has_csb_id,
     .forward = forward,
@@ -507,7 +507,7 @@ static void make(struct play *p, enum leg leg)
     if (leg == GRANT)
         expect_err("grant", end(mkt_csb_grant(p->csb[who], &recipe, &offer.ticket)), MKT_OK);
     if (leg == OFFER)
-        expect_err("ticket", end(mkt_csb_ticket(p->csb[who], &offer.ticket)), MKT_OK);
+        expect_err("ticket", end(mkt_csb_take_ticket(p->csb[who], &offer.ticket)), MKT_OK);
     begin(who, mikey);
     if (leg == GRANT)
         expect_err(name, end(mkt_csb_make_request_resp(p->csb[who], offer.ticket, &out)), MKT_OK);
@@ -527,7 +527,7 @@ static void complain(struct play *p, enum leg leg)
     struct mkt_buf out = {made, sizeof made, 0};
     begin(from, p->message[leg]);
     expect_err("Error", end(mkt_csb_make_error(p->csb[from], p->message[leg], MKT_E_SP, NULL, 0, &out)), MKT_OK);
-    if (play_role[to] == MKT_KMS && !mkt_csb_owes(p->csb[to], MKT_RESOLVE_INIT_PSK))
+    if (play_role[to] == MKT_KMS && !mkt_csb_must_make(p->csb[to], MKT_RESOLVE_INIT_PSK))
         return;
     const struct mkt_span error = exact((struct mkt_span){made, out.n});
     begin(to, error);
@@ -594,7 +594,7 @@ START_TEST(every_callback_was_called)
 }
 END_TEST
 
-/* ---- mkt_csb_put() in a callback ---- */
+/* ---- mkt_csb_save() in a callback ---- */
 
 static struct mkt_csb *storing;
 static struct mkt_span in_a_callback;
@@ -619,7 +619,7 @@ START_TEST(what_a_callback_stores_goes_on)
     expect_octets("stored", in_a_callback, before);
     c->bob.host.authorise = NULL;
     c->bob.n_seen = 0; /* as if the process had ended there */
-    expect_err("get", mkt_csb_get(&copy, &c->bob.host, &c->settings_r, in_a_callback), MKT_OK);
+    expect_err("get", mkt_csb_load(&copy, &c->bob.host, &c->settings_r, in_a_callback), MKT_OK);
     mkt_csb_free(c->r);
     c->r = copy;
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);

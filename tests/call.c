@@ -22,7 +22,7 @@ struct call *call_new(enum mkt_suite suite, const char *flags)
     player_init(&c->bob, ntp(NOW), key);
     c->bob.next_random = 5; /* not the octets that Alice draws */
     c->policy = mkt_policy_default(suite);
-    expect_err("flags", mkt_flags_get(&c->policy.flags, flags), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&c->policy.flags, flags), MKT_OK);
     c->policy.initiator = mkt_id_uri("sip:alice@example.com");
     c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:bob@example.com");
     mkt_settings_init(&c->settings_i, mkt_id_uri("sip:alice@example.com"));
@@ -87,7 +87,7 @@ struct mkt_span tek_of(const struct mkt_csb *csb, uint8_t cs_id)
     expect_err("TEK", mkt_csb_tek(csb, cs_id, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, tek.n);
     struct mkt_buf small = {octets, tek.n - 1, 0};
-    expect_err("TEK", mkt_csb_tek(csb, cs_id, &small), MKT_E_SPACE);
+    expect_err("TEK", mkt_csb_tek(csb, cs_id, &small), MKT_E_BUFFER);
     struct mkt_span copy = exact((struct mkt_span){octets, tek.n});
     return copy;
 }
@@ -113,7 +113,7 @@ void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool res
     const struct mkt_payload *randi = mkt_message_find(m, MKT_RANDR, MKT_RANDR_I),
                              *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
     struct mkt_protection by_mpki = {.suite = MKT_SUITE_256,
-                                     .label = {.phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL}};
+                                     .label = {.purpose = response ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL}};
     struct mkt_message made;
     ck_assert(mkt_keys_mpk(c->ticket->keys, 0, &mpki));
     by_mpki.key = mpki.key;
@@ -121,11 +121,11 @@ void reseal(struct call *c, struct mkt_message *m, struct mkt_buf *out, bool res
     by_mpki.label.randi = response ? payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand : randi->rand.rand;
     if (response && randr != NULL)
         by_mpki.label.randr = randr->rand.rand;
-    expect_err("put", mkt_message_put(m, &buf), MKT_OK);
+    expect_err("put", mkt_message_encode(m, &buf), MKT_OK);
     memcpy(out->p, octets, buf.n);
     out->n = buf.n;
     struct mkt_span whole = {out->p, out->n}, parts[4] = {{NULL, 0}};
-    expect_err("get", mkt_message_get(&made, whole), MKT_OK);
+    expect_err("get", mkt_message_decode(&made, whole), MKT_OK);
     mkt_message_covered(&made, whole, parts);
     parts[2] = response ? init_of(c) : text("sip:alice@example.com");
     parts[3] = response ? text("") : text("sip:bob@example.com");

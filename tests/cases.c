@@ -105,11 +105,11 @@ static struct mkt_ticket *ticket_of(struct player *p, const struct section *s, s
     uint8_t chain[512], octets[4096];
     struct mkt_buf chain_buf = {chain, sizeof chain, 0}, octets_buf = {octets, sizeof octets, 0};
     struct mkt_ticket *held = NULL;
-    expect_err("keys", mkt_payloads_put(keys, n, &chain_buf), MKT_OK);
-    expect_err("ticket", mkt_payloads_put(&payload, 1, &octets_buf), MKT_OK);
+    expect_err("keys", mkt_payloads_encode(keys, n, &chain_buf), MKT_OK);
+    expect_err("ticket", mkt_payloads_encode(&payload, 1, &octets_buf), MKT_OK);
     struct mkt_span stored =
         stored_ticket((struct mkt_span){octets + 1, octets_buf.n - 3}, (struct mkt_span){chain, chain_buf.n});
-    expect_err("ticket", mkt_ticket_get(&held, &p->host, stored), MKT_OK);
+    expect_err("ticket", mkt_ticket_load(&held, &p->host, stored), MKT_OK);
     return held;
 }
 
@@ -121,7 +121,7 @@ void actor_offers(struct actor *a, const struct section *s)
     uint16_t flags = 0;
     uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    expect_err("flags", mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&flags, text_of(s, "flags")), MKT_OK);
     ck_assert_uint_eq(flags, payload_of(init, MKT_TICKET, 0).ticket.flags);
     a->player.now = payload_of(init, MKT_T, 0).t.value;
     struct mkt_ticket *ticket = ticket_of(&a->player, s, init, (flags & MKT_FLAG_I) != 0);
@@ -172,14 +172,14 @@ static void refuses(struct actor *a, const struct section *s, struct mkt_span by
     uint8_t before[8192], after[8192];
     struct mkt_buf was = {before, sizeof before, 0}, is = {after, sizeof after, 0};
     const size_t seen = a->player.n_seen, peer = mkt_csb_peer(a->csb).data.n;
-    expect_err("put", mkt_csb_put(a->csb, &was), MKT_OK);
+    expect_err("put", mkt_csb_save(a->csb, &was), MKT_OK);
     enum mkt_err err = mkt_csb_take_offer(a->csb, bytes, text("mikey"));
     ck_assert_msg(err != MKT_OK, "%s: is taken", text_of(s, "name"));
     ck_assert_msg(mkt_err_class(err) == class_of(s), "%s: %s is not of class %s", text_of(s, "name"), mkt_err_name(err),
                   text_of(s, "class"));
     ck_assert_int_eq(a->player.logged, err);
     ck_assert_uint_eq(a->player.n_seen, seen);
-    expect_err("put", mkt_csb_put(a->csb, &is), MKT_OK);
+    expect_err("put", mkt_csb_save(a->csb, &is), MKT_OK);
     expect_octets("the bundle after it", (struct mkt_span){after, is.n}, (struct mkt_span){before, was.n});
     ck_assert_uint_eq(mkt_csb_peer(a->csb).data.n, peer);
     expect_err("valid", mkt_csb_take_offer(a->csb, valid, text("mikey")), MKT_OK);
@@ -211,7 +211,7 @@ void refuse_request_resp(struct actor *a, const struct section *s)
     actor_begin(a, s, MKT_INITIATOR);
     actor_requests(a, s);
     actor_refuses(a, s);
-    expect_err("ticket", mkt_csb_ticket(a->csb, &ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(a->csb, &ticket), MKT_OK);
     mkt_ticket_free(ticket);
 }
 
@@ -227,8 +227,8 @@ static struct mkt_span resolve_init_of(struct actor *a, const struct section *s,
     struct mkt_buf buf = {out, sizeof out, 0};
     struct mkt_span octets;
     settings.kms = &a->kms;
-    struct mkt_act act = {
-        .host = &a->player.host, .settings = &settings, .kms = &a->kms, .room = {room, sizeof room, 0}, .out = &buf};
+    struct mkt_txn act = {
+        .host = &a->player.host, .settings = &settings, .kms = &a->kms, .arena = {room, sizeof room, 0}, .out = &buf};
     act.bundle.suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256;
     expect_err("HDR", mkt_begin(&act, &m, MKT_RESOLVE_INIT_PSK, 0x12345678), MKT_OK);
     mkt_add_randr(&m, MKT_RANDR_R, (struct mkt_span){randr, sizeof randr});
@@ -247,7 +247,7 @@ void refuse_offer_forked(struct actor *a, const struct section *s)
         refuses(a, s, resolve_init_of(a, s, "bytes"), resolve_init_of(a, s, "valid"));
     else
         actor_refuses(a, s);
-    ck_assert(mkt_csb_owes(a->csb, by_kms ? MKT_RESOLVE_RESP : MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(a->csb, by_kms ? MKT_RESOLVE_RESP : MKT_RESOLVE_INIT_PSK));
 }
 
 /* ---- the runner: Check's loop tests have no argument but the number of the loop ---- */

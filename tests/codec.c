@@ -15,7 +15,7 @@ static enum mkt_err walk(uint16_t type, struct mkt_span chain)
     struct mkt_payload p;
     enum mkt_err err = MKT_OK;
     while (err == MKT_OK && type != MKT_LAST)
-        err = mkt_payload_get(&p, &type, &chain);
+        err = mkt_payload_decode(&p, &type, &chain);
     return err;
 }
 
@@ -25,19 +25,19 @@ static enum mkt_err get_and_put(struct mkt_span in)
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_policy policy;
     struct mkt_cs cs;
-    enum mkt_err err = mkt_message_get(&m, in);
+    enum mkt_err err = mkt_message_decode(&m, in);
     const struct mkt_payload *ticket = mkt_message_find(&m, MKT_TICKET, 0);
     if (ticket != NULL && err == MKT_OK)
-        err = mkt_policy_get(&policy, &ticket->ticket);
+        err = mkt_policy_decode(&policy, &ticket->ticket);
     if (ticket != NULL && err == MKT_OK)
         err = walk(MKT_THDR, ticket->ticket.ticket_data);
     if (ticket != NULL && err == MKT_OK)
-        err = mkt_policy_put(&policy, &out);
+        err = mkt_policy_encode(&policy, &out);
     for (struct mkt_span map = m.hdr.map; map.n > 0 && err == MKT_OK;)
-        err = mkt_cs_get(&cs, m.hdr.map_type, 0, &map);
+        err = mkt_cs_next(&cs, m.hdr.map_type, 0, &map);
     out.n = 0;
     if (err == MKT_OK)
-        err = mkt_message_put(&m, &out);
+        err = mkt_message_encode(&m, &out);
     return err;
 }
 
@@ -46,7 +46,7 @@ static enum mkt_err write_and_find(struct mkt_span in)
     static const char head[] = "v=0\r\nm=message 9 TCP/TLS/MSRP *\r\n";
     struct mkt_buf line = {octets, sizeof octets, sizeof head - 1}, message = {octets + 40000, 20000, 0};
     memcpy(octets, head, sizeof head - 1);
-    enum mkt_err err = mkt_sdp_put(in, &line);
+    enum mkt_err err = mkt_sdp_key_mgmt_encode(in, &line);
     if (err == MKT_OK)
         err = text_get((struct mkt_span){octets, line.n}, 0, &message);
     return err;

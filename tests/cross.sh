@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Builds library and tests for other machines and runs the suites rooms and fuzz there, with UBSan:
+# Builds library and tests for other machines and runs the suites modules and fuzz there, with UBSan:
 #
 #   tests/cross.sh [MACHINE...]     of: m32 (x86 of 32 bits) s390x (big-endian); all of them by default
 #

@@ -255,8 +255,8 @@ static void expect_base64(struct mkt_span in, struct mkt_span want)
     if (in.n > 0) {
         put = (struct mkt_buf){put.p, want.n - 1, 0};
         get = (struct mkt_buf){get.p, in.n - 1, 0};
-        expect_err("put", mkt_base64_put(in, &put), MKT_E_SPACE);
-        expect_err("get", mkt_base64_get(want, &get), MKT_E_SPACE);
+        expect_err("put", mkt_base64_put(in, &put), MKT_E_BUFFER);
+        expect_err("get", mkt_base64_get(want, &get), MKT_E_BUFFER);
         ck_assert(put.n == 0 && get.n == 0);
     }
     free(put.p);

@@ -29,7 +29,7 @@ static enum mkt_err own_identity(void *user, const struct mkt_psk_session *sessi
     expect_octets("peer", session->peer.data, text("sip:alice@example.com"));
     ck_assert(session->randr.n == 32 && session->randkms.n == 0);
     if (identity->cap < 4)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(identity->p, "mine", 4);
     identity->n = 4;
     return MKT_OK;
@@ -60,7 +60,7 @@ START_TEST(steps_out_of_order)
     expect_err("no offer was made", mkt_csb_take(c->i, mikey), MKT_E_STATE);
     expect_err("no key yet", mkt_csb_tek(c->i, 1, &buf), MKT_E_STATE);
     expect_err("no key yet", mkt_csb_psk_identity(c->i, 1, &buf), MKT_E_STATE);
-    ck_assert_uint_eq(mkt_csb_sessions(c->i), 0);
+    ck_assert_uint_eq(mkt_csb_session_count(c->i), 0);
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("a second offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_STATE);
     expect_err("own offer as answer", mkt_csb_take_offer(c->i, init_of(c), mikey), MKT_E_DATA_TYPE);
@@ -85,7 +85,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     make_ticket(c);
     expect_err("measure", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_OK);
     small.cap = measured.n - 1;
-    expect_err("small", mkt_csb_make_transfer_init(c->i, &c->offer, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_make_transfer_init(c->i, &c->offer, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     ck_assert_uint_eq(mkt_csb_id(c->i), 0);
     c->init_buf.cap = measured.n;
@@ -96,8 +96,8 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     measured.n = 0;
     expect_err("measure", mkt_csb_make_transfer_resp(c->r, NULL, &measured), MKT_OK);
     small = (struct mkt_buf){c->resp, measured.n - 1, 0};
-    expect_err("small", mkt_csb_make_transfer_resp(c->r, NULL, &small), MKT_E_SPACE);
-    ck_assert(mkt_csb_owes(c->r, MKT_TRANSFER_RESP) && !mkt_csb_ready(c->r));
+    expect_err("small", mkt_csb_make_transfer_resp(c->r, NULL, &small), MKT_E_BUFFER);
+    ck_assert(mkt_csb_must_make(c->r, MKT_TRANSFER_RESP) && !mkt_csb_ready(c->r));
     c->resp_buf.cap = measured.n;
     expect_err("just enough", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
@@ -133,7 +133,7 @@ START_TEST(a_long_name_of_a_group)
     c->bob.host.member = anybody;
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
-    expect_err("get", mkt_csb_get(&copy, &c->bob.host, &c->settings_r, stored(c->r)), MKT_OK);
+    expect_err("get", mkt_csb_load(&copy, &c->bob.host, &c->settings_r, stored(c->r)), MKT_OK);
     expect_octets("the same", stored(copy), stored(c->r));
     mkt_csb_free(copy);
     if (_i == 0) {
@@ -175,18 +175,18 @@ START_TEST(a_stored_ticket_used_twice)
         uint8_t octets[2048];
         struct mkt_buf stored = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
         make_ticket(c);
-        expect_err("not used yet", mkt_ticket_put(c->ticket, &stored), MKT_OK);
+        expect_err("not used yet", mkt_ticket_save(c->ticket, &stored), MKT_OK);
         for (int copy = 0; copy < 2; copy++) {
             struct mkt_ticket *ticket = NULL;
             struct mkt_csb *csb = NULL;
             uint8_t message[2048];
             struct mkt_buf out = {message, sizeof message, 0};
-            expect_err("get", mkt_ticket_get(&ticket, &c->alice.host, (struct mkt_span){octets, stored.n}), MKT_OK);
+            expect_err("get", mkt_ticket_load(&ticket, &c->alice.host, (struct mkt_span){octets, stored.n}), MKT_OK);
             const struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = c->offer.responder};
             expect_err("new", mkt_csb_new(&csb, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
             expect_err("measure", mkt_csb_make_transfer_init(csb, &offer, &measured), again);
             expect_err("copy", mkt_csb_make_transfer_init(csb, &offer, &out), again);
-            expect_err("kept again", mkt_ticket_put(ticket, &measured), again);
+            expect_err("kept again", mkt_ticket_save(ticket, &measured), again);
             mkt_csb_free(csb);
             mkt_ticket_free(ticket);
         }
@@ -207,12 +207,12 @@ START_TEST(a_ticket_used_twice)
         struct mkt_buf measured = {NULL, 0, 0}, stored = {octets, sizeof octets, 0}, out = {c->resp, sizeof c->resp, 0};
         make_ticket(c);
         expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_OK);
-        expect_err("not used yet", mkt_ticket_put(c->ticket, &stored), MKT_OK);
+        expect_err("not used yet", mkt_ticket_save(c->ticket, &stored), MKT_OK);
         expect_err("first", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
         expect_err("new", mkt_csb_new(&second, MKT_INITIATOR, &c->alice.host, &c->settings_i), MKT_OK);
         expect_err("second", mkt_csb_make_transfer_init(second, &c->offer, &out), j ? MKT_OK : MKT_E_REUSE);
         stored.n = 0;
-        expect_err("kept", mkt_ticket_put(c->ticket, &stored), j ? MKT_OK : MKT_E_REUSE);
+        expect_err("kept", mkt_ticket_save(c->ticket, &stored), j ? MKT_OK : MKT_E_REUSE);
         mkt_csb_free(second);
         call_free(c);
     }
@@ -227,8 +227,8 @@ START_TEST(measuring_promises_no_more_than_there_is_room_for)
         c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
     c->settings_i.bundle_size = 1500;
     make_ticket(c);
-    expect_err("made", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_ROOM);
-    expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_ROOM);
+    expect_err("made", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_E_BUNDLE_FULL);
+    expect_err("measured", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_BUNDLE_FULL);
     call_free(c);
 }
 END_TEST
@@ -288,7 +288,7 @@ START_TEST(the_default_host)
     mkt_csb_free(csb);
     settings.self = mkt_id_uri("sip:bob@example.com");
     expect_err("new", mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings), MKT_OK);
-    expect_err("no TPK", mkt_csb_take_offer(csb, init_of(c), mikey), MKT_E_KEY);
+    expect_err("no TPK", mkt_csb_take_offer(csb, init_of(c), mikey), MKT_E_NO_KEY);
     mkt_csb_free(csb);
     mkt_ticket_free(ticket);
     call_free(c);
@@ -308,7 +308,7 @@ START_TEST(a_host_that_fails)
     c->alice.no_random = false;
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     c->bob.tpk.n = 0;
-    expect_err("no TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_KEY);
+    expect_err("no TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_NO_KEY);
     c->bob.tpk = (struct mkt_span){tpk.p, 31};
     expect_err("another TPK", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_TICKET_MAC);
     c->bob.tpk = tpk;
@@ -332,8 +332,8 @@ START_TEST(a_bundle_states_its_limits)
         c->policy.responder[c->policy.n_responders++] = mkt_id_uri("sip:somebody.with.a.long.name@example.com");
     c->settings_r.bundle_size = 1500;
     make_init(c);
-    expect_err("too large a message", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_ROOM);
-    ck_assert(!mkt_csb_owes(c->r, MKT_TRANSFER_RESP));
+    expect_err("too large a message", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_BUNDLE_FULL);
+    ck_assert(!mkt_csb_must_make(c->r, MKT_TRANSFER_RESP));
     struct mkt_settings wrong = c->settings_r;
     wrong.bundle_size = 16;
     expect_err("no room at all", mkt_csb_new(&csb, MKT_RESPONDER, &c->bob.host, &wrong), MKT_E_ARGUMENT);
@@ -374,7 +374,7 @@ static void expect_owed(struct play *p, const unsigned owed[PARTIES])
     for (unsigned who = ALICE; who < PARTIES; who++) {
         const struct mkt_csb *csb = play_bundle(p, (enum party)who);
         for (unsigned type = 0; type < 256; type++)
-            if (mkt_csb_owes(csb, (enum mkt_data_type)type) != (type == owed[who]))
+            if (mkt_csb_must_make(csb, (enum mkt_data_type)type) != (type == owed[who]))
                 ck_abort_msg("party %u and %s", who, mkt_data_type_name(type));
     }
 }
@@ -469,7 +469,7 @@ START_TEST(questions_that_are_given_up)
             mkt_csb_abandon(p->csb[from]);
             expect_err("too late", mkt_csb_take(p->csb[from], late), from == HOME ? MKT_E_DATA_TYPE : MKT_E_STATE);
             if (from == BOB) {
-                ck_assert(mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK)); /* "the TRANSFER_INIT waits on" */
+                ck_assert(mkt_csb_must_make(p->csb[BOB], MKT_RESOLVE_INIT_PSK)); /* "the TRANSFER_INIT waits on" */
                 play_from_on(p, RESOLVE);
             } else {
                 expect_octets("as new", stored(p->csb[from]), stored_new(p, from));
@@ -489,9 +489,9 @@ START_TEST(an_offer_that_waits_is_given_up)
     play_until(p, RESOLVE);
     play_make(p, RESOLVE);
     mkt_csb_abandon(p->csb[BOB]);
-    ck_assert(mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
     mkt_csb_abandon(p->csb[BOB]);
-    ck_assert(!mkt_csb_owes(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
+    ck_assert(!mkt_csb_must_make(p->csb[BOB], MKT_RESOLVE_INIT_PSK));
     ck_assert_uint_eq(mkt_csb_id(p->csb[BOB]), 0);
     expect_octets("as new", stored(p->csb[BOB]), stored_new(p, BOB));
     play_take(p, OFFER);
@@ -523,8 +523,9 @@ START_TEST(what_is_not_given_up)
             waits[play_to(p, leg)] = false;
         for (unsigned who = ALICE; who < PARTIES; who++) {
             struct mkt_csb *csb = play_bundle(p, (enum party)who);
-            if (waits[who] || mkt_csb_owes(csb, MKT_REQUEST_RESP) || mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) ||
-                mkt_csb_owes(csb, MKT_RESOLVE_RESP) || (mkt_csb_ready(csb) && mkt_csb_owes(csb, MKT_TRANSFER_RESP)))
+            if (waits[who] || mkt_csb_must_make(csb, MKT_REQUEST_RESP) ||
+                mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK) || mkt_csb_must_make(csb, MKT_RESOLVE_RESP) ||
+                (mkt_csb_ready(csb) && mkt_csb_must_make(csb, MKT_TRANSFER_RESP)))
                 continue;
             const struct mkt_span before = stored(csb);
             mkt_csb_abandon(csb);
@@ -552,7 +553,7 @@ START_TEST(when_there_is_a_ticket)
             play_take(p, leg);
         for (unsigned who = ALICE; who < PARTIES; who++) {
             const bool there = who == ALICE && step == 2 * GRANT + 1;
-            expect_err("ticket", mkt_csb_ticket(play_bundle(p, (enum party)who), &ticket),
+            expect_err("ticket", mkt_csb_take_ticket(play_bundle(p, (enum party)who), &ticket),
                        there ? MKT_OK : MKT_E_STATE);
             ck_assert((ticket != NULL) == there);
             mkt_ticket_free(ticket);
@@ -562,20 +563,20 @@ START_TEST(when_there_is_a_ticket)
 
     p = new_play(_i);
     play_until(p, OFFER);
-    expect_err("one", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_OK);
-    expect_err("and another", mkt_csb_ticket(p->csb[ALICE], &second), MKT_OK);
+    expect_err("one", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_OK);
+    expect_err("and another", mkt_csb_take_ticket(p->csb[ALICE], &second), MKT_OK);
     expect_err("policy", mkt_ticket_policy(second, &policy), MKT_OK);
     ck_assert_uint_eq(policy.flags, p->policy.flags);
     mkt_ticket_free(ticket);
     mkt_ticket_free(second);
     p->player[ALICE].no_memory = true;
-    expect_err("memory", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
+    expect_err("memory", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
     ck_assert_ptr_null(ticket);
     p->player[ALICE].no_memory = false;
     play_make(p, ASK); /* for another one: the first is gone */
-    expect_err("asked again", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
+    expect_err("asked again", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
     mkt_csb_abandon(p->csb[ALICE]);
-    expect_err("given up", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
+    expect_err("given up", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
     play_free(p);
 }
 END_TEST
@@ -688,7 +689,7 @@ START_TEST(who_a_bundle_is_for_is_stored)
             s.peer = mkt_id_uri(rows[i].peer);
             const bool gives_peer = with_peer == 0 && i == 3; /* none was stored */
             const enum mkt_err err = gives_peer ? MKT_OK : rows[i].err;
-            expect_err(rows[i].what, mkt_csb_get(&copy, &c->bob.host, &s, octets), err);
+            expect_err(rows[i].what, mkt_csb_load(&copy, &c->bob.host, &s, octets), err);
             if (err != MKT_OK) {
                 ck_assert_ptr_null(copy);
                 ck_assert_str_eq(c->bob.detail, rows[i].detail);
@@ -708,7 +709,7 @@ START_TEST(who_a_bundle_is_for_is_stored)
         ck_assert_uint_le(octets.n, sizeof broken + self);
         memcpy(broken + 8, octets.p + 8 + self, octets.n - 8 - self);
         expect_err("for nobody",
-                   mkt_csb_get(&nobody, &c->bob.host, &c->settings_r, (struct mkt_span){broken, octets.n - self}),
+                   mkt_csb_load(&nobody, &c->bob.host, &c->settings_r, (struct mkt_span){broken, octets.n - self}),
                    MKT_E_STORED);
     }
     call_free(c);
@@ -737,7 +738,7 @@ START_TEST(what_is_not_made_is_null)
     expect_err("grant", mkt_csb_grant(kms, &recipe, &ticket), MKT_E_STATE);
     ck_assert_ptr_null(ticket);
     ticket = another;
-    expect_err("ticket", mkt_csb_ticket(kms, &ticket), MKT_E_STATE);
+    expect_err("ticket", mkt_csb_take_ticket(kms, &ticket), MKT_E_STATE);
     ck_assert_ptr_null(ticket);
     play_until(p, GRANT);
     const struct mkt_span octets = stored(kms);
@@ -758,7 +759,7 @@ START_TEST(what_is_not_made_is_null)
         enum mkt_err err, get_err;
     } bundles[] = {{&nobody, false, MKT_E_ARGUMENT, MKT_OK}, /* it is stored who that was */
                    {&p->settings[KMS], true, MKT_E_MEMORY, MKT_E_MEMORY},
-                   {&small, false, MKT_OK, MKT_E_ROOM}};
+                   {&small, false, MKT_OK, MKT_E_BUNDLE_FULL}};
     for (size_t i = 0; i < sizeof bundles / sizeof *bundles; i++) {
         csb = other;
         p->player[KMS].no_memory = bundles[i].no_memory;
@@ -766,18 +767,18 @@ START_TEST(what_is_not_made_is_null)
         ck_assert((csb == NULL) == (bundles[i].err != MKT_OK));
         mkt_csb_free(csb);
         csb = other;
-        expect_err("get", mkt_csb_get(&csb, host, bundles[i].settings, octets), bundles[i].get_err);
+        expect_err("get", mkt_csb_load(&csb, host, bundles[i].settings, octets), bundles[i].get_err);
         ck_assert((csb == NULL) == (bundles[i].get_err != MKT_OK));
         mkt_csb_free(csb);
     }
     csb = other;
-    expect_err("get", mkt_csb_get(&csb, host, &p->settings[KMS], text("")), MKT_E_STORED);
+    expect_err("get", mkt_csb_load(&csb, host, &p->settings[KMS], text("")), MKT_E_STORED);
     ck_assert_ptr_null(csb);
     ticket = another;
     play_make(p, GRANT);
     play_take(p, GRANT);
     p->player[ALICE].no_memory = true;
-    expect_err("ticket", mkt_csb_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
+    expect_err("ticket", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_E_MEMORY);
     ck_assert_ptr_null(ticket);
     play_free(p);
 }
@@ -833,7 +834,7 @@ START_TEST(as_many_keys_as_a_ticket_has)
         p->settings[who].bundle_size = 30000;
     struct mkt_csb *alice = play_bundle(p, ALICE), *kms = play_bundle(p, KMS);
     for (request.n_keys = 32; request.n_keys <= 33; request.n_keys++)
-        expect_err("too many", mkt_csb_make_request_init(alice, &request, &out), MKT_E_MANY);
+        expect_err("too many", mkt_csb_make_request_init(alice, &request, &out), MKT_E_TOO_MANY);
     request.n_keys = 31;
     expect_err("31", mkt_csb_make_request_init(alice, &request, &out), MKT_OK);
     expect_err("31", mkt_csb_take(kms, exact((struct mkt_span){octets, out.n})), MKT_OK);

@@ -44,7 +44,7 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     const struct player *p = user;
     (void)id, (void)policy;
     if (p->tpk.n == 0)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     memcpy(key->p, p->tpk.p, p->tpk.n);
     key->n = p->tpk.n;
     return MKT_OK;
@@ -63,7 +63,7 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct
         psk->vouches = p->friend[i].vouches;
         return MKT_OK;
     }
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static void say_nothing(void *user, const struct mkt_log_event *event)
@@ -136,13 +136,13 @@ static void make_error(void *arg)
 static void put(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_csb_put(a->csb, &a->out);
+    a->err = mkt_csb_save(a->csb, &a->out);
 }
 
 static void get(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_csb_get(&a->other, &a->play->player[ALICE].host, a->settings, mkt_buf_span(&a->out));
+    a->err = mkt_csb_load(&a->other, &a->play->player[ALICE].host, a->settings, mkt_buf_span(&a->out));
 }
 
 static void read_keys(void *arg)
@@ -173,9 +173,9 @@ static void use(struct play *p, enum party who)
     static uint8_t octets[8192];
     struct attempt a = {
         .play = p, .csb = p->csb[who], .settings = &p->settings[who], .out = {octets, sizeof octets, 0}};
-    measure("mkt_csb_put", put, &a);
+    measure("mkt_csb_save", put, &a);
     expect_err("put", a.err, MKT_OK);
-    measure("mkt_csb_get", get, &a);
+    measure("mkt_csb_load", get, &a);
     expect_err("get", a.err, MKT_OK);
     if (mkt_csb_ready(p->csb[who]))
         measure("mkt_csb_tek, mkt_csb_psk_identity", read_keys, &a);
@@ -196,7 +196,7 @@ static void take_in_sdp(struct play *p, struct mkt_span offer)
     device.replay_scope = text("another device");
     memcpy(text_of, head, sizeof head - 1);
     line.n = sizeof head - 1;
-    expect_err("line", mkt_sdp_put(offer, &line), MKT_OK);
+    expect_err("line", mkt_sdp_key_mgmt_encode(offer, &line), MKT_OK);
     expect_err("parse", mkt_sdp_parse(&sdp, mkt_buf_span(&line)), MKT_OK);
     expect_err("new", mkt_csb_new(&a.csb, MKT_RESPONDER, &p->player[BOB].host, &device), MKT_OK);
     measure("mkt_sdp_take_offer", take_sdp, &a);

@@ -32,7 +32,7 @@ static struct mkt_span some_key(size_t n)
 /* The derivation of a TEK for keys of any length: mkt_derive_traffic() takes those of a session only. */
 static void traffic(enum mkt_suite suite, struct mkt_span tgk, uint8_t out[32])
 {
-    const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = 1, .randi = randi, .randr = randr};
+    const struct mkt_label label = {.purpose = MKT_PURPOSE_TRAFFIC, .cs_id = 1, .randi = randi, .randr = randr};
     expect_err("traffic", mkt_derive(suite, MKT_DERIVE_TEK, tgk, &label, out, 32), MKT_OK);
 }
 
@@ -79,7 +79,7 @@ START_TEST(a_longer_outkey_begins_with_the_shorter_one)
     for (size_t s = 0; s < N_SUITES; s++)
         for (size_t k = 0; k < 4; k++) {
             const bool short_tek = suites[s] == MKT_SUITE_128 && traffic_keys[k] == MKT_TRAFFIC_TEK;
-            const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC, .cs_id = 9, .randi = randi, .randr = randr};
+            const struct mkt_label label = {.purpose = MKT_PURPOSE_TRAFFIC, .cs_id = 9, .randi = randi, .randr = randr};
             uint8_t longest[64];
             struct mkt_span tgk = some_key(suites[s] == MKT_SUITE_128 ? 16 : 32);
             expect_err("64", mkt_derive(suites[s], traffic_constants[k], tgk, &label, longest, 64), MKT_OK);
@@ -145,7 +145,7 @@ START_TEST(no_key_or_too_many_parts_are_refused_and_give_zeros)
     const struct mkt_span parts[9] = {{NULL, 0}};
     uint8_t out[40], zeros[40] = {0};
     memset(out, 0xee, sizeof out);
-    const struct mkt_label label = {.phase = MKT_PHASE_VR};
+    const struct mkt_label label = {.purpose = MKT_PURPOSE_VR};
     expect_err("no key", mkt_derive(MKT_SUITE_256, MKT_DERIVE_AUTH_KEY, none, &label, out, sizeof out), MKT_E_ARGUMENT);
     expect_octets("zeros", (struct mkt_span){out, sizeof out}, (struct mkt_span){zeros, sizeof zeros});
     memset(out, 0xee, sizeof out);
@@ -161,39 +161,39 @@ enum uses { CSB_ID = 1, CS_ID = 2, RANDI = 4, RANDR = 8, ID = 16, RANDKMS = 32, 
 /* RFC 6043: all derivations; the label of each has these values in it, and no others. */
 static const struct {
     enum mkt_derivation what;
-    enum mkt_phase phase;
+    enum mkt_purpose phase;
     unsigned used;
 } derivations[] = {
     /* 5.1.1: constant || 0xFF || 0xFFFFFFFF || 0x00 || length ID || ID || length RANDRkms || RANDRkms */
-    {MKT_DERIVE_FORKED_MPKR, MKT_PHASE_FORK, ID | RANDKMS},
-    {MKT_DERIVE_FORKED_TGK, MKT_PHASE_FORK, ID | RANDKMS},
+    {MKT_DERIVE_FORKED_MPKR, MKT_PURPOSE_FORK, ID | RANDKMS},
+    {MKT_DERIVE_FORKED_TGK, MKT_PURPOSE_FORK, ID | RANDKMS},
     /* 5.1.2: constant || 0xFF || CSB ID || 0x01 or 0x02 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
-    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
-    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
-    {MKT_DERIVE_SALT_KEY, MKT_PHASE_INITIAL, CSB_ID | RANDI | RANDR},
-    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
-    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
-    {MKT_DERIVE_SALT_KEY, MKT_PHASE_RESPONSE, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_AUTH_KEY, MKT_PURPOSE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_ENCR_KEY, MKT_PURPOSE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_SALT_KEY, MKT_PURPOSE_INITIAL, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_AUTH_KEY, MKT_PURPOSE_RESPONSE, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_ENCR_KEY, MKT_PURPOSE_RESPONSE, CSB_ID | RANDI | RANDR},
+    {MKT_DERIVE_SALT_KEY, MKT_PURPOSE_RESPONSE, CSB_ID | RANDI | RANDR},
     /* 5.1.3: constant || CS ID || 0xFFFFFFFF || 0x03 || length RANDRi || [RANDRi] || length RANDRr || [RANDRr] */
-    {MKT_DERIVE_TEK, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
-    {MKT_DERIVE_TRAFFIC_AUTH, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
-    {MKT_DERIVE_TRAFFIC_ENCR, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
-    {MKT_DERIVE_TRAFFIC_SALT, MKT_PHASE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TEK, MKT_PURPOSE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_AUTH, MKT_PURPOSE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_ENCR, MKT_PURPOSE_TRAFFIC, CS_ID | RANDI | RANDR},
+    {MKT_DERIVE_TRAFFIC_SALT, MKT_PURPOSE_TRAFFIC, CS_ID | RANDI | RANDR},
     /* 6.10: constant || 0xFF || 0xFFFFFFFF || 0x04 */
-    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_VR, 0},
+    {MKT_DERIVE_AUTH_KEY, MKT_PURPOSE_VR, 0},
     /* A.2.1 and A.2.2: constant || 0xFF || 0xFFFFFFFF || 0x05 or 0x06 || length RAND || RAND */
-    {MKT_DERIVE_AUTH_KEY, MKT_PHASE_TICKET, RAND},
-    {MKT_DERIVE_ENCR_KEY, MKT_PHASE_TICKET, RAND},
-    {MKT_DERIVE_SALT_KEY, MKT_PHASE_TICKET, RAND},
-    {MKT_DERIVE_MPKI, MKT_PHASE_MPK, RAND},
-    {MKT_DERIVE_MPKR, MKT_PHASE_MPK, RAND},
+    {MKT_DERIVE_AUTH_KEY, MKT_PURPOSE_TICKET, RAND},
+    {MKT_DERIVE_ENCR_KEY, MKT_PURPOSE_TICKET, RAND},
+    {MKT_DERIVE_SALT_KEY, MKT_PURPOSE_TICKET, RAND},
+    {MKT_DERIVE_MPKI, MKT_PURPOSE_MPK, RAND},
+    {MKT_DERIVE_MPKR, MKT_PURPOSE_MPK, RAND},
 };
 enum { N_DERIVATIONS = sizeof derivations / sizeof *derivations };
 
-static struct mkt_label some_label(enum mkt_phase phase)
+static struct mkt_label some_label(enum mkt_purpose phase)
 {
     return (struct mkt_label){
-        .phase = phase,
+        .purpose = phase,
         .csb_id = 0x01020304,
         .cs_id = 5,
         .randi = mkt_span_text("randi"),
@@ -248,14 +248,14 @@ END_TEST
 /* Lengths keep values apart: what one RAND loses and the other gains makes another label. */
 START_TEST(an_octet_can_not_move_from_one_value_to_the_next)
 {
-    static const enum mkt_phase two_values[] = {MKT_PHASE_FORK, MKT_PHASE_INITIAL, MKT_PHASE_RESPONSE,
-                                                MKT_PHASE_TRAFFIC};
+    static const enum mkt_purpose two_values[] = {MKT_PURPOSE_FORK, MKT_PURPOSE_INITIAL, MKT_PURPOSE_RESPONSE,
+                                                  MKT_PURPOSE_TRAFFIC};
     static const uint8_t octets[] = "0123456789";
     for (size_t i = 0; i < sizeof two_values / sizeof *two_values; i++) {
         uint8_t out[11][16];
         for (size_t at = 0; at <= 10; at++) {
             const struct mkt_span a = {octets, at}, b = {octets + at, 10 - at};
-            const struct mkt_label label = {.phase = two_values[i], .randi = a, .randr = b, .id = a, .randkms = b};
+            const struct mkt_label label = {.purpose = two_values[i], .randi = a, .randr = b, .id = a, .randkms = b};
             expect_err("derive", mkt_derive(MKT_SUITE_256, MKT_DERIVE_TEK, some_key(16), &label, out[at], 16), MKT_OK);
             for (size_t before = 0; before < at; before++)
                 ck_assert_msg(memcmp(out[before], out[at], 16) != 0, "phase %u", two_values[i]);
@@ -268,19 +268,19 @@ START_TEST(a_value_too_long_for_its_length_is_refused_and_gives_zeros)
 {
     static const uint8_t long_value[65536] = {1};
     static const struct {
-        enum mkt_phase phase;
+        enum mkt_purpose phase;
         size_t id, randkms, randi, randr, rand;
         enum mkt_err err;
     } rows[] = {
-        {MKT_PHASE_FORK, 65535, 255, 0, 0, 0, MKT_OK},      {MKT_PHASE_FORK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
-        {MKT_PHASE_FORK, 1, 256, 0, 0, 0, MKT_E_LENGTH},    {MKT_PHASE_TRAFFIC, 0, 0, 255, 255, 0, MKT_OK},
-        {MKT_PHASE_TRAFFIC, 0, 0, 256, 0, 0, MKT_E_LENGTH}, {MKT_PHASE_TRAFFIC, 0, 0, 0, 256, 0, MKT_E_LENGTH},
-        {MKT_PHASE_TICKET, 0, 0, 0, 0, 255, MKT_OK},        {MKT_PHASE_TICKET, 0, 0, 0, 0, 256, MKT_E_LENGTH},
-        {MKT_PHASE_VR, 65536, 256, 256, 256, 256, MKT_OK}, /* has none of them */
+        {MKT_PURPOSE_FORK, 65535, 255, 0, 0, 0, MKT_OK},      {MKT_PURPOSE_FORK, 65536, 1, 0, 0, 0, MKT_E_LENGTH},
+        {MKT_PURPOSE_FORK, 1, 256, 0, 0, 0, MKT_E_LENGTH},    {MKT_PURPOSE_TRAFFIC, 0, 0, 255, 255, 0, MKT_OK},
+        {MKT_PURPOSE_TRAFFIC, 0, 0, 256, 0, 0, MKT_E_LENGTH}, {MKT_PURPOSE_TRAFFIC, 0, 0, 0, 256, 0, MKT_E_LENGTH},
+        {MKT_PURPOSE_TICKET, 0, 0, 0, 0, 255, MKT_OK},        {MKT_PURPOSE_TICKET, 0, 0, 0, 0, 256, MKT_E_LENGTH},
+        {MKT_PURPOSE_VR, 65536, 256, 256, 256, 256, MKT_OK}, /* has none of them */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct mkt_label label = {
-            .phase = rows[i].phase,
+            .purpose = rows[i].phase,
             .id = {long_value, rows[i].id},
             .randkms = {long_value, rows[i].randkms},
             .randi = {long_value, rows[i].randi},

@@ -17,21 +17,21 @@ static inline enum mkt_err text_get(struct mkt_span text, size_t media, struct m
 {
     struct mkt_sdp sdp;
     const enum mkt_err err = mkt_sdp_parse(&sdp, text);
-    return err != MKT_OK ? err : mkt_sdp_get(&sdp, media, message);
+    return err == MKT_OK ? mkt_sdp_key_mgmt_decode(&sdp, media, message) : err;
 }
 
 static inline enum mkt_err text_protocols(struct mkt_span text, size_t media, struct mkt_buf *list)
 {
     struct mkt_sdp sdp;
     const enum mkt_err err = mkt_sdp_parse(&sdp, text);
-    return err != MKT_OK ? err : mkt_sdp_protocols(&sdp, media, list);
+    return err == MKT_OK ? mkt_sdp_protocols(&sdp, media, list) : err;
 }
 
 static inline enum mkt_err text_media(struct mkt_span text, size_t nth, struct mkt_sdp_media *media)
 {
     struct mkt_sdp sdp;
     const enum mkt_err err = mkt_sdp_parse(&sdp, text);
-    return err != MKT_OK ? err : mkt_sdp_media(&sdp, nth, media);
+    return err == MKT_OK ? mkt_sdp_media_parse(&sdp, nth, media) : err;
 }
 
 /* The n-th of that name, from 0. */
@@ -41,7 +41,7 @@ static inline enum mkt_err text_attribute(struct mkt_span text, size_t media, co
     struct mkt_sdp sdp;
     struct mkt_span found = {NULL, 0};
     enum mkt_err err = mkt_sdp_parse(&sdp, text);
-    err = err != MKT_OK ? err : mkt_sdp_attribute(&sdp, media, name, &found);
+    err = err == MKT_OK ? mkt_sdp_attribute(&sdp, media, name, &found) : err;
     while (err == MKT_OK && found.p != NULL && nth-- > 0)
         err = mkt_sdp_attribute(&sdp, media, name, &found);
     *value = err == MKT_OK ? found : *value;
@@ -52,7 +52,7 @@ static inline enum mkt_err text_setup(struct mkt_span text, size_t media, enum m
 {
     struct mkt_sdp sdp;
     const enum mkt_err err = mkt_sdp_parse(&sdp, text);
-    return err != MKT_OK ? err : mkt_setup_get(&sdp, media, setup);
+    return err == MKT_OK ? mkt_setup_parse(&sdp, media, setup) : err;
 }
 
 #endif

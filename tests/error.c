@@ -18,23 +18,23 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_OK);
         CASE(MKT_E_ARGUMENT);
         CASE(MKT_E_STATE);
-        CASE(MKT_E_SPACE);
-        CASE(MKT_E_ROOM);
+        CASE(MKT_E_BUFFER);
+        CASE(MKT_E_BUNDLE_FULL);
         CASE(MKT_E_NO_SESSION);
         CASE(MKT_E_LENGTH);
         CASE(MKT_E_PROFILE);
         CASE(MKT_E_IN_USE);
         CASE(MKT_E_AGAIN);
-        CASE(MKT_E_SHORT);
+        CASE(MKT_E_TRUNCATED);
         CASE(MKT_E_TRAILING);
-        CASE(MKT_E_VALUE);
+        CASE(MKT_E_BAD_VALUE);
         CASE(MKT_E_VERSION);
         CASE(MKT_E_PAYLOAD);
-        CASE(MKT_E_MANY);
+        CASE(MKT_E_TOO_MANY);
         CASE(MKT_E_MISSING);
         CASE(MKT_E_ORDER);
         CASE(MKT_E_DATA_TYPE);
-        CASE(MKT_E_MAP);
+        CASE(MKT_E_BAD_MAP);
         CASE(MKT_E_KEMAC_MAC);
         CASE(MKT_E_BASE64);
         CASE(MKT_E_SDP);
@@ -42,7 +42,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_MAC);
         CASE(MKT_E_TICKET_MAC);
         CASE(MKT_E_CSB_ID);
-        CASE(MKT_E_KEY);
+        CASE(MKT_E_NO_KEY);
         CASE(MKT_E_INITIATOR_MAC);
         CASE(MKT_E_PRF);
         CASE(MKT_E_MAC_ALG);
@@ -73,7 +73,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_DENIED);
         CASE(MKT_E_ROLE);
         CASE(MKT_E_KMS);
-        CASE(MKT_E_CHANGED);
+        CASE(MKT_E_NOT_AS_ASKED);
         CASE(MKT_E_UPDATE);
         CASE(MKT_E_SP_PARAMETERS);
         CASE(MKT_E_STALE);
@@ -126,7 +126,7 @@ START_TEST(the_hundreds_tell_the_class)
     } bands[] = {
         {MKT_OK, MKT_OK, MKT_CLASS_OK},
         {MKT_E_ARGUMENT, MKT_E_AGAIN, MKT_CLASS_USE},
-        {MKT_E_SHORT, MKT_E_STORED, MKT_CLASS_MALFORMED},
+        {MKT_E_TRUNCATED, MKT_E_STORED, MKT_CLASS_MALFORMED},
         {MKT_E_MAC, MKT_E_INITIATOR_MAC, MKT_CLASS_AUTH},
         {MKT_E_PRF, MKT_E_COUNTER, MKT_CLASS_UNSUPPORTED},
         {MKT_E_FLAGS, MKT_E_SP_PARAMETERS, MKT_CLASS_POLICY},
@@ -146,8 +146,8 @@ START_TEST(the_hundreds_tell_the_class)
 END_TEST
 
 /*
- * Errors that have a number of their own in RFC 3830 table 6.12 or RFC 6043 table 6.14, by the comments of these tables.
- * All others are 12, "an unspecified error occurred".
+ * Errors that have a number of their own in RFC 3830 table 6.12 or RFC 6043 table 6.14, by the comments of these
+ * tables. All others are 12, "an unspecified error occurred".
  */
 static uint8_t wire_number(enum mkt_err err)
 {
@@ -157,7 +157,7 @@ static uint8_t wire_number(enum mkt_err err)
         enum mkt_err errors[8];
     } rows[] = {
         /* "Authentication failure" */
-        {0, {MKT_E_MAC, MKT_E_TICKET_MAC, MKT_E_CSB_ID, MKT_E_KEY, MKT_E_INITIATOR_MAC}},
+        {0, {MKT_E_MAC, MKT_E_TICKET_MAC, MKT_E_CSB_ID, MKT_E_NO_KEY, MKT_E_INITIATOR_MAC}},
         /* "Invalid timestamp" */
         {1, {MKT_E_STALE, MKT_E_FUTURE, MKT_E_REPLAY, MKT_E_COUNTER}},
         /* "PRF function", "MAC algorithm", "Encryption algorithm", "Hash function", "DH group not supported" */
@@ -176,7 +176,7 @@ static uint8_t wire_number(enum mkt_err err)
         /* "Ticket Type not supported": the type, subtype or version, and nothing else about a ticket */
         {14, {MKT_E_TICKET_TYPE}},
         /* "TP parameters not supported": what is in the policy, and nothing else about a ticket */
-        {15, {MKT_E_FLAGS, MKT_E_POLICY, MKT_E_VALIDITY, MKT_E_APPLICATION, MKT_E_RESOLVE, MKT_E_CHANGED}},
+        {15, {MKT_E_FLAGS, MKT_E_POLICY, MKT_E_VALIDITY, MKT_E_APPLICATION, MKT_E_RESOLVE, MKT_E_NOT_AS_ASKED}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t k = 0; rows[i].errors[k] != MKT_OK; k++)

@@ -53,7 +53,7 @@ START_TEST(a_kemac_without_keys)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message m;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(init_of(c))), MKT_OK);
     m.payload[m.n] = m.payload[m.n - 1];
     m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_KEMAC, .kemac = {.encr_alg = MKT_ENCR_AES_CM_256}};
     m.n++;

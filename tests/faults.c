@@ -258,7 +258,7 @@ static size_t put(const struct mkt_csb *csb, uint8_t octets[8192])
 {
     struct mkt_buf out = {octets, 8192, 0};
     if (csb != NULL)
-        expect_err("put", mkt_csb_put(csb, &out), MKT_OK);
+        expect_err("put", mkt_csb_save(csb, &out), MKT_OK);
     return out.n;
 }
 
@@ -366,7 +366,7 @@ static void too_small(struct play *p, enum leg leg, size_t n)
         struct mkt_buf buf = {octets, cap, 0};
         size_t clean = 0;
         memset(octets, EMPTY, sizeof octets);
-        expect_err(name_of(leg), play_put(p, leg, p->csb[play_from(p, leg)], &buf), MKT_E_SPACE);
+        expect_err(name_of(leg), play_put(p, leg, p->csb[play_from(p, leg)], &buf), MKT_E_BUFFER);
         while (clean < n && (octets[clean] == EMPTY || (octets[clean] == 0 && clean < cap)))
             clean++;
         ck_assert_msg(clean == n, "%s: octet %zu of %zu is left in a buffer", name_of(leg), clean, cap);
@@ -409,7 +409,7 @@ static void complain(struct play *p, enum leg leg)
         fault_next();
     while (met("make an Error", mkt_csb_make_error(p->csb[from], p->message[leg], MKT_E_SP, NULL, 0, out)));
     const struct mkt_span error = exact((struct mkt_span){out->p, out->n});
-    if (play_role[to] == MKT_KMS && !mkt_csb_owes(p->csb[to], MKT_RESOLVE_INIT_PSK))
+    if (play_role[to] == MKT_KMS && !mkt_csb_must_make(p->csb[to], MKT_RESOLVE_INIT_PSK))
         return;
     do
         fault_next();
@@ -425,11 +425,11 @@ static void move(struct play *p, enum party who)
     struct mkt_csb *moved = NULL;
     do
         fault_next();
-    while (met("put a bundle", mkt_csb_put(p->csb[who], out)));
+    while (met("put a bundle", mkt_csb_save(p->csb[who], out)));
     const struct mkt_span octets = exact((struct mkt_span){out->p, out->n});
     do
         fault_next();
-    while (met("get a bundle", mkt_csb_get(&moved, &p->player[who].host, &p->settings[who], octets)));
+    while (met("get a bundle", mkt_csb_load(&moved, &p->player[who].host, &p->settings[who], octets)));
     mkt_csb_free(p->csb[who]);
     p->csb[who] = moved;
 }
@@ -453,7 +453,7 @@ static struct mkt_span read_all(const struct mkt_csb *csb)
     struct mkt_key_data key;
     do
         fault_next();
-    while (met("session", mkt_csb_session(csb, 0, &cs)));
+    while (met("session", mkt_csb_session_at(csb, 0, &cs)));
     do
         fault_next();
     while (met("SP", mkt_csb_sp(csb, cs.cs_id, &sp)));
@@ -525,8 +525,8 @@ START_TEST(calls_with_a_kms)
 {
     struct play *p = play_start(calls[_i].suite, calls[_i].flags, calls[_i].two_kms);
     for (size_t i = 0; i < PARTIES && calls[_i].counter; i++) {
-        p->player[i].host.counter = failing_counter;
-        p->player[i].host.count = failing_count;
+        p->player[i].host.counter_next = failing_counter;
+        p->player[i].host.counter_check = failing_count;
         p->player[i].counter = (uint32_t)(100 * i);
         p->settings[i].counter = true;
     }
@@ -543,7 +543,7 @@ START_TEST(a_ticket_used_again)
     play_until(p, OFFER);
     do
         fault_next();
-    while (met("ticket", mkt_csb_ticket(p->csb[ALICE], &ticket)));
+    while (met("ticket", mkt_csb_take_ticket(p->csb[ALICE], &ticket)));
     for (int i = 0; i < 2; i++) {
         struct mkt_offer offer = {.size = sizeof offer, .ticket = ticket, .responder = p->settings[BOB].self};
         do
@@ -552,7 +552,7 @@ START_TEST(a_ticket_used_again)
         p->message[OFFER] = exact((struct mkt_span){out->p, out->n});
         begin(p, BOB);
         take(p, OFFER);
-        ck_assert(mkt_csb_owes(p->csb[BOB], i == 0 ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_RESP));
+        ck_assert(mkt_csb_must_make(p->csb[BOB], i == 0 ? MKT_RESOLVE_INIT_PSK : MKT_TRANSFER_RESP));
         for (unsigned l = RESOLVE; l <= RESOLVED && i == 0; l++) {
             if (!play_has(p, (enum leg)l))
                 continue;
@@ -562,7 +562,7 @@ START_TEST(a_ticket_used_again)
         if (i == 0) {
             do
                 fault_next();
-            while (met("resolved", mkt_csb_resolved_put(p->csb[BOB], out)));
+            while (met("resolved", mkt_csb_save_resolved(p->csb[BOB], out)));
             p->player[BOB].resolved = exact((struct mkt_span){out->p, out->n});
         }
         make(p, ANSWER);
@@ -611,13 +611,13 @@ START_TEST(calls_without_kms)
     while (met("policy", mkt_ticket_policy(made, &policy)));
     do
         fault_next();
-    while (met("put a ticket", mkt_ticket_put(made, out)));
+    while (met("put a ticket", mkt_ticket_save(made, out)));
     out->p[0] = 1; /* it is handed out, so it counts as not used */
     const struct mkt_span kept = exact((struct mkt_span){out->p, out->n});
     mkt_ticket_free(made);
     do
         fault_next();
-    while (met("get a ticket", mkt_ticket_get(&c->ticket, &c->alice.host, kept)));
+    while (met("get a ticket", mkt_ticket_load(&c->ticket, &c->alice.host, kept)));
     do
         fault_next();
     while (met("Initiator", mkt_csb_new(&c->i, MKT_INITIATOR, &c->alice.host, &c->settings_i)));
@@ -781,7 +781,8 @@ START_TEST(keys_that_are_not_derived)
     static const uint8_t octets[80] = {1}; /* three blocks of an inkey */
     const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
     const struct mkt_span inkey = {octets, sizeof octets};
-    const struct mkt_label label = {.phase = MKT_PHASE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    const struct mkt_label label = {
+        .purpose = MKT_PURPOSE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
     const size_t n = suite == MKT_SUITE_128 ? 16 : 64; /* RFC 6043 12.1 */
     const struct mkt_span tgk = {octets, suite == MKT_SUITE_128 ? 16 : sizeof octets};
     uint8_t key[64];
@@ -808,7 +809,8 @@ START_TEST(text_that_is_not_protected)
     uint8_t plain[100], encrypted[100], decrypted[100], mac[MKT_MAX_HASH];
     const enum mkt_suite suite = _i == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
     const struct mkt_algorithms *a = mkt_suite_algorithms(suite);
-    const struct mkt_label label = {.phase = MKT_PHASE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
+    const struct mkt_label label = {
+        .purpose = MKT_PURPOSE_INITIAL, .randi = text("a RANDRi"), .randr = text("a RANDRr")};
     const struct mkt_protection p = {suite, {octets, a->key}, label};
     const struct mkt_span part = {encrypted, sizeof encrypted};
     const struct mkt_encryption seal = {1, 2, {plain, sizeof plain}, encrypted}, open = {1, 2, part, decrypted};
@@ -846,7 +848,7 @@ START_TEST(lines_of_sdp)
     struct mkt_sdp_kept kept = {{0}};
     struct mkt_connection connection;
     play_until(p, OFFER);
-    expect_err("ticket", mkt_csb_ticket(p->csb[ALICE], &offer.ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(p->csb[ALICE], &offer.ticket), MKT_OK);
     play_bundle(p, BOB);
     do
         fault_next();

@@ -192,13 +192,13 @@ static bool same_place(const struct mkt_step *a, const struct mkt_step *b)
 START_TEST(for_each_role_state_direction_and_message_there_is_one_act)
 {
     for (size_t a = 0; a < n_steps; a++) {
-        ck_assert_int_eq(steps[a].act != NULL, steps[a].direction == MKT_MAKE);
+        ck_assert_int_eq(steps[a].run != NULL, steps[a].direction == MKT_MAKE);
         ck_assert_uint_lt((unsigned)steps[a].outcome, OUTCOMES);
         ck_assert_uint_lt((unsigned)steps[a].next, MKT_STATES);
         for (size_t b = a + 1; b < n_steps; b++) {
             if (!same_place(&steps[a], &steps[b]))
                 continue;
-            ck_assert_msg(steps[a].act == steps[b].act, "rows %zu and %zu have two acts", a, b);
+            ck_assert_msg(steps[a].run == steps[b].run, "rows %zu and %zu have two acts", a, b);
             ck_assert_msg(steps[a].outcome != steps[b].outcome, "rows %zu and %zu are one", a, b);
         }
     }
@@ -217,7 +217,7 @@ START_TEST(an_act_is_of_one_message_and_direction_in_calls_or_updates)
         for (size_t b = a + 1; b < n_steps; b++) {
             const bool same = steps[a].message == steps[b].message && steps[a].direction == steps[b].direction &&
                               of_update(&steps[a]) == of_update(&steps[b]);
-            const bool one = steps[a].act == steps[b].act && taking_of(&steps[a]) == taking_of(&steps[b]);
+            const bool one = steps[a].run == steps[b].run && taking_of(&steps[a]) == taking_of(&steps[b]);
             ck_assert_msg(one == same, "rows %zu and %zu", a, b);
         }
 }
@@ -237,7 +237,8 @@ START_TEST(what_one_party_makes_another_takes)
 }
 END_TEST
 
-/* The MAC comes before all that needs to know who sent the message: so each part is there to be called by mkt_take(). */
+/* The MAC comes before all that needs to know who sent the message: so each part is there to be called by
+ * mkt_take(). */
 START_TEST(what_is_taken_has_all_parts)
 {
     for (size_t i = 0; i < n_steps; i++) {
@@ -645,7 +646,7 @@ START_TEST(more_of_a_kind_than_the_rfc_has_is_too_many)
     for (size_t i = 0; i + 1 < set.n; i++) {
         struct mkt_message m = whole(&set);
         insert(&m, 0, set.carried[i].payload);
-        enum mkt_err err = check(&set, &m), want = set.carried[i].most == 1 ? MKT_E_MANY : MKT_OK;
+        enum mkt_err err = check(&set, &m), want = set.carried[i].most == 1 ? MKT_E_TOO_MANY : MKT_OK;
         ck_assert_msg(err == want, "two of payload %zu: %s", i, mkt_err_name(err));
         while (want == MKT_OK && m.n < MKT_MAX_PAYLOADS)
             insert(&m, 0, set.carried[i].payload);
@@ -745,11 +746,11 @@ START_TEST(an_srtp_id_map_is_refused)
     const struct set set = set_of(&forms[_i]);
     struct mkt_message m = whole(&set);
     m.hdr.map_type = MKT_MAP_SRTP_ID;
-    expect_err("SRTP-ID", check(&set, &m), MKT_E_MAP);
+    expect_err("SRTP-ID", check(&set, &m), MKT_E_BAD_MAP);
     m.hdr.n_cs = 1;
-    expect_err("SRTP-ID with a session", check(&set, &m), MKT_E_MAP);
+    expect_err("SRTP-ID with a session", check(&set, &m), MKT_E_BAD_MAP);
     m.n = 0;
-    expect_err("SRTP-ID, whatever else there is", check(&set, &m), MKT_E_MAP);
+    expect_err("SRTP-ID, whatever else there is", check(&set, &m), MKT_E_BAD_MAP);
 }
 END_TEST
 
@@ -760,7 +761,7 @@ START_TEST(ticket_request_and_resolve_have_the_empty_map)
     const struct set set = set_of(&forms[_i]);
     const enum mkt_data_type type = forms[_i].message;
     const bool has_sessions = type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR;
-    const enum mkt_err want = has_sessions ? MKT_OK : MKT_E_MAP;
+    const enum mkt_err want = has_sessions ? MKT_OK : MKT_E_BAD_MAP;
     struct mkt_message m = whole(&set);
     expect_err("Empty map", check(&set, &m), MKT_OK);
     m.hdr.n_cs = 1;

@@ -144,7 +144,7 @@ START_TEST(deliveries_of_one_damaged_ticket)
     memcpy(data, ticket->p, ticket->n);
     data[ticket->n - 1] ^= 1;
     ticket->p = data;
-    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &out), MKT_OK);
     for (size_t i = 0, n = replays(); i < n; i++) {
         answered_by(&p->bob, (struct mkt_span){damaged, out.n});
         const struct mkt_span ask = resolve_init(&p->bob);
@@ -186,7 +186,7 @@ START_TEST(two_users_of_one_server)
         resolved_by(&p->kms, &p->carol);
         resolved_by(&p->kms, &p->bob);
     }
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_TRANSFER_RESP) && mkt_csb_owes(p->carol.csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP) && mkt_csb_must_make(p->carol.csb, MKT_TRANSFER_RESP));
     for (size_t i = 0; i < 2; i++) { /* a replay to either is none of these */
         struct party *party = i == 0 ? &p->bob : &p->carol;
         begin(party, MKT_RESPONDER);
@@ -260,7 +260,7 @@ START_TEST(a_replay_is_not_worth_a_question)
     for (size_t i = 0, n = replays(); i < n; i++) {
         begin(&p->bob, MKT_RESPONDER);
         expect_err("replay", mkt_csb_take_offer(p->bob.csb, init, mikey), MKT_E_REPLAY);
-        ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+        ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     }
     ck_assert_uint_eq(mkt_replay_count(cache, p->bob.player.now), before);
     parties_free(p);
@@ -439,7 +439,7 @@ START_TEST(ones_own_answer_comes_back)
     answered_by(&p->alice, init);
     const struct mkt_span resp = transfer_resp(&p->alice, NULL);
     mkt_csb_free(p->alice.csb);
-    expect_err("get", mkt_csb_get(&p->alice.csb, &p->alice.player.host, &p->alice.settings, waits), MKT_OK);
+    expect_err("get", mkt_csb_load(&p->alice.csb, &p->alice.player.host, &p->alice.settings, waits), MKT_OK);
     refused(&p->alice, "her own answer", resp, MKT_E_REPLAY);
     answered_by(&p->bob, init);
     take(&p->alice, "Bob's", transfer_resp(&p->bob, NULL));
@@ -526,8 +526,8 @@ static enum mkt_err ask_about(void *user, const struct mkt_peer *peer)
     p->asked_id = peer->id;
     p->asked_id.data = exact(peer->id.data);
     p->asked_proven = peer->proven;
-    told_asked = peer->asked;
-    told_asked.data = exact(peer->asked.data);
+    told_asked = peer->called;
+    told_asked.data = exact(peer->called.data);
     ck_assert_uint_eq(peer->policy->n_responders, 2);
     return p->player.fail;
 }
@@ -1081,7 +1081,7 @@ static struct fork fork_of(const char *flags, unsigned clock)
     f.end[CAROL] = p->carol.csb;
     f.end[ALICE_WITH_BOB] = p->alice.csb;
     if (mkt_csb_ready(p->alice.csb)) /* without F */
-        expect_err("copy", mkt_csb_get(&f.end[ALICE_WITH_CAROL], &p->alice.player.host, &p->alice.settings, waits),
+        expect_err("copy", mkt_csb_load(&f.end[ALICE_WITH_CAROL], &p->alice.player.host, &p->alice.settings, waits),
                    MKT_OK);
     else
         expect_err("branch", mkt_csb_branch(p->alice.csb, &f.end[ALICE_WITH_CAROL]), MKT_OK);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program that uses all structs of the headers that may grow, each in a block of just its size. tests/grown.sh runs it
- * with a library that was built with other headers.
+ * A program that uses all structs of the headers that may grow, each in a block of just its size. tests/grown.sh runs
+ * it with a library that was built with other headers.
  *
  *     grown            all goes well
  *     grown STRUCT     the last octet of that struct is not zero, and the library refuses it
@@ -94,8 +94,8 @@ static struct mkt_csb *bundle(enum mkt_role role, const char *name)
     const struct mkt_settings *s = (const struct mkt_settings *)own("mkt_settings", &settings, sizeof settings);
     struct mkt_buf stored = {octets, sizeof octets, 0};
     must("new", mkt_csb_new(&csb, role, host, s));
-    must("put", mkt_csb_put(csb, &stored));
-    must("get", mkt_csb_get(&copy, host, s, mkt_buf_span(&stored)));
+    must("put", mkt_csb_save(csb, &stored));
+    must("get", mkt_csb_load(&copy, host, s, mkt_buf_span(&stored)));
     mkt_csb_free(copy);
     return csb;
 }
@@ -118,7 +118,7 @@ static struct mkt_ticket *granted(struct mkt_csb *alice, struct mkt_csb *kms_sid
         struct mkt_key_wish asked;
         mkt_key_wish_init(&asked, MKT_KEY_TGK);
         struct mkt_key_wish *key = (struct mkt_key_wish *)own("asked", &asked, sizeof asked);
-        must("asked", mkt_csb_request_key(kms_side, i, key));
+        must("asked", mkt_csb_requested_key(kms_side, i, key));
         keys[i] = *key;
     }
     mkt_ticket_recipe_init(&recipe);
@@ -131,7 +131,7 @@ static struct mkt_ticket *granted(struct mkt_csb *alice, struct mkt_csb *kms_sid
     must("granted", mkt_csb_make_request_resp(kms_side, ticket, &message));
     mkt_ticket_free(ticket);
     must("take", mkt_csb_take(alice, mkt_buf_span(&message)));
-    must("ticket", mkt_csb_ticket(alice, &ticket));
+    must("ticket", mkt_csb_take_ticket(alice, &ticket));
     return ticket;
 }
 
@@ -190,8 +190,8 @@ static void tickets(void)
     recipe.n_keys = 2;
     const void *r = own("mkt_ticket_recipe", &recipe, sizeof recipe);
     must("make", mkt_ticket_make(&ticket, host, (const struct mkt_ticket_recipe *)r));
-    must("put", mkt_ticket_put(ticket, &stored));
-    must("get", mkt_ticket_get(&copy, host, mkt_buf_span(&stored)));
+    must("put", mkt_ticket_save(ticket, &stored));
+    must("get", mkt_ticket_load(&copy, host, mkt_buf_span(&stored)));
     mkt_ticket_free(ticket);
     mkt_ticket_free(copy);
 }

@@ -304,7 +304,7 @@ static void serve(struct server *server, struct connection *connection)
         if (err == MKT_E_AGAIN)
             return;
         if (err != MKT_OK) {
-            const bool failed = mkt_streams_end(server->streams, ssl, result) == MKT_TLS_FAILED;
+            const bool failed = mkt_streams_status(server->streams, ssl, result) == MKT_TLS_FAILED;
             count(server, connection, failed ? &server->refused : &server->errors);
             return;
         }
@@ -312,14 +312,14 @@ static void serve(struct server *server, struct connection *connection)
         while (connected > most && !atomic_compare_exchange_weak(&server->most_connected, &most, connected))
             ;
         connection->state = TALKING;
-        if (mkt_streams_of(server->streams, ssl, &stream) != MKT_OK || is_wrong((size_t)stream) ||
+        if (mkt_streams_find(server->streams, ssl, &stream) != MKT_OK || is_wrong((size_t)stream) ||
             mbedtls_ssl_write(ssl, (const unsigned char *)&stream, sizeof stream) != (int)sizeof stream) {
             count(server, connection, &server->errors);
             return;
         }
     }
     result = mbedtls_ssl_read(ssl, (unsigned char *)&stream, sizeof stream);
-    enum mkt_tls_state state = mkt_streams_end(server->streams, ssl, result);
+    enum mkt_tls_state state = mkt_streams_status(server->streams, ssl, result);
     if (state == MKT_TLS_CLOSED)
         count(server, connection, &server->closed);
     else if (state != MKT_TLS_OPEN)

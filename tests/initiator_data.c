@@ -27,7 +27,7 @@ static struct mkt_span chain(const struct mkt_payload payload[], size_t n)
 {
     uint8_t octets[1024];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("chain", mkt_first_put(payload, n, &buf), MKT_OK);
+    expect_err("chain", mkt_chain_encode(payload, n, &buf), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -37,7 +37,7 @@ static struct mkt_span sealed(enum mkt_suite suite, struct mkt_span mpkr)
     uint8_t room_octets[256], octets[1024];
     struct mkt_buf room = {room_octets, sizeof room_octets, 0}, out = {octets, sizeof octets, 0};
     struct mkt_span data;
-    expect_err("put", mkt_initiator_data_put(suite, &room, &data), MKT_OK);
+    expect_err("put", mkt_initiator_data_encode(suite, &room, &data), MKT_OK);
     struct mkt_message m = {
         .hdr = {.version = 1, .data_type = MKT_TRANSFER_INIT, .map_type = MKT_MAP_EMPTY},
         .n = 2,
@@ -69,7 +69,7 @@ START_TEST(two_verification_payloads_of_zeros)
     struct mkt_span data;
     struct mkt_v vi, vr;
     memset(octets, 0xa5, sizeof octets);
-    expect_err("put", mkt_initiator_data_put(suites[_i], &room, &data), MKT_OK);
+    expect_err("put", mkt_initiator_data_encode(suites[_i], &room, &data), MKT_OK);
     ck_assert(data.p == octets + 5 && data.n == 1 + 2 * (2 + n) && room.n == 5 + data.n);
     ck_assert(data.p[0] == MKT_V && data.p[1] == MKT_V && data.p[2 + 1 + n] == MKT_LAST);
     expect_err("get", mkt_initiator_data_get(data, &vi, &vr), MKT_OK);
@@ -78,7 +78,7 @@ START_TEST(two_verification_payloads_of_zeros)
     expect_octets("Vr", vr.mac, (struct mkt_span){zeros, n});
     for (size_t cap = 0; cap < data.n; cap++) {
         room = (struct mkt_buf){octets, cap, 0};
-        expect_err("room", mkt_initiator_data_put(suites[_i], &room, &data), MKT_E_ROOM);
+        expect_err("room", mkt_initiator_data_encode(suites[_i], &room, &data), MKT_E_BUNDLE_FULL);
     }
 }
 END_TEST
@@ -150,12 +150,12 @@ START_TEST(shapes)
         {"one V", {v}, 1, MKT_E_MISSING},
         {"no V", {id}, 1, MKT_E_MISSING},
         {"two V", {v, v}, 2, MKT_OK},
-        {"three V", {v, v, v}, 3, MKT_E_MANY},
+        {"three V", {v, v, v}, 3, MKT_E_TOO_MANY},
         {"something before", {id, v, v}, 3, MKT_OK},
         {"something between", {v, kemac, v}, 3, MKT_OK},
         {"something everywhere", {id, v, kemac, v}, 4, MKT_OK},
         {"something after", {v, v, id}, 3, MKT_E_ORDER},
-        {"too many, and something after", {v, v, v, id}, 4, MKT_E_MANY},
+        {"too many, and something after", {v, v, v, id}, 4, MKT_E_TOO_MANY},
         {"V without MAC", {null_v, null_v}, 2, MKT_OK}, /* a shape, but no proof: below */
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -170,7 +170,7 @@ START_TEST(shapes)
     static const uint8_t unknown[] = {99, 0}, cut[] = {MKT_V, MKT_V, MKT_MAC_HMAC_SHA_1_160, 1, 2, 3};
     struct mkt_v vi, vr;
     expect_err("unknown payload", mkt_initiator_data_get((struct mkt_span){unknown, 2}, &vi, &vr), MKT_E_PAYLOAD);
-    expect_err("cut", mkt_initiator_data_get((struct mkt_span){cut, sizeof cut}, &vi, &vr), MKT_E_SHORT);
+    expect_err("cut", mkt_initiator_data_get((struct mkt_span){cut, sizeof cut}, &vi, &vr), MKT_E_TRUNCATED);
     expect_err("no octets", mkt_initiator_data_get((struct mkt_span){NULL, 0}, &vi, &vr), MKT_E_MISSING);
     free_all();
 }
@@ -196,7 +196,7 @@ START_TEST(all_of_it_is_covered)
 {
     const enum mkt_suite suite = suites[_i];
     const struct mkt_span mpkr = mpkr_of(suite);
-    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
+    const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.purpose = MKT_PURPOSE_VR}};
     const struct mkt_payload v = {.type = MKT_V, .v = v_of_suite(suite)};
     const struct mkt_payload all[] = {v, {.type = MKT_ID, .id = mkt_id_uri("sip:alice@example.com")}, v};
     const struct mkt_span data = chain(all, 3);
@@ -220,7 +220,7 @@ START_TEST(a_v_of_another_length)
     uint8_t room_octets[256], octets[1024];
     struct mkt_buf room = {room_octets, sizeof room_octets, 0}, out = {octets, sizeof octets, 0};
     struct mkt_span data;
-    expect_err("put", mkt_initiator_data_put(suites[1 - _i], &room, &data), MKT_OK);
+    expect_err("put", mkt_initiator_data_encode(suites[1 - _i], &room, &data), MKT_OK);
     struct mkt_message m = {
         .hdr = {.version = 1, .data_type = MKT_TRANSFER_INIT, .map_type = MKT_MAP_EMPTY},
         .n = 2,

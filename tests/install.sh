@@ -37,7 +37,7 @@ int main(void)
 #endif
     struct mkt_message message;
     puts(mkt_err_name(err));
-    return err != MKT_OK || mkt_message_get(&message, mkt_span_text("")) == MKT_OK;
+    return err != MKT_OK || mkt_message_decode(&message, mkt_span_text("")) == MKT_OK;
 }
 END
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * interleaved: callers ask the replay cache at once, about one message or several, by one clock or by clocks that differ.
- * Their steps are played in every order that has not more than so many interruptions. The code of the cache is compiled
- * here, with a place before each step where another caller may go on.
+ * interleaved: callers ask the replay cache at once, about one message or several, by one clock or by clocks that
+ * differ. Their steps are played in every order that has not more than so many interruptions. The code of the cache is
+ * compiled here, with a place before each step where another caller may go on.
  */
 #define _DEFAULT_SOURCE /* the stacks of ucontext.h */
 

@@ -130,7 +130,7 @@ START_TEST(every_underrun_is_short)
         struct fields got = fields();
         struct io io = io_get(exact((struct mkt_span){in.p, n}));
         walk(&io, &got);
-        expect_err("truncated", io.err, MKT_E_SHORT);
+        expect_err("truncated", io.err, MKT_E_TRUNCATED);
         ck_assert_msg(got.vec16.n == 0 && got.vec16.p == NULL, "what was not read is empty");
         ck_assert(io_rest(&io).n == 0 && !io_left(&io) && io_since(&io, 0).n == 0);
     }
@@ -158,7 +158,7 @@ START_TEST(every_overrun_is_no_space_and_counts_for_nothing)
         struct mkt_buf buf = room(cap);
         struct io io = io_put(&buf);
         walk(&io, &f);
-        expect_err("too small", io_done(&io, &buf), MKT_E_SPACE);
+        expect_err("too small", io_done(&io, &buf), MKT_E_BUFFER);
         ck_assert_uint_eq(buf.n, 0);
         free(buf.p);
     }
@@ -187,7 +187,7 @@ START_TEST(a_measure_does_not_wrap_around)
     struct io io = io_put(&measured);
     io_bytes(&io, &huge, SIZE_MAX);
     io_u8(&io, &v);
-    expect_err("too much", io_done(&io, &measured), MKT_E_SPACE);
+    expect_err("too much", io_done(&io, &measured), MKT_E_BUFFER);
     ck_assert_uint_eq(measured.n, 0);
 }
 END_TEST
@@ -202,13 +202,13 @@ START_TEST(the_first_error_of_a_get_sticks)
     uint8_t u8 = 7;
     struct mkt_span s = mkt_span_text("seven");
     io_u32(&io, &u32);
-    io_fail(&io, MKT_E_VALUE);
+    io_fail(&io, MKT_E_BAD_VALUE);
     io_expect_end(&io);
     io_u8(&io, &u8);
     io_u16(&io, &u16);
     io_split(&io, 1, &high, 4, &low);
     io_bytes(&io, &s, 0);
-    expect_err("sticks", io.err, MKT_E_SHORT);
+    expect_err("sticks", io.err, MKT_E_TRUNCATED);
     ck_assert_msg(u32 == 0 && u8 == 0 && u16 == 0 && high == 0 && low == 0, "after an error zeros are read");
     ck_assert(s.p == NULL && s.n == 0);
     ck_assert_uint_eq(io.pos, 0);
@@ -363,9 +363,9 @@ START_TEST(an_error_in_a_list_is_told_where_it_stands_unless_one_came_before)
         for (int i = 0; i < 3; i++)
             io_u8(&io, &v);
         if (before != 0)
-            io_fail(&io, MKT_E_VALUE);
+            io_fail(&io, MKT_E_BAD_VALUE);
         io_fail_within(&io, 3, &list);
-        expect_err("error", io.err, before != 0 ? MKT_E_VALUE : MKT_E_SHORT);
+        expect_err("error", io.err, before != 0 ? MKT_E_BAD_VALUE : MKT_E_TRUNCATED);
         ck_assert_uint_eq(io.from, before != 0 ? 2 : 3 + 2);
     }
 }
@@ -409,7 +409,7 @@ START_TEST(keep_copies_and_views_the_copy)
     ck_assert_ptr_eq(kept.p, buf.p);
     expect_octets("kept", kept, from);
     before = kept;
-    expect_err("no room", io_keep(&buf, mkt_span_text("de"), &kept), MKT_E_ROOM);
+    expect_err("no room", io_keep(&buf, mkt_span_text("de"), &kept), MKT_E_BUNDLE_FULL);
     ck_assert(kept.p == before.p && kept.n == before.n && buf.n == 3);
     expect_err("nothing", io_keep(&buf, (struct mkt_span){NULL, 0}, &kept), MKT_OK);
     ck_assert(kept.n == 0 && buf.n == 3);

@@ -23,7 +23,7 @@ static struct mkt_span chain(const struct mkt_payload list[], size_t n)
 {
     static uint8_t out[4096];
     struct mkt_buf buf = {out, sizeof out, 0};
-    expect_err("chain", mkt_payloads_put(list, n, &buf), MKT_OK);
+    expect_err("chain", mkt_payloads_encode(list, n, &buf), MKT_OK);
     return exact((struct mkt_span){out, buf.n});
 }
 
@@ -57,12 +57,12 @@ START_TEST(keys_are_walked_in_their_order)
     keys = mkt_keys_of(text(""));
     ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_OK);
     keys = mkt_keys_of(text("\024\001"));
-    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_SHORT);
+    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_TRUNCATED);
     keys = mkt_keys_of(text("\024"));
-    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_SHORT);
+    ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_TRUNCATED);
     keys = mkt_keys_of(from_hex("1403000161")); /* KV type 3 */
     for (int again = 0; again < 2; again++)
-        ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_VALUE);
+        ck_assert(!mkt_keys_next(&keys, &k) && keys.err == MKT_E_BAD_VALUE);
 }
 END_TEST
 
@@ -186,7 +186,7 @@ START_TEST(no_more_than_32_keys)
         list[i] = key(MKT_KEY_TGK, 32, many[i]);
     }
     expect_err("32", check(list, MKT_MAX_KEYS, rules), MKT_OK);
-    expect_err("33", check(list, MKT_MAX_KEYS + 1, rules), MKT_E_MANY);
+    expect_err("33", check(list, MKT_MAX_KEYS + 1, rules), MKT_E_TOO_MANY);
 }
 END_TEST
 
@@ -212,7 +212,7 @@ START_TEST(a_drawn_spi_is_a_new_one)
     if (_i < MKT_CHAINS)
         others[_i] = chain(&taken, 1);
     else /* in the chain that it is added to */
-        expect_err("put", mkt_key_put(&put, &taken.key_data), MKT_OK);
+        expect_err("put", mkt_key_append(&put, &taken.key_data), MKT_OK);
     player_init(&p, 0, text(""));
     player_random(&p, (struct mkt_span){drawn, sizeof drawn});
     expect_err("make", make(&p, &wish, others, &put), MKT_OK);
@@ -222,8 +222,8 @@ START_TEST(a_drawn_spi_is_a_new_one)
     const struct mkt_key_wish random = {.size = sizeof random, .type = MKT_KEY_TGK_SALT};
     buf = (struct mkt_buf){room, 20, 0};
     put = (struct mkt_chain){&buf, 0, NULL};
-    expect_err("no room", make(&p, &wish, others, &put), MKT_E_ROOM);
-    expect_err("no room", make(&p, &random, others, &put), MKT_E_ROOM);
+    expect_err("no room", make(&p, &wish, others, &put), MKT_E_BUNDLE_FULL);
+    expect_err("no room", make(&p, &random, others, &put), MKT_E_BUNDLE_FULL);
 }
 END_TEST
 
@@ -327,13 +327,13 @@ START_TEST(a_chain_that_cannot_be_forked)
     uint8_t room[512];
     for (size_t cap = 0; cap < whole.n; cap++) {
         struct mkt_buf buf = {room, cap, 0};
-        expect_err("no room", mkt_keys_fork(MKT_SUITE_256, whole, &bob, randkms, &buf, &forked), MKT_E_ROOM);
+        expect_err("no room", mkt_keys_fork(MKT_SUITE_256, whole, &bob, randkms, &buf, &forked), MKT_E_BUNDLE_FULL);
     }
     for (size_t n = 1; n < whole.n; n++) {
         struct mkt_buf buf = {room, sizeof room, 0};
         expect_err("half a chain",
                    mkt_keys_fork(MKT_SUITE_256, exact((struct mkt_span){whole.p, n}), &bob, randkms, &buf, &forked),
-                   MKT_E_SHORT);
+                   MKT_E_TRUNCATED);
     }
     struct mkt_buf buf = {room, whole.n, 0};
     expect_err("whole", mkt_keys_fork(MKT_SUITE_256, whole, &bob, randkms, &buf, &forked), MKT_OK);
@@ -368,7 +368,7 @@ START_TEST(after_an_error_no_secret_stays_behind)
         struct io io = io_put(&out);
         io_bytes(&io, &secret, secret.n);
         io_bytes(&io, &more, more.n);
-        expect_err("done", mkt_done_secret(&io, &out), fits ? MKT_OK : MKT_E_SPACE);
+        expect_err("done", mkt_done_secret(&io, &out), fits ? MKT_OK : MKT_E_BUFFER);
         ck_assert_uint_eq(out.n, sizeof before + (fits ? 2 * secret.n : 0));
         expect_octets("before", (struct mkt_span){room, sizeof before}, (struct mkt_span){before, sizeof before});
         const size_t wrote = cap < sizeof before + secret.n ? 0 : secret.n;
@@ -380,8 +380,8 @@ START_TEST(after_an_error_no_secret_stays_behind)
     struct mkt_buf measured = {NULL, 0, 3}, beyond = {room, 2, 3};
     struct io io = io_put(&measured);
     io_bytes(&io, &secret, secret.n);
-    io_fail(&io, MKT_E_VALUE);
-    expect_err("measured", mkt_done_secret(&io, &measured), MKT_E_VALUE);
+    io_fail(&io, MKT_E_BAD_VALUE);
+    expect_err("measured", mkt_done_secret(&io, &measured), MKT_E_BAD_VALUE);
     ck_assert_uint_eq(measured.n, 3);
     io = io_put(&beyond);
     expect_err("beyond", mkt_done_secret(&io, &beyond), MKT_E_ARGUMENT);

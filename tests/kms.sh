@@ -277,8 +277,8 @@ request() {
 not="not authenticated: anybody may have sent it"
 unverified=" (not verified)"
 request "wrong PSK" "--kms $url --psk-id alice-1 --psk $eve" "0, Auth failure, $not" MKT_E_MAC "$unverified"
-request "unknown PSK" "--kms $url --psk-id nobody --psk $alice" "0, Auth failure, $not" MKT_E_KEY "$unverified"
-request "unknown user" "--kms $url --psk $alice --id sip:mallory@example.com" "0, Auth failure, $not" MKT_E_KEY \
+request "unknown PSK" "--kms $url --psk-id nobody --psk $alice" "0, Auth failure, $not" MKT_E_NO_KEY "$unverified"
+request "unknown user" "--kms $url --psk $alice --id sip:mallory@example.com" "0, Auth failure, $not" MKT_E_NO_KEY \
     "$unverified"
 request "somebody else's identity" "--kms $url --psk-id eve-1 --psk $eve" "[07], [A-Z].*" "MKT_E_[A-Z]*" ".*"
 request "another KMS" "--as-alice --kms-id http://other.example.com" "7, Invalid ID, .*" MKT_E_KMS ".*"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# A room is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes rooms of its own layer or lower ones,
+# A module is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes modules of its own layer or lower ones,
 # without circles; only crypto, tls and streams name mbedTLS; the codec knows no crypto, and crypto knows no wire.
 #
 #   tests/layers.sh         checks this tree, and that the check finds what it is there to find
@@ -8,31 +8,31 @@
 set -u
 export LC_ALL=C
 
-rooms='
+modules='
 span 0      error 0     version 0   io 1        sized 1     payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
 bundle 3    initiator_data 3        replay 3    connection 3
-sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    report 4    flow 5      csb 5'
+sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
 
 # look TOP: prints what is wrong; status 1 if anything is
 look() (
     cd "$1" || exit 1
     # shellcheck disable=SC2016
-    awk -v rooms="$rooms" '
+    awk -v modules="$modules" '
     BEGIN {
-        n = split(rooms, word)
+        n = split(modules, word)
         for (i = 1; i < n; i += 2)
             layer[word[i]] = word[i + 1]
     }
-    function wrong(why) { print FILENAME ":" FNR ": " room " -> " target ": " why }
+    function wrong(why) { print FILENAME ":" FNR ": " module " -> " target ": " why }
     /^[ \t]*#[ \t]*include/ {
-        room = FILENAME; sub(/.*\//, "", room); sub(/\.[ch]$/, "", room)
+        module = FILENAME; sub(/.*\//, "", module); sub(/\.[ch]$/, "", module)
         target = $0; sub(/^[^<"]*/, "", target); sub(/[>"][^>"]*$/, "", target)
         public = target ~ /^<mikeyticket/
         private = target ~ /^"/
         mbedtls = target ~ /^<mbedtls\//
         target = substr(target, 2)
         if (mbedtls) {
-            if (room == "tls" || room == "streams" || FILENAME == "lib/crypto.c")
+            if (module == "tls" || module == "streams" || FILENAME == "lib/crypto.c")
                 next
             if (FILENAME == "lib/crypto.h" && (target == "mbedtls/sha1.h" || target == "mbedtls/sha256.h"))
                 next
@@ -41,29 +41,29 @@ look() (
         if (!public && !private)
             next
         sub(/^mikeyticket\//, "", target); sub(/\.h$/, "", target)
-        if (room == target)
+        if (module == target)
             next
-        if (room == "tls" || room == "streams") {
+        if (module == "tls" || module == "streams") {
             if (!public && target != "sized")
-                wrong(room " stands outside: public headers only, and sized")
+                wrong(module " stands outside: public headers only, and sized")
             else if (target == "streams")
                 wrong("streams knows tls, not the other way round")
             next
         }
-        if (!(room in layer) || !(target in layer))
+        if (!(module in layer) || !(target in layer))
             wrong("no layer is given for one of them in tests/layers.sh")
-        else if (layer[target] > layer[room])
-            wrong("an arrow up, from layer " layer[room] " to " layer[target])
-        else if (room == "payload" && target == "crypto")
+        else if (layer[target] > layer[module])
+            wrong("an arrow up, from layer " layer[module] " to " layer[target])
+        else if (module == "payload" && target == "crypto")
             wrong("the codec knows no crypto")
-        else if (room == "crypto" && (target == "payload" || target == "message"))
+        else if (module == "crypto" && (target == "payload" || target == "message"))
             wrong("crypto knows no wire")
-        else if (room == "connection" && target !~ /^(span|error|io|sized|sdp)$/)
+        else if (module == "connection" && target !~ /^(span|error|io|sized|sdp)$/)
             wrong("connection stands beside sdp: span, error, io, sized and sdp only")
-        else if (room == "sdp" && target !~ /^(span|error|io|crypto)$/)
+        else if (module == "sdp" && target !~ /^(span|error|io|crypto)$/)
             wrong("sdp stands beside: span, error, io and crypto only")
         else
-            print room, target
+            print module, target
     }' lib/*.[ch] include/mikeyticket/*.h | {
         arrows=$(cat)
         found=$(printf '%s\n' "$arrows" | grep ':')

@@ -232,7 +232,7 @@ static inline enum mkt_err find_tpk(void *user, const struct mkt_id *id, const s
     struct mkt_span tpk = from_hex(KEY_32);
     (void)user, (void)id, (void)policy;
     if (key->cap - key->n < tpk.n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     memcpy(key->p + key->n, tpk.p, tpk.n);
     key->n += tpk.n;
     return MKT_OK;
@@ -331,7 +331,7 @@ static inline enum mkt_err name_too_long(void *user, const struct mkt_psk_sessio
     size_t n = MKT_TLS_MAX_IDENTITY + 1;
     (void)user, (void)session;
     if (identity->p != NULL && identity->cap - identity->n < n)
-        return MKT_E_SPACE;
+        return MKT_E_BUFFER;
     if (identity->p != NULL)
         memset(identity->p + identity->n, 'x', n);
     identity->n += n;

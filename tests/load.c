@@ -118,7 +118,7 @@ static bool transfer(struct client *client, struct mkt_csb *initiator, struct mk
 {
     struct mkt_ticket *ticket = NULL;
     struct mkt_buf init = {client->message, sizeof client->message, 0};
-    if (!good(client, "ticket", mkt_csb_ticket(initiator, &ticket)))
+    if (!good(client, "ticket", mkt_csb_take_ticket(initiator, &ticket)))
         return false;
     const struct mkt_offer offer = {
         .size = sizeof offer, .ticket = ticket, .responder = mkt_id_uri(client->load->responder)};
@@ -128,7 +128,7 @@ static bool transfer(struct client *client, struct mkt_csb *initiator, struct mk
         !good(client, "TRANSFER_INIT taken",
               mkt_csb_take_offer(responder, (struct mkt_span){init.p, init.n}, mkt_span_text("mikey"))))
         return false;
-    if (!mkt_csb_owes(responder, MKT_RESOLVE_INIT_PSK))
+    if (!mkt_csb_must_make(responder, MKT_RESOLVE_INIT_PSK))
         return complain(client, "TRANSFER_INIT", "the Responder has no need of the KMS");
     if (!ask(client, responder, NULL))
         return false;

@@ -44,7 +44,7 @@ static void take_changed(struct call *c, struct mkt_message *m)
 {
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err("put", mkt_message_put(m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(m, &out), MKT_OK);
     ck_assert_int_ne(mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
 }
 
@@ -53,8 +53,8 @@ START_TEST(flags_of_a_ticket_that_came)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message m;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
-    expect_err("flags", mkt_flags_get(&find(&m, MKT_TICKET, 0)->ticket.flags, contradictions[_i].flags), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&find(&m, MKT_TICKET, 0)->ticket.flags, contradictions[_i].flags), MKT_OK);
     take_changed(c, &m);
     expect_event(&c->bob, MKT_E_FLAGS, MKT_TRANSFER_INIT, true, contradictions[_i].detail);
     ck_assert_uint_eq(c->bob.event.csb_id, mkt_csb_id(c->i));
@@ -69,7 +69,7 @@ START_TEST(flags_that_a_party_asks_for)
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
     begin(&p->alice, MKT_INITIATOR);
-    expect_err("flags", mkt_flags_get(&p->policy.flags, "DFHMNOI"), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, "DFHMNOI"), MKT_OK);
     expect_err("ask", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_FLAGS);
     expect_event(&p->alice.player, MKT_E_FLAGS, MKT_REQUEST_INIT_PSK, false, "E, as I is set");
     parties_free(p);
@@ -88,7 +88,7 @@ START_TEST(a_payload_that_is_missing_or_too_many_or_behind_v)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message right, m;
     make_init(c);
-    expect_err("get", mkt_message_get(&right, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&right, init_of(c)), MKT_OK);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         m = right;
         const size_t at = (size_t)(find(&m, rows[i].type, rows[i].role) - m.payload);
@@ -105,7 +105,7 @@ START_TEST(a_payload_that_is_missing_or_too_many_or_behind_v)
         m.payload[m.n - 1] = m.payload[m.n - 2]; /* V last again, behind two of the others */
         m.payload[m.n - 2] = m.payload[at];
         take_changed(c, &m);
-        expect_event(&c->bob, MKT_E_MANY, MKT_TRANSFER_INIT, true, rows[i].name);
+        expect_event(&c->bob, MKT_E_TOO_MANY, MKT_TRANSFER_INIT, true, rows[i].name);
     }
     call_free(c);
 }
@@ -117,17 +117,17 @@ START_TEST(a_payload_that_is_cut)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message m;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
     for (size_t i = 0; i < m.n; i++) {
         const struct mkt_span octets = m.payload[i].octets, whole = init_of(c);
         const size_t n = (size_t)(octets.p - whole.p) + octets.n - 1;
-        ck_assert_int_eq(mkt_csb_take_offer(c->r, exact((struct mkt_span){whole.p, n}), mikey), MKT_E_SHORT);
-        expect_event(&c->bob, MKT_E_SHORT, MKT_TRANSFER_INIT, true, mkt_payload_name(m.payload[i].type));
+        ck_assert_int_eq(mkt_csb_take_offer(c->r, exact((struct mkt_span){whole.p, n}), mikey), MKT_E_TRUNCATED);
+        expect_event(&c->bob, MKT_E_TRUNCATED, MKT_TRANSFER_INIT, true, mkt_payload_name(m.payload[i].type));
         ck_assert_uint_eq(c->bob.event.csb_id, mkt_csb_id(c->i));
     }
     for (size_t n = 0; n < 10; n++) {
-        expect_err("HDR", mkt_csb_take_offer(c->r, exact((struct mkt_span){c->init, n}), mikey), MKT_E_SHORT);
-        expect_event(&c->bob, MKT_E_SHORT, n < 2 ? -1 : MKT_TRANSFER_INIT, true, "HDR");
+        expect_err("HDR", mkt_csb_take_offer(c->r, exact((struct mkt_span){c->init, n}), mikey), MKT_E_TRUNCATED);
+        expect_event(&c->bob, MKT_E_TRUNCATED, n < 2 ? -1 : MKT_TRANSFER_INIT, true, "HDR");
         ck_assert_uint_eq(c->bob.event.csb_id, n < 8 ? 0 : mkt_csb_id(c->i));
     }
     call_free(c);
@@ -144,8 +144,8 @@ START_TEST(a_payload_that_says_what_is_not_defined)
     struct mkt_span changed = {octets, whole.n};
     memcpy(octets, whole.p, whole.n);
     octets[t + 1] = 9; /* TS type */
-    expect_err("TS type", mkt_csb_take_offer(c->r, changed, mikey), MKT_E_VALUE);
-    expect_event(&c->bob, MKT_E_VALUE, MKT_TRANSFER_INIT, true, "T");
+    expect_err("TS type", mkt_csb_take_offer(c->r, changed, mikey), MKT_E_BAD_VALUE);
+    expect_event(&c->bob, MKT_E_BAD_VALUE, MKT_TRANSFER_INIT, true, "T");
     octets[t + 1] = whole.p[t + 1];
     octets[t] = 200; /* Next Payload */
     expect_err("type", mkt_csb_take_offer(c->r, changed, mikey), MKT_E_PAYLOAD);
@@ -171,20 +171,20 @@ START_TEST(more_payloads_than_a_message_has)
     struct mkt_message m;
     struct mkt_buf out = {octets, sizeof octets, 0};
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
     struct mkt_payload *sp = &m.payload[m.n];
     for (; m.n < MKT_MAX_PAYLOADS; m.n++)
         m.payload[m.n] = (struct mkt_payload){.type = MKT_SP, .sp = {.policy_no = 1}};
-    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &out), MKT_OK);
     const size_t n = 5; /* octets of such an SP */
-    expect_err("get", mkt_message_get(&m, (struct mkt_span){octets, out.n}), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, (struct mkt_span){octets, out.n}), MKT_OK);
     ck_assert_uint_eq(sp->octets.n, n);
     memcpy(octets + out.n, octets + out.n - n, n);
     octets[out.n - n] = MKT_SP;
     char want[32];
     snprintf(want, sizeof want, "payloads over %d", MKT_MAX_PAYLOADS);
-    expect_err("one more", mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n + n}, mikey), MKT_E_MANY);
-    expect_event(&c->bob, MKT_E_MANY, MKT_TRANSFER_INIT, true, want);
+    expect_err("one more", mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n + n}, mikey), MKT_E_TOO_MANY);
+    expect_event(&c->bob, MKT_E_TOO_MANY, MKT_TRANSFER_INIT, true, want);
     call_free(c);
 }
 END_TEST
@@ -221,7 +221,7 @@ START_TEST(an_identity_is_printed_with_care)
     for (size_t i = 0; i < sizeof eve; i++)
         eve[i] = (uint8_t)(i + 1);
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
     find(&m, MKT_IDR, MKT_IDR_I)->id.data = (struct mkt_span){eve, sizeof eve};
     take_changed(c, &m);
     for (size_t i = 5; i < sizeof want - 1; i++)
@@ -284,7 +284,7 @@ START_TEST(an_answer_of_another_one)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message m;
     make_resp(c);
-    expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, resp_of(c)), MKT_OK);
     find(&m, MKT_IDR, MKT_IDR_R)->id.data = text("sip:eve@example.com");
     uint8_t octets[4096];
     struct mkt_buf out = {octets, sizeof octets, 0};
@@ -310,8 +310,8 @@ START_TEST(keys_that_are_not_there)
         c->init_buf.n = 0;
         make_init(c);
         c->bob.tpk = text("");
-        expect_err("take", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_KEY);
-        expect_event(&c->bob, MKT_E_KEY, MKT_TRANSFER_INIT, true,
+        expect_err("take", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_NO_KEY);
+        expect_event(&c->bob, MKT_E_NO_KEY, MKT_TRANSFER_INIT, true,
                      named == 1 ? "IDRpsk of the ticket tpk-7" : "TPK without IDRpsk");
     }
     call_free(c);
@@ -330,8 +330,8 @@ START_TEST(a_stranger_asks_a_kms)
         begin(&p->kms, MKT_KMS);
         out.n = 0;
         expect_err("ask", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_OK);
-        expect_err("take", mkt_csb_take(p->kms.csb, (struct mkt_span){octets, out.n}), MKT_E_KEY);
-        expect_event(&p->kms.player, MKT_E_KEY, MKT_REQUEST_INIT_PSK, true,
+        expect_err("take", mkt_csb_take(p->kms.csb, (struct mkt_span){octets, out.n}), MKT_E_NO_KEY);
+        expect_event(&p->kms.player, MKT_E_NO_KEY, MKT_REQUEST_INIT_PSK, true,
                      named == 1 ? "IDRpsk who" : "IDR sip:alice@example.com");
     }
     parties_free(p);
@@ -437,13 +437,13 @@ START_TEST(arguments)
     expect_event(&c->alice, MKT_E_ARGUMENT, MKT_TRANSFER_INIT, false, "n_keys");
     offer = c->offer;
     offer.n_sp = 16;
-    expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &offer, out), MKT_E_MANY);
-    expect_event(&c->alice, MKT_E_MANY, MKT_TRANSFER_INIT, false, "SP");
+    expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &offer, out), MKT_E_TOO_MANY);
+    expect_event(&c->alice, MKT_E_TOO_MANY, MKT_TRANSFER_INIT, false, "SP");
     struct mkt_buf broken = {c->init, 10, 11}, small = {c->init, 10, 0};
     expect_err("n over cap", mkt_csb_make_transfer_init(c->i, &c->offer, &broken), MKT_E_ARGUMENT);
     expect_event(&c->alice, MKT_E_ARGUMENT, MKT_TRANSFER_INIT, false, "out");
-    expect_err("small", mkt_csb_make_transfer_init(c->i, &c->offer, &small), MKT_E_SPACE);
-    expect_event(&c->alice, MKT_E_SPACE, MKT_TRANSFER_INIT, false, "out");
+    expect_err("small", mkt_csb_make_transfer_init(c->i, &c->offer, &small), MKT_E_BUFFER);
+    expect_event(&c->alice, MKT_E_BUFFER, MKT_TRANSFER_INIT, false, "out");
     expect_err("no error", mkt_csb_make_error(c->r, init_of(c), MKT_OK, NULL, 0, out), MKT_E_ARGUMENT);
     expect_event(&c->bob, MKT_E_ARGUMENT, MKT_ERROR, false, "err");
     const struct mkt_key_wish long_key = {.size = sizeof long_key, .length = 65536};

@@ -14,14 +14,14 @@
 static struct mkt_message decoded(const char *name, struct mkt_span in)
 {
     struct mkt_message message;
-    expect_err(name, mkt_message_get(&message, in), MKT_OK);
+    expect_err(name, mkt_message_decode(&message, in), MKT_OK);
     return message;
 }
 
 static enum mkt_err decode(struct mkt_span in)
 {
     struct mkt_message message;
-    return mkt_message_get(&message, in);
+    return mkt_message_decode(&message, in);
 }
 
 /* What was read is written again unchanged, and measures the same. */
@@ -29,11 +29,11 @@ static void expect_written_again(const char *name, const struct mkt_message *mes
 {
     uint8_t *p = malloc(in.n);
     struct mkt_buf buf = {p, in.n, 0}, small = {p, in.n - 1, 0}, measured = {NULL, 0, 0};
-    expect_err(name, mkt_message_put(message, &small), MKT_E_SPACE);
+    expect_err(name, mkt_message_encode(message, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
-    expect_err(name, mkt_message_put(message, &buf), MKT_OK);
+    expect_err(name, mkt_message_encode(message, &buf), MKT_OK);
     expect_octets(name, (struct mkt_span){p, buf.n}, in);
-    expect_err(name, mkt_message_put(message, &measured), MKT_OK);
+    expect_err(name, mkt_message_encode(message, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, in.n);
     free(p);
 }
@@ -81,7 +81,7 @@ START_TEST(the_messages_of_rfc_4567_say_what_the_pictures_of_rfc_3830_say)
     struct mkt_cs cs;
     ck_assert(offer.hdr.version == 1 && offer.hdr.v == 1 && offer.hdr.prf == 0 && offer.hdr.csb_id == 0xcd177e50);
     ck_assert(offer.hdr.n_cs == 1 && offer.hdr.map_type == MKT_MAP_SRTP_ID);
-    expect_err("CS", mkt_cs_get(&cs, MKT_MAP_SRTP_ID, 1, &rest), MKT_OK);
+    expect_err("CS", mkt_cs_next(&cs, MKT_MAP_SRTP_ID, 1, &rest), MKT_OK);
     expect_octets("policy", cs.policies, from_hex("00"));
     expect_octets("SSRC and ROC", cs.session_data, from_hex("0000000000000000"));
     ck_assert_uint_eq(offer.n, 5);
@@ -119,13 +119,13 @@ START_TEST(what_is_read_of_a_changed_message_is_written_again_unchanged)
                 struct mkt_message m;
                 struct mkt_span octets = {changed, in.n};
                 changed[at] = (uint8_t)v;
-                if (mkt_message_get(&m, octets) != MKT_OK) {
+                if (mkt_message_decode(&m, octets) != MKT_OK) {
                     refused++;
                     ck_assert_uint_le(mkt_message_error_offset(octets), in.n);
                     continue;
                 }
                 struct mkt_buf buf = {again, in.n, 0};
-                expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+                expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
                 expect_octets("again", (struct mkt_span){again, buf.n}, octets);
                 read++;
                 changed[at] = in.p[at];
@@ -247,14 +247,14 @@ static const struct {
      "010e0000"
      "00000001"
      "0003",
-     MKT_E_VALUE},
+     MKT_E_BAD_VALUE},
     {"map type 255",
      {1, 14, 0, 0, 1, 1, 255, {NULL, 0}},
      "-",
      "010e0000"
      "00000001"
      "01ff",
-     MKT_E_VALUE},
+     MKT_E_BAD_VALUE},
 };
 
 START_TEST(a_header_is_read_and_written)
@@ -265,8 +265,8 @@ START_TEST(a_header_is_read_and_written)
     struct mkt_buf buf = {out, sizeof out, 0};
     const char *name = headers[_i].name;
     want.hdr.map = from_hex(headers[_i].map);
-    expect_err(name, mkt_message_get(&got, in), headers[_i].err);
-    expect_err(name, mkt_message_put(&want, &buf), headers[_i].err);
+    expect_err(name, mkt_message_decode(&got, in), headers[_i].err);
+    expect_err(name, mkt_message_encode(&want, &buf), headers[_i].err);
     ck_assert_msg(headers[_i].err == MKT_OK || buf.n == 0, "%s: something was written", name);
     if (headers[_i].err != MKT_OK)
         return;
@@ -278,7 +278,7 @@ START_TEST(a_header_is_read_and_written)
     ck_assert(got.hdr.n_cs == want.hdr.n_cs && got.hdr.map_type == want.hdr.map_type);
     expect_octets(name, got.hdr.map, want.hdr.map);
     for (size_t n = 0; n < in.n; n++)
-        expect_err(name, decode(exact((struct mkt_span){in.p, n})), MKT_E_SHORT);
+        expect_err(name, decode(exact((struct mkt_span){in.p, n})), MKT_E_TRUNCATED);
     if (in.p[2] == MKT_LAST)
         expect_err(name, decode(joined(in, from_hex("00"))), MKT_E_TRAILING);
 }
@@ -286,8 +286,8 @@ END_TEST
 
 START_TEST(no_octets_are_no_message)
 {
-    expect_err("NULL", decode((struct mkt_span){NULL, 0}), MKT_E_SHORT);
-    expect_err("no octets", decode(from_hex("-")), MKT_E_SHORT);
+    expect_err("NULL", decode((struct mkt_span){NULL, 0}), MKT_E_TRUNCATED);
+    expect_err("no octets", decode(from_hex("-")), MKT_E_TRUNCATED);
     ck_assert_uint_eq(mkt_message_error_offset((struct mkt_span){NULL, 0}), 0);
 }
 END_TEST
@@ -299,20 +299,20 @@ START_TEST(a_header_without_encoding_is_refused)
         const char *map;
         enum mkt_err err;
     } rows[] = {
-        {{1, 14, 2, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},                 /* V has 1 bit */
-        {{1, 14, 0, 0x80, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},              /* PRF func has 7 */
-        {{1, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "00", MKT_E_LENGTH},                /* a map that is Empty */
-        {{1, 14, 0, 0, 1, 0, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_LENGTH}, /* more than #CS */
-        {{1, 14, 0, 0, 1, 2, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_SHORT},  /* fewer than #CS */
-        {{1, 14, 0, 0, 1, 1, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f1000000", MKT_E_SHORT},    /* half a session */
-        {{1, 14, 0, 0, 1, 1, MKT_MAP_SRTP_ID, {NULL, 0}}, "0000000000000000", MKT_E_SHORT},
+        {{1, 14, 2, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},                    /* V has 1 bit */
+        {{1, 14, 0, 0x80, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "-", MKT_E_LENGTH},                 /* PRF func has 7 */
+        {{1, 14, 0, 0, 1, 0, MKT_MAP_EMPTY, {NULL, 0}}, "00", MKT_E_LENGTH},                   /* a map that is Empty */
+        {{1, 14, 0, 0, 1, 0, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_LENGTH},    /* more than #CS */
+        {{1, 14, 0, 0, 1, 2, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f100000000", MKT_E_TRUNCATED}, /* fewer than #CS */
+        {{1, 14, 0, 0, 1, 1, MKT_MAP_GENERIC_ID, {NULL, 0}}, "01f1000000", MKT_E_TRUNCATED},   /* half a session */
+        {{1, 14, 0, 0, 1, 1, MKT_MAP_SRTP_ID, {NULL, 0}}, "0000000000000000", MKT_E_TRUNCATED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct mkt_message m = {.hdr = rows[i].hdr};
         uint8_t out[64];
         struct mkt_buf buf = {out, sizeof out, 0};
         m.hdr.map = from_hex(rows[i].map);
-        enum mkt_err err = mkt_message_put(&m, &buf);
+        enum mkt_err err = mkt_message_encode(&m, &buf);
         ck_assert_msg(err == rows[i].err && buf.n == 0, "row %zu: %s", i, mkt_err_name(err));
     }
 }
@@ -332,7 +332,7 @@ START_TEST(there_may_be_255_crypto_sessions_and_no_fewer_than_said)
             const struct mkt_cs cs = {.cs_id = (uint8_t)i,
                                       .policies = {(const uint8_t *)"p", k == 0 ? 1 : 0},
                                       .session_data = {(const uint8_t *)"12345678", k == 0 ? 8 : 0}};
-            expect_err("CS", mkt_cs_put(&cs, kinds[k].map_type, &buf), MKT_OK);
+            expect_err("CS", mkt_cs_encode(&cs, kinds[k].map_type, &buf), MKT_OK);
         }
         ck_assert_uint_eq(buf.n, 255 * kinds[k].octets);
         struct mkt_span in = joined((struct mkt_span){head, sizeof head}, (struct mkt_span){map, buf.n});
@@ -341,12 +341,12 @@ START_TEST(there_may_be_255_crypto_sessions_and_no_fewer_than_said)
         ck_assert_uint_eq(m.hdr.n_cs, 255);
         for (unsigned i = 1; i <= 255; i++) {
             struct mkt_cs cs;
-            expect_err("CS", mkt_cs_get(&cs, kinds[k].map_type, (uint8_t)i, &rest), MKT_OK);
+            expect_err("CS", mkt_cs_next(&cs, kinds[k].map_type, (uint8_t)i, &rest), MKT_OK);
             ck_assert_uint_eq(cs.cs_id, i);
         }
         ck_assert_uint_eq(rest.n, 0);
         expect_written_again("255", &m, in);
-        expect_err("254", decode(exact((struct mkt_span){in.p, in.n - kinds[k].octets})), MKT_E_SHORT);
+        expect_err("254", decode(exact((struct mkt_span){in.p, in.n - kinds[k].octets})), MKT_E_TRUNCATED);
     }
 }
 END_TEST
@@ -373,11 +373,11 @@ START_TEST(a_message_has_up_to_mkt_max_payloads)
         ck_assert_uint_eq(m.n, n);
         expect_written_again("some", &m, in);
     }
-    expect_err("one more", decode(message_of_errors(MKT_MAX_PAYLOADS + 1)), MKT_E_MANY);
+    expect_err("one more", decode(message_of_errors(MKT_MAX_PAYLOADS + 1)), MKT_E_TOO_MANY);
     struct mkt_message m = decoded("most", message_of_errors(MKT_MAX_PAYLOADS));
     struct mkt_buf measured = {NULL, 0, 0};
     m.n = MKT_MAX_PAYLOADS + 1;
-    expect_err("put", mkt_message_put(&m, &measured), MKT_E_ARGUMENT);
+    expect_err("put", mkt_message_encode(&m, &measured), MKT_E_ARGUMENT);
     ck_assert_uint_eq(measured.n, 0);
 }
 END_TEST
@@ -404,7 +404,7 @@ START_TEST(a_hostile_chain_ends_at_once)
     ck_assert_int_eq(sigaction(SIGALRM, &plain, &before), 0);
     alarm(20);
     for (size_t n = MKT_MAX_PAYLOADS + 1; n <= 20000; n = n * 3 / 2)
-        expect_err("a long chain", decode(message_of_errors(n)), MKT_E_MANY);
+        expect_err("a long chain", decode(message_of_errors(n)), MKT_E_TOO_MANY);
     for (size_t i = 0; i < sizeof unknown; i++) {
         char first[64], second[64];
         snprintf(first, sizeof first, "0106%02x0000000001000100000000", unknown[i]);
@@ -431,10 +431,10 @@ START_TEST(nothing_follows_a_signature)
     m.payload[1] = m.payload[0];
     m.n = 2;
     struct mkt_buf measured = {NULL, 0, 0};
-    expect_err("put", mkt_message_put(&m, &measured), MKT_E_ORDER);
+    expect_err("put", mkt_message_encode(&m, &measured), MKT_E_ORDER);
     m.payload[0] = (struct mkt_payload){.type = MKT_THDR};
     m.n = 1;
-    expect_err("THDR has no number", mkt_message_put(&m, &measured), MKT_E_PAYLOAD);
+    expect_err("THDR has no number", mkt_message_encode(&m, &measured), MKT_E_PAYLOAD);
     ck_assert_uint_eq(measured.n, 0);
 }
 END_TEST
@@ -510,7 +510,7 @@ START_TEST(a_length_that_is_a_lie_is_short)
         dh[2 + 96 + 1] = 0xff;
         struct mkt_span payload = rows[i].octets == NULL ? (struct mkt_span){dh, sizeof dh} : from_hex(rows[i].octets);
         enum mkt_err err = decode(joined((struct mkt_span){head, sizeof head}, payload));
-        ck_assert_msg(err == MKT_E_SHORT, "row %zu, %s: %s", i, mkt_payload_name(rows[i].type), mkt_err_name(err));
+        ck_assert_msg(err == MKT_E_TRUNCATED, "row %zu, %s: %s", i, mkt_payload_name(rows[i].type), mkt_err_name(err));
     }
     /* in the map: Session Data Length, SPI Length, #P, #CS */
     expect_err("Session Data",
@@ -518,26 +518,26 @@ START_TEST(a_length_that_is_a_lie_is_short)
                                "01f100"
                                "ffff"
                                "0000")),
-               MKT_E_SHORT);
+               MKT_E_TRUNCATED);
     expect_err("SPI",
                decode(from_hex("010e0000000000010102"
                                "01f100"
                                "0000"
                                "ff"
                                "00")),
-               MKT_E_SHORT);
+               MKT_E_TRUNCATED);
     expect_err("#P",
                decode(from_hex("010e0000000000010102"
                                "01f17f"
                                "0000"
                                "0000")),
-               MKT_E_SHORT);
+               MKT_E_TRUNCATED);
     expect_err("#CS",
                decode(from_hex("010e000000000001ff02"
                                "01f100"
                                "0000"
                                "00")),
-               MKT_E_SHORT);
+               MKT_E_TRUNCATED);
 }
 END_TEST
 
@@ -639,7 +639,7 @@ START_TEST(rules_say_how_often_a_payload_may_stand_and_v_is_last)
     } rows[] = {
         {"TV", MKT_OK},          {"TiiPPPPPPPPV", MKT_OK}, {"PiTiV", MKT_OK},
         {"V", MKT_E_MISSING},    {"T", MKT_E_MISSING},     {"", MKT_E_MISSING},
-        {"iiPC", MKT_E_MISSING}, {"TTV", MKT_E_MANY},      {"TiiiV", MKT_E_MANY},
+        {"iiPC", MKT_E_MISSING}, {"TTV", MKT_E_TOO_MANY},  {"TiiiV", MKT_E_TOO_MANY},
         {"VT", MKT_E_ORDER},     {"TVV", MKT_E_ORDER},     {"TVP", MKT_E_ORDER},
         {"TVC", MKT_E_ORDER},    {"TSV", MKT_E_ORDER},     {"TCCCV", MKT_OK},
         {"TrrrrV", MKT_OK}, /* unexpected payloads are ignored */
@@ -672,7 +672,7 @@ START_TEST(a_chain_is_collected_by_its_rules)
         {"050200000001"
          "090200000001"
          "0000",
-         MKT_E_MANY},
+         MKT_E_TOO_MANY},
         {"000200000001", MKT_E_MISSING},
         {"090200000001"
          "0900"
@@ -683,7 +683,7 @@ START_TEST(a_chain_is_collected_by_its_rules)
          MKT_E_PAYLOAD},
         {"090200000001"
          "00",
-         MKT_E_SHORT},
+         MKT_E_TRUNCATED},
     };
     struct mkt_payload found[4];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -72,7 +72,7 @@ START_TEST(every_mode)
     if (by_kms && remembers)
         p->bob.player.resolved = resolved_octets(&p->bob);
     if (!by_kms)
-        expect_err("nobody resolved it for Bob", mkt_csb_resolved_put(p->bob.csb, &(struct mkt_buf){NULL, 0, 0}),
+        expect_err("nobody resolved it for Bob", mkt_csb_save_resolved(p->bob.csb, &(struct mkt_buf){NULL, 0, 0}),
                    MKT_E_STATE);
 
     const struct mkt_span second = called(p, by_kms && !remembers);
@@ -98,7 +98,7 @@ static enum mkt_err of_another_ticket(void *user, struct mkt_span ticket, struct
     ck_assert_uint_ge(out->cap, sizeof others_key);
     memcpy(out->p + (out->cap - sizeof others_key), others_key, sizeof others_key);
     memcpy(out->p, others_key, sizeof others_key);
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 /* "which the library wipes", whatever of it the host says that it wrote */
@@ -204,9 +204,9 @@ START_TEST(a_ticket_handed_out_some_other_way)
     recipe.keys = &one_tgk;
     recipe.n_keys = 1;
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &recipe), MKT_OK);
-    expect_err("put", mkt_ticket_put(ticket, &out), MKT_OK);
+    expect_err("put", mkt_ticket_save(ticket, &out), MKT_OK);
     mkt_ticket_free(ticket);
-    expect_err("get", mkt_ticket_get(&p->ticket, &p->alice.player.host, exact((struct mkt_span){octets, out.n})),
+    expect_err("get", mkt_ticket_load(&p->ticket, &p->alice.player.host, exact((struct mkt_span){octets, out.n})),
                MKT_OK);
     p->offer.ticket = p->ticket;
     p->kms.player.friend[0] = p->kms.player.friend[3]; /* Alice shares no key with the KMS */
@@ -230,7 +230,7 @@ START_TEST(a_ticket_for_one_call)
     struct mkt_buf measured = {NULL, 0, 0};
     get_ticket(p, &m);
     called(p, is_by_kms(&m));
-    expect_err("nothing is remembered", mkt_csb_resolved_put(p->bob.csb, &measured), MKT_E_REUSE);
+    expect_err("nothing is remembered", mkt_csb_save_resolved(p->bob.csb, &measured), MKT_E_REUSE);
     begin(&p->alice, MKT_INITIATOR);
     expect_err("again", mkt_csb_make_transfer_init(p->alice.csb, &p->offer, &measured), MKT_E_REUSE);
     parties_free(p);
@@ -249,7 +249,7 @@ START_TEST(calls_that_nobody_answers)
     answered_by(&p->bob, offered(p));
     ck_assert(mkt_csb_ready(p->alice.csb) && !mkt_csb_ready(p->bob.csb));
     resolved_by(&p->kms, &p->bob);
-    ck_assert(mkt_csb_ready(p->bob.csb) && !mkt_csb_owes(p->bob.csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_ready(p->bob.csb) && !mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
     same_tek(&p->alice, &p->bob, 32);
     expect_octets("peer", mkt_csb_peer(p->bob.csb).data, p->alice.settings.self.data);
     parties_free(p);
@@ -340,7 +340,7 @@ START_TEST(either_of_two_answers)
     const struct mkt_span init = offered(p), waiting = stored(&p->alice);
     for (size_t i = 0; i < 2; i++) {
         mkt_csb_free(p->alice.csb);
-        expect_err("get", mkt_csb_get(&p->alice.csb, &p->alice.player.host, &p->alice.settings, waiting), MKT_OK);
+        expect_err("get", mkt_csb_load(&p->alice.csb, &p->alice.player.host, &p->alice.settings, waiting), MKT_OK);
         answered_by(one[i], init);
         resolved_by(&p->kms, one[i]);
         take(&p->alice, "TRANSFER_RESP", transfer_resp(one[i], NULL));
@@ -446,7 +446,7 @@ START_TEST(an_spi_from_request_to_call)
     p->request.n_keys = 1;
     be_granted(p);
     called(p, true);
-    expect_err("session", mkt_csb_session(p->bob.csb, 0, &cs), MKT_OK);
+    expect_err("session", mkt_csb_session_at(p->bob.csb, 0, &cs), MKT_OK);
     expect_octets("SPI", cs.spi, wish.kv.spi);
     parties_free(p);
 }
@@ -570,7 +570,7 @@ static struct mkt_span passed_on(struct parties *p, struct mkt_span by_bob)
 {
     begin(&p->kms_r, MKT_KMS);
     take(&p->kms_r, "RESOLVE_INIT", by_bob);
-    ck_assert(!mkt_csb_owes(p->kms_r.csb, MKT_RESOLVE_RESP));
+    ck_assert(!mkt_csb_must_make(p->kms_r.csb, MKT_RESOLVE_RESP));
     expect_octets("who asked", mkt_csb_peer(p->kms_r.csb).data, p->bob.settings.self.data);
     return resolve_init(&p->kms_r);
 }
@@ -679,7 +679,7 @@ START_TEST(a_ticket_passed_on_twice)
     answered_by(&p->bob, offered(p));
     struct mkt_message m = decoded(resolve_init(&p->bob));
     take(&p->kms, "once", forged(&m, &forger));
-    ck_assert(mkt_csb_owes(p->kms.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->kms.csb, MKT_RESOLVE_INIT_PSK));
     mkt_csb_abandon(p->kms.csb);
 
     bob_has_a_kms_of_his_own(p);
@@ -707,7 +707,7 @@ START_TEST(a_ticket_that_nobody_is_known_to_resolve)
     p->kms.settings.kms = &right;
     begin(&p->kms, MKT_KMS);
     take(&p->kms, "of the one that it knows", by_bob);
-    ck_assert(mkt_csb_owes(p->kms.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->kms.csb, MKT_RESOLVE_INIT_PSK));
     parties_free(p);
 }
 END_TEST
@@ -825,7 +825,7 @@ START_TEST(a_ticket_that_names_no_kms)
     const struct mkt_span by_bob = anonymous_ticket(p);
     asked.name = (_i & 4) != 0 ? NULL : asked.name;
     begin(&p->kms_r, MKT_KMS);
-    refused(&p->kms_r, "its own, by default", by_bob, MKT_E_KEY);
+    refused(&p->kms_r, "its own, by default", by_bob, MKT_E_NO_KEY);
     p->kms_r.player.host.forward = forward;
     const struct mkt_span by_kms = passed_on(p, by_bob);
     ck_assert_uint_gt(asked.n, 0);
@@ -864,11 +864,11 @@ START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
     asked.err = MKT_E_DENIED;
     refused(&p->kms_r, "an error of the host", by_bob, MKT_E_DENIED);
     asked.err = MKT_OK;
-    refused(&p->kms_r, "itself", by_bob, MKT_E_KEY);
+    refused(&p->kms_r, "itself", by_bob, MKT_E_NO_KEY);
     ck_assert_uint_eq(asked.n, 3);
     asked.other = &p->kms_r.key;
     take(&p->kms_r, "another", by_bob);
-    ck_assert(mkt_csb_owes(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
     const struct mkt_span init = resolve_init(&p->kms_r);
     expect_octets("IDRkms", payload_of(init, MKT_IDR, MKT_IDR_KMS).id.data, p->kms.settings.self.data);
     asked.err = MKT_E_DENIED; /* it may change its mind */
@@ -997,7 +997,7 @@ static enum mkt_err another_has_the_keys(void *user, const struct mkt_payload *t
     (void)ticket;
     (void)policy;
     (void)keys;
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static struct parties *set_up_own_type(const char *flags)
@@ -1062,7 +1062,7 @@ START_TEST(a_ticket_type_that_nobody_handles)
     refused(&p->alice, "Alice can't use it", resp, MKT_E_TICKET_TYPE);
     p->alice.player.host.open = another_has_the_keys;
     take(&p->alice, "REQUEST_RESP", resp);
-    expect_err("ticket", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_OK);
     p->offer.ticket = p->ticket;
 
     begin(&p->alice, MKT_INITIATOR);
@@ -1139,7 +1139,7 @@ START_TEST(a_ticket_type_that_the_host_does_not_open)
         answered_by(&p->bob, init);
     else
         refused(&p->bob, "without O", init, MKT_E_TICKET_TYPE);
-    ck_assert_uint_eq(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK), _i == 0);
+    ck_assert_uint_eq(mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK), _i == 0);
     parties_free(p);
 }
 END_TEST
@@ -1152,10 +1152,10 @@ START_TEST(a_stored_ticket_of_a_type_that_only_the_kms_handles)
     struct mkt_buf out = {octets, sizeof octets, 0};
     be_granted(p);
     p->alice.player.host.open = NULL;
-    expect_err("put", mkt_ticket_put(p->ticket, &out), MKT_OK);
+    expect_err("put", mkt_ticket_save(p->ticket, &out), MKT_OK);
     mkt_ticket_free(p->ticket);
     p->ticket = NULL;
-    expect_err("get", mkt_ticket_get(&p->ticket, &p->alice.player.host, (struct mkt_span){octets, out.n}), MKT_OK);
+    expect_err("get", mkt_ticket_load(&p->ticket, &p->alice.player.host, (struct mkt_span){octets, out.n}), MKT_OK);
     p->offer.ticket = p->ticket;
     begin(&p->alice, MKT_INITIATOR);
     expect_err("offer", mkt_csb_make_transfer_init(p->alice.csb, &p->offer, &(struct mkt_buf){NULL, 0, 0}),
@@ -1175,7 +1175,7 @@ START_TEST(a_host_that_gives_keys_of_the_wrong_kind)
     n_kept = 0;
     refused(&p->kms, "no MPK", init, MKT_E_MPK);
     n_kept = n - 1;
-    refused(&p->kms, "cut short", init, MKT_E_SHORT);
+    refused(&p->kms, "cut short", init, MKT_E_TRUNCATED);
     n_kept = n;
     take(&p->kms, "RESOLVE_INIT", init);
     parties_free(p);
@@ -1187,7 +1187,7 @@ static enum mkt_err half_a_key(void *user, const struct mkt_payload *ticket, con
                                struct mkt_buf *keys)
 {
     enum mkt_err err = find_keys(user, ticket, policy, keys);
-    return err == MKT_OK ? MKT_E_KEY : err;
+    return err == MKT_OK ? MKT_E_NO_KEY : err;
 }
 
 START_TEST(a_host_that_gives_up_half_way)
@@ -1198,7 +1198,7 @@ START_TEST(a_host_that_gives_up_half_way)
     const struct mkt_span init = offered(p);
     p->bob.player.host.open = half_a_key;
     answered_by(&p->bob, init);
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     expect_err("no key yet", mkt_csb_key(p->bob.csb, 0, &key), MKT_E_NO_SESSION);
     resolved_by(&p->kms, &p->bob);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
@@ -1224,7 +1224,7 @@ START_TEST(a_base_ticket_that_wants_more)
         refused(&p->alice, "N", resp, MKT_E_TICKET_TYPE);
     p->alice.player.host.open = n ? NULL : another_has_the_keys;
     take(&p->alice, "REQUEST_RESP", resp);
-    expect_err("ticket", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_OK);
     p->offer.ticket = p->ticket;
     const struct mkt_span init = offered(p);
     begin(&p->bob, MKT_RESPONDER);

@@ -180,7 +180,7 @@ class Build:
             if not passed:
                 how = "" if isinstance(status, int) and status > 0 else ", " + str(
                     status if isinstance(status, str) else signal.Signals(-status).name)
-                return "%s %s%s" % ({"rooms": "suite", "fuzz": "corpus", "scripts": "script"}[program.suite],
+                return "%s %s%s" % ({"modules": "suite", "fuzz": "corpus", "scripts": "script"}[program.suite],
                                     program.name, how)
         return None
 
@@ -190,7 +190,7 @@ def in_order(programs, costs, mutant):
     own = {"span.c": "io", "io.h": "io", "sdp.h": "sdp"}.get(mutant.file, mutant.file.rsplit(".", 1)[0])
     if mutant.file in OF_TLS:
         programs = [program for program in programs if program.name in ("tls", "streams", "fuzz-tls", "fuzz-suites")]
-    return sorted(programs, key=lambda program: (program.name != own, program.suite != "rooms",
+    return sorted(programs, key=lambda program: (program.name != own, program.suite != "modules",
                                                  costs[program.name].wall))
 
 
@@ -202,7 +202,7 @@ def try_mutant(build, mutant):
         if not compiled or not differs:
             return "no change" if compiled else "compiler"
         programs = in_order(build.quick(), build.costs, mutant)
-        suites = [program for program in programs if program.suite == "rooms"]
+        suites = [program for program in programs if program.suite == "modules"]
         for part in (suites[:1], suites[1:], [program for program in programs if program.suite == "fuzz"]):
             if not build.ninja(*(program.target for program in part)):
                 return "compiler"
@@ -305,7 +305,7 @@ def main():
     shutil.rmtree(options.work, ignore_errors=True)
     first = Build(os.path.join(options.work, "0"), top, PLAIN)
     if options.quick:
-        first.programs = [program for program in first.programs if program.suite == "rooms"]
+        first.programs = [program for program in first.programs if program.suite == "modules"]
     first.control(first.quick(), True)
     if options.quick:
         first.programs = [program for program in first.programs if first.costs[program.name].cpu < QUICK]

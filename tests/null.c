@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The rule for NULL, mikeyticket/span.h: a pointer may be NULL if its description says "may be NULL", and no other. Each
- * function that says so is tried here; the headers are read, so that none is left out.
+ * The rule for NULL, mikeyticket/span.h: a pointer may be NULL if its description says "may be NULL", and no other.
+ * Each function that says so is tried here; the headers are read, so that none is left out.
  */
 #include "call.h"
 

@@ -57,14 +57,15 @@ START_TEST(a_call)
 }
 END_TEST
 
-/* The line is the one that mkt_sdp_put() writes of the same message, whatever stands before it in the buffer. */
+/* The line is the one that mkt_sdp_key_mgmt_encode() writes of the same message, whatever stands before it in the
+ * buffer. */
 START_TEST(the_same_as_in_two_calls)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO"), *d = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_buf put = line_of(0), made = line_of(1), measured = {NULL, 0, 3};
     make_init(c);
     make_ticket(d);
-    expect_err("put", mkt_sdp_put(init_of(c), &put), MKT_OK);
+    expect_err("put", mkt_sdp_key_mgmt_encode(init_of(c), &put), MKT_OK);
     const size_t next = d->alice.next_random; /* both draw the same octets, and measuring draws some */
     expect_err("measure", mkt_sdp_make_offer(d->i, &d->offer, &measured), MKT_OK);
     d->alice.next_random = next;
@@ -88,7 +89,7 @@ START_TEST(a_small_buffer)
     const struct mkt_span before = stored(c->i);
     expect_err("measure", mkt_sdp_make_offer(c->i, &c->offer, &measured), MKT_OK);
     for (line.cap = 0; line.cap < measured.n; line.cap++) {
-        expect_err("small", mkt_sdp_make_offer(c->i, &c->offer, &line), MKT_E_SPACE);
+        expect_err("small", mkt_sdp_make_offer(c->i, &c->offer, &line), MKT_E_BUFFER);
         ck_assert_uint_eq(line.n, 0);
     }
     expect_octets("bundle", stored(c->i), before);
@@ -119,7 +120,7 @@ START_TEST(refused_and_as_it_was)
     expect_err("two messages", mkt_sdp_take_offer(c->r, &twice, 0), MKT_E_SDP);
     expect_err("no base64", mkt_sdp_take_offer(c->r, &no_base64, 0), MKT_E_BASE64);
     expect_err("a list that was changed", mkt_sdp_take_offer(c->r, &more, 0), MKT_E_PROTOCOLS);
-    expect_err("a list that is too long", mkt_sdp_take_offer(c->r, &many, 0), MKT_E_MANY);
+    expect_err("a list that is too long", mkt_sdp_take_offer(c->r, &many, 0), MKT_E_TOO_MANY);
     expect_err("an offer is no answer", mkt_sdp_take_answer(c->r, &sdp, 0), MKT_E_DATA_TYPE);
     expect_octets("bundle", stored(c->r), before);
     expect_err("take", mkt_sdp_take_offer(c->r, &sdp, 0), MKT_OK);
@@ -144,10 +145,10 @@ START_TEST(a_message_that_is_too_large)
     struct mkt_buf line, large = line_of(1);
     make_ticket(c);
     struct mkt_sdp sdp = offered(c, &line);
-    expect_err("large", mkt_sdp_put((struct mkt_span){octets[2], 5000}, &large), MKT_OK);
+    expect_err("large", mkt_sdp_key_mgmt_encode((struct mkt_span){octets[2], 5000}, &large), MKT_OK);
     struct mkt_sdp too_large = described(HEAD MSRP, &large, "");
     const struct mkt_span before = stored(c->r);
-    expect_err("large", mkt_sdp_take_offer(c->r, &too_large, 0), MKT_E_ROOM);
+    expect_err("large", mkt_sdp_take_offer(c->r, &too_large, 0), MKT_E_BUNDLE_FULL);
     expect_octets("bundle", stored(c->r), before);
     expect_err("take", mkt_sdp_take_offer(c->r, &sdp, 0), MKT_OK);
     call_free(c);

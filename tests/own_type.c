@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The tickets of another type that the KMS of the examples makes: it alone opens them, and only as the type they have. */
+/* The tickets of another type that the KMS of the examples makes: it alone opens them, and only as the type they
+ * have. */
 #include "parties.h"
 
 #include "../examples/sealed.h"
@@ -13,7 +14,7 @@ static struct mkt_payload sealed(const struct entry *own, const struct mkt_polic
     static uint8_t octets[4096], tp[1024];
     struct mkt_buf data = {octets, sizeof octets, 0}, tp_data = {tp, sizeof tp, 0};
     expect_err("seal", sealed_put(own, policy, keys, &data), MKT_OK);
-    expect_err("policy", mkt_policy_put(policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(policy, &tp_data), MKT_OK);
     return (struct mkt_payload){.type = MKT_TICKET,
                                 .ticket = {.type = policy->type,
                                            .subtype = policy->subtype,
@@ -49,7 +50,7 @@ START_TEST(only_as_the_type_that_it_has)
     const struct mkt_span keys = key_chain(types + !forked, lengths, forked ? "irtg" : "itg");
     struct mkt_policy policy = granted(MKT_SUITE_128);
     struct mkt_span got;
-    expect_err("flags", mkt_flags_get(&policy.flags, forked ? "DEFGHIJNO" : "DFGHJNO"), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&policy.flags, forked ? "DEFGHIJNO" : "DFGHJNO"), MKT_OK);
     policy.type = 2;
     const struct mkt_payload ticket = sealed(own, &policy, keys);
     expect_err("open", opened(own, &ticket, &got), MKT_OK);

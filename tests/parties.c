@@ -54,8 +54,8 @@ void all_count(struct parties *p)
     p->recipe.counter = true;
     for (size_t i = 0; i < ALL_PARTIES; i++) {
         p->all[i].settings.counter = true;
-        p->all[i].player.host.counter = party_counter;
-        p->all[i].player.host.count = party_count;
+        p->all[i].player.host.counter_next = party_counter;
+        p->all[i].player.host.counter_check = party_count;
     }
 }
 
@@ -96,7 +96,7 @@ struct parties *parties_new(enum mkt_suite suite, const char *flags)
             (struct friend){one->key.name, one->settings.self, psk, false};
     }
     p->policy = mkt_policy_default(suite);
-    expect_err("flags", mkt_flags_get(&p->policy.flags, flags), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, flags), MKT_OK);
     p->policy.kms = p->kms.settings.self;
     p->policy.initiator = p->alice.settings.self;
     p->policy.responder[p->policy.n_responders++] = p->bob.settings.self;
@@ -143,7 +143,7 @@ struct mkt_span stored(const struct party *party)
 {
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err("put", mkt_csb_put(party->csb, &out), MKT_OK);
+    expect_err("put", mkt_csb_save(party->csb, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }
 
@@ -154,13 +154,13 @@ static void move(struct party *party)
         return;
     const struct mkt_span octets = stored(party);
     struct mkt_buf resolved = {NULL, 0, 0};
-    const bool has = mkt_csb_resolved_put(party->csb, &resolved) == MKT_OK;
+    const bool has = mkt_csb_save_resolved(party->csb, &resolved) == MKT_OK;
     if (has) {
         party->resolved = (struct mkt_span){NULL, 0};
         party->resolved = resolved_octets(party);
     }
     mkt_csb_free(party->csb);
-    expect_err("get", mkt_csb_get(&party->csb, &party->player.host, &party->settings, octets), MKT_OK);
+    expect_err("get", mkt_csb_load(&party->csb, &party->player.host, &party->settings, octets), MKT_OK);
     expect_octets("moved", stored(party), octets);
 }
 
@@ -183,7 +183,7 @@ struct mkt_span request_resp(struct party *by, const struct mkt_ticket_recipe *r
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_ticket *ticket = NULL;
-    ck_assert(mkt_csb_owes(by->csb, MKT_REQUEST_RESP));
+    ck_assert(mkt_csb_must_make(by->csb, MKT_REQUEST_RESP));
     expect_err("grant", mkt_csb_grant(by->csb, recipe, &ticket), MKT_OK);
     expect_err("REQUEST_RESP", mkt_csb_make_request_resp(by->csb, ticket, &out), MKT_OK);
     mkt_ticket_free(ticket);
@@ -202,7 +202,7 @@ struct mkt_span transfer_resp(struct party *by, const struct mkt_answer *answer)
 {
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    ck_assert(mkt_csb_owes(by->csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(by->csb, MKT_TRANSFER_RESP));
     expect_err("TRANSFER_RESP", mkt_csb_make_transfer_resp(by->csb, answer, &out), MKT_OK);
     return sent(by, &out);
 }
@@ -211,7 +211,7 @@ struct mkt_span resolve_init(struct party *by)
 {
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    ck_assert(mkt_csb_owes(by->csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(by->csb, MKT_RESOLVE_INIT_PSK));
     expect_err("RESOLVE_INIT", mkt_csb_make_resolve_init(by->csb, &out), MKT_OK);
     return sent(by, &out);
 }
@@ -220,7 +220,7 @@ struct mkt_span resolve_resp(struct party *by)
 {
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    ck_assert(mkt_csb_owes(by->csb, MKT_RESOLVE_RESP));
+    ck_assert(mkt_csb_must_make(by->csb, MKT_RESOLVE_RESP));
     expect_err("RESOLVE_RESP", mkt_csb_make_resolve_resp(by->csb, &out), MKT_OK);
     return sent(by, &out);
 }
@@ -269,7 +269,7 @@ void be_granted(struct parties *p)
         begin(&p->kms, MKT_KMS);
     take(&p->kms, "REQUEST_INIT", request_init(&p->alice, &p->request));
     take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
-    expect_err("ticket", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_OK);
     p->offer.ticket = p->ticket;
 }
 
@@ -309,7 +309,7 @@ struct mkt_span called(struct parties *p, bool by_kms)
 {
     const size_t tek = p->suite == MKT_SUITE_256 ? 32 : 16;
     answered_by(&p->bob, offered(p));
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK) == by_kms);
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK) == by_kms);
     if (by_kms)
         resolved_by(&p->kms, &p->bob);
     const struct mkt_span resp = transfer_resp(&p->bob, NULL);
@@ -328,10 +328,10 @@ struct mkt_span resolved_octets(const struct party *responder)
     uint8_t octets[ROOM];
     struct mkt_buf out = {octets, sizeof octets, 0};
     if (responder->moves && mkt_csb_ready(responder->csb) && responder->resolved.n > 0) {
-        expect_err("gone", mkt_csb_resolved_put(responder->csb, &out), MKT_E_STATE);
+        expect_err("gone", mkt_csb_save_resolved(responder->csb, &out), MKT_E_STATE);
         return responder->resolved;
     }
-    expect_err("remembered", mkt_csb_resolved_put(responder->csb, &out), MKT_OK);
+    expect_err("remembered", mkt_csb_save_resolved(responder->csb, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }
 
@@ -371,7 +371,7 @@ bool holds(const struct party *party, struct mkt_span secret)
 struct mkt_message decoded(struct mkt_span in)
 {
     struct mkt_message m;
-    expect_err("decoded", mkt_message_get(&m, exact(in)), MKT_OK);
+    expect_err("decoded", mkt_message_decode(&m, exact(in)), MKT_OK);
     return m;
 }
 
@@ -411,11 +411,11 @@ static struct mkt_protection protection_of(const struct mkt_message *m, const st
     struct mkt_message init;
     const bool response = by->init.n > 0;
     if (response)
-        expect_err("init", mkt_message_get(&init, by->init), MKT_OK);
+        expect_err("init", mkt_message_decode(&init, by->init), MKT_OK);
     return (struct mkt_protection){
         .suite = by->suite,
         .key = by->key,
-        .label = {.phase = response ? MKT_PHASE_RESPONSE : MKT_PHASE_INITIAL,
+        .label = {.purpose = response ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL,
                   .csb_id = m->hdr.csb_id,
                   .randi = rand_of(m, response ? &init : NULL, MKT_RANDR_I),
                   .randr = rand_of(m, response ? &init : NULL, MKT_RANDR_R)},
@@ -429,9 +429,9 @@ struct mkt_span forged(const struct mkt_message *m, const struct forger *by)
     struct mkt_message made;
     struct mkt_span parts[4] = {[2] = by->init.n > 0 ? by->init : by->who, [3] = by->to};
     const struct mkt_protection protection = protection_of(m, by);
-    expect_err("put", mkt_message_put(m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(m, &out), MKT_OK);
     const struct mkt_span whole = {octets, out.n};
-    expect_err("get", mkt_message_get(&made, whole), MKT_OK);
+    expect_err("get", mkt_message_decode(&made, whole), MKT_OK);
     mkt_message_covered(&made, whole, parts);
     expect_err("MAC", mkt_protect_seal(&protection, NULL, parts, 4, octets + out.n - made.payload[made.n - 1].v.mac.n),
                MKT_OK);
@@ -463,6 +463,6 @@ struct mkt_span key_chain(const uint8_t types[], const uint8_t lengths[], const 
         if (spis[n] != '-')
             list[n].key_data.kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = {(const uint8_t *)spis + n, 1}};
     }
-    expect_err("keys", mkt_payloads_put(list, n, &out), MKT_OK);
+    expect_err("keys", mkt_payloads_encode(list, n, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }

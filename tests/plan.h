@@ -30,8 +30,8 @@ static inline enum mkt_err decide(const struct texts *now, const struct mkt_sdp_
     const struct mkt_sdp_exchange exchange = {
         .size = sizeof exchange, .offerer = now->offerer, .ended = ended, .offer = &offer, .answer = &answer};
     enum mkt_err err = mkt_sdp_parse(&offer, now->offer);
-    err = err != MKT_OK ? err : mkt_sdp_parse(&answer, now->answer);
-    return err != MKT_OK ? err : mkt_connection_decide(&exchange, before, media, connection, kept);
+    err = err == MKT_OK ? mkt_sdp_parse(&answer, now->answer) : err;
+    return err == MKT_OK ? mkt_connection_decide(&exchange, before, media, connection, kept) : err;
 }
 
 /* What is kept after an exchange and those before it; nothing, where it came to none. */

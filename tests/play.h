@@ -81,7 +81,7 @@ static inline struct play *play_new(enum mkt_suite suite, const char *flags, boo
     p->two_kms = two_kms;
     p->policy = granted(suite);
     p->policy.kms = p->settings[KMS].self;
-    expect_err("flags", mkt_flags_get(&p->policy.flags, flags), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, flags), MKT_OK);
     return p;
 }
 
@@ -143,7 +143,7 @@ static inline enum mkt_err play_put(struct play *p, enum leg leg, struct mkt_csb
         mkt_ticket_free(offer.ticket);
         return err;
     case OFFER:
-        err = mkt_csb_ticket(csb, &offer.ticket);
+        err = mkt_csb_take_ticket(csb, &offer.ticket);
         if (err == MKT_OK)
             err = mkt_csb_make_transfer_init(csb, &offer, out);
         mkt_ticket_free(offer.ticket);
@@ -198,8 +198,8 @@ static inline struct mkt_span stored(const struct mkt_csb *csb)
 {
     uint8_t octets[8192];
     struct mkt_buf buf = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
-    expect_err("put", mkt_csb_put(csb, &buf), MKT_OK);
-    expect_err("measure", mkt_csb_put(csb, &measured), MKT_OK);
+    expect_err("put", mkt_csb_save(csb, &buf), MKT_OK);
+    expect_err("measure", mkt_csb_save(csb, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, buf.n);
     return exact((struct mkt_span){octets, buf.n});
 }

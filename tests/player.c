@@ -67,7 +67,7 @@ static enum mkt_err player_tpk(void *user, const struct mkt_id *id, const struct
     if (key->n != 0 || key->cap != MKT_MAX_TPK) /* an assertion that holds needs memory, which fails on purpose */
         ck_abort_msg("the room for a TPK is not empty, or not of its size");
     if (p->tpk.n == 0 || p->tpk.n > key->cap)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     memcpy(key->p, p->tpk.p, p->tpk.n);
     key->n = p->tpk.n;
     return MKT_OK;
@@ -89,7 +89,7 @@ static enum mkt_err player_psk(void *user, const struct mkt_id *name, const stru
         psk->vouches = f->vouches;
         return MKT_OK;
     }
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static enum mkt_err player_resolved(void *user, struct mkt_span ticket, struct mkt_buf *octets)
@@ -97,14 +97,14 @@ static enum mkt_err player_resolved(void *user, struct mkt_span ticket, struct m
     const struct player *p = user;
     ck_assert_uint_gt(ticket.n, 0);
     if (p->resolved.n == 0)
-        return MKT_E_KEY;
+        return MKT_E_NO_KEY;
     ck_assert_uint_le(p->resolved.n, octets->cap - octets->n);
     memcpy(octets->p + octets->n, p->resolved.p, p->resolved.n);
     octets->n += p->resolved.n;
     return MKT_OK;
 }
 
-static void player_report(void *user, const struct mkt_report *report)
+static void player_report(void *user, const struct mkt_error_message *report)
 {
     struct player *p = user;
     p->reports++;
@@ -155,7 +155,7 @@ void player_init(struct player *p, mkt_ntp now, struct mkt_span tpk)
         .psk = player_psk,
         .resolved = player_resolved,
         .replay = player_replay,
-        .report = player_report,
+        .error = player_report,
         .authorise = player_authorise,
         .log = player_log,
     };
@@ -207,7 +207,7 @@ struct mkt_policy granted(enum mkt_suite suite)
 struct mkt_payload payload_of(struct mkt_span octets, unsigned type, uint8_t role)
 {
     struct mkt_message message;
-    expect_err("message", mkt_message_get(&message, octets), MKT_OK);
+    expect_err("message", mkt_message_decode(&message, octets), MKT_OK);
     const struct mkt_payload *p = mkt_message_find(&message, type, role);
     ck_assert_msg(p != NULL, "no %s of role %u", mkt_payload_name(type), role);
     return *p;

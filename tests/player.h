@@ -47,7 +47,8 @@ void player_random(struct player *player, struct mkt_span octets);
 /* More octets for random(): the CSB ID and the RAND of the message that is to be made. */
 void player_draw_like(struct player *player, struct mkt_span message, uint8_t role);
 
-/* D29: what an update with keys adds to a clock to get the T of `message`: the role, without G drawn before all else. */
+/* D29: what an update with keys adds to a clock to get the T of `message`: the role, without G drawn before all
+ * else. */
 void player_low_bits(struct player *player, struct mkt_span message, bool g);
 
 /* Seconds as NTP-UTC. */
@@ -65,7 +66,7 @@ struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t ro
 struct mkt_protection;
 void crypt_kemac(const struct mkt_protection *by, uint32_t csb_id, uint64_t t, struct mkt_span in, uint8_t *out);
 
-/* A stored ticket, as mkt_ticket_get() reads it, of a TICKET payload without its first octet and Initiator Data. */
+/* A stored ticket, as mkt_ticket_load() reads it, of a TICKET payload without its first octet and Initiator Data. */
 struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys);
 
 #endif

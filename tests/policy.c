@@ -26,14 +26,14 @@ static struct mkt_span counting(uint8_t first, size_t n)
 static struct mkt_policy policy_of(struct mkt_span tp_data)
 {
     struct mkt_policy p;
-    expect_err("TP Data", mkt_policy_get(&p, &(struct mkt_ticket_payload){.tp_data = tp_data}), MKT_OK);
+    expect_err("TP Data", mkt_policy_decode(&p, &(struct mkt_ticket_payload){.tp_data = tp_data}), MKT_OK);
     return p;
 }
 
 static enum mkt_err read_policy(const char *hex)
 {
     struct mkt_policy p;
-    return mkt_policy_get(&p, &(struct mkt_ticket_payload){.tp_data = from_hex(hex)});
+    return mkt_policy_decode(&p, &(struct mkt_ticket_payload){.tp_data = from_hex(hex)});
 }
 
 /* TP Data = First Payload, [IDRkms], [IDRi], [TRs], [TRe], [TRr], {IDRapp}, (IDRr) */
@@ -51,7 +51,7 @@ START_TEST(a_policy_is_written_in_the_order_of_the_rfc)
     p.application[p.n_applications++] = text("msrp");
     p.responder[p.n_responders++] = mkt_id_uri("r");
     p.responder[p.n_responders++] = mkt_id_bytes("g");
-    expect_err("put", mkt_policy_put(&p, &buf), MKT_OK);
+    expect_err("put", mkt_policy_encode(&p, &buf), MKT_OK);
     expect_octets("TP Data", (struct mkt_span){out, buf.n},
                   from_hex("0e"
                            "0e03010001"
@@ -72,7 +72,7 @@ START_TEST(a_policy_is_written_in_the_order_of_the_rfc)
                            "67")); /* IDRr */
     struct mkt_policy bare = mkt_policy_default(MKT_SUITE_256);
     buf.n = 0;
-    expect_err("put", mkt_policy_put(&bare, &buf), MKT_OK);
+    expect_err("put", mkt_policy_encode(&bare, &buf), MKT_OK);
     expect_octets("nothing in it", (struct mkt_span){out, buf.n}, from_hex("00"));
 }
 END_TEST
@@ -94,12 +94,12 @@ START_TEST(a_full_policy_is_read_as_it_was_written)
         want.responder[want.n_responders] = (struct mkt_id){.role = MKT_IDR_R,
                                                             .type = (uint8_t)(want.n_responders % 3),
                                                             .data = counting((uint8_t)want.n_responders, 7)};
-    expect_err("put", mkt_policy_put(&want, &buf), MKT_OK);
-    expect_err("measure", mkt_policy_put(&want, &measured), MKT_OK);
+    expect_err("put", mkt_policy_encode(&want, &buf), MKT_OK);
+    expect_err("measure", mkt_policy_encode(&want, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, buf.n);
     const struct mkt_ticket_payload payload = {
         .type = 1, .subtype = 1, .version = 1, .prf = 1, .flags = 0xabc, .tp_data = {out, buf.n}};
-    expect_err("get", mkt_policy_get(&got, &payload), MKT_OK);
+    expect_err("get", mkt_policy_decode(&got, &payload), MKT_OK);
     ck_assert(got.type == 1 && got.subtype == 1 && got.version == 1 && got.prf == 1 && got.flags == 0xabc);
     ck_assert(mkt_id_equal(&got.kms, &want.kms) && mkt_id_equal(&got.initiator, &want.initiator));
     ck_assert(got.has_start && got.has_end && got.has_rekeying && !got.has_kemac);
@@ -111,20 +111,20 @@ START_TEST(a_full_policy_is_read_as_it_was_written)
         ck_assert(mkt_id_equal(&got.responder[i], &want.responder[i]));
     for (size_t n = 1; n < buf.n; n++) {
         const struct mkt_ticket_payload cut = {.tp_data = exact((struct mkt_span){out, n})};
-        ck_assert_msg(mkt_policy_get(&got, &cut) != MKT_OK, "%zu octets are taken", n);
+        ck_assert_msg(mkt_policy_decode(&got, &cut) != MKT_OK, "%zu octets are taken", n);
     }
     buf = (struct mkt_buf){out, measured.n - 1, 0};
-    expect_err("no space", mkt_policy_put(&want, &buf), MKT_E_SPACE);
+    expect_err("no space", mkt_policy_encode(&want, &buf), MKT_E_BUFFER);
     want.n_responders = MKT_MAX_RESPONDERS + 1;
-    expect_err("responders", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    expect_err("responders", mkt_policy_encode(&want, &measured), MKT_E_ARGUMENT);
     want.n_responders = MKT_MAX_RESPONDERS;
     want.n_applications = MKT_MAX_APPLICATIONS + 1;
-    expect_err("applications", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    expect_err("applications", mkt_policy_encode(&want, &measured), MKT_E_ARGUMENT);
     want.n_applications = SIZE_MAX;
-    expect_err("applications", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    expect_err("applications", mkt_policy_encode(&want, &measured), MKT_E_ARGUMENT);
     want.n_applications = 0;
     want.n_responders = SIZE_MAX;
-    expect_err("responders", mkt_policy_put(&want, &measured), MKT_E_ARGUMENT);
+    expect_err("responders", mkt_policy_encode(&want, &measured), MKT_E_ARGUMENT);
 }
 END_TEST
 
@@ -143,36 +143,36 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
          "6b"
          "0003010001"
          "6b",
-         MKT_E_MANY}, /* IDRkms */
+         MKT_E_TOO_MANY}, /* IDRkms */
         {"0e"
          "0e01010001"
          "69"
          "0001010001"
          "69",
-         MKT_E_MANY}, /* IDRi */
+         MKT_E_TOO_MANY}, /* IDRi */
         {"0e"
          "0e01010000"
          "0001010001"
          "69",
-         MKT_E_MANY}, /* IDRi, the first without data */
+         MKT_E_TOO_MANY}, /* IDRi, the first without data */
         {"0d"
          "0d0203"
          "00000001"
          "000203"
          "00000001",
-         MKT_E_MANY}, /* TRs */
+         MKT_E_TOO_MANY}, /* TRs */
         {"0d"
          "0d0303"
          "00000001"
          "000303"
          "00000001",
-         MKT_E_MANY}, /* TRe */
+         MKT_E_TOO_MANY}, /* TRe */
         {"0d"
          "0d0403"
          "00000001"
          "000403"
          "00000001",
-         MKT_E_MANY}, /* TRr */
+         MKT_E_TOO_MANY}, /* TRr */
         {"0e"
          "0e02010001"
          "72"
@@ -200,7 +200,7 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
         {"0e"
          "0e01010001"
          "69",
-         MKT_E_SHORT},
+         MKT_E_TRUNCATED},
         {"0e"
          "0001010001"
          "69"
@@ -212,7 +212,7 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
         {"01"
          "0100000000"
          "0000000000",
-         MKT_E_MANY}, /* KEMAC */
+         MKT_E_TOO_MANY}, /* KEMAC */
         {"01"
          "0003000000",
          MKT_E_POLICY}, /* a KEMAC that is encrypted */
@@ -221,7 +221,7 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
          MKT_E_POLICY}, /* a KEMAC with a MAC */
         {"01"
          "0000000400",
-         MKT_E_SHORT}, /* half a KEMAC */
+         MKT_E_TRUNCATED}, /* half a KEMAC */
         {"09"
          "0e00"
          "0002010001"
@@ -280,10 +280,10 @@ START_TEST(a_name_without_octets_is_not_silently_left_out)
     uint8_t out[256];
     struct mkt_buf buf = {out, sizeof out, 0};
     p.application[p.n_applications++] = text("");
-    expect_err("IDRapp", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
+    expect_err("IDRapp", mkt_policy_encode(&p, &buf), MKT_E_ARGUMENT);
     p = granted(MKT_SUITE_256);
     p.responder[p.n_responders++] = mkt_id_uri("");
-    expect_err("IDRr", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
+    expect_err("IDRr", mkt_policy_encode(&p, &buf), MKT_E_ARGUMENT);
     ck_assert_uint_eq(buf.n, 0);
 }
 END_TEST
@@ -296,20 +296,20 @@ START_TEST(flags_are_letters)
     static const enum mkt_flag flags[] = {MKT_FLAG_D, MKT_FLAG_E, MKT_FLAG_F, MKT_FLAG_G, MKT_FLAG_H, MKT_FLAG_I,
                                           MKT_FLAG_J, MKT_FLAG_K, MKT_FLAG_L, MKT_FLAG_M, MKT_FLAG_N, MKT_FLAG_O};
     uint16_t got = 0xffff;
-    expect_err("none", mkt_flags_get(&got, ""), MKT_OK);
+    expect_err("none", mkt_flags_parse(&got, ""), MKT_OK);
     ck_assert_uint_eq(got, 0);
-    expect_err("all", mkt_flags_get(&got, letters), MKT_OK);
+    expect_err("all", mkt_flags_parse(&got, letters), MKT_OK);
     ck_assert_uint_eq(got, 0xfff);
-    expect_err("any order", mkt_flags_get(&got, "OFDF"), MKT_OK);
+    expect_err("any order", mkt_flags_parse(&got, "OFDF"), MKT_OK);
     ck_assert_uint_eq(got, MKT_FLAG_D | MKT_FLAG_F | MKT_FLAG_O);
     for (unsigned c = 1; c < 256; c++) {
         const char one[] = {(char)c, '\0'};
         const char *at = c < 128 ? strchr(letters, (int)c) : NULL;
-        expect_err(one, mkt_flags_get(&got, one), at != NULL ? MKT_OK : MKT_E_ARGUMENT);
+        expect_err(one, mkt_flags_parse(&got, one), at != NULL ? MKT_OK : MKT_E_ARGUMENT);
         if (at != NULL)
             ck_assert_uint_eq(got, flags[at - letters]);
     }
-    expect_err("one wrong", mkt_flags_get(&got, "DEFP"), MKT_E_ARGUMENT);
+    expect_err("one wrong", mkt_flags_parse(&got, "DEFP"), MKT_E_ARGUMENT);
 }
 END_TEST
 
@@ -350,7 +350,7 @@ START_TEST(the_default_policy_is_sound_once_it_has_names)
     for (size_t s = 0; s < SUITES; s++) {
         struct mkt_policy p = mkt_policy_default(suites[s]);
         uint16_t flags = 0;
-        expect_err("flags", mkt_flags_get(&flags, "FGHJLNO"), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&flags, "FGHJLNO"), MKT_OK);
         ck_assert(p.type == 1 && p.subtype == 1 && p.version == 1 && p.flags == flags);
         ck_assert_uint_eq(p.prf, suites[s] == MKT_SUITE_256 ? 1 : 0);
         p = granted(suites[s]);
@@ -365,7 +365,7 @@ START_TEST(the_forked_policy_is_the_default_one_with_other_flags)
     for (size_t s = 0; s < SUITES; s++) {
         struct mkt_policy p = mkt_policy_forked(suites[s]), plain = mkt_policy_default(suites[s]);
         uint16_t flags = 0;
-        expect_err("flags", mkt_flags_get(&flags, "DEFGHIJNO"), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&flags, "DEFGHIJNO"), MKT_OK);
         ck_assert_uint_eq(p.flags, flags);
         ck_assert(!mkt_policy_same(&p, &plain));
         plain.flags = flags;
@@ -606,11 +606,11 @@ START_TEST(a_name_without_octets_is_found_at_any_place)
         for (; p.n_responders < 4; p.n_responders++)
             p.responder[p.n_responders] = mkt_id_uri("sip:dave@example.com");
         struct mkt_policy q = p;
-        expect_err("names", mkt_policy_put(&p, &(struct mkt_buf){out, sizeof out, 0}), MKT_OK);
+        expect_err("names", mkt_policy_encode(&p, &(struct mkt_buf){out, sizeof out, 0}), MKT_OK);
         p.application[i] = text("");
         q.responder[i].data = text("");
-        expect_err("application", mkt_policy_put(&p, &buf), MKT_E_ARGUMENT);
-        expect_err("responder", mkt_policy_put(&q, &buf), MKT_E_ARGUMENT);
+        expect_err("application", mkt_policy_encode(&p, &buf), MKT_E_ARGUMENT);
+        expect_err("responder", mkt_policy_encode(&q, &buf), MKT_E_ARGUMENT);
         ck_assert_uint_eq(buf.n, 0);
     }
 }

@@ -8,7 +8,7 @@
 
 static const uint8_t mpk[32] = "an MPK or a TPK of two suites...", randi[32] = "a RANDRi", randr[32] = "an RANDRr";
 
-static struct mkt_protection of(enum mkt_suite suite, enum mkt_phase phase)
+static struct mkt_protection of(enum mkt_suite suite, enum mkt_purpose phase)
 {
     const size_t n = mkt_suite_algorithms(suite)->key;
     const struct mkt_label label = {phase, 0x12345678, 0, {randi, n}, {randr, n}, {NULL, 0}, {NULL, 0}, {randi, n}};
@@ -19,7 +19,7 @@ static const enum mkt_suite suites[] = {MKT_SUITE_256, MKT_SUITE_128};
 
 START_TEST(a_mac_verifies_over_the_same_parts_and_no_others)
 {
-    const struct mkt_protection p = of(suites[_i], MKT_PHASE_RESPONSE);
+    const struct mkt_protection p = of(suites[_i], MKT_PURPOSE_RESPONSE);
     const size_t n = mkt_suite_algorithms(suites[_i])->auth_key; /* as long as the MAC */
     struct mkt_span parts[] = {text("TRANSFER_RESP"), text("TRANSFER_INIT")},
                     joined = text("TRANSFER_RESPTRANSFER_INIT");
@@ -41,10 +41,10 @@ END_TEST
 START_TEST(each_phase_and_label_has_a_mac_of_its_own)
 {
     const struct mkt_span part = text("the same octets");
-    const struct mkt_protection initial = of(MKT_SUITE_256, MKT_PHASE_INITIAL);
-    struct mkt_protection p[] = {of(MKT_SUITE_256, MKT_PHASE_RESPONSE),
-                                 of(MKT_SUITE_256, MKT_PHASE_TICKET),
-                                 of(MKT_SUITE_256, MKT_PHASE_VR),
+    const struct mkt_protection initial = of(MKT_SUITE_256, MKT_PURPOSE_INITIAL);
+    struct mkt_protection p[] = {of(MKT_SUITE_256, MKT_PURPOSE_RESPONSE),
+                                 of(MKT_SUITE_256, MKT_PURPOSE_TICKET),
+                                 of(MKT_SUITE_256, MKT_PURPOSE_VR),
                                  initial,
                                  initial,
                                  initial,
@@ -64,7 +64,8 @@ END_TEST
 
 START_TEST(a_kemac_is_decrypted_as_it_was_encrypted)
 {
-    const struct mkt_protection p = of(suites[_i], MKT_PHASE_INITIAL), response = of(suites[_i], MKT_PHASE_RESPONSE);
+    const struct mkt_protection p = of(suites[_i], MKT_PURPOSE_INITIAL),
+                                response = of(suites[_i], MKT_PURPOSE_RESPONSE);
     const struct mkt_span plain = text("Key data payloads, of no particular length");
     uint8_t encrypted[64], other[64];
     crypt_kemac(&p, 1, 2, plain, encrypted);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vectors/refuse.txt: `bytes` is refused for the reason that its class names, and the same object then takes `valid`. */
+/* vectors/refuse.txt: `bytes` is refused for the reason that its class names, and the same object then takes
+ * `valid`. */
 #include "cases.h"
 
 static void refuse_resolve_resp(struct actor *a, const struct section *s)

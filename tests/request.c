@@ -43,7 +43,7 @@ static struct mkt_policy granted_policy(struct parties *p)
 {
     struct mkt_policy policy;
     mkt_ticket_free(p->ticket);
-    expect_err("ticket", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_OK);
     expect_err("policy", mkt_ticket_policy(p->ticket, &policy), MKT_OK);
     return policy;
 }
@@ -53,9 +53,9 @@ static enum mkt_err read_request(const struct mkt_csb *csb, struct mkt_policy *p
                                  size_t *n)
 {
     struct mkt_key_wish key = {.size = sizeof key};
-    enum mkt_err err = mkt_csb_request(csb, policy);
+    enum mkt_err err = mkt_csb_requested(csb, policy);
     *n = 0;
-    while (err == MKT_OK && (err = mkt_csb_request_key(csb, *n, &key)) == MKT_OK) {
+    while (err == MKT_OK && (err = mkt_csb_requested_key(csb, *n, &key)) == MKT_OK) {
         ck_assert_uint_lt(*n, MKT_MAX_KEYS);
         ck_assert_uint_eq(key.size, sizeof key);
         keys[(*n)++] = key;
@@ -242,7 +242,7 @@ START_TEST(wishes_on_the_wire)
     p->request.keys = wishes;
     p->request.n_keys = 3;
     const struct mkt_payload tp = payload_of(asked(p), MKT_TP, 0);
-    expect_err("TP", mkt_policy_get(&policy, &tp.ticket), MKT_OK); /* which refuses other algorithms */
+    expect_err("TP", mkt_policy_decode(&policy, &tp.ticket), MKT_OK); /* which refuses other algorithms */
     ck_assert(policy.has_kemac);
     struct mkt_keys keys = mkt_keys_of(policy.kemac);
     struct mkt_key_data key = {0};
@@ -294,7 +294,7 @@ static struct mkt_span desired_kemac(struct mkt_span init)
 {
     struct mkt_policy policy;
     const struct mkt_payload tp = payload_of(init, MKT_TP, 0);
-    expect_err("TP", mkt_policy_get(&policy, &tp.ticket), MKT_OK);
+    expect_err("TP", mkt_policy_decode(&policy, &tp.ticket), MKT_OK);
     ck_assert(policy.has_kemac);
     return policy.kemac;
 }
@@ -438,16 +438,17 @@ START_TEST(session_keys_that_are_not_as_asked_for)
     const struct mkt_span init = asked(p);
     take(&p->kms, "REQUEST_INIT", init);
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
-    expect_err("without K", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_CHANGED);
+    expect_err("without K", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_NOT_AS_ASKED);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
-    refused(&p->alice, "without K", with_ticket(p, init, resp, ticket), MKT_E_CHANGED);
+    refused(&p->alice, "without K", with_ticket(p, init, resp, ticket), MKT_E_NOT_AS_ASKED);
     mkt_ticket_free(ticket);
     take(&p->alice, "K", resp);
     parties_free(p);
 }
 END_TEST
 
-/* No two session keys of a ticket have one SPI (D24): so the KMS can't grant it, and answers with others or an Error. */
+/* No two session keys of a ticket have one SPI (D24): so the KMS can't grant it, and answers with others or an
+ * Error. */
 START_TEST(one_spi_is_asked_for_twice)
 {
     struct parties *p = set_up(MKT_SUITE_256, "DFGHJNO");
@@ -462,10 +463,10 @@ START_TEST(one_spi_is_asked_for_twice)
         list[i] = (struct mkt_payload){.type = MKT_KEY_DATA, .key_data = {.key = {NULL, 32}, .kv = spi_of("same")}};
     if (_i == 1)
         list[0].key_data.kv.spi = list[1].key_data.kv.spi = text("");
-    expect_err("keys", mkt_payloads_put(list, 2, &chain), MKT_OK);
+    expect_err("keys", mkt_payloads_encode(list, 2, &chain), MKT_OK);
     policy.has_kemac = true;
     policy.kemac = (struct mkt_span){octets, chain.n};
-    expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
     find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
     take(&p->kms, "REQUEST_INIT", forged(&m, &alice));
     expect_err("as asked for", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_E_SPI);
@@ -478,8 +479,8 @@ START_TEST(one_spi_is_asked_for_twice)
 END_TEST
 
 /*
- * A policy as bare as it may be: who asks "SHOULD be included in the granted Ticket Policy", and the KMS that answers is
- * one that can resolve the ticket. What the KMS completes in this way is no change.
+ * A policy as bare as it may be: who asks "SHOULD be included in the granted Ticket Policy", and the KMS that answers
+ * is one that can resolve the ticket. What the KMS completes in this way is no change.
  */
 START_TEST(a_policy_that_names_neither_initiator_nor_kms)
 {
@@ -654,14 +655,14 @@ START_TEST(the_kms_tells_what_it_changed)
     uint8_t octets[1024];
     struct mkt_buf tp_data = {octets, sizeof octets, 0};
     ask_and_change(p, _i, &policy, keys);
-    expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
     p->alice.player.fail = MKT_E_DENIED; /* 4.2.1.6: "If not, the Initiator SHALL discard" */
     refused(&p->alice, "not acceptable", resp, MKT_E_DENIED);
     ck_assert_int_eq(p->alice.asked_role, MKT_KMS);
     expect_octets("who", p->alice.asked_id.data, p->kms.settings.self.data);
     ck_assert_uint_ne(p->alice.asked_flags & MKT_FLAG_K, 0);
-    expect_err("none granted", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
+    expect_err("none granted", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
     p->alice.player.fail = MKT_OK;
     take(&p->alice, "acceptable", resp);
     ck_assert_uint_eq(granted_policy(p).flags, policy.flags | MKT_FLAG_K);
@@ -679,10 +680,10 @@ START_TEST(a_change_that_the_kms_does_not_tell)
     struct mkt_buf measured = {NULL, 0, 0};
     const struct mkt_span init = ask_and_change(p, _i, &policy, keys), before = stored(&p->kms);
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
-    expect_err("by mistake", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_CHANGED);
+    expect_err("by mistake", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_NOT_AS_ASKED);
     expect_octets("as it was", stored(&p->kms), before);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
-    refused(&p->alice, "by a KMS that does not look", with_ticket(p, init, resp, ticket), MKT_E_CHANGED);
+    refused(&p->alice, "by a KMS that does not look", with_ticket(p, init, resp, ticket), MKT_E_NOT_AS_ASKED);
     mkt_ticket_free(ticket);
     take(&p->alice, "one that tells", resp);
     parties_free(p);
@@ -784,7 +785,7 @@ START_TEST(identities_left_out)
     ck_assert((mkt_message_find(&m, MKT_IDR, MKT_IDR_KMS) == NULL) == no_names);
     ck_assert((mkt_message_find(&m, MKT_IDR, MKT_IDR_PSK) == NULL) == no_psk);
     if (no_names && no_psk) {
-        refused(&p->kms, "who may that be?", init, MKT_E_KEY);
+        refused(&p->kms, "who may that be?", init, MKT_E_NO_KEY);
         p->kms.player.host.psk = alice_by_her_address; /* "MAY be omitted if the KMS can find [it] by other means" */
     }
     take(&p->kms, "REQUEST_INIT", init);
@@ -837,7 +838,7 @@ START_TEST(keys_that_are_not_shared)
     struct friend *alice = &p->kms.player.friend[0];
     const struct friend was = *alice;
     alice->name = mkt_id_bytes("alice-old");
-    refused(&p->kms, "unknown", init, MKT_E_KEY);
+    refused(&p->kms, "unknown", init, MKT_E_NO_KEY);
     *alice = was;
     alice->psk = p->bob.key.psk;
     refused(&p->kms, "another", init, MKT_E_MAC);
@@ -845,7 +846,7 @@ START_TEST(keys_that_are_not_shared)
     refused(&p->kms, "too short", init, MKT_E_KEY_LENGTH);
     *alice = was;
     p->kms.player.host.psk = NULL;
-    refused(&p->kms, "a KMS that has no keys", init, MKT_E_KEY);
+    refused(&p->kms, "a KMS that has no keys", init, MKT_E_NO_KEY);
     p->kms.player.host.psk = p->alice.player.host.psk;
     take(&p->kms, "REQUEST_INIT", init);
     parties_free(p);
@@ -869,7 +870,7 @@ START_TEST(a_key_that_is_nobodys)
     p->kms.player.host.psk = nobodys_key;
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
-    refused(&p->kms, "whose is it?", asked(p), MKT_E_KEY);
+    refused(&p->kms, "whose is it?", asked(p), MKT_E_NO_KEY);
     parties_free(p);
 }
 END_TEST
@@ -935,7 +936,7 @@ START_TEST(a_ticket_of_another_initiator)
     p->recipe.n_keys = 1;
     take(&p->kms, "REQUEST_INIT", asked(p));
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
-    expect_err("not told", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_CHANGED);
+    expect_err("not told", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_NOT_AS_ASKED);
     mkt_ticket_free(ticket);
     refused(&p->alice, "told", request_resp(&p->kms, &p->recipe), MKT_E_INITIATOR);
     parties_free(p);
@@ -977,7 +978,8 @@ END_TEST
 
 /* ---- freshness ---- */
 
-/* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared key" */
+/* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
+ * key" */
 START_TEST(a_rand_shorter_than_the_key)
 {
     struct parties *p = set_up(_i == 0 ? MKT_SUITE_256 : MKT_SUITE_128, "DEFGHIJNO");
@@ -1089,7 +1091,7 @@ START_TEST(as_many_wishes_as_there_is_room_for)
         begin(&p->kms, MKT_KMS);
         p->request.keys = wishes;
         p->request.n_keys = MKT_MAX_KEYS - forked;
-        expect_err("one too many", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_MANY);
+        expect_err("one too many", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_TOO_MANY);
         p->request.n_keys--;
         take(&p->kms, "REQUEST_INIT", asked(p));
         take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
@@ -1116,10 +1118,10 @@ START_TEST(as_many_wishes_as_a_kms_reads)
         for (size_t i = 0; i < n; i++)
             list[i] = (struct mkt_payload){.type = MKT_KEY_DATA,
                                            .key_data = {.type = i == 0 ? MKT_KEY_MPK : MKT_KEY_TGK, .key = {NULL, 16}}};
-        expect_err("keys", mkt_payloads_put(list, n, &chain), MKT_OK);
+        expect_err("keys", mkt_payloads_encode(list, n, &chain), MKT_OK);
         policy.has_kemac = true;
         policy.kemac = (struct mkt_span){octets, chain.n};
-        expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+        expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
         find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
         if (n > MKT_MAX_KEYS) {
             begin(&p->kms, MKT_KMS);
@@ -1152,18 +1154,18 @@ START_TEST(identities_that_a_desired_policy_leaves_out)
         expect_err("the same", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}), MKT_OK);
         granted.initiator = p->mallory.settings.self;
         expect_err("Initiator", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}),
-                   left_out & 1 ? MKT_OK : MKT_E_CHANGED);
+                   left_out & 1 ? MKT_OK : MKT_E_NOT_AS_ASKED);
         granted.initiator = p->alice.settings.self;
         granted.kms = p->mallory.settings.self;
         expect_err("KMS", mkt_request_check(init, &granted, &(struct mkt_granted){.n = 0}),
-                   left_out & 2 ? MKT_OK : MKT_E_CHANGED);
+                   left_out & 2 ? MKT_OK : MKT_E_NOT_AS_ASKED);
         begin(&p->kms, MKT_KMS);
         struct mkt_message m = decoded(init);
         const struct forger alice = as_alice(p);
         uint8_t room[1024];
         struct mkt_buf tp_data = {room, sizeof room, 0};
         p->policy.initiator = mkt_id_uri("x");
-        expect_err("policy", mkt_policy_put(&p->policy, &tp_data), MKT_OK);
+        expect_err("policy", mkt_policy_encode(&p->policy, &tp_data), MKT_OK);
         find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
         refused(&p->kms, "another Initiator", forged(&m, &alice), MKT_E_INITIATOR);
         parties_free(p);
@@ -1171,7 +1173,8 @@ START_TEST(identities_that_a_desired_policy_leaves_out)
 }
 END_TEST
 
-/* What was granted before is in a ticket of its own: the bundle does not keep its keys while it asks for another one. */
+/* What was granted before is in a ticket of its own: the bundle does not keep its keys while it asks for another
+ * one. */
 START_TEST(keys_of_a_ticket_before)
 {
     struct parties *p = set_up(MKT_SUITE_256, "DEFGHJNO");
@@ -1235,19 +1238,19 @@ START_TEST(counters_that_nobody_keeps)
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
     const struct mkt_span init = asked(p);
-    p->kms.player.host.count = NULL;
+    p->kms.player.host.counter_check = NULL;
     refused(&p->kms, "COUNTER", init, MKT_E_COUNTER);
-    p->kms.player.host.count = p->alice.player.host.count;
+    p->kms.player.host.counter_check = p->alice.player.host.counter_check;
     take(&p->kms, "COUNTER", init);
     struct mkt_ticket *ticket = NULL;
     p->recipe.counter = false;
     expect_err("grant", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_OK);
-    p->kms.player.host.counter = NULL;
+    p->kms.player.host.counter_next = NULL;
     expect_err("no counter", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_COUNTER);
     mkt_ticket_free(ticket);
-    p->kms.player.host.counter = p->alice.player.host.counter;
+    p->kms.player.host.counter_next = p->alice.player.host.counter_next;
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
-    p->alice.player.host.count = NULL;
+    p->alice.player.host.counter_check = NULL;
     refused(&p->alice, "COUNTER", resp, MKT_E_COUNTER);
     parties_free(p);
 }
@@ -1342,7 +1345,7 @@ START_TEST(algorithms_of_a_request)
         m.hdr.prf = wrong[i].hdr;
         find(&m, MKT_TP, 0)->ticket.prf = wrong[i].tp;
         m.payload[m.n - 1].v = wrong[i].v;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
         refused(&p->kms, wrong[i].what, (struct mkt_span){out, buf.n}, wrong[i].err);
     }
     parties_free(p);
@@ -1394,7 +1397,7 @@ START_TEST(algorithms_of_a_grant)
         kemac->encr_alg = wrong[i].encr;
         kemac->mac_alg = wrong[i].of_kemac.mac_alg;
         kemac->mac = wrong[i].of_kemac.mac;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
         refused(&p->alice, wrong[i].what, (struct mkt_span){out, buf.n}, wrong[i].err);
     }
     take(&p->alice, "the right one", resp);
@@ -1438,15 +1441,15 @@ START_TEST(payloads_that_must_be_there)
         struct mkt_message m = decoded(init);
         left_out(&m, needed[i].type, needed[i].role);
         buf.n = 0;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
         refused(&p->kms, "left out", (struct mkt_span){out, buf.n}, MKT_E_MISSING);
     }
     for (size_t i = 0; i < 6; i++) { /* all but V, which is last */
         struct mkt_message m = decoded(init);
         put_in(&m, m.payload[i]);
         buf.n = 0;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
-        refused(&p->kms, "twice", (struct mkt_span){out, buf.n}, MKT_E_MANY);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
+        refused(&p->kms, "twice", (struct mkt_span){out, buf.n}, MKT_E_TOO_MANY);
     }
     take(&p->kms, "REQUEST_INIT", init);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
@@ -1454,15 +1457,15 @@ START_TEST(payloads_that_must_be_there)
         struct mkt_message m = decoded(resp);
         left_out(&m, needed_resp[i].type, needed_resp[i].role);
         buf.n = 0;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
         refused(&p->alice, "left out", (struct mkt_span){out, buf.n}, MKT_E_MISSING);
     }
     for (size_t i = 0; i < 4; i++) {
         struct mkt_message m = decoded(resp);
         put_in(&m, m.payload[i]);
         buf.n = 0;
-        expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
-        refused(&p->alice, "twice", (struct mkt_span){out, buf.n}, MKT_E_MANY);
+        expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
+        refused(&p->alice, "twice", (struct mkt_span){out, buf.n}, MKT_E_TOO_MANY);
     }
     take(&p->alice, "REQUEST_RESP", resp);
     parties_free(p);
@@ -1504,7 +1507,7 @@ START_TEST(a_request_with_crypto_sessions)
     const struct mkt_span init = asked(p);
     struct mkt_message m = decoded(init);
     m.hdr.map_type = MKT_MAP_GENERIC_ID;
-    refused(&p->kms, "GENERIC-ID", forged(&m, &alice), MKT_E_MAP);
+    refused(&p->kms, "GENERIC-ID", forged(&m, &alice), MKT_E_BAD_MAP);
     m = decoded(init);
     m.hdr.v = 0; /* "SHALL be ignored by the KMS as a response is MANDATORY" */
     take(&p->kms, "V", forged(&m, &alice));
@@ -1523,7 +1526,7 @@ static void refused_ticket(struct parties *p, struct mkt_span init, struct mkt_s
     struct mkt_ticket_payload *ticket = &find(&m, MKT_TICKET, 0)->ticket;
     uint8_t octets[2048];
     struct mkt_buf tp_data = {octets, sizeof octets, 0};
-    expect_err("policy", mkt_policy_put(policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(policy, &tp_data), MKT_OK);
     ticket->flags = policy->flags;
     ticket->type = policy->type;
     ticket->subtype = policy->subtype;
@@ -1615,10 +1618,10 @@ START_TEST(keys_that_are_not_taken)
         {"no SPI", "DFGHJNO", {M, T, NO_KEY}, {32, 32}, "a-", MKT_E_SPI},
         {"a short key", "DFGHJNO", {M, T, NO_KEY}, {32, 15}, "ab", MKT_E_KEY_LENGTH},
         {"a short MPK", "DFGHJNO", {M, T, NO_KEY}, {15, 32}, "ab", MKT_E_KEY_LENGTH},
-        {"another type", "DFGHJNO", {M, G, NO_KEY}, {32, 32}, "ab", MKT_E_CHANGED},
-        {"another length", "DFGHJNO", {M, T, NO_KEY}, {32, 31}, "ab", MKT_E_CHANGED},
-        {"a key more", "DFGHJNO", {M, T, T, NO_KEY}, {32, 32, 32}, "abc", MKT_E_CHANGED},
-        {"none", "DFGHJNO", {M, NO_KEY}, {32}, "a", MKT_E_CHANGED},
+        {"another type", "DFGHJNO", {M, G, NO_KEY}, {32, 32}, "ab", MKT_E_NOT_AS_ASKED},
+        {"another length", "DFGHJNO", {M, T, NO_KEY}, {32, 31}, "ab", MKT_E_NOT_AS_ASKED},
+        {"a key more", "DFGHJNO", {M, T, T, NO_KEY}, {32, 32, 32}, "abc", MKT_E_NOT_AS_ASKED},
+        {"none", "DFGHJNO", {M, NO_KEY}, {32}, "a", MKT_E_NOT_AS_ASKED},
     };
     struct parties *p = set_up(MKT_SUITE_256, wrong[_i].flags);
     p->request.keys = &one_tgk;
@@ -1670,7 +1673,7 @@ START_TEST(requests_that_cannot_be_made)
     expect_err("an MPK", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_MPK);
     wrong.keys = many;
     wrong.n_keys = MKT_MAX_KEYS + 1;
-    expect_err("too many", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_MANY);
+    expect_err("too many", mkt_csb_make_request_init(p->alice.csb, &wrong, &measured), MKT_E_TOO_MANY);
     const struct mkt_key_wish same[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = spi_of("1")},
                                         {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TEK, .kv = spi_of("1")}};
     wrong.keys = same;
@@ -1745,7 +1748,7 @@ START_TEST(a_bundle_without_room)
             continue;
         enum mkt_err err = mkt_csb_make_request_init(p->alice.csb, &p->request, &measured);
         expect_err("made as measured", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), err);
-        ck_assert(err == MKT_OK || err == MKT_E_ROOM);
+        ck_assert(err == MKT_OK || err == MKT_E_BUNDLE_FULL);
         made += err == MKT_OK;
         refusals += err != MKT_OK;
         mkt_csb_free(p->alice.csb);
@@ -1757,7 +1760,7 @@ START_TEST(a_bundle_without_room)
         if (mkt_csb_new(&csb, MKT_KMS, &p->kms.player.host, &p->kms.settings) != MKT_OK)
             continue;
         enum mkt_err err = mkt_csb_take(csb, (struct mkt_span){octets, out.n});
-        ck_assert(err == MKT_OK || err == MKT_E_ROOM);
+        ck_assert(err == MKT_OK || err == MKT_E_BUNDLE_FULL);
         ck_assert_uint_eq(p->kms.player.n_seen, err == MKT_OK);
         made += err == MKT_OK;
         refusals += err != MKT_OK;
@@ -1779,9 +1782,9 @@ START_TEST(wishes_that_cannot_be_read)
     struct mkt_buf tp_data = {room, sizeof room, 0};
     policy.has_kemac = true;
     policy.kemac = (struct mkt_span){octets, sizeof octets};
-    expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
     find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
-    refused(&p->kms, "cut short", forged(&m, &alice), MKT_E_SHORT);
+    refused(&p->kms, "cut short", forged(&m, &alice), MKT_E_TRUNCATED);
     parties_free(p);
 }
 END_TEST
@@ -1801,13 +1804,13 @@ START_TEST(wishes_that_are_encrypted)
     struct mkt_span rest = tp->tp_data;
     uint16_t type;
     size_t n = 0;
-    expect_err("first", mkt_first_get(&type, &rest), MKT_OK);
+    expect_err("first", mkt_chain_decode(&type, &rest), MKT_OK);
     for (; type != MKT_LAST; n++) {
-        expect_err("payload", mkt_payload_get(&list[n], &type, &rest), MKT_OK);
+        expect_err("payload", mkt_payload_decode(&list[n], &type, &rest), MKT_OK);
         if (list[n].type == MKT_KEMAC)
             list[n].kemac.encr_alg = MKT_ENCR_AES_CM_256;
     }
-    expect_err("policy", mkt_first_put(list, n, &tp_data), MKT_OK);
+    expect_err("policy", mkt_chain_encode(list, n, &tp_data), MKT_OK);
     tp->tp_data = (struct mkt_span){room, tp_data.n};
     refused(&p->kms, "encrypted", forged(&m, &alice), MKT_E_POLICY);
     parties_free(p);
@@ -1823,7 +1826,7 @@ START_TEST(more_than_a_ticket_can_have)
         size_t n;
         enum mkt_err err;
     } cases[] = {
-        {"too many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS, MKT_E_MANY},
+        {"too many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS, MKT_E_TOO_MANY},
         {"many", {.type = MKT_KEY_TGK, .length = 16}, MKT_MAX_KEYS - 1, MKT_OK},
         {"too long a key", {.type = MKT_KEY_TGK, .length = 256}, 1, MKT_E_POLICY},
         {"too long a salt", {.type = MKT_KEY_TGK_SALT, .salt_length = 256}, 1, MKT_E_POLICY},
@@ -1840,10 +1843,10 @@ START_TEST(more_than_a_ticket_can_have)
     }
     p->request.keys = wishes;
     p->request.n_keys = cases[_i].n;
-    if (cases[_i].err == MKT_E_MANY) {
+    if (cases[_i].err == MKT_E_TOO_MANY) {
         uint8_t octets[8192];
         struct mkt_buf out = {octets, sizeof octets, 0};
-        expect_err("asked", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_MANY);
+        expect_err("asked", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_TOO_MANY);
         parties_free(p);
         return;
     }
@@ -1878,7 +1881,7 @@ START_TEST(a_wish_for_an_mpk)
     size_t n = 0;
     policy.has_kemac = true;
     policy.kemac = key_chain(types, lengths, "ab");
-    expect_err("policy", mkt_policy_put(&policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
     find(&m, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){room, tp_data.n};
     take(&p->kms, "REQUEST_INIT", forged(&m, &alice));
     expect_err("wishes", read_request(p->kms.csb, &policy, keys, &n), MKT_OK);
@@ -1929,10 +1932,10 @@ START_TEST(steps_out_of_order)
     begin(&p->bob, MKT_RESPONDER);
     expect_err("a KMS asks", mkt_csb_make_request_init(p->kms.csb, &p->request, &measured), MKT_E_STATE);
     expect_err("a Responder asks", mkt_csb_make_request_init(p->bob.csb, &p->request, &measured), MKT_E_STATE);
-    expect_err("nothing granted", mkt_csb_ticket(p->alice.csb, &ticket), MKT_E_STATE);
+    expect_err("nothing granted", mkt_csb_take_ticket(p->alice.csb, &ticket), MKT_E_STATE);
     expect_err("nothing asked", read_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
     expect_err("nothing asked", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_E_STATE);
-    ck_assert(!mkt_csb_owes(p->kms.csb, MKT_REQUEST_RESP));
+    ck_assert(!mkt_csb_must_make(p->kms.csb, MKT_REQUEST_RESP));
     refused(&p->alice, "nothing asked", mikey, MKT_E_STATE);
 
     const struct mkt_span init = asked(p);
@@ -1940,12 +1943,12 @@ START_TEST(steps_out_of_order)
     refused(&p->alice, "her own", init, MKT_E_DATA_TYPE);
     refused(&p->bob, "no KMS", init, MKT_E_DATA_TYPE);
     take(&p->kms, "REQUEST_INIT", init);
-    ck_assert(mkt_csb_owes(p->kms.csb, MKT_REQUEST_RESP) && !mkt_csb_owes(p->kms.csb, MKT_RESOLVE_RESP));
+    ck_assert(mkt_csb_must_make(p->kms.csb, MKT_REQUEST_RESP) && !mkt_csb_must_make(p->kms.csb, MKT_RESOLVE_RESP));
     refused(&p->kms, "one at a time", init, MKT_E_STATE);
     expect_err("not to resolve", mkt_csb_make_resolve_resp(p->kms.csb, &measured), MKT_E_STATE);
     expect_err("not to pass on", mkt_csb_make_resolve_init(p->kms.csb, &measured), MKT_E_STATE);
-    expect_err("none granted", mkt_csb_ticket(p->alice.csb, &ticket), MKT_E_STATE);
-    expect_err("a KMS has none", mkt_csb_ticket(p->kms.csb, &ticket), MKT_E_STATE);
+    expect_err("none granted", mkt_csb_take_ticket(p->alice.csb, &ticket), MKT_E_STATE);
+    expect_err("a KMS has none", mkt_csb_take_ticket(p->kms.csb, &ticket), MKT_E_STATE);
     ck_assert_ptr_null(ticket);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
     expect_err("answered", read_request(p->kms.csb, &policy, keys, &n), MKT_E_STATE);
@@ -1983,20 +1986,20 @@ START_TEST(a_bundle_that_asks_twice)
     struct mkt_ticket *first = NULL;
     take(&p->kms, "first", asked(p));
     take(&p->alice, "first", request_resp(&p->kms, &p->recipe));
-    expect_err("first", mkt_csb_ticket(p->alice.csb, &first), MKT_OK);
+    expect_err("first", mkt_csb_take_ticket(p->alice.csb, &first), MKT_OK);
     take(&p->kms, "second", asked(p));
-    expect_err("not yet", mkt_csb_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
+    expect_err("not yet", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
     take(&p->alice, "second", request_resp(&p->kms, &p->recipe));
     granted_policy(p);
     ck_assert(!mkt_span_equal(first->keys, p->ticket->keys));
     mkt_ticket_free(first);
-    expect_err("once more", mkt_csb_ticket(p->alice.csb, &first), MKT_OK);
+    expect_err("once more", mkt_csb_take_ticket(p->alice.csb, &first), MKT_OK);
     expect_octets("the same", first->keys, p->ticket->keys);
     mkt_ticket_free(first);
 
     p->offer.ticket = p->ticket;
     const struct mkt_span init = transfer_init(&p->alice, &p->offer);
-    expect_err("has moved on", mkt_csb_ticket(p->alice.csb, &first), MKT_E_STATE);
+    expect_err("has moved on", mkt_csb_take_ticket(p->alice.csb, &first), MKT_E_STATE);
     answered_by(&p->bob, init);
     resolved_by(&p->kms, &p->bob);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
@@ -2029,7 +2032,7 @@ START_TEST(an_answer_for_one_who_forgot_his_kms)
     const struct mkt_span octets = stored(&p->alice);
     p->alice.settings.kms = NULL;
     mkt_csb_free(p->alice.csb);
-    expect_err("get", mkt_csb_get(&p->alice.csb, &p->alice.player.host, &p->alice.settings, octets), MKT_OK);
+    expect_err("get", mkt_csb_load(&p->alice.csb, &p->alice.player.host, &p->alice.settings, octets), MKT_OK);
     refused(&p->alice, "of whom?", request_resp(&p->kms, &p->recipe), MKT_E_ARGUMENT);
     parties_free(p);
 }
@@ -2068,7 +2071,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     const struct mkt_span fresh = stored(&p->alice);
     expect_err("measure", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_OK);
     small = (struct mkt_buf){octets, measured.n - 1, 0};
-    expect_err("small", mkt_csb_make_request_init(p->alice.csb, &p->request, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_make_request_init(p->alice.csb, &p->request, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     expect_octets("as it was", stored(&p->alice), fresh);
     const struct mkt_span init = asked(p);
@@ -2081,7 +2084,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     measured.n = 0;
     expect_err("measure", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_OK);
     small = (struct mkt_buf){octets, measured.n - 1, 0};
-    expect_err("small", mkt_csb_make_request_resp(p->kms.csb, ticket, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_make_request_resp(p->kms.csb, ticket, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     expect_octets("as it was", stored(&p->kms), took);
     small = (struct mkt_buf){octets, measured.n, 0};

@@ -59,7 +59,7 @@ static struct mkt_span as_octets(const struct mkt_message *m)
 {
     uint8_t octets[8192];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err("put", mkt_message_put(m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(m, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }
 
@@ -305,7 +305,7 @@ START_TEST(identities_left_out)
     ck_assert((mkt_message_find(&m, MKT_IDR, MKT_IDR_KMS) == NULL) == no_names);
     ck_assert((mkt_message_find(&m, MKT_IDR, MKT_IDR_PSK) == NULL) == no_psk);
     if (no_names && no_psk) {
-        refused(&p->kms, "who may that be?", init, MKT_E_KEY);
+        refused(&p->kms, "who may that be?", init, MKT_E_NO_KEY);
         parties_free(p);
         return;
     }
@@ -343,7 +343,7 @@ START_TEST(keys_that_are_not_shared)
     struct friend *bob = &p->kms.player.friend[1];
     const struct friend was = *bob;
     bob->name = mkt_id_bytes("bob-old");
-    refused(&p->kms, "unknown", init, MKT_E_KEY);
+    refused(&p->kms, "unknown", init, MKT_E_NO_KEY);
     *bob = was;
     bob->psk = p->alice.key.psk;
     refused(&p->kms, "another", init, MKT_E_MAC);
@@ -430,7 +430,7 @@ static struct mkt_span sealed_again(const struct parties *p, struct mkt_span oct
     const struct mkt_protection by_psk = {
         .suite = p->suite,
         .key = p->bob.key.psk,
-        .label = {.phase = MKT_PHASE_INITIAL,
+        .label = {.purpose = MKT_PURPOSE_INITIAL,
                   .csb_id = decoded(as_it_was).hdr.csb_id,
                   .randr = payload_of(as_it_was, MKT_RANDR, MKT_RANDR_R).rand.rand},
     };
@@ -481,7 +481,7 @@ START_TEST(a_ticket_protected_with_another_key)
     p->kms.player.tpk = p->bob.key.psk;
     refused(&p->kms, "another TPK", init, MKT_E_TICKET_MAC);
     p->kms.player.tpk = text("");
-    refused(&p->kms, "no TPK", init, MKT_E_KEY);
+    refused(&p->kms, "no TPK", init, MKT_E_NO_KEY);
     p->kms.player.tpk = p->tpk;
     go_on(p, init);
     parties_free(p);
@@ -550,7 +550,7 @@ START_TEST(policies_that_are_not_sound)
         ticket->flags = i == 2 ? ticket->flags & (uint16_t)~MKT_FLAG_E : ticket->flags;
         wrong.has_start = wrong.has_end = i == 3;
         wrong.start = wrong.end = ntp(NOW);
-        expect_err("policy", mkt_policy_put(&wrong, &tp_data), MKT_OK);
+        expect_err("policy", mkt_policy_encode(&wrong, &tp_data), MKT_OK);
         ticket->tp_data = (struct mkt_span){octets, tp_data.n};
         refused(&p->kms, "policy", forged(&m, &bob), errs[i]);
     }
@@ -566,8 +566,8 @@ static struct mkt_span initiator_data(const struct mkt_payload vs[], size_t n, s
 {
     static uint8_t octets[512];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    const struct mkt_protection by_mpkr = {.suite = MKT_SUITE_256, .key = mpkr, .label = {.phase = MKT_PHASE_VR}};
-    expect_err("Initiator Data", mkt_first_put(vs, n, &out), MKT_OK);
+    const struct mkt_protection by_mpkr = {.suite = MKT_SUITE_256, .key = mpkr, .label = {.purpose = MKT_PURPOSE_VR}};
+    expect_err("Initiator Data", mkt_chain_encode(vs, n, &out), MKT_OK);
     const struct mkt_span covered = {octets, out.n - 32};
     if (vs[n - 1].type == MKT_V && vs[n - 1].v.mac_alg == MKT_MAC_HMAC_SHA_256_256)
         expect_err("Vr", mkt_protect_seal(&by_mpkr, NULL, &covered, 1, octets + out.n - 32), MKT_OK);
@@ -601,7 +601,7 @@ START_TEST(initiator_data_that_is_forged)
         {"Vi with NULL MAC", {null, zero}, 2, mpkr, MKT_E_MAC_ALG},
         {"MAC of the other suite", {sha1, sha1}, 2, mpkr, MKT_E_MAC_ALG},
         {"no Vi", {zero}, 1, mpkr, MKT_E_MISSING},
-        {"three", {v, v, zero}, 3, mpkr, MKT_E_MANY},
+        {"three", {v, v, zero}, 3, mpkr, MKT_E_TOO_MANY},
         {"Vr is not last", {v, zero, ext}, 3, mpkr, MKT_E_ORDER},
         {"as it must be", {v, zero}, 2, mpkr, MKT_OK},
         {"with more than expected", {ext, v, zero}, 3, mpkr, MKT_OK}, /* "SHOULD be ignored" */
@@ -639,10 +639,10 @@ START_TEST(initiator_data_that_is_no_chain)
         uint8_t after_vr; /* Next Payload of Vr */
         enum mkt_err err;
     } cases[] = {
-        {"cut short", right.n - 1, MKT_LAST, MKT_E_SHORT},
+        {"cut short", right.n - 1, MKT_LAST, MKT_E_TRUNCATED},
         {"more after the last", right.n + 1, MKT_LAST, MKT_E_TRAILING},
         {"unknown payload", right.n + 2, 99, MKT_E_PAYLOAD},
-        {"payload that is not there", right.n, MKT_V, MKT_E_SHORT},
+        {"payload that is not there", right.n, MKT_V, MKT_E_TRUNCATED},
     };
     answered_by(&p->bob, offer);
     const struct mkt_span init = resolve_init(&p->bob);
@@ -686,7 +686,7 @@ START_TEST(initiator_data_of_another_message)
     find(&m, MKT_TICKET, 0)->ticket.initiator_data = payload_of(first, MKT_TICKET, 0).ticket.initiator_data;
     begin(&p->bob, MKT_RESPONDER);
     refused(&p->bob, "Vi", as_octets(&m), MKT_E_INITIATOR_MAC);
-    ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     take(&p->bob, "TRANSFER_INIT", second);
     go_on(p, resolve_init(&p->bob));
     parties_free(p);
@@ -741,7 +741,7 @@ START_TEST(mallory_as_herself)
     const struct mkt_span keys = mallorys_keys(p);
     begin(&p->bob, MKT_RESPONDER);
     refused(&p->bob, "not her ticket", by_mallory(p, keys, true), MKT_E_INITIATOR);
-    ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     parties_free(p);
 }
 END_TEST
@@ -763,7 +763,7 @@ START_TEST(mallory_as_alice)
     p = with_mallory("DEFGHJNO");
     answered_by(&p->bob, by_mallory(p, mallorys_keys(p), false));
     resolved_by(&p->kms, &p->bob);
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
     parties_free(p);
 }
 END_TEST
@@ -778,12 +778,12 @@ START_TEST(mallory_without_the_mpki)
     struct parties *p = granted_by_kms(MKT_SUITE_256, "DEFGHJNO");
     uint8_t octets[64];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err("keys", mkt_payloads_put(&key, 1, &out), MKT_OK);
+    expect_err("keys", mkt_payloads_encode(&key, 1, &out), MKT_OK);
     answered_by(&p->bob, by_mallory(p, (struct mkt_span){octets, out.n}, false));
     take(&p->kms, "RESOLVE_INIT", resolve_init(&p->bob));
     refused(&p->bob, "the TRANSFER_INIT is not Alice's", resolve_resp(&p->kms), MKT_E_MAC);
     ck_assert_uint_eq(mkt_csb_peer(p->bob.csb).data.n, 0);
-    ck_assert(!mkt_csb_owes(p->bob.csb, MKT_TRANSFER_RESP));
+    ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
     answered_by(&p->bob, offered(p));
     go_on(p, resolve_init(&p->bob));
     parties_free(p);
@@ -875,7 +875,7 @@ static size_t put_id(uint8_t *out, struct mkt_id id)
     return 3 + id.data.n;
 }
 
-/* As mkt_csb_resolved_put() has it: version, TICKET, keys, IDRr, RANDRkms, for whom; IDRr is who asked. */
+/* As mkt_csb_save_resolved() has it: version, TICKET, keys, IDRr, RANDRkms, for whom; IDRr is who asked. */
 static struct mkt_span remembered(struct mkt_span ticket, struct mkt_span keys, struct mkt_id idrr,
                                   struct mkt_span randkms)
 {
@@ -958,7 +958,7 @@ START_TEST(a_ticket_that_another_responder_resolved)
     p->bob.player.resolved = p->carol.player.resolved = resolved_octets(&p->bob);
     p->offer.responder = p->carol.settings.self;
     answered_by(&p->carol, offered(p));
-    ck_assert(mkt_csb_owes(p->carol.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->carol.csb, MKT_RESOLVE_INIT_PSK));
     resolved_by(&p->kms, &p->carol);
     take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->carol, NULL));
     same_tek(&p->alice, &p->carol, 32);
@@ -1018,9 +1018,9 @@ START_TEST(a_responder_without_kms)
     p->bob.settings.kms = NULL;
     const struct mkt_span init = offered(p);
     begin(&p->bob, MKT_RESPONDER);
-    refused(&p->bob, "not remembered", init, _i == 0 ? MKT_E_RESOLVE : MKT_E_KEY);
+    refused(&p->bob, "not remembered", init, _i == 0 ? MKT_E_RESOLVE : MKT_E_NO_KEY);
     p->bob.player.host.resolved = NULL;
-    refused(&p->bob, "nothing is", init, _i == 0 ? MKT_E_RESOLVE : MKT_E_KEY);
+    refused(&p->bob, "nothing is", init, _i == 0 ? MKT_E_RESOLVE : MKT_E_NO_KEY);
     p->bob.player.host.resolved = p->alice.player.host.resolved;
     p->bob.player.resolved = right;
     called(p, false);
@@ -1417,7 +1417,7 @@ static struct mkt_span with_policy(struct mkt_span init, const struct mkt_policy
     struct mkt_ticket_payload *ticket = &find(&m, MKT_TICKET, 0)->ticket;
     uint8_t octets[1024];
     struct mkt_buf tp_data = {octets, sizeof octets, 0};
-    expect_err("policy", mkt_policy_put(policy, &tp_data), MKT_OK);
+    expect_err("policy", mkt_policy_encode(policy, &tp_data), MKT_OK);
     ticket->tp_data = (struct mkt_span){octets, tp_data.n};
     ticket->flags = policy->flags;
     ticket->type = policy->type;
@@ -1504,10 +1504,10 @@ START_TEST(early_reject)
     find(&m, MKT_T, 0)->t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = 1};
     refused(&p->bob, "COUNTER", as_octets(&m), MKT_E_COUNTER);
 
-    ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     ck_assert_uint_eq(p->bob.n_asked, 0);
     take(&p->bob, "TRANSFER_INIT", init);
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
 
     p->offer.sp = &odd;
     p->offer.n_sp = 1;
@@ -1518,7 +1518,7 @@ START_TEST(early_reject)
     p->offer.sp = &(const struct mkt_sp){3, MKT_PROT_TLS, {NULL, 0}};
     p->bob.player.host.acceptable = nothing;
     refused(&p->bob, "by the host's word", offered(p), MKT_E_SP_PARAMETERS);
-    ck_assert(!mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(!mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK));
     parties_free(p);
 }
 END_TEST
@@ -1531,16 +1531,16 @@ static void nothing_is_known(const struct parties *p)
     struct mkt_cs cs;
     struct mkt_sp sp;
     ck_assert_uint_eq(mkt_csb_peer(p->bob.csb).data.n, 0);
-    ck_assert_uint_eq(mkt_csb_sessions(p->bob.csb), 0);
-    ck_assert_uint_eq(mkt_csb_rekeying(p->bob.csb), 0);
-    ck_assert(!mkt_csb_ready(p->bob.csb) && !mkt_csb_owes(p->bob.csb, MKT_TRANSFER_RESP));
+    ck_assert_uint_eq(mkt_csb_session_count(p->bob.csb), 0);
+    ck_assert_uint_eq(mkt_csb_rekey_interval(p->bob.csb), 0);
+    ck_assert(!mkt_csb_ready(p->bob.csb) && !mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
     expect_err("key", mkt_csb_key(p->bob.csb, 0, &key), MKT_E_NO_SESSION);
-    expect_err("session", mkt_csb_session(p->bob.csb, 0, &cs), MKT_E_NO_SESSION);
+    expect_err("session", mkt_csb_session_at(p->bob.csb, 0, &cs), MKT_E_NO_SESSION);
     expect_err("SP", mkt_csb_sp(p->bob.csb, 1, &sp), MKT_E_STATE);
     expect_err("TEK", mkt_csb_tek(p->bob.csb, 1, &measured), MKT_E_STATE);
     expect_err("salt", mkt_csb_salt(p->bob.csb, 1, &measured), MKT_E_STATE);
     expect_err("PSK identity", mkt_csb_psk_identity(p->bob.csb, 1, &measured), MKT_E_STATE);
-    expect_err("what is resolved", mkt_csb_resolved_put(p->bob.csb, &measured), MKT_E_STATE);
+    expect_err("what is resolved", mkt_csb_save_resolved(p->bob.csb, &measured), MKT_E_STATE);
     expect_err("answer", mkt_csb_make_transfer_resp(p->bob.csb, NULL, &measured), MKT_E_STATE);
     ck_assert_uint_eq(p->bob.n_asked, 0);
     ck_assert_uint_eq(p->bob.player.n_seen, 0);
@@ -1568,7 +1568,7 @@ START_TEST(nothing_is_known_before_the_kms_answers)
     expect_err("Alice's", mkt_csb_key(p->bob.csb, 1, &key), MKT_OK);
     expect_err("no more", mkt_csb_key(p->bob.csb, 2, &key), MKT_E_NO_SESSION);
     transfer_resp(&p->bob, NULL);
-    ck_assert_uint_eq(mkt_csb_rekeying(p->bob.csb), 60);
+    ck_assert_uint_eq(mkt_csb_rekey_interval(p->bob.csb), 60);
     parties_free(p);
 }
 END_TEST
@@ -1621,7 +1621,7 @@ START_TEST(a_call_that_is_rejected_before_the_kms_is_asked)
     answered_by(&p->bob, offered(p));
     begin(&p->kms_r, MKT_KMS);
     take(&p->kms_r, "RESOLVE_INIT", resolve_init(&p->bob));
-    ck_assert(mkt_csb_owes(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
     not_to_be_seen(&p->kms_r);
     parties_free(p);
 }
@@ -1884,7 +1884,7 @@ START_TEST(payloads_that_must_be_there)
     for (size_t i = 0; i < 6; i++) { /* all but V, which is last */
         struct mkt_message m = decoded(init);
         put_in(&m, m.payload[i]);
-        refused(&p->kms, "twice", as_octets(&m), MKT_E_MANY);
+        refused(&p->kms, "twice", as_octets(&m), MKT_E_TOO_MANY);
     }
     take(&p->kms, "RESOLVE_INIT", init);
     const struct mkt_span resp = resolve_resp(&p->kms);
@@ -1896,7 +1896,7 @@ START_TEST(payloads_that_must_be_there)
     for (size_t i = 0; i < 5; i++) {
         struct mkt_message m = decoded(resp);
         put_in(&m, m.payload[i]);
-        refused(&p->bob, "twice", as_octets(&m), MKT_E_MANY);
+        refused(&p->bob, "twice", as_octets(&m), MKT_E_TOO_MANY);
     }
     take(&p->bob, "RESOLVE_RESP", resp);
     parties_free(p);
@@ -1937,7 +1937,7 @@ START_TEST(a_question_with_crypto_sessions)
     const struct mkt_span init = resolve_init(&p->bob);
     struct mkt_message m = decoded(init);
     m.hdr.map_type = MKT_MAP_GENERIC_ID;
-    refused(&p->kms, "GENERIC-ID", forged(&m, &bob), MKT_E_MAP);
+    refused(&p->kms, "GENERIC-ID", forged(&m, &bob), MKT_E_BAD_MAP);
     m = decoded(init);
     m.hdr.v = 0; /* "SHALL be ignored by the KMS as a response is MANDATORY" */
     take(&p->kms, "V", forged(&m, &bob));
@@ -2019,7 +2019,7 @@ START_TEST(asked_again)
     const struct mkt_span resp = resolve_resp(&p->kms);
     mkt_csb_abandon(p->bob.csb);
     refused(&p->bob, "given up", resp, MKT_E_STATE);
-    ck_assert(mkt_csb_owes(p->bob.csb, MKT_RESOLVE_INIT_PSK)); /* the TRANSFER_INIT waits on */
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_RESOLVE_INIT_PSK)); /* the TRANSFER_INIT waits on */
     go_on(p, resolve_init(&p->bob));
     parties_free(p);
 }
@@ -2065,8 +2065,8 @@ START_TEST(steps_out_of_order)
     refused(&p->bob, "his own", init, MKT_E_DATA_TYPE);
     refused(&p->alice, "no KMS", init, MKT_E_DATA_TYPE);
     take(&p->kms, "RESOLVE_INIT", init);
-    ck_assert(mkt_csb_owes(p->kms.csb, MKT_RESOLVE_RESP) && !mkt_csb_owes(p->kms.csb, MKT_REQUEST_RESP) &&
-              !mkt_csb_owes(p->kms.csb, MKT_RESOLVE_INIT_PSK));
+    ck_assert(mkt_csb_must_make(p->kms.csb, MKT_RESOLVE_RESP) && !mkt_csb_must_make(p->kms.csb, MKT_REQUEST_RESP) &&
+              !mkt_csb_must_make(p->kms.csb, MKT_RESOLVE_INIT_PSK));
     refused(&p->kms, "one at a time", init, MKT_E_STATE);
     expect_err("not to pass on", mkt_csb_make_resolve_init(p->kms.csb, &measured), MKT_E_STATE);
     expect_err("not to grant", mkt_csb_make_request_resp(p->kms.csb, p->ticket, &measured), MKT_E_STATE);
@@ -2105,7 +2105,7 @@ START_TEST(questions_that_cannot_be_made)
     const struct mkt_span octets = stored(&p->bob);
     p->bob.settings.kms = NULL;
     mkt_csb_free(p->bob.csb);
-    expect_err("get", mkt_csb_get(&p->bob.csb, &p->bob.player.host, &p->bob.settings, octets), MKT_OK);
+    expect_err("get", mkt_csb_load(&p->bob.csb, &p->bob.player.host, &p->bob.settings, octets), MKT_OK);
     refused(&p->bob, "of whom?", resolve_resp(&p->kms), MKT_E_ARGUMENT);
     expect_err("whom?", mkt_csb_make_resolve_init(p->bob.csb, &measured), MKT_E_ARGUMENT);
     parties_free(p);
@@ -2144,7 +2144,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     const struct mkt_span before = stored(&p->bob);
     expect_err("measure", mkt_csb_make_resolve_init(p->bob.csb, &measured), MKT_OK);
     small = (struct mkt_buf){octets, measured.n - 1, 0};
-    expect_err("small", mkt_csb_make_resolve_init(p->bob.csb, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_make_resolve_init(p->bob.csb, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     expect_octets("as it was", stored(&p->bob), before);
     const struct mkt_span init = resolve_init(&p->bob);
@@ -2154,7 +2154,7 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     measured.n = 0;
     expect_err("measure", mkt_csb_make_resolve_resp(p->kms.csb, &measured), MKT_OK);
     small = (struct mkt_buf){octets, measured.n - 1, 0};
-    expect_err("small", mkt_csb_make_resolve_resp(p->kms.csb, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_make_resolve_resp(p->kms.csb, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     expect_octets("as it was", stored(&p->kms), took);
     const struct mkt_span resp = resolve_resp(&p->kms);
@@ -2162,10 +2162,10 @@ START_TEST(measuring_and_small_buffers_change_nothing)
     take(&p->bob, "RESOLVE_RESP", resp);
     const struct mkt_span took_resp = resolved_octets(&p->bob);
     measured.n = 0;
-    expect_err("measure", mkt_csb_resolved_put(p->bob.csb, &measured), MKT_OK);
+    expect_err("measure", mkt_csb_save_resolved(p->bob.csb, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, took_resp.n);
     small = (struct mkt_buf){octets, measured.n - 1, 0};
-    expect_err("small", mkt_csb_resolved_put(p->bob.csb, &small), MKT_E_SPACE);
+    expect_err("small", mkt_csb_save_resolved(p->bob.csb, &small), MKT_E_BUFFER);
     parties_free(p);
 }
 END_TEST
@@ -2209,7 +2209,7 @@ START_TEST(a_bundle_without_room)
             err = mkt_csb_take(bob, (struct mkt_span){octets, out.n});
             ck_assert_uint_eq(p->bob.player.n_seen, err == MKT_OK);
         }
-        ck_assert_msg(err == MKT_OK || err == MKT_E_ROOM, "%s at %zu", mkt_err_name(err), at);
+        ck_assert_msg(err == MKT_OK || err == MKT_E_BUNDLE_FULL, "%s at %zu", mkt_err_name(err), at);
         made += err == MKT_OK;
         refusals[at] += err != MKT_OK;
         mkt_csb_free(bob);

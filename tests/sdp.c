@@ -49,7 +49,7 @@ static void expect(reader read, const char *in, size_t media, enum mkt_err want_
         return;
     expect_octets(in, (struct mkt_span){out.p + 7, n}, mkt_span_text(want));
     for (; small.cap < out.n; small.cap++)
-        expect_err(in, read(text(in), media, &small), MKT_E_SPACE);
+        expect_err(in, read(text(in), media, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 7);
     expect_err(in, read(text(in), media, &small), MKT_OK);
 }
@@ -81,9 +81,9 @@ START_TEST(line_of_every_vector)
             continue;
         struct mkt_span message = octets_of(&v.section[i], "transfer_init");
         struct mkt_buf out = buffer(), measure = {NULL, 0, 0};
-        expect_err(v.section[i].name, mkt_sdp_put(message, &out), MKT_OK);
+        expect_err(v.section[i].name, mkt_sdp_key_mgmt_encode(message, &out), MKT_OK);
         expect_octets(v.section[i].name, written(&out), mkt_span_text(line));
-        expect_err(v.section[i].name, mkt_sdp_put(message, &measure), MKT_OK);
+        expect_err(v.section[i].name, mkt_sdp_key_mgmt_encode(message, &measure), MKT_OK);
         ck_assert_uint_eq(measure.n, out.n);
 
         out = buffer();
@@ -99,15 +99,15 @@ END_TEST
 START_TEST(line_into_too_little_room)
 {
     struct mkt_buf out = {room, 0, 3};
-    expect_err("n beyond cap", mkt_sdp_put(mkt_span_text("abc"), &out), MKT_E_ARGUMENT);
+    expect_err("n beyond cap", mkt_sdp_key_mgmt_encode(mkt_span_text("abc"), &out), MKT_E_ARGUMENT);
     size_t n = strlen("a=key-mgmt:mikey YWJj");
     for (out.cap = 3; out.cap < 3 + n; out.cap++) {
-        expect_err("too small", mkt_sdp_put(mkt_span_text("abc"), &out), MKT_E_SPACE);
+        expect_err("too small", mkt_sdp_key_mgmt_encode(mkt_span_text("abc"), &out), MKT_E_BUFFER);
         ck_assert_uint_eq(out.n, 3);
     }
-    expect_err("just enough", mkt_sdp_put(mkt_span_text("abc"), &out), MKT_OK);
+    expect_err("just enough", mkt_sdp_key_mgmt_encode(mkt_span_text("abc"), &out), MKT_OK);
     ck_assert_uint_eq(out.n, out.cap);
-    expect_err("no message", mkt_sdp_put((struct mkt_span){NULL, 0}, &out), MKT_E_ARGUMENT);
+    expect_err("no message", mkt_sdp_key_mgmt_encode((struct mkt_span){NULL, 0}, &out), MKT_E_ARGUMENT);
 }
 END_TEST
 
@@ -368,7 +368,7 @@ START_TEST(rfc4567_5_1)
         ck_assert_uint_eq(message.n, row[i].n);
         ck_assert_uint_eq(message.p[1], i); /* PSK init, PSK resp */
         ck_assert_ptr_nonnull(memmem(message.p, message.n, i == 0 ? "donald@duck.com" : "mickey@mouse.com", 15));
-        expect_err("again", mkt_sdp_put(written(&message), &line), MKT_OK);
+        expect_err("again", mkt_sdp_key_mgmt_encode(written(&message), &line), MKT_OK);
         expect_octets("again", (struct mkt_span){line.p + 17, line.n - 17}, mkt_span_text(row[i].base64));
         message = buffer();
         expect_err("video", text_get(text(row[i].sdp), 1, &message), MKT_OK);
@@ -388,8 +388,8 @@ static struct mkt_span through_the_codec(struct mkt_span octets)
     static uint8_t again[1000];
     struct mkt_buf out = {again, sizeof again, 0};
     struct mkt_message m;
-    expect_err("decode", mkt_message_get(&m, octets), MKT_OK);
-    expect_err("encode", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("decode", mkt_message_decode(&m, octets), MKT_OK);
+    expect_err("encode", mkt_message_encode(&m, &out), MKT_OK);
     return written(&out);
 }
 
@@ -412,17 +412,17 @@ START_TEST(rfc4567_messages_in_sdp_and_rtsp)
         struct mkt_buf message = buffer(), out = {room + 1000, 1000, 0};
         expect_err(name, text_get(text(line), MKT_SDP_SESSION, &message), MKT_OK);
         expect_octets(name, written(&message), octets);
-        expect_err(name, mkt_sdp_put(through_the_codec(written(&message)), &out), MKT_OK);
+        expect_err(name, mkt_sdp_key_mgmt_encode(through_the_codec(written(&message)), &out), MKT_OK);
         expect_octets(name, written(&out), mkt_span_text(line));
 
         const char *const headers[] = {header, folded};
         for (size_t j = 0; j < COUNT(headers); j++) {
             message = buffer();
             out.n = 0;
-            expect_err(name, mkt_keymgmt_get(text(headers[j]), mkt_span_text(uri), &message), MKT_OK);
+            expect_err(name, mkt_keymgmt_decode(text(headers[j]), mkt_span_text(uri), &message), MKT_OK);
             expect_octets(name, written(&message), octets);
             struct mkt_keymgmt spec = {mkt_span_text(uri), through_the_codec(written(&message))};
-            expect_err(name, mkt_keymgmt_put(&spec, 1, &out), MKT_OK);
+            expect_err(name, mkt_keymgmt_encode(&spec, 1, &out), MKT_OK);
             expect_octets(name, written(&out), mkt_span_text(header));
         }
     }
@@ -615,11 +615,11 @@ START_TEST(sections_in_any_order)
         struct mkt_span value[2] = {{NULL, 0}, {NULL, 0}};
         struct mkt_buf out[2] = {buffer(), {room + 2000, 2000, 0}};
         struct mkt_sdp_media m[2] = {{.port = 0}, {.port = 0}};
-        expect_err("setup", mkt_setup_get(&sdp, order[i], &setup[0]), text_setup(in, order[i], &setup[1]));
+        expect_err("setup", mkt_setup_parse(&sdp, order[i], &setup[0]), text_setup(in, order[i], &setup[1]));
         expect_err("value", mkt_sdp_attribute(&sdp, order[i], "x", &value[0]),
                    text_attribute(in, order[i], "x", 0, &value[1]));
-        expect_err("message", mkt_sdp_get(&sdp, order[i], &out[0]), text_get(in, order[i], &out[1]));
-        expect_err("media", mkt_sdp_media(&sdp, order[i], &m[0]), text_media(in, order[i], &m[1]));
+        expect_err("message", mkt_sdp_key_mgmt_decode(&sdp, order[i], &out[0]), text_get(in, order[i], &out[1]));
+        expect_err("media", mkt_sdp_media_parse(&sdp, order[i], &m[0]), text_media(in, order[i], &m[1]));
         ck_assert_int_eq(setup[0], setup[1]);
         expect_octets("value", value[0], value[1]);
         expect_octets("message", written(&out[0]), written(&out[1]));
@@ -644,7 +644,7 @@ START_TEST(longest_list_of_protocols)
         memset(want + 6, 'k', n - 6);
         want[n] = '\0';
         snprintf(sdp, sizeof sdp, "a=key-mgmt:mikey YWJj\r\na=key-mgmt:%s x\r\n", want + 6);
-        const enum mkt_err err = n == MKT_SDP_MAX_PROTOCOLS ? MKT_OK : MKT_E_MANY;
+        const enum mkt_err err = n == MKT_SDP_MAX_PROTOCOLS ? MKT_OK : MKT_E_TOO_MANY;
         expect(text_protocols, sdp, MKT_SDP_SESSION, err, want);
         expect(text_get, sdp, MKT_SDP_SESSION, err, "abc");
     }
@@ -681,13 +681,13 @@ static void header_is(const char *header, const char *uri, enum mkt_err want_err
 {
     struct mkt_buf out = {room, sizeof room, 7}, measure = {NULL, 0, 7}, small = {room, 7, 7};
     size_t n = want_err == MKT_OK ? strlen(want) : 0;
-    expect_err(header, mkt_keymgmt_get(text(header), mkt_span_text(uri), &out), want_err);
-    expect_err(header, mkt_keymgmt_get(text(header), mkt_span_text(uri), &measure), want_err);
+    expect_err(header, mkt_keymgmt_decode(text(header), mkt_span_text(uri), &out), want_err);
+    expect_err(header, mkt_keymgmt_decode(text(header), mkt_span_text(uri), &measure), want_err);
     ck_assert_msg(out.n == 7 + n && measure.n == out.n, "%s: %zu octets, measured %zu", header, out.n, measure.n);
     if (n == 0)
         return;
     expect_octets(header, (struct mkt_span){out.p + 7, n}, mkt_span_text(want));
-    expect_err(header, mkt_keymgmt_get(text(header), mkt_span_text(uri), &small), MKT_E_SPACE);
+    expect_err(header, mkt_keymgmt_decode(text(header), mkt_span_text(uri), &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 7);
 }
 
@@ -775,7 +775,7 @@ START_TEST(grammar_of_the_header)
     for (size_t n = 0; n < sizeof whole; n++) {
         struct mkt_buf out = buffer();
         struct mkt_span in = exact((struct mkt_span){(const uint8_t *)whole, n});
-        expect_err(whole, mkt_keymgmt_get(in, mkt_span_text("rtsp://a"), &out),
+        expect_err(whole, mkt_keymgmt_decode(in, mkt_span_text("rtsp://a"), &out),
                    n == sizeof whole - 1 ? MKT_OK : MKT_E_SDP); /* with n == sizeof whole there is a NUL in it */
     }
 }
@@ -806,27 +806,27 @@ START_TEST(header_round_trip)
     };
     static const char one[] = "KeyMgmt: prot=mikey; uri=\"rtsp://movie.example.com/action\"; data=\"YWJj\"";
     struct mkt_buf out = buffer(), measure = {NULL, 0, 0}, small = {room, 0, 0};
-    expect_err("one", mkt_keymgmt_put(spec, 1, &out), MKT_OK);
+    expect_err("one", mkt_keymgmt_encode(spec, 1, &out), MKT_OK);
     expect_octets("one", written(&out), mkt_span_text(one));
     out = buffer();
-    expect_err("no URI", mkt_keymgmt_put(&spec[2], 1, &out), MKT_OK);
+    expect_err("no URI", mkt_keymgmt_encode(&spec[2], 1, &out), MKT_OK);
     expect_octets("no URI", written(&out), mkt_span_text("KeyMgmt: prot=mikey; data=\"ZWZnaA==\""));
 
     out = buffer();
-    expect_err("three", mkt_keymgmt_put(spec, 3, &out), MKT_OK);
-    expect_err("three", mkt_keymgmt_put(spec, 3, &measure), MKT_OK);
+    expect_err("three", mkt_keymgmt_encode(spec, 3, &out), MKT_OK);
+    expect_err("three", mkt_keymgmt_encode(spec, 3, &measure), MKT_OK);
     ck_assert_uint_eq(measure.n, out.n);
     struct mkt_span header = exact(written(&out));
     for (size_t i = 0; i < COUNT(spec); i++) {
         out = buffer();
-        expect_err("three", mkt_keymgmt_get(header, spec[i].uri, &out), MKT_OK);
+        expect_err("three", mkt_keymgmt_decode(header, spec[i].uri, &out), MKT_OK);
         expect_octets("three", written(&out), spec[i].message);
     }
     for (; small.cap < measure.n; small.cap++) {
-        expect_err("small", mkt_keymgmt_put(spec, 3, &small), MKT_E_SPACE);
+        expect_err("small", mkt_keymgmt_encode(spec, 3, &small), MKT_E_BUFFER);
         ck_assert_uint_eq(small.n, 0);
     }
-    expect_err("just enough", mkt_keymgmt_put(spec, 3, &small), MKT_OK);
+    expect_err("just enough", mkt_keymgmt_encode(spec, 3, &small), MKT_OK);
 }
 END_TEST
 
@@ -836,14 +836,14 @@ START_TEST(header_that_can_not_be_written)
     struct mkt_buf out = buffer();
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct mkt_keymgmt spec = {mkt_span_text(bad[i]), mkt_span_text("abc")};
-        expect_err(bad[i], mkt_keymgmt_put(&spec, 1, &out), MKT_E_ARGUMENT);
+        expect_err(bad[i], mkt_keymgmt_encode(&spec, 1, &out), MKT_E_ARGUMENT);
     }
     struct mkt_keymgmt empty = {mkt_span_text("rtsp://a"), {NULL, 0}};
-    expect_err("no message", mkt_keymgmt_put(&empty, 1, &out), MKT_E_ARGUMENT);
-    expect_err("no spec", mkt_keymgmt_put(&empty, 0, &out), MKT_E_ARGUMENT);
+    expect_err("no message", mkt_keymgmt_encode(&empty, 1, &out), MKT_E_ARGUMENT);
+    expect_err("no spec", mkt_keymgmt_encode(&empty, 0, &out), MKT_E_ARGUMENT);
     const struct mkt_keymgmt twice[] = {{mkt_span_text("rtsp://a"), mkt_span_text("abc")},
                                         {mkt_span_text("rtsp://a"), mkt_span_text("abc")}};
-    expect_err("twice", mkt_keymgmt_put(twice, 2, &out), MKT_E_ARGUMENT);
+    expect_err("twice", mkt_keymgmt_encode(twice, 2, &out), MKT_E_ARGUMENT);
     ck_assert_uint_eq(out.n, 0);
 }
 END_TEST
@@ -989,11 +989,11 @@ START_TEST(no_allocation)
     struct mkt_sdp_media m;
     enum mkt_setup setup;
     unsigned long before = allocations;
-    bool ok = mkt_sdp_put(mkt_span_text("abc"), &out) == MKT_OK && text_get(in, 0, &out) == MKT_OK &&
+    bool ok = mkt_sdp_key_mgmt_encode(mkt_span_text("abc"), &out) == MKT_OK && text_get(in, 0, &out) == MKT_OK &&
               text_protocols(in, 0, &out) == MKT_OK && text_media(in, 0, &m) == MKT_OK &&
               text_attribute(in, 0, "setup", 0, &value) == MKT_OK && text_setup(in, 0, &setup) == MKT_OK &&
-              mkt_keymgmt_put(&spec, 1, &header) == MKT_OK &&
-              mkt_keymgmt_get(written(&header), spec.uri, &out) == MKT_OK;
+              mkt_keymgmt_encode(&spec, 1, &header) == MKT_OK &&
+              mkt_keymgmt_decode(written(&header), spec.uri, &out) == MKT_OK;
     unsigned long after = allocations;
     ck_assert(ok);
     ck_assert_uint_eq(after, before);

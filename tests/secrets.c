@@ -17,8 +17,8 @@
  * - a message with its MAC, when it goes to the peer; the MAC of an Error when it goes into the replay cache;
  * - in the end the TEKs of both parties, to see that they are the same: and that they were secret until then.
  *
- * The linker puts the functions that get keys here in place (-Wl,--wrap), to know them all. It is to bind all symbols at
- * once (-Wl,-z,now): the dynamic linker saves registers on the stack when it binds one later, with the keys in them.
+ * The linker puts the functions that get keys here in place (-Wl,--wrap), to know them all. It is to bind all symbols
+ * at once (-Wl,-z,now): the dynamic linker saves registers on the stack when it binds one later, with the keys in them.
  */
 #define _DEFAULT_SOURCE /* sigaltstack */
 
@@ -280,7 +280,7 @@ static size_t keys_of(struct mkt_span octets, struct mkt_key_data keys[MKT_MAX_K
     size_t n = 0;
     while (type == MKT_KEY_DATA && n < MKT_MAX_KEYS) {
         struct mkt_payload p;
-        if (mkt_payload_get(&p, &type, &octets) != MKT_OK)
+        if (mkt_payload_decode(&p, &type, &octets) != MKT_OK)
             return 0;
         keys[n++] = p.key_data;
     }
@@ -456,7 +456,7 @@ static void make_error(void *arg)
 static void put(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_csb_put(a->csb, &a->out);
+    a->err = mkt_csb_save(a->csb, &a->out);
 }
 
 static void read_tek(void *arg)
@@ -535,7 +535,7 @@ static void complain(struct play *p, enum leg leg)
     struct attempt a = {.play = p, .leg = leg, .csb = p->csb[from], .in = p->message[leg]};
     const struct mkt_span error = until_done("an Error", make_error, &a, true);
     a.csb = p->csb[to];
-    if (play_role[to] == MKT_KMS && !mkt_csb_owes(a.csb, MKT_RESOLVE_INIT_PSK))
+    if (play_role[to] == MKT_KMS && !mkt_csb_must_make(a.csb, MKT_RESOLVE_INIT_PSK))
         return;
     take_wrong(&a, error);
     a.in = error;
@@ -642,8 +642,8 @@ static void make_ticket_and_offer(void *arg)
     const struct mkt_host *host = &c->alice.host;
     draws = "kkr";
     expect_err("make a ticket", mkt_ticket_make(&t->made, host, &c->recipe), MKT_OK);
-    expect_err("put it", mkt_ticket_put(t->made, &t->kept), MKT_OK);
-    expect_err("get it", mkt_ticket_get(&t->got, host, (struct mkt_span){t->kept.p, t->kept.n}), MKT_OK);
+    expect_err("put it", mkt_ticket_save(t->made, &t->kept), MKT_OK);
+    expect_err("get it", mkt_ticket_load(&t->got, host, (struct mkt_span){t->kept.p, t->kept.n}), MKT_OK);
     mkt_ticket_free(t->made);
     t->offer = (struct mkt_offer){.size = sizeof(struct mkt_offer),
                                   .ticket = t->got,
@@ -663,7 +663,7 @@ static void open_and_answer(void *arg)
     const struct mkt_span init = {t->init.p, t->init.n};
     expect_err("offer", mkt_csb_take_offer(c->r, init, mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
-    expect_err("SDP", mkt_sdp_put(init, &t->sdp), MKT_OK);
+    expect_err("SDP", mkt_sdp_key_mgmt_encode(init, &t->sdp), MKT_OK);
 }
 
 static void open_ticket(void *arg)

@@ -25,16 +25,16 @@ START_TEST(policies_offered_and_chosen)
     c->offer.n_sp = 3;
     make_resp(c);
     finish(c);
-    ck_assert_uint_eq(mkt_csb_sessions(c->i), 2);
-    expect_err("first", mkt_csb_session(c->i, 0, &chosen), MKT_OK);
+    ck_assert_uint_eq(mkt_csb_session_count(c->i), 2);
+    expect_err("first", mkt_csb_session_at(c->i, 0, &chosen), MKT_OK);
     ck_assert_uint_eq(chosen.cs_id, 3);
     expect_octets("policy", chosen.policies, (struct mkt_span){seven_nine, 1});
-    expect_err("second", mkt_csb_session(c->i, 1, &chosen), MKT_OK);
+    expect_err("second", mkt_csb_session_at(c->i, 1, &chosen), MKT_OK);
     ck_assert_uint_eq(chosen.cs_id, 255);
     ck_assert_uint_eq(chosen.policies.n, 1);
     ck_assert_uint_eq(payload_of(resp_of(c), MKT_SP, 0).sp.policy_no, chosen.policies.p[0]);
     ck_assert(chosen.policies.p[0] != 0 && chosen.policies.p[0] != 7 && chosen.policies.p[0] != 9);
-    expect_err("third", mkt_csb_session(c->i, 2, &chosen), MKT_E_NO_SESSION);
+    expect_err("third", mkt_csb_session_at(c->i, 2, &chosen), MKT_E_NO_SESSION);
     expect_same_tek(c, 3, 32);
     expect_same_tek(c, 255, 32);
     ck_assert(!mkt_span_equal(tek_of(c->i, 3), tek_of(c->i, 255)));
@@ -110,15 +110,15 @@ START_TEST(policies_that_are_not_acceptable)
     c->bob.host.acceptable = NULL;
     expect_err("one", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
-    expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
-    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, resp_of(c)), MKT_OK);
+    expect_err("map", mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     ck_assert_uint_eq(cs.policies.p[0], 8);
     finish(c);
     call_free(c);
 
     c = call_new(MKT_SUITE_256, "FGHJLNO");
     make_resp(c);
-    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_SP, 0)->sp.params = (struct mkt_span){params, sizeof params};
     reseal(c, &m, &c->resp_buf, true);
     expect_err("an answer with parameters", mkt_csb_take(c->i, resp_of(c)), MKT_E_SP_PARAMETERS);
@@ -190,7 +190,7 @@ static void expect_session(const struct call *c, size_t index, uint8_t cs_id, bo
     for (size_t end = 0; end < 2; end++) {
         struct mkt_cs cs;
         struct mkt_sp sp;
-        expect_err("session", mkt_csb_session(ends[end], index, &cs), MKT_OK);
+        expect_err("session", mkt_csb_session_at(ends[end], index, &cs), MKT_OK);
         ck_assert(cs.cs_id == cs_id && cs.s == s && cs.policies.n == 1 && cs.spi.n > 0);
         expect_octets("Session Data", cs.session_data, data);
         expect_err("SP", mkt_csb_sp(ends[end], cs_id, &sp), MKT_OK);
@@ -204,7 +204,7 @@ static void set_session(struct mkt_message *m, const struct mkt_cs *cs)
 {
     uint8_t octets[256];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("map", mkt_cs_put(cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
+    expect_err("map", mkt_cs_encode(cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
     m->hdr.map = exact((struct mkt_span){octets, buf.n});
     m->hdr.n_cs = 1;
 }
@@ -213,7 +213,7 @@ static struct mkt_cs session_in(const struct mkt_message *m)
 {
     struct mkt_span map = m->hdr.map;
     struct mkt_cs cs = {0};
-    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+    expect_err("map", mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
     return cs;
 }
 
@@ -241,7 +241,7 @@ START_TEST(session_data_of_an_srtp_offer)
                 c->offer.cs = &good;
                 expect_err("good", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
             }
-            expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+            expect_err("get", mkt_message_decode(&m, exact(init_of(c))), MKT_OK);
             struct mkt_cs forged = session_in(&m);
             forged.s = (uint16_t)flag;
             forged.session_data = cs.session_data;
@@ -273,7 +273,7 @@ START_TEST(session_data_of_an_srtp_answer)
                 expect_err("good", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
             }
             const struct mkt_span right = exact(resp_of(c));
-            expect_err("get", mkt_message_get(&m, right), MKT_OK);
+            expect_err("get", mkt_message_decode(&m, right), MKT_OK);
             struct mkt_cs forged = session_in(&m);
             forged.s = (uint16_t)flag;
             forged.session_data = cs.session_data;
@@ -330,7 +330,7 @@ START_TEST(what_was_offered_is_updated)
     finish(c);
     expect_session(c, 0, 1, 1, answered.session_data);
     struct mkt_cs cs;
-    expect_err("session", mkt_csb_session(c->i, 0, &cs), MKT_OK);
+    expect_err("session", mkt_csb_session_at(c->i, 0, &cs), MKT_OK);
     expect_octets("SPI", cs.spi, spi);
     call_free(c);
 }
@@ -425,10 +425,10 @@ START_TEST(sessions_that_the_responder_adds)
     expect_err("wrong Session Data", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_CS);
     added[1] = srtp_session(200, 1, 10);
     expect_err("3 sessions", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
-    expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, resp_of(c)), MKT_OK);
     ck_assert_uint_eq(m.hdr.n_cs, 3);
     finish(c);
-    ck_assert(mkt_csb_sessions(c->i) == 3 && mkt_csb_sessions(c->r) == 3);
+    ck_assert(mkt_csb_session_count(c->i) == 3 && mkt_csb_session_count(c->r) == 3);
     expect_session(c, 0, 1, 0, offered.session_data);
     expect_session(c, 1, 9, 0, added[0].session_data);
     expect_session(c, 2, 200, 1, added[1].session_data);
@@ -477,7 +477,7 @@ START_TEST(keys_for_the_sessions_that_are_added)
     finish(c);
     for (size_t i = 0; i < 2; i++) {
         struct mkt_key_data key = {0};
-        expect_err("session", mkt_csb_session(c->i, i, &cs[i]), MKT_OK);
+        expect_err("session", mkt_csb_session_at(c->i, i, &cs[i]), MKT_OK);
         for (size_t k = 0; mkt_csb_key(c->i, k, &key) == MKT_OK && !mkt_span_equal(key.kv.spi, cs[i].spi); k++)
             ;
         ck_assert_uint_eq(key.type, MKT_KEY_TEK);
@@ -516,7 +516,7 @@ START_TEST(policies_that_the_answer_says)
             expect_err("a policy without SP", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
         c->answer.n_sp = which == 2;
         expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_OK);
-        expect_err("get", mkt_message_get(&m, resp_of(c)), MKT_OK); /* "SHOULD NOT resend" those of the Initiator */
+        expect_err("get", mkt_message_decode(&m, resp_of(c)), MKT_OK); /* "SHOULD NOT resend" those of the Initiator */
         ck_assert((mkt_message_find(&m, MKT_SP, 0) != NULL) == (which == 2));
         c->alice.host.acceptable = NULL;
         expect_err("parameters", mkt_csb_take(c->i, exact(resp_of(c))), which == 0 ? MKT_OK : MKT_E_SP_PARAMETERS);
@@ -594,7 +594,7 @@ START_TEST(as_many_sessions_as_there_are_ids)
     c->offer.n_cs = 254;
     c->offer.sp = sp;
     c->offer.n_sp = 16;
-    expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_MANY);
+    expect_err("16 SPs", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_TOO_MANY);
     c->offer.n_sp = 15;
     expect_err("254", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
     expect_err("254", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
@@ -602,11 +602,11 @@ START_TEST(as_many_sessions_as_there_are_ids)
     c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 256};
     expect_err("256", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
     c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 255, .sp = sp, .n_sp = 16};
-    expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_MANY);
+    expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_TOO_MANY);
     c->answer.n_sp = 15;
     expect_err("255", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_OK);
     expect_err("255", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n})), MKT_OK);
-    ck_assert(mkt_csb_sessions(c->i) == 255 && mkt_csb_sessions(c->r) == 255);
+    ck_assert(mkt_csb_session_count(c->i) == 255 && mkt_csb_session_count(c->r) == 255);
     expect_same_tek(c, 0, 32);
     expect_same_tek(c, 254, 32);
     call_free(c);
@@ -643,7 +643,7 @@ static struct mkt_span update(struct mkt_csb *by, struct mkt_csb *to, const stru
 static struct mkt_span spi_of(const struct mkt_csb *csb, size_t index)
 {
     struct mkt_cs cs;
-    expect_err("session", mkt_csb_session(csb, index, &cs), MKT_OK);
+    expect_err("session", mkt_csb_session_at(csb, index, &cs), MKT_OK);
     return exact(cs.spi);
 }
 
@@ -676,7 +676,7 @@ START_TEST(one_new_tgk_for_two_sessions)
     finish(c);
     const struct mkt_span before = spi_of(c->i, 0);
     update(c->i, c->r, &u);
-    ck_assert_uint_eq(mkt_csb_sessions(c->i), first + 2);
+    ck_assert_uint_eq(mkt_csb_session_count(c->i), first + 2);
     const struct mkt_span spi = spi_of(c->i, first);
     ck_assert(!mkt_span_equal(spi, before));
     for (size_t i = 0; i < first + 2; i++) {
@@ -727,7 +727,7 @@ START_TEST(an_update_has_the_policies_of_all_its_sessions)
     make_resp(c);
     finish(c);
     const struct mkt_span init = _i & 2 ? update(c->r, c->i, &u) : update(c->i, c->r, &u);
-    expect_err("get", mkt_message_get(&m, init), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init), MKT_OK);
     for (size_t i = 0; i < m.n; i++) {
         if (m.payload[i].type != MKT_SP)
             continue;
@@ -843,13 +843,13 @@ START_TEST(as_many_policies_as_an_update_has_room_for)
     make_resp(c);
     finish(c);
     struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1};
-    expect_err("all", mkt_csb_make_update(c->i, &u, &out), MKT_E_MANY);
+    expect_err("all", mkt_csb_make_update(c->i, &u, &out), MKT_E_TOO_MANY);
     u.cs = &several;
     u.n_cs = 1;
     several.policies.n = MOST + 1;
-    expect_err("18", mkt_csb_make_update(c->i, &u, &out), MKT_E_MANY);
+    expect_err("18", mkt_csb_make_update(c->i, &u, &out), MKT_E_TOO_MANY);
     several.policies.n = MOST;
-    expect_err("get", mkt_message_get(&m, update(c->i, c->r, &u)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, update(c->i, c->r, &u)), MKT_OK);
     for (size_t i = 0; i < m.n; i++)
         if (m.payload[i].type == MKT_SP)
             ck_assert_uint_eq(m.payload[i].sp.policy_no, numbers[n++]);
@@ -919,19 +919,19 @@ START_TEST(a_session_that_has_no_room)
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct call *c = two_sessions(large);
     make_ticket(c);
-    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_ROOM);
+    expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_BUNDLE_FULL);
     call_free(c);
 
     c = two_sessions(small);
     make_init(c);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = large, .n_cs = 2};
-    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_ROOM);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_BUNDLE_FULL);
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     finish(c);
     const struct mkt_update u = {.size = sizeof u, .cs = large, .n_cs = 2};
-    expect_err("update", mkt_csb_make_update(c->i, &u, &out), MKT_E_ROOM);
-    expect_err("update", mkt_csb_make_update(c->r, &u, &out), MKT_E_ROOM);
+    expect_err("update", mkt_csb_make_update(c->i, &u, &out), MKT_E_BUNDLE_FULL);
+    expect_err("update", mkt_csb_make_update(c->r, &u, &out), MKT_E_BUNDLE_FULL);
     ck_assert_uint_eq(out.n, 0);
     call_free(c);
 }
@@ -960,16 +960,16 @@ START_TEST(policies_of_an_offer_that_nobody_answers)
         c->offer.sp = sp;
         c->offer.n_sp = rows[i].n_sp;
         make_init(c);
-        expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+        expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
         for (size_t k = 0; k < m.n; k++)
             n += m.payload[k].type == MKT_SP;
         ck_assert_uint_eq(n, rows[i].n_sp > 0 ? rows[i].n_sp : 1);
         expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-        ck_assert_uint_eq(mkt_csb_sessions(c->i), rows[i].n_cs > 0 ? rows[i].n_cs : 1);
-        for (size_t k = 0; k < mkt_csb_sessions(c->i); k++) {
+        ck_assert_uint_eq(mkt_csb_session_count(c->i), rows[i].n_cs > 0 ? rows[i].n_cs : 1);
+        for (size_t k = 0; k < mkt_csb_session_count(c->i); k++) {
             struct mkt_cs got;
             expect_session(c, k, rows[i].n_cs > 0 ? cs[k].cs_id : 1, 0, text(""));
-            expect_err("session", mkt_csb_session(c->r, k, &got), MKT_OK);
+            expect_err("session", mkt_csb_session_at(c->r, k, &got), MKT_OK);
             ck_assert_uint_eq(got.policies.p[0], rows[i].policies[k]);
         }
         call_free(c);
@@ -992,7 +992,7 @@ START_TEST(policies_of_an_offer_that_nobody_answers)
     c = call_new(MKT_SUITE_256, "FHJLNO"); /* with an answer, which has the SP */
     struct mkt_message m;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
     ck_assert_ptr_null(mkt_message_find(&m, MKT_SP, 0));
     call_free(c);
 }
@@ -1012,7 +1012,7 @@ START_TEST(sessions_are_looked_at_before_the_mac)
         c->offer.sp = &sp;
         c->offer.n_sp = 1;
         make_init(c);
-        expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+        expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
 #define REFUSED(err, change)                                                                                           \
     do {                                                                                                               \
         struct mkt_message m2 = m;                                                                                     \
@@ -1020,11 +1020,11 @@ START_TEST(sessions_are_looked_at_before_the_mac)
         wrong = right;                                                                                                 \
         set_session(&m2, &wrong);                                                                                      \
         change;                                                                                                        \
-        expect_err("put", mkt_message_put(&m2, &out), MKT_OK);                                                         \
+        expect_err("put", mkt_message_encode(&m2, &out), MKT_OK);                                                         \
         expect_err(#change, mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n}, mikey), err);                   \
     } while (0)
         REFUSED(MKT_E_MAC, (void)0);
-        REFUSED(MKT_E_MAP, m2.hdr.map_type = MKT_MAP_SRTP_ID; m2.hdr.map = ((struct mkt_span){like_srtp, 9}));
+        REFUSED(MKT_E_BAD_MAP, m2.hdr.map_type = MKT_MAP_SRTP_ID; m2.hdr.map = ((struct mkt_span){like_srtp, 9}));
         REFUSED(MKT_E_CS, m2.hdr.n_cs = 0; m2.hdr.map = text(""));
         REFUSED(MKT_E_PROT, wrong.prot_type = MKT_PROT_SRTP; set_session(&m2, &wrong));
         REFUSED(MKT_E_SP, wrong.policies.p = number + 1; set_session(&m2, &wrong));
@@ -1048,9 +1048,9 @@ START_TEST(a_session_for_which_there_is_no_key)
     struct call *c = two_sessions(cs);
     c->recipe.keys = &tek;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
-    expect_err("first", mkt_cs_get(&first, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
-    expect_err("second", mkt_cs_get(&second, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
+    expect_err("first", mkt_cs_next(&first, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("second", mkt_cs_next(&second, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     ck_assert(first.spi.n > 0 && second.spi.n == 0);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
     expect_err("no key", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_SPI);
@@ -1073,12 +1073,12 @@ START_TEST(keys_that_a_map_needs)
     set_session(&m, &open);
     expect_err("may be open", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_OK);
     expect_err("needed", mkt_sessions_check_keys(&none, m.hdr.map, true), MKT_E_SPI);
-    expect_err("half a session", mkt_sessions_check_keys(&none, (struct mkt_span){m.hdr.map.p, 3}, true), MKT_E_SHORT);
+    expect_err("half a session", mkt_sessions_check_keys(&none, (struct mkt_span){m.hdr.map.p, 3}, true), MKT_E_TRUNCATED);
     set_session(&m, &other);
     expect_err("unknown", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_E_SPI);
     struct mkt_span half = {(const uint8_t *)"\012\007", 2};
     struct mkt_sp sp;
-    expect_err("half an SP", mkt_sps_get(&sp, &half), MKT_E_SHORT);
+    expect_err("half an SP", mkt_sps_next(&sp, &half), MKT_E_TRUNCATED);
     free_all();
 }
 END_TEST
@@ -1111,7 +1111,7 @@ START_TEST(an_answer_about_several_sessions)
     expect_session(c, 2, 3, 1, said[0].session_data);
     for (size_t i = 0; i < 3; i++) {
         struct mkt_cs got;
-        expect_err("session", mkt_csb_session(c->i, i, &got), MKT_OK);
+        expect_err("session", mkt_csb_session_at(c->i, i, &got), MKT_OK);
         ck_assert_uint_eq(got.policies.p[0], want[i]);
         expect_octets("SPI", got.spi, key_spi(c->i, i == 1 ? 1 : 0)); /* one new key, for the first that is open */
     }
@@ -1146,14 +1146,14 @@ START_TEST(an_sp_before_all_other_payloads)
     c->offer.sp = &offered;
     c->offer.n_sp = 1;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(init_of(c))), MKT_OK);
     put_first(&m, place_of(&m, MKT_SP));
     twice = m;
     twice.payload[twice.n] = twice.payload[twice.n - 1];
     twice.payload[twice.n - 1] = twice.payload[0];
     twice.n++;
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err("put", mkt_message_put(&twice, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(&twice, &out), MKT_OK);
     expect_err("twice", mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n}, mikey), MKT_E_SP);
     reseal(c, &m, &c->init_buf, false);
     expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
@@ -1168,7 +1168,7 @@ START_TEST(an_sp_before_all_other_payloads)
     c->offer.n_sp = 1;
     c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1, .sp = &own, .n_sp = 1};
     make_resp(c);
-    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(resp_of(c))), MKT_OK);
     put_first(&m, place_of(&m, MKT_SP));
     reseal(c, &m, &c->resp_buf, true);
     finish(c);
@@ -1215,7 +1215,7 @@ START_TEST(a_bundle_that_is_whole)
     struct mkt_buf chain = {octets, sizeof octets, 0};
     struct mkt_message m = {.n = 0};
     struct mkt_cs cs;
-    expect_err("keys", mkt_payloads_put(&tgk, 1, &chain), MKT_OK);
+    expect_err("keys", mkt_payloads_encode(&tgk, 1, &chain), MKT_OK);
 #define WHOLE(whole, change)                                                                                           \
     do {                                                                                                               \
         struct mkt_bundle b = {.n_cs = 1, .sps = {sps, sizeof sps}, .keys[MKT_FROM_TICKET] = {octets, chain.n}};       \
@@ -1292,7 +1292,7 @@ START_TEST(a_policy_of_two_sessions_is_kept_once)
     c->offer.n_sp = 1;
     make_resp(c);
     finish(c);
-    expect_err("put", mkt_csb_put(c->i, &out), MKT_OK);
+    expect_err("put", mkt_csb_save(c->i, &out), MKT_OK);
     for (size_t i = 0; i + sizeof params <= out.n; i++)
         n += memcmp(octets + i, params, sizeof params) == 0;
     ck_assert_uint_eq(n, 1);
@@ -1310,10 +1310,10 @@ START_TEST(sessions_that_an_answer_leaves_out)
     const struct mkt_span right = exact(resp_of(c));
     for (size_t left_out = 0; left_out < 2; left_out++) {
         struct mkt_cs both[2];
-        expect_err("get", mkt_message_get(&m, right), MKT_OK);
+        expect_err("get", mkt_message_decode(&m, right), MKT_OK);
         struct mkt_span map = m.hdr.map;
         for (size_t i = 0; i < 2; i++)
-            expect_err("session", mkt_cs_get(&both[i], MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+            expect_err("session", mkt_cs_next(&both[i], MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
         set_session(&m, &both[1 - left_out]);
         reseal(c, &m, &c->resp_buf, true);
         expect_err("one of two", mkt_csb_take(c->i, exact(resp_of(c))), MKT_E_CS);
@@ -1346,7 +1346,7 @@ START_TEST(a_policy_that_the_answer_adds)
         for (size_t i = 0; i < 2; i++) {
             struct mkt_cs got;
             expect_session(c, i, (uint8_t)(i + 1), 0, text(""));
-            expect_err("session", mkt_csb_session(c->i, i, &got), MKT_OK);
+            expect_err("session", mkt_csb_session_at(c->i, i, &got), MKT_OK);
             ck_assert((got.policies.p[0] == 7) == (i != first));
         }
         call_free(c);
@@ -1396,8 +1396,8 @@ START_TEST(bundles_of_all_sizes)
                 err = mkt_csb_make_update(r, &u, &out);
         }
         if (err != MKT_OK)
-            expect_err("no room", err, MKT_E_ROOM);
-        rooms += err == MKT_E_ROOM;
+            expect_err("no room", err, MKT_E_BUNDLE_FULL);
+        rooms += err == MKT_E_BUNDLE_FULL;
         done += err == MKT_OK;
         for (uint8_t k = 1; k <= 2 && err == MKT_OK; k++)
             expect_octets("TEK", tek_of(i, k), tek_of(r, k));

@@ -277,7 +277,7 @@ START_TEST(a_process_is_killed_in_a_callback)
     new_memory();
     for (size_t i = 0; i < 4; i++)
         as_process(steps[i]);
-    expect_err("put", mkt_csb_put(shared->bob, &stored), MKT_OK);
+    expect_err("put", mkt_csb_save(shared->bob, &stored), MKT_OK);
     fflush(NULL);
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
@@ -296,7 +296,7 @@ START_TEST(a_process_is_killed_in_a_callback)
     struct mkt_settings s;
     mkt_settings_init(&s, mkt_id_uri(""));
     s.replay_scope = text("sip:bob@example.com");
-    expect_err("get", mkt_csb_get(&copy, &host, &s, mkt_buf_span(&stored)), MKT_OK);
+    expect_err("get", mkt_csb_load(&copy, &host, &s, mkt_buf_span(&stored)), MKT_OK);
     shared->bob = copy;
     for (size_t i = 4; i < sizeof steps / sizeof *steps; i++)
         as_process(steps[i]);

@@ -7,13 +7,13 @@
  *     siege damage --users FILE --as URI IN OUT              a RESOLVE_INIT with a damaged ticket and the right MAC
  *     siege slow SOURCE IP PORT N                            N connections that send an octet now and then
  *
- * Options of `request`: --times N (each message is a new one); --out FILE (the last one is kept); --ago SECONDS (made so
- * long ago); --from SECONDS, --until SECONDS (validity asked for, from now on; without them none is); --claim URI (an
- * IDRr of somebody else in place of the IDRi); --key-of URI (the MAC is by the key of another user).
+ * Options of `request`: --times N (each message is a new one); --out FILE (the last one is kept); --ago SECONDS (made
+ * so long ago); --from SECONDS, --until SECONDS (validity asked for, from now on; without them none is); --claim URI
+ * (an IDRr of somebody else in place of the IDRi); --key-of URI (the MAC is by the key of another user).
  *
  * Messages are posted on one connection. A line is printed for each HTTP status, with how often it came, and one for
- * the last ticket that was granted: its validity from now on, and K if the KMS changed what was asked for. Exit status 1
- * if an answer did not come, or is not right.
+ * the last ticket that was granted: its validity from now on, and K if the KMS changed what was asked for. Exit status
+ * 1 if an answer did not come, or is not right.
  */
 #define _DEFAULT_SOURCE /* getopt_long, usleep, explicit_bzero */
 
@@ -105,8 +105,8 @@ static enum mkt_err now(void *user, mkt_ntp *at)
 static bool seal(const struct siege *siege, struct mkt_span octets, uint8_t *mac)
 {
     struct mkt_message m;
-    struct mkt_protection by_psk = {.key = siege->credential.psk, .label = {.phase = MKT_PHASE_INITIAL}};
-    if (!good("sealed", mkt_message_get(&m, octets)) || !good("sealed", mkt_suite_of_prf(m.hdr.prf, &by_psk.suite)))
+    struct mkt_protection by_psk = {.key = siege->credential.psk, .label = {.purpose = MKT_PURPOSE_INITIAL}};
+    if (!good("sealed", mkt_message_decode(&m, octets)) || !good("sealed", mkt_suite_of_prf(m.hdr.prf, &by_psk.suite)))
         return false;
     const struct mkt_payload *randi = mkt_message_find(&m, MKT_RANDR, MKT_RANDR_I);
     const struct mkt_payload *randr = mkt_message_find(&m, MKT_RANDR, MKT_RANDR_R);
@@ -124,13 +124,13 @@ static bool claim(const struct siege *siege, struct mkt_buf *message)
     uint8_t octets[MAX_OCTETS];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct mkt_message m;
-    if (!good("claim", mkt_message_get(&m, (struct mkt_span){message->p, message->n})))
+    if (!good("claim", mkt_message_decode(&m, (struct mkt_span){message->p, message->n})))
         return false;
     m.payload[m.n] = m.payload[m.n - 1];
     m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_IDR, .id = mkt_id_uri(siege->claim)};
     m.payload[m.n++ - 1].id.role = MKT_IDR_R;
     const size_t mac = m.payload[m.n - 1].v.mac.n;
-    if (!good("claim", mkt_message_put(&m, &out)) ||
+    if (!good("claim", mkt_message_encode(&m, &out)) ||
         !seal(siege, (struct mkt_span){octets, out.n}, octets + out.n - mac))
         return false;
     memcpy(message->p, octets, out.n);
@@ -170,7 +170,7 @@ static bool damage(struct siege *siege, const char *from, const char *to)
     if (!read_file(from, &message))
         return false;
     const struct mkt_span whole = {octets, message.n};
-    if (!good(from, mkt_message_get(&m, whole)))
+    if (!good(from, mkt_message_decode(&m, whole)))
         return false;
     const struct mkt_payload *ticket = mkt_message_find(&m, MKT_TICKET, 0);
     if (ticket == NULL || ticket->ticket.ticket_data.n == 0)
@@ -202,7 +202,7 @@ static bool tell_ticket(struct mkt_csb *csb, struct mkt_span answer)
 {
     struct mkt_ticket *ticket = NULL;
     struct mkt_policy policy;
-    if (!good("REQUEST_RESP", mkt_csb_take(csb, answer)) || !good("ticket", mkt_csb_ticket(csb, &ticket)) ||
+    if (!good("REQUEST_RESP", mkt_csb_take(csb, answer)) || !good("ticket", mkt_csb_take_ticket(csb, &ticket)) ||
         !good("ticket", mkt_ticket_policy(ticket, &policy)))
         return false;
     const uint64_t at = mkt_ntp_from_unix((int64_t)time(NULL)) >> 32;

@@ -147,7 +147,7 @@ static enum mkt_err with_host(struct scene *s, const void *host)
 static enum mkt_err with_host_stored(struct scene *s, const void *host)
 {
     struct mkt_csb *csb = (struct mkt_csb *)s;
-    const enum mkt_err err = mkt_csb_get(&csb, host, &s->play->settings[ALICE], s->stored);
+    const enum mkt_err err = mkt_csb_load(&csb, host, &s->play->settings[ALICE], s->stored);
     ck_assert((csb != NULL) == (err == MKT_OK));
     mkt_csb_free(csb);
     return err;
@@ -167,7 +167,7 @@ static enum mkt_err with_host_made(struct scene *s, const void *host)
 static enum mkt_err with_host_kept(struct scene *s, const void *host)
 {
     struct mkt_ticket *ticket = (struct mkt_ticket *)s;
-    const enum mkt_err err = mkt_ticket_get(&ticket, host, s->stored);
+    const enum mkt_err err = mkt_ticket_load(&ticket, host, s->stored);
     ck_assert((ticket != NULL) == (err == MKT_OK));
     mkt_ticket_free(ticket);
     ck_assert_int_eq(s->play->player[ALICE].logged, MKT_OK);
@@ -182,12 +182,12 @@ START_TEST(hosts)
     const struct mkt_host *host = &s.play->player[ALICE].host;
     expect_sizes("new", host, sizeof *host, &s, with_host);
     expect_sizes("make a ticket", host, sizeof *host, &s, with_host_made);
-    expect_err("ticket", mkt_csb_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
-    expect_err("put it", mkt_ticket_put(s.ticket, &kept), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
+    expect_err("put it", mkt_ticket_save(s.ticket, &kept), MKT_OK);
     s.stored = mkt_buf_span(&kept);
     expect_sizes("get a ticket", host, sizeof *host, &s, with_host_kept);
     kept.n = 0;
-    expect_err("put", mkt_csb_put(s.play->csb[ALICE], &kept), MKT_OK);
+    expect_err("put", mkt_csb_save(s.play->csb[ALICE], &kept), MKT_OK);
     s.stored = mkt_buf_span(&kept);
     expect_sizes("get", host, sizeof *host, &s, with_host_stored);
     scene_free(&s);
@@ -211,7 +211,7 @@ static enum mkt_err with_settings_stored(struct scene *s, const void *settings)
 {
     struct player *alice = &s->play->player[ALICE];
     struct mkt_csb *csb = (struct mkt_csb *)s;
-    const enum mkt_err err = mkt_csb_get(&csb, &alice->host, settings, s->stored);
+    const enum mkt_err err = mkt_csb_load(&csb, &alice->host, settings, s->stored);
     ck_assert((csb != NULL) == (err == MKT_OK));
     ck_assert(err != MKT_OK || mkt_csb_ready(csb) == mkt_csb_ready(s->play->csb[ALICE]));
     mkt_csb_free(csb);
@@ -225,7 +225,7 @@ START_TEST(settings)
     uint8_t octets[4096];
     struct mkt_buf kept = {octets, sizeof octets, 0};
     expect_sizes("new", right, sizeof *right, &s, with_settings);
-    expect_err("put", mkt_csb_put(s.play->csb[ALICE], &kept), MKT_OK);
+    expect_err("put", mkt_csb_save(s.play->csb[ALICE], &kept), MKT_OK);
     s.stored = mkt_buf_span(&kept);
     expect_sizes("get", right, sizeof *right, &s, with_settings_stored);
     scene_free(&s);
@@ -336,7 +336,7 @@ END_TEST
 START_TEST(offers)
 {
     struct scene s = scene_at(OFFER);
-    expect_err("ticket", mkt_csb_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
+    expect_err("ticket", mkt_csb_take_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
     const struct mkt_offer right = {.size = sizeof right, .ticket = s.ticket, .responder = s.play->settings[BOB].self};
     expect_sizes("offer", &right, sizeof right, &s, with_offer);
     expect_sizes("line", &right, sizeof right, &s, with_offer_line);
@@ -476,7 +476,7 @@ START_TEST(wishes)
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
         struct scene s = scene_at(rows[r].leg);
         if (rows[r].leg == OFFER)
-            expect_err("ticket", mkt_csb_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
+            expect_err("ticket", mkt_csb_take_ticket(s.play->csb[ALICE], &s.ticket), MKT_OK);
         for (size_t more = 0; more <= 24; more++) {
             expect_err(rows[r].name, rows[r].call(&s, wishes_of(more)), MKT_OK);
             for (size_t i = 0; i < KEYS; i++) {
@@ -502,16 +502,16 @@ START_TEST(keys_that_are_asked_for)
     struct scene s = scene_at(GRANT);
     const size_t known = sizeof(struct mkt_key_wish);
     struct mkt_key_wish got, key = {.size = sizeof key};
-    expect_err("the only one", mkt_csb_request_key(s.play->csb[KMS], 0, &key), MKT_OK);
+    expect_err("the only one", mkt_csb_requested_key(s.play->csb[KMS], 0, &key), MKT_OK);
     ck_assert_uint_eq(key.type, MKT_KEY_TGK);
     ck_assert_uint_eq(key.size, known);
-    expect_err("no more", mkt_csb_request_key(s.play->csb[KMS], 1, &key), MKT_E_NO_SESSION);
+    expect_err("no more", mkt_csb_requested_key(s.play->csb[KMS], 1, &key), MKT_E_NO_SESSION);
     for (size_t size = 0; size < known + 24; size++) {
         uint8_t before[256];
         memset(before, 0xee, sizeof before);
         memcpy(before, &size, sizeof size);
         uint8_t *newer = resized(before, sizeof before, size);
-        const enum mkt_err err = mkt_csb_request_key(s.play->csb[KMS], 0, (struct mkt_key_wish *)(void *)newer);
+        const enum mkt_err err = mkt_csb_requested_key(s.play->csb[KMS], 0, (struct mkt_key_wish *)(void *)newer);
         expect_err("size", err, size < known ? MKT_E_ARGUMENT : MKT_OK);
         ck_assert_mem_eq(newer, &size, sizeof size);
         if (err != MKT_OK)

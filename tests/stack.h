@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a call leaves on the stack: it is made on one of its own, which can be searched then. All of it in the header: for
- * one file of a program, which defines _DEFAULT_SOURCE or _GNU_SOURCE for sigaltstack() first.
+ * What a call leaves on the stack: it is made on one of its own, which can be searched then. All of it in the header:
+ * for one file of a program, which defines _DEFAULT_SOURCE or _GNU_SOURCE for sigaltstack() first.
  */
 #ifndef TESTS_STACK_H
 #define TESTS_STACK_H

@@ -99,7 +99,7 @@ static struct mkt_span forged(struct mkt_span message)
     enum { T_BEHIND_NEXT_AND_TYPE = 2, T_OCTETS = 8 };
     static uint8_t octets[1 << 17];
     struct mkt_message m;
-    expect_err("get", mkt_message_get(&m, message), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, message), MKT_OK);
     const struct mkt_payload *t = mkt_message_find(&m, MKT_T, 0);
     ck_assert_uint_eq(t->octets.n, T_BEHIND_NEXT_AND_TYPE + T_OCTETS);
     ck_assert_uint_le(message.n, sizeof octets);
@@ -243,19 +243,19 @@ static unsigned long policies_updated(size_t n)
     const struct mkt_update last = {.size = sizeof last, .cs = sessions, .n_cs = 1, .no_answer = true};
     c->init_buf.n = 0;
     expect_err("update", mkt_csb_make_update(c->i, &last, &c->init_buf), MKT_OK);
-    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, made(&c->init_buf)), MKT_OK);
     struct mkt_buf map = {room[1], sizeof room[1], 0};
     struct mkt_cs one;
-    expect_err("session", mkt_cs_get(&one, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
+    expect_err("session", mkt_cs_next(&one, MKT_MAP_GENERIC_ID, 0, &m.hdr.map), MKT_OK);
     for (size_t i = 0; i < n; i++) {
         one.cs_id = (uint8_t)i;
         one.policies = (struct mkt_span){number + i, 1};
-        expect_err("session", mkt_cs_put(&one, MKT_MAP_GENERIC_ID, &map), MKT_OK);
+        expect_err("session", mkt_cs_encode(&one, MKT_MAP_GENERIC_ID, &map), MKT_OK);
     }
     m.hdr.map = made(&map);
     m.hdr.n_cs = (uint8_t)n;
     c->init_buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &c->init_buf), MKT_OK);
     const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
     call_free(c);
     return took;
@@ -290,7 +290,7 @@ static struct mkt_span chain(bool first, const struct mkt_payload head[], size_t
         all[k++] = again;
     for (size_t i = 0; i < n_tail; i++)
         all[k++] = tail[i];
-    expect_err("chain", first ? mkt_first_put(all, k, &out) : mkt_payloads_put(all, k, &out), MKT_OK);
+    expect_err("chain", first ? mkt_chain_encode(all, k, &out) : mkt_payloads_encode(all, k, &out), MKT_OK);
     return exact((struct mkt_span){octets, out.n});
 }
 
@@ -299,7 +299,7 @@ static size_t payloads_of(uint16_t type, struct mkt_span rest, struct mkt_payloa
 {
     size_t n = 0;
     for (; type != MKT_LAST && n < most; n++)
-        expect_err("payload", mkt_payload_get(&out[n], &type, &rest), MKT_OK);
+        expect_err("payload", mkt_payload_decode(&out[n], &type, &rest), MKT_OK);
     return n;
 }
 
@@ -308,7 +308,7 @@ static struct mkt_span longer_tp(struct mkt_span tp_data, struct mkt_payload aga
 {
     struct mkt_payload head[32];
     uint16_t type;
-    expect_err("first", mkt_first_get(&type, &tp_data), MKT_OK);
+    expect_err("first", mkt_chain_decode(&type, &tp_data), MKT_OK);
     const size_t n_head = payloads_of(type, tp_data, head, 32);
     return chain(true, head, n_head, again, n, NULL, 0);
 }
@@ -326,7 +326,7 @@ static unsigned long longer(enum leg leg, enum part part, struct mkt_payload aga
         p->settings[i].bundle_size = 1 << 18;
     play_until(p, leg);
     play_make(p, leg);
-    expect_err("get", mkt_message_get(&m, p->message[leg]), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, p->message[leg]), MKT_OK);
     struct mkt_payload head[8];
     struct mkt_ticket_payload *t = &find(&m, leg == ASK ? MKT_TP : MKT_TICKET, 0)->ticket;
     if (part == TP_DATA)
@@ -338,11 +338,11 @@ static unsigned long longer(enum leg leg, enum part part, struct mkt_payload aga
     if (part == INITIATOR_DATA) {
         struct mkt_span rest = t->initiator_data;
         uint16_t type;
-        expect_err("first", mkt_first_get(&type, &rest), MKT_OK);
+        expect_err("first", mkt_chain_decode(&type, &rest), MKT_OK);
         const size_t k = payloads_of(type, rest, head, 8);
         t->initiator_data = chain(true, NULL, 0, again, n, head, k);
     }
-    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &out), MKT_OK);
     const unsigned long took = refused(play_bundle(p, play_to(p, leg)), forged(made(&out)), want);
     play_free(p);
     return took;
@@ -378,13 +378,13 @@ static unsigned long ticket_data_offered(size_t n)
     struct mkt_payload head[8];
     struct mkt_message m;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, made(&c->init_buf)), MKT_OK);
     struct mkt_ticket_payload *t = &find(&m, MKT_TICKET, 0)->ticket;
     const size_t k = payloads_of(MKT_THDR, t->ticket_data, head, 8);
     t->ticket_data = chain(false, head, k - 1, odd_id, n, head + k - 1, 1);
     t->tp_data = longer_tp(t->tp_data, odd_time, n);
     c->init_buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &c->init_buf), MKT_OK);
     const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_TICKET_MAC);
     call_free(c);
     return took;
@@ -438,11 +438,11 @@ static unsigned long mpks_requested(size_t n)
     const struct mkt_request request = {.size = sizeof request, .policy = &p->policy};
     struct mkt_message m;
     expect_err("request", mkt_csb_make_request_init(play_bundle(p, ALICE), &request, &out), MKT_OK);
-    expect_err("get", mkt_message_get(&m, made(&out)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, made(&out)), MKT_OK);
     struct mkt_ticket_payload *t = &find(&m, MKT_TP, 0)->ticket;
     t->tp_data = longer_tp(t->tp_data, kemac, 1);
     out.n = 0;
-    expect_err("put", mkt_message_put(&m, &out), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &out), MKT_OK);
     const unsigned long took = refused(play_bundle(p, KMS), forged(made(&out)), MKT_E_MAC);
     play_free(p);
     return took;
@@ -479,7 +479,7 @@ static unsigned long last_of_all_read(size_t n)
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     c->resp_buf.n = 0;
     begin();
-    const enum mkt_err errs[] = {mkt_csb_session(c->r, n - 1, &cs), mkt_csb_tek(c->r, (uint8_t)n, &c->resp_buf),
+    const enum mkt_err errs[] = {mkt_csb_session_at(c->r, n - 1, &cs), mkt_csb_tek(c->r, (uint8_t)n, &c->resp_buf),
                                  mkt_csb_key(c->r, n - 1, &key)};
     const unsigned long took = end();
     for (size_t i = 0; i < 3; i++)
@@ -517,7 +517,7 @@ static struct play *remembered(size_t n)
         play_take(p, (enum leg)l);
     }
     out.n = 0;
-    expect_err("resolved", mkt_csb_resolved_put(p->csb[BOB], &out), MKT_OK);
+    expect_err("resolved", mkt_csb_save_resolved(p->csb[BOB], &out), MKT_OK);
     p->player[BOB].resolved = made(&out);
     return p;
 }
@@ -548,14 +548,14 @@ static unsigned long extensions_offered(size_t n)
     c->offer.n_sp = 1;
     policies[0] = 0;
     make_init(c);
-    expect_err("get", mkt_message_get(&m, made(&c->init_buf)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, made(&c->init_buf)), MKT_OK);
     for (size_t i = 0; i < n; i++) {
         m.payload[m.n] = m.payload[m.n - 1];
         m.payload[m.n - 1] = (struct mkt_payload){.type = MKT_GENERAL_EXT, .general_ext = {9, text("extension")}};
         m.n++;
     }
     c->init_buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &c->init_buf), MKT_OK);
     const unsigned long took = refused(c->r, forged(made(&c->init_buf)), MKT_E_MAC);
     call_free(c);
     return took;
@@ -676,15 +676,15 @@ static unsigned long sdp_read(size_t n)
         const size_t media = i == 0 ? MKT_SDP_SESSION : i - 1;
         struct mkt_span value = {NULL, 0};
         out.n = 0;
-        (void)!mkt_sdp_get(&sdp, media, &out);
+        (void)!mkt_sdp_key_mgmt_decode(&sdp, media, &out);
         out.n = 0;
         (void)!mkt_sdp_protocols(&sdp, media, &out);
-        (void)!mkt_sdp_media(&sdp, media, &m);
+        (void)!mkt_sdp_media_parse(&sdp, media, &m);
         (void)!mkt_sdp_attribute(&sdp, media, "path", &value);
         value = (struct mkt_span){NULL, 0};
         while (mkt_sdp_attribute(&sdp, media, "x", &value) == MKT_OK && value.p != NULL)
             ;
-        (void)!mkt_setup_get(&sdp, media, &setup);
+        (void)!mkt_setup_parse(&sdp, media, &setup);
     }
     const unsigned long took = end();
     free_all();
@@ -701,7 +701,7 @@ static unsigned long connection_read(size_t n)
     enum mkt_keying keying;
     begin();
     enum mkt_err err = mkt_sdp_parse(&offer, text_of);
-    err = err != MKT_OK ? err : mkt_sdp_parse(&answer, text_of);
+    err = err == MKT_OK ? mkt_sdp_parse(&answer, text_of) : err;
     for (size_t media = 0; err == MKT_OK && media < offer.sections; media++) {
         struct mkt_sdp_kept kept = {{0}};
         (void)!mkt_connection_decide(&now, &kept, media, &connection, &kept);
@@ -759,7 +759,7 @@ static unsigned long header_read(size_t n)
     struct mkt_buf out = {room[0], sizeof room[0], 0};
     const struct mkt_span header = words(headers[which].head, headers[which].again, n, headers[which].tail);
     begin();
-    (void)!mkt_keymgmt_get(header, text(""), &out);
+    (void)!mkt_keymgmt_decode(header, text(""), &out);
     const unsigned long took = end();
     free_all();
     return took;

@@ -253,7 +253,7 @@ static void expect_stream(struct server *server, struct line *line, uint64_t wan
 {
     uint64_t stream = 0;
     expect_connected(line);
-    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_OK);
+    expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_OK);
     ck_assert_uint_eq(stream, want);
 }
 
@@ -261,7 +261,7 @@ static void expect_none(struct server *server, struct line *line)
 {
     uint64_t stream = 0;
     expect_refused(line);
-    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
 }
 
 /* Who is who */
@@ -348,7 +348,7 @@ START_TEST(refused)
     ck_assert_msg(alert_of(&line->server) == (as_key ? alerts[version].key : alerts[version].identity), "%s: alert %d",
                   wrong[row].what, alert_of(&line->server));
     ck_assert_uint_eq(server->live, live); /* the connection is forgotten */
-    ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, line->server.result), MKT_TLS_FAILED);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, line->server.result), MKT_TLS_FAILED);
     ck_assert_uint_eq(server->ended, 0);
     line_free(line);
 
@@ -433,7 +433,7 @@ START_TEST(as_client)
         start(&line->server);
         shake(line);
         uint64_t stream = 0;
-        enum mkt_err has = mkt_streams_of(server->streams, &line->client.ssl, &stream);
+        enum mkt_err has = mkt_streams_find(server->streams, &line->client.ssl, &stream);
         if (right) {
             expect_connected(line);
             expect_err("of", has, MKT_OK);
@@ -450,7 +450,7 @@ START_TEST(as_client)
             expect_refused(line);
             expect_err("of", has, MKT_E_NO_SESSION);
             ck_assert_int_eq(alert_of(&line->server), alerts[_i].key);
-            ck_assert_int_eq(mkt_streams_end(server->streams, &line->client.ssl, line->client.result), MKT_TLS_ALERT);
+            ck_assert_int_eq(mkt_streams_status(server->streams, &line->client.ssl, line->client.result), MKT_TLS_ALERT);
         }
         mkt_streams_close(server->streams, &line->client.ssl);
         ck_assert_uint_eq(mkt_streams_count(server->streams), right ? 0 : 1);
@@ -491,7 +491,7 @@ START_TEST(from_bundles)
     mkt_csb_free(new_one);
     bundles_free(csb); /* the streams have their own copies */
     bundles(&long_names, MKT_SUITE_256, 0, csb);
-    expect_err("long name", mkt_streams_add_csb(server->streams, NINE, csb[0], 1), MKT_E_SPACE);
+    expect_err("long name", mkt_streams_add_csb(server->streams, NINE, csb[0], 1), MKT_E_BUFFER);
     bundles_free(csb);
 
     struct line *line = line_new();
@@ -640,7 +640,7 @@ START_TEST(two_handshakes)
     shake(line[0]);
     ck_assert_int_eq(line[0]->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
     uint64_t stream;
-    expect_err("of", mkt_streams_of(server->streams, &line[0]->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("of", mkt_streams_find(server->streams, &line[0]->server.ssl, &stream), MKT_E_NO_SESSION);
     if (line[0]->client.result == 0) { /* it thinks that it is connected, and finds the alert access_denied */
         unsigned char octets[16];
         line[0]->client.result = mbedtls_ssl_read(&line[0]->client.ssl, octets, sizeof octets);
@@ -670,7 +670,7 @@ START_TEST(removed_in_handshake)
     shake(line);
     ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
     uint64_t stream;
-    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
     line_free(line);
     if (replaced) {
         line = call_up(server, versions[_i % VERSIONS], OTHER_KEY, NAME, &seven);
@@ -692,7 +692,7 @@ START_TEST(removed_when_connected)
     expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
     add(server, SEVEN, KEY_32, NAME);
     uint64_t stream;
-    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
     hang_up(server, line);
     ck_assert_uint_eq(server->ended, 0);
     ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
@@ -732,11 +732,11 @@ START_TEST(renegotiation)
     }
     if (_i == 0) {
         ck_assert_int_eq(asked, 0);
-        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, other), MKT_TLS_OPEN);
+        ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, other), MKT_TLS_OPEN);
         expect_stream(server, line, SEVEN);
     } else {
         ck_assert_int_eq(other, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
-        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, other), MKT_TLS_FAILED);
+        ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, other), MKT_TLS_FAILED);
         ck_assert_uint_eq(server->ended, 1);
         ck_assert_uint_eq(server->which, SEVEN);
         ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
@@ -767,9 +767,9 @@ START_TEST(end)
     mbedtls_ssl_context *ssl = &line->server.ssl;
 
     int result = mbedtls_ssl_read(ssl, octets, sizeof octets);
-    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, result), MKT_TLS_OPEN);
-    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, 1), MKT_TLS_OPEN);
-    ck_assert_int_eq(mkt_streams_end(server->streams, ssl, MBEDTLS_ERR_SSL_TIMEOUT), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_status(server->streams, ssl, result), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_status(server->streams, ssl, 1), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_status(server->streams, ssl, MBEDTLS_ERR_SSL_TIMEOUT), MKT_TLS_OPEN);
     ck_assert_uint_eq(mkt_streams_count(server->streams), 2);
 
     size_t sent = line->server.sent.n;
@@ -785,10 +785,10 @@ START_TEST(end)
     }
     if (how <= RECORD_IS_WRONG) {
         result = mbedtls_ssl_read(ssl, octets, sizeof octets);
-        ck_assert_int_eq(mkt_streams_end(server->streams, ssl, result), states[how]);
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, result), states[how]);
     }
     if (how == TCP_IS_RESET)
-        ck_assert_int_eq(mkt_streams_end(server->streams, ssl, MBEDTLS_ERR_NET_CONN_RESET), states[how]);
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, MBEDTLS_ERR_NET_CONN_RESET), states[how]);
     if (how == WE_CLOSE)
         expect_err("close", mkt_streams_close(server->streams, ssl), MKT_OK);
     if (how == BOUND_ANEW)
@@ -800,7 +800,7 @@ START_TEST(end)
         ck_assert_int_eq(mbedtls_ssl_read(&line->client.ssl, octets, sizeof octets), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
     if (how != FREED) {
         uint64_t stream;
-        expect_err("of", mkt_streams_of(server->streams, ssl, &stream), MKT_E_NO_SESSION);
+        expect_err("of", mkt_streams_find(server->streams, ssl, &stream), MKT_E_NO_SESSION);
         ck_assert_uint_eq(server->ended, 1);
         ck_assert_uint_eq(server->which, SEVEN);
         ck_assert_int_eq(server->how, states[how]);
@@ -824,7 +824,7 @@ START_TEST(end_of_handshake)
     line->client.sent.closed = true;
     go_on(&line->server);
     ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_CONN_EOF);
-    ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, line->server.result), MKT_TLS_CUT);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, line->server.result), MKT_TLS_CUT);
     line_free(line);
     ck_assert_uint_eq(server->ended, 0);
     line = call_up(server, versions[_i], KEY_32, NAME, &seven);
@@ -935,7 +935,7 @@ START_TEST(arguments)
     expect_err("number", mkt_streams_add(streams, 0, key, mkt_span_text(OTHER_NAME)), MKT_E_IN_USE);
     expect_err("identity", mkt_streams_add(streams, 1, key, name), MKT_E_IN_USE);
     expect_err("last", mkt_streams_add(streams, UINT64_MAX, key, mkt_span_text(OTHER_NAME)), MKT_OK);
-    expect_err("room", mkt_streams_add(streams, 1, key, mkt_span_text("third")), MKT_E_ROOM);
+    expect_err("room", mkt_streams_add(streams, 1, key, mkt_span_text("third")), MKT_E_BUNDLE_FULL);
     ck_assert_uint_eq(mkt_streams_count(streams), 2);
     expect_err("remove", mkt_streams_remove(streams, 1), MKT_E_NO_SESSION);
 
@@ -1034,7 +1034,7 @@ START_TEST(hundred_thousand)
     printf("100,000 streams: %zu octets each beyond key and identity\n", each);
     ck_assert_uint_le(each, 256);
 
-    expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_ROOM);
+    expect_err("room", mkt_streams_add(server->streams, MANY, key, mkt_span_text("one too many")), MKT_E_BUNDLE_FULL);
     struct line *line = call_up(server, versions[0], KEY_32, "mikey-ticket:0000c0de:01:00c0ffee", NULL);
     expect_stream(server, line, 0xc0de);
     hang_up(server, line);
@@ -1284,7 +1284,7 @@ static bool keeps_stream(struct worker *worker, const mbedtls_ssl_context *ssl, 
     uint64_t stream;
     worker->wish = wish;
     for (bool fulfilled = false;; fulfilled = worker->wish == NOTHING) {
-        enum mkt_err err = mkt_streams_of(worker->server->streams, ssl, &stream);
+        enum mkt_err err = mkt_streams_find(worker->server->streams, ssl, &stream);
         if (err != MKT_OK && (err != MKT_E_NO_SESSION || wish != REMOVE))
             return false;
         if (err == MKT_OK && stream != worker->number)
@@ -1347,7 +1347,7 @@ static void *shake_hands(void *user)
         mbedtls_ssl_set_bio(&line->client.ssl, &line->client, put, get, NULL);
         mbedtls_ssl_set_bio(&line->server.ssl, &line->server, put, get, NULL);
         shake(line);
-        bool has = mkt_streams_of(streams, &line->server.ssl, &stream) == MKT_OK;
+        bool has = mkt_streams_find(streams, &line->server.ssl, &stream) == MKT_OK;
         if (has != (!wrong_key && !contended) || (has && stream != number))
             worker->wrong++; /* nobody here has the key of the contended one */
         worker->connected += has;
@@ -1442,7 +1442,7 @@ static void *ask_for_the_stream(void *arg)
     struct user *user = arg;
     uint64_t stream = 0;
     for (unsigned n = 0; goes_on(user, n); n++)
-        user->wrong += mkt_streams_of(user->server->streams, user->ssl, &stream) != MKT_OK || stream != SEVEN;
+        user->wrong += mkt_streams_find(user->server->streams, user->ssl, &stream) != MKT_OK || stream != SEVEN;
     return NULL;
 }
 
@@ -1468,7 +1468,7 @@ static void *bind_and_end(void *arg)
     for (unsigned n = 0; goes_on(user, n); n++) {
         mbedtls_ssl_context ssl;
         user->wrong += mkt_streams_bind(user->server->streams, &ssl, &eight) != MKT_OK;
-        user->wrong += mkt_streams_end(user->server->streams, &ssl, MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
+        user->wrong += mkt_streams_status(user->server->streams, &ssl, MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
     }
     return NULL;
 }
@@ -1481,7 +1481,7 @@ static void *end_others(void *arg)
     static mbedtls_ssl_context ssl[OTHERS]; /* only their addresses are used */
     for (unsigned n = 0; goes_on(user, n); n++)
         user->wrong +=
-            mkt_streams_end(user->server->streams, &ssl[n % OTHERS], MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
+            mkt_streams_status(user->server->streams, &ssl[n % OTHERS], MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
     return NULL;
 }
 
@@ -1585,7 +1585,7 @@ START_TEST(told_when_nothing_needs_the_connection_any_more)
     if (_i == 0) {
         ck_assert_int_eq(mbedtls_ssl_close_notify(&line->client.ssl), 0);
         const int result = mbedtls_ssl_read(&line->server.ssl, &octet, 1);
-        ck_assert_int_eq(mkt_streams_end(holder.streams, &line->server.ssl, result), MKT_TLS_CLOSED);
+        ck_assert_int_eq(mkt_streams_status(holder.streams, &line->server.ssl, result), MKT_TLS_CLOSED);
     } else {
         expect_err("close", mkt_streams_close(holder.streams, &line->server.ssl), MKT_OK);
     }
@@ -1616,7 +1616,7 @@ START_TEST(a_refused_renegotiation_ends_nothing)
             ck_assert_int_le(mbedtls_ssl_read(&line->server.ssl, octets, sizeof octets), 0);
     }
     ck_assert_int_eq(result, MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO);
-    ck_assert_int_eq(mkt_streams_end(server->streams, &line->client.ssl, result), MKT_TLS_OPEN);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &line->client.ssl, result), MKT_TLS_OPEN);
     ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
     ck_assert_uint_eq(server->ended, 0);
     if (crossing)
@@ -1663,7 +1663,7 @@ START_TEST(a_session_that_was_resumed)
         shake(line);
         ck_assert_int_eq(line->client.result, 0);
         ck_assert_int_eq(line->server.result, again ? MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY : 0);
-        expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), again ? MKT_E_NO_SESSION : MKT_OK);
+        expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), again ? MKT_E_NO_SESSION : MKT_OK);
         if (!again)
             ck_assert_int_eq(mbedtls_ssl_get_session(&line->client.ssl, &session), 0);
         hang_up(server, line);
@@ -1684,7 +1684,7 @@ START_TEST(nobodys_key_connects_nobody)
     add(server, SEVEN, KEY_32, NAME);
     struct line *line = call_up(server, versions[_i], ZEROS, "nobody", &seven);
     ck_assert_int_ne(line->server.result, 0);
-    expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
     hang_up(server, line);
     server_free(server);
 }
@@ -1750,11 +1750,11 @@ START_TEST(a_connected_stream_is_re_keyed)
     if (_i == 0) {
         ck_assert_int_eq(client, 0);
         say(&line->client, &line->server, "with the new key");
-        expect_err("of", mkt_streams_of(server->streams, &line->server.ssl, &stream), MKT_OK);
+        expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_OK);
         ck_assert_uint_eq(stream, SEVEN);
     } else {
         ck_assert_int_ne(client, 0); /* with the old one */
-        ck_assert_int_eq(mkt_streams_end(server->streams, &line->server.ssl, at_server), MKT_TLS_FAILED);
+        ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, at_server), MKT_TLS_FAILED);
         ck_assert_uint_eq(server->ended, 1);
     }
     hang_up(server, line);

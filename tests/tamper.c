@@ -77,7 +77,7 @@ struct taker {
 static struct mkt_buf whole(const struct mkt_csb *csb, uint8_t octets[8192])
 {
     struct mkt_buf out = {octets, 8192, 0};
-    if (mkt_csb_put(csb, &out) != MKT_OK)
+    if (mkt_csb_save(csb, &out) != MKT_OK)
         ck_abort_msg("a bundle has more than %zu octets", out.cap);
     return out;
 }
@@ -87,7 +87,7 @@ static struct mkt_csb *copy_of(const struct mkt_csb *csb, const struct mkt_host 
 {
     uint8_t octets[8192];
     struct mkt_csb *copy = NULL;
-    expect_err("copy", mkt_csb_get(&copy, host, settings, (struct mkt_span){octets, whole(csb, octets).n}), MKT_OK);
+    expect_err("copy", mkt_csb_load(&copy, host, settings, (struct mkt_span){octets, whole(csb, octets).n}), MKT_OK);
     return copy;
 }
 
@@ -108,7 +108,7 @@ static void expect_refused_later(const struct scene *s, const char *how, size_t 
     struct mkt_buf init = {octets, sizeof octets, 0}, resp = {octets, sizeof octets, 0};
     struct mkt_csb *kms = copy_of(s->kms->csb, &s->kms->player.host, &s->kms->settings);
     enum mkt_err err = MKT_E_STATE;
-    if (!mkt_csb_ready(*s->csb) && mkt_csb_owes(*s->csb, MKT_RESOLVE_INIT_PSK))
+    if (!mkt_csb_ready(*s->csb) && mkt_csb_must_make(*s->csb, MKT_RESOLVE_INIT_PSK))
         err = mkt_csb_make_resolve_init(*s->csb, &init);
     if (err != MKT_OK)
         ck_abort_msg("%s: %s %s %zu is taken", s->call, s->message, how, at);
@@ -130,7 +130,7 @@ static void expect_refused_later(const struct scene *s, const char *how, size_t 
 static void expect_unauthenticated(const struct scene *s, struct mkt_span in, const char *how, size_t at)
 {
     struct mkt_message message;
-    if (mkt_message_get(&message, in) != MKT_OK || message.hdr.data_type != MKT_ERROR || s->player->authenticated ||
+    if (mkt_message_decode(&message, in) != MKT_OK || message.hdr.data_type != MKT_ERROR || s->player->authenticated ||
         mkt_message_find(&message, MKT_V, 0) != NULL)
         ck_abort_msg("%s: %s %s %zu is taken", s->call, s->message, how, at);
     count.unauthenticated++;
@@ -150,7 +150,7 @@ static void expect_refused(struct scene *s, struct mkt_span in, const char *how,
     if (err == MKT_OK && s->kms != NULL) {
         expect_refused_later(s, how, at);
         mkt_csb_free(*s->csb);
-        expect_err("as before", mkt_csb_get(s->csb, &s->player->host, s->settings, (struct mkt_span){before, n}),
+        expect_err("as before", mkt_csb_load(s->csb, &s->player->host, s->settings, (struct mkt_span){before, n}),
                    MKT_OK);
     } else if (err == MKT_OK) {
         expect_unauthenticated(s, in, how, at);
@@ -199,14 +199,14 @@ static void put_again(struct scene *s, const struct mkt_message *message, const 
 {
     uint8_t octets[8192];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    expect_err(how, mkt_message_put(message, &out), MKT_OK);
+    expect_err(how, mkt_message_encode(message, &out), MKT_OK);
     expect_refused(s, (struct mkt_span){octets, out.n}, how, at);
 }
 
 static void rearrange(struct scene *s)
 {
     struct mkt_message right, wrong;
-    expect_err(s->message, mkt_message_get(&right, s->right), MKT_OK);
+    expect_err(s->message, mkt_message_decode(&right, s->right), MKT_OK);
     for (size_t i = 0; i < right.n; i++, count.left_out++) {
         wrong = right;
         wrong.n--;
@@ -272,8 +272,8 @@ static void begin(struct taker *t, const struct section *s, enum mkt_role role, 
     const bool responder = role == MKT_RESPONDER;
     player_init(&t->player, ntp(number_of(s, "now")), octets_of(s, "tpk"));
     use_malloc(&t->player);
-    t->player.host.counter = next_counter;
-    t->player.host.count = any_count;
+    t->player.host.counter_next = next_counter;
+    t->player.host.counter_check = any_count;
     mkt_settings_init(&t->settings, mkt_id_uri(text_of(s, ids[role])));
     t->settings.counter = payload_of(octets_of(s, "transfer_init"), MKT_T, 0).t.ts_type == MKT_TS_COUNTER;
     t->known =
@@ -319,7 +319,7 @@ static size_t supplied(struct taker *t, const struct section *s, struct mkt_span
     struct mkt_message m;
     struct mkt_key_data key;
     size_t n = 0;
-    expect_err(s->name, mkt_message_get(&m, message), MKT_OK);
+    expect_err(s->name, mkt_message_decode(&m, message), MKT_OK);
     if (mkt_message_find(&m, MKT_KEMAC, 0) == NULL)
         return 0;
     const struct mkt_span chain = octets_of(s, "supplied");
@@ -349,7 +349,7 @@ static struct mkt_span holder_keys(const struct section *s)
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);)
         list[n++] = (struct mkt_payload){.type = MKT_KEY_DATA, .key_data = key};
     list[0].key_data.key = octets_of(s, "mpki");
-    expect_err(s->name, mkt_payloads_put(list, n, &buf), MKT_OK);
+    expect_err(s->name, mkt_payloads_encode(list, n, &buf), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -378,7 +378,7 @@ static void ticket_request(const struct section *s)
 
     begin(&alice, s, MKT_INITIATOR, true);
     like(&alice, want, MKT_RANDR_I, true);
-    expect_err(s->name, mkt_policy_get(&policy, &tp.ticket), MKT_OK);
+    expect_err(s->name, mkt_policy_decode(&policy, &tp.ticket), MKT_OK);
     expect_err(s->name,
                mkt_csb_make_request_init(
                    alice.csb, &(struct mkt_request){.size = sizeof(struct mkt_request), .policy = &policy}, &made),
@@ -420,7 +420,7 @@ static void make_offer(const struct section *s, struct taker *alice)
     offer.n_keys = supplied(alice, s, want, wish);
     expect_err(
         s->name,
-        mkt_ticket_get(&offer.ticket, &alice->player.host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
+        mkt_ticket_load(&offer.ticket, &alice->player.host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
         MKT_OK);
     expect_err(s->name, mkt_csb_make_transfer_init(alice->csb, &offer, &made), MKT_OK);
     expect_made(s, "transfer_init", &made);
@@ -532,7 +532,7 @@ static enum mkt_err open_octets(struct mkt_span octets, struct mkt_span by, stru
     struct mkt_payload ticket;
     uint16_t type = MKT_TICKET;
     struct mkt_span rest = octets;
-    const enum mkt_err err = mkt_payload_get(&ticket, &type, &rest);
+    const enum mkt_err err = mkt_payload_decode(&ticket, &type, &rest);
     return err == MKT_OK && rest.n == 0 ? mkt_ticket_open(&ticket, by, keys) : err == MKT_OK ? MKT_E_TRAILING : err;
 }
 

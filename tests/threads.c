@@ -87,7 +87,7 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *key_name, const st
         found->owner = world->settings[who].self;
         return MKT_OK;
     }
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 static enum mkt_err accept_all(void *user, struct mkt_span tag, mkt_ntp until)
@@ -123,7 +123,7 @@ static struct world *world_new(bool with_cache)
             world->settings[who].kms = &world->credential[who];
     }
     world->policy = mkt_policy_default(MKT_SUITE_256);
-    expect_err("flags", mkt_flags_get(&world->policy.flags, "DEFGHIJLMNO"), MKT_OK);
+    expect_err("flags", mkt_flags_parse(&world->policy.flags, "DEFGHIJLMNO"), MKT_OK);
     world->policy.kms = world->settings[KMS].self;
     world->policy.initiator = world->settings[ALICE].self;
     world->policy.responder[world->policy.n_responders++] = world->settings[BOB].self;
@@ -171,7 +171,7 @@ static enum mkt_err grant(const struct world *world, struct mkt_csb *csb, struct
 static enum mkt_err offer(const struct world *world, struct mkt_csb *csb, struct mkt_buf *out)
 {
     struct mkt_offer offer = {.size = sizeof offer, .responder = world->settings[BOB].self};
-    enum mkt_err err = mkt_csb_ticket(csb, &offer.ticket);
+    enum mkt_err err = mkt_csb_take_ticket(csb, &offer.ticket);
     if (err == MKT_OK)
         err = mkt_csb_make_transfer_init(csb, &offer, out);
     mkt_ticket_free(offer.ticket);
@@ -208,7 +208,7 @@ static bool same_tek(struct worker *worker, const struct mkt_csb *a, const struc
     struct mkt_buf tek[2] = {{octets[0], sizeof octets[0], 0}, {octets[1], sizeof octets[1], 0}};
     return is_fine(worker, "TEK", mkt_csb_tek(a, 1, &tek[0])) && is_fine(worker, "TEK", mkt_csb_tek(b, 1, &tek[1])) &&
            is_fine(worker, "the TEKs differ",
-                   tek[0].n == tek[1].n && memcmp(octets[0], octets[1], tek[0].n) == 0 ? MKT_OK : MKT_E_KEY);
+                   tek[0].n == tek[1].n && memcmp(octets[0], octets[1], tek[0].n) == 0 ? MKT_OK : MKT_E_NO_KEY);
 }
 
 /* All messages of a call, up to the first that something is wrong with. */

@@ -114,7 +114,7 @@ static struct mkt_payload part(const struct mkt_payload *ticket, unsigned wanted
     uint16_t type = MKT_THDR;
     struct mkt_payload p = {0};
     while (type != MKT_LAST && p.type != wanted)
-        expect_err("Ticket Data", mkt_payload_get(&p, &type, &rest), MKT_OK);
+        expect_err("Ticket Data", mkt_payload_decode(&p, &type, &rest), MKT_OK);
     ck_assert_msg(p.type == wanted, "no %s", mkt_payload_name(wanted));
     return p;
 }
@@ -145,7 +145,7 @@ START_TEST(a_ticket_is_opened_with_its_tpk_and_no_other)
     struct mkt_buf keys = {octets, sizeof octets, 0}, small = {octets, chain.n - 1, 0};
     expect_err("short", mkt_ticket_open(&m.payload, (struct mkt_span){tpk, 15}, &keys), MKT_E_KEY_LENGTH);
     expect_err("none", mkt_ticket_open(&m.payload, (struct mkt_span){NULL, 0}, &keys), MKT_E_KEY_LENGTH);
-    expect_err("small", mkt_ticket_open(&m.payload, m.recipe.tpk, &small), MKT_E_SPACE);
+    expect_err("small", mkt_ticket_open(&m.payload, m.recipe.tpk, &small), MKT_E_BUFFER);
     ck_assert(keys.n == 0 && small.n == 0);
     release(&m);
 }
@@ -167,7 +167,7 @@ START_TEST(keys_of_a_ticket_are_appended)
     } cases[] = {
         {m.recipe.tpk, sizeof octets, MKT_OK},
         {m.recipe.tpk, head.n + chain.n, MKT_OK},
-        {m.recipe.tpk, head.n + chain.n - 1, MKT_E_SPACE},
+        {m.recipe.tpk, head.n + chain.n - 1, MKT_E_BUFFER},
         {wrong, sizeof octets, MKT_E_TICKET_MAC},
         {wrong, head.n + chain.n, MKT_E_TICKET_MAC},
         {{wrong.p, 15}, sizeof octets, MKT_E_KEY_LENGTH},
@@ -226,7 +226,7 @@ START_TEST(every_bit_of_a_ticket_counts)
         struct mkt_payload payload;
         uint16_t type = MKT_TICKET;
         flipped[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        enum mkt_err err = mkt_payload_get(&payload, &type, &rest);
+        enum mkt_err err = mkt_payload_decode(&payload, &type, &rest);
         if (err == MKT_OK)
             err = mkt_ticket_open(&payload, m.recipe.tpk, &keys);
         if (bit / 8 == 0)
@@ -251,9 +251,9 @@ START_TEST(initiator_data_is_not_covered_by_the_mac_of_a_ticket)
     prepare(&m, MKT_SUITE_256);
     expect_made("made", &m);
     m.payload.ticket.initiator_data = text("any");
-    expect_err("put", mkt_payloads_put(&m.payload, 1, &buf), MKT_OK);
+    expect_err("put", mkt_payloads_encode(&m.payload, 1, &buf), MKT_OK);
     struct mkt_span rest = {octets, buf.n};
-    expect_err("get", mkt_payload_get(&m.payload, &type, &rest), MKT_OK);
+    expect_err("get", mkt_payload_decode(&m.payload, &type, &rest), MKT_OK);
     expect_err("open", mkt_ticket_open(&m.payload, m.recipe.tpk, &keys), MKT_OK);
     release(&m);
 }
@@ -274,7 +274,7 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
     static const char letters[] = "HTRKIV";
     static const struct mkt_span none = {NULL, 0};
     const struct mkt_span tpk = counting(0x70, 32), rand = counting(0x30, s->rand_n), plain = from_hex(s->keys);
-    const struct mkt_label label = {.phase = MKT_PHASE_TICKET, .rand = rand};
+    const struct mkt_label label = {.purpose = MKT_PURPOSE_TICKET, .rand = rand};
     const struct mkt_protection by_tpk = {MKT_SUITE_256, tpk, label};
     struct mkt_policy policy = granted(MKT_SUITE_256);
     uint8_t encr[256], tp[256], data[512], octets[1024], auth_key[32], mac[32];
@@ -297,11 +297,11 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
     };
     for (const char *l = s->letters; *l != '\0'; l++)
         chain[n++] = of_letter[strchr(letters, *l) - letters];
-    expect_err("Ticket Data", mkt_payloads_put(chain, n, &data_buf), MKT_OK);
-    expect_err("TP Data", mkt_policy_put(&policy, &tp_buf), MKT_OK);
+    expect_err("Ticket Data", mkt_payloads_encode(chain, n, &data_buf), MKT_OK);
+    expect_err("TP Data", mkt_policy_encode(&policy, &tp_buf), MKT_OK);
     struct mkt_payload ticket = {.type = MKT_TICKET,
                                  .ticket = {1, 1, 1, 1, policy.flags, 0, {tp, tp_buf.n}, {data, data_buf.n}, none}};
-    expect_err("TICKET", mkt_payloads_put(&ticket, 1, &buf), MKT_OK);
+    expect_err("TICKET", mkt_payloads_encode(&ticket, 1, &buf), MKT_OK);
 
     /* all but Next Payload, Initiator Data length, Initiator Data and the MAC itself */
     const struct mkt_span covered = {octets + 1, buf.n - 1 - 2 - 32};
@@ -314,7 +314,7 @@ static struct mkt_payload seal(const struct sealed *s, uint16_t flags)
         memcpy(octets + buf.n - 2 - 32, mac, 32);
     struct mkt_span rest = exact((struct mkt_span){octets, buf.n});
     uint16_t type = MKT_TICKET;
-    expect_err("TICKET", mkt_payload_get(&ticket, &type, &rest), MKT_OK);
+    expect_err("TICKET", mkt_payload_decode(&ticket, &type, &rest), MKT_OK);
     return ticket;
 }
 
@@ -368,7 +368,7 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
           "0405060708",
           32, 3, 0, 2},
          MKT_E_KEY_LENGTH},
-        {{"HTRKV", MPK_THEN, 32, 3, 0, 2}, MKT_E_SHORT},
+        {{"HTRKV", MPK_THEN, 32, 3, 0, 2}, MKT_E_TRUNCATED},
         {{"HTRKV", MPK_LAST "00", 32, 3, 0, 2}, MKT_E_TRAILING},
         {{"HTRKV", MPK_LAST, 32, 3, 0, 0}, MKT_E_MAC_ALG},
         {{"HTRKV", MPK_LAST, 32, 3, 0, 1}, MKT_E_MAC_ALG},
@@ -380,10 +380,10 @@ START_TEST(a_ticket_with_the_right_mac_is_refused_for_what_is_in_it)
         {{"HTKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MISSING},
         {{"HTRV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MISSING},
         {{"HTRK", MPK_LAST, 32, 3, 0, 0}, MKT_E_MISSING},
-        {{"HTTRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
-        {{"HTRRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
-        {{"HTRKKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
-        {{"HTRKIIV", MPK_LAST, 32, 3, 0, 2}, MKT_E_MANY},
+        {{"HTTRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_TOO_MANY},
+        {{"HTRRKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_TOO_MANY},
+        {{"HTRKKV", MPK_LAST, 32, 3, 0, 2}, MKT_E_TOO_MANY},
+        {{"HTRKIIV", MPK_LAST, 32, 3, 0, 2}, MKT_E_TOO_MANY},
         {{"HTRVK", MPK_LAST, 32, 3, 0, 2}, MKT_E_ORDER},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -425,13 +425,13 @@ START_TEST(a_ticket_with_a_policy_that_is_not_sound_is_not_opened)
     REFUSED(MKT_E_PRF, p.ticket.prf = 3);
     REFUSED(MKT_E_FLAGS, p.ticket.flags = MKT_FLAG_G | MKT_FLAG_L);
     REFUSED(MKT_E_POLICY, p.ticket.tp_data = from_hex("00"));
-    REFUSED(MKT_E_SHORT, p.ticket.tp_data = from_hex("0e"));
+    REFUSED(MKT_E_TRUNCATED, p.ticket.tp_data = from_hex("0e"));
     REFUSED(MKT_E_MAC_ALG, p.ticket.prf = MKT_PRF_MIKEY_1);
 #undef REFUSED
     struct mkt_base_ticket base;
     struct mkt_policy policy = granted(MKT_SUITE_256);
     policy.prf = 3;
-    expect_err("PRF", mkt_base_ticket_get(&base, &ticket, &policy), MKT_E_PRF);
+    expect_err("PRF", mkt_base_ticket_decode(&base, &ticket, &policy), MKT_E_PRF);
 }
 END_TEST
 
@@ -468,8 +468,8 @@ static bool has_spi(struct mkt_span chain, struct mkt_span spi)
 }
 
 /*
- * The MPK, wherever it stands and however long its SPI is, becomes MPKi || [MPKr] or MPKi in its place; the room is large
- * enough or too small.
+ * The MPK, wherever it stands and however long its SPI is, becomes MPKi || [MPKr] or MPKi in its place; the room is
+ * large enough or too small.
  */
 START_TEST(the_keys_of_a_resolved_ticket)
 {
@@ -491,9 +491,9 @@ START_TEST(the_keys_of_a_resolved_ticket)
     struct player p;
     struct room room;
     uint8_t want[32];
-    enum mkt_err err = MKT_E_ROOM;
-    expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
-    for (size_t cap = 0; err == MKT_E_ROOM; cap++) {
+    enum mkt_err err = MKT_E_BUNDLE_FULL;
+    expect_err("policy", mkt_policy_decode(&policy, &ticket.ticket), MKT_OK);
+    for (size_t cap = 0; err == MKT_E_BUNDLE_FULL; cap++) {
         player_init(&p, y2020, counting(0x70, 32));
         player_random(&p, from_hex("050607080102030499999999")); /* SPIs that are taken, one that is not */
         empty(&room, cap);
@@ -503,7 +503,7 @@ START_TEST(the_keys_of_a_resolved_ticket)
     expect_err("resolved", err, MKT_OK);
     ck_assert_uint_eq(count(keys), count(chain) + mpkr);
     ck_assert(mkt_keys_mpk(chain, 0, &mpk) && mkt_keys_mpk(keys, 0, &got));
-    const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = rand};
+    const struct mkt_label by_rand = {.purpose = MKT_PURPOSE_MPK, .rand = rand};
     expect_err("MPKi", mkt_derive(MKT_SUITE_256, MKT_DERIVE_MPKI, mpk.key, &by_rand, want, mpk.key.n), MKT_OK);
     expect_octets("MPKi", got.key, (struct mkt_span){want, mpk.key.n});
     expect_octets("SPI of MPKi", got.kv.spi, mpk.kv.spi);
@@ -555,7 +555,7 @@ static enum mkt_err no_psk(void *user, const struct mkt_id *name, const struct m
 {
     (void)user, (void)name, (void)id, (void)psk;
     ck_abort_msg("asked for a PSK");
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 START_TEST(a_host_is_asked_for_the_tpk)
@@ -567,9 +567,9 @@ START_TEST(a_host_is_asked_for_the_tpk)
     } rows[] = {
         {true, false, 32, MKT_OK, MKT_OK},
         {false, false, 32, MKT_OK, MKT_OK},
-        {true, false, 32, MKT_E_KEY, MKT_E_KEY},
+        {true, false, 32, MKT_E_NO_KEY, MKT_E_NO_KEY},
         {true, true, 32, MKT_OK, MKT_E_KEY_LENGTH},
-        {true, true, 32, MKT_E_KEY, MKT_E_KEY},
+        {true, true, 32, MKT_E_NO_KEY, MKT_E_NO_KEY},
         {true, false, MKT_MAX_TPK + 1, MKT_OK, MKT_E_KEY_LENGTH},
         {true, false, MKT_MAX_TPK + 1, MKT_E_DENIED, MKT_E_DENIED},
         {true, false, MKT_MAX_TPK, MKT_OK, MKT_E_TICKET_MAC}, /* another key */
@@ -587,14 +587,15 @@ START_TEST(a_host_is_asked_for_the_tpk)
         struct room room;
         h.host.user = &h;
         empty(&room, sizeof room.octets);
-        expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        expect_err("policy", mkt_policy_decode(&policy, &ticket.ticket), MKT_OK);
         enum mkt_err err = mkt_ticket_resolve(&h.host, &ticket, &policy, false, &room.buf, &keys, NULL);
         ck_assert_msg(err == rows[i].want, "row %zu: %s", i, mkt_err_name(err));
         ck_assert(h.calls == 1 && h.named == rows[i].named);
         expect_octets("name", h.name, text(rows[i].named ? "t" : ""));
         const struct mkt_host no_tpk = {.size = sizeof no_tpk, .psk = no_psk},
                               tpk_alone = {.size = sizeof tpk_alone, .user = &h, .tpk = tpk_of};
-        expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys, NULL), MKT_E_KEY);
+        expect_err("no TPKs", mkt_ticket_resolve(&no_tpk, &ticket, &policy, false, &room.buf, &keys, NULL),
+                   MKT_E_NO_KEY);
         h.moves = false;
         h.err = MKT_OK;
         h.n = 32;
@@ -646,11 +647,11 @@ START_TEST(a_host_opens_tickets_of_its_own)
         enum mkt_err err, want;
     } rows[] = {
         {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_OK},
-        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_E_KEY, MKT_E_KEY},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_E_NO_KEY, MKT_E_NO_KEY},
         {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 0, MKT_E_TICKET_MAC, MKT_E_TICKET_MAC},
         {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, 1, MKT_OK, MKT_E_TRAILING},
-        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_OK, MKT_E_ROOM},
-        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_E_KEY, MKT_E_KEY},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_OK, MKT_E_BUNDLE_FULL},
+        {MPK_THEN TGK_LAST, "FGHLN", MKT_PRF_HMAC_SHA_256, CAP, MKT_E_NO_KEY, MKT_E_NO_KEY},
         {MPK_THEN TGK_LAST, "FGHLN", 3, 0, MKT_OK, MKT_E_PRF},
         {MPK_THEN TGK_LAST, "EFGHILN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_E_MPK},
         {two_mpks, "EFGHILN", MKT_PRF_HMAC_SHA_256, 0, MKT_OK, MKT_OK},
@@ -670,7 +671,7 @@ START_TEST(a_host_opens_tickets_of_its_own)
         o.n = o.keys.n + rows[i].more;
         o.host.user = &o;
         policy.prf = rows[i].prf;
-        expect_err("flags", mkt_flags_get(&policy.flags, rows[i].flags), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&policy.flags, rows[i].flags), MKT_OK);
         empty(&room, BEFORE + CAP);
         room.buf.n = BEFORE;
         enum mkt_err err = mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys, NULL);
@@ -697,7 +698,7 @@ START_TEST(a_host_is_asked_to_open_what_is_not_a_base_ticket)
                 {"FGHLNO", 2, true},  {"DEFGHJLMNO", 1, false}, {"FGHLNO", 61440, true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint16_t flags;
-        expect_err("flags", mkt_flags_get(&flags, rows[i].flags), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&flags, rows[i].flags), MKT_OK);
         const struct mkt_payload ticket = seal(&sealed_right, flags);
         struct opener o = {.host = {.size = sizeof(struct mkt_host), .open = open_own}, .keys = from_hex(MPK_LAST)};
         struct player p;
@@ -709,7 +710,7 @@ START_TEST(a_host_is_asked_to_open_what_is_not_a_base_ticket)
         o.host.user = rows[i].asked ? (void *)&o : (void *)&p;
         o.n = o.keys.n;
         empty(&room, sizeof room.octets);
-        expect_err("policy", mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        expect_err("policy", mkt_policy_decode(&policy, &ticket.ticket), MKT_OK);
         policy.type = rows[i].type;
         expect_err(rows[i].flags, mkt_ticket_resolve(&o.host, &ticket, &policy, false, &room.buf, &keys, NULL), MKT_OK);
         ck_assert(o.calls == rows[i].asked);
@@ -741,7 +742,7 @@ static enum mkt_err never_opened(void *user, const struct mkt_payload *ticket, c
 {
     (void)user, (void)ticket, (void)policy, (void)keys;
     ck_abort_msg("opened");
-    return MKT_E_KEY;
+    return MKT_E_NO_KEY;
 }
 
 START_TEST(a_host_makes_tickets_of_its_own)
@@ -754,9 +755,9 @@ START_TEST(a_host_makes_tickets_of_its_own)
     } rows[] = {
         {9, 0, false, MKT_OK, MKT_OK},
         {4000, 0, false, MKT_OK, MKT_OK},
-        {0, 0, false, MKT_OK, MKT_E_SPACE}, /* all that there is: no room for the ticket */
-        {0, 1, false, MKT_OK, MKT_E_ROOM},  /* more than there is */
-        {9, SIZE_MAX / 2, false, MKT_OK, MKT_E_ROOM},
+        {0, 0, false, MKT_OK, MKT_E_BUFFER},      /* all that there is: no room for the ticket */
+        {0, 1, false, MKT_OK, MKT_E_BUNDLE_FULL}, /* more than there is */
+        {9, SIZE_MAX / 2, false, MKT_OK, MKT_E_BUNDLE_FULL},
         {9, 0, false, MKT_E_DENIED, MKT_E_DENIED},
         {0, 1, false, MKT_E_DENIED, MKT_E_DENIED},
         {9, 0, true, MKT_OK, MKT_E_MPK},
@@ -935,7 +936,8 @@ START_TEST(the_holder_has_mpki_and_with_the_i_flag_mpkr)
                 expect_made("made", &m);
                 struct mkt_span chain = opened(&m), held = m.ticket->keys;
                 struct mkt_key_data mpk = nth(chain, 0), i = nth(held, 0);
-                const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = part(&m.payload, MKT_RAND).rand.rand};
+                const struct mkt_label by_rand = {.purpose = MKT_PURPOSE_MPK,
+                                                  .rand = part(&m.payload, MKT_RAND).rand.rand};
                 ck_assert_uint_eq(count(chain), 1 + n_keys);
                 ck_assert_uint_eq(count(held), 1 + forked + n_keys);
                 expect_err("MPKi", mkt_derive(suites[s], MKT_DERIVE_MPKI, mpk.key, &by_rand, mpki, mpk.key.n), MKT_OK);
@@ -1056,7 +1058,7 @@ START_TEST(a_forked_tgk_needs_the_f_flag)
         const struct mkt_key_wish wish = {.size = sizeof wish, .type = rows[i].type};
         prepare(&m, MKT_SUITE_256);
         m.recipe.keys = &wish;
-        expect_err("flags", mkt_flags_get(&m.policy.flags, rows[i].flags), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&m.policy.flags, rows[i].flags), MKT_OK);
         enum mkt_err err = make(&m);
         ck_assert_msg(err == rows[i].err, "row %zu: %s", i, mkt_err_name(err));
         release(&m);
@@ -1096,7 +1098,7 @@ START_TEST(a_tpk_has_a_name_or_none)
         expect_made("made", &m);
         struct mkt_span rest = m.payload.ticket.ticket_data;
         while (type != MKT_LAST)
-            expect_err("part", mkt_payload_get(&parts[n++], &type, &rest), MKT_OK);
+            expect_err("part", mkt_payload_decode(&parts[n++], &type, &rest), MKT_OK);
         ck_assert_uint_eq(n, lengths[i] > 0 ? 6 : 5);
         if (lengths[i] > 0) {
             ck_assert(parts[4].type == MKT_IDR && parts[4].id.role == MKT_IDR_PSK && parts[4].id.type == MKT_ID_BYTES);
@@ -1205,7 +1207,7 @@ START_TEST(a_ticket_may_have_a_counter)
 {
     struct made m;
     prepare(&m, MKT_SUITE_128);
-    m.player.host.counter = counter;
+    m.player.host.counter_next = counter;
     m.recipe.counter = true;
     expect_made("made", &m);
     ck_assert(part(&m.payload, MKT_T).t.ts_type == MKT_TS_COUNTER && part(&m.payload, MKT_T).t.value == 0x01020304);
@@ -1220,12 +1222,12 @@ static struct mkt_span stored(const struct mkt_ticket *ticket)
 {
     static uint8_t octets[8192];
     struct mkt_buf buf = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
-    expect_err("put", mkt_ticket_put(ticket, &buf), MKT_OK);
-    expect_err("measure", mkt_ticket_put(ticket, &measured), MKT_OK);
+    expect_err("put", mkt_ticket_save(ticket, &buf), MKT_OK);
+    expect_err("measure", mkt_ticket_save(ticket, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, buf.n);
     measured = (struct mkt_buf){octets, buf.n - 1, 0};
-    expect_err("small", mkt_ticket_put(ticket, &measured), MKT_E_SPACE);
-    expect_err("put", mkt_ticket_put(ticket, &(struct mkt_buf){octets, sizeof octets, 0}), MKT_OK);
+    expect_err("small", mkt_ticket_save(ticket, &measured), MKT_E_BUFFER);
+    expect_err("put", mkt_ticket_save(ticket, &(struct mkt_buf){octets, sizeof octets, 0}), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -1247,7 +1249,7 @@ START_TEST(a_stored_ticket_is_read_again)
             expect_octets("payload", (struct mkt_span){kept.p + 5, n}, m.payload.octets);
             expect_octets("keys", (struct mkt_span){kept.p + 9 + n, k}, m.ticket->keys);
 
-            expect_err("get", mkt_ticket_get(&again, &m.player.host, kept), MKT_OK);
+            expect_err("get", mkt_ticket_load(&again, &m.player.host, kept), MKT_OK);
             expect_octets("again", stored(again), kept);
             expect_err("policy", mkt_ticket_policy(again, &policy), MKT_OK);
             ck_assert_uint_eq(policy.flags, m.policy.flags);
@@ -1255,7 +1257,7 @@ START_TEST(a_stored_ticket_is_read_again)
             mkt_ticket_free(again);
 
             for (size_t cut = 0; cut < kept.n; cut++) {
-                enum mkt_err err = mkt_ticket_get(&again, &m.player.host, exact((struct mkt_span){kept.p, cut}));
+                enum mkt_err err = mkt_ticket_load(&again, &m.player.host, exact((struct mkt_span){kept.p, cut}));
                 ck_assert_msg(err == MKT_E_STORED && again == NULL, "%zu octets: %s", cut, mkt_err_name(err));
                 ck_assert_uint_eq(m.player.live, 1);
             }
@@ -1281,7 +1283,7 @@ START_TEST(what_is_no_stored_ticket_is_refused)
         again = (struct mkt_ticket *)&m;                                                                               \
         memcpy(changed, kept.p, n);                                                                                    \
         change;                                                                                                        \
-        expect_err(#change, mkt_ticket_get(&again, &m.player.host, (struct mkt_span){changed, n}), err);               \
+        expect_err(#change, mkt_ticket_load(&again, &m.player.host, (struct mkt_span){changed, n}), err);              \
         ck_assert(again == NULL && m.player.live == 1);                                                                \
     } while (0)
     REFUSED(MKT_E_STORED, changed[0] = 0);
@@ -1289,8 +1291,8 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     REFUSED(MKT_E_STORED, changed[n++] = 0);
     REFUSED(MKT_E_STORED, changed[1] = 0xff);
     REFUSED(MKT_E_STORED, changed[5] = 1); /* another payload follows, and is not there */
-    REFUSED(MKT_E_SHORT, changed[5] = 1; changed[13] = 0xff);
-    REFUSED(MKT_E_SHORT, changed[13] = 0xff);      /* TP Data longer than the payload */
+    REFUSED(MKT_E_TRUNCATED, changed[5] = 1; changed[13] = 0xff);
+    REFUSED(MKT_E_TRUNCATED, changed[13] = 0xff);  /* TP Data longer than the payload */
     REFUSED(MKT_E_PRF, changed[10] |= 4);          /* PRF Func 3 */
     REFUSED(MKT_E_FLAGS, changed[11] &= 0xbf);     /* G without F */
     REFUSED(MKT_E_MPK, changed[at_keys + 1] = 1);  /* a TGK in place of the MPK */
@@ -1300,7 +1302,7 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     /* Initiator Data is of a message, not of a ticket */
     struct mkt_span with_data = exact(stored_ticket(ticket, keys));
     memcpy(changed, with_data.p, with_data.n);
-    expect_err("as kept", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){changed, with_data.n}), MKT_OK);
+    expect_err("as kept", mkt_ticket_load(&again, &m.player.host, (struct mkt_span){changed, with_data.n}), MKT_OK);
     mkt_ticket_free(again);
     uint8_t *longer = malloc(kept.n + 1);
     size_t n = 5 + m.payload.octets.n;
@@ -1310,12 +1312,12 @@ START_TEST(what_is_no_stored_ticket_is_refused)
     longer[n - 1] = 1;
     longer[n] = 0xaa;
     memcpy(longer + n + 1, kept.p + n, kept.n - n);
-    expect_err("Initiator Data", mkt_ticket_get(&again, &m.player.host, (struct mkt_span){longer, kept.n + 1}),
+    expect_err("Initiator Data", mkt_ticket_load(&again, &m.player.host, (struct mkt_span){longer, kept.n + 1}),
                MKT_E_STORED);
     ck_assert_ptr_null(again);
 
     /* no keys at all */
-    expect_err("no keys", mkt_ticket_get(&again, &m.player.host, stored_ticket(ticket, from_hex("-"))), MKT_E_MPK);
+    expect_err("no keys", mkt_ticket_load(&again, &m.player.host, stored_ticket(ticket, from_hex("-"))), MKT_E_MPK);
     ck_assert(again == NULL && m.player.live == 1);
     free(longer);
     free(changed);
@@ -1333,10 +1335,10 @@ START_TEST(a_ticket_that_was_used_is_kept_only_with_the_j_flag)
         m.policy.flags &= (uint16_t)(reusable != 0 ? 0xfff : 0xfff & ~MKT_FLAG_J);
         expect_made("made", &m);
         ck_assert(!m.ticket->used);
-        expect_err("unused", mkt_ticket_put(m.ticket, &measured), MKT_OK);
+        expect_err("unused", mkt_ticket_save(m.ticket, &measured), MKT_OK);
         m.ticket->used = true;
         ck_assert(m.ticket->used);
-        expect_err("used", mkt_ticket_put(m.ticket, &measured), reusable != 0 ? MKT_OK : MKT_E_REUSE);
+        expect_err("used", mkt_ticket_save(m.ticket, &measured), reusable != 0 ? MKT_OK : MKT_E_REUSE);
         release(&m);
     }
 }
@@ -1359,14 +1361,14 @@ START_TEST(a_ticket_without_j_is_stored_as_used)
     memcpy(octets, kept.p, kept.n);
     for (unsigned mark = 0; mark < 256; mark++) {
         octets[0] = (uint8_t)mark;
-        const enum mkt_err err = mkt_ticket_get(&again, &m.player.host, (struct mkt_span){octets, kept.n});
+        const enum mkt_err err = mkt_ticket_load(&again, &m.player.host, (struct mkt_span){octets, kept.n});
         expect_err("mark", err, mark == 1 || mark == 2 ? MKT_OK : MKT_E_STORED);
         ck_assert((again != NULL) == (err == MKT_OK));
         if (err != MKT_OK)
             continue;
         ck_assert(again->used == (mark == 2));
         expect_octets("keys", again->keys, m.ticket->keys);
-        expect_err("kept again", mkt_ticket_put(again, &measured), mark == 1 ? MKT_OK : MKT_E_REUSE);
+        expect_err("kept again", mkt_ticket_save(again, &measured), mark == 1 ? MKT_OK : MKT_E_REUSE);
         mkt_ticket_free(again);
     }
     release(&m);
@@ -1387,7 +1389,7 @@ START_TEST(a_stored_ticket_has_as_many_mpks_as_its_i_flag_says)
         const struct made *policy_of_one = forked != 0 ? &two : &one, *keys_of_other = forked != 0 ? &one : &two;
         const struct mkt_span ticket = {policy_of_one->payload.octets.p + 1, policy_of_one->payload.octets.n - 3};
         struct mkt_span octets = stored_ticket(ticket, keys_of_other->ticket->keys);
-        expect_err("MPKs", mkt_ticket_get(&again, &one.player.host, octets), MKT_E_MPK);
+        expect_err("MPKs", mkt_ticket_load(&again, &one.player.host, octets), MKT_E_MPK);
         ck_assert_ptr_null(again);
         release(&one);
         release(&two);
@@ -1420,14 +1422,14 @@ START_TEST(a_stored_ticket_has_keys_as_its_policy_says)
         chain[2].key_data = (struct mkt_key_data){.type = MKT_KEY_TGK, .key = counting(2, rows[i].length)};
         for (size_t k = 0; k < 3; k++)
             chain[k].key_data.kv = (struct mkt_kv){.type = MKT_KV_SPI, .spi = counting((uint8_t)k, 4)};
-        expect_err("keys", mkt_payloads_put(chain + !forked, forked ? 3 : 2, &keys), MKT_OK);
+        expect_err("keys", mkt_payloads_encode(chain + !forked, forked ? 3 : 2, &keys), MKT_OK);
         prepare(&m, rows[i].suite);
         m.recipe.n_keys = 0;
-        expect_err("flags", mkt_flags_get(&m.policy.flags, rows[i].flags), MKT_OK);
+        expect_err("flags", mkt_flags_parse(&m.policy.flags, rows[i].flags), MKT_OK);
         expect_made("made", &m);
         const struct mkt_span ticket = {m.payload.octets.p + 1, m.payload.octets.n - 3};
         const struct mkt_span kept = stored_ticket(ticket, (struct mkt_span){octets, keys.n});
-        expect_err(rows[i].flags, mkt_ticket_get(&again, &m.player.host, kept), rows[i].err);
+        expect_err(rows[i].flags, mkt_ticket_load(&again, &m.player.host, kept), rows[i].err);
         mkt_ticket_free(again);
         release(&m);
     }
@@ -1478,7 +1480,7 @@ START_TEST(without_memory_nothing_is_made_and_nothing_is_lost)
             struct mkt_ticket *again = (struct mkt_ticket *)1;
             struct mkt_span kept = stored(m.ticket);
             calls_left = 0;
-            expect_err("get", mkt_ticket_get(&again, &m.player.host, kept), MKT_E_MEMORY);
+            expect_err("get", mkt_ticket_load(&again, &m.player.host, kept), MKT_E_MEMORY);
             ck_assert_ptr_null(again);
             release(&m);
             break;
@@ -1543,7 +1545,7 @@ START_TEST(without_a_clock_nothing_is_made)
     prepare(&m, MKT_SUITE_256);
     m.player.host.now = no_clock;
     expect_refused("no clock", &m, MKT_E_CLOCK);
-    m.player.host.counter = counter;
+    m.player.host.counter_next = counter;
     m.recipe.counter = true;
     expect_refused("no clock to judge the validity by", &m, MKT_E_CLOCK);
     mkt_ticket_free(NULL);

@@ -509,7 +509,7 @@ START_TEST(bundle_refused)
     expect_err("TEK of 64 octets", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_KEY_LENGTH);
     bundles_free(csb);
     bundles(&long_names, MKT_SUITE_256, 0, csb);
-    expect_err("identity", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_SPACE);
+    expect_err("identity", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_BUFFER);
     bundles_free(csb);
     line_free(line);
 }

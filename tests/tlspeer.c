@@ -201,7 +201,7 @@ static bool say_end(struct peer *peer, int result)
                                         [MKT_TLS_CUT] = "cut",
                                         [MKT_TLS_ALERT] = "alert",
                                         [MKT_TLS_FAILED] = "failed"};
-    enum mkt_tls_state state = mkt_streams_end(peer->streams, &peer->ssl, result);
+    enum mkt_tls_state state = mkt_streams_status(peer->streams, &peer->ssl, result);
     printf("error: -0x%04x\nend: %s\n", (unsigned)-result, names[state]);
     return false;
 }
@@ -213,7 +213,7 @@ static bool handshake(struct peer *peer)
     if (mkt_streams_handshake(peer->streams, &peer->ssl, &result) != MKT_OK)
         return say_end(peer, result);
     printf("tls: %s %s\n", mbedtls_ssl_get_version(&peer->ssl), mbedtls_ssl_get_ciphersuite(&peer->ssl));
-    if (!good(mkt_streams_of(peer->streams, &peer->ssl, &stream), "of"))
+    if (!good(mkt_streams_find(peer->streams, &peer->ssl, &stream), "of"))
         return false;
     printf("stream: %llu\n", (unsigned long long)stream);
     fflush(stdout);
@@ -223,7 +223,7 @@ static bool handshake(struct peer *peer)
 static int read_some(struct peer *peer, char *octets, size_t n)
 {
     int result = MBEDTLS_ERR_SSL_WANT_READ; /* as TLS 1.3 does after a ticket, and TLS 1.2 after renegotiation */
-    while (result < 0 && mkt_streams_end(peer->streams, &peer->ssl, result) == MKT_TLS_OPEN)
+    while (result < 0 && mkt_streams_status(peer->streams, &peer->ssl, result) == MKT_TLS_OPEN)
         result = mbedtls_ssl_read(&peer->ssl, (unsigned char *)octets, n);
     return result;
 }

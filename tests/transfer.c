@@ -60,7 +60,7 @@ START_TEST(every_policy_that_needs_no_kms)
     c->answer.n_keys = (f & MKT_FLAG_M) != 0;
     make_init(c);
     expect_err(flags, mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
-    ck_assert(mkt_csb_owes(c->r, MKT_TRANSFER_RESP) == ((f & MKT_FLAG_F) != 0));
+    ck_assert(mkt_csb_must_make(c->r, MKT_TRANSFER_RESP) == ((f & MKT_FLAG_F) != 0));
     ck_assert(mkt_csb_ready(c->i) == ((f & MKT_FLAG_F) == 0) && mkt_csb_ready(c->r) == ((f & MKT_FLAG_F) == 0));
     ck_assert_uint_eq(payload_of(init_of(c), MKT_RANDR, MKT_RANDR_I).rand.rand.n, 32);
     if ((f & MKT_FLAG_F) != 0) {
@@ -74,7 +74,8 @@ START_TEST(every_policy_that_needs_no_kms)
 }
 END_TEST
 
-/* 6.10: "TRr indicates how often rekeying MUST be done." A time of 0 s is the shortest; 0 would mean that there is none. */
+/* 6.10: "TRr indicates how often rekeying MUST be done." A time of 0 s is the shortest; 0 would mean that there is
+ * none. */
 START_TEST(the_time_between_rekeyings)
 {
     static const struct {
@@ -91,16 +92,16 @@ START_TEST(the_time_between_rekeyings)
     c->policy.has_rekeying = rows[_i / 2].has;
     c->policy.rekeying = rows[_i / 2].rekeying;
     make_init(c);
-    ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
+    ck_assert_uint_eq(mkt_csb_rekey_interval(c->r), 0);
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
     if (_i % 2 == 0) {
-        ck_assert_uint_eq(mkt_csb_rekeying(c->i), 0);
-        ck_assert_uint_eq(mkt_csb_rekeying(c->r), 0);
+        ck_assert_uint_eq(mkt_csb_rekey_interval(c->i), 0);
+        ck_assert_uint_eq(mkt_csb_rekey_interval(c->r), 0);
         expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
         finish(c);
     }
-    ck_assert_uint_eq(mkt_csb_rekeying(c->i), rows[_i / 2].seconds);
-    ck_assert_uint_eq(mkt_csb_rekeying(c->r), rows[_i / 2].seconds);
+    ck_assert_uint_eq(mkt_csb_rekey_interval(c->i), rows[_i / 2].seconds);
+    ck_assert_uint_eq(mkt_csb_rekey_interval(c->r), rows[_i / 2].seconds);
     call_free(c);
 }
 END_TEST
@@ -156,7 +157,7 @@ START_TEST(identities_left_out_are_those_that_the_application_gave)
     c->settings_r.peer = mkt_id_uri("sip:alice@example.com");
     make_init(c);
     struct mkt_message m;
-    expect_err("message", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("message", mkt_message_decode(&m, init_of(c)), MKT_OK);
     ck_assert_ptr_null(mkt_message_find(&m, MKT_IDR, MKT_IDR_I));
     ck_assert_ptr_null(mkt_message_find(&m, MKT_IDR, MKT_IDR_R));
     expect_err("offer", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
@@ -362,7 +363,7 @@ START_TEST(a_csb_id_that_the_initiator_has_already)
     for (size_t i = 0; i < 4; i++)
         player_random(&c->alice, (struct mkt_span){drawn[i], 4});
     expect_err("TRANSFER_INIT", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
-    expect_err("get", mkt_message_get(&m, init_of(c)), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init_of(c)), MKT_OK);
     ck_assert_uint_eq(m.hdr.csb_id, 0x12345678);
     ck_assert_uint_eq(mkt_csb_id(c->i), 0x12345678);
     ck_assert_uint_eq(csb_ids.asked, 4);
@@ -422,7 +423,7 @@ START_TEST(rands_as_long_as_the_longest_key)
     c->offer.n_keys = 1;
     make_init(c);
     struct mkt_message m;
-    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(init_of(c))), MKT_OK);
     m.hdr.map = exact(m.hdr.map);
     m.n--;
     for (struct mkt_payload *p = find(&m, MKT_KEMAC, 0); p < m.payload + m.n; p++)
@@ -431,13 +432,13 @@ START_TEST(rands_as_long_as_the_longest_key)
     randi->rand.rand.n = 16;
     struct mkt_cs cs;
     struct mkt_span map = m.hdr.map;
-    expect_err("map", mkt_cs_get(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
+    expect_err("map", mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &map), MKT_OK);
     struct mkt_key_data tgk = {0};
     ck_assert(mkt_keys_session(c->ticket->keys, 0, &tgk));
     cs.spi = tgk.kv.spi;
     uint8_t octets[64];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("map", mkt_cs_put(&cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
+    expect_err("map", mkt_cs_encode(&cs, MKT_MAP_GENERIC_ID, &buf), MKT_OK);
     m.hdr.map = (struct mkt_span){octets, buf.n};
     reseal(c, &m, &c->init_buf, false);
     expect_err("16 octets for a key of 32", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_RAND);
@@ -451,7 +452,7 @@ START_TEST(an_empty_randr)
     struct call *c = call_new(MKT_SUITE_256, "FGJLNO");
     struct mkt_message m;
     make_resp(c);
-    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_RANDR, MKT_RANDR_R)->rand.rand.n = 0;
     reseal(c, &m, &c->resp_buf, true);
     expect_err("empty", mkt_csb_take(c->i, resp_of(c)), MKT_E_RAND);
@@ -472,10 +473,10 @@ START_TEST(the_host_is_not_asked_about_an_unverified_answer)
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     struct mkt_message m;
     make_resp(c);
-    expect_err("get", mkt_message_get(&m, exact(resp_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(resp_of(c))), MKT_OK);
     find(&m, MKT_IDR, MKT_IDR_R)->id.data = text("sip:mallory@example.com");
     c->resp_buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &c->resp_buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &c->resp_buf), MKT_OK);
     c->alice.host.member = never_asked;
     expect_err("wrong MAC", mkt_csb_take(c->i, resp_of(c)), MKT_E_MAC);
     call_free(c);
@@ -510,10 +511,10 @@ START_TEST(a_forged_identity_of_any_length)
     struct mkt_message m;
     memset(long_id, 'x', sizeof long_id - 1);
     make_init(c);
-    expect_err("get", mkt_message_get(&m, exact(init_of(c))), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, exact(init_of(c))), MKT_OK);
     find(&m, MKT_IDR, MKT_IDR_R)->id.data = text(long_id);
     c->init_buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &c->init_buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &c->init_buf), MKT_OK);
     expect_err("forged", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_MAC);
     call_free(c);
 }

@@ -79,7 +79,7 @@ START_TEST(protect)
         if (!is(s, "protect"))
             continue;
         const struct mkt_label label = {
-            .phase = number_of(s, "phase") == 1 ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE,
+            .purpose = number_of(s, "phase") == 1 ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE,
             .csb_id = (uint32_t)strtoul(text_of(s, "csb_id"), NULL, 16),
             .randi = octets_of(s, "randi"),
             .randr = octets_of(s, "randr"),
@@ -108,7 +108,7 @@ START_TEST(traffic)
         for (size_t k = 0; is(s, "traffic") && k < sizeof keys / sizeof *keys; k++) {
             uint8_t out[MKT_MAX_TEK];
             const struct mkt_span want = octets_of(s, keys[k].field), tgk = octets_of(s, "tgk");
-            const struct mkt_label label = {.phase = MKT_PHASE_TRAFFIC,
+            const struct mkt_label label = {.purpose = MKT_PURPOSE_TRAFFIC,
                                             .cs_id = (uint8_t)number_of(s, "cs_id"),
                                             .randi = octets_of(s, "randi"),
                                             .randr = octets_of(s, "randr")};
@@ -132,7 +132,7 @@ START_TEST(fork_keys)
         if (!is(s, "fork"))
             continue;
         const struct mkt_label label = {
-            .phase = MKT_PHASE_FORK, .id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
+            .purpose = MKT_PURPOSE_FORK, .id = octets_of(s, "id"), .randkms = octets_of(s, "randkms")};
         expect_derived(s, "mpkr_forked", MKT_DERIVE_FORKED_MPKR, "mpkr", &label);
         expect_derived(s, "tgk_forked", MKT_DERIVE_FORKED_TGK, "tgk", &label);
     }
@@ -145,9 +145,9 @@ START_TEST(ticketkeys)
         const struct section *s = &all.section[i];
         if (!is(s, "ticketkeys"))
             continue;
-        const struct mkt_label of_ticket = {.phase = MKT_PHASE_TICKET, .rand = octets_of(s, "rand")};
-        const struct mkt_label of_mpk = {.phase = MKT_PHASE_MPK, .rand = octets_of(s, "rand")};
-        const struct mkt_label of_vr = {.phase = MKT_PHASE_VR};
+        const struct mkt_label of_ticket = {.purpose = MKT_PURPOSE_TICKET, .rand = octets_of(s, "rand")};
+        const struct mkt_label of_mpk = {.purpose = MKT_PURPOSE_MPK, .rand = octets_of(s, "rand")};
+        const struct mkt_label of_vr = {.purpose = MKT_PURPOSE_VR};
         expect_derived(s, "auth32", MKT_DERIVE_AUTH_KEY, "tpk", &of_ticket);
         expect_derived(s, "encr", MKT_DERIVE_ENCR_KEY, "tpk", &of_ticket);
         expect_derived(s, "salt", MKT_DERIVE_SALT_KEY, "tpk", &of_ticket);
@@ -172,15 +172,15 @@ static void expect_round_trip(const char *name, struct mkt_span in)
     struct mkt_message message;
     static uint8_t out[65536];
     struct mkt_buf buf = {out, in.n, 0}, measured = {NULL, 0, 0}, small = {out, in.n - 1, 0};
-    expect_err(name, mkt_message_get(&message, in), MKT_OK);
-    expect_err(name, mkt_message_put(&message, &buf), MKT_OK);
+    expect_err(name, mkt_message_decode(&message, in), MKT_OK);
+    expect_err(name, mkt_message_encode(&message, &buf), MKT_OK);
     expect_octets(name, (struct mkt_span){out, buf.n}, in);
-    expect_err(name, mkt_message_put(&message, &measured), MKT_OK);
+    expect_err(name, mkt_message_encode(&message, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, in.n);
-    expect_err(name, mkt_message_put(&message, &small), MKT_E_SPACE);
+    expect_err(name, mkt_message_encode(&message, &small), MKT_E_BUFFER);
     ck_assert_uint_eq(small.n, 0);
     for (size_t n = 0; n < in.n; n++)
-        ck_assert_msg(mkt_message_get(&message, exact((struct mkt_span){in.p, n})) != MKT_OK,
+        ck_assert_msg(mkt_message_decode(&message, exact((struct mkt_span){in.p, n})) != MKT_OK,
                       "%s: %zu octets are taken", name, n);
     free_all();
 }
@@ -201,7 +201,7 @@ END_TEST
 static uint16_t flags_of(const struct section *s)
 {
     uint16_t flags = 0;
-    expect_err(s->name, mkt_flags_get(&flags, text_of(s, "flags")), MKT_OK);
+    expect_err(s->name, mkt_flags_parse(&flags, text_of(s, "flags")), MKT_OK);
     return flags;
 }
 
@@ -212,7 +212,7 @@ static struct mkt_payload ticket_of(const struct section *s)
     struct mkt_span rest = {stored.p + 5, stored.n - 9};
     uint16_t type = MKT_TICKET;
     struct mkt_payload payload;
-    expect_err(s->name, mkt_payload_get(&payload, &type, &rest), MKT_OK);
+    expect_err(s->name, mkt_payload_decode(&payload, &type, &rest), MKT_OK);
     return payload;
 }
 
@@ -240,7 +240,7 @@ static struct mkt_span holder_keys(const struct section *s)
         return octets_of(s, "request_keys");
     ck_assert_uint_eq(flags_of(s) & MKT_FLAG_I, 0);
     list[0].key_data.key = octets_of(s, "mpki");
-    expect_err(s->name, mkt_payloads_put(list, n, &buf), MKT_OK);
+    expect_err(s->name, mkt_payloads_encode(list, n, &buf), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -254,7 +254,7 @@ START_TEST(open_ticket)
         struct mkt_buf keys = {octets, sizeof octets, 0};
         struct mkt_payload ticket = ticket_of(s);
         struct mkt_policy policy;
-        expect_err(s->name, mkt_policy_get(&policy, &ticket.ticket), MKT_OK);
+        expect_err(s->name, mkt_policy_decode(&policy, &ticket.ticket), MKT_OK);
         expect_err(s->name, mkt_policy_check(&policy, ntp(number_of(s, "now"))), MKT_OK);
         ck_assert_uint_eq(number_of(s, "suite"), number_of(s, "prf") == MKT_PRF_MIKEY_1 ? 128 : 256);
         ck_assert_uint_eq(number_of(s, "mac_alg"), mkt_suite_algorithms(suite_of(s))->mac_alg);
@@ -269,7 +269,7 @@ START_TEST(open_ticket)
         expect_err(s->name, mkt_ticket_open(&ticket, octets_of(s, "tpk"), &keys), MKT_OK);
         expect_octets("ticket_keys", (struct mkt_span){octets, keys.n}, octets_of(s, "ticket_keys"));
         struct mkt_span chain = {octets, keys.n}, ticket_rand = octets_of(s, "ticket_rand");
-        const struct mkt_label by_rand = {.phase = MKT_PHASE_MPK, .rand = ticket_rand};
+        const struct mkt_label by_rand = {.purpose = MKT_PURPOSE_MPK, .rand = ticket_rand};
         struct mkt_key_data key = {0};
         ck_assert(mkt_keys_mpk(chain, 0, &key));
         expect_octets("mpk", key.key, octets_of(s, "mpk"));
@@ -322,8 +322,8 @@ static enum mkt_err player_count(void *user, const struct mkt_id *peer, uint32_t
 static bool set_time(struct player *p, const struct mkt_t *t)
 {
     if (t->ts_type == MKT_TS_COUNTER) {
-        p->host.counter = player_counter;
-        p->host.count = player_count;
+        p->host.counter_next = player_counter;
+        p->host.counter_check = player_count;
         p->counter = (uint32_t)t->value;
         return true;
     }
@@ -337,7 +337,7 @@ static struct mkt_t ticket_time(const struct mkt_payload *ticket)
     uint16_t type = MKT_THDR;
     struct mkt_payload p = {0};
     while (type != MKT_LAST && p.type != MKT_T)
-        expect_err("Ticket Data", mkt_payload_get(&p, &type, &rest), MKT_OK);
+        expect_err("Ticket Data", mkt_payload_decode(&p, &type, &rest), MKT_OK);
     return p.t;
 }
 
@@ -348,7 +348,7 @@ static void expect_stored(const struct section *s, const struct mkt_ticket *tick
     struct mkt_buf stored = {out, sizeof out, 0};
     struct mkt_policy policy;
     expect_err(s->name, mkt_ticket_policy(ticket, &policy), MKT_OK);
-    expect_err(s->name, mkt_ticket_put(ticket, &stored), MKT_OK);
+    expect_err(s->name, mkt_ticket_save(ticket, &stored), MKT_OK);
     ck_assert_uint_eq(out[0], (policy.flags & MKT_FLAG_J) != 0 ? 1 : 2);
     out[0] = 1;
     expect_octets(s->name, (struct mkt_span){out, stored.n}, stored_ticket(octets_of(s, "ticket"), holder_keys(s)));
@@ -369,7 +369,7 @@ START_TEST(make_ticket)
         struct mkt_span keys = octets_of(s, "ticket_keys"), tpk = octets_of(s, "tpk");
         struct mkt_t issued = ticket_time(&payload);
         player_init(&p, ntp(number_of(s, "now")), tpk);
-        expect_err(s->name, mkt_policy_get(&policy, &payload.ticket), MKT_OK);
+        expect_err(s->name, mkt_policy_decode(&policy, &payload.ticket), MKT_OK);
         const struct mkt_id tpk_id = mkt_id_bytes("tpk-1");
         struct mkt_ticket_recipe recipe = {.size = sizeof recipe,
                                            .policy = &policy,
@@ -416,8 +416,8 @@ static void start(struct player *p, const struct section *s)
     p->host.resolved = NULL;
     if (!counts(s))
         return;
-    p->host.counter = player_counter;
-    p->host.count = player_count;
+    p->host.counter_next = player_counter;
+    p->host.counter_check = player_count;
 }
 
 /* The message that is to be made comes at its own time. */
@@ -512,7 +512,7 @@ START_TEST(ticket_request)
         struct mkt_buf buf = {out, sizeof out, 0};
         settings.kms = &known;
         start(&alice, s);
-        expect_err(s->name, mkt_policy_get(&policy, &tp.ticket), MKT_OK);
+        expect_err(s->name, mkt_policy_decode(&policy, &tp.ticket), MKT_OK);
         expect_err(s->name, mkt_csb_new(&csb, MKT_INITIATOR, &alice.host, &settings), MKT_OK);
         player_draw_like(&alice, want, MKT_RANDR_I);
         at_time_of(&alice, want);
@@ -526,7 +526,7 @@ START_TEST(ticket_request)
         expect_octets("id_i", mkt_csb_peer(of_kms).data, text(text_of(s, "id_i")));
         grant(&kms, s, of_kms);
         take(&alice, s, csb, "request_resp");
-        expect_err(s->name, mkt_csb_ticket(csb, &ticket), MKT_OK);
+        expect_err(s->name, mkt_csb_take_ticket(csb, &ticket), MKT_OK);
         expect_stored(s, ticket);
         mkt_ticket_free(ticket);
         mkt_csb_free(csb);
@@ -544,7 +544,7 @@ static size_t supplied_by(struct player *p, const struct section *s, struct mkt_
 {
     struct mkt_message message;
     struct mkt_key_data key;
-    expect_err(s->name, mkt_message_get(&message, octets), MKT_OK);
+    expect_err(s->name, mkt_message_decode(&message, octets), MKT_OK);
     if (mkt_message_find(&message, MKT_KEMAC, 0) == NULL)
         return 0;
     size_t n = 0;
@@ -566,7 +566,7 @@ static struct mkt_csb *offer(struct player *p, const struct section *s)
     uint8_t out[8192];
     struct mkt_buf buf = {out, sizeof out, 0}, measured = {NULL, 0, 0};
     start(p, s);
-    expect_err(s->name, mkt_ticket_get(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
+    expect_err(s->name, mkt_ticket_load(&ticket, &p->host, stored_ticket(octets_of(s, "ticket"), holder_keys(s))),
                MKT_OK);
     player_draw_like(p, want, MKT_RANDR_I);
     struct mkt_offer o = {
@@ -646,20 +646,20 @@ static struct mkt_csb *answer(struct player *p, const struct section *s, bool by
     }
     expect_err(s->name, mkt_csb_new(&csb, MKT_RESPONDER, &p->host, &settings), MKT_OK);
     take(p, s, csb, "transfer_init");
-    ck_assert(mkt_csb_owes(csb, MKT_RESOLVE_INIT_PSK) == by_kms);
+    ck_assert(mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK) == by_kms);
     if (by_kms)
         resolve(p, s, csb);
     expect_octets(s->name, mkt_csb_peer(csb).data, text(text_of(s, "id_i")));
     complain(p, s, csb);
     if (value_of(s, "transfer_resp") == NULL) {
-        ck_assert(!mkt_csb_owes(csb, MKT_TRANSFER_RESP));
+        ck_assert(!mkt_csb_must_make(csb, MKT_TRANSFER_RESP));
         return csb;
     }
     struct mkt_span want = octets_of(s, "transfer_resp");
     if ((flags_of(s) & MKT_FLAG_G) != 0)
         player_random(p, payload_of(want, MKT_RANDR, MKT_RANDR_R).rand.rand);
     struct mkt_answer a = {.size = sizeof a, .keys = wish, .n_keys = supplied_by(p, s, want, wish)};
-    ck_assert(mkt_csb_owes(csb, MKT_TRANSFER_RESP));
+    ck_assert(mkt_csb_must_make(csb, MKT_TRANSFER_RESP));
     at_time_of(p, want);
     expect_err(s->name, mkt_csb_make_transfer_resp(csb, &a, &buf), MKT_OK);
     expect_octets(s->name, (struct mkt_span){out, buf.n}, want);
@@ -677,8 +677,8 @@ static void expect_key(const struct section *s, const struct mkt_csb *csb, const
     ck_assert(mkt_csb_ready(csb));
     expect_err(s->name, mkt_csb_tek(csb, cs_id, &tek), MKT_OK);
     expect_octets(field, (struct mkt_span){out, tek.n}, octets_of(s, field));
-    ck_assert_uint_eq(mkt_csb_sessions(csb), 1);
-    expect_err(s->name, mkt_csb_session(csb, 0, &cs), MKT_OK);
+    ck_assert_uint_eq(mkt_csb_session_count(csb), 1);
+    expect_err(s->name, mkt_csb_session_at(csb, 0, &cs), MKT_OK);
     expect_octets(spi, cs.spi, octets_of(s, spi));
 
     char want[128];
@@ -709,9 +709,9 @@ static struct mkt_csb *moved(struct player *p, const struct section *s, const ch
     struct mkt_buf buf = {out, sizeof out, 0};
     struct mkt_settings settings = settings_of(s, self);
     struct mkt_csb *copy = NULL;
-    expect_err(s->name, mkt_csb_put(csb, &buf), MKT_OK);
+    expect_err(s->name, mkt_csb_save(csb, &buf), MKT_OK);
     mkt_csb_free(csb);
-    expect_err(s->name, mkt_csb_get(&copy, &p->host, &settings, exact((struct mkt_span){out, buf.n})), MKT_OK);
+    expect_err(s->name, mkt_csb_load(&copy, &p->host, &settings, exact((struct mkt_span){out, buf.n})), MKT_OK);
     return copy;
 }
 
@@ -824,7 +824,7 @@ START_TEST(derive_tek)
             randr = payload_of(octets_of(s, "transfer_resp"), MKT_RANDR, MKT_RANDR_R).rand.rand;
         if ((flags_of(s) & MKT_FLAG_I) != 0) {
             const struct mkt_label label = {
-                .phase = MKT_PHASE_FORK, .id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
+                .purpose = MKT_PURPOSE_FORK, .id = text(text_of(s, "id_r")), .randkms = octets_of(s, "randkms")};
             struct mkt_span master = octets_of(s, "mpkr");
             expect_err(s->name, mkt_derive(suite_of(s), MKT_DERIVE_FORKED_MPKR, master, &label, mpkr, master.n),
                        MKT_OK);
@@ -858,7 +858,7 @@ START_TEST(sdp)
             continue;
         uint8_t out[8192];
         struct mkt_buf line = {out, sizeof out, 0}, message = {out, sizeof out, 0};
-        expect_err(s->name, mkt_sdp_put(octets_of(s, "transfer_init"), &line), MKT_OK);
+        expect_err(s->name, mkt_sdp_key_mgmt_encode(octets_of(s, "transfer_init"), &line), MKT_OK);
         expect_octets("sdp", (struct mkt_span){out, line.n}, text(text_of(s, "sdp")));
         expect_err(s->name, text_get(text(text_of(s, "sdp")), MKT_SDP_SESSION, &message), MKT_OK);
         expect_octets("transfer_init", (struct mkt_span){out, message.n}, octets_of(s, "transfer_init"));

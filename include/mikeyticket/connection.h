@@ -153,7 +153,7 @@ struct mkt_connection {
  *     end behind a relay connects to that relay (RFC 6135 4.5); RFC 6714 4.3 wants the offer refused
  *   - MKT_E_PROTOCOLS: the stream had a MIKEY message before, and the offer re-keys with other protocols (RFC 4567
  *     4.1.2)
- *   - MKT_E_MANY: as mkt_sdp_get()
+ *   - MKT_E_TOO_MANY: as mkt_sdp_key_mgmt_decode()
  *   - MKT_E_STORED: `before` is not what was kept
  *   - MKT_E_CRYPTO
  */
@@ -174,7 +174,7 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
  * @param offerer  true: this end makes the offer; false: the offer has come
  * @param before   what was kept of the exchange before it; all zeros at first
  * @param keying   out; unchanged after an error
- * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP; MKT_E_MANY; MKT_E_PROTOCOLS and
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP; MKT_E_TOO_MANY; MKT_E_PROTOCOLS and
  *         MKT_E_STORED as mkt_connection_decide(); MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer,

@@ -7,12 +7,12 @@
  *     mkt_csb_new(INITIATOR)                           mkt_csb_new(KMS)
  *     mkt_csb_make_request_init()   --REQUEST_INIT-->  mkt_csb_take(), mkt_csb_grant()
  *     mkt_csb_take()                <--REQUEST_RESP--  mkt_csb_make_request_resp()
- *     mkt_csb_ticket()
+ *     mkt_csb_take_ticket()
  *                                                      Responder
  *                                                      mkt_csb_new(RESPONDER)
  *     mkt_csb_make_transfer_init()  --TRANSFER_INIT--> mkt_csb_take_offer()
  *
- *                              KMS                     where mkt_csb_owes(MKT_RESOLVE_INIT_PSK):
+ *                              KMS                     where mkt_csb_must_make(MKT_RESOLVE_INIT_PSK):
  *                   mkt_csb_take()  <--RESOLVE_INIT--  mkt_csb_make_resolve_init()
  *      mkt_csb_make_resolve_resp()  --RESOLVE_RESP-->  mkt_csb_take()
  *
@@ -65,7 +65,7 @@
  *   (D29).
  * - Let `offered` take no answer. Give it the Error messages of final responses, such as a 488.
  * - Free the branch of a dialog that ends, and remove its stream. The other branches do not change.
- * - Any branch can make and take updates, and be stored by mkt_csb_put().
+ * - Any branch can make and take updates, and be stored by mkt_csb_save().
  *
  * Keys and PSK identities:
  * - If G or I is set, each branch has keys of its own, and a PSK identity of its own (D16). Then the streams of all
@@ -91,10 +91,10 @@
  * - Give these the same addresses in all processes, as if they were set up before fork(): the host, its callbacks and
  *   its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing else outside of its memory.
  * - Let one process use the bundle at a time: hold a lock of your own.
- * - Store the bundle by mkt_csb_put() after each step. If a process ends during a call, go on from the last stored copy.
- *   Wipe the memory of the bundle and take it back yourself: the bundle may be busy for good, and mkt_csb_free() is not
- *   for a busy bundle.
- * - A copy that mkt_csb_put() has stored is never busy.
+ * - Store the bundle by mkt_csb_save() after each step. If a process ends during a call, go on from the last stored
+ *   copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for good, and mkt_csb_free()
+ *   is not for a busy bundle.
+ * - A copy that mkt_csb_save() has stored is never busy.
  */
 #ifndef MIKEYTICKET_CSB_H
 #define MIKEYTICKET_CSB_H
@@ -132,10 +132,10 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
  * policy.
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
- * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_put(), or for keys beside
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_encode(), or for keys beside
  *         `no_keys`, or for a key or Key Validity of no known type; MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the
  *         keys; MKT_E_SPI for an empty SPI, or one that two keys have; MKT_E_PRF; MKT_E_FLAGS; MKT_E_POLICY for a
- *         policy that names no responder; MKT_E_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
+ *         policy that names no responder; MKT_E_TOO_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL;
  *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
@@ -148,24 +148,24 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, con
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @return MKT_OK; MKT_E_STATE where none was granted, or another message was made since; MKT_E_MEMORY
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
+MKT_API MKT_MUST enum mkt_err mkt_csb_take_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
 
 /**
  * A KMS reads the policy that the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
  * @param policy  out: the desired policy, with the Initiator and this KMS where it names none, D set and K not; its
  *                spans live until the next message is made or taken
- * @return MKT_OK; MKT_E_STATE; an error of mkt_policy_get()
+ * @return MKT_OK; MKT_E_STATE; an error of mkt_policy_decode()
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_request(const struct mkt_csb *csb, struct mkt_policy *policy);
+MKT_API MKT_MUST enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *policy);
 
 /**
  * Reads a key that the REQUEST_INIT asks for, with its SPI or interval. There are up to MKT_MAX_KEYS - 1 of them, and
  * none if no session keys are asked for (D30). If the KMS is to choose, there is one TGK.
  * @param index  from 0
  * @param key    out: its spans live as long as those of the policy. Call mkt_key_wish_init() first, which sets its size
- * @return MKT_OK; MKT_E_NO_SESSION beyond the last; MKT_E_ARGUMENT for a wrong size; an error of mkt_csb_request()
+ * @return MKT_OK; MKT_E_NO_SESSION beyond the last; MKT_E_ARGUMENT for a wrong size; an error of mkt_csb_requested()
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_request_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key);
+MKT_API MKT_MUST enum mkt_err mkt_csb_requested_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key);
 
 /**
  * A KMS makes the ticket that it grants: mkt_ticket_make(), after it has set the D flag, and the K flag where policy or
@@ -173,7 +173,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_request_key(const struct mkt_csb *csb, siz
  * SPI in the ticket, which is a change too.
  * @param recipe  its policy NULL: the one asked for; its keys NULL: those asked for, whose SPIs are kept
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
- * @return MKT_OK; an error of mkt_csb_request() or mkt_ticket_make(), such as MKT_E_SPI for an SPI that is asked for
+ * @return MKT_OK; an error of mkt_csb_requested() or mkt_ticket_make(), such as MKT_E_SPI for an SPI that is asked for
  *         twice; MKT_E_PRF for a policy of another suite
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_recipe *recipe,
@@ -184,8 +184,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
  * @param ticket  not needed afterwards
  * @param out     the message is appended; with `p` NULL it is measured: a counter is used, but the bundle stays as it
  *                was
- * @return MKT_OK; MKT_E_STATE; MKT_E_CHANGED for a ticket that is not what was asked for and has no K; MKT_E_FLAGS for
- *         one without D; MKT_E_PRF; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_NOT_AS_ASKED for a ticket that is not what was asked for and has no K; MKT_E_FLAGS
+ *         for one without D; MKT_E_PRF; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket,
                                                         struct mkt_buf *out);
@@ -194,12 +194,12 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, con
 
 /**
  * Reads what a TRANSFER_INIT says of its Initiator, if a KMS must resolve the ticket. None of it is verified: a "no" is
- * safe, and a "yes" means nothing until the RESOLVE_RESP has been taken. So a Responder can reject a call without asking
- * its KMS (RFC 6043 4.2.2.2): mkt_csb_make_error() with MKT_E_DENIED, then mkt_csb_free().
+ * safe, and a "yes" means nothing until the RESOLVE_RESP has been taken. So a Responder can reject a call without
+ * asking its KMS (RFC 6043 4.2.2.2): mkt_csb_make_error() with MKT_E_DENIED, then mkt_csb_free().
  * @param initiator  out, not verified: IDRi of the message, or else mkt_settings.peer. Lives until the next message is
  *                   made or taken, as the spans of the policy do
  * @param policy     out, not verified: the policy of the ticket
- * @return MKT_OK; MKT_E_STATE unless mkt_csb_owes(MKT_RESOLVE_INIT_PSK) of a Responder
+ * @return MKT_OK; MKT_E_STATE unless mkt_csb_must_make(MKT_RESOLVE_INIT_PSK) of a Responder
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator,
                                                  struct mkt_policy *policy);
@@ -212,7 +212,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, stru
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KMS, or another error of mkt_host.forward;
- *         MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out);
 
@@ -222,17 +222,17 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, str
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEY_LENGTH for keys that no RANDRkms can be as long as; MKT_E_COUNTER;
- *         MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
  * Appends what a Responder remembers of a ticket that a KMS resolved for it, for mkt_host.resolved: when the ticket is
  * used again (J flag), the KMS need not be asked, and the modifier is the same (RFC 6043 5.3). Keys are in it, in
- * clear. To be called before an update. A bundle that was ready when mkt_csb_put() stored it has it no more.
- * @return MKT_OK; MKT_E_STATE where no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_SPACE
+ * clear. To be called before an update. A bundle that was ready when mkt_csb_save() stored it has it no more.
+ * @return MKT_OK; MKT_E_STATE where no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_csb_save_resolved(const struct mkt_csb *csb, struct mkt_buf *out);
 
 /* ---- Ticket Transfer: RFC 6043 4.2.2 ---- */
 
@@ -243,11 +243,11 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_resolved_put(const struct mkt_csb *csb, st
  * @param offer  its ticket must be valid, for this Initiator and this application, and let an Initiator begin (N flag)
  * @param out    the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle and
  *               the ticket stay as they were
- * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_MANY for too many SPs; an error of mkt_policy_check(); MKT_E_REUSE
- *         for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP,
- *         MKT_E_SP_PARAMETERS, MKT_E_SHORT for the crypto sessions; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM;
- *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT; MKT_E_TOO_MANY for too many SPs; an error of mkt_policy_check();
+ *         MKT_E_REUSE for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK,
+ *         MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT,
+ *         MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_TRUNCATED for the crypto sessions; MKT_E_COUNTER; MKT_E_BUFFER;
+ *         MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer,
                                                          struct mkt_buf *out);
@@ -273,17 +273,17 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, stru
  * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
  *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI where a crypto session
  *         would be without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto
- *         sessions; MKT_E_MANY for too many SPs; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK,
- *         MKT_E_CRYPTO
+ *         sessions; MKT_E_TOO_MANY for too many SPs; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM,
+ *         MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
 
 /**
  * Makes a CSB update (RFC 6043 5.2), which has no list of key management protocols, as it changes none (RFC 4567 4.1.2,
- * mkt_connection_decide()): new keys, new sessions, other keys or policies for those that there are. With the answer, or
- * at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are for each
- * key supplied the key, the salt and the SPI, if it does not give them. One that gets no answer is given up by
+ * mkt_connection_decide()): new keys, new sessions, other keys or policies for those that there are. With the answer,
+ * or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are for
+ * each key supplied the key, the salt and the SPI, if it does not give them. One that gets no answer is given up by
  * mkt_csb_abandon().
  *
  * Both ends encrypt new keys with one key, and only T tells their IVs apart (RFC 6043 5.2, design decision D29). So
@@ -296,8 +296,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND,
- *         MKT_E_SPI for the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_SHORT for the
- *         crypto sessions; MKT_E_MANY; MKT_E_COUNTER; MKT_E_SPACE; MKT_E_ROOM; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_SPI for the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_TRUNCATED for
+ *         the crypto sessions; MKT_E_TOO_MANY; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM,
+ *         MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *out);
@@ -306,22 +307,22 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
 
 /**
  * Takes a message: REQUEST_INIT or RESOLVE_INIT as KMS, REQUEST_RESP, RESOLVE_RESP, TRANSFER_RESP, an update, or an
- * Error message, which goes to mkt_host.report. Checks in this order: shape, all that needs no key, key, MAC, freshness,
+ * Error message, which goes to mkt_host.error. Checks in this order: shape, all that needs no key, key, MAC, freshness,
  * authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the KMS must resolve the
  * ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
  *
  * Take each message once for each SIP transaction, behind the transaction layer. A stateless element sees an INVITE
  * again when SIP sends it again: the first one is answered by a 200, and the second is a replay.
  *
- * SIP repeats an answer in a 183 and then in the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again, octet
- * for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
+ * SIP repeats an answer in a 183 and then in the 200. The TRANSFER_RESP that the bundle took last is MKT_OK again,
+ * octet for octet, and changes nothing; mkt_csb_repeated() tells. That ends when the bundle makes or takes an update.
  * @param in  the message, to the last octet; not needed afterwards. For a TRANSFER_INIT that begins a call use
  *            mkt_csb_take_offer() or mkt_sdp_take_offer(): here it is MKT_E_PROTOCOLS, unless it has no list of key
  *            management protocols and mkt_settings.allow_no_protocols is set
  * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
  *         party takes no message now; MKT_E_DATA_TYPE for a data type that this party does not take now, and for one
  *         that it never takes, whatever follows it; any error of the classes malformed, auth, unsupported, policy,
- *         freshness and host, or the one that a callback of the host answered; MKT_E_ROOM
+ *         freshness and host, or the one that a callback of the host answered; MKT_E_BUNDLE_FULL
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in);
 
@@ -334,7 +335,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt
 
 /**
  * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28):
- * nothing is new, and the keys are those of before. mkt_csb_put() does not store it.
+ * nothing is new, and the keys are those of before. mkt_csb_save() does not store it.
  */
 MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
 
@@ -345,8 +346,8 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_UPDATE, MKT_E_STATE,
  * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
  *
- * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about` empty
- * in place of mkt_csb_make_transfer_resp(). Before the offer is taken, no key is known.
+ * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about`
+ * empty in place of mkt_csb_make_transfer_resp(). Before the offer is taken, no key is known.
  *
  * About a message of Ticket Transfer only one Error message has a MAC (design decision D27): the bundle remembers it,
  * and the replay cache does. So keep the octets if you may have to send them again. An Error message of a KMS, or about
@@ -359,8 +360,8 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  *               Resolve give none: the Error message has the Empty map (D22)
  * @param out    the message is appended, or measured
  * @return MKT_OK; MKT_E_ARGUMENT where `err` is MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE
- *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_MANY,
- *         MKT_E_LENGTH, MKT_E_SHORT for the SPs; MKT_E_COUNTER; MKT_E_SPACE; an error of the class host, or of the
+ *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_TOO_MANY,
+ *         MKT_E_LENGTH, MKT_E_TRUNCATED for the SPs; MKT_E_COUNTER; MKT_E_BUFFER; an error of the class host, or of the
  *         replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum mkt_err err,
@@ -381,8 +382,8 @@ MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
 /* ---- in SDP: RFC 4567 ---- */
 
 /**
- * Makes the a=key-mgmt line of an offer: mkt_csb_make_transfer_init(), then mkt_sdp_put() in the same buffer. If
- * several sections share the line at session level, give `offer` a crypto session for each of them:
+ * Makes the a=key-mgmt line of an offer: mkt_csb_make_transfer_init(), then mkt_sdp_key_mgmt_encode() in the same
+ * buffer. If several sections share the line at session level, give `offer` a crypto session for each of them:
  * mkt_sdp_crypto_session().
  * @param line  the line is appended, without CRLF; with `p` NULL it is measured
  * @return as those two functions
@@ -391,31 +392,31 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const stru
                                                  struct mkt_buf *line);
 
 /**
- * Makes the a=key-mgmt line of an answer, once: mkt_csb_make_transfer_resp(), then mkt_sdp_put(). Keep the line. Send
- * it in each answer to this offer (183, 200), and again as long as no offer re-keys.
+ * Makes the a=key-mgmt line of an answer, once: mkt_csb_make_transfer_resp(), then mkt_sdp_key_mgmt_encode(). Keep the
+ * line. Send it in each answer to this offer (183, 200), and again as long as no offer re-keys.
  * @return as those two functions; MKT_E_STATE if the offer wants no answer (F flag), or its answer was made
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                   struct mkt_buf *line);
 
 /**
- * Makes the a=key-mgmt line of an offer that re-keys: mkt_csb_make_update(), then mkt_sdp_put(). If the offer is given
- * up (491, 408, CANCEL), call mkt_csb_abandon(), and repeat the line of before: see connection.h.
+ * Makes the a=key-mgmt line of an offer that re-keys: mkt_csb_make_update(), then mkt_sdp_key_mgmt_encode(). If the
+ * offer is given up (491, 408, CANCEL), call mkt_csb_abandon(), and repeat the line of before: see connection.h.
  * @return as those two functions
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *line);
 
 /**
- * Takes the message of an offer: mkt_sdp_get(), mkt_sdp_protocols(), then mkt_csb_take_offer(). That is the first
- * offer, or one that re-keys (mkt_connection_keying()). The message is decoded into the bundle, which needs space for
- * it until the function returns.
+ * Takes the message of an offer: mkt_sdp_key_mgmt_decode(), mkt_sdp_protocols(), then mkt_csb_take_offer(). That is the
+ * first offer, or one that re-keys (mkt_connection_keying()). The message is decoded into the bundle, which needs space
+ * for it until the function returns.
  * - Take an offer once, behind the transaction layer: a repeated INVITE is a replay, and would be declined.
  * - If several sections share a message of the session level, take it once for all of them.
  * - To decline a call with an authenticated Error message, take the offer first, then call mkt_csb_make_error().
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @return as those functions; MKT_E_MISSING if there is no message; MKT_E_DATA_TYPE if it is neither a TRANSFER_INIT
- *         nor an Error message; MKT_E_ROOM
+ *         nor an Error message; MKT_E_BUNDLE_FULL
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
 
@@ -434,7 +435,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mk
  * @param offer  the offer of the bundle, for both ends
  * @param cs     out: its spans live until the next message is made or taken
  * @return MKT_OK; MKT_E_MISSING if there is no such media section, or it has no message for mikey; MKT_E_SDP;
- *         MKT_E_MANY; MKT_E_NO_SESSION if the bundle has none for it, or is not ready
+ *         MKT_E_TOO_MANY; MKT_E_NO_SESSION if the bundle has none for it, or is not ready
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media,
                                                      struct mkt_cs *cs);
@@ -444,22 +445,22 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, 
 /**
  * Appends a bundle as octets, to go on in another process, after a restart, or in a smaller block: state, keys in
  * clear, and mkt_settings.self and peer. The host and the other settings are not stored, nor is what
- * mkt_csb_resolved_put() writes of a bundle that is ready.
- * @return MKT_OK; MKT_E_SPACE
+ * mkt_csb_save_resolved() writes of a bundle that is ready.
+ * @return MKT_OK; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_put(const struct mkt_csb *csb, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
- * Makes a bundle from what mkt_csb_put() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
+ * Makes a bundle from what mkt_csb_save() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
  * mkt_settings.bundle_size is fine as long as everything has room. Let only the newest copy go on: two copies could
  * encrypt keys under one IV (D29). For a forked call use mkt_csb_branch().
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
  * @param settings  `self` and `peer` without data: those that were stored
- * @return MKT_OK; MKT_E_STORED, MKT_E_ROOM; an error of mkt_csb_new(), also MKT_E_ARGUMENT for another `self` or `peer`
- *         than was stored; a `peer` may be given if none was stored
+ * @return MKT_OK; MKT_E_STORED, MKT_E_BUNDLE_FULL; an error of mkt_csb_new(), also MKT_E_ARGUMENT for another `self` or
+ *         `peer` than was stored; a `peer` may be given if none was stored
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_get(struct mkt_csb **csb, const struct mkt_host *host,
-                                          const struct mkt_settings *settings, struct mkt_span in);
+MKT_API MKT_MUST enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host,
+                                           const struct mkt_settings *settings, struct mkt_span in);
 
 /** Whether the keys are there: after the answer was taken or made, or the offer where F wants no answer. */
 MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
@@ -468,10 +469,10 @@ MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
  * Whether this party is to make a message of a type now: REQUEST_RESP, RESOLVE_RESP as KMS, RESOLVE_INIT_PSK where a
  * KMS must resolve the ticket, until its answer was taken, as it may be made again; TRANSFER_RESP.
  */
-MKT_API bool mkt_csb_owes(const struct mkt_csb *csb, enum mkt_data_type message);
+MKT_API bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message);
 
 /** The seconds after which new keys must have come (TRr of the policy), by mkt_csb_make_update(); 0: no limit. */
-MKT_API uint32_t mkt_csb_rekeying(const struct mkt_csb *csb);
+MKT_API uint32_t mkt_csb_rekey_interval(const struct mkt_csb *csb);
 
 /**
  * The CSB ID of the call: 0 before a TRANSFER_INIT was made or taken, and of a KMS. Unverified while a Responder waits
@@ -494,14 +495,14 @@ MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
 /** How many crypto sessions the bundle has; 0 before it is ready. */
-MKT_API size_t mkt_csb_sessions(const struct mkt_csb *csb);
+MKT_API size_t mkt_csb_session_count(const struct mkt_csb *csb);
 
 /**
  * Reads a crypto session; its spans live until the next message is made or taken.
- * @param index  from 0 to mkt_csb_sessions() - 1
+ * @param index  from 0 to mkt_csb_session_count() - 1
  * @return MKT_OK; MKT_E_NO_SESSION
  */
-MKT_API MKT_MUST enum mkt_err mkt_csb_session(const struct mkt_csb *csb, size_t index, struct mkt_cs *cs);
+MKT_API MKT_MUST enum mkt_err mkt_csb_session_at(const struct mkt_csb *csb, size_t index, struct mkt_cs *cs);
 
 /**
  * Reads the security policy that was agreed on for a crypto session; its spans live until the next message is made or
@@ -515,7 +516,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_i
  * itself where it was sent as such. For TLS it is the pre-shared key (3GPP TS 23.333 5.20.2).
  * @param tek  16 to 64 octets: by mkt_settings.tek_length where it is derived with suite 256, 16 with suite 128, as
  *             long as it is where it was sent; the caller wipes them
- * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE; MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek);
 
@@ -530,7 +531,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t inde
 
 /**
  * Appends the salt that came with the key of a crypto session (RFC 3830 6.13); nothing where it had none.
- * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt);
 
@@ -542,7 +543,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs
  *
  * So two branches of a forked call have different identities if they have different keys. If mkt_host.psk_identity is
  * set, it appends the identity instead.
- * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_SPACE; an error of that callback
+ * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER; an error of that callback
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity);
 

@@ -18,25 +18,26 @@ enum mkt_err {
 
     MKT_E_ARGUMENT = 100, /**< an argument or a setting is missing, too long or out of range */
     MKT_E_STATE,          /**< not in this state of the bundle, or while a callback for it runs */
-    MKT_E_SPACE,          /**< the output buffer is too small */
-    MKT_E_ROOM,           /**< more than a bundle (mkt_settings.bundle_size), a ticket or a set of streams has room for */
+    MKT_E_BUFFER,         /**< the output buffer is too small */
+    MKT_E_BUNDLE_FULL,    /**< more than a bundle (mkt_settings.bundle_size), a ticket or a set of streams has room
+                               for */
     MKT_E_NO_SESSION,     /**< no such crypto session, or no such stream */
     MKT_E_LENGTH,         /**< a value or a field is too long for its place on the wire */
     MKT_E_PROFILE,        /**< not a TLS profile or cipher suite that this library and this build of mbedTLS allow */
     MKT_E_IN_USE,         /**< another stream has that number or identity, or another connection has the stream */
     MKT_E_AGAIN,          /**< nothing is wrong: wait for TCP, then call again */
 
-    MKT_E_SHORT = 200,    /**< the octets end within a field */
+    MKT_E_TRUNCATED = 200, /**< the octets end within a field */
     MKT_E_TRAILING,       /**< octets are left over after the last field */
-    MKT_E_VALUE,          /**< a field has a value that the RFC does not define, or that changes the layout */
+    MKT_E_BAD_VALUE,      /**< a field has a value that the RFC does not define, or that changes the layout */
     MKT_E_VERSION,        /**< not MIKEY version 1 */
     MKT_E_PAYLOAD,        /**< an unknown payload type, whose length can't be known */
-    MKT_E_MANY,           /**< more payloads than MKT_MAX_PAYLOADS, more keys than MKT_MAX_KEYS, or more of a kind than
+    MKT_E_TOO_MANY,       /**< more payloads than MKT_MAX_PAYLOADS, more keys than MKT_MAX_KEYS, or more of a kind than
                                the RFC allows */
     MKT_E_MISSING,        /**< a payload, attribute or media section that must be there is not */
     MKT_E_ORDER,          /**< V or SIGN is not the last payload */
     MKT_E_DATA_TYPE,      /**< not the type of message that is expected now */
-    MKT_E_MAP,            /**< a CS ID map type that this type of message can't have */
+    MKT_E_BAD_MAP,        /**< a CS ID map type that this type of message can't have */
     MKT_E_KEMAC_MAC,      /**< a KEMAC with a MAC of its own, where V has it */
     MKT_E_BASE64,         /**< not base64 by the letter */
     MKT_E_SDP,            /**< an SDP description or RTSP header that is not of the form of its RFC */
@@ -45,7 +46,7 @@ enum mkt_err {
     MKT_E_MAC = 300,      /**< the MAC of the message does not verify */
     MKT_E_TICKET_MAC,     /**< the MAC of the ticket does not verify */
     MKT_E_CSB_ID,         /**< the CSB ID is not that of the exchange */
-    MKT_E_KEY,            /**< the host has no key for this message or ticket */
+    MKT_E_NO_KEY,         /**< the host has no key for this message or ticket */
     MKT_E_INITIATOR_MAC,  /**< Initiator Data does not verify, or is not of this TRANSFER_INIT */
 
     MKT_E_PRF = 400,      /**< the PRF is unknown, not that of the exchange, or of another suite */
@@ -55,8 +56,8 @@ enum mkt_err {
     MKT_E_DH_GROUP,       /**< the Diffie-Hellman group is unknown */
     MKT_E_TICKET_TYPE,    /**< the ticket wants processing of its own (N or O is clear), or this party must open or
                                make a ticket that is no MIKEY base ticket: there is no callback for it */
-    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be sent;
-                               or the next counters have had keys: call again to skip more of them */
+    MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be
+                               sent; or the next counters have had keys: call again to skip more of them */
 
     MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other, its keys or its maker (D) */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
@@ -82,7 +83,7 @@ enum mkt_err {
     MKT_E_DENIED,         /**< the host's authorisation callback said no, or the stream is another connection's */
     MKT_E_ROLE,           /**< a=setup that can't be answered or does not answer the offer */
     MKT_E_KMS,            /**< the message is for another KMS, or another KMS must resolve the ticket */
-    MKT_E_CHANGED,        /**< not the policy or keys that were asked for, and the K flag does not say so */
+    MKT_E_NOT_AS_ASKED,   /**< not the policy or keys that were asked for, and the K flag does not say so */
     MKT_E_UPDATE,         /**< a CSB update with another TICKET or RAND than the first exchange, or one that its own
                                sender gets back */
     MKT_E_SP_PARAMETERS,  /**< no policy of a crypto session is acceptable (mkt_host.acceptable) */
@@ -100,7 +101,7 @@ enum mkt_err {
     MKT_E_TLS,            /**< TLS failed; mbedTLS's own code stands beside it */
     MKT_E_CACHE_FULL,     /**< the replay cache is full: no message can be taken until one of its expires */
 
-    MKT_E_REPORTED = 800,      /**< an Error message that came has number 0: mkt_error_of_number() */
+    MKT_E_REPORTED = 800, /**< an Error message that came has number 0: mkt_error_of_number() */
     MKT_E_REPORTED_LAST = 1055 /**< it has number 255; those between likewise */
 };
 
@@ -133,7 +134,7 @@ MKT_API const char *mkt_err_text(enum mkt_err err);
 MKT_API uint8_t mkt_err_number(enum mkt_err err);
 
 /**
- * Returns the error that stands for the number of an Error message that came (mkt_report.number), so that
+ * Returns the error that stands for the number of an Error message that came (mkt_error_message.number), so that
  * mkt_csb_make_error() can pass it on: mkt_err_number() of it is that number, whatever the number is.
  */
 MKT_API enum mkt_err mkt_error_of_number(uint8_t number);

@@ -25,7 +25,8 @@ struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
-    void *user;                  /**< first argument of each callback that is made for this bundle; NULL: mkt_host.user */
+    void *user;                  /**< first argument of each callback that is made for this bundle; NULL:
+                                      mkt_host.user */
     const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
     struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
     uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */
@@ -38,7 +39,7 @@ struct mkt_settings {
     bool allow_own_identity;     /**< take a TRANSFER_INIT whose Initiator has the identity `self` without a replay
                                       cache; false. Set it only if two devices of one user call each other: without a
                                       cache an attacker can send this party its own messages back (D21) */
-    bool counter;                /**< make COUNTER timestamps, by mkt_host.counter; false */
+    bool counter;                /**< make COUNTER timestamps, by mkt_host.counter_next; false */
     struct mkt_span replay_scope; /**< part of the name that the replay cache has for a message (D27); no data.
                                       Give each device of one user a scope of its own if they share a cache: SIP forks
                                       one TRANSFER_INIT to all of them. Set it from your own location table. Never take

@@ -3,14 +3,14 @@
  * @file host.h
  * All that the library asks of the program that it is linked into. Every callback is synchronous, may be NULL, and then
  * has the default that its line names. The library keeps no other state, has no globals and no init call: objects of
- * one thread need no lock. mbedTLS makes tables at their first use, without a lock: the library has that done when it is
- * loaded, so load it before threads use mbedTLS.
+ * one thread need no lock. mbedTLS makes tables at their first use, without a lock: the library has that done when it
+ * is loaded, so load it before threads use mbedTLS.
  *
  * Callbacks must not use the bundle that they are called for:
  *
  * - Functions that only read it work, and answer what held before the call.
  * - The bundle is busy: functions that make, take or grant answer MKT_E_STATE, which is not logged. mkt_csb_abandon()
- *   does nothing. mkt_csb_put() does not store that the bundle is busy.
+ *   does nothing. mkt_csb_save() does not store that the bundle is busy.
  * - Do not call mkt_csb_free(): a build without NDEBUG ends there with an assertion.
  * - Leave the ticket, the buffers and the message that the call was given alone.
  *
@@ -39,16 +39,16 @@ enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 
 /**
  * The other end, for the host to say yes or no. All of it is authenticated, with two exceptions: `id` if the policy
- * names no Initiator (see `proven`), and `asked` if the peer is the KMS of a Responder.
+ * names no Initiator (see `proven`), and `called` if the peer is the KMS of a Responder.
  */
 struct mkt_peer {
     enum mkt_role role;              /**< what the peer is */
-    struct mkt_id id;                /**< its identity: of an Initiator IDRi of the policy, or IDRi of the message if the
-                                          policy has none; of a Responder IDRr of the answer */
-    struct mkt_id asked;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
+    struct mkt_id id;                /**< its identity: of an Initiator IDRi of the policy, or IDRi of the message if
+                                          the policy has none; of a Responder IDRr of the answer */
+    struct mkt_id called;             /**< the Responder that the TRANSFER_INIT names: a person or a group; a call may
                                           have been retargeted, so it need not be the one who takes it */
     const struct mkt_policy *policy; /**< of the ticket; of a REQUEST_INIT, what is asked for: its KEMAC has the desired
-                                          keys (D30), which mkt_csb_request_key() reads later */
+                                          keys (D30), which mkt_csb_requested_key() reads later */
     bool proven;                     /**< False in two cases. If the policy names no Initiator (D21), the sender of the
                                           TRANSFER_INIT has the keys of the ticket, and chose the name `id` itself. If
                                           keys are forked and the ticket was remembered (mkt_host.resolved), another one
@@ -72,10 +72,10 @@ struct mkt_psk {
 };
 
 /** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: what to do is the host's to say. */
-struct mkt_report {
-    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Else anybody may have
-                                            sent it: only a hint. It does not say about whose message it is. If G is
-                                            clear, all Responders of a call have one key, so it may be about what
+struct mkt_error_message {
+    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Else anybody may
+                                            have sent it: only a hint. It does not say about whose message it is. If G
+                                            is clear, all Responders of a call have one key, so it may be about what
                                             another one sent. Without a replay cache it may be old, or this party's own.
                                             False at a KMS for errors about its answers, as it keeps no keys of them */
     uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
@@ -104,20 +104,20 @@ struct mkt_psk_session {
 /**
  * The host. It outlives every object that was made with it. Spans and structs that a callback gets live for the call.
  *
- * A server needs one host for all its calls. In C it may be `static const`, with `.size = sizeof(struct mkt_host)`. In C
- * and C++ it can be filled once at the start:
+ * A server needs one host for all its calls. In C it may be `static const`, with `.size = sizeof(struct mkt_host)`. In
+ * C and C++ it can be filled once at the start:
  *
  * @code
  * #include <mikeyticket.h>
  * #include <string.h>
  *
  * // One key for all tickets of one Initiator.
- * static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
- * {
+ * static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf
+ * *key) {
  *     const struct mkt_id alice = mkt_id_uri("sip:alice@example.com");
  *     (void)id;
  *     if (!mkt_id_equal(&policy->initiator, &alice))
- *         return MKT_E_KEY;
+ *         return MKT_E_NO_KEY;
  *     memcpy(key->p, user, 32);
  *     key->n = 32;
  *     return MKT_OK;
@@ -138,8 +138,8 @@ struct mkt_psk_session {
  * The first argument of a callback is:
  *
  * - `mkt_settings.user` of the bundle that is used, or `user` below if that is NULL;
- * - for a ticket the same if mkt_csb_ticket() or mkt_csb_grant() makes it, and `user` below if mkt_ticket_make() or
- *   mkt_ticket_get() does. The ticket keeps this first argument for mkt_ticket_free(): it must outlive the ticket.
+ * - for a ticket the same if mkt_csb_take_ticket() or mkt_csb_grant() makes it, and `user` below if mkt_ticket_make()
+ *   or mkt_ticket_load() does. The ticket keeps this first argument for mkt_ticket_free(): it must outlive the ticket.
  *
  * A bundle can stand in memory that processes share: see mikeyticket/csb.h.
  */
@@ -154,7 +154,8 @@ struct mkt_host {
     /** `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
     enum mkt_err (*random)(void *user, uint8_t *out, size_t n);
 
-    /** Memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is none. Default:
+    /** Memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is none.
+     * Default:
      *  malloc. */
     void *(*alloc)(void *user, size_t n);
 
@@ -165,7 +166,7 @@ struct mkt_host {
      * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor
      * the policy is verified by then. A key that an Initiator has too (mode 3) is to be given only for tickets of that
      * Initiator, `policy->initiator`: who has it can make tickets in anybody's name. Appends 16 to
-     * MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_KEY.
+     * MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_NO_KEY.
      */
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 
@@ -173,17 +174,17 @@ struct mkt_host {
      * A KMS asks for the key that it shares with an Initiator or Responder. `name` is the IDRpsk of the message and
      * `id` its IDRi or IDRr, NULL where they are left out; none of it is verified by then. The library refuses a
      * message whose IDRi or IDRr is not the owner's: answer as owner the one of the identities of that user that the
-     * message names, or the user's main one. Default: there are no keys. Error: MKT_E_KEY.
+     * message names, or the user's main one. Default: there are no keys. Error: MKT_E_NO_KEY.
      */
     enum mkt_err (*psk)(void *user, const struct mkt_id *name, const struct mkt_id *id, struct mkt_psk *psk);
 
     /**
      * A Responder asks whether it has resolved a ticket before. `ticket` are the octets of the TICKET payload from
-     * Ticket Type to Ticket Data, which name it. Appends what mkt_csb_resolved_put() wrote, which the library wipes.
+     * Ticket Type to Ticket Data, which name it. Appends what mkt_csb_save_resolved() wrote, which the library wipes.
      * With key forking only a KMS can verify who sent a TRANSFER_INIT (Vr): a remembered ticket then serves only calls
      * whose keys are forked TGKs, which the Initiator alone has beside KMS and Responder, so that using them proves it
      * (mkt_peer.proven), and for no COUNTER; for others, and where the ticket was resolved for another identity of this
-     * host, the KMS is asked. Default: no ticket is remembered. Error: MKT_E_KEY.
+     * host, the KMS is asked. Default: no ticket is remembered. Error: MKT_E_NO_KEY.
      */
     enum mkt_err (*resolved)(void *user, struct mkt_span ticket, struct mkt_buf *octets);
 
@@ -191,9 +192,9 @@ struct mkt_host {
      * Opens a ticket that is not a MIKEY base ticket, or has no O flag (RFC 6043 6.10, 11): verifies a TICKET payload,
      * and appends its keys as the chain MPKi, [MPKr], {TEK|TGK|GTGK} of Key data payloads, which the library checks and
      * wipes. A KMS calls it, and a Responder if E is clear, before it asks its KMS. An Initiator needs it only to use a
-     * ticket without N, and never calls it. With N for the Initiator, and with O for a Responder that has a KMS, tickets
-     * of any type are used without it (D24). Default: other tickets are refused. Errors: MKT_E_KEY if only a KMS can
-     * open the ticket, MKT_E_TICKET_TYPE, MKT_E_TICKET_MAC.
+     * ticket without N, and never calls it. With N for the Initiator, and with O for a Responder that has a KMS,
+     * tickets of any type are used without it (D24). Default: other tickets are refused. Errors: MKT_E_NO_KEY if only a
+     * KMS can open the ticket, MKT_E_TICKET_TYPE, MKT_E_TICKET_MAC.
      */
     enum mkt_err (*open)(void *user, const struct mkt_payload *ticket, const struct mkt_policy *policy,
                          struct mkt_buf *keys);
@@ -219,19 +220,19 @@ struct mkt_host {
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
     /**
-     * The last word on a peer that the ticket policy allows; default: yes. Look at `peer->role` first. An Initiator and a
-     * Responder are also asked about their KMS, with the role MKT_KMS, when they take its answer: return MKT_OK if your
-     * rules are about calls only.
+     * The last word on a peer that the ticket policy allows; default: yes. Look at `peer->role` first. An Initiator and
+     * a Responder are also asked about their KMS, with the role MKT_KMS, when they take its answer: return MKT_OK if
+     * your rules are about calls only.
      *
      * If the policy names no Initiator, a Responder takes a TRANSFER_INIT only if this callback is there and says yes
-     * (D21); nothing proves `peer->id` then, and a COUNTER is refused. An Initiator asks about its Responder when it takes the TRANSFER_RESP, without F when it takes
-     * the first message of an update: compare `peer->id` with `peer->asked`, as another responder of the policy may have
-     * answered.
+     * (D21); nothing proves `peer->id` then, and a COUNTER is refused. An Initiator asks about its Responder when it
+     * takes the TRANSFER_RESP, without F when it takes the first message of an update: compare `peer->id` with
+     * `peer->called`, as another responder of the policy may have answered.
      *
-     * With key forking (I) an Initiator also asks about a Responder that neither was asked for nor is in the policy, such
-     * as a member of the group that was called: the KMS let it resolve the ticket, and nothing else speaks for it. Return
-     * MKT_E_DENIED unless you know that it may answer. Without this callback such a Responder is refused (D26). Error:
-     * MKT_E_DENIED.
+     * With key forking (I) an Initiator also asks about a Responder that neither was asked for nor is in the policy,
+     * such as a member of the group that was called: the KMS let it resolve the ticket, and nothing else speaks for it.
+     * Return MKT_E_DENIED unless you know that it may answer. Without this callback such a Responder is refused (D26).
+     * Error: MKT_E_DENIED.
      */
     enum mkt_err (*authorise)(void *user, const struct mkt_peer *peer);
 
@@ -260,7 +261,7 @@ struct mkt_host {
      * The next value of this party's own counter, for COUNTER timestamps; for keys of an update asked until the value
      * is one that no keys of the peer's had (mkt_csb_make_update()). Default: there are none. Error: MKT_E_COUNTER.
      */
-    enum mkt_err (*counter)(void *user, uint32_t *value);
+    enum mkt_err (*counter_next)(void *user, uint32_t *value);
 
     /**
      * Whether `value` is fresh as the counter of a peer, whose message is authenticated by then. Default: COUNTER
@@ -273,18 +274,19 @@ struct mkt_host {
      * Called for initial messages alone: the counter of an answer may be that of the question (RFC 6043 4.2.2.3). So an
      * update that somebody held back is taken after a newer answer of its sender. With the clock it is MKT_E_STALE.
      */
-    enum mkt_err (*count)(void *user, const struct mkt_id *peer, uint32_t value);
+    enum mkt_err (*counter_check)(void *user, const struct mkt_id *peer, uint32_t value);
 
     /**
      * Appends a TLS PSK identity of the host's own for a crypto session, in place of the one of mkt_csb_psk_identity().
-     * If one call may be forked, use a RAND in it: all else can be the same in two branches. Error: MKT_E_SPACE.
+     * If one call may be forked, use a RAND in it: all else can be the same in two branches. Error: MKT_E_BUFFER.
      */
     enum mkt_err (*psk_identity)(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity);
 
     /** Is told of an Error message; default: nobody is. */
-    void (*report)(void *user, const struct mkt_report *report);
+    void (*error)(void *user, const struct mkt_error_message *report);
 
-    /** Called for each message, bundle or ticket that is refused; optional. Not called for what a callback does with the
+    /** Called for each message, bundle or ticket that is refused; optional. Not called for what a callback does with
+     * the
      *  bundle that it is called for. */
     void (*log)(void *user, const struct mkt_log_event *event);
 
@@ -297,10 +299,10 @@ struct mkt_host {
     bool (*has_csb_id)(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id);
 
     /**
-     * A KMS asks who resolves the ticket of a RESOLVE_INIT (RFC 6043 section 10). The message is authenticated. The TICKET
-     * payload, its policy and `name`, the IDRpsk of a MIKEY base ticket or NULL, are not verified; IDRkms may be left
-     * out of the policy. If another KMS issued the ticket, set `*other` to the credential that this KMS shares with it:
-     * the RESOLVE_INIT is passed on, once. Leave `*other` NULL for a ticket of this KMS.
+     * A KMS asks who resolves the ticket of a RESOLVE_INIT (RFC 6043 section 10). The message is authenticated. The
+     * TICKET payload, its policy and `name`, the IDRpsk of a MIKEY base ticket or NULL, are not verified; IDRkms may be
+     * left out of the policy. If another KMS issued the ticket, set `*other` to the credential that this KMS shares
+     * with it: the RESOLVE_INIT is passed on, once. Leave `*other` NULL for a ticket of this KMS.
      *
      * Called again for each later message of the exchange: answer the same. The credential must stay valid until the
      * bundle has answered. Default: a ticket whose IDRkms is absent or `mkt_settings.self` is of this KMS; one whose
@@ -320,10 +322,10 @@ static inline void mkt_host_init(struct mkt_host *host)
 /**
  * Returns an identity of type URI from a C string, which it points to.
  *
- * The library compares identities octet by octet. Normalise each URI before you give it to the library (RFC 3261 19.1.4):
- * write scheme and host in lower case, leave out default ports and parameters that name no user, and decode characters
- * that need no escape. Do it the same way at all parties. A ticket for "sip:bob@EXAMPLE.com" is no ticket for
- * "sip:bob@example.com": the Responder refuses the call with MKT_E_RESPONDER.
+ * The library compares identities octet by octet. Normalise each URI before you give it to the library (RFC 3261
+ * 19.1.4): write scheme and host in lower case, leave out default ports and parameters that name no user, and decode
+ * characters that need no escape. Do it the same way at all parties. A ticket for "sip:bob@EXAMPLE.com" is no ticket
+ * for "sip:bob@example.com": the Responder refuses the call with MKT_E_RESPONDER.
  */
 MKT_API struct mkt_id mkt_id_uri(const char *uri);
 

@@ -20,8 +20,8 @@ enum { MKT_MAX_KEYS = 32 };
  * type. All elements of an array have the same size.
  *
  * Each key has an SPI (RFC 6043 6.2.1, D30): the library draws one if `kv` does not give it. No two session keys of a
- * bundle have the same. Give no SPI a second time in a call, even if its first key is gone here: after an update without
- * an answer the other end may still have that key.
+ * bundle have the same. Give no SPI a second time in a call, even if its first key is gone here: after an update
+ * without an answer the other end may still have that key.
  */
 struct mkt_key_wish {
     size_t size;          /**< needed: sizeof(struct mkt_key_wish), as mkt_key_wish_init() sets it */

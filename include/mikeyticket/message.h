@@ -42,7 +42,7 @@ struct mkt_hdr {
     uint32_t csb_id;
     uint8_t n_cs;    /**< #CS: crypto sessions in the map, up to 255 */
     uint8_t map_type;
-    struct mkt_span map; /**< CS ID map info, for mkt_cs_get() */
+    struct mkt_span map; /**< CS ID map info, for mkt_cs_next() */
 };
 
 /** How many payloads a message may have. */
@@ -62,24 +62,25 @@ MKT_API const char *mkt_data_type_name(unsigned data_type);
  * Decodes a message. No copy, no allocation; time is linear in the octets. Any data type is decoded.
  * @param message  out: its spans point into `in`; without meaning after an error
  * @param in       the message, to the last octet
- * @return MKT_OK; MKT_E_VERSION; MKT_E_MANY for more than MKT_MAX_PAYLOADS; or an error of mkt_payload_get()
+ * @return MKT_OK; MKT_E_VERSION; MKT_E_TOO_MANY for more than MKT_MAX_PAYLOADS; or an error of mkt_payload_decode()
  */
-MKT_API MKT_MUST enum mkt_err mkt_message_get(struct mkt_message *message, struct mkt_span in);
+MKT_API MKT_MUST enum mkt_err mkt_message_decode(struct mkt_message *message, struct mkt_span in);
 
 /**
- * Appends a message as octets; what it writes, mkt_message_get() reads, and what that read it writes again unchanged.
- * @return MKT_OK; an error of mkt_payloads_put(), MKT_E_VERSION, or for the CS ID map MKT_E_SHORT or MKT_E_VALUE, for
- *         what has no encoding; MKT_E_ARGUMENT for more than MKT_MAX_PAYLOADS; MKT_E_SPACE
+ * Appends a message as octets; what it writes, mkt_message_decode() reads, and what that read it writes again
+ * unchanged.
+ * @return MKT_OK; an error of mkt_payloads_encode(), MKT_E_VERSION, or for the CS ID map MKT_E_TRUNCATED or
+ *         MKT_E_BAD_VALUE, for what has no encoding; MKT_E_ARGUMENT for more than MKT_MAX_PAYLOADS; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_message_put(const struct mkt_message *message, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_message_encode(const struct mkt_message *message, struct mkt_buf *out);
 
 /** The first payload of a type and role (mkt_payload_role()), or NULL; it lives as long as the message. */
 MKT_API const struct mkt_payload *mkt_message_find(const struct mkt_message *message, unsigned type, uint8_t role);
 
 /**
  * Finds where decoding stopped, to tell a human.
- * @param in  what mkt_message_get() refused
- * @return the offset in octets of the field that could not be understood; with MKT_E_MANY of the last one before
+ * @param in  what mkt_message_decode() refused
+ * @return the offset in octets of the field that could not be understood; with MKT_E_TOO_MANY of the last one before
  */
 MKT_API size_t mkt_message_error_offset(struct mkt_span in);
 

@@ -167,7 +167,7 @@ struct mkt_v {
 struct mkt_sp {
     uint8_t policy_no;
     uint8_t prot_type;
-    struct mkt_span params; /**< a list for mkt_sp_param_get() */
+    struct mkt_span params; /**< a list for mkt_sp_param_next() */
 };
 
 /** One parameter of a security policy */
@@ -262,33 +262,33 @@ MKT_API const char *mkt_payload_name(unsigned type);
  * @param map_type  of the HDR
  * @param number    1 for the first, 2 for the second; an SRTP-ID map has it in place of the CS ID
  * @param rest      in and out: what is left of the map, nothing after an error; begin with mkt_hdr.map
- * @return MKT_OK; MKT_E_SHORT; MKT_E_VALUE for a map type that has no sessions
+ * @return MKT_OK; MKT_E_TRUNCATED; MKT_E_BAD_VALUE for a map type that has no sessions
  */
-MKT_API MKT_MUST enum mkt_err mkt_cs_get(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest);
+MKT_API MKT_MUST enum mkt_err mkt_cs_next(struct mkt_cs *cs, uint8_t map_type, uint8_t number, struct mkt_span *rest);
 
 /**
  * Appends a crypto session to a CS ID map.
- * @return MKT_OK; MKT_E_LENGTH for a field of a wrong length; MKT_E_VALUE for a map type that has no sessions;
- *         MKT_E_SPACE
+ * @return MKT_OK; MKT_E_LENGTH for a field of a wrong length; MKT_E_BAD_VALUE for a map type that has no sessions;
+ *         MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_cs_put(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map);
+MKT_API MKT_MUST enum mkt_err mkt_cs_encode(const struct mkt_cs *cs, uint8_t map_type, struct mkt_buf *map);
 
 /**
  * Takes the next parameter off mkt_sp.params (RFC 3830 6.10).
  * @param rest  in and out: what is left of the parameters, nothing after an error
- * @return MKT_OK; MKT_E_SHORT
+ * @return MKT_OK; MKT_E_TRUNCATED
  */
-MKT_API MKT_MUST enum mkt_err mkt_sp_param_get(struct mkt_sp_param *param, struct mkt_span *rest);
+MKT_API MKT_MUST enum mkt_err mkt_sp_param_next(struct mkt_sp_param *param, struct mkt_span *rest);
 
 /**
  * Appends a parameter to what will be mkt_sp.params (RFC 3830 6.10).
- * @return MKT_OK; MKT_E_LENGTH for a value of over 255 octets; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_LENGTH for a value of over 255 octets; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param, struct mkt_buf *params);
+MKT_API MKT_MUST enum mkt_err mkt_sp_param_encode(const struct mkt_sp_param *param, struct mkt_buf *params);
 
 /**
  * Takes the next payload off a chain: a decrypted KEMAC (begin with MKT_KEY_DATA), the Ticket Data of a base ticket
- * (begin with MKT_THDR), TP Data or Initiator Data (begin with mkt_first_get()). No copy, no allocation.
+ * (begin with MKT_THDR), TP Data or Initiator Data (begin with mkt_chain_decode()). No copy, no allocation.
  *
  * @code
  * #include <mikeyticket.h>
@@ -300,7 +300,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param,
  *     uint16_t type = MKT_KEY_DATA;
  *     enum mkt_err err = MKT_OK;
  *     for (*n = 0; err == MKT_OK && type != MKT_LAST; ++*n)
- *         err = mkt_payload_get(&payload, &type, &chain);
+ *         err = mkt_payload_decode(&payload, &type, &chain);
  *     return err;
  * }
  * @endcode
@@ -308,10 +308,10 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_put(const struct mkt_sp_param *param,
  * @param payload  out: its spans point into the chain
  * @param type     in and out: the type of the payload to take, then of the one after it; MKT_LAST: there is none
  * @param rest     in and out: the octets that are left; after the last payload, and after an error, there are none
- * @return MKT_OK or an error of the classes malformed (MKT_E_SHORT, _TRAILING, _VALUE, _PAYLOAD) and unsupported
+ * @return MKT_OK or an error of the classes malformed (MKT_E_TRUNCATED, _TRAILING, _VALUE, _PAYLOAD) and unsupported
  *         (MKT_E_MAC_ALG, _HASH, _DH_GROUP: algorithms whose length is not known)
  */
-MKT_API MKT_MUST enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest);
+MKT_API MKT_MUST enum mkt_err mkt_payload_decode(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest);
 
 /**
  * Takes the first octet off TP Data or Initiator Data, which is the type of the first payload (RFC 6043 6.10). Empty
@@ -319,21 +319,21 @@ MKT_API MKT_MUST enum mkt_err mkt_payload_get(struct mkt_payload *payload, uint1
  * @param rest  in and out: what is left, nothing after an error
  * @return MKT_OK; MKT_E_TRAILING for octets after MKT_LAST
  */
-MKT_API MKT_MUST enum mkt_err mkt_first_get(uint16_t *type, struct mkt_span *rest);
+MKT_API MKT_MUST enum mkt_err mkt_chain_decode(uint16_t *type, struct mkt_span *rest);
 
 /**
- * Appends a chain of `n` payloads; what it writes, mkt_payload_get() reads.
- * @return MKT_OK; MKT_E_LENGTH, MKT_E_VALUE, MKT_E_PAYLOAD, MKT_E_ORDER, MKT_E_MAC_ALG, MKT_E_HASH or MKT_E_DH_GROUP
- *         for what has no encoding, MKT_E_SHORT for SP parameters that are no list; MKT_E_SPACE
+ * Appends a chain of `n` payloads; what it writes, mkt_payload_decode() reads.
+ * @return MKT_OK; MKT_E_LENGTH, MKT_E_BAD_VALUE, MKT_E_PAYLOAD, MKT_E_ORDER, MKT_E_MAC_ALG, MKT_E_HASH or
+ *         MKT_E_DH_GROUP for what has no encoding, MKT_E_TRUNCATED for SP parameters that are no list; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_payloads_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_payloads_encode(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 
 /**
- * mkt_payloads_put() for TP Data and Initiator Data (RFC 6043 6.10): before the chain the type of its first payload, or
- * MKT_LAST.
- * @return an error of mkt_payloads_put()
+ * mkt_payloads_encode() for TP Data and Initiator Data (RFC 6043 6.10): before the chain the type of its first payload,
+ * or MKT_LAST.
+ * @return an error of mkt_payloads_encode()
  */
-MKT_API MKT_MUST enum mkt_err mkt_first_put(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_chain_encode(const struct mkt_payload payload[], size_t n, struct mkt_buf *out);
 
 /**
  * The role or kind that tells payloads of one type apart: the role of TR, IDR and RANDR, the type of a General

@@ -16,7 +16,7 @@
  *     struct mkt_sdp sdp;
  *     enum mkt_err err = mkt_sdp_parse(&sdp, text);
  *     for (size_t media = 0; err == MKT_OK && media < sdp.sections && media < n; media++)
- *         err = mkt_setup_get(&sdp, media, &setup[media]);
+ *         err = mkt_setup_parse(&sdp, media, &setup[media]);
  *     return err;
  * }
  * @endcode
@@ -96,7 +96,7 @@ struct mkt_sdp {
 /**
  * Parses a description.
  * @param sdp   out; after an error it has no section
- * @param text  a whole description, which must outlive `sdp`; or just the line that mkt_sdp_put() wrote
+ * @param text  a whole description, which must outlive `sdp`; or just the line that mkt_sdp_key_mgmt_encode() wrote
  * @return MKT_OK; MKT_E_SDP
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text);
@@ -105,9 +105,9 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span
  * Writes the attribute line `a=key-mgmt:mikey <base64>`, without CRLF (RFC 4567 3.1).
  * @param message  a MIKEY message, at least one octet
  * @param out      the line is appended; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_ARGUMENT if the message is empty; MKT_E_SPACE
+ * @return MKT_OK; MKT_E_ARGUMENT if the message is empty; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_key_mgmt_encode(struct mkt_span message, struct mkt_buf *out);
 
 /**
  * Finds the MIKEY message for a media section and decodes it (RFC 4567 3.1, 4.1.1). If the section has any key-mgmt
@@ -120,20 +120,20 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_put(struct mkt_span message, struct mkt_bu
  * @param media    number of the media section, from 0; or MKT_SDP_SESSION
  * @param message  the message is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_MISSING if no attribute for mikey applies or there is no such media section; MKT_E_SDP;
- *         MKT_E_MANY if the list of protocols is longer than MKT_SDP_MAX_PROTOCOLS; MKT_E_BASE64 for all that is not
- *         base64 by the letter; MKT_E_SPACE
+ *         MKT_E_TOO_MANY if the list of protocols is longer than MKT_SDP_MAX_PROTOCOLS; MKT_E_BASE64 for all that is
+ *         not base64 by the letter; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_get(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_key_mgmt_decode(struct mkt_sdp *sdp, size_t media, struct mkt_buf *message);
 
 /**
  * Appends the list of key management protocols for a media section, such as `mikey;keyp1` (RFC 4567 4.1.4): the
- * identifiers of all attributes of the level that mkt_sdp_get() would look at, in their order. A message must
- * authenticate this list (`SDP IDs`), so that nobody can take the stronger offers out. The offerer asks for the list of
- * the description that it is about to send, in which any octet may stand for the data of mikey.
+ * identifiers of all attributes of the level that mkt_sdp_key_mgmt_decode() would look at, in their order. A message
+ * must authenticate this list (`SDP IDs`), so that nobody can take the stronger offers out. The offerer asks for the
+ * list of the description that it is about to send, in which any octet may stand for the data of mikey.
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @param list   the list is appended, nothing if no attribute applies; with `p` NULL it is measured
- * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP, also if mikey is there twice; MKT_E_MANY;
- *         MKT_E_SPACE
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP, also if mikey is there twice;
+ *         MKT_E_TOO_MANY; MKT_E_BUFFER
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_protocols(struct mkt_sdp *sdp, size_t media, struct mkt_buf *list);
 
@@ -154,7 +154,7 @@ struct mkt_sdp_media {
  * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP if one of the two lines is malformed, or
  *         there is more than one c= line
  */
-MKT_API MKT_MUST enum mkt_err mkt_sdp_media(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media);
+MKT_API MKT_MUST enum mkt_err mkt_sdp_media_parse(struct mkt_sdp *sdp, size_t nth, struct mkt_sdp_media *media);
 
 /**
  * Finds the next attribute of a name, in a media section or at session level, and not in both: if an attribute of
@@ -197,9 +197,9 @@ struct mkt_keymgmt {
  * @param n     how many
  * @param out   the header is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_ARGUMENT if there is no spec, a message is empty, a URI has an octet that a URI can't have,
- *         or two are the same; MKT_E_SPACE
+ *         or two are the same; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out);
+MKT_API MKT_MUST enum mkt_err mkt_keymgmt_encode(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out);
 
 /**
  * Finds the MIKEY message for a URI in an RTSP header and decodes it (RFC 4567 3.2, 4.2). "the RTSP URI SHALL match a
@@ -209,9 +209,9 @@ MKT_API MKT_MUST enum mkt_err mkt_keymgmt_put(const struct mkt_keymgmt spec[], s
  * @param uri      empty: the spec without a URI or with `uri=""`, for the context of the request URI
  * @param message  the message is appended; with `p` NULL it is measured
  * @return MKT_OK; MKT_E_MISSING if there is none for mikey and that URI; MKT_E_SDP if the header is malformed
- *         anywhere, or has two of them; MKT_E_BASE64; MKT_E_SPACE
+ *         anywhere, or has two of them; MKT_E_BASE64; MKT_E_BUFFER
  */
-MKT_API MKT_MUST enum mkt_err mkt_keymgmt_get(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message);
+MKT_API MKT_MUST enum mkt_err mkt_keymgmt_decode(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message);
 
 /** What an end says of the TCP connection: `a=setup` (RFC 4145 section 4). */
 enum mkt_setup {
@@ -251,7 +251,7 @@ MKT_API const char *mkt_setup_name(enum mkt_setup setup);
  * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP if the value is none of the four, or there
  *         is more than one at that level
  */
-MKT_API MKT_MUST enum mkt_err mkt_setup_get(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup);
+MKT_API MKT_MUST enum mkt_err mkt_setup_parse(struct mkt_sdp *sdp, size_t media, enum mkt_setup *setup);
 
 /**
  * Chooses the answer to an offer (RFC 4145 4.1).

@@ -38,7 +38,7 @@ struct mkt_span {
 /**
  * Room of the caller's for output. A function that writes appends at `p + n` and lets `n` grow. After an error `n`
  * is as it was, whatever stands behind it. With `p` NULL nothing is written and `n` grows by the octets that would be:
- * measure, allocate, call again. With too little room the answer is MKT_E_SPACE, with `n` beyond `cap` MKT_E_ARGUMENT.
+ * measure, allocate, call again. With too little room the answer is MKT_E_BUFFER, with `n` beyond `cap` MKT_E_ARGUMENT.
  */
 struct mkt_buf {
     uint8_t *p; /**< the caller's octets, or NULL to measure */

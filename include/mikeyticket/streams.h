@@ -32,14 +32,14 @@
  * {
  *     int result;
  *     const enum mkt_err err = mkt_streams_handshake(streams, ssl, &result);
- *     return err == MKT_OK ? mkt_streams_of(streams, ssl, stream) : err;
+ *     return err == MKT_OK ? mkt_streams_find(streams, ssl, stream) : err;
  * }
  *
  * // Returns false if the session has ended and its key is wiped: release TCP then.
  * bool read_some(struct mkt_streams *streams, mbedtls_ssl_context *ssl, unsigned char *octets, size_t size, int *n)
  * {
  *     *n = mbedtls_ssl_read(ssl, octets, size);
- *     return *n > 0 || mkt_streams_end(streams, ssl, *n) == MKT_TLS_OPEN;
+ *     return *n > 0 || mkt_streams_status(streams, ssl, *n) == MKT_TLS_OPEN;
  * }
  * @endcode
  *
@@ -149,7 +149,7 @@ MKT_API void mkt_streams_free(struct mkt_streams *streams);
  * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
  * @param identity  from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1), that no other stream here has; copied
  * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range; MKT_E_KEY_LENGTH; MKT_E_IN_USE for a number or an
- *         identity that another stream has; MKT_E_ROOM for more than mkt_streams_settings.most; MKT_E_MEMORY;
+ *         identity that another stream has; MKT_E_BUNDLE_FULL for more than mkt_streams_settings.most; MKT_E_MEMORY;
  *         MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
@@ -159,7 +159,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint6
  * The same with the TEK of a crypto session and the identity of mkt_csb_psk_identity().
  * @param csb  ready (mkt_csb_ready()); not needed afterwards
  * @return that of mkt_streams_add(); MKT_E_STATE before the bundle is ready too; MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for
- *         a TEK of more than MBEDTLS_PSK_MAX_LEN octets; MKT_E_SPACE for an identity of more than MKT_TLS_MAX_IDENTITY
+ *         a TEK of more than MBEDTLS_PSK_MAX_LEN octets; MKT_E_BUFFER for an identity of more than MKT_TLS_MAX_IDENTITY
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, uint64_t stream,
                                                   const struct mkt_csb *csb, uint8_t cs_id);
@@ -170,7 +170,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
  * next handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A first
  * handshake that is under way with the old key fails; a renegotiation that was given it already may end with it. A
  * client's configuration keeps the key that it was set up with.
- * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_ROOM
+ * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_BUNDLE_FULL
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
                                                 struct mkt_span identity);
@@ -219,8 +219,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, co
 /**
  * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
  * @param ssl     where it stands is all that counts, so it may be set up before or after; it stays there until
- *                mkt_streams_close(), or until mkt_streams_handshake() or mkt_streams_end() say that it ended. If it is
- *                known from an earlier connection that was not closed, that one ends now as if it was cut.
+ *                mkt_streams_close(), or until mkt_streams_handshake() or mkt_streams_status() say that it ended. If it
+ *                is known from an earlier connection that was not closed, that one ends now as if it was cut.
  * @param stream  the stream that the connection is for, where the port or the path tells: no other's identity will do.
  *                It may be NULL for a server: then the identity tells.
  * @return MKT_OK; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
@@ -231,7 +231,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, cons
 /**
  * Goes on with the handshake of a connection, by mbedtls_ssl_handshake(). When it succeeds the stream has the
  * connection. When it fails the connection is forgotten, and the stream waits on.
- * @param result  out: what mbedtls_ssl_handshake() returned, for mkt_streams_end() and the caller's log
+ * @param result  out: what mbedtls_ssl_handshake() returned, for mkt_streams_status() and the caller's log
  * @return - MKT_OK: connected;
  *         - MKT_E_AGAIN: the handshake goes on; `*result` says what mbedTLS waits for, as MBEDTLS_ERR_SSL_WANT_READ;
  *         - MKT_E_TLS: it failed; `*result` says why;
@@ -246,8 +246,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_handshake(struct mkt_streams *streams,
  * @param stream  out: its number
  * @return MKT_OK; MKT_E_NO_SESSION if the handshake has not succeeded, or if the session or the stream has ended
  */
-MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
-                                             uint64_t *stream);
+MKT_API MKT_MUST enum mkt_err mkt_streams_find(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
+                                               uint64_t *stream);
 
 /**
  * Says whether a session goes on, and ends its stream where it does not: the key is wiped and `ended` told.
@@ -259,7 +259,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_of(struct mkt_streams *streams, const 
  *         with mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A close_notify was answered with one, as RFC
  *         5246 7.2.1 demands, if it could be sent without waiting.
  */
-MKT_API MKT_MUST enum mkt_tls_state mkt_streams_end(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result);
+MKT_API MKT_MUST enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_context *ssl,
+                                                       int result);
 
 /**
  * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, tells

@@ -159,8 +159,8 @@ MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct
  * @param cs_id     the CS ID of the crypto session
  * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready;
  *         MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
- *         mkt_settings.tek_length); MKT_E_SPACE for an identity of more than MKT_TLS_MAX_IDENTITY octets; MKT_E_CRYPTO;
- *         MKT_E_TLS
+ *         mkt_settings.tek_length); MKT_E_BUFFER for an identity of more than MKT_TLS_MAX_IDENTITY octets;
+ *         MKT_E_CRYPTO; MKT_E_TLS
  */
 MKT_API MKT_MUST enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls,
                                             const struct mkt_tls_settings *settings, const struct mkt_csb *csb,

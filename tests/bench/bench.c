@@ -5,8 +5,8 @@
  *
  *     bench [ROUNDS]
  *
- * Times are medians over rounds in which the library, the floor and the HMACs (paper.h) take turns, so that all meet the
- * same noise; a ratio is the median of the ratios of each round. "(paper)" is what must be done, by paper.h.
+ * Times are medians over rounds in which the library, the floor and the HMACs (paper.h) take turns, so that all meet
+ * the same noise; a ratio is the median of the ratios of each round. "(paper)" is what must be done, by paper.h.
  */
 #define _DEFAULT_SOURCE /* clock_gettime, getentropy */
 
@@ -398,7 +398,7 @@ static void measure_peer(void)
     for (size_t i = 0; i < STEPS && s.length[TRANSFER_INIT] == 0; i++)
         call_steps[i].step(&s);
     const size_t octets = s.length[TRANSFER_INIT];
-    must(mkt_message_get(&m, (struct mkt_span){s.octets[TRANSFER_INIT], octets}));
+    must(mkt_message_decode(&m, (struct mkt_span){s.octets[TRANSFER_INIT], octets}));
     stage_leave(&s);
     const struct line decode = {"decode", decode_transfer_init, NULL, true};
     const struct result r = measure(&s, &decode);

@@ -90,8 +90,8 @@ static enum mkt_err copy(const struct party *party, const struct mkt_csb *csb, s
     struct mkt_buf stored = {octets, sizeof octets, 0};
     struct mkt_settings settings = party->settings;
     settings.bundle_size = size;
-    must(mkt_csb_put(csb, &stored));
-    return mkt_csb_get(out, &party->host, &settings, (struct mkt_span){octets, stored.n});
+    must(mkt_csb_save(csb, &stored));
+    return mkt_csb_load(out, &party->host, &settings, (struct mkt_span){octets, stored.n});
 }
 
 void live_settle(struct live *live, size_t size)

@@ -21,8 +21,8 @@ size_t live_overhead(void);
 void live_call(struct live *live);
 
 /*
- * All take their answers, and are kept on in mkt_settings.bundle_size octets: mkt_csb_put(), mkt_csb_get(). They give the
- * same TEK afterwards.
+ * All take their answers, and are kept on in mkt_settings.bundle_size octets: mkt_csb_save(), mkt_csb_load(). They give
+ * the same TEK afterwards.
  */
 void live_settle(struct live *live, size_t size);
 
@@ -30,8 +30,8 @@ void live_settle(struct live *live, size_t size);
 size_t heap_used(void);
 
 /*
- * The least mkt_settings.bundle_size in which a copy of a bundle can be held; or 0 where none is. `also` is what it must be
- * able to do there, or NULL.
+ * The least mkt_settings.bundle_size in which a copy of a bundle can be held; or 0 where none is. `also` is what it
+ * must be able to do there, or NULL.
  */
 typedef enum mkt_err use(struct stage *stage, struct mkt_csb *csb);
 use use_answer, use_tek, use_update;

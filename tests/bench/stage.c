@@ -132,7 +132,7 @@ void stage_open(struct stage *s, enum mkt_suite suite, bool forked)
     s->kms.settings.kms = NULL;
     s->kms.settings.application = mkt_span_text("");
     s->policy = mkt_policy_default(suite);
-    must(mkt_flags_get(&s->policy.flags, forked ? "DEFGHIJLNO" : "DFGHJLNO"));
+    must(mkt_flags_parse(&s->policy.flags, forked ? "DEFGHIJLNO" : "DFGHJLNO"));
     s->policy.kms = s->kms.settings.self;
     s->policy.initiator = s->alice.settings.self;
     s->policy.application[s->policy.n_applications++] = mkt_span_text("msrp");
@@ -232,14 +232,14 @@ void take_request_resp(struct stage *s)
 void keep_ticket(struct stage *s)
 {
     mkt_ticket_free(s->ticket);
-    must(mkt_csb_ticket(s->alice.csb, &s->ticket));
+    must(mkt_csb_take_ticket(s->alice.csb, &s->ticket));
 }
 
 /* A.1: all of TICKET but Next Payload, Initiator Data with its length of two octets, and its own MAC. */
 static void look_at_ticket(struct stage *s)
 {
     struct mkt_message m;
-    must(mkt_message_get(&m, made(s, TRANSFER_INIT)));
+    must(mkt_message_decode(&m, made(s, TRANSFER_INIT)));
     const struct mkt_payload *ticket = mkt_message_find(&m, MKT_TICKET, 0);
     const size_t mac = s->suite == MKT_SUITE_256 ? 32 : 20;
     s->ticket_covered = ticket->octets.n - 1 - 2 - ticket->ticket.initiator_data.n - mac;
@@ -324,7 +324,7 @@ void derive_tek_too(struct stage *s)
 void decode_transfer_init(struct stage *s)
 {
     struct mkt_message m;
-    must(mkt_message_get(&m, made(s, TRANSFER_INIT)));
+    must(mkt_message_decode(&m, made(s, TRANSFER_INIT)));
 }
 
 /* The message to be written is read once. */
@@ -335,9 +335,9 @@ void encode_transfer_init(struct stage *s)
     uint8_t octets[STAGE_OCTETS];
     struct mkt_buf out = {octets, sizeof octets, 0};
     if (of != s)
-        must(mkt_message_get(&m, made(s, TRANSFER_INIT)));
+        must(mkt_message_decode(&m, made(s, TRANSFER_INIT)));
     of = s;
-    must(mkt_message_put(&m, &out));
+    must(mkt_message_encode(&m, &out));
 }
 
 static const char before[] = "v=0\r\n"
@@ -361,12 +361,12 @@ void find_in_sdp(struct stage *s)
     if (of != s) {
         sdp = (struct mkt_buf){(uint8_t *)text, sizeof text, sizeof before - 1};
         memcpy(text, before, sizeof before);
-        must(mkt_sdp_put(made(s, TRANSFER_INIT), &sdp));
+        must(mkt_sdp_key_mgmt_encode(made(s, TRANSFER_INIT), &sdp));
         memcpy(text + sdp.n, "\r\n", 2);
         sdp.n += 2;
     }
     of = s;
     struct mkt_sdp parsed;
     must(mkt_sdp_parse(&parsed, (struct mkt_span){sdp.p, sdp.n}));
-    must(mkt_sdp_get(&parsed, 0, &out));
+    must(mkt_sdp_key_mgmt_decode(&parsed, 0, &out));
 }

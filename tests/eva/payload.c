@@ -14,11 +14,11 @@ static void payload_get(struct mkt_span in)
     const uint8_t *octet = in.p + LENGTH_AT;
     if (in.n >= LENGTH_AT + 2 && octet[0] == 0 && octet[1] <= MOST) {
         //@ split octet[1];
-        (void)mkt_payload_get(&payload, &type, &in);
+        (void)mkt_payload_decode(&payload, &type, &in);
         return;
     }
 #endif
-    (void)mkt_payload_get(&payload, &type, &in);
+    (void)mkt_payload_decode(&payload, &type, &in);
 }
 #endif
 
@@ -26,31 +26,31 @@ static void any_payload_get(struct mkt_span in)
 {
     struct mkt_payload payload;
     uint16_t type = (uint16_t)Frama_C_interval(0, UINT16_MAX);
-    (void)mkt_payload_get(&payload, &type, &in);
+    (void)mkt_payload_decode(&payload, &type, &in);
 }
 
 static void first_get(struct mkt_span in)
 {
     uint16_t type;
-    (void)mkt_first_get(&type, &in);
+    (void)mkt_chain_decode(&type, &in);
 }
 
 static void cs_get(struct mkt_span in)
 {
     struct mkt_cs cs;
-    (void)mkt_cs_get(&cs, (uint8_t)Frama_C_interval(0, UINT8_MAX), (uint8_t)Frama_C_interval(0, UINT8_MAX), &in);
+    (void)mkt_cs_next(&cs, (uint8_t)Frama_C_interval(0, UINT8_MAX), (uint8_t)Frama_C_interval(0, UINT8_MAX), &in);
 }
 
 static void sp_param_get(struct mkt_span in)
 {
     struct mkt_sp_param param;
-    (void)mkt_sp_param_get(&param, &in);
+    (void)mkt_sp_param_next(&param, &in);
 }
 
 static void message_get(struct mkt_span in)
 {
     struct mkt_message message;
-    (void)mkt_message_get(&message, in);
+    (void)mkt_message_decode(&message, in);
 }
 
 #ifdef TYPE
@@ -130,7 +130,7 @@ static void payloads_put(struct mkt_span in)
 {
     ANY_ROOM(out);
     const struct mkt_payload payload[] = {any_payload(in)};
-    (void)mkt_payloads_put(payload, 1, &out);
+    (void)mkt_payloads_encode(payload, 1, &out);
 }
 #endif
 
@@ -150,5 +150,5 @@ static void message_put(struct mkt_span in)
     message.payload[0].id.data = in;
     message.payload[1].type = MKT_SIGN;
     message.payload[1].sign.signature = in;
-    (void)mkt_message_put(&message, &out);
+    (void)mkt_message_encode(&message, &out);
 }

@@ -70,7 +70,7 @@ static void get(struct mkt_span in)
     struct mkt_buf message = {NULL, 0, 0};
     struct mkt_sdp sdp;
     if (mkt_sdp_parse(&sdp, in) == MKT_OK)
-        (void)mkt_sdp_get(&sdp, MKT_SDP_SESSION, &message);
+        (void)mkt_sdp_key_mgmt_decode(&sdp, MKT_SDP_SESSION, &message);
 }
 
 static void media(struct mkt_span in)
@@ -78,7 +78,7 @@ static void media(struct mkt_span in)
     struct mkt_sdp_media m;
     struct mkt_sdp sdp;
     if (mkt_sdp_parse(&sdp, in) == MKT_OK)
-        (void)mkt_sdp_media(&sdp, 0, &m);
+        (void)mkt_sdp_media_parse(&sdp, 0, &m);
 }
 
 static void attribute(struct mkt_span in)
@@ -92,7 +92,7 @@ static void attribute(struct mkt_span in)
 static void keymgmt(struct mkt_span in)
 {
     struct mkt_buf message = {NULL, 0, 0};
-    (void)mkt_keymgmt_get(in, mkt_span_text(Frama_C_interval_split(0, 1) != 0 ? "u" : ""), &message);
+    (void)mkt_keymgmt_decode(in, mkt_span_text(Frama_C_interval_split(0, 1) != 0 ? "u" : ""), &message);
 }
 
 static void protocols(struct mkt_span in)
@@ -106,7 +106,7 @@ static void protocols(struct mkt_span in)
 static void put(struct mkt_span in)
 {
     ANY_ROOM(line);
-    (void)mkt_sdp_put(in, &line);
+    (void)mkt_sdp_key_mgmt_encode(in, &line);
 }
 
 static void keymgmt_put(struct mkt_span in)
@@ -114,5 +114,5 @@ static void keymgmt_put(struct mkt_span in)
     ANY_ROOM(header);
     const struct mkt_span message = mkt_span_text("m");
     const struct mkt_keymgmt spec[] = {{in, message}, {{NULL, 0}, in}};
-    (void)mkt_keymgmt_put(spec, (size_t)Frama_C_interval_split(0, 2), &header);
+    (void)mkt_keymgmt_encode(spec, (size_t)Frama_C_interval_split(0, 2), &header);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* report: Error messages (RFC 6043 5.4): about each message, by who gets it, for who sent it. */
+/* error_message: Error messages (RFC 6043 5.4): about each message, by who gets it, for who sent it. */
 #include "play.h"
 
 #include "message.h"
@@ -13,7 +13,7 @@ static struct told {
     struct mkt_sp sp[MKT_MAX_PAYLOADS];
 } told;
 
-static void report(void *user, const struct mkt_report *r)
+static void report(void *user, const struct mkt_error_message *r)
 {
     (void)user;
     told = (struct told){.n = told.n + 1, .authenticated = r->authenticated, .number = r->number};
@@ -36,7 +36,7 @@ static struct play *new_play(int call)
 {
     struct play *p = play_new(calls[call].suite, calls[call].flags, calls[call].two_kms);
     for (size_t i = 0; i < PARTIES; i++)
-        p->player[i].host.report = report;
+        p->player[i].host.error = report;
     told = (struct told){0};
     return p;
 }
@@ -64,7 +64,7 @@ static struct mkt_span make_error(struct play *p, enum party by, struct mkt_span
 {
     const struct mkt_span before = stored(play_bundle(p, by)), error = make_error_once(p, by, about, why);
     mkt_csb_free(p->csb[by]);
-    expect_err("read back", mkt_csb_get(&p->csb[by], &p->player[by].host, &p->settings[by], before), MKT_OK);
+    expect_err("read back", mkt_csb_load(&p->csb[by], &p->player[by].host, &p->settings[by], before), MKT_OK);
     return error;
 }
 
@@ -72,7 +72,7 @@ static struct mkt_span make_error(struct play *p, enum party by, struct mkt_span
 static bool has(struct mkt_span octets, unsigned type)
 {
     struct mkt_message m;
-    expect_err("get", mkt_message_get(&m, octets), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, octets), MKT_OK);
     return mkt_message_find(&m, type, 0) != NULL;
 }
 
@@ -87,8 +87,8 @@ static bool has_sessions(unsigned data_type)
 static void expect_error(struct mkt_span error, struct mkt_span about, enum mkt_err why, size_t n_sp, bool mac)
 {
     struct mkt_message m, of;
-    expect_err("get", mkt_message_get(&m, error), MKT_OK);
-    expect_err("get", mkt_message_get(&of, about), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, error), MKT_OK);
+    expect_err("get", mkt_message_decode(&of, about), MKT_OK);
     ck_assert_uint_eq(m.hdr.version, 1);
     ck_assert_uint_eq(m.hdr.data_type, MKT_ERROR);
     ck_assert_uint_eq(m.hdr.v, 0);
@@ -133,7 +133,8 @@ static void expect_not_told(struct play *p, enum party who, struct mkt_span erro
 
 /* ---- about each message ---- */
 
-/* Whether its sender still waits, or has keys that stay: a KMS is as new after each answer, and only hears of errors. */
+/* Whether its sender still waits, or has keys that stay: a KMS is as new after each answer, and only hears of
+ * errors. */
 static bool sender_knows(const struct play *p, enum leg leg)
 {
     return play_role[play_from(p, leg)] != MKT_KMS || play_type[leg] == MKT_RESOLVE_INIT_PSK;
@@ -209,9 +210,10 @@ START_TEST(about_a_message_that_was_taken)
             /* whose answer the other end waits for; after a RESOLVE_RESP that is that of the TRANSFER_INIT, or of the
              * RESOLVE_INIT that was passed on */
             const enum leg waiting = leg == RESOLVED ? OFFER : leg == PASS_BACK ? RESOLVE : leg;
-            const bool answers =
-                mkt_csb_owes(p->csb[to], MKT_REQUEST_RESP) || mkt_csb_owes(p->csb[to], MKT_RESOLVE_INIT_PSK) ||
-                mkt_csb_owes(p->csb[to], MKT_RESOLVE_RESP) || mkt_csb_owes(p->csb[to], MKT_TRANSFER_RESP);
+            const bool answers = mkt_csb_must_make(p->csb[to], MKT_REQUEST_RESP) ||
+                                 mkt_csb_must_make(p->csb[to], MKT_RESOLVE_INIT_PSK) ||
+                                 mkt_csb_must_make(p->csb[to], MKT_RESOLVE_RESP) ||
+                                 mkt_csb_must_make(p->csb[to], MKT_TRANSFER_RESP);
             if (answers) {
                 const struct mkt_span error = make_error(p, to, text(""), MKT_E_DENIED);
                 expect_error(error, p->message[waiting], MKT_E_DENIED, 0, leg != OFFER);
@@ -245,12 +247,12 @@ START_TEST(auth_keys_of_messages_to_and_from_a_kms)
             const struct mkt_span rand = payload_of(init, MKT_RANDR, legs[i].role).rand.rand;
             struct mkt_message m, of;
             struct mkt_span parts[2];
-            expect_err("get", mkt_message_get(&m, error), MKT_OK);
-            expect_err("get", mkt_message_get(&of, init), MKT_OK);
+            expect_err("get", mkt_message_decode(&m, error), MKT_OK);
+            expect_err("get", mkt_message_decode(&of, init), MKT_OK);
             struct mkt_protection by_psk = {
                 .suite = calls[_i].suite,
                 .key = p->credential[play_from(p, legs[i].init)].psk,
-                .label = {.phase = legs[i].leg == legs[i].init ? MKT_PHASE_INITIAL : MKT_PHASE_RESPONSE,
+                .label = {.purpose = legs[i].leg == legs[i].init ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE,
                           .csb_id = of.hdr.csb_id},
             };
             *(legs[i].role == MKT_RANDR_I ? &by_psk.label.randi : &by_psk.label.randr) = rand;
@@ -317,7 +319,7 @@ START_TEST(a_second_error_about_one_message)
                 ck_assert_int_eq(has((struct mkt_span){octets, buf.n}, MKT_V), e == 0);
                 const struct mkt_span octets_of = stored(p->csb[to]); /* another process goes on */
                 mkt_csb_free(p->csb[to]);
-                expect_err("get", mkt_csb_get(&p->csb[to], &p->player[to].host, &p->settings[to], octets_of), MKT_OK);
+                expect_err("get", mkt_csb_load(&p->csb[to], &p->player[to].host, &p->settings[to], octets_of), MKT_OK);
             }
             ck_assert_uint_eq(slots, 1);
             play_take(p, legs[i]); /* and the message can still be taken */
@@ -410,7 +412,7 @@ START_TEST(more_policies_than_a_message_has_room_for)
     for (size_t i = 0; i < 22; i++)
         sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
     play_until(p, ANSWER);
-    expect_err("22", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP_PARAMETERS, sp, 22, &buf), MKT_E_MANY);
+    expect_err("22", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP_PARAMETERS, sp, 22, &buf), MKT_E_TOO_MANY);
     ck_assert_uint_eq(buf.n, 0);
     expect_err("21", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP_PARAMETERS, sp, 21, &buf), MKT_OK);
     expect_told(p, ALICE, exact((struct mkt_span){octets, buf.n}), true, 10);
@@ -424,7 +426,7 @@ START_TEST(more_policies_than_a_message_has_room_for)
         play_make(p, leg);
         buf.n = 0;
         expect_err("one", mkt_csb_make_error(play_bundle(p, play_to(p, leg)), p->message[leg], MKT_E_SP, sp, 1, &buf),
-                   leg == OFFER ? MKT_OK : MKT_E_MANY);
+                   leg == OFFER ? MKT_OK : MKT_E_TOO_MANY);
         play_take(p, leg);
     }
     play_free(p);
@@ -455,7 +457,7 @@ START_TEST(about_nothing)
     expect_err("no error", mkt_csb_make_error(bob, text(""), MKT_OK, NULL, 0, &buf), MKT_E_ARGUMENT);
     for (size_t n = 1; n < 10; n++) /* octets of the HDR up to the CS ID map */
         expect_err("less than a HDR",
-                   mkt_csb_make_error(bob, exact((struct mkt_span){junk, n}), MKT_E_SHORT, NULL, 0, &buf),
+                   mkt_csb_make_error(bob, exact((struct mkt_span){junk, n}), MKT_E_TRUNCATED, NULL, 0, &buf),
                    MKT_E_VERSION);
     junk[0] = 2;
     expect_err("another version", mkt_csb_make_error(bob, (struct mkt_span){junk, 32}, MKT_E_VERSION, NULL, 0, &buf),
@@ -473,24 +475,24 @@ START_TEST(about_what_is_hardly_a_message)
     struct mkt_message m;
     play_until(p, ANSWER);
     const struct mkt_span init = p->message[OFFER];
-    expect_err("get", mkt_message_get(&m, init), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init), MKT_OK);
     const uint32_t csb_id = m.hdr.csb_id;
     for (size_t n = 10; n < init.n; n += 7) {
-        const struct mkt_span error = make_error(p, BOB, exact((struct mkt_span){init.p, n}), MKT_E_SHORT);
+        const struct mkt_span error = make_error(p, BOB, exact((struct mkt_span){init.p, n}), MKT_E_TRUNCATED);
         ck_assert(!has(error, MKT_V));
-        expect_err("get", mkt_message_get(&m, error), MKT_OK);
+        expect_err("get", mkt_message_decode(&m, error), MKT_OK);
         ck_assert(m.hdr.csb_id == csb_id && m.hdr.prf == MKT_PRF_MIKEY_1);
         expect_told(p, ALICE, error, false, 12);
     }
-    expect_err("get", mkt_message_get(&m, init), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, init), MKT_OK);
     find(&m, MKT_RANDR, MKT_RANDR_I)->rand.role = MKT_RANDR_R; /* no RANDRi */
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
     ck_assert(!has(make_error(p, BOB, (struct mkt_span){octets, buf.n}, MKT_E_MISSING), MKT_V));
     m.hdr.data_type = 99;
     m.hdr.prf = 99;
     buf.n = 0;
-    expect_err("put", mkt_message_put(&m, &buf), MKT_OK);
+    expect_err("put", mkt_message_encode(&m, &buf), MKT_OK);
     const struct mkt_span unknown = {octets, buf.n};
     expect_error(make_error(p, BOB, unknown, MKT_E_DATA_TYPE), unknown, MKT_E_DATA_TYPE, 0, false);
     play_free(p);
@@ -526,7 +528,10 @@ START_TEST(a_data_type_that_is_never_taken)
                 taken |= takes[w].type[i] == type;
             ck_assert_uint_eq(takes[w].role, play_role[who]);
             for (size_t n = 0; n <= sizeof octets; n++) {
-                const enum mkt_err err = n < 2 ? MKT_E_SHORT : !taken ? MKT_E_DATA_TYPE : n < 10 ? MKT_E_SHORT : MKT_OK;
+                const enum mkt_err err = n < 2    ? MKT_E_TRUNCATED
+                                         : !taken ? MKT_E_DATA_TYPE
+                                         : n < 10 ? MKT_E_TRUNCATED
+                                                  : MKT_OK;
                 const struct mkt_span in = exact((struct mkt_span){octets, n});
                 const enum mkt_err got = mkt_csb_take_offer(play_bundle(p, who), in, mikey);
                 ck_assert_msg(err == MKT_OK ? got != MKT_OK && got != MKT_E_DATA_TYPE : got == err,
@@ -595,7 +600,7 @@ START_TEST(small_buffers)
     const size_t n = make_error(p, BOB, text(""), MKT_E_SP).n, seen = p->player[BOB].n_seen;
     for (size_t cap = 0; cap < n; cap++) {
         struct mkt_buf small = {octets, cap + 3, 3};
-        expect_err("small", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP, NULL, 0, &small), MKT_E_SPACE);
+        expect_err("small", mkt_csb_make_error(p->csb[BOB], text(""), MKT_E_SP, NULL, 0, &small), MKT_E_BUFFER);
         ck_assert_uint_eq(small.n, 3);
     }
     ck_assert_uint_eq(p->player[BOB].n_seen, seen);
@@ -636,7 +641,7 @@ static struct mkt_span put_anew(const struct mkt_message *m)
 {
     uint8_t octets[1024];
     struct mkt_buf buf = {octets, sizeof octets, 0};
-    expect_err("put", mkt_message_put(m, &buf), MKT_OK);
+    expect_err("put", mkt_message_encode(m, &buf), MKT_OK);
     return exact((struct mkt_span){octets, buf.n});
 }
 
@@ -704,7 +709,7 @@ START_TEST(wrong_ones)
         struct mkt_message m, wrong;
         if (p == NULL)
             continue;
-        expect_err("get", mkt_message_get(&m, error), MKT_OK);
+        expect_err("get", mkt_message_decode(&m, error), MKT_OK);
         for (unsigned authentic = 0; authentic < 2; authentic++) {
             m.n -= !authentic;
             wrong = m;
@@ -722,7 +727,7 @@ START_TEST(wrong_ones)
             expect_not_told(p, from, put_anew(&wrong), MKT_E_MISSING);
             wrong = m;
             wrong.hdr.map_type = MKT_MAP_SRTP_ID;
-            expect_not_told(p, from, put_anew(&wrong), MKT_E_MAP);
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_BAD_MAP);
             m.n += !authentic;
         }
         const size_t v = m.n - 1;
@@ -765,7 +770,7 @@ START_TEST(several_errors_in_one)
     enum party from;
     struct play *p = play_to_error(1, ANSWER, &error, &from);
     struct mkt_message m;
-    expect_err("get", mkt_message_get(&m, error), MKT_OK);
+    expect_err("get", mkt_message_decode(&m, error), MKT_OK);
     m.n--;
     m.payload[m.n++] = (struct mkt_payload){.type = MKT_ERR, .error = {7, 0}};
     m.payload[m.n++] = (struct mkt_payload){.type = MKT_GENERAL_EXT, .general_ext = {MKT_EXT_VENDOR_ID, text("x")}};
@@ -885,8 +890,8 @@ START_TEST(by_a_counter)
     struct play *p = new_play(1);
     for (size_t i = 0; i < PARTIES; i++) {
         p->settings[i].counter = true;
-        p->player[i].host.counter = counter;
-        p->player[i].host.count = any_count;
+        p->player[i].host.counter_next = counter;
+        p->player[i].host.counter_check = any_count;
     }
     uint8_t octets[1024];
     struct mkt_buf buf = {octets, sizeof octets, 0};
@@ -903,7 +908,7 @@ START_TEST(by_a_counter)
     expect_told(p, BOB, error, false, mkt_err_number(MKT_E_SP));
     octets[buf.n - 1] ^= 1;
     expect_not_told(p, BOB, (struct mkt_span){octets, buf.n}, MKT_E_MAC);
-    p->player[BOB].host.count = NULL;
+    p->player[BOB].host.counter_check = NULL;
     expect_not_told(p, BOB, error, MKT_E_COUNTER);
     play_free(p);
 }
@@ -962,7 +967,7 @@ START_TEST(nobody_is_told)
     struct mkt_span error;
     enum party from;
     struct play *p = play_to_error(1, ANSWER, &error, &from);
-    p->player[from].host.report = NULL;
+    p->player[from].host.error = NULL;
     expect_err("take", mkt_csb_take(p->csb[from], error), MKT_OK);
     expect_err("replay", mkt_csb_take(p->csb[from], error), MKT_E_REPLAY);
     ck_assert_uint_eq(told.n, 0);
