@@ -301,12 +301,11 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     const bool has_type = in.n > 1 && hdr->version == 1;
     detail->csb_id = hdr->csb_id;
     detail->message = has_type ? hdr->data_type : -1;
-    mkt_detail_put(detail, MKT_E_DATA_TYPE, mkt_data_type_name(hdr->data_type), NULL);
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
     if (has_type && !mkt_ever_takes(csb->role, hdr->data_type))
-        return MKT_E_DATA_TYPE;
+        return mkt_blame(detail, MKT_E_DATA_TYPE, mkt_data_type_name(hdr->data_type), NULL);
     if (!mkt_takes(csb->role, csb->state) && csb->bundle.sent_with == MKT_SENT_WITH_NONE)
         return MKT_E_STATE;
     const unsigned at = message.n > 0 ? message.payload[message.n - 1].type : MKT_LAST;
@@ -319,10 +318,12 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     const bool report = hdr->data_type == MKT_ERROR && sent;
     const struct mkt_step *found =
         report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
-    if (found == NULL && hdr->data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
-        return take_again(csb, in);
-    if (found == NULL)
-        return mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
+    if (found == NULL) {
+        err = mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
+        if (hdr->data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
+            err = take_again(csb, in);
+        return mkt_blame(detail, err, mkt_data_type_name(hdr->data_type), NULL);
+    }
     err = mkt_rules_check(&message, mkt_csb_ready(csb), txn.detail);
     err = err == MKT_OK ? step(csb, found, &txn, !report) : err;
     csb->repeated = csb->repeated && err != MKT_OK;
@@ -485,10 +486,11 @@ enum mkt_err mkt_csb_take_ticket(const struct mkt_csb *csb, struct mkt_ticket **
     return told(csb, err);
 }
 
-enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *policy)
+/* The policy that is asked for, completed, with its KEMAC. */
+static enum mkt_err read_request(const struct mkt_csb *csb, struct mkt_policy *policy)
 {
     const struct mkt_bundle *b = &csb->bundle;
-    enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_get(b->init, policy);
+    const enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_get(b->init, policy);
     if (err != MKT_OK)
         return told(csb, err);
     /* 4.2.1.1: "This identity SHOULD be included in the granted Ticket Policy." */
@@ -497,9 +499,15 @@ enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *pol
     if (policy->kms.data.n == 0)
         policy->kms = csb->settings.self;
     policy->flags = (uint16_t)((policy->flags | MKT_FLAG_D) & ~MKT_FLAG_K);
+    return MKT_OK;
+}
+
+enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *policy)
+{
+    const enum mkt_err err = read_request(csb, policy);
     policy->has_kemac = false;
     policy->kemac = (struct mkt_span){NULL, 0};
-    return MKT_OK;
+    return err;
 }
 
 enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator, struct mkt_policy *policy)
@@ -516,10 +524,12 @@ enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initia
 enum mkt_err mkt_csb_requested_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key)
 {
     const size_t first = MKT_UP_TO(mkt_key_wish, kv);
+    struct mkt_policy policy;
     struct mkt_key_wish asked;
-    if (csb->state != MKT_TOOK_REQUEST || key->size < first)
-        return told(csb, csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : MKT_E_ARGUMENT);
-    if (!mkt_request_key(csb->bundle.init, index, &asked))
+    const enum mkt_err err = read_request(csb, &policy);
+    if (err != MKT_OK || key->size < first)
+        return err != MKT_OK ? err : told(csb, MKT_E_ARGUMENT);
+    if (!mkt_request_key(&policy, index, &asked))
         return MKT_E_NO_SESSION;
     return mkt_sized_copy(key, key->size, &asked, first) ? MKT_OK : told(csb, MKT_E_ARGUMENT);
 }
@@ -531,20 +541,22 @@ enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const struct mkt_ticket_re
     struct mkt_key_wish keys[MKT_MAX_KEYS - 1];
     struct mkt_policy policy;
     *ticket = NULL;
-    enum mkt_err err = csb->busy ? MKT_E_STATE : mkt_csb_requested(csb, &policy);
+    enum mkt_err err = csb->busy ? MKT_E_STATE : read_request(csb, &policy);
     if (err != MKT_OK)
         return err;
     if (!mkt_sized_copy(&granted, sizeof granted, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys)))
         return told(csb, MKT_E_ARGUMENT);
     if (granted.policy != NULL && granted.policy->prf != policy.prf)
         return told(csb, MKT_E_PRF);
-    if (granted.policy != NULL)
-        policy = *granted.policy;
     if (granted.keys == NULL) {
         granted.keys = keys;
-        for (granted.n_keys = 0; mkt_request_key(csb->bundle.init, granted.n_keys, &keys[granted.n_keys]);)
+        for (granted.n_keys = 0; mkt_request_key(&policy, granted.n_keys, &keys[granted.n_keys]);)
             granted.n_keys++;
     }
+    if (granted.policy != NULL)
+        policy = *granted.policy;
+    else
+        policy.has_kemac = false;
     policy.flags |= MKT_FLAG_D;
     err =
         mkt_request_check(csb->bundle.init, &policy, &(struct mkt_granted){.wish = granted.keys, .n = granted.n_keys});

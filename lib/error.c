@@ -152,11 +152,11 @@ enum mkt_err mkt_error_of_number(uint8_t number)
 
 void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets)
 {
+    if (detail == NULL || err == detail->err || err == MKT_OK)
+        return;
     const struct mkt_span parts[] = {mkt_span_text(thing), mkt_span_text(octets != NULL ? " " : ""),
                                      octets != NULL ? *octets : mkt_span_text("")};
     size_t n = 0;
-    if (detail == NULL || err == detail->err || err == MKT_OK)
-        return;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (size_t j = 0; j < parts[i].n && n < sizeof detail->text - 1; j++)
             detail->text[n++] = parts[i].p[j] < ' ' || parts[i].p[j] > '~' ? '?' : (char)parts[i].p[j];

@@ -27,7 +27,8 @@ void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thi
 static inline enum mkt_err mkt_blame(struct mkt_detail *detail, enum mkt_err err, const char *thing,
                                      const struct mkt_span *octets)
 {
-    mkt_detail_put(detail, err, thing, octets);
+    if (err != MKT_OK)
+        mkt_detail_put(detail, err, thing, octets);
     return err;
 }
 

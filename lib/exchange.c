@@ -389,7 +389,7 @@ static enum mkt_err read_ticket(struct mkt_txn *txn)
     const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? txn->init : txn->message;
     txn->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
     const enum mkt_err err = mkt_policy_decode(txn->policy, &txn->ticket->ticket);
-    return mkt_blame(txn->detail, err, mkt_payload_name(txn->ticket->type), NULL);
+    return err == MKT_OK ? err : mkt_blame(txn->detail, err, mkt_payload_name(txn->ticket->type), NULL);
 }
 
 /*

@@ -138,12 +138,12 @@ enum mkt_err mkt_message_check(const struct mkt_message *message, const struct m
                                struct mkt_detail *detail)
 {
     struct tally tally = {.rules = rules, .n = n};
-    enum mkt_err err = MKT_OK;
-    for (size_t i = 0; i < message->n && err == MKT_OK; i++) {
-        err = tally_payload(&tally, &message->payload[i]);
-        err = mkt_blame(detail, err, mkt_payload_name(message->payload[i].type), NULL);
+    for (size_t i = 0; i < message->n; i++) {
+        const enum mkt_err err = tally_payload(&tally, &message->payload[i]);
+        if (err != MKT_OK)
+            return mkt_blame(detail, err, mkt_payload_name(message->payload[i].type), NULL);
     }
-    return err == MKT_OK ? tally_end(&tally, detail) : err;
+    return tally_end(&tally, detail);
 }
 
 enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,

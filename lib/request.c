@@ -176,13 +176,10 @@ enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *po
     return err == MKT_OK ? check_wishes(policy) : err;
 }
 
-bool mkt_request_key(struct mkt_span request_init, size_t n, struct mkt_key_wish *wish)
+bool mkt_request_key(const struct mkt_policy *desired, size_t n, struct mkt_key_wish *wish)
 {
-    struct mkt_policy desired;
     struct mkt_key_data key = {.type = MKT_KEY_TGK}; /* 4.2.1.5: "the KMS's default KEMAC": "a single TGK" */
-    if (mkt_request_get(request_init, &desired) != MKT_OK)
-        return false;
-    if (desired.has_kemac ? !mkt_keys_session(desired.kemac, n, &key) : n > 0)
+    if (desired->has_kemac ? !mkt_keys_session(desired->kemac, n, &key) : n > 0)
         return false;
     *wish = wish_of(&key);
     return true;

@@ -13,7 +13,7 @@ extern const struct mkt_taking mkt_taking_request_init, mkt_taking_request_resp;
 MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy);
 
 /* The n-th session key that it asks for, or one TGK if the KMS chooses: false if there are fewer. */
-bool mkt_request_key(struct mkt_span request_init, size_t n, struct mkt_key_wish *wish);
+bool mkt_request_key(const struct mkt_policy *desired, size_t n, struct mkt_key_wish *wish);
 
 /* The session keys of a ticket: wishes if it is not made yet, else the chain of its keys. */
 struct mkt_granted {

@@ -78,7 +78,7 @@ void actor_requests(struct actor *a, const struct section *s)
     a->player.now = payload_of(init, MKT_T, 0).t.value;
     player_draw_like(&a->player, init, MKT_RANDR_I);
     expect_err("TP", mkt_request_get(init, &policy), MKT_OK);
-    while (policy.has_kemac && mkt_request_key(init, request.n_keys, &keys[request.n_keys]))
+    while (policy.has_kemac && mkt_request_key(&policy, request.n_keys, &keys[request.n_keys]))
         request.n_keys++;
     request.no_keys = policy.has_kemac && request.n_keys == 0;
     expect_err("init", mkt_csb_make_request_init(a->csb, &request, &buf), MKT_OK);
