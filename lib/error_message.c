@@ -15,10 +15,13 @@ static enum mkt_err find_answer_key(struct mkt_txn *txn)
     const struct mkt_bundle *b = &txn->bundle;
     const bool request = txn->message->hdr.data_type == MKT_REQUEST_RESP;
     const struct mkt_span question = request ? b->init : b->asked_kms;
+    struct mkt_message init;
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
+    const enum mkt_err err = mkt_message_decode(&init, question);
     txn->extra = (struct mkt_mac_extra){{question, {NULL, 0}}};
-    return mkt_psk_protection_of(b->suite, txn->kms->psk, question, MKT_PURPOSE_RESPONSE, &txn->protection);
+    txn->protection = mkt_psk_protection(b->suite, txn->kms->psk, &init, MKT_PURPOSE_RESPONSE);
+    return err;
 }
 
 /* Whether mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back. */
@@ -55,11 +58,9 @@ static bool is_transfer(unsigned data_type)
 }
 
 /* Ticket Request and Ticket Resolve, which have no crypto sessions (4.2.1.1). */
-static bool is_with_kms(uint8_t data_type)
+static bool is_with_kms(unsigned data_type)
 {
-    static const uint8_t types[] = {MKT_REQUEST_INIT_PSK, MKT_REQUEST_INIT_PK, MKT_REQUEST_RESP,
-                                    MKT_RESOLVE_INIT_PSK, MKT_RESOLVE_INIT_PK, MKT_RESOLVE_RESP};
-    return memchr(types, data_type, sizeof types) != NULL;
+    return data_type >= MKT_REQUEST_INIT_PSK && data_type <= MKT_RESOLVE_RESP && !is_transfer(data_type);
 }
 
 /* The key of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */

@@ -282,16 +282,6 @@ struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span p
     };
 }
 
-enum mkt_err mkt_psk_protection_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
-                                   enum mkt_purpose purpose, struct mkt_protection *protection)
-{
-    struct mkt_message message;
-    enum mkt_err err = mkt_message_decode(&message, init);
-    if (err == MKT_OK)
-        *protection = mkt_psk_protection(suite, psk, &message, purpose);
-    return err;
-}
-
 /* The KEMAC of a message that may have one; others ignore it (D13). */
 static const struct mkt_payload *kemac_of(const struct mkt_message *message)
 {

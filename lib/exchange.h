@@ -136,10 +136,7 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
 
 /* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
 struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
-                                 enum mkt_purpose purpose);
-/* The same where the initial message is octets. */
-MKT_MUST enum mkt_err mkt_psk_protection_of(enum mkt_suite suite, struct mkt_span psk, struct mkt_span init,
-                                    enum mkt_purpose purpose, struct mkt_protection *protection);
+                                         enum mkt_purpose purpose);
 
 /* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_BUNDLE_FULL. With `decrypt` its KEMAC is decrypted in the
  * arena. */

@@ -188,12 +188,11 @@ static struct mkt_span keys_in(const struct section *s, struct mkt_span answer)
 {
     const struct mkt_kemac kemac = payload_of(answer, MKT_KEMAC, 0).kemac;
     const enum mkt_suite suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256;
-    struct mkt_protection by_psk;
+    struct mkt_message init;
     uint8_t out[4096];
     ck_assert_uint_le(kemac.encr_data.n, sizeof out);
-    expect_err("PSK",
-               mkt_psk_protection_of(suite, octets_of(s, "psk"), octets_of(s, "bytes"), MKT_PURPOSE_RESPONSE, &by_psk),
-               MKT_OK);
+    expect_err("question", mkt_message_decode(&init, octets_of(s, "bytes")), MKT_OK);
+    const struct mkt_protection by_psk = mkt_psk_protection(suite, octets_of(s, "psk"), &init, MKT_PURPOSE_RESPONSE);
     crypt_kemac(&by_psk, by_psk.label.csb_id, payload_of(answer, MKT_T, 0).t.value, kemac.encr_data, out);
     return exact((struct mkt_span){out, kemac.encr_data.n});
 }
