@@ -80,8 +80,7 @@ void mkt_bundle_pack(struct mkt_bundle *bundle, struct mkt_buf *arena);
 /* Writes or reads it whole; what is read views the input. MKT_E_STORED for values that no bundle has. */
 void mkt_io_bundle(struct io *io, struct mkt_bundle *bundle);
 
-/* Moves what the bundle views among octets from `source` on to the front of an arena, which may be there:
- * MKT_E_BUNDLE_FULL. */
+/* Moves what the bundle views at `source` to the front of an arena, which may be the same: MKT_E_BUNDLE_FULL. */
 MKT_MUST enum mkt_err mkt_bundle_move(struct mkt_bundle *bundle, const uint8_t *source, struct mkt_buf *arena);
 
 #endif

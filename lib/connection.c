@@ -26,10 +26,7 @@ static enum mkt_err hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets)
 
 /* Addresses */
 
-/*
- * RFC 1123 2.1: "a valid host name can never have the dotted-decimal form #.#.#.#, since at least the highest-level
- * component label will be alphabetic"; resolvers make addresses of 127.1 and 0x7f.1.
- */
+/* RFC 1123 2.1: "the highest-level component label will be alphabetic"; resolvers make addresses of 127.1, 0x7f.1. */
 static bool is_name(struct mkt_span text)
 {
     size_t end = text.n > 0 && text.p[text.n - 1] == '.' ? text.n - 1 : text.n, last = end;
@@ -87,10 +84,8 @@ struct uri {
     uint16_t port;
 };
 
-/*
- * RFC 4975 section 9: MSRP-URI = msrp-scheme "://" authority ["/" session-id] ";" transport *( ";" URI-parameter), and
- * 8.2: "MSRP URIs included in an SDP offer or answer MUST include explicit port numbers".
- */
+/* RFC 4975 section 9: MSRP-URI = msrp-scheme "://" authority ["/" session-id] ";" transport *( ";" URI-parameter), and
+ * 8.2: "MSRP URIs included in an SDP offer or answer MUST include explicit port numbers". */
 static void io_uri(struct io *io, struct uri *uri)
 {
     uint8_t octet[16];
@@ -327,10 +322,8 @@ static enum mkt_err hash_word(uint8_t hash[HASH], struct mkt_span text, uint16_t
     return mkt_sdp_hash(hash, (struct mkt_span){word.octet, word.n + 2});
 }
 
-/*
- * RFC 4975 6.1. An active end has the discard port, which is none (RFC 6135 4.2.2); it is the same end when it says
- * later where it could be connected to. So the port of the end is not in the hash.
- */
+/* RFC 4975 6.1. The port of the end is not in the hash: an active end has the discard port, and may have another one
+ * later (RFC 6135 4.2.2). */
 static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
 {
     struct io io = io_get(side->path);

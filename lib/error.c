@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "error.h"
 
-/*
- * Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An
- * error that none of these comments describes is UNSPECIFIED: a wrong number would send the peer after the wrong fault.
- */
+/* Error no of the ERR payload, as the comments of RFC 3830 table 6.12 and RFC 6043 table 6.14 define each number. An
+ * error that no comment describes is UNSPECIFIED: a wrong number would send the peer after the wrong fault. */
 enum {
     AUTH_FAILURE = 0,    /* "Authentication failure": nothing tells the peer if a name, a key or a MAC is wrong */
     INVALID_TS = 1,      /* "Invalid timestamp": T is outside the skew, repeated, or of a type that is not taken */

@@ -79,10 +79,7 @@ static enum mkt_err find_transfer_key(struct mkt_txn *txn, enum mkt_err why)
     return err;
 }
 
-/*
- * "The auth_key SHALL be the same as in the message where the error occurred." Where that message does not verify, its
- * sender is anybody, and gets no MAC of this party.
- */
+/* "The auth_key SHALL be the same as in the message where the error occurred": if that verifies. */
 static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why)
 {
     const unsigned type = txn->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
@@ -102,8 +99,7 @@ static bool is_second(const struct mkt_txn *txn, enum mkt_err why)
     return why == MKT_E_REPLAY || (why == MKT_E_STALE && mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER);
 }
 
-/* Whether what is wrong is what this party offers or supports: then the Error message "SHOULD include the supported
- * parameters". */
+/* True if the error is about policies: then the Error message "SHOULD include the supported parameters". */
 static bool is_about_policies(enum mkt_err why)
 {
     return why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
@@ -150,10 +146,8 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
 
 /* ---- taking ---- */
 
-/*
- * The keys that protect what this party sent last, which the error is about. A KMS keeps nothing of its answers (D22):
- * it has no keys then, and takes the message as one about them.
- */
+/* The keys that protect what this party sent last, which the error is about. A KMS keeps nothing of its answers (D22):
+ * it has no keys then, and takes the message as one about them. */
 static enum mkt_err find_sent_key(struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;

@@ -5,10 +5,8 @@
 
 #include "exchange.h"
 
-/*
- * Makes one about `act->in`, whose HDR decodes; `act->message` is it, or NULL where the rest of it does not decode or
- * has not the shape that its type demands. It has a MAC where that message was authentic.
- */
+/* Makes one about `txn->in`, whose HDR decodes; `txn->message` is it, or NULL if the rest of it does not decode or has
+ * not the shape that its type demands. It has a MAC if that message was authentic. */
 MKT_MUST enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, enum mkt_err why,
                                      const struct mkt_sp sp[], size_t n_sp);
 

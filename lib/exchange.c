@@ -82,10 +82,8 @@ bool mkt_replay_is_checked(const struct mkt_txn *txn)
     return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
 }
 
-/*
- * A message is known by a hash of its MAC, of the identity that takes it, and of the scope that the application set:
- * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (design decision D27).
- */
+/* A message is known by a hash of its MAC, of the identity that takes it, and of the scope that the application set. So
+ * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (D27). */
 static enum mkt_err tag_of(const struct mkt_txn *txn, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
 {
     const struct mkt_settings *s = txn->settings;
@@ -158,11 +156,8 @@ struct low_bits {
     uint64_t mask, value;
 };
 
-/*
- * Both ends encrypt new keys with one key, and only T tells the IVs apart (design decision D4). So the last bit of T is
- * the role of the sender. If G is clear, several Responders and several branches have that one key, too: then the
- * other 23 bits, 4 ms, are random.
- */
+/* Both ends encrypt new keys with one key, and only T makes their IVs differ (D4). So the last bit of T is the sender's
+ * role. Without G several Responders and branches share the key: then the other 23 bits, 4 ms, are random. */
 static enum mkt_err draw_low_bits(const struct mkt_txn *txn, struct low_bits *low)
 {
     uint8_t octets[3] = {0};
@@ -187,11 +182,8 @@ static void put_after(struct mkt_t *t, const struct mkt_times *times, const stru
         t->value += low->mask + 1;
 }
 
-/*
- * Whether a KEMAC with that COUNTER has an IV of its own. Each end counts by itself, and does not know which messages
- * were lost or refused: so the counters of an Initiator are even, and those of a Responder odd. A peer may do it
- * otherwise, so the counters that were taken are skipped.
- */
+/* True if a KEMAC with that COUNTER has an IV of its own. The Initiator uses even COUNTER values and the Responder odd
+ * ones. A peer may do otherwise, so values that were taken are skipped. */
 static bool has_own_iv(const struct mkt_txn *txn, const struct mkt_t *t)
 {
     const uint64_t odd = txn->role == MKT_RESPONDER;
@@ -382,10 +374,8 @@ static enum mkt_err read_ticket(struct mkt_txn *txn)
     return err == MKT_OK ? err : mkt_blame(txn->detail, err, mkt_payload_name(txn->ticket->type), NULL);
 }
 
-/*
- * The first message of an exchange chooses the suite, which is that of its ticket. "The version, PRF func and CSB ID
- * fields in the HDR payload SHALL be identical" in an answer; 5.2: "The new message exchange MUST use the same CSB ID".
- */
+/* The first message of an exchange chooses the suite, which is that of its ticket. "The version, PRF func and CSB ID
+ * fields [...] SHALL be identical" in an answer; 5.2: "The new message exchange MUST use the same CSB ID". */
 static enum mkt_err check_hdr(struct mkt_txn *txn)
 {
     const struct mkt_hdr *hdr = &txn->message->hdr;
@@ -475,10 +465,8 @@ size_t mkt_rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wis
     return length < MOST ? length : MOST;
 }
 
-/*
- * "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
- * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty.
- */
+/* "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
+ * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty. */
 enum mkt_err mkt_check_rands(const struct mkt_bundle *b, size_t randr)
 {
     const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);

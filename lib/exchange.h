@@ -57,7 +57,7 @@ struct mkt_txn {
  * THE ORDER OF TAKING. mkt_rules_check() has seen the shape of a message; then mkt_take() does this, for all of them:
  *
  *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the part `refuse` looks at
- *     the key             by the part `find_key`: `protection` and `also`. If a KMS must be asked for it, the outcome
+ *     the key             by the part `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
  *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
  *     MAC                 and the KEMAC is decrypted
  *     freshness           of T
@@ -127,22 +127,18 @@ void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id 
 /* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
 MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
 
-/*
- * Protects a message of Ticket Transfer: by MPKi, or for responses by MPKr where keys are forked (5.1.2). Table 5.2:
- * "TRANSFER_INIT || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT". Without IDRr, Identity_r is the one
- * that was asked.
- */
+/* Protects a message of Ticket Transfer by MPKi, a response with forked keys by MPKr (5.1.2). Table 5.2: "TRANSFER_INIT
+ * || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT"; Identity_r is IDRr, or else the called identity. */
 void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, enum mkt_purpose purpose);
 
 /* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
 struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
                                          enum mkt_purpose purpose);
 
-/* Verifies the MAC of `message`: MKT_E_MAC, or then MKT_E_BUNDLE_FULL. With `decrypt` its KEMAC is decrypted in the
- * arena. */
+/* Verifies the MAC of `message`, and decrypts its KEMAC in the arena if wanted: MKT_E_MAC, then MKT_E_BUNDLE_FULL. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);
 
-/* Adds V to a message, by `protection` and `also`, encrypts its KEMAC, appends it to `out`, and its spans view it. */
+/* Adds V to a message, by `protection` and `extra`, encrypts its KEMAC, appends it to `out`, and its spans view it. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
@@ -153,8 +149,7 @@ MKT_MUST enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt
 /* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */
 void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys);
 
-/* Session keys that this party supplies, as a chain in the arena; those that the other one supplies, by
- * mkt_verify(). */
+/* Session keys that this party supplies, as a chain in the arena; those that the other one does, by mkt_verify(). */
 MKT_MUST enum mkt_err mkt_supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n,
                                  struct mkt_span *keys);
 MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_txn *txn, struct mkt_span keys, struct mkt_span *to);

@@ -65,10 +65,8 @@ bool mkt_takes(enum mkt_role role, enum mkt_state state);
 /* Whether a role takes messages of a type in any state. */
 bool mkt_ever_takes(enum mkt_role role, unsigned message);
 
-/*
- * Whether a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
- * MKT_E_BAD_MAP, MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER.
- */
+/* Checks if a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
+ * MKT_E_BAD_MAP, MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER. */
 MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail);
 
 /* The parts of taking a message, in the first exchange or in an update; NULL for Error messages and unknown types. */

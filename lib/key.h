@@ -40,10 +40,8 @@ struct mkt_key_rules {
 /* MKT_E_TOO_MANY, MKT_E_MPK, MKT_E_SPI, MKT_E_KEY_LENGTH, MKT_E_FLAGS, or what is malformed. */
 MKT_MUST enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules);
 
-/*
- * Whether a chain has a session key with an SPI; an n-th MPK, from 0, of which the first is MPKi and the second MPKr
- * (design decision D7); an n-th session key, from 0: then it is in `key`.
- */
+/* True if a chain has a session key with an SPI; an n-th MPK, from 0: the first is MPKi, the second MPKr (D7); an n-th
+ * session key, from 0. Then it is in `key`. */
 bool mkt_keys_find(struct mkt_span chain, struct mkt_span spi, struct mkt_key_data *key);
 bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key);
 bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key);
@@ -54,10 +52,8 @@ bool mkt_key_is_tgk(const struct mkt_key_data *key);
 /* Whether a key is a TEK itself: not derived from, and not shared by crypto sessions. */
 bool mkt_key_is_tek(const struct mkt_key_data *key);
 
-/*
- * The octets of the longest MPK, TGK or GTGK: RANDRi and RANDRr must be as long (12.1). With `forked`, those of the
- * longest MPKr or TGK: so must RANDRkms be.
- */
+/* The octets of the longest MPK, TGK or GTGK: RANDRi and RANDRr must be as long (12.1). With `forked`, those of the
+ * longest MPKr or TGK: so must RANDRkms be. */
 size_t mkt_keys_longest(struct mkt_span chain, bool forked);
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n);
 
@@ -101,10 +97,8 @@ size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
                                     const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
 
-/*
- * Key forking (RFC 6043 5.1.1): appends the chain with MPKr and the TGKs, which only Initiator and KMS know, forked by
- * the modifier; "The TEKs and GTGKs (Group TGKs), however, SHALL NOT be forked."
- */
+/* Key forking (RFC 6043 5.1.1): appends the chain with MPKr and the TGKs, which only Initiator and KMS know, forked by
+ * the modifier; "The TEKs and GTGKs (Group TGKs), however, SHALL NOT be forked." */
 MKT_MUST enum mkt_err mkt_keys_fork(enum mkt_suite suite, struct mkt_span chain, const struct mkt_id *idrr,
                                     struct mkt_span randkms, struct mkt_buf *arena, struct mkt_span *forked);
 

@@ -7,10 +7,8 @@
 
 #include <mikeyticket/message.h>
 
-/*
- * How often a payload of a type and role may stand in a message or a chain. What no rule names is unexpected:
- * "Unexpected payloads [...] SHOULD be ignored". Any order will do, but V and SIGN are last (design decision D13).
- */
+/* How often a payload of a type and role may stand in a message or a chain. What no rule names is unexpected:
+ * "Unexpected payloads [...] SHOULD be ignored". Any order will do, but V and SIGN are last (design decision D13). */
 struct mkt_rule {
     uint16_t type;
     uint8_t role, min, max;
@@ -22,18 +20,13 @@ enum { MKT_ANY = 255, MKT_MAX_RULES = 16 };
 MKT_MUST enum mkt_err mkt_message_check(const struct mkt_message *message, const struct mkt_rule rules[], size_t n,
                                         struct mkt_detail *detail);
 
-/*
- * The same of a chain that begins with type `first`; `found` gets for each rule the first payload that it names, of
- * type MKT_LAST where there is none. Also an error of mkt_payload_decode().
- */
+/* The same of a chain that begins with type `first`; `found` gets for each rule the first payload that it names, of
+ * type MKT_LAST if there is none. Also an error of mkt_payload_decode(). */
 MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
                                         struct mkt_payload found[]);
 
-/*
- * What the MAC of a message covers of it (RFC 6043 5.5): "the entire MIKEY message, except the MAC/Signature field
- * itself", and of a TRANSFER_INIT without "the Initiator Data length and Initiator Data fields in the TICKET payload":
- * two parts. `octets` are those that `message` views, and V is its last payload.
- */
+/* The two parts of a message that its MAC covers (RFC 6043 5.5): all except "the MAC/Signature field itself" and, in a
+ * TRANSFER_INIT, Initiator Data and its length. `octets` are those that `message` views, and V is its last payload. */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
 
 /* Writes a message; its spans then view what was written. */

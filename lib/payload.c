@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * THE WIRE FORMAT. One function per payload, whatever the direction; above it its section. A payload of RFC 6043 that
- * adds to one of RFC 3830 shares its function. Next Payload, the first octet of each but SIGN, is the business of
- * mkt_io_payload() below the table of kinds.
- */
+/* THE WIRE FORMAT. One function per payload for both directions, with its section. A payload of RFC 6043 that adds to
+ * one of RFC 3830 shares its function. mkt_io_payload() does Next Payload, the first octet of each except SIGN. */
 #include "payload.h"
 
 /* RFC 3830 table 6.2.b, RFC 6043 table 6.6 */
@@ -77,10 +74,8 @@ static void io_sign(struct io *io, struct mkt_payload *p)
     io_bytes(io, &p->sign.signature, signature_len);
 }
 
-/*
- * RFC 3830 6.6 T: TS type, TS value of 64 bits (NTP-UTC, NTP) or 32 (COUNTER; NTP-UTC-32 of RFC 6043 6.3).
- * RFC 6043 6.4 TR: TS Role, then as T.
- */
+/* RFC 3830 6.6 T: TS type, TS value of 64 bits (NTP-UTC, NTP) or 32 (COUNTER; NTP-UTC-32 of RFC 6043 6.3).
+ * RFC 6043 6.4 TR: TS Role, then as T. */
 static void io_t(struct io *io, struct mkt_payload *p)
 {
     static const size_t octets[] = {

@@ -7,24 +7,21 @@
  * accepted message is forgotten, because of this:
  *
  * 1. A process takes a slot if it is expired, and changes `until` from the value that it saw to its own, which is
- * later.
- *    So the `until` of a slot only grows, and shows who took the slot.
+ *    later. So the `until` of a slot only grows, and shows who took the slot.
  * 2. It changes the tag, too, from the one that it saw before it took the slot. If an earlier taker wakes up now and
- *    wants to write its tag, the second one of the two finds another tag than it saw, and goes elsewhere. So a tag that
- *    was written stands until the slot is taken again, or 3.
- * 3. Then it searches for the same tag in other slots. If two have written it, the second one at least sees the
- * other's.
- *    Slots have the same order for both: the one in front strikes the other's tag out, the one behind gives up. The one
- *    that is left settles its tag, unless that has been struck out. A tag that is settled can't be struck out, and no
- *    message is accepted before its tag is settled. So of those that ask at the same time, one accepts.
- * 4. Before a slot is taken, `forgotten` is raised to its `until`. If a tag was not found because a process, with a
- * clock
- *    ahead, has taken its slot meanwhile, `forgotten` shows that at the end, and the message is refused, as its `until`
- *    is the same. The same holds if the own slot was taken.
+ *    wants to write its tag, the second of the two finds another tag than it saw, and goes elsewhere. So a tag that was
+ *    written stands until the slot is taken again, or 3.
+ * 3. Then it searches for the same tag in other slots. If two have written it, at least the second one sees the
+ *    other's. Slots have the same order for both: the one in front strikes the other's tag out, the one behind gives
+ *    up. The one that is left settles its tag, unless that has been struck out. A settled tag can't be struck out, and
+ *    no message is accepted before its tag is settled. So if several ask at the same time, one accepts.
+ * 4. Before a slot is taken, `forgotten` is raised to its `until`. If a tag was not found because a process with a
+ *    clock ahead has taken its slot meanwhile, `forgotten` shows that at the end, and the message is refused, as its
+ *    `until` is the same. The same holds if the own slot was taken.
  *
- * If a process is killed between 1 and 2, its slot has a tag that has expired, or halves of two tags, and is lost until
- * it expires. That tags, or halves of them that 2 relies on, are the same by accident has odds of 2^-127 and 2^-63. By
- * intent it needs two tags of the attacker's own, as nobody knows those of others before they come.
+ * If a process is killed between 1 and 2, its slot has an expired tag, or halves of two tags, and is lost until it
+ * expires. Equal tags, or halves of them that 2 relies on, have odds of 2^-127 and 2^-63 by accident. By intent it
+ * takes two tags of the attacker's own, as nobody knows those of others before they come.
  */
 #include <mikeyticket/replay.h>
 
@@ -43,8 +40,7 @@ struct slot {
 };
 enum { BUCKET = SLOTS * sizeof(struct slot) }; /* octets */
 
-/* What the memory holds. The number of buckets is only compared: accesses use that of struct mkt_replay, which no other
- * process can change. */
+/* The memory. Its number of buckets is only compared: accesses use that of struct mkt_replay, which is one's own. */
 struct mkt_replay_table {
     _Atomic uint64_t made;      /* MADE, once the rest is */
     _Atomic uint64_t forgotten; /* the latest `until` of all slots that were taken again */
@@ -164,8 +160,7 @@ static enum mkt_err cache_of(struct mkt_replay *cache, void *memory, size_t n)
     return MKT_OK;
 }
 
-/* True if no time in the memory is later than the clock allows. A later one would make every message stale, or would
- * never leave its slot. */
+/* True if no time in the memory is later than the clock allows: it would make messages stale, or keep its slot. */
 static bool plausible(const struct mkt_replay *cache, mkt_ntp now, uint32_t skew)
 {
     const mkt_ntp soon = mkt_ntp_after(now, skew), latest = mkt_ntp_after(soon, skew);

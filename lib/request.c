@@ -97,8 +97,7 @@ enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn)
     const struct mkt_label *label = &txn->protection.label;
     const bool request = role_of(txn->message) == MKT_IDR_I;
     const struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
-    /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
-     * key"; here is but one of them */
+    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key"; here is one of them */
     if (label->randi.n + label->randr.n < txn->bundle.psk.n)
         return MKT_E_RAND;
     if (txn->vouched_for || mkt_id_equal(sender, &txn->owner))
@@ -185,10 +184,8 @@ bool mkt_request_key(const struct mkt_policy *desired, size_t n, struct mkt_key_
     return true;
 }
 
-/*
- * Whether a key is the next one that is asked for. RFC 3830 6.13: with NULL "any SPI or Interval is valid". An interval
- * is always a change, as each key of a ticket has an SPI (D30).
- */
+/* True if a key is the next one that is asked for. RFC 3830 6.13: with NULL "any SPI or Interval is valid". An interval
+ * is always a change, as each key of a ticket has an SPI (D30). */
 static bool is_next(enum mkt_suite suite, struct mkt_keys *asked, const struct mkt_key_wish *key)
 {
     struct mkt_key_data next;

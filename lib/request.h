@@ -28,10 +28,8 @@ MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const stru
 
 /* ---- what Ticket Resolve has in common with it: parts of struct mkt_taking ---- */
 
-/*
- * A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
- * the bundle is the sender that the message names, or else the owner of the key; nothing is verified.
- */
+/* A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
+ * the bundle is the sender that the message names, or else the owner of the key; nothing is verified. */
 MKT_MUST enum mkt_err mkt_kms_find_key(struct mkt_txn *txn);
 
 /* Checks if the sender of a verified message may use its key, and if the RAND is long enough for the key. */
@@ -41,10 +39,8 @@ MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 
-/*
- * Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
- * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it.
- */
+/* Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
+ * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it. */
 MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                         const struct mkt_id *who);
 

@@ -16,10 +16,8 @@
 
 /* ---- RESOLVE_INIT_PSK: 4.2.3.1, 4.2.3.2 ---- */
 
-/*
- * "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
- * the previous RESOLVE_INIT message SHOULD be reused."
- */
+/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
+ * the previous RESOLVE_INIT message SHOULD be reused." */
 enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
@@ -44,11 +42,8 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
     return err == MKT_OK && forked ? mkt_initiator_data_get(data, &vi, &vr) : err;
 }
 
-/*
- * "the KMS verifies that the Responder is authorized to resolve the ticket based on ticket and KMS policies": named in
- * it, or in a group that is; of the application, where this KMS serves but one. The host has the last word once the
- * policy is known to be that of the ticket.
- */
+/* "the KMS verifies that the Responder is authorized to resolve the ticket": named in it, or in a group that is, and of
+ * the application, if this KMS serves only one. The host has the last word once the ticket is open. */
 static enum mkt_err check_responder(const struct mkt_txn *txn)
 {
     enum mkt_err err = mkt_kms_authorise(txn);
@@ -120,8 +115,7 @@ const struct mkt_taking mkt_taking_resolve_init = {refuse_init, mkt_kms_find_key
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
 
-/* "The KMS SHALL also fork the MPKr and the TGKs": by a modifier of its own, or it was done by the KMS that it
- * asked. */
+/* "The KMS SHALL also fork the MPKr and the TGKs", unless the KMS that it asked has done so. */
 static enum mkt_err fork_keys(struct mkt_txn *txn, struct mkt_span *keys)
 {
     struct mkt_bundle *b = &txn->bundle;

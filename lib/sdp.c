@@ -6,11 +6,8 @@
 
 static const struct mkt_span none = {NULL, 0};
 
-/*
- * Takes a line and its end. RFC 8866 section 5: "The sequence CRLF (0x0d0a) is used to end a line, although parsers
- * SHOULD be tolerant and also accept lines terminated with a single newline character", and "an SDP parser MUST
- * completely ignore or reject any session description that contains a type letter that it does not understand".
- */
+/* Takes a line and its end. RFC 8866 section 5: "parsers SHOULD be tolerant and also accept lines terminated with a
+ * single newline character", and "MUST completely ignore or reject" unknown type letters. */
 static struct mkt_span io_line(struct io *io)
 {
     struct mkt_span rest = io_rest(io), line = rest;
@@ -42,11 +39,8 @@ static bool split(struct mkt_span line, struct mkt_span *name, struct mkt_span *
     return colon == NULL || value->n > 0;
 }
 
-/*
- * RFC 4567 3.1: key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data. 4.1.2 has multiple instances, "each transporting a
- * different key management protocol": of two for mikey nobody can say which one is meant. 4.1.4: prtcl-list = KMPID
- * *(";" KMPID), "in the same order as they appear".
- */
+/* RFC 4567 3.1: key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data. 4.1.2: multiple instances are "each transporting a
+ * different key management protocol". 4.1.4: prtcl-list = KMPID *(";" KMPID), "in the same order as they appear". */
 static enum mkt_err add_key_mgmt(struct mkt_sdp_level *level, struct mkt_span value)
 {
     struct io io = io_get(value);
@@ -405,11 +399,8 @@ enum mkt_err mkt_setup_parse(struct mkt_sdp *sdp, size_t media, enum mkt_setup *
     return i < SETUPS ? MKT_OK : MKT_E_SDP;
 }
 
-/*
- * RFC 4145 4.1: "The default value of the setup attribute in an offer/answer exchange is 'active' in the offer and
- * 'passive' in the answer". RFC 6135 4.2.1: "If an MSRP UA receives the "holdconn" attribute value, it MUST ignore it
- * and process the message as if it did not contain an a=setup attribute".
- */
+/* RFC 4145 4.1: the default "is 'active' in the offer and 'passive' in the answer". RFC 6135 4.2.1: for MSRP "holdconn"
+ * counts "as if it did not contain an a=setup attribute". */
 static enum mkt_setup meant(enum mkt_stream stream, enum mkt_setup setup, enum mkt_setup by_default)
 {
     if (setup == MKT_SETUP_ABSENT || (stream == MKT_STREAM_MSRP && setup == MKT_SETUP_HOLDCONN))

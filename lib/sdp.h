@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * What the rooms that read SDP share. A text is read with the cursor of io.h: each function takes what one rule of a
- * grammar says, and MKT_E_SDP sticks where it is not there. An octet is looked at a fixed number of times, however
- * hostile the text.
- */
+/* sdp: reads text with the cursor of io.h. Each function takes what one rule of a grammar says; else MKT_E_SDP sticks.
+ * An octet is looked at a fixed number of times, however hostile the text. */
 #ifndef MKT_SDP_H
 #define MKT_SDP_H
 
@@ -84,16 +81,12 @@ static inline uint16_t io_port(struct io *io)
     return (uint16_t)number;
 }
 
-/*
- * The value of the only field of that name for a media section, there or else at session level; `p` is NULL if there is
- * none. MKT_E_SDP if there are two at that level; MKT_E_MISSING.
- */
+/* The field of that name for a media section, there or else at session level; `p` is NULL if there is none.
+ * MKT_E_SDP if there are two at that level; MKT_E_MISSING. */
 MKT_MUST enum mkt_err mkt_sdp_field(struct mkt_sdp *sdp, size_t media, enum mkt_sdp_name name, struct mkt_span *value);
 
-/*
- * The level whose key-mgmt attributes apply to a media section. RFC 4567 3.1: "if the media-level attribute is present,
- * the session level attribute MUST be ignored for this media". A malformed one is present.
- */
+/* The level whose key-mgmt attributes apply to a media section. RFC 4567 3.1: "if the media-level attribute is present,
+ * the session level attribute MUST be ignored for this media". A malformed one is present. */
 MKT_MUST enum mkt_err mkt_sdp_key_mgmt(struct mkt_sdp *sdp, size_t media, struct mkt_sdp_level **level);
 
 /* Adds octets to a hash of 32 octets. */

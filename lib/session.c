@@ -76,11 +76,8 @@ static bool acceptable(const struct mkt_txn *txn, const struct mkt_sp *sp)
     return txn->host->acceptable != NULL ? txn->host->acceptable(txn->host->user, sp) : sp->params.n == 0;
 }
 
-/*
- * Each policy of a crypto session is that of an SP of its Prot type, and one of them is acceptable: `choice` is its
- * number. 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable." 4.2.2.4: "the
- * Initiator MUST check that any Responder-generated security policies are acceptable."
- */
+/* Each policy of a crypto session is that of an SP of its Prot type, and one is acceptable: `choice` is its number.
+ * 4.2.2.2: "The Responder SHALL however check that [...] the security policies are acceptable"; 4.2.2.4 the same. */
 static enum mkt_err check_policies(const struct mkt_txn *txn, const struct mkt_cs *cs, const struct known *known,
                                    const uint8_t **choice)
 {
@@ -113,11 +110,8 @@ bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
     return false;
 }
 
-/*
- * 6.1.1: the Session Data of SRTP is SSRC, and where the S flag is set ROC and SEQ; "Session Data MAY be omitted in the
- * initial message (length = 0), but it MUST be provided in the response message." Those of other protocols are not
- * ours to judge.
- */
+/* 6.1.1: the Session Data of SRTP is SSRC, with the S flag also ROC and SEQ; it "MAY be omitted in the initial message
+ * (length = 0), but it MUST be provided in the response message." That of other protocols is not checked. */
 static enum mkt_err check_session_data(const struct mkt_cs *cs, bool needed)
 {
     enum { SSRC = 4, ROC = 4, SEQ = 2 };
@@ -200,10 +194,8 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
     return MKT_OK;
 }
 
-/*
- * Returns the SPI for the n-th crypto session that needs one: that of the n-th session key, those of the last chain
- * first. If there are fewer keys, the last one that is no TEK is shared; `otherwise` if there is none.
- */
+/* Returns the SPI of the n-th session key, those of the last chain first. If there are fewer keys, the last one that is
+ * no TEK is shared; `otherwise` if there is none. */
 static struct mkt_span pick_spi(const struct mkt_span chains[], size_t n_chains, size_t n, struct mkt_span otherwise)
 {
     struct mkt_key_data key;
@@ -237,10 +229,8 @@ static enum mkt_err put_cs(struct mkt_txn *txn, const struct mkt_cs *cs)
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-/*
- * The crypto sessions of the first offer, by default the one of the TLS profile (design decisions D10, D11) with the
- * policies of the offer; without F it needs one in any case.
- */
+/* The crypto sessions of the first offer, by default the one of the TLS profile (D10, D11) with the policies of the
+ * offer. Without F it needs a policy, as there is no answer to add one. */
 static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message)
 {
     const struct mkt_offer *offer = txn->offer;
@@ -352,11 +342,8 @@ static const struct mkt_cs *answered(const struct mkt_answer *answer, uint8_t cs
     return NULL;
 }
 
-/*
- * "The Responder SHALL update the CS ID map info so that each crypto session has exactly one security policy indicated.
- * The Responder MUST provide Session Data (at least for SRTP) and SPI for each crypto session for which the Initiator
- * has not supplied Session Data and SPI."
- */
+/* "each crypto session has exactly one security policy indicated. The Responder MUST provide Session Data (at least for
+ * SRTP) and SPI for each crypto session for which the Initiator has not supplied Session Data and SPI." */
 static enum mkt_err answer_cs(struct mkt_txn *txn, const struct known *known, struct mkt_cs *cs, size_t *without,
                               const uint8_t *new_policy, bool *needs_sp)
 {

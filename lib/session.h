@@ -11,10 +11,8 @@ enum { MKT_MAX_SPS = MKT_MAX_PAYLOADS - 9 };
 /* Adds the SPs of an offer or update to a TRANSFER_INIT, and sets the CS ID map. The bundle has its keys by then. */
 MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message);
 
-/*
- * Checks if this bundle can have the crypto sessions of a message: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. `init` is
- * the message that it answers, whose sessions it must have, or NULL; `settled`: no response will settle what is open.
- */
+/* Checks if a bundle can have the crypto sessions of a message: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. `init` is
+ * the one that it answers, whose sessions it must have, or NULL; `settled`: no response will settle what is open. */
 MKT_MUST enum mkt_err mkt_sessions_check(const struct mkt_txn *txn, const struct mkt_message *message,
                                          const struct mkt_message *init, bool settled);
 
@@ -30,10 +28,8 @@ bool mkt_spi_in(struct mkt_span map, struct mkt_span spi);
 /* Whether each SPI of a map names a session key of the bundle: MKT_E_SPI. `needed` where none may be left out. */
 MKT_MUST enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span map, bool needed);
 
-/*
- * The sessions of a message become those of the bundle, in the place of such as have the same CS ID; and with them the
- * SPs that they name, of that message, of the one that it answers (or NULL), or agreed on before.
- */
+/* The sessions of a message become those of the bundle, and replace those with the same CS ID. So do the SPs that they
+ * name, of that message, of the one that it answers (or NULL), or agreed on before. */
 MKT_MUST enum mkt_err mkt_sessions_settle(struct mkt_txn *txn, const struct mkt_message *message,
                                           const struct mkt_message *init);
 

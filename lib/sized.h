@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * sized: structs of the caller's that begin with their size, as they may grow (mikeyticket.h).
- *
- * Add a member at the end, where 0 means what held before. Leave no padding there: an old program does not clear it,
- * and the next member would take its place.
- */
+/* sized: structs of the caller's that begin with their size, as they may grow (mikeyticket.h). Add a member at the end,
+ * with 0 for what held before, and no padding after it: old programs do not clear what a later member would take. */
 #ifndef MKT_SIZED_H
 #define MKT_SIZED_H
 
@@ -13,10 +9,8 @@
 /* The octets to the end of a member: a struct of the caller's has it if its size is no less. */
 #define MKT_UP_TO(name, member) (offsetof(struct name, member) + sizeof((struct name *)NULL)->member)
 
-/*
- * Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared,
- * if it is smaller than the first version, or has other octets than zeros beyond those that are known here.
- */
+/* Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared,
+ * if it is smaller than the first version, or has other octets than zeros beyond those that are known here. */
 static inline bool mkt_sized_copy(void *to, size_t known, const void *from, size_t first)
 {
     size_t size;

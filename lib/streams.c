@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Three tables of chains under one lock: streams by identity, streams by number, connections by the address of their
- * context, as a context of mbedTLS 2.28 has no user data. Where a chain begins depends on a secret, so that peers, who
- * choose identities, can't make one long. A connection never points to a stream: it keeps its number and its serial
- * number, which no two streams share, and looks whether that one is still there.
+ * context (one of mbedTLS 2.28 has no user data). A secret tells where a chain begins, so that peers, who choose
+ * identities, can't make one long. A connection does not point to a stream: it keeps its number and its serial number,
+ * which no two streams share.
  *
- * What a handshake proves is a key, so a connection also keeps which one it was given, by a serial number too: only one
- * that was given the key of its stream gets the stream. That leaves out a session that was resumed, a key that was
- * replaced meanwhile, and the key that nobody knows.
+ * A handshake proves a key, so a connection keeps the serial number of its key, too. It gets its stream only if that is
+ * the key of the stream: not for a resumed session, a key that was replaced meanwhile, or the key that nobody knows.
  */
 
 #include <mikeyticket/streams.h>
@@ -546,10 +545,7 @@ enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_con
     return err;
 }
 
-/*
- * Gives a stream to a connection whose handshake succeeded with its key, so that the other end knows that too. A
- * connection that has the stream has proved a key of it, whatever it was re-keyed with since.
- */
+/* Gives a stream to a connection whose handshake proved its key. A connection keeps its stream when that is rekeyed. */
 static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
     lock(streams);

@@ -88,8 +88,7 @@ static enum mkt_err choose_csb_id(struct mkt_txn *txn)
     return MKT_E_RANDOM;
 }
 
-/* RANDRi, fresh but for a group key: "the same RANDs MUST be used [...] in all Ticket Transfer exchanges" (section
- * 9). */
+/* RANDRi is fresh, except for a group key: "the same RANDs MUST be used [...] in all" exchanges (section 9). */
 static enum mkt_err choose_randi(struct mkt_txn *txn)
 {
     const struct mkt_offer *offer = txn->offer;
@@ -112,8 +111,7 @@ static enum mkt_err put_init(struct mkt_txn *txn, struct mkt_ticket_payload *tic
         err = mkt_initiator_data_encode(b->suite, &txn->arena, &ticket->initiator_data);
     if (err != MKT_OK)
         return err;
-    /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy", whatever 6.1 says; nobody looks at it
-     * (design decision D3) */
+    /* "The value of the V flag SHALL agree with the F flag in the Ticket Policy"; no peer looks at it (D3) */
     m->hdr.v = mkt_bundle_has(b, MKT_FLAG_F);
     mkt_add_randr(m, MKT_RANDR_I, b->randi);
     if (!txn->settings->leave_out_identities) {
@@ -203,10 +201,8 @@ static enum mkt_err check_protocols(const struct mkt_txn *txn)
     return mkt_span_equal(sdp_ids->general_ext.data, txn->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
 }
 
-/*
- * A policy without IDRi names nobody as the Initiator: then the host must decide (D21). A COUNTER is refused: the
- * holder of such a ticket could take anybody's name, and use up the counters of that name.
- */
+/* If the policy has no IDRi, the host must decide (D21). A COUNTER is refused then: the holder of such a ticket could
+ * take any name, and use up the counters of that name. */
 static bool is_initiator(const struct mkt_txn *txn)
 {
     if (txn->policy->initiator.data.n == 0)
@@ -273,9 +269,8 @@ void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticke
 }
 
 /*
- * With key forking only the KMS can tell by Vr who sent a TRANSFER_INIT. Without it, the Initiator proves itself by
- * using forked TGKs, which nobody else has: so it must be them that are used. A counter that somebody else moved on
- * would be moved for good.
+ * With key forking only the KMS can verify Vr. If it is not asked, the Initiator proves itself by using forked TGKs, so
+ * all keys must be forked TGKs. COUNTER is excluded because an impostor could advance the stored counter permanently.
  */
 static bool proves_itself(const struct mkt_txn *txn)
 {
@@ -302,8 +297,7 @@ static enum mkt_err remember(struct mkt_txn *txn)
         return MKT_E_NO_KEY;
     enum mkt_err err = txn->host->resolved(txn->host->user, octets, &stored);
     const uint8_t *p = io_reserve(&txn->arena, stored.n);
-    mkt_wipe(txn->arena.p + txn->arena.n, txn->arena.cap - txn->arena.n); /* what the host wrote and does not answer
-                                                                             with */
+    mkt_wipe(txn->arena.p + txn->arena.n, txn->arena.cap - txn->arena.n); /* what the host wrote beyond its answer */
     if (err != MKT_OK || p == NULL)
         return err == MKT_OK ? MKT_E_BUNDLE_FULL : err;
     struct io io = io_get((struct mkt_span){p, stored.n});
@@ -320,10 +314,8 @@ static enum mkt_err remember(struct mkt_txn *txn)
     return err == MKT_OK && !proves_itself(txn) ? MKT_E_NO_KEY : err;
 }
 
-/*
- * The keys of the ticket, remembered or by the key that protects it; MKT_E_NO_KEY if only a KMS has them. If nobody
- * here opens tickets of that type, O lets the Responder ask its KMS (D24).
- */
+/* The keys of the ticket, remembered or by the key that protects it; MKT_E_NO_KEY if only a KMS has them. O lets the
+ * Responder ask its KMS about a ticket type that the host can't open (D24). */
 static enum mkt_err resolve(struct mkt_txn *txn)
 {
     const struct mkt_bundle before = txn->bundle;
@@ -516,10 +508,8 @@ enum mkt_err mkt_find_resp_key(struct mkt_txn *txn)
     return err;
 }
 
-/*
- * Who answers: the one who was asked for, or one of the policy. With key forking MPKr' proves that the KMS let this
- * Responder resolve the ticket: then another one can answer if the host says yes (D26).
- */
+/* The Responder is the called identity or one of the policy. With key forking MPKr' proves that the KMS let this
+ * Responder resolve the ticket: then the host may allow another one (D26). */
 static enum mkt_err authorise_resp(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);

@@ -14,18 +14,15 @@
 
 #include "session.h"
 
-/*
- * "Both messages SHALL be protected with the same keys (derived from MPKi or MPKr') that protected the last message
- * (TRANSFER_INIT or TRANSFER_RESP) in the initial exchange."
- */
+/* "Both messages SHALL be protected with the same keys [...] that protected the last message [...] in the initial
+ * exchange." */
 static void by_last(struct mkt_txn *txn, const struct mkt_message *message)
 {
     mkt_mpk_protection(txn, message,
                        mkt_bundle_has(&txn->bundle, MKT_FLAG_F) ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL);
 }
 
-/* Whether a role may supply keys: "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be
- * included." */
+/* "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be included." */
 static bool may_supply(const struct mkt_bundle *b, enum mkt_role role)
 {
     return mkt_bundle_has(b, role == MKT_INITIATOR ? MKT_FLAG_L : MKT_FLAG_M);
@@ -46,10 +43,7 @@ static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role
     return role == MKT_INITIATOR ? &b->initiator : mkt_bundle_responder(b);
 }
 
-/*
- * All session keys in one chain, but those that sessions used before and use no more: their room is for new ones, and
- * who breaks in later does not find them.
- */
+/* Puts all session keys in one chain, except those that sessions have ceased to use: these are to be wiped. */
 static enum mkt_err gather_keys(struct mkt_txn *txn, struct mkt_span map_before)
 {
     struct mkt_bundle *b = &txn->bundle;
@@ -153,8 +147,7 @@ enum mkt_err mkt_make_update_resp(struct mkt_txn *txn)
 
 /* ---- taking ---- */
 
-/* "New RANDs or TICKETs MUST NOT be included." Those of the first exchange may be repeated, and have no effect
- * (D17). */
+/* "New RANDs or TICKETs MUST NOT be included." Those of the first exchange may be repeated without effect (D17). */
 static enum mkt_err check_static(const struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;
@@ -200,8 +193,7 @@ static bool may_be_responder(const struct mkt_txn *txn, const struct mkt_id *id)
     return b->responder.data.n == 0 && kept_policy(b, &policy) == MKT_OK && mkt_is_responder(txn, &policy, id);
 }
 
-/* The Initiator of a call without F learns who the Responder is. The Responder always names itself unless it was
- * asked. */
+/* The Initiator of a call without F learns who the Responder is, which names itself unless it was the called one. */
 static enum mkt_err meet_responder(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);

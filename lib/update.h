@@ -9,10 +9,8 @@ MKT_MUST enum mkt_err mkt_make_update_init(struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_txn *txn);
 extern const struct mkt_taking mkt_taking_update_init, mkt_taking_update_resp;
 
-/*
- * Whether the identities in an update are in the order of one that this party makes, its own first (5.2): both ends
- * protect with the same keys, so its own could be sent back to it.
- */
+/* True if the own identity comes first in an update, as in one that this party makes (5.2): both ends protect with the
+ * same keys, so its own could be sent back to it. */
 bool mkt_update_has_own_order(const struct mkt_txn *txn);
 
 /* Whether the identities in an update are those agreed on: MKT_E_INITIATOR, MKT_E_RESPONDER. */
