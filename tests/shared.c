@@ -98,7 +98,11 @@ static struct mkt_span in_own(const char *words)
 
 static struct mkt_id id_in_own(const char *uri)
 {
-    return (struct mkt_id){.type = MKT_ID_URI, .data = in_own(uri)};
+    struct mkt_id id;
+    memset(&id, 0, sizeof id); /* padding, too: it may not look like an address either */
+    id.type = MKT_ID_URI;
+    id.data = in_own(uri);
+    return id;
 }
 
 static void must(enum mkt_err err)
