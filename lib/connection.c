@@ -412,7 +412,7 @@ enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool off
 }
 
 /* What to do, once it is known whether the connection of before is kept, and whether there is one. */
-static enum mkt_err act(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
+static enum mkt_err choose_action(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
 {
     const struct mkt_sdp_media place = place_of(now);
     const bool none_wanted = now->roles.tcp == MKT_END_NONE;
@@ -463,7 +463,7 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     const bool leads = lead_of(&n) == LEAD_PATH || lead_of(&n) == LEAD_LINE;
     const bool keeps = had && n.wanted && (same_texts || (leads && same_stream(&n, &k, &b)));
     err = keying_of(&n, &b, &c.keying);
-    err = err == MKT_OK ? act(&n, keeps, had, &c) : err;
+    err = err == MKT_OK ? choose_action(&n, keeps, had, &c) : err;
     if (err != MKT_OK)
         return err;
     k.connection = c.action == MKT_ACTION_KEEP || c.action == MKT_ACTION_CONNECT || c.action == MKT_ACTION_LISTEN;

@@ -11,7 +11,7 @@ MKT_MUST enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn);
 /* With the RESOLVE_RESP a Responder goes on to take the TRANSFER_INIT that it keeps; a KMS passes it on. */
 extern const struct mkt_taking mkt_taking_resolve_init, mkt_taking_resolve_resp;
 
-/* Finds `act->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS;
+/* Finds `txn->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS;
  * MKT_E_KMS. */
 MKT_MUST enum mkt_err mkt_find_kms(struct mkt_txn *txn, struct mkt_span resolve_init);
 
