@@ -72,8 +72,8 @@ enum { SPANS = 14 + MKT_CHAINS };
 static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
 {
     struct mkt_span *const all[SPANS] = {
-        &b->init,    &b->asked_kms, &b->psk,     &b->randi,   &b->randr,          &b->randkms,
-        &b->mpki,    &b->mpkr,      &b->map,     &b->sps,     &b->ticket,         &b->initiator.data,
+        &b->init,        &b->asked_kms,      &b->psk,     &b->randi,   &b->randr,   &b->randkms,
+        &b->mpki,        &b->mpkr,           &b->map,     &b->sps,     &b->ticket,  &b->initiator.data,
         &b->called.data, &b->responder.data, &b->keys[0], &b->keys[1], &b->keys[2], &b->keys[3],
     };
     memcpy(span, all, sizeof all);
@@ -180,7 +180,7 @@ void mkt_io_bundle(struct io *io, struct mkt_bundle *b)
     list_spans(b, span);
     for (size_t i = 0; i < SPANS; i++)
         io_vec(io, span[i], 4);
-    if (suite > MKT_SUITE_128 || sent_with >= MKT_SENT_WITHS || named > 1)
+    if (suite > MKT_SUITE_128 || sent_with > MKT_SENT_WITH_MPK_RESPONSE || named > 1)
         io_fail(io, MKT_E_STORED);
     b->suite = suite == MKT_SUITE_128 ? MKT_SUITE_128 : MKT_SUITE_256;
     b->sent_with = (enum mkt_sent_with)sent_with;

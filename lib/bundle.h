@@ -6,7 +6,7 @@
 #include "key.h"
 
 /* Which keys protect the message that this party sent last; an Error message about it has them (RFC 6043 5.4). */
-enum mkt_sent_with { MKT_SENT_WITH_NONE, MKT_SENT_WITH_PSK, MKT_SENT_WITH_MPK_INITIAL, MKT_SENT_WITH_MPK_RESPONSE, MKT_SENT_WITHS };
+enum mkt_sent_with { MKT_SENT_WITH_NONE, MKT_SENT_WITH_PSK, MKT_SENT_WITH_MPK_INITIAL, MKT_SENT_WITH_MPK_RESPONSE };
 
 /* Where session keys came from: chains of Key data payloads. */
 enum {
@@ -29,28 +29,27 @@ struct mkt_bundle {
     enum mkt_suite suite;
     enum mkt_sent_with sent_with;
     uint32_t csb_id;
-    uint16_t flags;        /* of the ticket policy */
-    uint32_t rekeying;     /* TRr, in seconds; 0: no limit */
+    uint16_t flags;               /* of the ticket policy */
+    uint32_t rekeying;            /* TRr, in seconds; 0: no limit */
     bool named_by_kms;            /* the KMS has said who answers, in IDRr of the RESOLVE_RESP */
-    struct mkt_times peer_last_t;   /* of the peer, as far as it was taken */
-    struct mkt_times reported; /* of the peer, as far as an Error message with MAC was made about it */
-    struct mkt_times sent;   /* of this party */
-    struct mkt_span init;    /* the initial message of the exchange under way, which the MAC of the answer covers */
-    struct mkt_span asked_kms;            /* the RESOLVE_INIT that this party sent */
-    struct mkt_span psk;                  /* of a KMS, with the one who asks */
+    struct mkt_times peer_last_t; /* of the peer, as far as it was taken */
+    struct mkt_times reported;    /* of the peer, as far as an Error message with MAC was made about it */
+    struct mkt_times sent;        /* of this party */
+    struct mkt_span init;      /* the initial message of the exchange under way, which the MAC of the answer covers */
+    struct mkt_span asked_kms; /* the RESOLVE_INIT that this party sent */
+    struct mkt_span psk;       /* of a KMS, with the one who asks */
     struct mkt_span randi, randr, randkms;
-    struct mkt_span mpki, mpkr;           /* MPKr is forked once it is known who answers */
-    struct mkt_span keys[MKT_CHAINS];     /* by where they came from */
+    struct mkt_span mpki, mpkr;       /* MPKr is forked once it is known who answers */
+    struct mkt_span keys[MKT_CHAINS]; /* by where they came from */
     uint8_t n_cs;
-    struct mkt_span map;                  /* GENERIC-ID, once it is final */
-    struct mkt_span sps;                  /* SP payloads, one after the other, that the map names */
-    struct mkt_span ticket;               /* granted: the TICKET payload; resolved: the octets that name it */
-    uint8_t ticket_hash[MKT_MAX_HASH];    /* of the TICKET of the TRANSFER_INIT (mkt_ticket_hash()) */
-    uint8_t answer_hash[MKT_MAX_HASH];    /* of the answer that was taken last (D28); zero: another message came
-                                             since */
-    struct mkt_id initiator;              /* IDRi */
-    struct mkt_id called;                  /* IDRr of the TRANSFER_INIT */
-    struct mkt_id responder;              /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
+    struct mkt_span map;               /* GENERIC-ID, once it is final */
+    struct mkt_span sps;               /* SP payloads, one after the other, that the map names */
+    struct mkt_span ticket;            /* granted: the TICKET payload; resolved: the octets that name it */
+    uint8_t ticket_hash[MKT_MAX_HASH]; /* of the TICKET of the TRANSFER_INIT (mkt_ticket_hash()) */
+    uint8_t answer_hash[MKT_MAX_HASH]; /* of the answer that was taken last (D28); zero: there was another message */
+    struct mkt_id initiator;           /* IDRi */
+    struct mkt_id called;              /* IDRr of the TRANSFER_INIT */
+    struct mkt_id responder;           /* who answers: IDRr of the TRANSFER_RESP, of the RESOLVE_INIT */
 };
 
 /* Whether T is later than all those of its kind; whether it is the last of them. */

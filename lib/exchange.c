@@ -29,10 +29,9 @@ enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id)
 
 /* ---- who is who ---- */
 
-enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id,
-                           const struct mkt_policy *policy, bool proven)
+enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id, bool proven)
 {
-    const struct mkt_peer peer = {role, *id, txn->bundle.called, policy, proven};
+    const struct mkt_peer peer = {role, *id, txn->bundle.called, txn->policy, proven};
     return txn->host->authorise == NULL ? MKT_OK : txn->host->authorise(txn->host->user, &peer);
 }
 
@@ -48,10 +47,9 @@ bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy
 }
 
 /* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
-enum mkt_err mkt_check_application(const struct mkt_txn *txn, const struct mkt_policy *policy)
+enum mkt_err mkt_check_application(const struct mkt_txn *txn)
 {
-    const bool any = policy->n_applications == 0;
-    return any || mkt_policy_has_application(policy, txn->settings->application)
+    return txn->policy->n_applications == 0 || mkt_policy_has_application(txn->policy, txn->settings->application)
                ? MKT_OK
                : mkt_blame(txn->detail, MKT_E_APPLICATION, "application", &txn->settings->application);
 }

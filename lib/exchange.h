@@ -30,9 +30,9 @@ struct mkt_txn {
     struct mkt_bundle bundle;
     struct mkt_buf arena; /* of the bundle; what a failed step appended is wiped */
     enum mkt_outcome outcome;
-    struct mkt_detail *detail;      /* of a refusal; NULL: nobody wants it */
-    const struct mkt_message *init; /* the initial message of the exchange, which is answered; NULL: there is none */
-    struct mkt_policy *policy;      /* of the ticket that a first exchange is about, once mkt_take() has read it */
+    struct mkt_detail *detail;        /* of a refusal; NULL: nobody wants it */
+    const struct mkt_message *init;   /* the initial message of the exchange, which is answered; NULL: there is none */
+    struct mkt_policy *policy;        /* of the ticket that a first exchange is about, once mkt_take() has read it */
     struct mkt_protection protection; /* the key of the message, and what its MAC covers beside it */
     struct mkt_mac_extra extra;
     /* taken */
@@ -49,7 +49,7 @@ struct mkt_txn {
     const struct mkt_offer *offer;
     const struct mkt_answer *answer;
     const struct mkt_update *update;
-    bool wrong_size; /* what the caller gave has a size that it can't have */
+    bool wrong_size;     /* what the caller gave has a size that it can't have */
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
 
@@ -86,13 +86,13 @@ MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id);
 
 /* The host's last word on a peer. */
 MKT_MUST enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id,
-                                    const struct mkt_policy *policy, bool proven);
+                                    bool proven);
 
 /* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
 bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who);
 
 /* Whether the policy allows the application of this party: MKT_E_APPLICATION. */
-MKT_MUST enum mkt_err mkt_check_application(const struct mkt_txn *txn, const struct mkt_policy *policy);
+MKT_MUST enum mkt_err mkt_check_application(const struct mkt_txn *txn);
 
 /* ---- timestamps ---- */
 

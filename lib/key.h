@@ -32,8 +32,8 @@ enum { MKT_CHAINS = 4 };
 /* How the keys of a chain must be (RFC 6043 6.2.1, 12.1; design decisions D2, D8, D19, D24). */
 struct mkt_key_rules {
     enum mkt_suite suite;
-    size_t n_mpk;              /* just so many MPKs */
-    uint16_t flags;            /* of the ticket policy, where F must agree with I and the TGKs; 0 where it need not */
+    size_t n_mpk;   /* just so many MPKs */
+    uint16_t flags; /* of the ticket policy, where F must agree with I and the TGKs; 0 where it need not */
     struct mkt_span others[MKT_CHAINS]; /* of the same bundle, whose SPIs the keys must not have */
 };
 

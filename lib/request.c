@@ -272,7 +272,7 @@ static enum mkt_err authorise_init(struct mkt_txn *txn)
     const enum mkt_err err = mkt_kms_authorise(txn);
     if (err == MKT_OK && named->data.n > 0 && !mkt_id_equal(named, initiator))
         return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the TP", &named->data);
-    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, initiator, txn->policy, true) : err;
+    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, initiator, true) : err;
 }
 
 static enum mkt_err accept_init(struct mkt_txn *txn)
@@ -343,7 +343,7 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
 
 static enum mkt_err authorise_kms(struct mkt_txn *txn)
 {
-    return mkt_authorise(txn, MKT_KMS, &txn->kms->kms, txn->policy, true);
+    return mkt_authorise(txn, MKT_KMS, &txn->kms->kms, true);
 }
 
 static enum mkt_err accept_resp(struct mkt_txn *txn)

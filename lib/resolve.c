@@ -51,7 +51,7 @@ static enum mkt_err check_responder(const struct mkt_txn *txn)
     if (err == MKT_OK && !mkt_is_responder(txn, txn->policy, &txn->bundle.responder))
         err = mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &txn->bundle.responder.data);
     if (err == MKT_OK && txn->settings->application.n > 0)
-        err = mkt_check_application(txn, txn->policy);
+        err = mkt_check_application(txn);
     return err;
 }
 
@@ -63,7 +63,8 @@ static enum mkt_err open_ticket(struct mkt_txn *txn)
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
     struct mkt_key_data mpkr;
-    const enum mkt_err err = mkt_ticket_resolve(txn->host, txn->ticket, txn->policy, forked, &txn->arena, keys, txn->detail);
+    const enum mkt_err err =
+        mkt_ticket_resolve(txn->host, txn->ticket, txn->policy, forked, &txn->arena, keys, txn->detail);
     if (err != MKT_OK || !forked)
         return err;
     if (!mkt_keys_mpk(*keys, 1, &mpkr))
@@ -101,7 +102,7 @@ static enum mkt_err authorise_init(struct mkt_txn *txn)
     if (err == MKT_OK && txn->kms != NULL)
         return txn->vouched_for ? MKT_E_KMS : MKT_OK;
     err = err == MKT_OK ? open_ticket(txn) : err;
-    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, txn->policy, true) : err;
+    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, true) : err;
 }
 
 static enum mkt_err accept_init(struct mkt_txn *txn)
@@ -174,8 +175,8 @@ static enum mkt_err authorise_resp(struct mkt_txn *txn)
 {
     enum mkt_err err = MKT_OK;
     if (txn->role == MKT_KMS)
-        err = mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, txn->policy, true);
-    return err == MKT_OK ? mkt_authorise(txn, MKT_KMS, &txn->kms->kms, txn->policy, true) : err;
+        err = mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, true);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_KMS, &txn->kms->kms, true) : err;
 }
 
 /* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */

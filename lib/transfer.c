@@ -48,22 +48,22 @@ static enum mkt_err use_ticket(struct mkt_txn *txn, struct mkt_ticket_payload *t
 {
     struct mkt_payload payload;
     struct mkt_bundle *b = &txn->bundle;
-    struct mkt_policy policy;
+    struct mkt_policy *policy = txn->policy;
     enum mkt_err err = mkt_ticket_payload_of(txn->offer->ticket->payload, &payload);
-    err = err == MKT_OK ? mkt_policy_decode(&policy, &payload.ticket) : err;
-    err = err == MKT_OK ? mkt_policy_sound(&policy, txn->detail) : err;
-    err = err == MKT_OK ? mkt_policy_valid(&policy, txn->host) : err;
-    err = err == MKT_OK ? mkt_ticket_use_check(txn->host, &policy, MKT_FLAG_N) : err;
-    err = err == MKT_OK ? mkt_suite_of_prf(policy.prf, &b->suite) : err;
+    err = err == MKT_OK ? mkt_policy_decode(policy, &payload.ticket) : err;
+    err = err == MKT_OK ? mkt_policy_sound(policy, txn->detail) : err;
+    err = err == MKT_OK ? mkt_policy_valid(policy, txn->host) : err;
+    err = err == MKT_OK ? mkt_ticket_use_check(txn->host, policy, MKT_FLAG_N) : err;
+    err = err == MKT_OK ? mkt_suite_of_prf(policy->prf, &b->suite) : err;
     if (err != MKT_OK)
         return err;
-    read_policy(b, &policy);
-    if (policy.initiator.data.n > 0 && !mkt_id_equal(&policy.initiator, &txn->settings->self))
-        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy.initiator.data);
+    read_policy(b, policy);
+    if (policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &txn->settings->self))
+        return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy->initiator.data);
     /* 5.3: "If the Ticket Policy forbids reuse (J flag), the ticket MUST NOT be reused." */
     if (!mkt_bundle_has(b, MKT_FLAG_J) && txn->offer->ticket->used)
         return MKT_E_REUSE;
-    err = mkt_check_application(txn, &policy);
+    err = mkt_check_application(txn);
     err = err == MKT_OK ? mkt_ticket_hash(&payload, b->ticket_hash) : err;
     err = err == MKT_OK ? io_keep(&txn->arena, txn->offer->ticket->keys, &b->keys[MKT_FROM_TICKET]) : err;
     /* without an answer the policy says later who may be the Responder */
@@ -214,7 +214,6 @@ static bool is_initiator(const struct mkt_txn *txn)
 /* Who is who, by the message or by what the application gave (D5), and by the policy (D21). Unverified so far. */
 static enum mkt_err identify(struct mkt_txn *txn)
 {
-    const struct mkt_policy *policy = txn->policy;
     const struct mkt_payload *idri = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &txn->bundle;
@@ -223,12 +222,12 @@ static enum mkt_err identify(struct mkt_txn *txn)
     b->responder = txn->settings->self;
     if (!is_initiator(txn))
         return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi", &b->initiator.data);
-    if (!mkt_is_responder(txn, policy, &b->responder))
+    if (!mkt_is_responder(txn, txn->policy, &b->responder))
         return mkt_blame(txn->detail, MKT_E_RESPONDER, "mkt_settings.self", &b->responder.data);
     /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
     if (mkt_id_equal(&b->initiator, &b->responder) && !txn->settings->allow_own_identity && !mkt_replay_is_checked(txn))
         return mkt_blame(txn->detail, MKT_E_OWN_IDENTITY, "IDRi", &b->initiator.data);
-    enum mkt_err err = mkt_check_application(txn, policy);
+    const enum mkt_err err = mkt_check_application(txn);
     return err == MKT_OK ? check_protocols(txn) : err;
 }
 
@@ -383,7 +382,7 @@ static enum mkt_err authorise_init(struct mkt_txn *txn)
     struct mkt_bundle *b = &txn->bundle;
     const bool proven = txn->policy->initiator.data.n > 0 && (is_by_kms(b) || !mkt_bundle_has(b, MKT_FLAG_I));
     const enum mkt_err err = mkt_policy_valid(txn->policy, txn->host);
-    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, &b->initiator, txn->policy, proven) : err;
+    return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, &b->initiator, proven) : err;
 }
 
 static enum mkt_err accept_init(struct mkt_txn *txn)
@@ -522,7 +521,7 @@ static enum mkt_err authorise_resp(struct mkt_txn *txn)
     if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || txn->host->authorise == NULL))
         return mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &responder->data);
     err = mkt_keep_id(txn, responder, &b->responder);
-    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, txn->policy, true) : err;
+    return err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
 }
 
 static enum mkt_err accept_resp(struct mkt_txn *txn)

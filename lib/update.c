@@ -198,13 +198,12 @@ static enum mkt_err meet_responder(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &txn->bundle;
-    struct mkt_policy policy;
     if (txn->role != MKT_INITIATOR || b->responder.data.n > 0)
         return MKT_OK;
-    enum mkt_err err = kept_policy(b, &policy);
+    enum mkt_err err = kept_policy(b, txn->policy);
     if (err == MKT_OK)
         err = mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder);
-    err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, &policy, true) : err;
+    err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
     b->ticket = (struct mkt_span){NULL, 0};
     return err;
 }

@@ -214,7 +214,7 @@ START_TEST(all_of_it_round_trips)
         expect_err("cut", cut.err, MKT_E_TRUNCATED);
     }
     for (size_t at = 0; at < 2; at++) { /* suite and guard: what no bundle has */
-        const uint8_t most[] = {MKT_SUITE_128, MKT_SENT_WITHS - 1};
+        const uint8_t most[] = {MKT_SUITE_128, MKT_SENT_WITH_MPK_RESPONSE};
         for (unsigned value = 0; value < 256; value++) {
             memcpy(again, whole.p, whole.n);
             again[at] = (uint8_t)value;
