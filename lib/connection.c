@@ -322,8 +322,7 @@ static enum mkt_err hash_word(uint8_t hash[HASH], struct mkt_span text, uint16_t
     return mkt_sdp_hash(hash, (struct mkt_span){word.octet, word.n + 2});
 }
 
-/* RFC 4975 6.1. The port of the end is not in the hash: an active end has the discard port, and may have another one
- * later (RFC 6135 4.2.2). */
+/* RFC 4975 6.1, without the port of the end: an active end may have the discard port now, another later (RFC 6135). */
 static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
 {
     struct io io = io_get(side->path);
@@ -442,8 +441,7 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     struct both n = {.ours = false};
     struct kept k, b;
     enum mkt_err err = load(&b, before);
-    /* RFC 3264 section 6: "The answer MUST contain exactly the same number of "m=" lines as the offer." Section 8: "the
-     * number of "m=" lines in a stream never decreases" */
+    /* RFC 3264 section 6: an answer has as many m= lines as its offer; section 8: their number never decreases */
     if (err == MKT_OK && (now.offer->sections != now.answer->sections || sections < b.sections))
         err = MKT_E_ROLE;
     err = err == MKT_OK ? read_both(&now, media, &n) : err;

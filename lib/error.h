@@ -17,8 +17,7 @@ struct mkt_detail {
 /* The text for an error, or none. */
 const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err);
 
-/* Notes a thing by its name, with octets if there are any, unless `detail` is NULL or has a note for this error. Never
- * a secret. */
+/* Notes a thing by its name, with octets if any, unless `detail` is NULL or has a note for this error. No secrets. */
 void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets);
 
 /* The same; answers `err`, and is inline so that compilers and analyzers see that it does. */

@@ -31,10 +31,9 @@ static bool says_again(enum mkt_err why)
 }
 
 /*
- * Whether a message is the peer's and not replayed: later than all that this party took, or the last one taken, if the
- * error is not that it came again; and later than all that it reported. mkt_csb_take() answers MKT_E_STATE or
- * MKT_E_DATA_TYPE to a message that comes again before it is answered. Without this check an attacker could replay or
- * reflect an old message, and the peer would apply the authenticated Error message to its latest one.
+ * True if a message is the peer's and not a replay: later than all that were reported, and later than all that were
+ * taken or, if the error is not that it came again, the last one. Else an attacker could replay or reflect an old
+ * message, and the peer would apply the authenticated Error message to its latest one.
  */
 static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
 {
@@ -47,7 +46,7 @@ static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
         return false;
     if (mkt_t_later(t, &b->peer_last_t))
         return true;
-    if (why == MKT_E_STATE || why == MKT_E_DATA_TYPE)
+    if (why == MKT_E_STATE || why == MKT_E_DATA_TYPE) /* it came again before it was answered */
         return false;
     return mkt_span_equal(txn->in, b->init) || (mkt_t_last(t, &b->peer_last_t) && !says_again(why));
 }
@@ -122,8 +121,7 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
     err = mkt_begin(txn, &m, MKT_ERROR, about->csb_id);
     if (err != MKT_OK)
         return err;
-    /* "the version, PRF func, and CSB ID fields in the HDR payload SHALL be identical to the corresponding fields in
-     * the message where the error occurred"; an Empty map, which mkt_begin() has, allows no SP (D22) */
+    /* "the version, PRF func, and CSB ID fields [...] SHALL be identical"; the Empty map of mkt_begin() allows no SP */
     m.hdr.prf = about->prf;
     if (sessions)
         m.hdr.map_type = MKT_MAP_GENERIC_ID;

@@ -89,11 +89,8 @@ bool mkt_wish_get(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wi
 size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
 size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
 
-/*
- * Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
- * MKT_E_SPI: two wishes give the same SPI, or an empty one. MKT_E_ARGUMENT: a wish of no known type, or of a wrong
- * size. What else is wrong is for mkt_keys_check() to say.
- */
+/* Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
+ * MKT_E_SPI: two wishes give one SPI, or one is empty. MKT_E_ARGUMENT: a wish of unknown type or size. */
 MKT_MUST enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes *wishes,
                                     const struct mkt_span others[MKT_CHAINS], struct mkt_chain *chain);
 

@@ -152,11 +152,8 @@ static void io_err(struct io *io, struct mkt_payload *p)
     io_u16(io, &p->error.reserved);
 }
 
-/*
- * RFC 6043 6.10 TP: Ticket Type (16), Subtype, Version, PRF Func (7 bits), D, E to O and Res (5 bits),
- * TP Data length (16), TP Data. D is the last bit of the octet of PRF Func.
- * TICKET: as TP, then Ticket Data length (16), Ticket Data, Initiator Data length (16), Initiator Data.
- */
+/* RFC 6043 6.10 TP: Ticket Type (16), Subtype, Version, PRF Func (7 bits), D, E to O, Res (5 bits), TP Data with its
+ * length (16). TICKET: as TP, then Ticket Data length (16), Ticket Data, Initiator Data length (16), Initiator Data. */
 static void io_tp(struct io *io, struct mkt_payload *p)
 {
     struct mkt_ticket_payload *t = &p->ticket;
@@ -206,11 +203,8 @@ static void io_general_ext(struct io *io, struct mkt_payload *p)
     io_vec(io, &p->general_ext.data, 2);
 }
 
-/*
- * RFC 6043 6.1.1 GENERIC-ID: CS ID, Prot type, S (1 bit), #P (7 bits), Ps, Session Data Length (16), Session Data,
- * SPI Length (8), SPI.
- * RFC 3830 6.1.1 SRTP-ID: Policy_no, SSRC, ROC; the stream has the Crypto Session ID of its place.
- */
+/* RFC 6043 6.1.1 GENERIC-ID: CS ID, Prot type, S (1 bit), #P (7), Ps, Session Data Length (16), Session Data, SPI
+ * Length (8), SPI. RFC 3830 6.1.1 SRTP-ID: Policy_no, SSRC, ROC; the stream has the Crypto Session ID of its place. */
 static void io_cs(struct io *io, uint8_t map_type, struct mkt_cs *cs)
 {
     uint16_t p = (uint16_t)cs->policies.n; /* io_bytes() refuses what this cuts short */

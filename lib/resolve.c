@@ -55,8 +55,7 @@ static enum mkt_err check_responder(const struct mkt_txn *txn)
     return err;
 }
 
-/* The keys that the ticket encodes. "If key forking is used (I flag), the KMS SHALL also verify the integrity of the
- * Initiator Data field in the TICKET payload." */
+/* "If key forking is used (I flag), the KMS SHALL also verify the integrity of the Initiator Data field" */
 static enum mkt_err open_ticket(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;

@@ -81,8 +81,7 @@ static inline uint16_t io_port(struct io *io)
     return (uint16_t)number;
 }
 
-/* The field of that name for a media section, there or else at session level; `p` is NULL if there is none.
- * MKT_E_SDP if there are two at that level; MKT_E_MISSING. */
+/* A field of a media section, or else of the session; `p` is NULL if there is none. MKT_E_SDP: two; MKT_E_MISSING. */
 MKT_MUST enum mkt_err mkt_sdp_field(struct mkt_sdp *sdp, size_t media, enum mkt_sdp_name name, struct mkt_span *value);
 
 /* The level whose key-mgmt attributes apply to a media section. RFC 4567 3.1: "if the media-level attribute is present,

@@ -462,12 +462,10 @@ bool mkt_sessions_whole(const struct mkt_bundle *b)
     struct mkt_cs cs;
     struct mkt_sp sp;
     unsigned n = 0;
-    enum mkt_err err = know(&known, NULL, NULL, b->sps);
+    (void)!know(&known, NULL, NULL, b->sps); /* only a message can have an SP twice */
     for (; rest.n > 0; n++)
         if (mkt_cs_next(&cs, MKT_MAP_GENERIC_ID, 0, &rest) != MKT_OK || cs.policies.n != 1 ||
             !find_known(&known, cs.policies.p[0], &sp))
             return false;
-    if (err == MKT_OK)
-        err = mkt_sessions_check_keys(b, b->map, true);
-    return n == b->n_cs && err == MKT_OK;
+    return n == b->n_cs && mkt_sessions_check_keys(b, b->map, true) == MKT_OK;
 }

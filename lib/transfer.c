@@ -267,10 +267,8 @@ void mkt_io_resolved(struct io *io, struct mkt_bundle *b, struct mkt_span *ticke
     io_expect_end(io);
 }
 
-/*
- * With key forking only the KMS can verify Vr. If it is not asked, the Initiator proves itself by using forked TGKs, so
- * all keys must be forked TGKs. COUNTER is excluded because an impostor could advance the stored counter permanently.
- */
+/* With key forking only the KMS can verify Vr. If it is not asked, the Initiator proves itself by using forked TGKs, so
+ * all keys must be forked TGKs. COUNTER is excluded: an impostor could advance the stored counter permanently. */
 static bool proves_itself(const struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;
@@ -283,8 +281,7 @@ static bool proves_itself(const struct mkt_txn *txn)
     return mkt_message_find(txn->message, MKT_KEMAC, 0) == NULL && mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER;
 }
 
-/* A ticket that was resolved before: "the Responder does not need to resolve the ticket again. In that case, the same
- * modifier (IDRr, RANDRkms) SHALL be used." (5.3) */
+/* 5.3: "the Responder does not need to resolve the ticket again. [...] the same modifier [...] SHALL be used." */
 static enum mkt_err remember(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;

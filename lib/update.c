@@ -14,8 +14,7 @@
 
 #include "session.h"
 
-/* "Both messages SHALL be protected with the same keys [...] that protected the last message [...] in the initial
- * exchange." */
+/* "protected with the same keys [...] that protected the last message [...] in the initial exchange" */
 static void by_last(struct mkt_txn *txn, const struct mkt_message *message)
 {
     mkt_mpk_protection(txn, message,
@@ -233,8 +232,7 @@ static enum mkt_err refuse(struct mkt_txn *txn)
     if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !may_supply(&txn->bundle, other(txn->role)))
         return MKT_E_KEMAC;
     enum mkt_err err = check_static(txn);
-    /* Nothing else tells that it is not this party's own without a replay cache, nor without G that of another device
-     * of this user, as all Responders of a call have one key then. */
+    /* else it may be this party's own; or, as without G all Responders have one key, that of another device */
     const bool alone = mkt_replay_is_checked(txn) && mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
     if (err == MKT_OK && !alone && mkt_update_has_own_order(txn))
         err = MKT_E_UPDATE;
