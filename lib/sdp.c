@@ -117,8 +117,7 @@ enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
         io_level(&lines, &sdp->section, true);
     if (lines.err != MKT_OK)
         *sdp = (struct mkt_sdp){.sections = 0};
-    else
-        sdp->sections = sections;
+    sdp->sections = lines.err == MKT_OK ? sections : 0;
     sdp->media = sdp->sections - 1; /* MKT_SDP_SESSION if there is none */
     return lines.err;
 }
@@ -136,7 +135,7 @@ static enum mkt_err find(struct mkt_sdp *sdp, size_t media)
     lines.pos = read.n == 0 ? 0 : (size_t)(read.p - sdp->text.p) + read.n;
     for (size_t i = forward ? sdp->media + 1 : 0; i <= media; i++)
         io_level(&lines, &sdp->section, true);
-    sdp->media = media;
+    sdp->media = lines.err == MKT_OK ? media : MKT_SDP_SESSION; /* the text was changed */
     return lines.err;
 }
 

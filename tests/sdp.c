@@ -636,6 +636,25 @@ START_TEST(sections_in_any_order)
 }
 END_TEST
 
+/* A section that can't be read any more is refused each time: what was read of it so far is not taken for all of it. */
+START_TEST(a_text_that_was_spoilt_is_refused_each_time)
+{
+    char whole[] = MSRP "a=setup:active\r\na=key-mgmt:mikey YWJj\r\n" BFCP;
+    struct mkt_sdp sdp;
+    enum mkt_setup setup = MKT_SETUP_ABSENT;
+    expect_err("parse", mkt_sdp_parse(&sdp, mkt_span_text(whole)), MKT_OK);
+    whole[strlen(MSRP)] = '?';
+    for (int i = 0; i < 2; i++) {
+        struct mkt_buf out = buffer();
+        expect_err("setup", mkt_setup_parse(&sdp, 0, &setup), MKT_E_SDP);
+        expect_err("message", mkt_sdp_key_mgmt_decode(&sdp, 0, &out), MKT_E_SDP);
+    }
+    whole[strlen(MSRP)] = 'a';
+    expect_err("whole again", mkt_setup_parse(&sdp, 0, &setup), MKT_OK);
+    ck_assert_int_eq(setup, MKT_SETUP_ACTIVE);
+}
+END_TEST
+
 /* Each list fits to the octet, and one octet more is refused. */
 START_TEST(longest_list_of_protocols)
 {
@@ -1021,6 +1040,7 @@ int main(void)
         malformed_media_sections,
         attributes,
         sections_in_any_order,
+        a_text_that_was_spoilt_is_refused_each_time,
         longest_list_of_protocols,
         the_whole_name_of_an_attribute_counts,
         header_of_rfc4567,
