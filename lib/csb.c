@@ -15,7 +15,7 @@
 struct mkt_csb {
     const struct mkt_host *host;
     struct mkt_csb *self; /* for functions that only read, as they mark the bundle as busy, too */
-    bool repeated;        /* the message that was taken last is the answer that was there already (D28) */
+    bool repeated;        /* the answer that was taken last had nothing new (D28) */
     bool busy;            /* the host is asked: its callbacks may only read this bundle */
     enum mkt_role role;
     enum mkt_state state;
@@ -391,9 +391,10 @@ enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_
 {
     struct mkt_sdp_level *level;
     const bool waits = csb->busy || mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_TRANSFER_RESP) != NULL;
-    const bool bare = mkt_sdp_key_mgmt(sdp, media, &level) == MKT_OK && level->mikey.n == 0;
-    const bool nothing_due = !waits && mkt_csb_ready(csb) && bare;
-    return nothing_due ? MKT_OK : take_sdp(csb, sdp, media, MKT_TRANSFER_RESP);
+    if (waits || !mkt_csb_ready(csb) || mkt_sdp_key_mgmt(sdp, media, &level) != MKT_OK || level->mikey.n > 0)
+        return take_sdp(csb, sdp, media, MKT_TRANSFER_RESP);
+    csb->repeated = true;
+    return MKT_OK;
 }
 
 enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, struct mkt_sdp *offer, size_t media, struct mkt_cs *cs)

@@ -131,7 +131,9 @@ START_TEST(refused_and_as_it_was)
     expect_err("an answer is due", mkt_sdp_take_answer(c->i, &bare, 0), MKT_E_MISSING);
     expect_octets("bundle", stored(c->i), waits);
     expect_err("take", mkt_sdp_take_answer(c->i, &answer, 0), MKT_OK);
+    ck_assert(!mkt_csb_repeated(c->i));
     expect_err("nothing is due", mkt_sdp_take_answer(c->i, &bare, 0), MKT_OK);
+    ck_assert_msg(mkt_csb_repeated(c->i), "an answer without a message brings no new key");
     expect_err("no section", mkt_sdp_take_answer(c->i, &bare, 1), MKT_E_MISSING);
     expect_err("log", c->alice.logged, MKT_E_MISSING);
     call_free(c);

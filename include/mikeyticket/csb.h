@@ -334,8 +334,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
 MKT_API MKT_MUST enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
 
 /**
- * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28):
- * nothing is new, and the keys are those of before. mkt_csb_save() does not store it.
+ * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28),
+ * or if mkt_sdp_take_answer() then took an answer without message: nothing is new, and the keys are those of before.
+ * mkt_csb_save() does not store it.
  */
 MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
 
@@ -422,7 +423,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt
 
 /**
  * Takes the message of an answer, likewise. The same answer again is MKT_OK (mkt_csb_repeated()). So is an answer
- * without message if this party has its keys and waits for no TRANSFER_RESP (F flag).
+ * without message if this party has its keys and waits for no TRANSFER_RESP (F flag): that is mkt_csb_repeated(), too.
  * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if the message is neither a TRANSFER_RESP nor an Error message
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
