@@ -26,7 +26,7 @@
  *
  * So a program works with a library that is older or newer than its headers. Members that the library knows and the
  * program does not are zero. The error is MKT_E_ARGUMENT in two cases:
- * - `size` is smaller than the first version of the struct, as is 0;
+ * - `size` is smaller than the first version of the struct, as is 0, or more than 65,535 octets larger;
  * - a member that the program knows and the library does not is not zero.
  *
  * Structs that callbacks get may grow at their end. All other structs stay as they are.

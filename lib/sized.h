@@ -10,17 +10,17 @@
 #define MKT_UP_TO(name, member) (offsetof(struct name, member) + sizeof((struct name *)NULL)->member)
 
 /* Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared,
- * if it is smaller than the first version, or has other octets than zeros beyond those that are known here. */
+ * if its size is none that a version can have, or if it has other octets than zeros beyond those that are known here. */
 static inline bool mkt_sized_copy(void *to, size_t known, const void *from, size_t first)
 {
     size_t size;
     memcpy(&size, from, sizeof size);
     memset(to, 0, known);
+    if (size < first || size - first > UINT16_MAX)
+        return false;
     for (size_t i = known; i < size; i++)
         if (((const uint8_t *)from)[i] != 0)
             return false;
-    if (size < first)
-        return false;
     memcpy(to, from, size < known ? size : known);
     memcpy(to, &known, sizeof known);
     return true;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* sized: what may grow in the structs of the public headers, and what stays as it is. */
+#define _DEFAULT_SOURCE /* mmap */
+
 #include "play.h"
 #include "sizes.h"
 
@@ -10,6 +12,7 @@
 #include <mikeyticket.h>
 
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- structs that stay as they are ---- */
 
@@ -333,6 +336,31 @@ START_TEST(keys_that_are_left_to_the_request_have_no_number)
 }
 END_TEST
 
+/* Zeros follow the struct up to the end of its memory: the library must not read on until it is there. */
+START_TEST(no_struct_has_such_a_size)
+{
+    enum { PAGE = 4096, READABLE = 1 << 17 };
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX / 2, READABLE};
+    uint8_t *memory = mmap(NULL, READABLE + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(memory != MAP_FAILED && mprotect(memory, READABLE, PROT_READ | PROT_WRITE) == 0);
+    struct mkt_host host;
+    struct mkt_csb *csb;
+    mkt_host_init(&host);
+    struct scene s = scene_at(GRANT);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct mkt_settings *given = (struct mkt_settings *)(void *)memory;
+        mkt_settings_init(given, mkt_id_uri("sip:alice@example.com"));
+        given->size = sizes[i];
+        expect_err("settings", mkt_csb_new(&csb, MKT_INITIATOR, &host, given), MKT_E_ARGUMENT);
+        struct mkt_key_wish *key = (struct mkt_key_wish *)(void *)memory;
+        key->size = sizes[i];
+        expect_err("key", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_E_ARGUMENT);
+    }
+    scene_free(&s);
+    ck_assert_int_eq(munmap(memory, READABLE + PAGE), 0);
+}
+END_TEST
+
 START_TEST(offers)
 {
     struct scene s = scene_at(OFFER);
@@ -551,6 +579,7 @@ int main(void)
     tcase_add_test(tcase, requests);
     tcase_add_test(tcase, recipes);
     tcase_add_test(tcase, keys_that_are_left_to_the_request_have_no_number);
+    tcase_add_test(tcase, no_struct_has_such_a_size);
     tcase_add_test(tcase, offers);
     tcase_add_test(tcase, answers);
     tcase_add_test(tcase, updates);
