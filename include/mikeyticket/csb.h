@@ -88,8 +88,8 @@
  * Several processes can use one bundle, if it stands in memory that they share:
  *
  * - Let mkt_host.alloc give that memory, and mkt_host.release take it back.
- * - Give these the same addresses in all processes, as if they were set up before fork(): the host, its callbacks and
- *   its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing else outside of its memory.
+ * - Give these the same addresses in all processes, as if they were set up before fork(): the memory of the bundle, the
+ *   host, its callbacks and its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing else.
  * - Let one process use the bundle at a time: hold a lock of your own.
  * - Store the bundle by mkt_csb_save() after each step. If a process ends during a call, go on from the last stored
  *   copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for good, and mkt_csb_free()
@@ -344,7 +344,7 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
  * answered. The Error message carries a MAC only if the message that it reports was verified, came from the peer, is
  * within the skew and is not a replay: it is not earlier than the message that was taken last, and not that message
- * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_UPDATE, MKT_E_STATE,
+ * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_MAC, MKT_E_UPDATE, MKT_E_STATE,
  * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
  *
  * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about`
