@@ -156,7 +156,7 @@ static uint8_t letter(unsigned v)
 }
 
 /* Letter by letter: six bits, of one octet or two. What it reads may stand at the end of what it writes. */
-enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
+enum mkt_err mkt_base64_encode(struct mkt_span in, struct mkt_buf *out)
 {
     const size_t n = (in.n + 2) / 3 * 4;
     struct io to = io_put(out);
@@ -177,7 +177,7 @@ static unsigned one_of(unsigned c, unsigned first, unsigned n, unsigned value)
 }
 
 /* By the letter: whole quartets, and no bits but those of octets. */
-enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
+enum mkt_err mkt_base64_decode(struct mkt_span in, struct mkt_buf *out)
 {
     const bool pads = in.n >= 4 && in.p[in.n - 1] == '=';
     const size_t pad = pads ? 1 + (in.p[in.n - 2] == '=') : 0;

@@ -491,7 +491,7 @@ enum mkt_err mkt_csb_take_ticket(const struct mkt_csb *csb, struct mkt_ticket **
 static enum mkt_err read_request(const struct mkt_csb *csb, struct mkt_policy *policy)
 {
     const struct mkt_bundle *b = &csb->bundle;
-    const enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_get(b->init, policy);
+    const enum mkt_err err = csb->state != MKT_TOOK_REQUEST ? MKT_E_STATE : mkt_request_decode(b->init, policy);
     if (err != MKT_OK)
         return told(csb, err);
     /* 4.2.1.1: "This identity SHOULD be included in the granted Ticket Policy." */

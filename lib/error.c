@@ -65,7 +65,8 @@ static const struct row {
     ROW(MKT_E_HASH, INVALID_HA, "the hash function is unknown"),
     ROW(MKT_E_DH_GROUP, INVALID_DH, "the Diffie-Hellman group is unknown"),
     ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "the type of the ticket is not supported, or needs additional processing"),
-    ROW(MKT_E_COUNTER, INVALID_TS, "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
+    ROW(MKT_E_COUNTER, INVALID_TS,
+        "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other, its keys or its maker"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
@@ -80,7 +81,8 @@ static const struct row {
     ROW(MKT_E_PROT, INVALID_SP, "a crypto session or its SP has a Prot type that is not supported"),
     ROW(MKT_E_SP, UNSPECIFIED, "the policies of a crypto session and the SP payloads do not agree"),
     ROW(MKT_E_INITIATOR, INVALID_ID, "the Initiator is not the one of the ticket policy, of the call or of the key"),
-    ROW(MKT_E_OWN_IDENTITY, INVALID_ID, "the Initiator has this party's identity, and no replay cache knows its own messages"),
+    ROW(MKT_E_OWN_IDENTITY, INVALID_ID,
+        "the Initiator has this party's identity, and no replay cache knows its own messages"),
     ROW(MKT_E_RESPONDER, INVALID_ID, "the Responder is absent, or not one of the ticket policy, the call or the key"),
     ROW(MKT_E_APPLICATION, INVALID_TPPAR, "the ticket is not for this application"),
     ROW(MKT_E_PROTOCOLS, UNSPECIFIED, "the list of key management protocols is absent or not that of the SDP"),
@@ -89,8 +91,10 @@ static const struct row {
     ROW(MKT_E_DENIED, UNSPECIFIED, "the peer is not authorised, or another connection has its stream"),
     ROW(MKT_E_ROLE, UNSPECIFIED, "the a=setup roles of offer and answer do not fit"),
     ROW(MKT_E_KMS, INVALID_ID, "the message or the ticket is for another KMS"),
-    ROW(MKT_E_NOT_AS_ASKED, INVALID_TPPAR, "the ticket is not the one that was asked for, and its K flag does not say so"),
-    ROW(MKT_E_UPDATE, UNSPECIFIED, "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
+    ROW(MKT_E_NOT_AS_ASKED, INVALID_TPPAR,
+        "the ticket is not the one that was asked for, and its K flag does not say so"),
+    ROW(MKT_E_UPDATE, UNSPECIFIED,
+        "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old, or not later than those before"),
@@ -148,7 +152,7 @@ enum mkt_err mkt_error_of_number(uint8_t number)
 
 /* ---- what is at fault ---- */
 
-void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets)
+void mkt_detail_note(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets)
 {
     if (detail == NULL || err == detail->err || err == MKT_OK)
         return;
@@ -170,7 +174,7 @@ void mkt_blame_number(struct mkt_detail *detail, enum mkt_err err, const char *t
         digits[--from] = (uint8_t)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    mkt_detail_put(detail, err, thing, &(struct mkt_span){digits + from, sizeof digits - from});
+    mkt_detail_note(detail, err, thing, &(struct mkt_span){digits + from, sizeof digits - from});
 }
 
 const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err)

@@ -18,14 +18,14 @@ struct mkt_detail {
 const char *mkt_detail_of(const struct mkt_detail *detail, enum mkt_err err);
 
 /* Notes a thing by its name, with octets if any, unless `detail` is NULL or has a note for this error. No secrets. */
-void mkt_detail_put(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets);
+void mkt_detail_note(struct mkt_detail *detail, enum mkt_err err, const char *thing, const struct mkt_span *octets);
 
 /* The same; answers `err`, and is inline so that compilers and analyzers see that it does. */
 static inline enum mkt_err mkt_blame(struct mkt_detail *detail, enum mkt_err err, const char *thing,
                                      const struct mkt_span *octets)
 {
     if (err != MKT_OK)
-        mkt_detail_put(detail, err, thing, octets);
+        mkt_detail_note(detail, err, thing, octets);
     return err;
 }
 

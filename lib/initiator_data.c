@@ -12,7 +12,7 @@ enum mkt_err mkt_initiator_data_encode(enum mkt_suite suite, struct mkt_buf *are
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
+enum mkt_err mkt_initiator_data_decode(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
 {
     struct mkt_span rest = data, octets;
     struct mkt_payload p = {.type = MKT_LAST};
@@ -60,7 +60,7 @@ enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
     const struct mkt_span v_mac = mkt_message_find(message, MKT_V, 0)->v.mac;
     const struct mkt_span data = mkt_message_find(message, MKT_TICKET, 0)->ticket.initiator_data;
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
+    enum mkt_err err = mkt_initiator_data_decode(data, &vi, &vr);
     if (err == MKT_OK && vi.mac.n != v_mac.n)
         err = MKT_E_LENGTH;
     if (err != MKT_OK)
@@ -73,7 +73,7 @@ enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
 enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v)
 {
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
+    enum mkt_err err = mkt_initiator_data_decode(data, &vi, &vr);
     if (err != MKT_OK)
         return err;
     /* neither is a secret: both stand in the message */
@@ -84,7 +84,7 @@ enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpk
 {
     const struct mkt_protection by_mpkr = {.suite = suite, .key = mpkr, .label = {.purpose = MKT_PURPOSE_VR}};
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_initiator_data_get(data, &vi, &vr);
+    enum mkt_err err = mkt_initiator_data_decode(data, &vi, &vr);
     if (err != MKT_OK)
         return err;
     /* "The authentication algorithm SHALL be the same as used for the Vi payload." */

@@ -17,7 +17,7 @@ MKT_MUST enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_s
                                               const struct mkt_message *message, struct mkt_buf *out);
 
 /* The shape: MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER, or an error of mkt_payload_decode(). */
-MKT_MUST enum mkt_err mkt_initiator_data_get(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr);
+MKT_MUST enum mkt_err mkt_initiator_data_decode(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr);
 
 /* Whether Vi is the V of the TRANSFER_INIT: MKT_E_INITIATOR_MAC. Needs no key. */
 MKT_MUST enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v);

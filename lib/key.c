@@ -139,7 +139,7 @@ enum mkt_err mkt_key_append(struct mkt_chain *chain, struct mkt_key_data *key)
     return MKT_OK;
 }
 
-bool mkt_wish_get(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish)
+bool mkt_wish_at(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish)
 {
     const void *at = (const uint8_t *)wishes + n * wishes->size;
     return memcmp(at, &wishes->size, sizeof wishes->size) == 0 &&
@@ -155,7 +155,7 @@ static bool is_taken(const struct mkt_span chains[], size_t n, const struct mkt_
         for (struct mkt_keys keys = mkt_keys_of(chains[c]); mkt_keys_next(&keys, &key);)
             if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
                 return true;
-    for (size_t i = 0; i < wishes->n && mkt_wish_get(wishes->wish, i, &wish); i++)
+    for (size_t i = 0; i < wishes->n && mkt_wish_at(wishes->wish, i, &wish); i++)
         if (wish.kv.type == MKT_KV_SPI && mkt_span_equal(wish.kv.spi, spi))
             return true;
     return false;
@@ -192,7 +192,7 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
 {
     size_t longest = 0;
     struct mkt_key_wish wish;
-    for (size_t i = 0; i < n && mkt_wish_get(wishes, i, &wish); i++) {
+    for (size_t i = 0; i < n && mkt_wish_at(wishes, i, &wish); i++) {
         size_t length = mkt_wish_key_length(suite, &wish);
         bool tek = wish.type == MKT_KEY_TEK || wish.type == MKT_KEY_TEK_SALT;
         longest = !tek && length > longest ? length : longest;
@@ -237,7 +237,7 @@ enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes 
     enum mkt_err err = MKT_OK;
     struct mkt_key_wish wish;
     for (size_t i = 0; i < wishes->n && err == MKT_OK; i++)
-        err = mkt_wish_get(wishes->wish, i, &wish) ? make_key(host, wishes, &wish, others, chain) : MKT_E_ARGUMENT;
+        err = mkt_wish_at(wishes->wish, i, &wish) ? make_key(host, wishes, &wish, others, chain) : MKT_E_ARGUMENT;
     return err;
 }
 

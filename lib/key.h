@@ -83,7 +83,7 @@ MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt
                                    const struct mkt_wishes *wishes, uint8_t spi[MKT_SPI]);
 
 /* Reads the n-th of several wishes of the caller's, which all have the same size: false as mkt_sized_copy(). */
-bool mkt_wish_get(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
+bool mkt_wish_at(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
 
 /* Octets of the key and of the salt that a wish is for. */
 size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);

@@ -167,7 +167,7 @@ static enum mkt_err check_wishes(const struct mkt_policy *desired)
     return keys.err;
 }
 
-enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy)
+enum mkt_err mkt_request_decode(struct mkt_span request_init, struct mkt_policy *policy)
 {
     struct mkt_message init;
     enum mkt_err err = mkt_message_decode(&init, request_init);
@@ -203,7 +203,7 @@ static bool next_granted(struct mkt_granted *keys, struct mkt_key_wish *key)
 {
     struct mkt_key_data next;
     if (keys->at < keys->n)
-        return mkt_wish_get(keys->wish, keys->at++, key);
+        return mkt_wish_at(keys->wish, keys->at++, key);
     if (!mkt_keys_next_session(&keys->chain, &next))
         return false;
     *key = wish_of(&next);
@@ -217,7 +217,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
     struct mkt_key_data left;
     enum mkt_suite suite;
     enum mkt_err err = mkt_suite_of_prf(policy->prf, &suite);
-    err = err == MKT_OK ? mkt_request_get(request_init, &desired) : err;
+    err = err == MKT_OK ? mkt_request_decode(request_init, &desired) : err;
     if (err != MKT_OK)
         return err;
     /* what the KMS completes is no change: 4.2.1.1, "This identity SHOULD be included in the granted Ticket Policy" */

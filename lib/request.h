@@ -10,7 +10,7 @@ MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_txn *txn);
 extern const struct mkt_taking mkt_taking_request_init, mkt_taking_request_resp;
 
 /* The desired policy of a REQUEST_INIT; views it. If it has no KEMAC, the KMS chooses the keys. */
-MKT_MUST enum mkt_err mkt_request_get(struct mkt_span request_init, struct mkt_policy *policy);
+MKT_MUST enum mkt_err mkt_request_decode(struct mkt_span request_init, struct mkt_policy *policy);
 
 /* The n-th session key that it asks for, or one TGK if the KMS chooses: false if there are fewer. */
 bool mkt_request_key(const struct mkt_policy *desired, size_t n, struct mkt_key_wish *wish);

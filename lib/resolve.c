@@ -39,7 +39,7 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
     const enum mkt_err err = mkt_policy_sound(txn->policy, txn->detail);
     if (err == MKT_OK && forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
-    return err == MKT_OK && forked ? mkt_initiator_data_get(data, &vi, &vr) : err;
+    return err == MKT_OK && forked ? mkt_initiator_data_decode(data, &vi, &vr) : err;
 }
 
 /* "the KMS verifies that the Responder is authorized to resolve the ticket": named in it, or in a group that is, and of

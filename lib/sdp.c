@@ -166,7 +166,7 @@ enum mkt_err mkt_sdp_key_mgmt_decode(struct mkt_sdp *sdp, size_t media, struct m
     enum mkt_err err = mkt_sdp_key_mgmt(sdp, media, &level);
     if (err != MKT_OK)
         return err;
-    return level->mikey.n == 0 ? MKT_E_MISSING : mkt_base64_get(level->mikey, message);
+    return level->mikey.n == 0 ? MKT_E_MISSING : mkt_base64_decode(level->mikey, message);
 }
 
 static void append(enum mkt_err *err, struct mkt_buf *out, struct mkt_span octets)
@@ -196,7 +196,7 @@ enum mkt_err mkt_sdp_key_mgmt_encode(struct mkt_span message, struct mkt_buf *ou
     struct mkt_buf line = *out;
     enum mkt_err err = message.n == 0 ? MKT_E_ARGUMENT : MKT_OK;
     append(&err, &line, mkt_span_text(MKT_SDP_LINE));
-    err = err == MKT_OK ? mkt_base64_put(message, &line) : err;
+    err = err == MKT_OK ? mkt_base64_encode(message, &line) : err;
     if (err == MKT_OK)
         *out = line;
     return err;
@@ -351,7 +351,7 @@ enum mkt_err mkt_keymgmt_decode(struct mkt_span header, struct mkt_span uri, str
         io_accept(&io, "\n");
     if (io.err != MKT_OK || io_left(&io))
         return MKT_E_SDP;
-    return found.n == 0 ? MKT_E_MISSING : mkt_base64_get(found, message);
+    return found.n == 0 ? MKT_E_MISSING : mkt_base64_decode(found, message);
 }
 
 enum mkt_err mkt_keymgmt_encode(const struct mkt_keymgmt spec[], size_t n, struct mkt_buf *out)
@@ -369,7 +369,7 @@ enum mkt_err mkt_keymgmt_encode(const struct mkt_keymgmt spec[], size_t n, struc
         append(&err, &header, mkt_span_text(has_uri ? "uri=\"" : ""));
         append(&err, &header, spec[i].uri);
         append(&err, &header, mkt_span_text(has_uri ? "\"; data=\"" : "data=\""));
-        err = err == MKT_OK ? mkt_base64_put(spec[i].message, &header) : err;
+        err = err == MKT_OK ? mkt_base64_encode(spec[i].message, &header) : err;
         append(&err, &header, mkt_span_text("\""));
     }
     if (err == MKT_OK)

@@ -35,7 +35,7 @@ enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash)
 }
 
 enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
-                                 const struct mkt_policy *policy)
+                                    const struct mkt_policy *policy)
 {
     struct mkt_payload part[PARTS];
     *base = (struct mkt_base_ticket){.suite = MKT_SUITE_256};
@@ -178,8 +178,8 @@ static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_t
 }
 
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
-                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena, struct mkt_span
-                                *keys, struct mkt_detail *detail)
+                                const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena,
+                                struct mkt_span *keys, struct mkt_detail *detail)
 {
     uint8_t octets[MKT_MAX_TPK];
     struct mkt_buf tpk = {octets, sizeof octets, 0};
@@ -443,7 +443,7 @@ static enum mkt_err work_arena(struct work *w)
     struct mkt_key_wish k;
     size_t keys = (r->n_keys + 2) * KEY + 2 * mkt_suite_algorithms(w->base.suite)->key;
     for (size_t i = 0; i < r->n_keys; i++) {
-        if (!mkt_wish_get(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
+        if (!mkt_wish_at(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
             k.key.n > UINT16_MAX || k.salt.n > UINT16_MAX || k.kv.spi.n > UINT8_MAX)
             return mkt_blame(&w->detail, MKT_E_ARGUMENT, "keys", NULL);
         keys += mkt_wish_key_length(w->base.suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
@@ -484,8 +484,8 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     struct mkt_ticket_recipe r;
     struct mkt_span payload, keys;
     struct work w = {.host = &own, .recipe = &r};
-    const bool sized = mkt_host_copy(&own, host, user) &&
-                       mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys));
+    const bool sized =
+        mkt_host_copy(&own, host, user) && mkt_sized_copy(&r, sizeof r, recipe, MKT_UP_TO(mkt_ticket_recipe, n_keys));
     *ticket = NULL;
     enum mkt_err err = sized ? recipe_check(&own, &r, &w.detail) : mkt_blame(&w.detail, MKT_E_ARGUMENT, "size", NULL);
     err = err == MKT_OK ? mkt_suite_of_prf(r.policy->prf, &w.base.suite) : err;

@@ -77,7 +77,7 @@ void actor_requests(struct actor *a, const struct section *s)
     struct mkt_buf buf = {out, sizeof out, 0};
     a->player.now = payload_of(init, MKT_T, 0).t.value;
     player_draw_like(&a->player, init, MKT_RANDR_I);
-    expect_err("TP", mkt_request_get(init, &policy), MKT_OK);
+    expect_err("TP", mkt_request_decode(init, &policy), MKT_OK);
     while (policy.has_kemac && mkt_request_key(&policy, request.n_keys, &keys[request.n_keys]))
         request.n_keys++;
     request.no_keys = policy.has_kemac && request.n_keys == 0;

@@ -243,20 +243,20 @@ static const struct {
 static void expect_base64(struct mkt_span in, struct mkt_span want)
 {
     struct mkt_buf put = {malloc(want.n + 1), want.n, 0}, get = {malloc(in.n + 1), in.n, 0}, measured = {NULL, 0, 0};
-    expect_err("put", mkt_base64_put(in, &put), MKT_OK);
+    expect_err("put", mkt_base64_encode(in, &put), MKT_OK);
     expect_octets("put", (struct mkt_span){put.p, put.n}, want);
-    expect_err("get", mkt_base64_get(exact(want), &get), MKT_OK);
+    expect_err("get", mkt_base64_decode(exact(want), &get), MKT_OK);
     expect_octets("get", (struct mkt_span){get.p, get.n}, in);
-    expect_err("measure", mkt_base64_put(in, &measured), MKT_OK);
+    expect_err("measure", mkt_base64_encode(in, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, want.n);
     measured.n = 0;
-    expect_err("measure", mkt_base64_get(want, &measured), MKT_OK);
+    expect_err("measure", mkt_base64_decode(want, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, in.n);
     if (in.n > 0) {
         put = (struct mkt_buf){put.p, want.n - 1, 0};
         get = (struct mkt_buf){get.p, in.n - 1, 0};
-        expect_err("put", mkt_base64_put(in, &put), MKT_E_BUFFER);
-        expect_err("get", mkt_base64_get(want, &get), MKT_E_BUFFER);
+        expect_err("put", mkt_base64_encode(in, &put), MKT_E_BUFFER);
+        expect_err("get", mkt_base64_decode(want, &get), MKT_E_BUFFER);
         ck_assert(put.n == 0 && get.n == 0);
     }
     free(put.p);
@@ -294,11 +294,11 @@ START_TEST(base64_appends)
 {
     uint8_t out[16] = "a:";
     struct mkt_buf buf = {out, sizeof out, 2};
-    expect_err("put", mkt_base64_put(mkt_span_text("f"), &buf), MKT_OK);
+    expect_err("put", mkt_base64_encode(mkt_span_text("f"), &buf), MKT_OK);
     expect_octets("put", (struct mkt_span){out, buf.n}, mkt_span_text("a:Zg=="));
-    expect_err("get", mkt_base64_get(mkt_span_text("Zm8="), &buf), MKT_OK);
+    expect_err("get", mkt_base64_decode(mkt_span_text("Zm8="), &buf), MKT_OK);
     expect_octets("get", (struct mkt_span){out, buf.n}, mkt_span_text("a:Zg==fo"));
-    expect_err("wrong", mkt_base64_get(mkt_span_text("Zm8"), &buf), MKT_E_BASE64);
+    expect_err("wrong", mkt_base64_decode(mkt_span_text("Zm8"), &buf), MKT_E_BASE64);
     ck_assert_uint_eq(buf.n, 8);
 }
 END_TEST
@@ -310,7 +310,7 @@ START_TEST(base64_that_is_cut_short_in_a_buffer_of_its_size)
         uint8_t out[20];
         struct mkt_buf buf = {out, n / 4 * 3, 0};
         memset(out, 0xb5, sizeof out);
-        expect_err("get", mkt_base64_get((struct mkt_span){(const uint8_t *)"Zm9vYmFyZm9vYmFyZ", n}, &buf),
+        expect_err("get", mkt_base64_decode((struct mkt_span){(const uint8_t *)"Zm9vYmFyZm9vYmFyZ", n}, &buf),
                    n % 4 == 0 ? MKT_OK : MKT_E_BASE64);
         for (size_t i = buf.cap; i < sizeof out; i++)
             ck_assert_uint_eq(out[i], 0xb5);
@@ -378,7 +378,7 @@ START_TEST(what_is_not_base64_by_the_letter_is_refused)
         for (int measure = 0; measure < 2; measure++) {
             uint8_t out[256];
             struct mkt_buf buf = {measure != 0 ? NULL : out, sizeof out, 0};
-            expect_err(rows[i], mkt_base64_get(exact(mkt_span_text(rows[i])), &buf), MKT_E_BASE64);
+            expect_err(rows[i], mkt_base64_decode(exact(mkt_span_text(rows[i])), &buf), MKT_E_BASE64);
             ck_assert_uint_eq(buf.n, 0);
         }
 }
@@ -393,7 +393,7 @@ START_TEST(every_other_character_is_refused)
             struct mkt_buf buf = {out, sizeof out, 0};
             text[at] = (uint8_t)c;
             bool fine = (c != 0 && strchr(alphabet, (int)c) != NULL) || (c == '=' && at == 3);
-            expect_err("character", mkt_base64_get((struct mkt_span){text, 4}, &buf), fine ? MKT_OK : MKT_E_BASE64);
+            expect_err("character", mkt_base64_decode((struct mkt_span){text, 4}, &buf), fine ? MKT_OK : MKT_E_BASE64);
         }
 }
 END_TEST

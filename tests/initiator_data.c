@@ -72,7 +72,7 @@ START_TEST(two_verification_payloads_of_zeros)
     expect_err("put", mkt_initiator_data_encode(suites[_i], &room, &data), MKT_OK);
     ck_assert(data.p == octets + 5 && data.n == 1 + 2 * (2 + n) && room.n == 5 + data.n);
     ck_assert(data.p[0] == MKT_V && data.p[1] == MKT_V && data.p[2 + 1 + n] == MKT_LAST);
-    expect_err("get", mkt_initiator_data_get(data, &vi, &vr), MKT_OK);
+    expect_err("get", mkt_initiator_data_decode(data, &vi, &vr), MKT_OK);
     ck_assert(vi.mac_alg == a->mac_alg && vr.mac_alg == a->mac_alg);
     expect_octets("Vi", vi.mac, (struct mkt_span){zeros, n});
     expect_octets("Vr", vr.mac, (struct mkt_span){zeros, n});
@@ -89,7 +89,7 @@ START_TEST(sealed_and_verified)
     const enum mkt_suite suite = suites[_i], another = suites[1 - _i];
     const struct mkt_span mpkr = mpkr_of(suite), data = sealed(suite, mpkr);
     struct mkt_v v = v_of_suite(suite), vi, vr;
-    expect_err("get", mkt_initiator_data_get(data, &vi, &vr), MKT_OK);
+    expect_err("get", mkt_initiator_data_decode(data, &vi, &vr), MKT_OK);
     expect_octets("Vi", vi.mac, v.mac);
     expect_err("match", mkt_initiator_data_match(data, &v), MKT_OK);
     expect_err("verify", mkt_initiator_data_verify(suite, mpkr, data), MKT_OK);
@@ -127,7 +127,7 @@ START_TEST(every_bit_counts)
     }
     struct mkt_v vi, vr;
     for (size_t n = 0; n < data.n; n++)
-        ck_assert_int_eq(mkt_err_class(mkt_initiator_data_get(exact((struct mkt_span){data.p, n}), &vi, &vr)),
+        ck_assert_int_eq(mkt_err_class(mkt_initiator_data_decode(exact((struct mkt_span){data.p, n}), &vi, &vr)),
                          MKT_CLASS_MALFORMED);
     free_all();
 }
@@ -161,7 +161,7 @@ START_TEST(shapes)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct mkt_v vi, vr;
         const struct mkt_span data = chain(all[i].payload, all[i].n);
-        expect_err(all[i].name, mkt_initiator_data_get(data, &vi, &vr), all[i].err);
+        expect_err(all[i].name, mkt_initiator_data_decode(data, &vi, &vr), all[i].err);
         if (all[i].err == MKT_OK)
             continue;
         expect_err(all[i].name, mkt_initiator_data_match(data, &v.v), all[i].err);
@@ -169,9 +169,9 @@ START_TEST(shapes)
     }
     static const uint8_t unknown[] = {99, 0}, cut[] = {MKT_V, MKT_V, MKT_MAC_HMAC_SHA_1_160, 1, 2, 3};
     struct mkt_v vi, vr;
-    expect_err("unknown payload", mkt_initiator_data_get((struct mkt_span){unknown, 2}, &vi, &vr), MKT_E_PAYLOAD);
-    expect_err("cut", mkt_initiator_data_get((struct mkt_span){cut, sizeof cut}, &vi, &vr), MKT_E_TRUNCATED);
-    expect_err("no octets", mkt_initiator_data_get((struct mkt_span){NULL, 0}, &vi, &vr), MKT_E_MISSING);
+    expect_err("unknown payload", mkt_initiator_data_decode((struct mkt_span){unknown, 2}, &vi, &vr), MKT_E_PAYLOAD);
+    expect_err("cut", mkt_initiator_data_decode((struct mkt_span){cut, sizeof cut}, &vi, &vr), MKT_E_TRUNCATED);
+    expect_err("no octets", mkt_initiator_data_decode((struct mkt_span){NULL, 0}, &vi, &vr), MKT_E_MISSING);
     free_all();
 }
 END_TEST
@@ -244,7 +244,7 @@ START_TEST(of_a_call)
     const struct mkt_span data = payload_of(init, MKT_TICKET, 0).ticket.initiator_data;
     const struct mkt_v v = payload_of(init, MKT_V, 0).v;
     expect_err("match", mkt_initiator_data_match(data, &v), MKT_OK);
-    expect_err("get", mkt_initiator_data_get(data, &vi, &vr), MKT_OK);
+    expect_err("get", mkt_initiator_data_decode(data, &vi, &vr), MKT_OK);
 
     uint8_t octets[4096];
     memcpy(octets, init.p, init.n);

@@ -582,7 +582,7 @@ START_TEST(initiator_data_that_is_forged)
                           mpkr = mpk_of(keys, 1);
     struct mkt_v vi, vr;
     expect_err("Initiator Data",
-               mkt_initiator_data_get(payload_of(init, MKT_TICKET, 0).ticket.initiator_data, &vi, &vr), MKT_OK);
+               mkt_initiator_data_decode(payload_of(init, MKT_TICKET, 0).ticket.initiator_data, &vi, &vr), MKT_OK);
     const struct mkt_payload v = {.type = MKT_V, .v = vi}, zero = {.type = MKT_V, .v = {vi.mac_alg, {zeros, 32}}},
                              null = {.type = MKT_V, .v = {MKT_MAC_NULL, {NULL, 0}}},
                              sha1 = {.type = MKT_V, .v = {MKT_MAC_HMAC_SHA_1_160, {zeros, 20}}},
@@ -1108,7 +1108,7 @@ START_TEST(keys_too_long_to_be_forked)
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &recipe), MKT_OK);
     expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
     struct mkt_ticket_payload *place = &find(&m, MKT_TICKET, 0)->ticket;
-    expect_err("Initiator Data", mkt_initiator_data_get(place->initiator_data, &vi, &vr), MKT_OK);
+    expect_err("Initiator Data", mkt_initiator_data_decode(place->initiator_data, &vi, &vr), MKT_OK);
     const struct mkt_payload v[] = {{.type = MKT_V, .v = vi}, {.type = MKT_V, .v = vr}};
     *place = payload.ticket;
     place->initiator_data = initiator_data(v, 2, mpk_of(ticket->keys, 1));

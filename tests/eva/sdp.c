@@ -19,7 +19,7 @@
 #include "sdp.h"
 
 /* In the place of those that have mbedTLS in them: they look at each octet, and write as many as base64 has. */
-enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
+enum mkt_err mkt_base64_encode(struct mkt_span in, struct mkt_buf *out)
 {
     uint8_t all = 0;
     for (size_t i = 0; i < in.n; i++)
@@ -32,7 +32,7 @@ enum mkt_err mkt_base64_put(struct mkt_span in, struct mkt_buf *out)
     return io_done(&io, out);
 }
 
-enum mkt_err mkt_base64_get(struct mkt_span in, struct mkt_buf *out)
+enum mkt_err mkt_base64_decode(struct mkt_span in, struct mkt_buf *out)
 {
     (void)out;
     uint8_t all = 0;
