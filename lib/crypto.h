@@ -28,10 +28,8 @@ struct mkt_hash_state {
     } of;
 };
 
-/*
- * An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
- * It is a secret: mkt_wipe() it, whatever mkt_hmac_key() answered.
- */
+/* An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
+ * It is a secret: mkt_wipe() it, whatever mkt_hmac_key() answered. */
 struct mkt_hmac {
     struct mkt_hash_state inner, outer;
 };

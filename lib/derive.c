@@ -21,11 +21,8 @@ enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite)
     return prf == mkt_suite_algorithms(*suite)->prf ? MKT_OK : MKT_E_PRF;
 }
 
-/*
- * P(s, label, m) of RFC 3830 4.1.2, XORed onto `out`, m as long as it takes:
- *   P (s, label, m) = HMAC (s, A_1 || label) || HMAC (s, A_2 || label) || ...
- *   A_0 = label, A_i = HMAC (s, A_(i-1))
- */
+/* RFC 3830 4.1.2, XORed onto `out`, m as long as it takes: P (s, label, m) = HMAC (s, A_1 || label) ||
+ * HMAC (s, A_2 || label) || ..., with A_0 = label, A_i = HMAC (s, A_(i-1)). */
 static enum mkt_err xor_p(const struct mkt_hmac *s, const struct mkt_span label[], size_t parts, uint8_t *out, size_t n)
 {
     enum { MAX_PARTS = 8 };
@@ -83,10 +80,8 @@ static void add_number(struct io *io, uint64_t number, size_t octets)
     io_uint(io, &number, octets);
 }
 
-/*
- * Every label of RFC 6043 is constant || CS ID || CSB ID || number || lengths and values. 0xFF stands in for a CS ID,
- * 0xFFFFFFFF for a CSB ID where there is none.
- */
+/* Every label of RFC 6043 is constant || CS ID || CSB ID || number || lengths and values. A CS ID or CSB ID that there
+ * is not has all bits set. */
 enum mkt_err mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
                            uint8_t *out, size_t n)
 {

@@ -21,10 +21,8 @@ const struct mkt_algorithms *mkt_suite_algorithms(enum mkt_suite suite);
 /* The suite of a PRF func: MKT_E_PRF for one that no suite has. */
 MKT_MUST enum mkt_err mkt_suite_of_prf(unsigned prf, enum mkt_suite *suite);
 
-/*
- * The inkey of a PRF, of which any number of keys is derived: a view of it, and its first 256 bits as an HMAC key. It
- * is a secret: mkt_wipe() it, whatever mkt_prf_key() answered.
- */
+/* The inkey of a PRF, from which any number of keys is derived: a view of it, and its first 256 bits as an HMAC key. It
+ * is a secret: mkt_wipe() it, whatever mkt_prf_key() answered. */
 struct mkt_prf {
     struct mkt_span inkey;
     struct mkt_hmac s_1;
@@ -41,8 +39,7 @@ enum mkt_derivation {
     /* RFC 6043 table 5.1; MKT_PURPOSE_FORK */
     MKT_DERIVE_FORKED_MPKR = 0x2B288856,
     MKT_DERIVE_FORKED_TGK = 0x1512B54A,
-    /* RFC 3830 table 4.1.4; MKT_PURPOSE_INITIAL, MKT_PURPOSE_RESPONSE, MKT_PURPOSE_VR (auth_key alone),
-     * MKT_PURPOSE_TICKET */
+    /* RFC 3830 table 4.1.4; MKT_PURPOSE_INITIAL, _RESPONSE, _TICKET, and _VR (auth_key alone) */
     MKT_DERIVE_AUTH_KEY = 0x2D22AC75,
     MKT_DERIVE_ENCR_KEY = 0x150533E1,
     MKT_DERIVE_SALT_KEY = 0x29B88916,

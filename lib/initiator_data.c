@@ -49,10 +49,8 @@ static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
     return (struct mkt_span){data.p, data.n - vr->mac.n};
 }
 
-/*
- * "The Vi payload SHALL be identical to the V payload in the TRANSFER_INIT message", but for its Next Payload (design
- * decision D14). "The authentication key (auth_key) SHALL be derived from MPKr (not forked)".
- */
+/* "The Vi payload SHALL be identical to the V payload in the TRANSFER_INIT message", except its Next Payload (D14).
+ * "The authentication key (auth_key) SHALL be derived from MPKr (not forked)". */
 enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, const struct mkt_message *message,
                                      struct mkt_buf *out)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * initiator_data: with key forking, what shows that the one who requested a ticket also sent the TRANSFER_INIT
- * (RFC 6043 6.10): "Initiator Data = First Payload, Vi, Vr".
- */
+/* initiator_data: proves, with key forking, that the sender of the TRANSFER_INIT has requested the ticket (RFC 6043
+ * 6.10): "Initiator Data = First Payload, Vi, Vr". */
 #ifndef MKT_INITIATOR_DATA_H
 #define MKT_INITIATOR_DATA_H
 

@@ -119,11 +119,8 @@ static inline void io_split(struct io *io, size_t octets, uint16_t *high, unsign
     *low = (uint16_t)(x & mask);
 }
 
-/*
- * `n` octets, where `n` is known from elsewhere; PUT wants a span of just that length, which then views what was
- * written. A span to be written may have octets that are not known yet: with `p` NULL they are zeros, to be filled in
- * where they stand.
- */
+/* `n` octets, as known from elsewhere. PUT wants a span of that length, which then views what was written. If its
+ * `p` is NULL, zeros are written, to be filled in later. */
 static inline void io_bytes(struct io *io, struct mkt_span *s, size_t n)
 {
     size_t at;

@@ -45,8 +45,7 @@ static const struct mkt_rule policy_rules[PARTS] = {
     [KEMAC] = {MKT_KEMAC, 0, 0, 1},
 };
 
-/* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter. Of TRr "TS Type SHALL be
- * NTP-UTC-32". */
+/* 6.10: "TRs SHALL be interpreted as being in the range 1968-2104": it is no counter. TRr is NTP-UTC-32. */
 static bool is_time(const struct mkt_payload *tr, bool *present, mkt_ntp *time)
 {
     *present = tr->type == MKT_TR;
@@ -162,10 +161,8 @@ enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct mkt_buf 
     return err;
 }
 
-/*
- * 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
- * K implies D, and M implies F." So if the first is set, one of the others is.
- */
+/* 6.10: "the flags are not independent: NOT D implies L, G implies F, NOT G implies H, NOT H implies G, I implies E,
+ * K implies D, and M implies F." So if the first is set, one of the others is. */
 enum mkt_err mkt_policy_flags_check(uint16_t flags, struct mkt_detail *detail)
 {
     static const struct {

@@ -12,10 +12,8 @@ struct mkt_protection {
     struct mkt_label label; /* MKT_PURPOSE_INITIAL, MKT_PURPOSE_RESPONSE, MKT_PURPOSE_TICKET or MKT_PURPOSE_VR */
 };
 
-/*
- * What a KEMAC encrypts (RFC 3830 4.2.3): `in` becomes `out`, which may be the same octets. `t` is the
- * timestamp of the message or ticket that carries it, padded to 64 bits (design decision D4).
- */
+/* What a KEMAC encrypts (RFC 3830 4.2.3): `in` becomes `out`, which may be the same octets. `t` is the timestamp of the
+ * message or ticket that carries it, padded to 64 bits (design decision D4). */
 struct mkt_encryption {
     uint32_t csb_id;
     uint64_t t;
@@ -23,10 +21,8 @@ struct mkt_encryption {
     uint8_t *out;
 };
 
-/*
- * Encrypts, where there is something to be, then makes the MAC over all parts; `mac` gets the octets of the suite's
- * MAC. After an error what was to be encrypted is zeros.
- */
+/* Encrypts if `encryption` is not NULL, then makes the MAC over all parts; `mac` gets the octets of the suite's MAC.
+ * After an error what was to be encrypted is zeros. */
 MKT_MUST enum mkt_err mkt_protect_seal(const struct mkt_protection *protection, const struct mkt_encryption *encryption,
                                        const struct mkt_span parts[], size_t n, uint8_t *mac);
 
