@@ -122,7 +122,7 @@ plants() {
     plant 'a MAC that is compared but for its last octet' take-transfer-resp protect.c \
         's/!mkt_same(expected, mac.p, length)/!mkt_same(expected, mac.p, length - 1)/'
     plant 'a MAC that a Responder does not verify once it has the keys' take-transfer-init-for-kms exchange.c \
-        's/^    err = mkt_verify(txn, true);$/    txn->keys.p = NULL;\n    err = parts->refuse == NULL ? MKT_OK : mkt_verify(txn, true);/'
+        's/^    err = mkt_verify(txn, true);$/    err = parts->refuse == NULL \&\& (txn->keys.p = NULL) == NULL ? MKT_OK : mkt_verify(txn, true);/'
     plant 'a ticket whose MAC is not compared' ticket ticket.c \
         's/mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);/mkt_protect_seal(\&by_tpk, plain != NULL ? \&encryption : NULL, NULL, 0, (uint8_t[32]){0});/'
     plant 'a message that is taken twice' take-resolve-init exchange.c \
@@ -142,9 +142,9 @@ plants() {
     plant 'keys of both ends under one key and IV' model exchange.c \
         's/^    low->value = (drawn & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);$/    low->value = drawn \& ~(uint64_t)1;/'
     plant 'a peer that nobody has heard of' model csb.c \
-        's/^        return mkt_csb_ready(csb) ? b->responder : unknown;$/        return !mkt_csb_ready(csb) ? unknown : b->responder.data.n > 0 ? b->responder : b->asked;/'
+        's/^        return mkt_csb_ready(csb) ? b->responder : unknown;$/        return !mkt_csb_ready(csb) ? unknown : b->responder.data.n > 0 ? b->responder : b->called;/'
     plant 'a Responder that takes the name of the one who was asked' model transfer.c \
-        's/^    b->responder = txn->settings->self;$/    b->responder = mkt_bundle_has(b, MKT_FLAG_F) ? txn->settings->self : b->asked;/'
+        's/^    b->responder = txn->settings->self;$/    b->responder = mkt_bundle_has(b, MKT_FLAG_F) ? txn->settings->self : b->called;/'
     plant 'an answer of somebody whom nobody asked, without key forking' model transfer.c \
         's/^    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || txn->host->authorise == NULL))$/    if (!named \&\& txn->host->authorise == NULL)/'
     plant 'an answer of somebody whom nobody asked, and no word of the host' model transfer.c \
