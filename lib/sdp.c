@@ -442,7 +442,8 @@ enum mkt_err mkt_setup_roles(enum mkt_stream stream, enum mkt_setup offer, enum 
     if (answer == MKT_SETUP_HOLDCONN)
         return MKT_OK;
     const bool active = offerer == (answer == MKT_SETUP_PASSIVE);
-    /* RFC 6135 6: "The active party also takes the role of the TLS client". RFC 8856 8: the answerer is the server */
+    /* RFC 6135 section 6: "The active party also takes the role of the TLS client". RFC 8856 section 8: "the answerer
+     * always acts as the TLS server" */
     const bool client = stream == MKT_STREAM_BFCP ? offerer : active;
     roles->tcp = active ? MKT_END_CLIENT : MKT_END_SERVER;
     roles->tls = client ? MKT_END_CLIENT : MKT_END_SERVER;

@@ -247,7 +247,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_save_resolved(const struct mkt_csb *csb, s
  *         MKT_E_REUSE for a used ticket without J; MKT_E_INITIATOR; MKT_E_APPLICATION; MKT_E_KEMAC, MKT_E_MPK,
  *         MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI, MKT_E_CS, MKT_E_PROT,
  *         MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_TRUNCATED for the crypto sessions; MKT_E_COUNTER; MKT_E_BUFFER;
- *         MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO; an error of the replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_init(struct mkt_csb *csb, const struct mkt_offer *offer,
                                                          struct mkt_buf *out);
@@ -274,7 +274,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, stru
  *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI where a crypto session
  *         would be without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto
  *         sessions; MKT_E_TOO_MANY for too many SPs; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM,
- *         MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_CLOCK, MKT_E_CRYPTO; to a TRANSFER_INIT that begins a call an error of the replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
@@ -298,7 +298,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND,
  *         MKT_E_SPI for the keys; MKT_E_SPI, MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS, MKT_E_TRUNCATED for
  *         the crypto sessions; MKT_E_TOO_MANY; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM,
- *         MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_CLOCK, MKT_E_CRYPTO; an error of the replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const struct mkt_update *update,
                                                   struct mkt_buf *out);
@@ -322,7 +322,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
  *         party takes no message now; MKT_E_DATA_TYPE for a data type that this party does not take now, and for one
  *         that it never takes, whatever follows it; any error of the classes malformed, auth, unsupported, policy,
- *         freshness and host, or the one that a callback of the host answered; MKT_E_BUNDLE_FULL
+ *         freshness and host, or the one that a callback of the host answered; MKT_E_ARGUMENT without the KMS that
+ *         answers (mkt_settings.kms); MKT_E_BUNDLE_FULL
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in);
 

@@ -112,8 +112,9 @@ struct mkt_psk_session {
  * #include <string.h>
  *
  * // One key for all tickets of one Initiator.
- * static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf
- * *key) {
+ * static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy,
+ *                              struct mkt_buf *key)
+ * {
  *     const struct mkt_id alice = mkt_id_uri("sip:alice@example.com");
  *     (void)id;
  *     if (!mkt_id_equal(&policy->initiator, &alice))
@@ -155,8 +156,7 @@ struct mkt_host {
     enum mkt_err (*random)(void *user, uint8_t *out, size_t n);
 
     /** Memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is none.
-     * Default:
-     *  malloc. */
+     *  Default: malloc. */
     void *(*alloc)(void *user, size_t n);
 
     /** Gives it back, wiped already; default: free. */
@@ -286,8 +286,7 @@ struct mkt_host {
     void (*error)(void *user, const struct mkt_error_message *report);
 
     /** Called for each message, bundle or ticket that is refused; optional. Not called for what a callback does with
-     * the
-     *  bundle that it is called for. */
+     *  the bundle that it is called for. */
     void (*log)(void *user, const struct mkt_log_event *event);
 
     /**

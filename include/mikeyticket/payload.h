@@ -308,8 +308,8 @@ MKT_API MKT_MUST enum mkt_err mkt_sp_param_encode(const struct mkt_sp_param *par
  * @param payload  out: its spans point into the chain
  * @param type     in and out: the type of the payload to take, then of the one after it; MKT_LAST: there is none
  * @param rest     in and out: the octets that are left; after the last payload, and after an error, there are none
- * @return MKT_OK or an error of the classes malformed (MKT_E_TRUNCATED, _TRAILING, _VALUE, _PAYLOAD) and unsupported
- *         (MKT_E_MAC_ALG, _HASH, _DH_GROUP: algorithms whose length is not known)
+ * @return MKT_OK or an error of the classes malformed (MKT_E_TRUNCATED, _TRAILING, _BAD_VALUE, _PAYLOAD) and
+ *         unsupported (MKT_E_MAC_ALG, _HASH, _DH_GROUP: algorithms whose length is not known)
  */
 MKT_API MKT_MUST enum mkt_err mkt_payload_decode(struct mkt_payload *payload, uint16_t *type, struct mkt_span *rest);
 
