@@ -468,7 +468,7 @@ enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchange *exchange, cons
     /* an exchange without messages, such as a hold, changes no key; of a stream that is gone there is none */
     if (n.wanted)
         memcpy(k.mikey, b.mikey, sizeof k.mikey);
-    if (c.keying == MKT_KEYING_NEW || memcmp(k.mikey, no_mikey, sizeof no_mikey) == 0) {
+    if (c.keying == MKT_KEYING_NEW) {
         memcpy(k.mikey[0], n.own.mikey, HASH);
         memcpy(k.mikey[1], n.peer.mikey, HASH);
     }

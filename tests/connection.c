@@ -739,7 +739,8 @@ START_TEST(keys)
         /* RFC 4567 4.1.2: "The same key management protocol ... SHALL also be used in the new offer" */
         {{KEY("AQID"), KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n", "a=key-mgmt:keyp1 y\r\n"}, "MKT_E_PROTOCOLS"},
         {{KEY("AQID"), KEY("BAUG")}, {"a=key-mgmt:k x\r\n", ""}, "MKT_E_PROTOCOLS"},
-        {{"", KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n", ""}, "MKT_E_PROTOCOLS"},
+        /* "used in the original offer": that had none, and an answer to nothing is none */
+        {{"", KEY("BAUG")}, {"a=key-mgmt:keyp1 x\r\n", ""}, "none"},
         {{"a=key-mgmt:keyp1 x\r\n", ""}, {"a=key-mgmt:keyp1 y\r\n", ""}, "none"},
     };
     for (size_t i = 0; i < COUNT(row); i++) {
@@ -851,6 +852,17 @@ START_TEST(a_message_that_is_left_out_once)
         ck_assert_str_eq(plan(line, sizeof line, &one, &two, 0),
                          i < 2 ? "keep, msrp alice/bob, key same" : "keep, msrp bob/alice, key same");
     }
+}
+END_TEST
+
+/* A message that nobody offered is an answer to nothing, and was not taken: when it is offered later it is new. */
+START_TEST(an_answer_that_nobody_asked_for)
+{
+    const struct texts odd = exchange(MSRP("9", ALICE), MSRP("2856", BOB KEY("BAUG")), true);
+    const struct texts by_bob = exchange(MSRP("9", BOB KEY("BAUG")), MSRP("2856", ALICE KEY("AQID")), false);
+    const struct texts silent = exchange(MSRP("9", BOB KEY("BAUG")), MSRP("2856", ALICE), false);
+    is(&by_bob, &odd, "keep, msrp alice/bob, key new");
+    is(&silent, &odd, "keep, msrp alice/bob, key new");
 }
 END_TEST
 
@@ -994,6 +1006,7 @@ int main(void)
         keys_and_connections_are_apart,
         what_is_kept,
         a_message_that_is_left_out_once,
+        an_answer_that_nobody_asked_for,
         keys_of_an_offer_alone,
         several_sections,
         names_of_actions,
