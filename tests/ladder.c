@@ -108,7 +108,7 @@ static const char *which(const struct mkt_step *made)
     }
     if (!comes_back(made))
         return NULL;
-    return of_update(made) ? "CSB update, by either end" : "where the KMS makes the ticket";
+    return of_update(made) ? "CSB update, by either end; new keys need L or M" : "where the KMS makes the ticket";
 }
 
 /* ---- printing ---- */

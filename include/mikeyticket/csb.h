@@ -22,8 +22,9 @@
  *
  * With a ticket of its own (mkt_ticket_make(), modes 3 and 4) an Initiator begins with the TRANSFER_INIT; a Responder
  * that has the ticket's key (modes 2 and 4) resolves it by itself. A bundle that has its keys can be updated by either
- * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). The bundle of a KMS is as
- * new after each answer.
+ * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). New keys in an update need
+ * the L flag if the Initiator sends them, and the M flag if the Responder does: the default policies have no M. The
+ * bundle of a KMS is as new after each answer.
  *
  * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks
  * of the host may only read the bundle that they are called for: see mikeyticket/host.h.
