@@ -614,6 +614,25 @@ START_TEST(a_large_offer)
 }
 END_TEST
 
+/* A RAND has up to 255 octets, and has them with a TGK that is longer. */
+START_TEST(rands_of_255_octets)
+{
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK, .length = 300};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 10000;
+    c->recipe.keys = &tgk;
+    make_resp(c);
+    finish(c);
+    const struct mkt_span i = stored(c->i), r = stored(c->r);
+    struct mkt_csb *copy = NULL;
+    expect_err("Initiator", mkt_csb_load(&copy, &c->alice.host, &c->settings_i, i), MKT_OK);
+    mkt_csb_free(copy);
+    expect_err("Responder", mkt_csb_load(&copy, &c->bob.host, &c->settings_r, r), MKT_OK);
+    mkt_csb_free(copy);
+    call_free(c);
+}
+END_TEST
+
 /* mkt_csb_save() appends, and where there is no room says so. */
 START_TEST(put_appends)
 {
@@ -923,6 +942,7 @@ int main(void)
     tcase_add_loop_test(tcase, too_little_room, 0, CALLS);
     tcase_add_loop_test(tcase, as_much_room_as_it_had, 0, CALLS);
     tcase_add_test(tcase, a_large_offer);
+    tcase_add_test(tcase, rands_of_255_octets);
     tcase_add_test(tcase, put_appends);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("damaged");
