@@ -24,7 +24,8 @@
  * that has the ticket's key (modes 2 and 4) resolves it by itself. A bundle that has its keys can be updated by either
  * end: mkt_csb_make_update(), mkt_csb_take(), mkt_csb_make_transfer_resp(), mkt_csb_take(). New keys in an update need
  * the L flag if the Initiator sends them, and the M flag if the Responder does: the default policies have no M. The
- * bundle of a KMS is as new after each answer.
+ * bundle of a KMS is as new after each answer: it takes the next request. If the answer is an Error message, call
+ * mkt_csb_abandon() first.
  *
  * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks
  * of the host may only read the bundle that they are called for: see mikeyticket/host.h.
@@ -350,7 +351,15 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
  *
  * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about`
- * empty in place of mkt_csb_make_transfer_resp(). Before the offer is taken, no key is known.
+ * empty in place of mkt_csb_make_transfer_resp(). The Error message has no MAC in two cases: the offer is not taken, or
+ * a KMS must resolve the ticket and has not answered.
+ *
+ * Put the Error message into the SDP of the response, such as a 488, by mkt_sdp_key_mgmt_encode(). The Initiator takes
+ * it by mkt_sdp_take_answer().
+ *
+ * The message that was taken still waits for its answer afterwards, and the bundle takes no other. Forget it:
+ * - if it begins a call, call mkt_csb_free();
+ * - if it is an update, or if the bundle is that of a KMS, call mkt_csb_abandon().
  *
  * About a message of Ticket Transfer only one Error message has a MAC (design decision D27): the bundle remembers it,
  * and the replay cache does. So keep the octets if you may have to send them again. An Error message of a KMS, or about
@@ -362,23 +371,31 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  *               sessions or policies, it is the one of the TLS profile. About a message of Ticket Request or Ticket
  *               Resolve give none: the Error message has the Empty map (D22)
  * @param out    the message is appended, or measured
- * @return MKT_OK; MKT_E_ARGUMENT where `err` is MKT_OK; MKT_E_STATE where there is none to be about; MKT_E_DATA_TYPE
- *         about an Error message, which none answers; MKT_E_VERSION about what is no MIKEY message; MKT_E_TOO_MANY,
- *         MKT_E_LENGTH, MKT_E_TRUNCATED for the SPs; MKT_E_COUNTER; MKT_E_BUFFER; an error of the class host, or of the
- *         replay cache
+ * @return MKT_OK; MKT_E_ARGUMENT if `err` is MKT_OK; MKT_E_STATE if `about` is empty and no message waits for an
+ *         answer; MKT_E_DATA_TYPE about an Error message, which is never answered; MKT_E_VERSION if `about` is no MIKEY
+ *         message; MKT_E_TOO_MANY, MKT_E_LENGTH, MKT_E_TRUNCATED for the SPs; MKT_E_COUNTER; MKT_E_BUFFER; an error of
+ *         the class host, or of the replay cache
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum mkt_err err,
                                                  const struct mkt_sp sp[], size_t n_sp, struct mkt_buf *out);
 
 /**
- * Forgets the exchange that is under way, if one is: a request without answer, a message that a KMS took and has not
- * answered, an update. A RESOLVE_INIT without answer is forgotten first, and the TRANSFER_INIT waits on; called again,
- * that is forgotten too. Keys that the bundle has stay. A TRANSFER_INIT that waits for its TRANSFER_RESP is not
- * forgotten: free the bundle. Does nothing in a callback that is called for this bundle.
+ * Forgets the exchange that is under way, if there is one. Keys that the bundle has stay. These are forgotten:
+ * - a request without answer;
+ * - a message that a KMS took and has not answered;
+ * - an update that was made or taken, and has no answer;
+ * - a RESOLVE_INIT without answer: the TRANSFER_INIT waits on. Called again, the function forgets that too.
  *
- * Where both ends make an update at once, neither takes the other's: both abandon theirs (SIP answers 491), and one of
- * them begins anew. Where an answer was lost, the ends may differ in the sessions of that update: make another one, for
- * all of them.
+ * A TRANSFER_INIT that waits for its TRANSFER_RESP is not forgotten, at either end: free the bundle. Does nothing in a
+ * callback that is called for this bundle.
+ *
+ * Call it in these cases:
+ * - An Error message declined a request or an update of this party, or this party declined one: an Error message alone
+ *   ends no exchange.
+ * - Both ends make an update at once. Then each refuses that of the other with MKT_E_DATA_TYPE, and SIP answers 491.
+ *   Both abandon theirs, and one of them begins anew.
+ * - The answer to an update was lost. Then the ends may have different keys for the sessions of that update. Make
+ *   another update of all these sessions.
  */
 MKT_API void mkt_csb_abandon(struct mkt_csb *csb);
 
