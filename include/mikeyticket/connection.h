@@ -8,21 +8,23 @@
  * their order. Do not rely on the description of the other end until key management has authenticated it. Even then
  * decide yourself whether a host may be connected to.
  *
- * An application keeps two things for each stream: a struct mkt_sdp_kept, and the a=key-mgmt line to repeat. It needs
- * no text of earlier exchanges:
+ * An application keeps two things for each stream of each dialog: a struct mkt_sdp_kept, and the a=key-mgmt line to
+ * repeat. It needs no text of earlier exchanges:
  *
  * @code
  * #include <mikeyticket.h>
  *
  * // After an offer of this end and its answer. `kept` is zero before the first exchange.
- * enum mkt_err exchanged(struct mkt_sdp *offer, struct mkt_sdp *answer, size_t media, struct mkt_sdp_kept *kept,
- *                        struct mkt_connection *connection)
+ * enum mkt_err answered(struct mkt_csb *csb, struct mkt_sdp *offer, struct mkt_sdp *answer, size_t media,
+ *                       struct mkt_sdp_kept *kept, struct mkt_connection *connection)
  * {
  *     struct mkt_sdp_exchange now;
  *     struct mkt_sdp_kept next;
  *     mkt_sdp_exchange_init(&now, offer, answer);
  *     now.offerer = true;
  *     enum mkt_err err = mkt_connection_decide(&now, kept, media, connection, &next);
+ *     if (err == MKT_OK && connection->keying == MKT_KEYING_NEW)
+ *         err = mkt_sdp_take_answer(csb, answer, media);
  *     if (err == MKT_OK)
  *         *kept = next;
  *     return err;
@@ -38,6 +40,23 @@
  * kept.
  *
  * If the peer took the update that was given up, both ends have different keys until the next update.
+ *
+ * Order of the calls in a re-INVITE
+ * ---------------------------------
+ * The offerer:
+ * 1. Make the line: mkt_sdp_make_update() to re-key, or the line to repeat.
+ * 2. Parse the answer, and call mkt_connection_decide() with room of its own for `kept`.
+ * 3. If `keying` is MKT_KEYING_NEW, call mkt_sdp_take_answer(). Otherwise take nothing.
+ * 4. If that succeeded, keep the new `kept` and the line.
+ *
+ * The answerer:
+ * 1. Call mkt_connection_keying() with the offer.
+ * 2. If it gives MKT_KEYING_NEW, call mkt_sdp_take_offer() and mkt_sdp_make_answer(). Otherwise repeat the line.
+ * 3. Call mkt_connection_decide() with room of its own for `kept`, and send the 200.
+ * 4. When the ACK comes, keep the new `kept` and the line.
+ *
+ * If no ACK comes, keep those of before. An answerer that keeps the new ones too early takes the line that the offerer
+ * repeats for a new message, and refuses it, such as with MKT_E_MAC.
  */
 #ifndef MIKEYTICKET_CONNECTION_H
 #define MIKEYTICKET_CONNECTION_H
@@ -163,8 +182,8 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
 
 /**
  * Tells from an offer alone whether it re-keys a stream, before there is an answer (RFC 4567 4.1.2):
- *   - the answerer: if the offer re-keys, take its message (mkt_sdp_take_offer()). If not, take nothing, and repeat the
- *     a=key-mgmt line of the last answer;
+ *   - the answerer: if the offer re-keys, take its message (mkt_sdp_take_offer()). If not, take nothing, and repeat
+ *     this end's a=key-mgmt line of the last exchange that succeeded;
  *   - the offerer: ask about a draft, or about the line alone.
  *
  * After MKT_KEYING_SAME, mkt_connection_decide() can still find MKT_KEYING_NEW: the answer has another message than
