@@ -34,7 +34,7 @@ struct mkt_replay;
  *  7 February 2036 the seconds start again from 0, which RFC 4330 reads as being in the range 1968 to 2104. */
 typedef uint64_t mkt_ntp;
 
-/** The party that a bundle plays. */
+/** The party that a bundle is for. */
 enum mkt_role { MKT_INITIATOR, MKT_RESPONDER, MKT_KMS };
 
 /**
@@ -71,13 +71,14 @@ struct mkt_psk {
                               RESOLVE_INIT it may pass on (RFC 6043 10); it can't ask for tickets in their name */
 };
 
-/** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: what to do is the host's to say. */
+/** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: the application decides what to do. */
 struct mkt_error_message {
-    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Else anybody may
-                                            have sent it: only a hint. It does not say about whose message it is. If G
-                                            is clear, all Responders of a call have one key, so it may be about what
-                                            another one sent. Without a replay cache it may be old, or this party's own.
-                                            False at a KMS for errors about its answers, as it keeps no keys of them */
+    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Otherwise anybody
+                                            may have sent it: it is only a hint. It does not say about whose message it
+                                            is. If G is clear, all Responders of a call have one key, so it may be about
+                                            what another one sent. Without a replay cache it may be old, or this party's
+                                            own. False at a KMS for errors about its answers, as it keeps no keys of
+                                            them */
     uint8_t number;                    /**< the first error number (RFC 3830 6.12, RFC 6043 6.9) */
     const struct mkt_message *message; /**< all of it: more ERR payloads, the SPs that the peer supports */
 };
@@ -148,25 +149,29 @@ struct mkt_host {
     size_t size; /**< needed: sizeof(struct mkt_host), as mkt_host_init() sets it */
     void *user; /**< first argument of callbacks, unless mkt_settings.user takes its place */
 
-    /** The clock, finer than a second: T makes the IV of keys, which both ends may send at once. Default: the system's.
-     *  Error: MKT_E_CLOCK. */
+    /** Reads the clock. It must be finer than a second: T is part of the IV of keys, and both ends may send keys at
+     *  once. Default: the system's. Error: MKT_E_CLOCK. */
     enum mkt_err (*now)(void *user, mkt_ntp *now);
 
-    /** `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
+    /** Writes `n` octets that nobody can guess; default: the kernel's. Error: MKT_E_RANDOM. */
     enum mkt_err (*random)(void *user, uint8_t *out, size_t n);
 
-    /** Memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is none.
-     *  Default: malloc. */
+    /** Returns memory for the one allocation of an object, at an address that is a multiple of 8. NULL if there is
+     *  none. Default: malloc. */
     void *(*alloc)(void *user, size_t n);
 
-    /** Gives it back, wiped already; default: free. */
+    /** Takes back what `alloc` returned. The library has wiped it. Default: free. */
     void (*release)(void *user, void *p);
 
     /**
-     * The ticket protection key (A.1). `id` is the IDRpsk of the ticket, or NULL where it is left out; neither it nor
-     * the policy is verified by then. A key that an Initiator has too (mode 3) is to be given only for tickets of that
-     * Initiator, `policy->initiator`: who has it can make tickets in anybody's name. Appends 16 to
-     * MKT_MAX_TPK octets to `key`, which the library wipes. Default: there is none. Error: MKT_E_NO_KEY.
+     * Finds the ticket protection key (A.1). Appends 16 to MKT_MAX_TPK octets to `key`, which the library wipes. `id`
+     * is the IDRpsk of the ticket, or NULL if it is left out. Neither `id` nor the policy is verified by then.
+     *
+     * A KMS calls it, and a Responder if E is clear. If one host serves a KMS and Responders, look at `user` before you
+     * return the key of the KMS. Anyone who holds a TPK can forge tickets for any identity. So if an Initiator has the
+     * key too (mode 3), check `policy->initiator`: return the key only for tickets of that Initiator.
+     *
+     * Default: there is no key. Error: MKT_E_NO_KEY.
      */
     enum mkt_err (*tpk)(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key);
 
@@ -282,11 +287,12 @@ struct mkt_host {
      */
     enum mkt_err (*psk_identity)(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity);
 
-    /** Is told of an Error message; default: nobody is. */
+    /** Called for each Error message that the bundle takes, before the function that takes it returns MKT_OK.
+     *  Optional. */
     void (*error)(void *user, const struct mkt_error_message *report);
 
-    /** Called for each message, bundle or ticket that is refused; optional. Not called for what a callback does with
-     *  the bundle that it is called for. */
+    /** Called for each message, bundle or ticket that is refused; optional. Not called for calls that a callback makes
+     *  with the bundle that it is called for. */
     void (*log)(void *user, const struct mkt_log_event *event);
 
     /**
