@@ -20,14 +20,17 @@ struct mkt_credential {
     struct mkt_span psk;  /**< needed: 16 to MKT_MAX_PSK octets; a secret */
 };
 
-/** How a bundle behaves. mkt_csb_new() copies it and what its spans view; `user` and `kms` outlive the bundle. */
+/**
+ * How a bundle behaves. mkt_csb_new() copies it and what its spans view. Only what `user` and `kms` point to must
+ * outlive the bundle. Where a line ends with ";" and a value, that is the default, which mkt_settings_init() sets.
+ */
 struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
-    struct mkt_id peer;          /**< who the other is, where its messages may leave the identity out; else no data */
-    void *user;                  /**< first argument of each callback that is made for this bundle; NULL:
-                                      mkt_host.user */
-    const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
+    struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; no data */
+    void *user;                  /**< first argument of each callback for this bundle; outlives it. NULL: the first
+                                      argument is mkt_host.user; NULL */
+    const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle. NULL: it asks none; NULL */
     struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
     uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */
     uint8_t max_sessions;        /**< crypto sessions in the bundle (D11); 1 */
@@ -70,10 +73,9 @@ static inline void mkt_settings_init(struct mkt_settings *settings, struct mkt_i
 struct mkt_request {
     size_t size;                     /**< needed: sizeof(struct mkt_request), as mkt_request_init() sets it */
     const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
-    bool no_keys;                    /**< asks for no session keys (section 8, D30): `n_keys` is 0; false */
+    bool no_keys;                    /**< true: no session keys are asked for (section 8, D30), and `n_keys` must be 0 */
     const struct mkt_key_wish *keys; /**< number, types, lengths, SPIs of the session keys that the ticket is to have */
-    size_t n_keys;                   /**< to 31, with key forking 30; none: those that the KMS gives by default, usually
-                                          one TGK */
+    size_t n_keys;                   /**< up to 31, with key forking 30. 0: the KMS chooses the keys, usually one TGK */
 };
 
 /** Clears a request and sets its size. */
@@ -86,18 +88,19 @@ static inline void mkt_request_init(struct mkt_request *request)
 /** What an Initiator offers. Zero is right for all that has no remark. */
 struct mkt_offer {
     size_t size;                     /**< needed: sizeof(struct mkt_offer), as mkt_offer_init() sets it */
-    struct mkt_ticket *ticket;       /**< needed; marked as used, which without J it can be once; may then be freed */
+    struct mkt_ticket *ticket;       /**< needed. Not needed afterwards. It is marked as used: without J it can begin
+                                          one call only */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
-    struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4, "mikey" by default */
-    const struct mkt_cs *cs;         /**< by default one crypto session, CS ID 1; the n-th of those without SPI has the
-                                          n-th key, the Initiator's own before those of the ticket */
-    size_t n_cs;
+    struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4; empty: "mikey" */
+    const struct mkt_cs *cs;         /**< the crypto sessions. The n-th of those without SPI has the n-th key: first the
+                                          Initiator's own keys count, then those of the ticket */
+    size_t n_cs;                     /**< 0: one crypto session, CS ID 1 */
     const struct mkt_sp *sp;         /**< security policies for them; the default session lists them all */
     size_t n_sp;                     /**< up to 15 */
-    const struct mkt_key_wish *keys; /**< session keys that the Initiator itself supplies (L flag), to MKT_MAX_KEYS */
-    size_t n_keys;
-    struct mkt_span randi;           /**< RANDRi, up to 255 octets: for a group key the same in all exchanges (section
-                                          9), with a policy that has no G; else it is drawn */
+    const struct mkt_key_wish *keys; /**< session keys that the Initiator itself supplies (L flag) */
+    size_t n_keys;                   /**< up to MKT_MAX_KEYS */
+    struct mkt_span randi;           /**< RANDRi, up to 255 octets; empty: it is drawn. For a group key give the same
+                                          in all exchanges (section 9), with a policy that has no G */
 };
 
 /** Clears an offer and sets its size. */
@@ -110,9 +113,9 @@ static inline void mkt_offer_init(struct mkt_offer *offer)
 /** What a Responder adds to its answer. Zero is right for all that has no remark. */
 struct mkt_answer {
     size_t size;                     /**< needed: sizeof(struct mkt_answer), as mkt_answer_init() sets it */
-    const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag), to MKT_MAX_KEYS */
-    size_t n_keys;
-    const struct mkt_cs *cs; /**< crypto sessions: policy, Session Data and SPI of one that was offered, or one to be
+    const struct mkt_key_wish *keys; /**< session keys that the Responder itself supplies (M flag) */
+    size_t n_keys;           /**< up to MKT_MAX_KEYS */
+    const struct mkt_cs *cs; /**< crypto sessions: policy, Session Data and SPI for one that was offered, or one that is
                                   added */
     size_t n_cs;
     const struct mkt_sp *sp; /**< security policies that these name, and that the offer does not have */
@@ -129,12 +132,13 @@ static inline void mkt_answer_init(struct mkt_answer *answer)
 /** A CSB update (RFC 6043 5.2). Zero is right for all that has no remark. */
 struct mkt_update {
     size_t size;                     /**< needed: sizeof(struct mkt_update), as mkt_update_init() sets it */
-    bool no_answer;                  /**< no TRANSFER_RESP is wanted (V flag): each session has its policy and SPI */
-    const struct mkt_key_wish *keys; /**< new session keys (L flag, of a Responder M flag), to MKT_MAX_KEYS */
-    size_t n_keys;
-    const struct mkt_cs *cs;         /**< sessions that change or are added; by default all, the n-th with the n-th
-                                          key */
-    size_t n_cs;
+    bool no_answer;                  /**< true: no TRANSFER_RESP is wanted (V flag). Then give each session its policy
+                                          and SPI */
+    const struct mkt_key_wish *keys; /**< new session keys. An Initiator needs the L flag for them, a Responder the M
+                                          flag */
+    size_t n_keys;                   /**< up to MKT_MAX_KEYS */
+    const struct mkt_cs *cs;         /**< sessions that change or are added */
+    size_t n_cs;                     /**< 0: all sessions, and the n-th gets the n-th key */
     const struct mkt_sp *sp;         /**< security policies for them, beside those that the bundle has */
     size_t n_sp;                     /**< up to 15 */
 };
