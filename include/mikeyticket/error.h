@@ -41,7 +41,7 @@ enum mkt_err {
     MKT_E_KEMAC_MAC,      /**< a KEMAC with a MAC of its own, where V has it */
     MKT_E_BASE64,         /**< not base64 by the letter */
     MKT_E_SDP,            /**< an SDP description or RTSP header that is not of the form of its RFC */
-    MKT_E_STORED,         /**< not what a put function of this library wrote */
+    MKT_E_STORED,         /**< not what a save function of this library wrote */
 
     MKT_E_MAC = 300,      /**< the MAC of the message does not verify */
     MKT_E_TICKET_MAC,     /**< the MAC of the ticket does not verify */
