@@ -12,7 +12,7 @@
  *                                                      mkt_csb_new(RESPONDER)
  *     mkt_csb_make_transfer_init()  --TRANSFER_INIT--> mkt_csb_take_offer()
  *
- *                              KMS                     where mkt_csb_must_make(MKT_RESOLVE_INIT_PSK):
+ *                              KMS                     if mkt_csb_must_make(MKT_RESOLVE_INIT_PSK):
  *                   mkt_csb_take()  <--RESOLVE_INIT--  mkt_csb_make_resolve_init()
  *      mkt_csb_make_resolve_resp()  --RESOLVE_RESP-->  mkt_csb_take()
  *
@@ -60,11 +60,11 @@
  * }
  * @endcode
  *
- * Free `offered` 64*T1 after the first 2xx (RFC 3261 13.2.2.4).
+ * Free `offered` 64*T1 after the first 2xx (RFC 3261 13.2.2.4), or after a final response that is no 2xx.
  *
  * The Initiator:
  * - Make one branch for each To tag, and only one. Two branches that take one answer could encrypt two keys with one IV
- *   (D29).
+ *   (D29). Give each branch a struct mkt_sdp_kept of its own.
  * - Let `offered` take no answer. Give it the Error messages of final responses, such as a 488.
  * - Free the branch of a dialog that ends, and remove its stream. The other branches do not change.
  * - Any branch can make and take updates, and be stored by mkt_csb_save().
@@ -89,13 +89,14 @@
  * -------------
  * Several processes can use one bundle, if it stands in memory that they share:
  *
- * - Let mkt_host.alloc give that memory, and mkt_host.release take it back.
- * - Give these the same addresses in all processes, as if they were set up before fork(): the memory of the bundle, the
- *   host, its callbacks and its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing else.
+ * - Let mkt_host.alloc return that memory, and mkt_host.release take it back.
+ * - Keep these at the same addresses in all processes, as they are if they were set up before fork(): the memory of the
+ *   bundle, the host, its callbacks and its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing
+ *   else.
  * - Let one process use the bundle at a time: hold a lock of your own.
- * - Store the bundle by mkt_csb_save() after each step. If a process ends during a call, go on from the last stored
- *   copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for good, and mkt_csb_free()
- *   is not for a busy bundle.
+ * - Store the bundle by mkt_csb_save() after each step. If a process ends while it is in a function of the library, go
+ *   on from the last stored copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for
+ *   good, and mkt_csb_free() is not for a busy bundle.
  * - A copy that mkt_csb_save() has stored is never busy.
  */
 #ifndef MIKEYTICKET_CSB_H
@@ -114,7 +115,7 @@ struct mkt_csb;
 /**
  * Makes a bundle for one call.
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
- * @param role      the party that it plays
+ * @param role      the party that it is for
  * @param host      outlives the bundle
  * @param settings  copied, and so is what its spans view: identities may stand in a SIP message that is gone later
  * @return MKT_OK; MKT_E_ARGUMENT, also for a KMS whose host has neither mkt_host.replay nor mkt_host.cache;
@@ -144,18 +145,19 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, con
                                                         struct mkt_buf *out);
 
 /**
- * The ticket that a REQUEST_RESP granted, with its keys, as an object of its own: to be offered by this bundle or
- * others, and to be kept. Look at its policy (mkt_ticket_policy()): the K flag says that the KMS changed something.
- * Without the J flag take it once: each object counts its own use.
+ * Makes an object of the ticket that a REQUEST_RESP granted, with its keys. This bundle or others can offer it, and
+ * mkt_ticket_save() can store it. Look at its policy (mkt_ticket_policy()): the K flag says that the KMS changed
+ * something. Without the J flag call this once: each object counts its own use.
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
- * @return MKT_OK; MKT_E_STATE where none was granted, or another message was made since; MKT_E_MEMORY
+ * @return MKT_OK; MKT_E_STATE if none was granted, or another message was made since; MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take_ticket(const struct mkt_csb *csb, struct mkt_ticket **ticket);
 
 /**
- * A KMS reads the policy that the REQUEST_INIT asks for that it took; it is authenticated by then (mkt_csb_peer()).
- * @param policy  out: the desired policy, with the Initiator and this KMS where it names none, D set and K not; its
- *                spans live until the next message is made or taken
+ * Reads the policy that a REQUEST_INIT asks for, at the KMS that took it. The policy is authenticated, and
+ * mkt_csb_peer() returns the party that asks for it.
+ * @param policy  out: the desired policy with D set and K clear. If it names no Initiator or no KMS, these are added.
+ *                Its spans live until the next message is made or taken
  * @return MKT_OK; MKT_E_STATE; an error of mkt_policy_decode()
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *policy);
@@ -170,10 +172,11 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struc
 MKT_API MKT_MUST enum mkt_err mkt_csb_requested_key(const struct mkt_csb *csb, size_t index, struct mkt_key_wish *key);
 
 /**
- * A KMS makes the ticket that it grants: mkt_ticket_make(), after it has set the D flag, and the K flag where policy or
- * keys are not those asked for: in number, order, type, length or SPI. A key that was asked for with an interval has an
- * SPI in the ticket, which is a change too.
- * @param recipe  its policy NULL: the one asked for; its keys NULL: those asked for, whose SPIs are kept
+ * Makes the ticket that a KMS grants, by mkt_ticket_make(). Sets the D flag. Sets the K flag if the policy is not the
+ * one asked for, or if the keys differ in number, order, type, length or SPI. A key that was asked for with an interval
+ * has an SPI in the ticket, which is a change too.
+ * @param recipe  give at least the `tpk`. If its policy is NULL, the ticket has the one asked for. If its keys are
+ *                NULL, it has those asked for, with their SPIs
  * @param ticket  out: the caller frees it with mkt_ticket_free(); NULL after an error
  * @return MKT_OK; an error of mkt_csb_requested() or mkt_ticket_make(), such as MKT_E_SPI for an SPI that is asked for
  *         twice; MKT_E_PRF for a policy of another suite
@@ -201,7 +204,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, con
  * @param initiator  out, not verified: IDRi of the message, or else mkt_settings.peer. Lives until the next message is
  *                   made or taken, as the spans of the policy do
  * @param policy     out, not verified: the policy of the ticket
- * @return MKT_OK; MKT_E_STATE unless mkt_csb_must_make(MKT_RESOLVE_INIT_PSK) of a Responder
+ * @return MKT_OK; MKT_E_STATE if this is no Responder whose mkt_csb_must_make(MKT_RESOLVE_INIT_PSK) is true
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, struct mkt_id *initiator,
                                                  struct mkt_policy *policy);
@@ -229,10 +232,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, str
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
- * Appends what a Responder remembers of a ticket that a KMS resolved for it, for mkt_host.resolved: when the ticket is
+ * Appends what a Responder remembers of a ticket that a KMS resolved for it, for mkt_host.resolved. If the ticket is
  * used again (J flag), the KMS need not be asked, and the modifier is the same (RFC 6043 5.3). Keys are in it, in
- * clear. To be called before an update. A bundle that was ready when mkt_csb_save() stored it has it no more.
- * @return MKT_OK; MKT_E_STATE where no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_BUFFER
+ * clear. Call it before an update. mkt_csb_save() does not store this data for a bundle that is ready.
+ * @return MKT_OK; MKT_E_STATE if no KMS resolved one for this bundle; MKT_E_REUSE without J; MKT_E_BUFFER
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_save_resolved(const struct mkt_csb *csb, struct mkt_buf *out);
 
@@ -282,11 +285,13 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, co
                                                          struct mkt_buf *out);
 
 /**
- * Makes a CSB update (RFC 6043 5.2), which has no list of key management protocols, as it changes none (RFC 4567 4.1.2,
- * mkt_connection_decide()): new keys, new sessions, other keys or policies for those that there are. With the answer,
- * or at once where none is wanted, it counts; a key that was used and is not any more is wiped then. Random are for
- * each key supplied the key, the salt and the SPI, if it does not give them. One that gets no answer is given up by
- * mkt_csb_abandon().
+ * Makes a CSB update (RFC 6043 5.2): new keys, new sessions, other keys or policies for the sessions of the bundle. It
+ * has no list of key management protocols, as it changes none (RFC 4567 4.1.2, mkt_connection_decide()).
+ *
+ * The update takes effect when its answer is taken, or at once if none is wanted. A key that no session uses any more
+ * is wiped then. If no answer comes, call mkt_csb_abandon().
+ *
+ * Random are for each key supplied the key, the salt and the SPI, if it does not give them.
  *
  * Both ends encrypt new keys with one key, and only T tells their IVs apart (RFC 6043 5.2, design decision D29). So
  * the last bit of T is 0 from an Initiator and 1 from a Responder if the message has keys. If G is clear, several
@@ -321,11 +326,14 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * @param in  the message, to the last octet; not needed afterwards. For a TRANSFER_INIT that begins a call use
  *            mkt_csb_take_offer() or mkt_sdp_take_offer(): here it is MKT_E_PROTOCOLS, unless it has no list of key
  *            management protocols and mkt_settings.allow_no_protocols is set
- * @return MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there; MKT_E_STATE where this
- *         party takes no message now; MKT_E_DATA_TYPE for a data type that this party does not take now, and for one
- *         that it never takes, whatever follows it; any error of the classes malformed, auth, unsupported, policy,
- *         freshness and host, or the one that a callback of the host answered; MKT_E_ARGUMENT without the KMS that
- *         answers (mkt_settings.kms); MKT_E_BUNDLE_FULL
+ * @return
+ *   - MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there
+ *   - MKT_E_STATE: this party takes no message now
+ *   - MKT_E_DATA_TYPE: this party does not take this data type now, or never takes it, whatever follows it
+ *   - MKT_E_ARGUMENT: the settings lack the KMS that answers (mkt_settings.kms)
+ *   - MKT_E_BUNDLE_FULL
+ *   - any error of the classes malformed, auth, unsupported, policy, freshness and host, or the one that a callback of
+ *     the host returned
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in);
 
@@ -384,7 +392,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt
  * - a request without answer;
  * - a message that a KMS took and has not answered;
  * - an update that was made or taken, and has no answer;
- * - a RESOLVE_INIT without answer: the TRANSFER_INIT waits on. Called again, the function forgets that too.
+ * - a RESOLVE_INIT of a Responder without answer: the TRANSFER_INIT waits on. Called again, the function forgets that
+ *   too.
  *
  * A TRANSFER_INIT that waits for its TRANSFER_RESP is not forgotten, at either end: free the bundle. Does nothing in a
  * callback that is called for this bundle.
@@ -441,8 +450,11 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const str
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
 
 /**
- * Takes the message of an answer, likewise. The same answer again is MKT_OK (mkt_csb_repeated()). So is an answer
- * without message if this party has its keys and waits for no TRANSFER_RESP (F flag): that is mkt_csb_repeated(), too.
+ * Takes the message of an answer, as mkt_sdp_take_offer() does with that of an offer. The answer to a re-INVITE has a
+ * message to take only if mkt_connection.keying is MKT_KEYING_NEW.
+ *
+ * The same answer again is MKT_OK (mkt_csb_repeated()). So is an answer without message if this party has its keys and
+ * waits for no TRANSFER_RESP (F flag): that is mkt_csb_repeated(), too.
  * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if the message is neither a TRANSFER_RESP nor an Error message
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
@@ -482,16 +494,22 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt
 MKT_API MKT_MUST enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host,
                                            const struct mkt_settings *settings, struct mkt_span in);
 
-/** Whether the keys are there: after the answer was taken or made, or the offer where F wants no answer. */
+/**
+ * Returns true if the keys of the call are known: the answer was taken or made. If F is clear, there is no answer: then
+ * they are known once the offer was taken or made. Stays true during an update.
+ */
 MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
 
 /**
- * Whether this party is to make a message of a type now: REQUEST_RESP, RESOLVE_RESP as KMS, RESOLVE_INIT_PSK where a
- * KMS must resolve the ticket, until its answer was taken, as it may be made again; TRANSFER_RESP.
+ * Returns true if this party must make a message of that type now:
+ * - a KMS: MKT_REQUEST_RESP or MKT_RESOLVE_RESP;
+ * - a Responder: MKT_RESOLVE_INIT_PSK, if a KMS must resolve the ticket; a KMS: the same, if another KMS must. True
+ *   until the RESOLVE_RESP was taken, as the RESOLVE_INIT may be made again;
+ * - a party that took a TRANSFER_INIT or an update: MKT_TRANSFER_RESP.
  */
 MKT_API bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message);
 
-/** The seconds after which new keys must have come (TRr of the policy), by mkt_csb_make_update(); 0: no limit. */
+/** Returns the seconds after which the keys must be replaced (TRr), by mkt_csb_make_update(); 0: no limit. */
 MKT_API uint32_t mkt_csb_rekey_interval(const struct mkt_csb *csb);
 
 /**
@@ -500,7 +518,7 @@ MKT_API uint32_t mkt_csb_rekey_interval(const struct mkt_csb *csb);
  */
 MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 
-/** The party that this bundle plays. */
+/** Returns the party that this bundle is for. */
 MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
 
 /**
@@ -514,7 +532,7 @@ MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
-/** How many crypto sessions the bundle has; 0 before it is ready. */
+/** Returns how many crypto sessions the bundle has; 0 before it is ready. */
 MKT_API size_t mkt_csb_session_count(const struct mkt_csb *csb);
 
 /**
