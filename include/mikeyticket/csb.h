@@ -483,13 +483,34 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_crypto_session(const struct mkt_csb *csb, 
 MKT_API MKT_MUST enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
- * Makes a bundle from what mkt_csb_save() wrote, with host and settings as mkt_csb_new() has them. A smaller or larger
- * mkt_settings.bundle_size is fine as long as everything has room. Let only the newest copy go on: two copies could
- * encrypt keys under one IV (D29). For a forked call use mkt_csb_branch().
+ * Makes a bundle from what mkt_csb_save() wrote. The host and the settings are those of mkt_csb_new(), but the two
+ * identities are stored:
+ *
+ * @code
+ * #include <mikeyticket.h>
+ *
+ * enum mkt_err load(struct mkt_csb **csb, const struct mkt_host *host, void *user, const struct mkt_credential *kms,
+ *                   struct mkt_span stored)
+ * {
+ *     const struct mkt_id as_stored = {0, 0, {NULL, 0}};
+ *     struct mkt_settings settings;
+ *     mkt_settings_init(&settings, as_stored);
+ *     settings.user = user;
+ *     settings.kms = kms;
+ *     return mkt_csb_load(csb, host, &settings, stored);
+ * }
+ * @endcode
+ *
+ * - Give all settings again that are not the defaults, such as `user`, `kms`, `application` and `replay_scope`.
+ * - A smaller or larger mkt_settings.bundle_size is fine as long as everything has room.
+ * - Let only the newest copy go on: two copies could encrypt keys under one IV (D29). For a forked call use
+ *   mkt_csb_branch().
+ *
  * @param csb       out: the caller frees it with mkt_csb_free(); NULL after an error
- * @param settings  `self` and `peer` without data: those that were stored
+ * @param settings  `self` and `peer` without data: those that were stored. Give a `peer` only if it is the one that was
+ *                  stored, or if none was
  * @return MKT_OK; MKT_E_STORED, MKT_E_BUNDLE_FULL; an error of mkt_csb_new(), also MKT_E_ARGUMENT for another `self` or
- *         `peer` than was stored; a `peer` may be given if none was stored
+ *         `peer` than was stored
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host,
                                            const struct mkt_settings *settings, struct mkt_span in);
