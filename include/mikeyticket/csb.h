@@ -185,7 +185,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
                                             struct mkt_ticket **ticket);
 
 /**
- * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new then.
+ * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new afterwards.
  * @param ticket  not needed afterwards
  * @param out     the message is appended; with `p` NULL it is measured: a counter is used, but the bundle stays as it
  *                was
@@ -222,8 +222,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, stru
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
- * Makes the RESOLVE_RESP (RFC 6043 4.2.3.5), keys forked where the policy wants it. Random is RANDRkms, then. The
- * bundle of the KMS is as new then.
+ * Makes the RESOLVE_RESP (RFC 6043 4.2.3.5). If the policy has I, keys are forked, and random is RANDRkms. The bundle
+ * of the KMS is as new afterwards.
  * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
  *             as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEY_LENGTH for keys that no RANDRkms can be as long as; MKT_E_COUNTER;
@@ -270,16 +270,21 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_branch(const struct mkt_csb *offered, stru
 
 /**
  * Makes the TRANSFER_RESP to the TRANSFER_INIT or update that was taken (RFC 6043 4.2.2.3, 5.2), once. Random are, in
- * this order: 3 octets of T if there are keys and G is clear, RANDRr where G asks for it in the first one, then for
+ * this order: 3 octets of T if there are keys and G is clear, RANDRr in the first one if G is set, then for
  * each key supplied the key, the salt and the SPI, if it does not give them.
  * @param answer  may be NULL: nothing to add
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle
  *                stays as it was
- * @return MKT_OK; MKT_E_STATE, also where F forbids the message; MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH,
- *         MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND, MKT_E_SPI for the keys supplied; MKT_E_SPI where a crypto session
- *         would be without key, or share a TEK; MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto
- *         sessions; MKT_E_TOO_MANY for too many SPs; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM,
- *         MKT_E_CLOCK, MKT_E_CRYPTO; to a TRANSFER_INIT that begins a call an error of the replay cache
+ * @return
+ *   - MKT_OK
+ *   - MKT_E_STATE: nothing waits for an answer, also because none is wanted (F of the policy, V of an update)
+ *   - MKT_E_KEMAC, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_LENGTH, MKT_E_ARGUMENT, MKT_E_RAND, MKT_E_SPI for the keys
+ *     supplied
+ *   - MKT_E_SPI: a crypto session would have no key, or would share a TEK
+ *   - MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SP_PARAMETERS for the crypto sessions
+ *   - MKT_E_TOO_MANY for too many SPs
+ *   - an error of the replay cache, if the answer is to a TRANSFER_INIT that begins a call
+ *   - MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_transfer_resp(struct mkt_csb *csb, const struct mkt_answer *answer,
                                                          struct mkt_buf *out);
@@ -422,7 +427,7 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_offer(struct mkt_csb *csb, const stru
 
 /**
  * Makes the a=key-mgmt line of an answer, once: mkt_csb_make_transfer_resp(), then mkt_sdp_key_mgmt_encode(). Keep the
- * line. Send it in each answer to this offer (183, 200), and again as long as no offer re-keys.
+ * line. Send it in each answer to this offer (183, 200). Repeat it in later offers and answers until an offer re-keys.
  * @return as those two functions; MKT_E_STATE if the offer wants no answer (F flag), or its answer was made
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const struct mkt_answer *answer,
@@ -534,8 +539,8 @@ MKT_API bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type mes
 MKT_API uint32_t mkt_csb_rekey_interval(const struct mkt_csb *csb);
 
 /**
- * The CSB ID of the call: 0 before a TRANSFER_INIT was made or taken, and of a KMS. Unverified while a Responder waits
- * for its KMS.
+ * Returns the CSB ID of the call; 0 before a TRANSFER_INIT was made or taken, and for a KMS. It is not verified while a
+ * Responder waits for its KMS.
  */
 MKT_API uint32_t mkt_csb_id(const struct mkt_csb *csb);
 
@@ -571,25 +576,27 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_session_at(const struct mkt_csb *csb, size
 MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp);
 
 /**
- * Appends the TEK of a crypto session: derived from the TGK or GTGK that its SPI names (RFC 6043 5.1.3), or the TEK
- * itself where it was sent as such. For TLS it is the pre-shared key (3GPP TS 23.333 5.20.2).
- * @param tek  16 to 64 octets: by mkt_settings.tek_length where it is derived with suite 256, 16 with suite 128, as
- *             long as it is where it was sent; the caller wipes them
+ * Appends the TEK of a crypto session. It is derived from the TGK or GTGK that the SPI of the session names (RFC 6043
+ * 5.1.3). If the SPI names a TEK, it is that TEK. For TLS it is the pre-shared key (3GPP TS 23.333 5.20.2).
+ * @param tek  the TEK is appended, 16 to 64 octets; wipe it after use. Its length:
+ *             - derived with suite 256: mkt_settings.tek_length, or 32 if that is 0;
+ *             - derived with suite 128: 16;
+ *             - not derived: that of the TEK that was sent
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek);
 
 /**
- * Reads a session key that the bundle holds, for those who show or use keys themselves: first those of the ticket, then
- * those that Initiator and Responder supplied; no MPKs. They are there once the TRANSFER_INIT was made or taken, before
- * the bundle is ready. Spans live until the next message is made or taken, and are secrets.
+ * Reads a session key that the bundle holds, for applications that show or use keys themselves. First come the keys of
+ * the ticket, then those that Initiator and Responder supplied; no MPKs. They are known once the TRANSFER_INIT was made
+ * or taken, before the bundle is ready. Spans live until the next message is made or taken, and are secrets.
  * @param index  from 0
  * @return MKT_OK; MKT_E_NO_SESSION beyond the last, and before a message was made or taken
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key_data *key);
 
 /**
- * Appends the salt that came with the key of a crypto session (RFC 3830 6.13); nothing where it had none.
+ * Appends the salt that came with the key of a crypto session (RFC 3830 6.13); nothing if it had none.
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt);

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/** Every function that can fail answers one of these. The hundreds tell the class (enum mkt_class) up to 799. */
+/** Every function that can fail returns one of these. The hundreds tell the class (enum mkt_class) up to 799. */
 enum mkt_err {
     MKT_OK = 0,
 
@@ -110,7 +110,7 @@ enum mkt_class {
     MKT_CLASS_OK = 0,
     MKT_CLASS_USE = 1,         /**< the caller's: a wrong use of the API */
     MKT_CLASS_MALFORMED = 2,   /**< the octets, or the shape of the message */
-    MKT_CLASS_AUTH = 3,        /**< who sent it can't be told */
+    MKT_CLASS_AUTH = 3,        /**< the sender can't be verified */
     MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm or a ticket type that is not supported */
     MKT_CLASS_POLICY = 5,      /**< a rule of the protocol, the ticket or the host */
     MKT_CLASS_FRESHNESS = 6,   /**< time, or a replay */
@@ -118,18 +118,19 @@ enum mkt_class {
     MKT_CLASS_REPORTED = 8     /**< another party says so in an Error message */
 };
 
-/** The class of an error. */
+/** Returns the class of an error. */
 MKT_API enum mkt_class mkt_err_class(enum mkt_err err);
 
-/** The name of an error as it stands in this header, such as "MKT_E_MAC"; static, never NULL. */
+/** Returns the name of an error as it stands in this header, such as "MKT_E_MAC"; static, never NULL. */
 MKT_API const char *mkt_err_name(enum mkt_err err);
 
-/** What the error means, one sentence in English for a log; static, never NULL. */
+/** Returns what the error means, one sentence in English for a log; static, never NULL. */
 MKT_API const char *mkt_err_text(enum mkt_err err);
 
 /**
- * The number that tells a peer of this error in a MIKEY Error payload (RFC 3830 6.12, RFC 6043 6.9).
- * Errors that have no number there, and those that concern nobody but this host, give 12, "Unspecified error".
+ * Returns the number that tells a peer of this error in a MIKEY Error payload (RFC 3830 6.12, RFC 6043 6.9). It is 12,
+ * "Unspecified error", for errors that have no number there, such as MKT_E_DENIED, and for those that concern this host
+ * only.
  */
 MKT_API uint8_t mkt_err_number(enum mkt_err err);
 

@@ -3,8 +3,11 @@
  * @file ticket.h
  * MIKEY base tickets (RFC 6043 Appendix A).
  *
- * A struct mkt_ticket is what its holder, the Initiator, has: the TICKET payload and the keys that it encodes. Who made
- * the ticket itself (modes 3 and 4) has it from mkt_ticket_make(); who got it earlier, from mkt_ticket_load().
+ * A struct mkt_ticket is what its holder, the Initiator, has: the TICKET payload and the keys that it encodes. An
+ * Initiator gets one by:
+ * - mkt_csb_take_ticket(), from the answer of its KMS;
+ * - mkt_ticket_make(), if it makes the ticket itself (modes 3 and 4);
+ * - mkt_ticket_load(), if it stored the ticket earlier.
  */
 #ifndef MIKEYTICKET_TICKET_H
 #define MIKEYTICKET_TICKET_H
@@ -92,9 +95,9 @@ MKT_API void mkt_ticket_free(struct mkt_ticket *ticket);
  * @param tpk      the ticket protection key
  * @param keys     appended: the chain of Key data payloads of the KEMAC, MPK first by custom; the caller wipes it. With
  *                 `p` NULL it is measured, and nothing is verified
- * @return MKT_OK; an error of mkt_policy_check() but for the time; MKT_E_MAC_ALG, MKT_E_ENCR_ALG, MKT_E_KEMAC_MAC;
- *         MKT_E_TICKET_MAC; MKT_E_RAND, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_SPI, MKT_E_FLAGS; MKT_E_MISSING,
- *         MKT_E_TOO_MANY, MKT_E_ORDER, or an error of mkt_payload_decode(); MKT_E_BUFFER; MKT_E_CRYPTO
+ * @return MKT_OK; an error of mkt_policy_check(), except those about the time; MKT_E_MAC_ALG, MKT_E_ENCR_ALG,
+ *         MKT_E_KEMAC_MAC; MKT_E_TICKET_MAC; MKT_E_RAND, MKT_E_MPK, MKT_E_KEY_LENGTH, MKT_E_SPI, MKT_E_FLAGS;
+ *         MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER, or an error of mkt_payload_decode(); MKT_E_BUFFER; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span tpk,
                                               struct mkt_buf *keys);
