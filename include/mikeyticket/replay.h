@@ -2,8 +2,8 @@
 /**
  * @file replay.h
  * A replay cache (RFC 3830 5.4, RFC 6043 12.4) for mkt_host.cache, in memory of the caller's. All processes that the
- * memory is shared between (MAP_SHARED, shm_open) and all their threads may ask it at once. There is no lock in it: who
- * is stopped or killed while he asks, holds nobody up and makes nothing be forgotten.
+ * memory is shared between (MAP_SHARED, shm_open) and all their threads may ask it at once. There is no lock in it. A
+ * process that is stopped or killed during a call does not block the others, and no entry is lost.
  *
  * A message is known by its tag, which is its MAC. A full cache refuses messages rather than forget one.
  */
@@ -22,8 +22,8 @@ struct mkt_replay_table;
 
 /**
  * A cache, as one process sees it. mkt_replay_new() or mkt_replay_open() fills it in; it may be copied. Keep it in
- * memory that no other process can write: then a process that writes to the shared memory what it likes can make
- * messages be refused, or taken twice, but cannot make an access go beyond that memory. There is nothing to free.
+ * memory that no other process can write. Then a process that damages the shared memory can make messages be refused,
+ * or taken twice, but it can't make an access go beyond that memory. There is nothing to free.
  */
 struct mkt_replay {
     struct mkt_replay_table *table; /**< the memory */
@@ -31,13 +31,14 @@ struct mkt_replay {
 };
 
 /**
- * The octets of a cache that holds so many messages at once, 48 for each and some more. How many: those that are
- * accepted in twice the skew (mkt_settings.skew), as a timestamp may be that much ahead of the clock; 600 s by default.
+ * Returns the octets of a cache that holds that many messages at once: 48 for each, and some more. Count the messages
+ * that are accepted in twice the skew (mkt_settings.skew), as a timestamp may be that much ahead of the clock. By
+ * default that is 600 s.
  *
- * A message has its place in two buckets of 16, which its tag picks, so that there can be no room for it before all
- * room is taken: with MACs as tags this happens less than once in 10^15 messages as long as the cache holds no more
- * than `messages`, and never up to 32. Beyond, it begins at about one and a half times as many.
- * @return 0 where the octets can't be counted
+ * A message has its place in two buckets of 16, which its tag picks. So the cache can refuse a message before it is
+ * full. With MACs as tags this happens less than once in 10^15 messages, if the cache holds no more than
+ * `messages`. It never happens with up to 32. It begins at about one and a half times `messages`.
+ * @return the octets; 0 if they exceed SIZE_MAX
  */
 MKT_API size_t mkt_replay_size(size_t messages);
 
@@ -45,8 +46,8 @@ MKT_API size_t mkt_replay_size(size_t messages);
  * Makes an empty cache, before anybody else has the memory. What was in it is forgotten and could be replayed: after a
  * restart rather open the cache, if its memory is still there, or take no messages for twice the skew (RFC 3830 5.4).
  * @param cache   out: points to the memory and lives as long; after an error its table is NULL
- * @param memory  aligned as malloc and mmap do; it may be NULL: MKT_E_ARGUMENT
- * @param n       its octets, of mkt_replay_size() or more; all are used but for less than a bucket
+ * @param memory  aligned as malloc() and mmap() return it; it may be NULL: MKT_E_ARGUMENT
+ * @param n       its octets, mkt_replay_size() or more; all are used, except less than a bucket at the end
  * @return MKT_OK; MKT_E_ARGUMENT if the memory is NULL, misaligned or less than mkt_replay_size(1)
  */
 MKT_API MKT_MUST enum mkt_err mkt_replay_new(struct mkt_replay *cache, void *memory, size_t n);
@@ -66,15 +67,21 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_open(struct mkt_replay *cache, void *me
                                               uint32_t skew);
 
 /**
- * Whether a message is new; then it is remembered. Ask once the message is authenticated, and after all else is right
- * about it (RFC 3830 5.4). Of all who ask about one message one gets MKT_OK, even in the same instant: none only where
- * that one is killed before he has it, or finds that a clock ahead of his may have let his place be used again.
+ * Tells if a message is new, and remembers it. Call it when the message is authenticated and everything else about it
+ * is right (RFC 3830 5.4). If several callers ask about the same message, exactly one gets MKT_OK, even in the same
+ * instant. No caller gets it if the winner is killed first, or if a process whose clock is ahead may have used its
+ * place again.
  * @param tag    the MAC of the message; 16 octets at least, of which the first 16 count
  * @param now    the clock
- * @param until  the last moment at which the message would be taken, its timestamp and the skew: for a message the same
- *               whenever it is asked about, by whomever
- * @return MKT_OK; MKT_E_REPLAY; MKT_E_STALE where `until` is before `now`, or not after that of a message which is
- *         forgotten already, as one asked whose clock is ahead; MKT_E_CACHE_FULL; MKT_E_ARGUMENT for a short tag
+ * @param until  the last moment at which the message would be taken: its timestamp plus the skew. Give the same in each
+ *               call about a message
+ * @return
+ *   - MKT_OK: the message is new
+ *   - MKT_E_REPLAY
+ *   - MKT_E_STALE: `until` is before `now`; or a message with the same or a later `until` is forgotten already, as a
+ *     process whose clock is ahead has asked
+ *   - MKT_E_CACHE_FULL
+ *   - MKT_E_ARGUMENT: the tag is too short
  */
 MKT_API MKT_MUST enum mkt_err mkt_replay_check(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                                mkt_ntp until);
@@ -90,7 +97,7 @@ MKT_API MKT_MUST enum mkt_err mkt_replay_check(const struct mkt_replay *cache, s
 MKT_API MKT_MUST enum mkt_err mkt_replay_peek(const struct mkt_replay *cache, struct mkt_span tag, mkt_ntp now,
                                               mkt_ntp until);
 
-/** How many messages are remembered that have not expired, to watch it fill. It looks at all of the cache. */
+/** Returns how many messages are remembered and have not expired. Reads all of the cache. */
 MKT_API size_t mkt_replay_count(const struct mkt_replay *cache, mkt_ntp now);
 
 #ifdef __cplusplus
