@@ -35,7 +35,9 @@
  * --------------------
  * An offer that does not re-key repeats this end's line of the last exchange that succeeded. That is not always the
  * line that was sent last: an update can be given up (491, 408, CANCEL). Such an update has no answer, so nothing is
- * kept of it, and the next offer repeats the line of the exchange before. To find that line, pass each candidate to
+ * kept of it, and the next offer repeats the line of the exchange before.
+ *
+ * Keep the line together with the struct mkt_sdp_kept, at the same moment. If several lines are at hand, pass each to
  * mkt_connection_keying() with MKT_SDP_SESSION: the line to repeat gives MKT_KEYING_SAME, as its hash is in what was
  * kept.
  *
