@@ -114,9 +114,9 @@ struct mkt_streams_settings {
     void (*release)(void *user, void *p);
 
     /**
-     * Is told once when a stream that was connected has ended, after its key is wiped, without the lock and in the
-     * thread that found out; default: nobody is. Not for streams that are removed. It is the last that a function does:
-     * the connection may be freed in it, but for that of mkt_streams_bind(), which is a new one by then.
+     * Called once when a connected stream has ended. The key is wiped by then and the lock is not held. Runs in the
+     * thread that detected the end. Optional. Not called for streams that are removed. It is the last step of the
+     * function that calls it, so it may free the connection, except in mkt_streams_bind(): that has a new one by then.
      */
     void (*ended)(void *user, uint64_t stream, enum mkt_tls_state how);
 };
@@ -218,12 +218,12 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, co
 
 /**
  * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
- * @param ssl     where it stands is all that counts, so it may be set up before or after; it stays there until
- *                mkt_streams_close(), or until mkt_streams_handshake() or mkt_streams_status() say that it ended. If it
- *                is known from an earlier connection that was not closed, that one ends now as if it was cut.
- * @param stream  the stream that the connection is for, where the port or the path tells: no other's identity will do.
- *                It may be NULL for a server: then the identity tells.
- * @return MKT_OK; MKT_E_NO_SESSION where there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
+ * @param ssl     only its address is used, so it may be set up before or after. Do not move it until
+ *                mkt_streams_close() is called, or mkt_streams_handshake() or mkt_streams_status() say that it ended. If
+ *                an earlier connection at that address was not closed, that one ends now as if it was cut.
+ * @param stream  the stream that the connection is for, if the port or the path tells it: the identity of another
+ *                stream is refused then. It may be NULL for a server: then the identity tells.
+ * @return MKT_OK; MKT_E_NO_SESSION if there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
                                                const uint64_t *stream);
@@ -250,7 +250,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_find(struct mkt_streams *streams, cons
                                                uint64_t *stream);
 
 /**
- * Says whether a session goes on, and ends its stream where it does not: the key is wiped and `ended` told.
+ * Says if a session goes on. If not, ends its stream: the key is wiped, and `ended` is called.
  * @param result  what mbedtls_ssl_read() returned for a buffer that is not empty, 0 included; or mbedtls_ssl_write(),
  *                mbedtls_ssl_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
  *                ended, and for two records in a row that are empty, which no TLS stack sends: both are an end here.
@@ -263,8 +263,8 @@ MKT_API MKT_MUST enum mkt_tls_state mkt_streams_status(struct mkt_streams *strea
                                                        int result);
 
 /**
- * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, tells
- * `ended`, and sends close_notify where the handshake is over. A stream that waits, waits on. To be called before
+ * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, calls
+ * `ended`, and sends close_notify if the handshake is over. A stream that waits, waits on. Call this before
  * mbedtls_ssl_free() for each connection that has not ended otherwise.
  * @return MKT_OK; MKT_E_AGAIN: call mbedtls_ssl_close_notify() until it is sent, unless `ended` has freed the
  *         connection; MKT_E_TLS: it can't be sent
