@@ -219,8 +219,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, co
 /**
  * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
  * @param ssl     only its address is used, so it may be set up before or after. Do not move it until
- *                mkt_streams_close() is called, or mkt_streams_handshake() or mkt_streams_status() say that it ended. If
- *                an earlier connection at that address was not closed, that one ends now as if it was cut.
+ *                mkt_streams_close() is called, or mkt_streams_handshake() or mkt_streams_status() say that it ended.
+ *                If an earlier connection at that address was not closed, that one ends now as if it was cut.
  * @param stream  the stream that the connection is for, if the port or the path tells it: the identity of another
  *                stream is refused then. It may be NULL for a server: then the identity tells.
  * @return MKT_OK; MKT_E_NO_SESSION if there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
