@@ -88,8 +88,8 @@ static inline void mkt_request_init(struct mkt_request *request)
 /** What an Initiator offers. Zero is right for all that has no remark. */
 struct mkt_offer {
     size_t size;                     /**< needed: sizeof(struct mkt_offer), as mkt_offer_init() sets it */
-    struct mkt_ticket *ticket;       /**< needed. Not needed afterwards. It is marked as used: without J it can begin
-                                          one call only */
+    struct mkt_ticket *ticket;       /**< needed; may be freed afterwards. It is marked as used: without J it can
+                                          begin one call only */
     struct mkt_id responder;         /**< needed: who is called, a person or a group */
     struct mkt_span protocols;       /**< the list of RFC 4567 4.1.4; empty: "mikey" */
     const struct mkt_cs *cs;         /**< the crypto sessions. The n-th of those without SPI has the n-th key: first the
