@@ -57,8 +57,10 @@
  * 3. Call mkt_connection_decide() with room of its own for `kept`, and send the 200.
  * 4. When the ACK comes, keep the new `kept` and the line.
  *
- * If no ACK comes, keep those of before. An answerer that keeps the new ones too early takes the line that the offerer
- * repeats for a new message, and refuses it, such as with MKT_E_MAC.
+ * If no ACK comes, keep those of before. An UPDATE (RFC 3311) has no ACK: keep the new ones with its 200.
+ *
+ * If the answerer has kept the new ones and the 200 was lost, it takes the line that the offerer repeats for a new
+ * message, and refuses it, such as with MKT_E_MAC. Then the offerer must re-key.
  */
 #ifndef MIKEYTICKET_CONNECTION_H
 #define MIKEYTICKET_CONNECTION_H
