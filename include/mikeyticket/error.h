@@ -121,7 +121,8 @@ enum mkt_class {
 /** Returns the class of an error. */
 MKT_API enum mkt_class mkt_err_class(enum mkt_err err);
 
-/** Returns the name of an error as it stands in this header, such as "MKT_E_MAC"; static, never NULL. */
+/** Returns the name of an error as it stands in this header, such as "MKT_E_MAC"; static, never NULL. MKT_E_REPORTED to
+ *  MKT_E_REPORTED_LAST all have the name "MKT_E_REPORTED". */
 MKT_API const char *mkt_err_name(enum mkt_err err);
 
 /** Returns what the error means, one sentence in English for a log; static, never NULL. */

@@ -22,7 +22,7 @@ struct mkt_credential {
 
 /**
  * How a bundle behaves. mkt_csb_new() copies it and what its spans view. Only what `user` and `kms` point to must
- * outlive the bundle. Where a line ends with ";" and a value, that is the default, which mkt_settings_init() sets.
+ * outlive the bundle. The last words of a line, after ";", are the default, which mkt_settings_init() sets.
  */
 struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
