@@ -59,8 +59,8 @@
  *
  * If no ACK comes, keep those of before. An UPDATE (RFC 3311) has no ACK: keep the new ones with its 200.
  *
- * If the answerer has kept the new ones and the 200 was lost, it takes the line that the offerer repeats for a new
- * message, and refuses it, such as with MKT_E_MAC. Then the offerer must re-key.
+ * If the answerer has kept the new ones and the 200 was lost, the line that the offerer repeats looks new to it. It
+ * refuses that message, such as with MKT_E_MAC. Then the offerer must re-key.
  */
 #ifndef MIKEYTICKET_CONNECTION_H
 #define MIKEYTICKET_CONNECTION_H

@@ -350,8 +350,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span 
 MKT_API MKT_MUST enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols);
 
 /**
- * Returns true if the message that mkt_csb_take() accepted last was an answer that the bundle had taken before (D28),
- * or if mkt_sdp_take_answer() then took an answer without message: nothing is new, and the keys are those of before.
+ * Returns true if nothing was new in what was taken last, and the keys are those of before:
+ * - the message was an answer that the bundle had taken before (D28); or
+ * - mkt_sdp_take_answer() took an answer without message.
+ *
  * mkt_csb_save() does not store it.
  */
 MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
@@ -359,9 +361,12 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
 /**
  * Makes an Error message about a message that was refused (RFC 6043 5.4), or about one that was taken and is not
  * answered. The Error message carries a MAC only if the message that it reports was verified, came from the peer, is
- * within the skew and is not a replay: it is not earlier than the message that was taken last, and not that message
- * itself if `err` is what mkt_csb_take() answers to a replay (class freshness, MKT_E_MAC, MKT_E_UPDATE, MKT_E_STATE,
- * MKT_E_DATA_TYPE). A TRANSFER_INIT that was refused leaves no keys behind.
+ * within the skew and is not a replay. A message counts as a replay if:
+ * - it is earlier than the message that was taken last; or
+ * - it is that message itself, and `err` is what mkt_csb_take() returns for a replay: class freshness, MKT_E_MAC,
+ *   MKT_E_UPDATE, MKT_E_STATE, MKT_E_DATA_TYPE.
+ *
+ * A TRANSFER_INIT that was refused leaves no keys behind.
  *
  * To decline a call with an authenticated Error message, take the offer first. Then call this function with `about`
  * empty in place of mkt_csb_make_transfer_resp(). The Error message has no MAC in two cases: the offer is not taken, or

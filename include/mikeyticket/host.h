@@ -212,22 +212,23 @@ struct mkt_host {
                          struct mkt_buf *ticket_data);
 
     /**
-     * Whether `id` belongs to the group that the ticket policy names as a responder; default: no. A Responder is asked
-     * about itself before the policy is verified, and about IDRr of the RESOLVE_RESP before that is verified.
+     * Returns true if `id` belongs to the group that the ticket policy names as a responder; default: false. A
+     * Responder asks about itself before the policy is verified, and about IDRr of the RESOLVE_RESP before that is
+     * verified.
      */
     bool (*member)(void *user, const struct mkt_id *id, const struct mkt_id *group);
 
     /**
-     * Whether a security policy is acceptable, one that the other end offers or chose (RFC 6043 4.2.2.2, 4.2.2.4), or
-     * one that this party is about to offer or choose; default: one without parameters, as for TLS. A Responder is
-     * asked before the message is verified.
+     * Returns true if a security policy is acceptable. The other end offers or chose it (RFC 6043 4.2.2.2, 4.2.2.4), or
+     * this party is about to offer or choose it. A Responder asks before the message is verified. Default: true for a
+     * policy without parameters, as for TLS.
      */
     bool (*acceptable)(void *user, const struct mkt_sp *sp);
 
     /**
-     * The last word on a peer that the ticket policy allows; default: yes. Look at `peer->role` first. An Initiator and
-     * a Responder are also asked about their KMS, with the role MKT_KMS, when they take its answer: return MKT_OK if
-     * your rules are about calls only.
+     * Has the last word on a peer that the ticket policy allows; default: MKT_OK. Look at `peer->role` first. An
+     * Initiator and a Responder also ask about their KMS, with the role MKT_KMS, when they take its answer: return
+     * MKT_OK if your rules are about calls only.
      *
      * If the policy names no Initiator, a Responder takes a TRANSFER_INIT only if this callback is there and says yes
      * (D21); nothing proves `peer->id` then, and a COUNTER is refused. An Initiator asks about its Responder when it
