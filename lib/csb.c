@@ -528,8 +528,10 @@ enum mkt_err mkt_csb_requested_key(const struct mkt_csb *csb, size_t index, stru
     struct mkt_policy policy;
     struct mkt_key_wish asked;
     const enum mkt_err err = read_request(csb, &policy);
-    if (err != MKT_OK || key->size < first || key->size - first > UINT16_MAX)
-        return err != MKT_OK ? err : told(csb, MKT_E_ARGUMENT);
+    if (err != MKT_OK)
+        return err;
+    if (key->size < first || key->size - first > UINT16_MAX)
+        return told(csb, MKT_E_ARGUMENT);
     if (!mkt_request_key(&policy, index, &asked))
         return MKT_E_NO_SESSION;
     return mkt_sized_copy(key, key->size, &asked, first) ? MKT_OK : told(csb, MKT_E_ARGUMENT);
