@@ -28,9 +28,9 @@ struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
     struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; no data */
-    void *user;                  /**< first argument of each callback for this bundle; outlives it. NULL: the first
-                                      argument is mkt_host.user; NULL */
-    const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle. NULL: it asks none; NULL */
+    void *user;                  /**< first argument of each callback for this bundle; outlives it; NULL:
+                                      mkt_host.user */
+    const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
     struct mkt_span application; /**< application ID that IDRapp must name (D25); of a KMS, no data: any; "msrp" */
     uint8_t prot_type;           /**< Prot type of the crypto sessions (D9); MKT_PROT_TLS, 241 */
     uint8_t max_sessions;        /**< crypto sessions in the bundle (D11); 1 */
@@ -73,7 +73,7 @@ static inline void mkt_settings_init(struct mkt_settings *settings, struct mkt_i
 struct mkt_request {
     size_t size;                     /**< needed: sizeof(struct mkt_request), as mkt_request_init() sets it */
     const struct mkt_policy *policy; /**< needed: the desired policy; K is not sent */
-    bool no_keys;                    /**< true: no session keys are asked for (section 8, D30), and `n_keys` must be 0 */
+    bool no_keys;                    /**< true: asks for no session keys (section 8, D30); then `n_keys` must be 0 */
     const struct mkt_key_wish *keys; /**< number, types, lengths, SPIs of the session keys that the ticket is to have */
     size_t n_keys;                   /**< up to 31, with key forking 30. 0: the KMS chooses the keys, usually one TGK */
 };
