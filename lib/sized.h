@@ -10,7 +10,7 @@
 #define MKT_UP_TO(name, member) (offsetof(struct name, member) + sizeof((struct name *)NULL)->member)
 
 /* Copies what both versions of a struct have, clears the rest, and sets the size to `known`. False, and all is cleared,
- * if its size is none that a version can have, or if it has other octets than zeros beyond those that are known here. */
+ * if no version can have its size, or if it has other octets than zeros beyond those that are known here. */
 static inline bool mkt_sized_copy(void *to, size_t known, const void *from, size_t first)
 {
     size_t size;
