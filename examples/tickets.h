@@ -9,9 +9,7 @@
 
 #include <mikeyticket/replay.h>
 
-/* All of it is only read once the first request is served, but for the atomics of the rate: the threads share it
- * without
-   a lock. */
+/* The threads share it without a lock. After the first request only the atomics of the rate change. */
 struct kms {
     const char *id;
     bool show_keys;

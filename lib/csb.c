@@ -156,14 +156,13 @@ static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
     return forwards ? mkt_find_kms(txn, csb->bundle.init) : MKT_OK;
 }
 
-/* What a transaction appended to the arena is wiped where nothing of it counts. */
+/* Wipes the octets that a transaction appended to the arena, if it does not count. */
 static void forget(struct mkt_csb *csb)
 {
     mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
 }
 
-/* Does the transaction; where it succeeds and counts, what it worked out becomes the bundle, else nothing of it
- * stays. */
+/* Runs a transaction. If it succeeds and counts, its copy becomes the bundle. Else nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
     const bool by_kms = step->direction == MKT_TAKE && csb->bundle.asked_kms.n > 0;

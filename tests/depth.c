@@ -5,7 +5,7 @@
  */
 #define _DEFAULT_SOURCE /* sigaltstack */
 
-#include "play.h"
+#include "attempt.h"
 
 #include "stack.h"
 
@@ -81,17 +81,6 @@ static enum mkt_err by_the_party(void *user, const struct mkt_payload *ticket, c
 
 /* ---- what is called ---- */
 
-struct attempt {
-    struct play *play;
-    enum leg leg;
-    struct mkt_csb *csb, *other;
-    const struct mkt_settings *settings;
-    struct mkt_span in;
-    struct mkt_buf out;
-    struct mkt_sdp *sdp;
-    enum mkt_err err;
-};
-
 static size_t deepest;
 static const char *deepest_call = "";
 
@@ -113,30 +102,6 @@ static void measure(const char *call, void (*act)(void *), struct attempt *a)
         return;
     deepest = depth;
     deepest_call = call;
-}
-
-static void make(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = play_put(a->play, a->leg, a->csb, &a->out);
-}
-
-static void take(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_take_offer(a->csb, a->in, mikey);
-}
-
-static void make_error(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_make_error(a->csb, a->in, MKT_E_SP, NULL, 0, &a->out);
-}
-
-static void put(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_save(a->csb, &a->out);
 }
 
 static void get(void *arg)

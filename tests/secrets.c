@@ -22,7 +22,7 @@
  */
 #define _DEFAULT_SOURCE /* sigaltstack */
 
-#include "play.h"
+#include "attempt.h"
 #include "stack.h"
 
 #include "crypto.h"
@@ -424,40 +424,7 @@ static void on_own_stack(const char *what, void (*act)(void *), void *arg)
 
 /* ---- what is called there ---- */
 
-struct attempt {
-    struct play *play;
-    enum leg leg;
-    struct mkt_csb *csb;
-    struct mkt_span in;
-    struct mkt_buf out;
-    enum mkt_err err;
-};
-
 static uint8_t octets_out[8192], tek[2][MKT_MAX_TEK];
-
-static void make(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = play_put(a->play, a->leg, a->csb, &a->out);
-}
-
-static void take(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_take_offer(a->csb, a->in, mikey);
-}
-
-static void make_error(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_make_error(a->csb, a->in, MKT_E_SP, NULL, 0, &a->out);
-}
-
-static void put(void *arg)
-{
-    struct attempt *a = arg;
-    a->err = mkt_csb_save(a->csb, &a->out);
-}
 
 static void read_tek(void *arg)
 {

@@ -94,9 +94,8 @@ static inline void mkt_sdp_exchange_init(struct mkt_sdp_exchange *exchange, stru
 enum { MKT_SDP_KEPT = 256 };
 
 /**
- * What an application keeps of the last exchange of a stream: hashes of both descriptions, of their paths and of the
- * MIKEY messages in them. No secret is in it. Copy it and store it as you like, on any machine. Begin with all zeros,
- * which say that there was no exchange.
+ * The state of a stream after its last exchange: hashes of both descriptions, of their paths and of their MIKEY
+ * messages. It holds no secret, and an application may copy it to any machine. Begin with all zeros: no exchange yet.
  */
 struct mkt_sdp_kept {
     uint8_t octets[MKT_SDP_KEPT];
@@ -140,7 +139,7 @@ struct mkt_connection {
  *
  * Roles: mkt_setup_roles() of the a=setup of both.
  *
- * Where to connect to:
+ * The address and port to connect to:
  *   - BFCP: the c= and m= lines of the passive end;
  *   - MSRP: the first URI in the a=path of the passive end, which must be `msrps` over `tcp` (RFC 4975 5.4, 8.3);
  *   - MSRP, if this end is active and its own description has a=msrp-cema: the c= and m= lines (RFC 6714). An offerer

@@ -67,8 +67,7 @@ MKT_API const char *mkt_data_type_name(unsigned data_type);
 MKT_API MKT_MUST enum mkt_err mkt_message_decode(struct mkt_message *message, struct mkt_span in);
 
 /**
- * Appends a message as octets; what it writes, mkt_message_decode() reads, and what that read it writes again
- * unchanged.
+ * Appends a message as octets. A message that mkt_message_decode() has decoded is encoded to the same octets.
  * @return MKT_OK; an error of mkt_payloads_encode(), MKT_E_VERSION, or for the CS ID map MKT_E_TRUNCATED or
  *         MKT_E_BAD_VALUE, for what has no encoding; MKT_E_ARGUMENT for more than MKT_MAX_PAYLOADS; MKT_E_BUFFER
  */

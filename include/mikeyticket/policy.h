@@ -77,8 +77,7 @@ MKT_API MKT_MUST enum mkt_err mkt_policy_encode(const struct mkt_policy *policy,
 
 /**
  * Whether a granted policy is one that this library can use and that holds now (6.10, design decisions D1, D19, D24).
- * A ticket of another type than the MIKEY base ticket can be used by the Initiator if N is set, by the Responder if O
- * is.
+ * If a ticket is no MIKEY base ticket, the Initiator can use it with the N flag, and the Responder with the O flag.
  * @param now   the moment to compare the validity with
  * @return MKT_OK; MKT_E_TICKET_TYPE; MKT_E_PRF; MKT_E_FLAGS; MKT_E_POLICY; MKT_E_VALIDITY; MKT_E_EXPIRED; MKT_E_NOT_YET
  */

@@ -128,8 +128,7 @@ struct mkt_tls {
 };
 
 /**
- * Sets all of a configuration up but the key; mkt_tls_setup(), mkt_tls_setup_psk() and mkt_streams_server() do it by
- * themselves.
+ * Sets up a configuration, except its key. mkt_tls_setup(), mkt_tls_setup_psk() and mkt_streams_server() call it.
  * @param conf      fresh from mbedtls_ssl_config_init(). It may be NULL, to fill `tls` alone: so a program that starts
  *                  looks through the list in its configuration file
  * @param tls       out: outlives `conf`; after MKT_E_PROFILE and MKT_E_TLS it tells more
