@@ -15,7 +15,7 @@
 enum mkt_err sealed_put(const struct entry *tpk, const struct mkt_policy *policy, struct mkt_span keys,
                         struct mkt_buf *ticket_data);
 
-/* Verifies a TICKET payload and appends those keys, as mkt_host.open does. MKT_E_TICKET_TYPE if the ticket is not one of
+/* Verifies a TICKET payload and appends those keys, as mkt_host.open does. MKT_E_TICKET_TYPE if the ticket is not of
  * sealed_put(), or has another type. */
 enum mkt_err sealed_get(const struct entry *tpk, const struct mkt_payload *ticket, struct mkt_buf *keys);
 
