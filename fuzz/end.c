@@ -142,19 +142,21 @@ bool end_run(unsigned how, const struct wire *wire)
     mbedtls_ssl_config conf;
     mbedtls_ssl_context ssl;
     struct mkt_tls tls;
-    static const mbedtls_ssl_context others[2];
+    mbedtls_ssl_context others[2];
     struct mkt_streams *streams = two_streams(how, &drawn, &n_ended);
     mbedtls_ssl_config_init(&conf);
     mbedtls_ssl_init(&ssl);
+    mbedtls_ssl_init(&others[0]);
+    mbedtls_ssl_init(&others[1]);
     mbedtls_ssl_conf_rng(&conf, end_draw, &drawn);
-    end_require(mkt_streams_bind(streams, &ssl, (how & (CLIENT | BOUND)) != 0 ? &one : NULL) == MKT_OK);
+    struct slow slow = {wire, false};
+    const struct mkt_tls_bio bio = {.user = &slow, .send = slow_send, .receive = slow_receive};
+    end_require(mkt_streams_bind(streams, &ssl, (how & (CLIENT | BOUND)) != 0 ? &one : NULL, &bio) == MKT_OK);
     end_require((client ? mkt_streams_client(streams, &ssl, &conf, &tls, &settings)
                         : mkt_streams_server(streams, &conf, &tls, &settings)) == MKT_OK);
     end_require(mbedtls_ssl_setup(&ssl, &conf) == 0);
     for (size_t i = 0; i < 2; i++)
-        end_require(mkt_streams_bind(streams, &others[i], NULL) == MKT_OK); /* and never closed */
-    struct slow slow = {wire, false};
-    mbedtls_ssl_set_bio(&ssl, &slow, slow_send, slow_receive, NULL);
+        end_require(mkt_streams_bind(streams, &others[i], NULL, &bio) == MKT_OK); /* and never closed */
     const bool connected = converse(how, streams, &ssl, &n_ended);
     mbedtls_ssl_free(&ssl);
     mbedtls_ssl_config_free(&conf);

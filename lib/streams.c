@@ -2,15 +2,18 @@
 /*
  * Three tables of chains under one lock: streams by identity, streams by number, connections by the address of their
  * context (one of mbedTLS 2.28 has no user data). A secret tells where a chain begins, so that peers, who choose
- * identities, can't make one long. A connection does not point to a stream: it keeps its number and its serial number,
- * which no two streams share.
+ * identities, can't make one long. A stream has a list of the connections that are for it; each points back to it.
  *
- * A handshake proves a key, so a connection keeps the serial number of its key, too. It gets its stream only if that is
- * the key of the stream: not for a resumed session, a key that was replaced meanwhile, or the key that nobody knows.
+ * A handshake proves a key, so a connection keeps the serial number of its key. It gets its stream only if that is the
+ * key of the stream: not for a resumed session, a key that was replaced meanwhile, or the key that nobody knows.
+ *
+ * A connection is also the BIO between mbedTLS and the caller's. So it can stop all octets of a stream that was
+ * removed, and knows what mbedTLS does not tell: if a record is still unsent, and if TCP has ended.
  */
 
 #include <mikeyticket/streams.h>
 
+#include "io.h"
 #include "sized.h"
 
 #include <mbedtls/md.h>
@@ -22,38 +25,68 @@
 #include <mbedtls/threading.h>
 #endif
 
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #if MBEDTLS_VERSION_MAJOR < 3
 #define mbedtls_sha256 mbedtls_sha256_ret
+#define MBEDTLS_PRIVATE(member) member
 #endif
 
-enum { LEAST_PSK = 16, DEFAULT_MOST = 100000, MAX_MOST = 1 << 24, MAX_TEK = 64, SECRET = 32, DIGEST = 32 };
+enum { LEAST_PSK = 16, MAX_TEK = 64, SECRET = 32, DIGEST = 32, SHOWN_IDENTITY = 64, HELLO = 256 };
 
-_Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct stream");
+/* Defaults of settings. */
+enum { MOST_STREAMS = 100000, MOST_WAITING = 8, LIMIT = 1 << 24 };
+
+_Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct key");
 
 /* What a digest is for; each has a secret of its own. */
-enum use { IDENTITY, NUMBER, NOBODYS_KEY, USES };
+enum use { IDENTITY, NOBODYS_KEY, USES };
 
-struct stream {
-    struct stream *next_by_identity, *next_by_number;
-    uint64_t number;
-    uint64_t serial, key; /* of the stream, of its key; both from one count, which gives no number twice */
-    uint32_t identity_chain, number_chain;
+/* An element of a list, from which it can be taken without a search. The first member of what is listed. */
+struct link {
+    struct link *next, **at; /* `at` NULL: in no list */
+};
+
+struct key {
+    uint64_t serial; /* no two keys have the same */
+    uint32_t chain;  /* of the identity */
     uint16_t n_identity;
     uint8_t n_psk;
-    bool connected;
     uint8_t octets[]; /* psk, identity */
 };
 
+struct stream {
+    struct link announced; /* in mkt_streams.announced, until it has a key */
+    struct stream *next_by_identity, *next_by_number;
+    struct key *key; /* NULL: announced */
+    struct link *connections;
+    const struct connection *connected; /* the one that has it, or NULL */
+    uint64_t number, until;
+};
+
+/* EARLY: its stream has no key yet. GONE: its stream was removed. */
+enum progress { READY, EARLY, GONE };
+
 struct connection {
+    struct link link; /* in stream->connections */
     struct connection *next;
-    const mbedtls_ssl_context *ssl;
-    uint64_t number, serial; /* of the stream that it is for; serial 0: not known yet */
-    uint64_t key;            /* that its handshake was given; 0: none */
-    uint32_t number_chain;
-    bool connected; /* it has the stream */
+    mbedtls_ssl_context *ssl;
+    struct stream *stream; /* that it is for, or NULL: not known yet */
+    uint64_t key;          /* the serial number of the key that its handshake was given; 0: none */
+    _Atomic enum progress progress;
+
+    /* All above are behind the lock, except that `progress` may be read without. Below: its own thread alone. */
+    struct mkt_tls_bio bio;
+    bool unsent;                  /* TCP has not taken the whole of a record */
+    bool eof;                     /* TCP has ended */
+    bool leaving;                 /* the last alert may pass even if it is GONE */
+    bool told;                    /* mbedTLS was given that alert */
+    uint8_t type;                 /* of the record that was sent last */
+    uint16_t n_hello, n_identity; /* octets that came first; octets of the identity that was named last */
+    uint8_t hello[HELLO], identity[SHOWN_IDENTITY];
 };
 
 /* Where a chain of each table begins. */
@@ -71,8 +104,10 @@ struct mkt_streams {
     mbedtls_threading_mutex_t mutex;
 #endif
     /* behind the lock: */
-    size_t count;
+    size_t n_streams, n_connections;
     uint64_t last_serial;
+    uint8_t n_psk; /* of the key that came last */
+    struct link *announced;
     struct heads chain[];
 };
 
@@ -90,6 +125,24 @@ static void unlock(struct mkt_streams *streams)
 #if defined(MBEDTLS_THREADING_C)
     (void)mbedtls_mutex_unlock(&streams->mutex);
 #endif
+}
+
+static void link_in(struct link **list, struct link *link)
+{
+    *link = (struct link){*list, list};
+    if (link->next != NULL)
+        link->next->at = &link->next;
+    *list = link;
+}
+
+static void link_out(struct link *link)
+{
+    if (link->at == NULL)
+        return;
+    *link->at = link->next;
+    if (link->next != NULL)
+        link->next->at = link->at;
+    link->at = NULL;
 }
 
 /* Memory */
@@ -110,10 +163,18 @@ static void release(const struct mkt_streams_settings *settings, void *p, size_t
         free(p);
 }
 
+static void release_key(const struct mkt_streams *streams, struct key *key)
+{
+    if (key != NULL)
+        release(&streams->settings, key, sizeof *key + key->n_psk + key->n_identity);
+}
+
 static void release_stream(const struct mkt_streams *streams, struct stream *stream)
 {
-    if (stream != NULL)
-        release(&streams->settings, stream, sizeof *stream + stream->n_psk + stream->n_identity);
+    if (stream == NULL)
+        return;
+    release_key(streams, stream->key);
+    release(&streams->settings, stream, sizeof *stream);
 }
 
 /* Tables */
@@ -132,21 +193,20 @@ static bool digest_of(const struct mkt_streams *streams, enum use use, const voi
     return result == 0;
 }
 
-static bool chain_of(const struct mkt_streams *streams, enum use use, const void *octets, size_t n, uint32_t *chain)
+static bool chain_of_identity(const struct mkt_streams *streams, const void *identity, size_t n, uint32_t *chain)
 {
     uint8_t digest[DIGEST];
-    if (!digest_of(streams, use, octets, n, digest))
+    if (!digest_of(streams, IDENTITY, identity, n, digest))
         return false;
     memcpy(chain, digest, sizeof *chain);
     *chain &= streams->mask;
     return true;
 }
 
-/* No peer chooses an address: 2^64 divided by the golden ratio is enough to spread them. */
-static uint32_t chain_of_context(const struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+/* No peer chooses a number or an address: 2^64 divided by the golden ratio is enough to spread them. */
+static uint32_t chain_of(const struct mkt_streams *streams, uint64_t number)
 {
-    const uint64_t spread = (uint64_t)(uintptr_t)ssl * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(spread >> 32) & streams->mask;
+    return (uint32_t)(number * 0x9e3779b97f4a7c15u >> 32) & streams->mask;
 }
 
 /* Each of these answers the place in a chain where something is, or would be. */
@@ -155,19 +215,19 @@ static struct stream **place_of_identity(struct mkt_streams *streams, uint32_t c
 {
     struct stream **place = &streams->chain[chain].by_identity;
     while (*place != NULL &&
-           ((*place)->n_identity != n || memcmp((*place)->octets + (*place)->n_psk, identity, n) != 0))
+           ((*place)->key->n_identity != n || memcmp((*place)->key->octets + (*place)->key->n_psk, identity, n) != 0))
         place = &(*place)->next_by_identity;
     return place;
 }
 
-static struct stream **place_of_name(struct mkt_streams *streams, const struct stream *stream)
+static struct stream **place_of_name(struct mkt_streams *streams, const struct key *key)
 {
-    return place_of_identity(streams, stream->identity_chain, stream->octets + stream->n_psk, stream->n_identity);
+    return place_of_identity(streams, key->chain, key->octets + key->n_psk, key->n_identity);
 }
 
-static struct stream **place_of_number(struct mkt_streams *streams, uint32_t chain, uint64_t number)
+static struct stream **place_of_number(struct mkt_streams *streams, uint64_t number)
 {
-    struct stream **place = &streams->chain[chain].by_number;
+    struct stream **place = &streams->chain[chain_of(streams, number)].by_number;
     while (*place != NULL && (*place)->number != number)
         place = &(*place)->next_by_number;
     return place;
@@ -175,34 +235,52 @@ static struct stream **place_of_number(struct mkt_streams *streams, uint32_t cha
 
 static struct connection **place_of_context(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    struct connection **place = &streams->chain[chain_of_context(streams, ssl)].by_context;
+    struct connection **place = &streams->chain[chain_of(streams, (uintptr_t)ssl)].by_context;
     while (*place != NULL && (*place)->ssl != ssl)
         place = &(*place)->next;
     return place;
 }
 
-/* The stream that a connection is for, if it is still there. */
-static struct stream *stream_of(struct mkt_streams *streams, const struct connection *connection)
+/* The connection of a context, if it is known. It stays, as only the thread that asks may end it. */
+static struct connection *connection_of(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
 {
-    if (connection->serial == 0)
-        return NULL;
-    struct stream *stream = *place_of_number(streams, connection->number_chain, connection->number);
-    return stream != NULL && stream->serial == connection->serial ? stream : NULL;
+    lock(streams);
+    struct connection *connection = *place_of_context(streams, ssl);
+    unlock(streams);
+    return connection;
 }
 
-static void claim(struct connection *connection, const struct stream *stream)
+static void claim(struct connection *connection, struct stream *stream)
 {
-    connection->number = stream->number;
-    connection->serial = stream->serial;
-    connection->number_chain = stream->number_chain;
+    link_out(&connection->link);
+    link_in(&stream->connections, &connection->link);
+    connection->stream = stream;
 }
 
-/* Takes a stream out of both tables. */
+/* Tells all connections of a stream that something has changed for them. Locked, so that none of them ends meanwhile. */
+static void wake(const struct mkt_streams *streams, const struct stream *stream, enum progress progress)
+{
+    for (struct link *link = stream->connections; link != NULL; link = link->next) {
+        struct connection *connection = (struct connection *)(void *)link;
+        connection->progress = progress;
+        if (streams->settings.wake != NULL)
+            streams->settings.wake(streams->settings.user, connection->ssl);
+    }
+}
+
+/* Takes a stream out of the tables, and from the connections that are for it. */
 static void take_out(struct mkt_streams *streams, struct stream *stream)
 {
-    *place_of_name(streams, stream) = stream->next_by_identity;
-    *place_of_number(streams, stream->number_chain, stream->number) = stream->next_by_number;
-    streams->count--;
+    if (stream->key != NULL)
+        *place_of_name(streams, stream->key) = stream->next_by_identity;
+    *place_of_number(streams, stream->number) = stream->next_by_number;
+    streams->n_streams--;
+    link_out(&stream->announced);
+    wake(streams, stream, GONE);
+    while (stream->connections != NULL) {
+        ((struct connection *)(void *)stream->connections)->stream = NULL;
+        link_out(stream->connections);
+    }
 }
 
 /* A stream that ended, for the host to be told. */
@@ -211,24 +289,72 @@ struct end {
     uint64_t stream;
 };
 
-/* Forgets a connection, and ends the stream that it has. */
-static struct end forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+/* Parts a connection from its stream, which ends if the connection has it. */
+static struct end leave(struct mkt_streams *streams, struct connection *connection)
 {
     lock(streams);
-    struct connection **place = place_of_context(streams, ssl), *connection = *place;
-    struct stream *stream = NULL;
-    if (connection != NULL) {
-        *place = connection->next;
-        if (connection->connected)
-            stream = stream_of(streams, connection);
-    }
-    if (stream != NULL)
+    struct stream *stream = connection->stream;
+    const bool ends = stream != NULL && stream->connected == connection;
+    link_out(&connection->link);
+    connection->stream = NULL;
+    if (ends)
         take_out(streams, stream);
     unlock(streams);
 
-    const struct end end = {stream != NULL, stream != NULL ? stream->number : 0};
+    const struct end end = {ends, ends ? stream->number : 0};
+    release_stream(streams, ends ? stream : NULL);
+    return end;
+}
+
+/* The BIO of a connection, and of a context without one. Nothing passes once its stream was removed. */
+
+static int bio_send(void *user, const unsigned char *octets, size_t n)
+{
+    struct connection *connection = user;
+    if (connection == NULL || (connection->progress == GONE && !connection->leaving))
+        return MBEDTLS_ERR_NET_CONN_RESET;
+    if (!connection->unsent && n > 0)
+        connection->type = octets[0];
+    const int sent = connection->bio.send(connection->bio.user, octets, n);
+    connection->unsent = sent < 0 || (size_t)sent < n;
+    return sent;
+}
+
+static int receive(struct connection *connection, unsigned char *octets, size_t n, const uint32_t *timeout)
+{
+    if (connection == NULL || connection->progress == GONE)
+        return MBEDTLS_ERR_NET_CONN_RESET;
+    if (connection->progress == EARLY)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    const struct mkt_tls_bio *bio = &connection->bio;
+    const int got =
+        timeout != NULL ? bio->receive_timeout(bio->user, octets, n, *timeout) : bio->receive(bio->user, octets, n);
+    for (int i = 0; i < got && connection->n_hello < HELLO; i++)
+        connection->hello[connection->n_hello++] = octets[i];
+    connection->eof |= got == 0;
+    return got;
+}
+
+static int bio_receive(void *user, unsigned char *octets, size_t n)
+{
+    return receive(user, octets, n, NULL);
+}
+
+static int bio_receive_timeout(void *user, unsigned char *octets, size_t n, uint32_t timeout)
+{
+    return receive(user, octets, n, &timeout);
+}
+
+/* Forgets a connection. */
+static struct end forget(struct mkt_streams *streams, struct connection *connection)
+{
+    const struct end end = leave(streams, connection);
+    mbedtls_ssl_set_bio(connection->ssl, NULL, bio_send, bio_receive, NULL);
+    lock(streams);
+    *place_of_context(streams, connection->ssl) = connection->next;
+    streams->n_connections--;
+    unlock(streams);
     release(&streams->settings, connection, sizeof *connection);
-    release_stream(streams, stream);
     return end;
 }
 
@@ -245,12 +371,14 @@ enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_stre
 {
     struct mkt_streams_settings own;
     *streams = NULL;
-    if (!mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_streams_settings, ended)) || own.rng == NULL ||
-        own.most > MAX_MOST || (own.alloc == NULL) != (own.release == NULL))
+    if (!mkt_sized_copy(&own, sizeof own, settings, MKT_UP_TO(mkt_streams_settings, failed)) || own.rng == NULL ||
+        own.most > LIMIT || own.most_connections > LIMIT || (own.alloc == NULL) != (own.release == NULL))
         return MKT_E_ARGUMENT;
     size_t chains = 1;
-    own.most = own.most == 0 ? DEFAULT_MOST : own.most;
-    while (chains < own.most)
+    own.most = own.most == 0 ? MOST_STREAMS : own.most;
+    own.most_connections = own.most_connections == 0 ? 2 * own.most : own.most_connections;
+    own.most_waiting = own.most_waiting == 0 ? MOST_WAITING : own.most_waiting;
+    while (chains < own.most || chains < own.most_connections)
         chains *= 2;
 
     const size_t size = sizeof **streams + chains * sizeof *(*streams)->chain;
@@ -265,6 +393,7 @@ enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_stre
     made->size = size;
     made->settings = own;
     made->mask = (uint32_t)(chains - 1);
+    made->n_psk = LEAST_PSK;
 #if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_init(&made->mutex);
 #endif
@@ -294,79 +423,123 @@ void mkt_streams_free(struct mkt_streams *streams)
     release(&settings, streams, streams->size);
 }
 
-/* A stream in no table. */
-static enum mkt_err make_stream(const struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
-                                struct mkt_span identity, struct stream **made)
+/* RFC 3629 section 4 */
+static bool is_utf8(struct mkt_span text)
 {
-    *made = NULL;
-    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY)
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    for (size_t i = 0; i < text.n; i++) {
+        const uint8_t lead = text.p[i];
+        const size_t more = lead < 0x80 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+        uint32_t c = more == 0 ? lead : lead & (0x3fu >> more);
+        if ((lead >= 0x80 && lead < 0xc0) || lead > 0xf4 || more >= text.n - i)
+            return false;
+        for (size_t end = i + more; i < end; c = c << 6 | (text.p[i] & 0x3f))
+            if ((text.p[++i] & 0xc0) != 0x80)
+                return false;
+        if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+            return false;
+    }
+    return true;
+}
+
+static enum mkt_err make_key(const struct mkt_streams *streams, struct mkt_span psk, struct mkt_span identity,
+                             struct key **made)
+{
+    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY ||
+        (!streams->settings.any_identity && !is_utf8(identity)))
         return MKT_E_ARGUMENT;
     if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
         return MKT_E_KEY_LENGTH;
-    struct stream *stream = get_memory(&streams->settings, sizeof *stream + psk.n + identity.n);
-    if (stream == NULL)
+    struct key *key = *made = get_memory(&streams->settings, sizeof *key + psk.n + identity.n);
+    if (key == NULL)
         return MKT_E_MEMORY;
-    *stream = (struct stream){.number = number, .n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
-    memcpy(stream->octets, psk.p, psk.n);
-    memcpy(stream->octets + psk.n, identity.p, identity.n);
-    *made = stream;
-    if (!chain_of(streams, IDENTITY, identity.p, identity.n, &stream->identity_chain) ||
-        !chain_of(streams, NUMBER, &number, sizeof number, &stream->number_chain))
-        return MKT_E_CRYPTO;
-    return MKT_OK;
+    *key = (struct key){.n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
+    memcpy(key->octets, psk.p, psk.n);
+    memcpy(key->octets + psk.n, identity.p, identity.n);
+    return chain_of_identity(streams, identity.p, identity.n, &key->chain) ? MKT_OK : MKT_E_CRYPTO;
 }
 
-/* Puts a new stream into both tables, or one with a new key in the place of `*old`, the one of its number. */
-static enum mkt_err put_in(struct mkt_streams *streams, struct stream *stream, bool rekeys, struct stream **old)
+/* Gives a key to the stream of a number: to `*made`, which is then in the tables, if there is none of that number. A
+ * key of NULL announces one. `*key` is then the key before. */
+static enum mkt_err put_in(struct mkt_streams *streams, struct stream **made, struct key **key, bool rekeys)
 {
-    struct stream *before = *place_of_number(streams, stream->number_chain, stream->number);
-    const struct stream *named = *place_of_name(streams, stream);
+    struct stream **place = place_of_number(streams, (*made)->number), *stream = *place;
+    struct key *before = stream != NULL ? stream->key : NULL;
+    const struct stream *named = *key != NULL ? *place_of_name(streams, *key) : NULL;
     if (rekeys && before == NULL)
-        return MKT_E_NO_SESSION;
-    if ((!rekeys && before != NULL) || (named != NULL && named != before))
+        return stream == NULL ? MKT_E_NO_SESSION : MKT_E_NO_KEY;
+    if ((!rekeys && stream != NULL && (before != NULL || *key == NULL)) || (named != NULL && named != stream))
         return MKT_E_IN_USE;
-    if (!rekeys && streams->count == streams->settings.most)
+    if (stream == NULL && streams->n_streams == streams->settings.most)
         return MKT_E_BUNDLE_FULL;
-    stream->key = ++streams->last_serial;
-    stream->serial = rekeys ? before->serial : stream->key;
-    stream->connected = rekeys && before->connected;
-    if (rekeys)
-        take_out(streams, before);
-    *place_of_name(streams, stream) = stream;
-    *place_of_number(streams, stream->number_chain, stream->number) = stream;
-    streams->count++;
-    *old = before;
+    if (stream == NULL) {
+        *place = stream = *made;
+        *made = NULL;
+        streams->n_streams++;
+    }
+    if (*key == NULL) {
+        link_in(&streams->announced, &stream->announced);
+        return MKT_OK;
+    }
+    if (before != NULL)
+        *place_of_name(streams, before) = stream->next_by_identity;
+    stream->key = *key;
+    stream->key->serial = ++streams->last_serial;
+    stream->next_by_identity = NULL;
+    *place_of_name(streams, stream->key) = stream;
+    streams->n_psk = stream->key->n_psk;
+    link_out(&stream->announced);
+    if (before == NULL)
+        wake(streams, stream, READY);
+    *key = before;
     return MKT_OK;
 }
 
-static enum mkt_err enter(struct mkt_streams *streams, uint64_t number, struct mkt_span psk, struct mkt_span identity,
-                          bool rekeys)
+static enum mkt_err enter(struct mkt_streams *streams, uint64_t number, uint64_t until, struct key *key, bool rekeys)
 {
-    struct stream *stream, *old = NULL;
-    enum mkt_err err = make_stream(streams, number, psk, identity, &stream);
-    if (err == MKT_OK) {
+    struct stream *made = get_memory(&streams->settings, sizeof *made);
+    enum mkt_err err = MKT_E_MEMORY;
+    if (made != NULL) {
+        *made = (struct stream){.number = number, .until = until};
         lock(streams);
-        err = put_in(streams, stream, rekeys, &old);
+        err = put_in(streams, &made, &key, rekeys);
         unlock(streams);
     }
-    release_stream(streams, err == MKT_OK ? old : stream);
+    release_key(streams, key);
+    release_stream(streams, made);
     return err;
 }
 
-enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
-                             struct mkt_span identity)
+static enum mkt_err enter_key(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
+                              struct mkt_span identity, bool rekeys)
 {
-    return enter(streams, number, psk, identity, false);
+    struct key *key = NULL;
+    const enum mkt_err err = make_key(streams, psk, identity, &key);
+    if (err == MKT_OK)
+        return enter(streams, stream, 0, key, rekeys);
+    release_key(streams, key);
+    return err;
 }
 
-enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t number, struct mkt_span psk,
+enum mkt_err mkt_streams_announce(struct mkt_streams *streams, uint64_t stream, uint64_t until)
+{
+    return enter(streams, stream, until, NULL, false);
+}
+
+enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
+                             struct mkt_span identity)
+{
+    return enter_key(streams, stream, psk, identity, false);
+}
+
+enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
                                struct mkt_span identity)
 {
-    return enter(streams, number, psk, identity, true);
+    return enter_key(streams, stream, psk, identity, true);
 }
 
 /* The same with what a crypto session has. */
-static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, const struct mkt_csb *csb, uint8_t cs_id,
+static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb, uint8_t cs_id,
                               bool rekeys)
 {
     uint8_t key[MAX_TEK], name[MKT_TLS_MAX_IDENTITY];
@@ -374,8 +547,8 @@ static enum mkt_err enter_csb(struct mkt_streams *streams, uint64_t number, cons
 
     enum mkt_err err = mkt_csb_psk_identity(csb, cs_id, &identity);
     err = err == MKT_OK ? mkt_csb_tek(csb, cs_id, &tek) : err;
-    if (err == MKT_OK)
-        err = enter(streams, number, (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}, rekeys);
+    const struct mkt_span psk = {key, tek.n}, named = {name, identity.n};
+    err = err == MKT_OK ? enter_key(streams, stream, psk, named, rekeys) : err;
     mbedtls_platform_zeroize(key, sizeof key);
     return err;
 }
@@ -393,23 +566,45 @@ enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams, uint64_t stream,
 
 enum mkt_err mkt_streams_remove(struct mkt_streams *streams, uint64_t number)
 {
-    uint32_t chain;
-    if (!chain_of(streams, NUMBER, &number, sizeof number, &chain))
-        return MKT_E_CRYPTO;
     lock(streams);
-    struct stream *stream = *place_of_number(streams, chain, number);
+    struct stream *stream = *place_of_number(streams, number);
+    const struct end end = {stream != NULL && stream->connected != NULL, number};
     if (stream != NULL)
         take_out(streams, stream);
     unlock(streams);
-    const enum mkt_err err = stream != NULL ? MKT_OK : MKT_E_NO_SESSION;
+    if (stream == NULL)
+        return MKT_E_NO_SESSION;
     release_stream(streams, stream);
-    return err;
+    tell(streams, end, MKT_TLS_REMOVED);
+    return MKT_OK;
+}
+
+void mkt_streams_expire(struct mkt_streams *streams, uint64_t now)
+{
+    struct link *late = NULL;
+    lock(streams);
+    for (struct link *next, *link = streams->announced; link != NULL; link = next) {
+        struct stream *stream = (struct stream *)(void *)link;
+        next = link->next;
+        if (stream->until > now)
+            continue;
+        take_out(streams, stream);
+        link_in(&late, link);
+    }
+    unlock(streams);
+    while (late != NULL) {
+        struct stream *stream = (struct stream *)(void *)late;
+        const struct end end = {true, stream->number};
+        link_out(late);
+        release_stream(streams, stream);
+        tell(streams, end, MKT_TLS_REMOVED);
+    }
 }
 
 size_t mkt_streams_count(struct mkt_streams *streams)
 {
     lock(streams);
-    size_t count = streams->count;
+    const size_t count = streams->n_streams;
     unlock(streams);
     return count;
 }
@@ -419,47 +614,57 @@ size_t mkt_streams_count(struct mkt_streams *streams)
 /* Whether a connection may have a stream now. */
 static bool may_have(const struct connection *connection, const struct stream *stream)
 {
-    if (connection->serial != 0 && connection->serial != stream->serial)
+    if (connection->progress == GONE || (connection->stream != NULL && connection->stream != stream))
         return false;
-    return !stream->connected || connection->connected;
+    return stream->connected == NULL || stream->connected == connection;
 }
 
-/* Copies the key that an identity has on a connection, in a handshake or a renegotiation; answers its octets or 0. */
+/*
+ * Copies the key that an identity has on a connection, in a handshake or a renegotiation; answers its octets. If it has
+ * none, that is the number of octets of the key that came last, and `key` is as it was.
+ */
 static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const void *identity, size_t n,
-                       uint8_t key[MBEDTLS_PSK_MAX_LEN])
+                       uint32_t chain, uint8_t key[MBEDTLS_PSK_MAX_LEN], bool *known)
 {
-    uint32_t identity_chain;
-    if (!chain_of(streams, IDENTITY, identity, n, &identity_chain))
-        return 0;
-    size_t n_key = 0;
     lock(streams);
+    size_t n_key = streams->n_psk;
     struct connection *connection = *place_of_context(streams, ssl);
-    struct stream *stream = *place_of_identity(streams, identity_chain, identity, n);
-    if (connection != NULL)
+    struct stream *stream = *place_of_identity(streams, chain, identity, n);
+    *known = connection != NULL && stream != NULL && may_have(connection, stream);
+    if (connection != NULL) {
         connection->key = 0;
-    if (connection != NULL && stream != NULL && may_have(connection, stream)) {
+        connection->n_identity = (uint16_t)(n < UINT16_MAX ? n : UINT16_MAX);
+        memcpy(connection->identity, identity, n < SHOWN_IDENTITY ? n : SHOWN_IDENTITY);
+    }
+    if (*known) {
         claim(connection, stream);
-        connection->key = stream->key;
-        n_key = stream->n_psk;
-        memcpy(key, stream->octets, n_key);
+        connection->key = stream->key->serial;
+        n_key = stream->key->n_psk;
+        memcpy(key, stream->key->octets, n_key);
     }
     unlock(streams);
     return n_key;
 }
 
-/* mbedTLS asks for the key of an identity. In TLS 1.3 it does so for one after the other, until it has a key. */
+/*
+ * mbedTLS asks for the key of an identity. In TLS 1.3 it does so for one after the other, until it has a key. To hide
+ * which identities there are, this costs the same for all, and the key that nobody knows is as long as another.
+ */
 static int find_key(void *user, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t n)
 {
     struct mkt_streams *streams = user;
-    uint8_t key[MBEDTLS_PSK_MAX_LEN > DIGEST ? MBEDTLS_PSK_MAX_LEN : DIGEST];
+    const bool hide = streams->settings.hide_identities;
+    const size_t n_used = n < MKT_TLS_MAX_IDENTITY ? n : MKT_TLS_MAX_IDENTITY;
+    uint8_t key[2 * DIGEST > MBEDTLS_PSK_MAX_LEN ? 2 * DIGEST : MBEDTLS_PSK_MAX_LEN] = {0};
+    uint32_t chain;
+    bool known;
 
-    size_t n_key = copy_key(streams, ssl, identity, n, key);
-    if (n_key == 0 && streams->settings.hide_identities &&
-        digest_of(streams, NOBODYS_KEY, identity, n < MKT_TLS_MAX_IDENTITY ? n : MKT_TLS_MAX_IDENTITY, key))
-        n_key = DIGEST;
-    int result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
-    if (n_key > 0)
-        result = mbedtls_ssl_set_hs_psk(ssl, key, n_key);
+    if (!chain_of_identity(streams, identity, n_used, &chain) ||
+        (hide && !digest_of(streams, NOBODYS_KEY, identity, n_used, key)))
+        return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    memcpy(key + DIGEST, key, DIGEST);
+    const size_t n_key = copy_key(streams, ssl, identity, n, chain, key, &known);
+    const int result = known || hide ? mbedtls_ssl_set_hs_psk(ssl, key, n_key) : MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
     mbedtls_platform_zeroize(key, sizeof key);
     return result;
 }
@@ -482,15 +687,17 @@ static enum mkt_err copy_stream(struct mkt_streams *streams, const mbedtls_ssl_c
                                 struct mkt_span *psk, struct mkt_span *identity)
 {
     struct connection *connection = *place_of_context(streams, ssl);
-    const struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
+    const struct stream *stream = connection != NULL ? connection->stream : NULL;
     if (stream == NULL)
         return MKT_E_NO_SESSION;
+    if (stream->key == NULL)
+        return MKT_E_NO_KEY;
     if (!may_have(connection, stream))
         return MKT_E_IN_USE;
-    *psk = (struct mkt_span){octets, stream->n_psk};
-    *identity = (struct mkt_span){octets + stream->n_psk, stream->n_identity};
-    memcpy(octets, stream->octets, psk->n + identity->n);
-    connection->key = stream->key;
+    *psk = (struct mkt_span){octets, stream->key->n_psk};
+    *identity = (struct mkt_span){octets + stream->key->n_psk, stream->key->n_identity};
+    memcpy(octets, stream->key->octets, psk->n + identity->n);
+    connection->key = stream->key->serial;
     return MKT_OK;
 }
 
@@ -514,47 +721,66 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
 
 /* Connections */
 
-static enum mkt_err bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
+/* Enters a connection, for the stream of a number or for any. */
+static enum mkt_err enter_connection(struct mkt_streams *streams, struct connection *connection, const uint64_t *number)
 {
-    uint32_t chain = 0;
-    if (number != NULL && !chain_of(streams, NUMBER, number, sizeof *number, &chain))
-        return MKT_E_CRYPTO;
+    struct stream *stream = number != NULL ? *place_of_number(streams, *number) : NULL;
+    if (number != NULL && stream == NULL)
+        return MKT_E_NO_SESSION;
+    if (streams->n_connections == streams->settings.most_connections)
+        return MKT_E_TOO_MANY;
+    if (stream != NULL && stream->key == NULL) {
+        size_t waiting = 0;
+        for (const struct link *link = stream->connections; link != NULL; link = link->next)
+            waiting++;
+        if (waiting == streams->settings.most_waiting)
+            return MKT_E_TOO_MANY;
+        connection->progress = EARLY;
+    }
+    if (stream != NULL)
+        claim(connection, stream);
+    *place_of_context(streams, connection->ssl) = connection;
+    streams->n_connections++;
+    return MKT_OK;
+}
+
+static enum mkt_err bind(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const uint64_t *number,
+                         const struct mkt_tls_bio *bio)
+{
     struct connection *connection = get_memory(&streams->settings, sizeof *connection);
     if (connection == NULL)
         return MKT_E_MEMORY;
-    *connection = (struct connection){.ssl = ssl};
-
+    *connection = (struct connection){.ssl = ssl, .bio = *bio};
     lock(streams);
-    const struct stream *stream = number != NULL ? *place_of_number(streams, chain, *number) : NULL;
-    const bool missing = number != NULL && stream == NULL;
-    if (stream != NULL)
-        claim(connection, stream);
-    if (!missing)
-        *place_of_context(streams, ssl) = connection;
+    const enum mkt_err err = enter_connection(streams, connection, number);
     unlock(streams);
-    if (missing)
+    if (err == MKT_OK)
+        mbedtls_ssl_set_bio(ssl, connection, bio_send, bio->receive != NULL ? bio_receive : NULL,
+                            bio->receive_timeout != NULL ? bio_receive_timeout : NULL);
+    else
         release(&streams->settings, connection, sizeof *connection);
-    return missing ? MKT_E_NO_SESSION : MKT_OK;
+    return err;
 }
 
-enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const uint64_t *number)
+enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const uint64_t *stream,
+                              const struct mkt_tls_bio *bio)
 {
-    const struct end end = forget(streams, ssl);
-    const enum mkt_err err = bind(streams, ssl, number);
+    struct connection *before = connection_of(streams, ssl);
+    const struct end end = before != NULL ? forget(streams, before) : (struct end){false, 0};
+    const enum mkt_err err = bind(streams, ssl, stream, bio);
     tell(streams, end, MKT_TLS_CUT);
     return err;
 }
 
 /* Gives a stream to a connection whose handshake proved its key. A connection keeps its stream when that is rekeyed. */
-static bool connect_stream(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+static bool connect_stream(struct mkt_streams *streams, const struct connection *connection)
 {
     lock(streams);
-    struct connection *connection = *place_of_context(streams, ssl);
-    struct stream *stream = connection != NULL ? stream_of(streams, connection) : NULL;
-    bool given =
-        stream != NULL && (connection->connected || connection->key == stream->key) && may_have(connection, stream);
+    struct stream *stream = connection->stream;
+    const bool given = stream != NULL && may_have(connection, stream) &&
+                       (stream->connected == connection || connection->key == stream->key->serial);
     if (given)
-        stream->connected = connection->connected = true;
+        stream->connected = connection;
     unlock(streams);
     return given;
 }
@@ -576,7 +802,6 @@ static enum mkt_tls_state state_of(int result)
         return MKT_TLS_OPEN;
     case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
         return MKT_TLS_CLOSED;
-    case 0:
     case MBEDTLS_ERR_SSL_CONN_EOF:
     case MBEDTLS_ERR_NET_CONN_RESET:
     case MBEDTLS_ERR_NET_RECV_FAILED:
@@ -589,21 +814,105 @@ static enum mkt_tls_state state_of(int result)
     }
 }
 
+/*
+ * Sends the last alert: close_notify, or a fatal one. mbedTLS sends no alert if it has to finish a record first, and
+ * does not say so (its issue 8859): so that is done by a call of its own.
+ */
+static int say(struct connection *connection, unsigned char alert)
+{
+    mbedtls_ssl_context *ssl = connection->ssl;
+    const bool fatal = alert != MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY;
+    const unsigned char level = fatal ? MBEDTLS_SSL_ALERT_LEVEL_FATAL : MBEDTLS_SSL_ALERT_LEVEL_WARNING;
+    int result = 0;
+    connection->leaving = true;
+    if (connection->unsent)
+        result = mbedtls_ssl_send_alert_message(ssl, level, alert);
+    if (result != 0 || connection->told)
+        return result;
+    connection->told = true;
+    return fatal ? mbedtls_ssl_send_alert_message(ssl, level, alert) : mbedtls_ssl_close_notify(ssl);
+}
+
+/* Whether mbedTLS gave up without an alert, as for an empty identity. A protected record may be one. */
+static bool sent_no_alert(const struct connection *connection)
+{
+    return connection->type != MBEDTLS_SSL_MSG_ALERT && connection->type != MBEDTLS_SSL_MSG_APPLICATION_DATA;
+}
+
+/* The cipher suites that a ClientHello offers, RFC 5246 7.4.1.2; answers how many there are, or 0. */
+static size_t offered_suites(const struct connection *connection, uint16_t suites[HELLO / 2])
+{
+    struct io io = io_get((struct mkt_span){connection->hello, connection->n_hello});
+    struct mkt_span skipped;
+    uint8_t type, handshake;
+    uint16_t length = 0;
+    size_t n = 0;
+    io_u8(&io, &type);
+    io_bytes(&io, &skipped, 4); /* record: version, length */
+    io_u8(&io, &handshake);
+    io_bytes(&io, &skipped, 3 + 2 + 32); /* length, version, random */
+    io_vec(&io, &skipped, 1);            /* session ID */
+    io_u16(&io, &length);
+    if (io.err != MKT_OK || type != MBEDTLS_SSL_MSG_HANDSHAKE || handshake != MBEDTLS_SSL_HS_CLIENT_HELLO)
+        return 0;
+    for (io_u16(&io, &suites[0]); io.err == MKT_OK && 2 * n < length; io_u16(&io, &suites[n]))
+        n++;
+    return n;
+}
+
+/* Tells the host why a handshake failed. */
+static void report(struct mkt_streams *streams, const struct connection *connection, enum mkt_tls_state how, int error)
+{
+    char identity[4 * SHOWN_IDENTITY + sizeof "..."] = "";
+    uint16_t suites[HELLO / 2];
+    struct mkt_tls_failure failure = {
+        .ssl = connection->ssl, .how = how, .error = error, .alert = -1, .identity = identity, .suites = suites};
+    if (streams->settings.failed == NULL)
+        return;
+    size_t at = 0;
+    for (size_t i = 0; i < connection->n_identity && i < SHOWN_IDENTITY; i++) {
+        const uint8_t c = connection->identity[i];
+        const bool plain = c >= ' ' && c <= '~' && c != '\\';
+        at += (size_t)(plain ? snprintf(identity + at, 2, "%c", c) : snprintf(identity + at, 5, "\\x%02x", c));
+    }
+    if (connection->n_identity > SHOWN_IDENTITY)
+        strcpy(identity + at, "...");
+    if (how == MKT_TLS_ALERT)
+        failure.alert = connection->ssl->MBEDTLS_PRIVATE(in_msg)[1]; /* mbedTLS has no call for it */
+    failure.n_suites = offered_suites(connection, suites);
+    lock(streams);
+    failure.has_stream = connection->stream != NULL;
+    failure.stream = failure.has_stream ? connection->stream->number : 0;
+    unlock(streams);
+    streams->settings.failed(streams->settings.user, &failure);
+}
+
 enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result)
 {
-    *result = mbedtls_ssl_handshake(ssl);
-    if (*result == 0 && connect_stream(streams, ssl))
-        return MKT_OK;
-    const bool denied = *result == 0;
-    if (denied) {
-        /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
-        (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
-        *result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+    struct connection *connection = connection_of(streams, ssl);
+    *result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+    if (connection == NULL)
+        return MKT_E_NO_SESSION;
+    if (connection->progress == EARLY) {
+        *result = MBEDTLS_ERR_SSL_WANT_READ;
+        return MKT_E_NO_KEY;
     }
-    const enum mkt_tls_state state = state_of(*result);
+    *result = mbedtls_ssl_handshake(ssl);
+    if (*result == 0 && connect_stream(streams, connection))
+        return MKT_OK;
+    const bool gone = connection->progress == GONE, denied = gone || *result == 0;
+    if (denied)
+        *result = MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+    const enum mkt_tls_state state = gone ? MKT_TLS_REMOVED : state_of(*result);
     if (state == MKT_TLS_OPEN)
         return MKT_E_AGAIN;
-    tell(streams, forget(streams, ssl), state);
+    /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
+    if (denied)
+        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
+    else if (state == MKT_TLS_FAILED && sent_no_alert(connection))
+        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    report(streams, connection, state, *result);
+    tell(streams, forget(streams, connection), state);
     return denied ? MKT_E_DENIED : MKT_E_TLS;
 }
 
@@ -611,27 +920,52 @@ enum mkt_err mkt_streams_find(struct mkt_streams *streams, const mbedtls_ssl_con
 {
     lock(streams);
     const struct connection *connection = *place_of_context(streams, ssl);
-    bool has = connection != NULL && connection->connected && stream_of(streams, connection) != NULL;
+    const struct stream *stream = connection != NULL ? connection->stream : NULL;
+    const bool has = stream != NULL && stream->connected == connection;
     if (has)
-        *number = connection->number;
+        *number = stream->number;
     unlock(streams);
     return has ? MKT_OK : MKT_E_NO_SESSION;
 }
 
 enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int result)
 {
-    const enum mkt_tls_state state = state_of(result);
+    struct connection *connection = connection_of(streams, ssl);
+    enum mkt_tls_state state = state_of(result);
+    if (result == 0)
+        state = connection == NULL || connection->eof ? MKT_TLS_CUT : MKT_TLS_OPEN; /* OPEN: an empty record */
+    if (connection != NULL && connection->progress == GONE)
+        state = MKT_TLS_REMOVED;
+    if (connection == NULL || state == MKT_TLS_OPEN)
+        return state;
     if (state == MKT_TLS_CLOSED)
-        (void)!mkt_streams_close(streams, ssl);
-    else if (state != MKT_TLS_OPEN)
-        tell(streams, forget(streams, ssl), state);
+        return mkt_streams_close(streams, ssl) == MKT_E_AGAIN ? MKT_TLS_CLOSING : MKT_TLS_CLOSED;
+    if (state == MKT_TLS_REMOVED)
+        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
+    /* a message of a handshake that mbedTLS can't take, such as KeyUpdate: it sends no alert by itself */
+    if (result == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE)
+        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE);
+    tell(streams, forget(streams, connection), state);
     return state;
 }
 
 enum mkt_err mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl)
 {
-    const struct end end = forget(streams, ssl);
-    const int result = mbedtls_ssl_close_notify(ssl);
+    struct connection *connection = connection_of(streams, ssl);
+    if (connection == NULL)
+        return MKT_E_NO_SESSION;
+    struct end end = leave(streams, connection);
+    const int result = say(connection, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
+    const bool again = result != 0 && state_of(result) == MKT_TLS_OPEN;
+    if (!again)
+        (void)forget(streams, connection);
     tell(streams, end, MKT_TLS_CLOSED);
-    return result == 0 ? MKT_OK : state_of(result) == MKT_TLS_OPEN ? MKT_E_AGAIN : MKT_E_TLS;
+    return again ? MKT_E_AGAIN : result == 0 ? MKT_OK : MKT_E_TLS;
+}
+
+void mkt_streams_forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl)
+{
+    struct connection *connection = connection_of(streams, ssl);
+    if (connection != NULL)
+        tell(streams, forget(streams, connection), MKT_TLS_CUT);
 }

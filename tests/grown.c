@@ -243,7 +243,8 @@ static void streams(void)
     must("streams", mkt_streams_new(&set, s));
     must("add", mkt_streams_add(set, seven, key, identity));
     must("server", mkt_streams_server(set, &conf[1], &room[1], t));
-    must("bind", mkt_streams_bind(set, &ssl, &seven));
+    const struct mkt_tls_bio bio = {.send = NULL};
+    must("bind", mkt_streams_bind(set, &ssl, &seven, &bio));
     must("client", mkt_streams_client(set, &ssl, &conf[2], &room[2], t));
     for (size_t i = 0; i < 3; i++)
         mbedtls_ssl_config_free(&conf[i]);

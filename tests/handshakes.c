@@ -332,7 +332,8 @@ static struct connection *take_connection(struct server *server, int tcp)
     if (connection == NULL)
         fail("no memory");
     open_connection(connection, &server->conf, tcp);
-    if (mkt_streams_bind(server->streams, &connection->ssl, NULL) != MKT_OK)
+    const struct mkt_tls_bio bio = {.user = connection, .send = tcp_send, .receive = tcp_receive};
+    if (mkt_streams_bind(server->streams, &connection->ssl, NULL, &bio) != MKT_OK)
         fail("bind");
     return connection;
 }

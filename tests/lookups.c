@@ -54,12 +54,13 @@ static const char *name_of(uint64_t stream)
 /* The steps of a look-up among the first n streams, as a mean. */
 static unsigned long mean(struct mkt_streams *streams, mbedtls_ssl_context *ssl, size_t n, bool by_identity)
 {
+    const struct mkt_tls_bio bio = {.user = NULL};
     unsigned long all = 0;
     for (size_t i = 0; i < LOOKUPS; i++) {
         const uint64_t stream = i * 7919 % n;
         const char *name = name_of(stream);
         steps = 0;
-        expect_err(name, mkt_streams_bind(streams, ssl, by_identity ? NULL : &stream), MKT_OK);
+        expect_err(name, mkt_streams_bind(streams, ssl, by_identity ? NULL : &stream, &bio), MKT_OK);
         if (by_identity)
             ck_assert_int_eq(callback.find_key(callback.user, ssl, (const unsigned char *)name, strlen(name)), 0);
         all += steps;

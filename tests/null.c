@@ -84,9 +84,10 @@ static enum mkt_err streams_bind(struct call *c)
     struct mkt_streams *streams;
     mbedtls_ssl_context ssl;
     (void)c;
+    const struct mkt_tls_bio bio = {.user = NULL};
     mbedtls_ssl_init(&ssl);
     expect_err("streams", mkt_streams_new(&streams, &settings), MKT_OK);
-    const enum mkt_err err = mkt_streams_bind(streams, &ssl, NULL);
+    const enum mkt_err err = mkt_streams_bind(streams, &ssl, NULL, &bio);
     mkt_streams_free(streams);
     return err;
 }

@@ -32,6 +32,8 @@ static const struct {
     int key, identity;
 } alerts[] = {{BAD_RECORD_MAC, UNKNOWN_PSK}, {DECRYPT_ERROR, MISSING_EXTENSION}};
 
+_Static_assert(sizeof(struct mkt_tls_bio) == 4 * sizeof(void *), "mkt_tls_bio stays as it is");
+
 enum { SEVEN = 7, EIGHT = 8, NINE = 9 };
 
 static const uint64_t seven = SEVEN, eight = EIGHT, nine = NINE;
@@ -59,8 +61,10 @@ void mbedtls_ssl_conf_psk_cb(mbedtls_ssl_config *conf,
     real(conf, find_key, user);
 }
 
-/* What was hashed last, while keys are caught. */
-static _Thread_local uint8_t hashed[64];
+/* What was hashed, while keys are caught. */
+enum { HASHES = 8 };
+static _Thread_local uint8_t hashed[HASHES][64];
+static _Thread_local size_t n_hashed;
 
 #if MBEDTLS_VERSION_MAJOR >= 3
 int mbedtls_sha256(const unsigned char *octets, size_t n, unsigned char *digest, int is224)
@@ -70,7 +74,7 @@ int mbedtls_sha256_ret(const unsigned char *octets, size_t n, unsigned char dige
 {
     int (*real)(const unsigned char *, size_t, unsigned char *, int);
     if (catching)
-        memcpy(hashed, octets, n < sizeof hashed ? n : sizeof hashed);
+        memcpy(hashed[n_hashed++ % HASHES], octets, n < sizeof hashed[0] ? n : sizeof hashed[0]);
     *(void **)&real = dlsym(RTLD_NEXT, __func__);
     return real(octets, n, digest, is224);
 }
@@ -190,6 +194,14 @@ static int shake_stream(struct end *end)
     return result;
 }
 
+static const struct mkt_tls_bio no_bio = {.send = put, .receive = get};
+
+static enum mkt_err bind_end(struct mkt_streams *streams, struct end *end, const uint64_t *stream)
+{
+    const struct mkt_tls_bio bio = {.user = end, .send = put, .receive = get};
+    return mkt_streams_bind(streams, &end->ssl, stream, &bio);
+}
+
 /* A line to the server, on which the client says that name and has that key, bound to a stream or not. */
 static struct line *dial(struct server *server, const char *suite, const char *key, const char *name,
                          const uint64_t *stream)
@@ -208,7 +220,7 @@ static struct line *dial(struct server *server, const char *suite, const char *k
     line->server.handshake = shake_stream;
     start(&line->client);
     start(&line->server);
-    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, stream), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &line->server, stream), MKT_OK);
     return line;
 }
 
@@ -232,7 +244,7 @@ static struct line *dial_out(struct server *server, const char *suite, const cha
     expect_err("server",
                mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
                MKT_OK);
-    expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, stream), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &line->client, stream), MKT_OK);
     expect_err("client",
                mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
                MKT_OK);
@@ -363,16 +375,22 @@ START_TEST(refused)
 }
 END_TEST
 
-/* A context that was not bound is nobody's, whatever its client knows; so is one that ended. */
+/* A context that was not bound, or that ended, is nobody's: no handshake begins, and nothing is sent. */
 START_TEST(unknown_connection)
 {
     struct server *server = server_new(8, false);
     add(server, SEVEN, KEY_32, NAME);
     struct line *line = dial(server, versions[_i], KEY_32, NAME, NULL);
-    mkt_streams_close(server->streams, &line->server.ssl);
-    shake(line);
-    expect_none(server, line);
-    ck_assert_int_eq(alert_of(&line->server), alerts[_i].identity);
+    expect_err("close", mkt_streams_close(server->streams, &line->server.ssl), MKT_OK);
+    int result = 0;
+    go_on(&line->client);
+    expect_err("handshake", mkt_streams_handshake(server->streams, &line->server.ssl, &result), MKT_E_NO_SESSION);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    ck_assert_int_lt(mbedtls_ssl_handshake(&line->server.ssl), 0);
+    expect_err("close", mkt_streams_close(server->streams, &line->server.ssl), MKT_E_NO_SESSION);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &line->server.ssl, 0), MKT_TLS_CUT);
+    ck_assert_uint_eq(line->server.sent.n, 0);
+    ck_assert_uint_eq(line->client.sent.read, 0);
     line_free(line);
     server_free(server);
 }
@@ -400,7 +418,7 @@ START_TEST(own_configuration)
         line->server.handshake = shake_stream;
         start(&line->client);
         start(&line->server);
-        expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, bound ? &seven : NULL), MKT_OK);
+        expect_err("bind", bind_end(server->streams, &line->server, bound ? &seven : NULL), MKT_OK);
         shake(line);
         ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
         hang_up(server, line);
@@ -422,7 +440,7 @@ START_TEST(as_client)
             "server",
             mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
-        expect_err("bind", mkt_streams_bind(server->streams, &line->client.ssl, &seven), MKT_OK);
+        expect_err("bind", bind_end(server->streams, &line->client, &seven), MKT_OK);
         expect_err(
             "client",
             mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &settings),
@@ -439,7 +457,7 @@ START_TEST(as_client)
             expect_err("of", has, MKT_OK);
             ck_assert_uint_eq(stream, SEVEN);
             struct line *other = line_new();
-            expect_err("bind", mkt_streams_bind(server->streams, &other->client.ssl, &seven), MKT_OK);
+            expect_err("bind", bind_end(server->streams, &other->client, &seven), MKT_OK);
             expect_err("connected",
                        mkt_streams_client(server->streams, &other->client.ssl, &other->client.conf, &other->client.tls,
                                           &settings),
@@ -495,7 +513,7 @@ START_TEST(from_bundles)
     bundles_free(csb);
 
     struct line *line = line_new();
-    expect_err("bind", mkt_streams_bind(other->streams, &line->client.ssl, &eight), MKT_OK);
+    expect_err("bind", bind_end(other->streams, &line->client, &eight), MKT_OK);
     expect_err(
         "client",
         mkt_streams_client(other->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &other->tls),
@@ -507,7 +525,7 @@ START_TEST(from_bundles)
     line->client.handshake = line->server.handshake = shake_stream;
     start(&line->client);
     start(&line->server);
-    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, NULL), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &line->server, NULL), MKT_OK);
     shake(line);
     expect_stream(server, line, SEVEN);
     mkt_streams_close(other->streams, &line->client.ssl);
@@ -598,7 +616,7 @@ START_TEST(a_forked_call)
         expect_err("server", mkt_streams_server(server->streams, &end->conf, &end->tls, &server->tls), MKT_OK);
         end->user = server;
         end->handshake = shake_stream;
-        expect_err("bind", mkt_streams_bind(server->streams, &end->ssl, NULL), MKT_OK);
+        expect_err("bind", bind_end(server->streams, end, NULL), MKT_OK);
         start_both(line[who]);
         expect_stream(server, line[who], SEVEN + who);
     }
@@ -682,7 +700,7 @@ START_TEST(removed_in_handshake)
 }
 END_TEST
 
-/* A connected stream can be removed too; the end of the connection is then nobody's. */
+/* A connected stream can be removed too. The host is told once, and a new stream of that number is another one. */
 START_TEST(removed_when_connected)
 {
     struct server *server = server_new(8, false);
@@ -690,11 +708,13 @@ START_TEST(removed_when_connected)
     struct line *line = call_up(server, versions[_i], KEY_32, NAME, &seven);
     expect_stream(server, line, SEVEN);
     expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
+    ck_assert_uint_eq(server->ended, 1);
+    ck_assert_int_eq(server->how, MKT_TLS_REMOVED);
     add(server, SEVEN, KEY_32, NAME);
     uint64_t stream;
     expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
     hang_up(server, line);
-    ck_assert_uint_eq(server->ended, 0);
+    ck_assert_uint_eq(server->ended, 1);
     ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
     server_free(server);
 }
@@ -792,7 +812,7 @@ START_TEST(end)
     if (how == WE_CLOSE)
         expect_err("close", mkt_streams_close(server->streams, ssl), MKT_OK);
     if (how == BOUND_ANEW)
-        expect_err("bind", mkt_streams_bind(server->streams, ssl, &eight), MKT_OK);
+        expect_err("bind", bind_end(server->streams, &line->server, &eight), MKT_OK);
 
     if (how == PEER_CLOSES || how == WE_CLOSE || how == RECORD_IS_WRONG)
         ck_assert_uint_gt(line->server.sent.n, sent);
@@ -884,7 +904,7 @@ START_TEST(settings_of_other_versions)
     mbedtls_ssl_init(&s.ssl);
     expect_sizes("streams", &settings, sizeof settings, &s, new_streams);
     add(s.server, seven, KEY_32, NAME);
-    expect_err("bind", mkt_streams_bind(s.server->streams, &s.ssl, &seven), MKT_OK);
+    expect_err("bind", mkt_streams_bind(s.server->streams, &s.ssl, &seven, &no_bio), MKT_OK);
     expect_sizes("server", &tls, sizeof tls, &s, set_server_up);
     expect_sizes("client", &tls, sizeof tls, &s, set_client_up);
     (void)mkt_streams_close(s.server->streams, &s.ssl);
@@ -949,11 +969,11 @@ START_TEST(arguments)
     const uint64_t zero = 0;
     mbedtls_ssl_context *ssl = &line->client.ssl;
     expect_err("not known", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_NO_SESSION);
-    expect_err("bind", mkt_streams_bind(streams, ssl, NULL), MKT_OK);
+    expect_err("bind", mkt_streams_bind(streams, ssl, NULL, &no_bio), MKT_OK);
     expect_err("for no stream", mkt_streams_client(streams, ssl, conf, tls, &server->tls), MKT_E_NO_SESSION);
-    expect_err("bind", mkt_streams_bind(streams, ssl, &zero), MKT_OK);
+    expect_err("bind", mkt_streams_bind(streams, ssl, &zero, &no_bio), MKT_OK);
     expect_err("suites", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_PROFILE);
-    expect_err("no stream", mkt_streams_bind(streams, &line->server.ssl, &stream), MKT_E_NO_SESSION);
+    expect_err("no stream", bind_end(streams, &line->server, &stream), MKT_E_NO_SESSION);
     line_free(line);
     server_free(server);
 }
@@ -995,7 +1015,7 @@ START_TEST(no_memory)
     expect_err("add", mkt_streams_add(server->streams, 1, key, name), MKT_OK);
     server->allocations = 0;
     mbedtls_ssl_context ssl;
-    expect_err("bind", mkt_streams_bind(server->streams, &ssl, NULL), MKT_E_MEMORY);
+    expect_err("bind", mkt_streams_bind(server->streams, &ssl, NULL, &no_bio), MKT_E_MEMORY);
     ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
     server_free(server);
 }
@@ -1144,7 +1164,7 @@ START_TEST(no_key_is_left_on_the_stack)
     expect_clean("re-key from a bundle", rekey_csb, &a, tek, MKT_OK);
 
     ask_here(server);
-    expect_err("bind", mkt_streams_bind(server->streams, &a.line->client.ssl, &seven), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &a.line->client, &seven), MKT_OK);
     expect_clean("client", configure_client, &a, a.psk, MKT_OK);
     expect_octets("key", caught_key(), a.psk);
     a.tls.suites = mkt_span_text("nonsense");
@@ -1152,7 +1172,7 @@ START_TEST(no_key_is_left_on_the_stack)
     mkt_streams_close(server->streams, &a.line->client.ssl);
 
     a.identity = NAME;
-    expect_err("bind", mkt_streams_bind(server->streams, &a.line->server.ssl, &seven), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &a.line->server, &seven), MKT_OK);
     expect_clean("server", find_key, &a, a.psk, 0);
     expect_octets("key", caught_key(), a.psk);
     a.identity = "nobody";
@@ -1225,19 +1245,21 @@ START_TEST(tables_have_secrets)
 {
     struct server *server = server_new(8, true);
     struct line *line = line_new();
-    ck_assert_uint_eq(server->n_drawn, 3 * 32);
-    const uint8_t *secret[3] = {server->drawn, server->drawn + 32, server->drawn + 64};
+    ck_assert_uint_eq(server->n_drawn, 2 * 32);
+    const uint8_t *secret[] = {server->drawn, server->drawn + 32};
     add(server, SEVEN, KEY_32, NAME);
     ask_here(server);
-    expect_err("bind", mkt_streams_bind(server->streams, &line->server.ssl, &seven), MKT_OK);
-    ck_assert_mem_eq(hashed, secret[1], 32);
-    ck_assert_mem_eq(hashed + 32, &seven, sizeof seven);
-    ck_assert_int_eq(ask(&line->server.ssl, NAME), 0);
-    ck_assert_mem_eq(hashed, secret[0], 32);
-    ck_assert_mem_eq(hashed + 32, NAME, 32);
-    ck_assert_int_eq(ask(&line->server.ssl, "nobody"), 0);
-    ck_assert_mem_eq(hashed, secret[2], 32);
-    ck_assert_mem_eq(hashed + 32, "nobody", 6);
+    expect_err("bind", bind_end(server->streams, &line->server, &seven), MKT_OK);
+    static const char *const names[] = {NAME, "nobody"};
+    for (size_t i = 0; i < 2; i++) {
+        n_hashed = 0;
+        ck_assert_int_eq(ask(&line->server.ssl, names[i]), 0);
+        ck_assert_uint_eq(n_hashed, 2); /* for both, so that the time does not tell which one is there */
+        for (size_t j = 0; j < 2; j++) {
+            ck_assert_mem_eq(hashed[j], secret[j], 32);
+            ck_assert_mem_eq(hashed[j] + 32, names[i], i == 0 ? 32 : 6);
+        }
+    }
     mkt_streams_close(server->streams, &line->server.ssl);
     catching = false;
     line_free(line);
@@ -1338,14 +1360,13 @@ static void *shake_hands(void *user)
         if (mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, psk,
                               mkt_span_text(contended ? "contended" : name)) != MKT_OK ||
             mkt_streams_server(streams, &line->server.conf, &line->server.tls, &worker->server->tls) != MKT_OK ||
-            mkt_streams_bind(streams, &line->server.ssl, n % 2 == 0 || contended ? NULL : &number) != MKT_OK)
+            bind_end(streams, &line->server, n % 2 == 0 || contended ? NULL : &number) != MKT_OK)
             worker->wrong++;
         line->server.user = worker->server;
         line->server.handshake = shake_stream;
         mbedtls_ssl_setup(&line->client.ssl, &line->client.conf);
         mbedtls_ssl_setup(&line->server.ssl, &line->server.conf);
         mbedtls_ssl_set_bio(&line->client.ssl, &line->client, put, get, NULL);
-        mbedtls_ssl_set_bio(&line->server.ssl, &line->server, put, get, NULL);
         shake(line);
         bool has = mkt_streams_find(streams, &line->server.ssl, &stream) == MKT_OK;
         if (has != (!wrong_key && !contended) || (has && stream != number))
@@ -1467,7 +1488,7 @@ static void *bind_and_end(void *arg)
     struct user *user = arg;
     for (unsigned n = 0; goes_on(user, n); n++) {
         mbedtls_ssl_context ssl;
-        user->wrong += mkt_streams_bind(user->server->streams, &ssl, &eight) != MKT_OK;
+        user->wrong += mkt_streams_bind(user->server->streams, &ssl, &eight, &no_bio) != MKT_OK;
         user->wrong += mkt_streams_status(user->server->streams, &ssl, MBEDTLS_ERR_SSL_CONN_EOF) != MKT_TLS_CUT;
     }
     return NULL;
@@ -1521,8 +1542,8 @@ START_TEST(threads_use_a_stream_that_another_re_keys)
     add(server, EIGHT, ZEROS, OTHER_NAME);
     struct line *connected = call_up(server, versions[0], ZEROS, NAME, &seven), *other = line_new();
     expect_stream(server, connected, SEVEN);
-    expect_err("bind", mkt_streams_bind(server->streams, &other->client.ssl, &eight), MKT_OK);
-    expect_err("bind", mkt_streams_bind(server->streams, &other->server.ssl, &eight), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &other->client, &eight), MKT_OK);
+    expect_err("bind", bind_end(server->streams, &other->server, &eight), MKT_OK);
     ask_here(server);
     atomic_bool done = false;
     struct user user[USERS];
@@ -1579,7 +1600,7 @@ START_TEST(told_when_nothing_needs_the_connection_any_more)
                MKT_OK);
     line->server.user = &holder;
     line->server.handshake = shake_stream;
-    expect_err("bind", mkt_streams_bind(holder.streams, &line->server.ssl, &seven), MKT_OK);
+    expect_err("bind", bind_end(holder.streams, &line->server, &seven), MKT_OK);
     start_both(line);
     expect_connected(line);
     if (_i == 0) {
@@ -1782,7 +1803,7 @@ START_TEST(a_connected_stream_keeps_its_connection_when_it_is_re_keyed)
             hang_up(server, second);
         }
         struct line *client = line_new();
-        expect_err("bind", mkt_streams_bind(server->streams, &client->client.ssl, &seven), MKT_OK);
+        expect_err("bind", bind_end(server->streams, &client->client, &seven), MKT_OK);
         expect_err("client",
                    mkt_streams_client(server->streams, &client->client.ssl, &client->client.conf, &client->client.tls,
                                       &server->tls),

@@ -162,6 +162,7 @@ static bool set_up(struct peer *peer, bool server)
     size_t n;
     if (peer->psk == NULL || peer->identity == NULL || !key_get(peer->psk, key, &n))
         return fail("no key or identity");
+    const struct mkt_tls_bio bio = {.user = peer, .send = tcp_send, .receive = tcp_receive};
     const struct mkt_span psk = {key, n}, identity = mkt_span_text(peer->identity);
     const struct mkt_tls_settings settings = {
         .size = sizeof settings, .suites = mkt_span_text(peer->suites), .renegotiation = peer->renegotiation};
@@ -182,14 +183,13 @@ static bool set_up(struct peer *peer, bool server)
         !good(mkt_streams_add(peer->streams, SEVEN, psk, identity), "stream 7") ||
         !good(mkt_streams_add(peer->streams, EIGHT, psk, mkt_span_text("another stream's")), "stream 8"))
         return false;
-    if (!good(mkt_streams_bind(peer->streams, &peer->ssl, stream), "bind") ||
+    if (!good(mkt_streams_bind(peer->streams, &peer->ssl, stream, &bio), "bind") ||
         !good(server ? mkt_streams_server(peer->streams, &peer->conf, &peer->tls, &settings)
                      : mkt_streams_client(peer->streams, &peer->ssl, &peer->conf, &peer->tls, &settings),
               "set up"))
         return false;
     if (mbedtls_ssl_setup(&peer->ssl, &peer->conf) != 0)
         return fail("no context");
-    mbedtls_ssl_set_bio(&peer->ssl, peer, tcp_send, tcp_receive, NULL);
     return true;
 }
 
@@ -200,7 +200,9 @@ static bool say_end(struct peer *peer, int result)
                                         [MKT_TLS_CLOSED] = "closed",
                                         [MKT_TLS_CUT] = "cut",
                                         [MKT_TLS_ALERT] = "alert",
-                                        [MKT_TLS_FAILED] = "failed"};
+                                        [MKT_TLS_FAILED] = "failed",
+                                        [MKT_TLS_REMOVED] = "removed",
+                                        [MKT_TLS_CLOSING] = "closing"};
     enum mkt_tls_state state = mkt_streams_status(peer->streams, &peer->ssl, result);
     printf("error: -0x%04x\nend: %s\n", (unsigned)-result, names[state]);
     return false;

@@ -21,10 +21,11 @@
  *     return mkt_streams_add_csb(streams, stream, csb, 1);
  * }
  *
- * // When TCP is up. The PSK identity tells which stream a connection is for.
- * bool accepted(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const mbedtls_ssl_config *conf)
+ * // When TCP is up. The PSK identity tells which stream a connection is for. `bio` reads and writes TCP.
+ * bool accepted(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const mbedtls_ssl_config *conf,
+ *               const struct mkt_tls_bio *bio)
  * {
- *     return mkt_streams_bind(streams, ssl, NULL) == MKT_OK && mbedtls_ssl_setup(ssl, conf) == 0;
+ *     return mkt_streams_bind(streams, ssl, NULL, bio) == MKT_OK && mbedtls_ssl_setup(ssl, conf) == 0;
  * }
  *
  * // When TCP can be read or written: until it returns something else than MKT_E_AGAIN.
@@ -53,6 +54,20 @@
  * With its TLS session a stream ends and its key is wiped; for another connection (RFC 4145 a=connection:new) it is
  * added again, after another offer and answer. A stream that keeps its connection and gets another key is re-keyed.
  *
+ * If the answer makes the peer the client of TCP, the peer may connect before that answer is here (RFC 3264 5.1: the
+ * offerer must be prepared to receive media). So announce the stream when the offer is sent, with mkt_streams_announce().
+ * Connections that are bound to an announced stream wait. Nothing is read from them. When the stream gets its key, all
+ * of them shake hands, and the first that proves the key has the stream: nobody who merely connects keeps the peer out.
+ * If several streams have one port, only the PSK identity tells the stream, and mbedTLS can't wait for its key:
+ *
+ * | port | TLS | the key may come |
+ * |---|---|---|
+ * | of one stream, bound to it | 1.2 and 1.3 | at any time until mkt_streams_expire() |
+ * | of several streams | 1.2 | before the second flight of the client, which names the identity |
+ * | of several streams | 1.3 | before the first flight of the client, which names the identity |
+ *
+ * A later key is too late: the connection was refused as for an unknown identity.
+ *
  * Only a handshake that was given the key of its stream connects it. So a session that was resumed does not: a
  * configuration that was set up here is given no session cache and no ticket callbacks.
  *
@@ -72,11 +87,35 @@ extern "C" {
 
 /** How a TLS session stands. */
 enum mkt_tls_state {
-    MKT_TLS_OPEN,   /**< nothing ended: octets came, or the call is to be made again */
-    MKT_TLS_CLOSED, /**< close_notify came: all that the peer sent has arrived; or this end closed */
-    MKT_TLS_CUT,    /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
-    MKT_TLS_ALERT,  /**< the peer sent a fatal alert */
-    MKT_TLS_FAILED  /**< this end gave up; mbedTLS has sent the alert where one is due */
+    MKT_TLS_OPEN,    /**< nothing ended: octets came, or the call is to be made again */
+    MKT_TLS_CLOSED,  /**< close_notify came: all that the peer sent has arrived; or this end closed */
+    MKT_TLS_CUT,     /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
+    MKT_TLS_ALERT,   /**< the peer sent a fatal alert */
+    MKT_TLS_FAILED,  /**< this end gave up; the peer got an alert if one is due */
+    MKT_TLS_REMOVED, /**< the stream was removed, or expired, and the connection with it */
+    MKT_TLS_CLOSING  /**< close_notify came, and the answer to it can't be sent yet: call mkt_streams_close() */
+};
+
+/** How a connection reads and writes TCP: the arguments of mbedtls_ssl_set_bio(), which says what each must return. */
+struct mkt_tls_bio {
+    void *user;                                  /**< first argument of each */
+    mbedtls_ssl_send_t *send;                    /**< needed */
+    mbedtls_ssl_recv_t *receive;                 /**< one of these two is needed; the other may be NULL. */
+    mbedtls_ssl_recv_timeout_t *receive_timeout; /**< It is used if both are there. */
+};
+
+/** Why a handshake failed, for the log of an operator. There is no key in it. */
+struct mkt_tls_failure {
+    const mbedtls_ssl_context *ssl; /**< the connection */
+    enum mkt_tls_state how;         /**< MKT_TLS_CUT, _ALERT, _FAILED or _REMOVED, or _CLOSED for a close_notify */
+    int error;                      /**< of mbedTLS, as mkt_streams_handshake() gives it */
+    int alert;                      /**< with MKT_TLS_ALERT: what the peer sent (RFC 8446 6); else -1 */
+    bool has_stream;                /**< the stream is known: by mkt_streams_bind(), or by an identity of a stream */
+    uint64_t stream;                /**< its number, or 0 */
+    const char *identity;           /**< that the client named last, or empty. Printable ASCII: other octets, and the
+                                         backslash, are \\xNN; after 64 octets it is cut, and ends in "..." */
+    const uint16_t *suites;         /**< of the client, in its order: mkt_suite_name() has their names. */
+    size_t n_suites;                /**< As many as stand in the first 256 octets of its first flight; 0 as client */
 };
 
 /** The streams of a server. Opaque. */
@@ -92,7 +131,7 @@ struct mkt_streams_settings {
 
     /**
      * How many streams there can be at once; 0: 100,000; at most 16,777,216. Each takes 24 to 48 octets even where it
-     * is not there. Many more connections than this at once, handshakes included, make each look-up longer.
+     * is not there.
      */
     size_t most;
 
@@ -100,10 +139,13 @@ struct mkt_streams_settings {
      * What becomes of an identity that is no stream's, or not that of the connection's stream (RFC 4279 section 2).
      * False: the alert unknown_psk_identity (in TLS 1.3 that of mbedTLS, missing_extension), which a peer with a wrong
      * configuration can read. True: the handshake goes on with a key that nobody knows and fails as with a wrong one,
-     * so that nobody can find out which identities there are. Of several identities that a client of TLS 1.3 offers,
-     * the first then decides.
+     * so that nobody can find out which identities there are. That costs the same work for every identity. The key that
+     * nobody knows is as long as the key that came last: give all streams keys of one length. Of several identities
+     * that a client of TLS 1.3 offers, the first then decides.
      */
     bool hide_identities;
+
+    bool any_identity; /**< mkt_streams_add() takes identities that are not UTF-8, against RFC 4279 5.1 */
 
     void *user; /**< first argument of each callback; the callbacks may come from any thread */
 
@@ -114,11 +156,27 @@ struct mkt_streams_settings {
     void (*release)(void *user, void *p);
 
     /**
-     * Called once when a connected stream has ended. The key is wiped by then and the lock is not held. Runs in the
-     * thread that detected the end. Optional. Not called for streams that are removed. It is the last step of the
-     * function that calls it, so it may free the connection, except in mkt_streams_bind(): that has a new one by then.
+     * Called once when a connected stream has ended, or an announced one expired. The key is wiped by then and the lock
+     * is not held. Runs in the thread that detected the end. Optional. It is the last step of the function that calls
+     * it, so it may free the connection, after mkt_streams_forget(), except in mkt_streams_bind(): that has a new one
+     * by then. If mkt_streams_remove() or mkt_streams_expire() call it (MKT_TLS_REMOVED), the connection belongs to its
+     * own thread, as before.
      */
     void (*ended)(void *user, uint64_t stream, enum mkt_tls_state how);
+
+    size_t most_connections; /**< at once, handshakes included; 0: twice as many as streams; at most 16,777,216 */
+    size_t most_waiting;     /**< connections that wait for the key of one announced stream; 0: 8 */
+
+    /**
+     * Have the thread of a connection call mkt_streams_handshake(), or mkt_streams_status() if it is connected, now: the
+     * key that it waits for is here, or its stream was removed. Called with the lock held, so that no other thread ends
+     * the connection meanwhile, and from the thread that changes the stream. Do not call functions of this header in
+     * it; write to a pipe or a queue that the other thread reads. Needed by those who announce streams.
+     */
+    void (*wake)(void *user, mbedtls_ssl_context *ssl);
+
+    /** Told why a handshake failed, before mkt_streams_handshake() returns. The lock is not held. Optional. */
+    void (*failed)(void *user, const struct mkt_tls_failure *failure);
 };
 
 /** Clears settings and sets their size. */
@@ -144,11 +202,27 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_new(struct mkt_streams **streams,
 MKT_API void mkt_streams_free(struct mkt_streams *streams);
 
 /**
- * Adds a stream, which from now on waits for its connection.
- * @param stream    a number of the caller's that no other stream here has
+ * Announces a stream whose key is not known yet. mkt_streams_add() gives it the key, mkt_streams_remove() takes it away.
+ * Until then connections can be bound to it.
+ * @param stream  a number of the caller's that no other stream here has
+ * @param until   when it expires, by the clock of the caller; for mkt_streams_expire()
+ * @return MKT_OK; MKT_E_IN_USE; MKT_E_BUNDLE_FULL for more than mkt_streams_settings.most; MKT_E_MEMORY
+ */
+MKT_API MKT_MUST enum mkt_err mkt_streams_announce(struct mkt_streams *streams, uint64_t stream, uint64_t until);
+
+/**
+ * Takes all announced streams away that still have no key and whose time has come: `until` is `now` or earlier. Their
+ * connections get the alert access_denied from mkt_streams_handshake(). The library has no timer: call this from yours.
+ */
+MKT_API void mkt_streams_expire(struct mkt_streams *streams, uint64_t now);
+
+/**
+ * Adds a stream, or gives one that was announced its key. From now on it waits for its connection.
+ * @param stream    a number of the caller's that no other stream with a key has
  * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
- * @param identity  from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1), that no other stream here has; copied
- * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range; MKT_E_KEY_LENGTH; MKT_E_IN_USE for a number or an
+ * @param identity  from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1; mkt_streams_settings.any_identity), that
+ *                  no other stream here has; copied
+ * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range or not UTF-8; MKT_E_KEY_LENGTH; MKT_E_IN_USE for a number or an
  *         identity that another stream has; MKT_E_BUNDLE_FULL for more than mkt_streams_settings.most; MKT_E_MEMORY;
  *         MKT_E_CRYPTO
  */
@@ -170,7 +244,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
  * next handshake, be that a renegotiation that the client begins or, for a stream that waits, its first. A first
  * handshake that is under way with the old key fails; a renegotiation that was given it already may end with it. A
  * client's configuration keeps the key that it was set up with.
- * @return that of mkt_streams_add(), but MKT_E_NO_SESSION where there is no such stream, and never MKT_E_BUNDLE_FULL
+ * @return that of mkt_streams_add(), but MKT_E_NO_SESSION if there is no such stream, MKT_E_NO_KEY if it is announced,
+ *         and never MKT_E_BUNDLE_FULL
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
                                                 struct mkt_span identity);
@@ -180,14 +255,16 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_rekey_csb(struct mkt_streams *streams,
                                                     const struct mkt_csb *csb, uint8_t cs_id);
 
 /**
- * Takes a stream away and wipes its key: the call was given up. A handshake that is under way for it fails when it is
- * done at the latest, even where a new stream of that number was added meanwhile. A connection that has it is the
- * caller's to close.
- * @return MKT_OK: it is gone; MKT_E_NO_SESSION: there was none; MKT_E_CRYPTO
+ * Takes a stream away and wipes its key: the call was given up. From now on mbedtls_ssl_read() and mbedtls_ssl_write()
+ * of its connections get nothing more from TCP and send nothing more, even if a new stream has that number. (What one
+ * record brought and mbedTLS has decrypted can still be read: read with a buffer of 16,384 octets to leave nothing.)
+ * `wake` is called for each of them, then `ended` if the stream was connected. mkt_streams_status() of the connection
+ * answers MKT_TLS_REMOVED. A handshake that is under way fails with MKT_E_DENIED.
+ * @return MKT_OK: it is gone; MKT_E_NO_SESSION: there was none
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_remove(struct mkt_streams *streams, uint64_t stream);
 
-/** How many streams there are, waiting and connected. */
+/** How many streams there are: announced, waiting and connected. */
 MKT_API size_t mkt_streams_count(struct mkt_streams *streams);
 
 /**
@@ -210,34 +287,41 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_server(struct mkt_streams *streams, mb
  * @param tls       as for mkt_tls_setup()
  * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
  * @return that of mkt_tls_setup_psk(); MKT_E_NO_SESSION if the connection is not known or has no stream, or if the
- *         stream was removed; MKT_E_IN_USE if the stream has another connection
+ *         stream was removed; MKT_E_NO_KEY if it is announced; MKT_E_IN_USE if it has another connection
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
                                                  mbedtls_ssl_config *conf, struct mkt_tls *tls,
                                                  const struct mkt_tls_settings *settings);
 
 /**
- * Makes a connection known before its handshake, in either role. A server's configuration refuses all others.
- * @param ssl     only its address is used, so it may be set up before or after. Do not move it until
- *                mkt_streams_close() is called, or mkt_streams_handshake() or mkt_streams_status() say that it ended.
- *                If an earlier connection at that address was not closed, that one ends now as if it was cut.
+ * Makes a connection known before its handshake, in either role. A server's configuration refuses all others. Calls
+ * mbedtls_ssl_set_bio() with a BIO of this set, which calls `bio`: do not call it for this connection.
+ * @param ssl     initialised; it may be set up before or after. Do not move it until the connection has ended:
+ *                mkt_streams_forget() is called, mkt_streams_close() returns something else than MKT_E_AGAIN, or
+ *                mkt_streams_handshake() or mkt_streams_status() say so. Then nothing can be read or written any more.
+ *                If an earlier connection at that address did not end, that one ends now as if it was cut.
  * @param stream  the stream that the connection is for, if the port or the path tells it: the identity of another
  *                stream is refused then. It may be NULL for a server: then the identity tells.
- * @return MKT_OK; MKT_E_NO_SESSION if there is no such stream; MKT_E_MEMORY; MKT_E_CRYPTO
+ * @param bio     copied; called by the thread of the connection
+ * @return MKT_OK; MKT_E_NO_SESSION if there is no such stream; MKT_E_TOO_MANY for more connections than
+ *         mkt_streams_settings.most_connections, or more than .most_waiting for an announced stream: leave further ones
+ *         in the queue of TCP until the key is here; MKT_E_MEMORY
  */
-MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
-                                               const uint64_t *stream);
+MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbedtls_ssl_context *ssl,
+                                               const uint64_t *stream, const struct mkt_tls_bio *bio);
 
 /**
  * Goes on with the handshake of a connection, by mbedtls_ssl_handshake(). When it succeeds the stream has the
  * connection. When it fails the connection is forgotten, and the stream waits on.
- * @param result  out: what mbedtls_ssl_handshake() returned, for mkt_streams_status() and the caller's log
+ * @param result  out: what mbedtls_ssl_handshake() returned, for the caller's log
  * @return - MKT_OK: connected;
  *         - MKT_E_AGAIN: the handshake goes on; `*result` says what mbedTLS waits for, as MBEDTLS_ERR_SSL_WANT_READ;
+ *         - MKT_E_NO_KEY: the stream is only announced, and nothing was read. Do not wait for TCP, but for
+ *           mkt_streams_settings.wake;
  *         - MKT_E_TLS: it failed; `*result` says why;
- *         - MKT_E_DENIED: TLS succeeded, and the peer got the alert access_denied: the stream has another connection or
- *           another key by now, or was removed, or the connection is not known or was not given the key; `*result` is
- *           MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY
+ *         - MKT_E_DENIED: the peer got the alert access_denied: the stream was removed, or has another connection or
+ *           another key by now, or the connection was not given its key; `*result` is MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+ *         - MKT_E_NO_SESSION: the connection is not known; `*result` is the same
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result);
 
@@ -250,26 +334,36 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_find(struct mkt_streams *streams, cons
                                                uint64_t *stream);
 
 /**
- * Says if a session goes on. If not, ends its stream: the key is wiped, and `ended` is called.
+ * Says if a session goes on. If not, ends its stream, and wipes its key, calls `ended`, and forgets the connection.
  * @param result  what mbedtls_ssl_read() returned for a buffer that is not empty, 0 included; or mbedtls_ssl_write(),
  *                mbedtls_ssl_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
- *                ended, and for two records in a row that are empty, which no TLS stack sends: both are an end here.
- * @return MKT_TLS_OPEN also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not come
- *         to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole. Anything else: release TCP now,
- *         with mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A close_notify was answered with one, as RFC
- *         5246 7.2.1 demands, if it could be sent without waiting.
+ *                ended, and for two empty records in a row, which RFC 5246 6.2.1 allows: these are no end here.
+ *                (mbedTLS refuses four in a row in TLS 1.2.)
+ * @return - MKT_TLS_OPEN, also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not
+ *           come to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole;
+ *         - MKT_TLS_CLOSING: the peer closed, and TCP does not take our close_notify now. The stream has ended. Call
+ *           mkt_streams_close() as soon as TCP can be written, or mkt_streams_forget();
+ *         - anything else: release TCP now, with mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A
+ *           close_notify was answered with one, as RFC 5246 7.2.1 demands. If mbedTLS can't take a message, such as
+ *           KeyUpdate of TLS 1.3, the peer got the alert unexpected_message; if peers send it, offer TLS 1.2 alone by
+ *           mkt_tls_settings.suites.
  */
 MKT_API MKT_MUST enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_context *ssl,
                                                        int result);
 
 /**
  * Ends a session from this end, or gives a handshake up: wipes the key of the stream that has the connection, calls
- * `ended`, and sends close_notify if the handshake is over. A stream that waits, waits on. Call this before
- * mbedtls_ssl_free() for each connection that has not ended otherwise.
- * @return MKT_OK; MKT_E_AGAIN: call mbedtls_ssl_close_notify() until it is sent, unless `ended` has freed the
- *         connection; MKT_E_TLS: it can't be sent
+ * `ended`, and sends close_notify if the handshake is over, after what mbedtls_ssl_write() could not send yet. A stream
+ * that waits, waits on. Call this, or mkt_streams_forget(), before mbedtls_ssl_free() for each connection that has not
+ * ended otherwise.
+ * @return MKT_OK: all was sent; MKT_E_AGAIN: it was not. The stream has ended, the connection has not: call this again
+ *         when TCP can be written, or mkt_streams_forget(); MKT_E_TLS: it can't be sent; MKT_E_NO_SESSION: the
+ *         connection is not known, or has ended
  */
 MKT_API enum mkt_err mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
+
+/** Gives a connection up without another word to the peer. A stream that has it ends as if it was cut. */
+MKT_API void mkt_streams_forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl);
 
 #ifdef __cplusplus
 }
