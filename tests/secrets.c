@@ -769,6 +769,52 @@ START_TEST(an_hmac_leaves_nothing_behind)
 }
 END_TEST
 
+/* One call of AES-CM, and nothing after it. */
+struct cm_call {
+    struct mkt_span key, in;
+    uint8_t iv[16], out[100];
+    enum mkt_err err;
+};
+
+static void encrypt(void *arg)
+{
+    struct cm_call *c = arg;
+    c->err = __real_mkt_aes_cm(c->key, c->iv, c->in, c->out);
+}
+
+/* Both key lengths, texts of whole blocks, of parts of one, and of several: IV, counter, key and key stream. */
+START_TEST(aes_cm_leaves_nothing_behind)
+{
+    enum { BLOCK = 16 };
+    static const uint8_t zeros[100];
+    static uint8_t key[32], counter[BLOCK];
+    static struct cm_call c, whole;
+    static const size_t lengths[] = {1, 15, 16, 17, 32, 100};
+    if (marked)
+        return;
+    c = (struct cm_call){.key = {key, _i % 2 == 0 ? 16 : 32}, .in = {zeros, lengths[_i / 2]}};
+    for (size_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)(i * i + 5 * i + 29 * (size_t)_i + 1);
+    for (size_t i = 0; i < BLOCK; i++)
+        c.iv[i] = (uint8_t)(3 * i * i + 11 * i + 41 * (size_t)_i + 7);
+    c.iv[14] = c.iv[15] = 0; /* as in all messages (RFC 3830 4.2.3) */
+    whole = c;
+    whole.in.n = (c.in.n + BLOCK - 1) / BLOCK * BLOCK;
+    if (whole.in.n > sizeof zeros)
+        whole.in.n = sizeof zeros;
+    encrypt(&whole);
+    on_own_stack("AES-CM", encrypt, &c);
+    expect_err("AES-CM", c.err, MKT_OK);
+    memcpy(counter, c.iv, BLOCK);
+    counter[15] = (uint8_t)((c.in.n + BLOCK - 1) / BLOCK);
+    know("an AES key", key, c.key.n);
+    know("an IV", c.iv, BLOCK);
+    know("a counter", counter, BLOCK);
+    know("a key stream", whole.out, whole.in.n);
+    on_own_stack("AES-CM", encrypt, &c);
+}
+END_TEST
+
 /* ---- this test itself ---- */
 
 /* What is looked for is found: on the stack, at any place, whatever stands around it. */
@@ -811,6 +857,7 @@ int main(int argc, char *argv[])
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, what_is_left_is_found);
     tcase_add_loop_test(tcase, an_hmac_leaves_nothing_behind, 0, 12);
+    tcase_add_loop_test(tcase, aes_cm_leaves_nothing_behind, 0, 12);
     tcase_add_loop_test(tcase, a_call_with_a_kms, 0, sizeof calls / sizeof *calls);
     tcase_add_loop_test(tcase, a_ticket_of_ones_own, 0, 2);
     tcase_add_test(tcase, something_was_looked_for);
