@@ -874,6 +874,34 @@ START_TEST(truncated)
 }
 END_TEST
 
+/* A key of 64 octets may be a TGK or a TEK, a longer one no TEK (D15). */
+START_TEST(a_tek_that_is_too_long)
+{
+    enum { HEAD = 3 }; /* octets of Key data from its type to the key */
+    const struct mkt_key_wish tgk = {.size = sizeof tgk, .type = MKT_KEY_TGK, .length = MKT_MAX_TEK + (size_t)_i};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_key_data key;
+    struct mkt_csb *copy = NULL;
+    uint8_t octets[8192];
+    c->recipe.keys = &tgk;
+    make_resp(c);
+    finish(c);
+    const struct mkt_span whole = stored(c->i);
+    memcpy(octets, whole.p, whole.n);
+    expect_err("key", mkt_csb_key(c->i, 0, &key), MKT_OK);
+    size_t at = HEAD;
+    while (at + key.key.n < whole.n && memcmp(octets + at, key.key.p, key.key.n) != 0)
+        at++;
+    ck_assert_uint_eq(octets[at - HEAD], MKT_KEY_TGK << 4 | MKT_KV_SPI);
+    octets[at - HEAD] = MKT_KEY_TEK << 4 | MKT_KV_SPI;
+    expect_err("as a TEK",
+               mkt_csb_load(&copy, &c->alice.host, &c->settings_i, (struct mkt_span){octets, whole.n}),
+               _i == 0 ? MKT_OK : MKT_E_STORED);
+    mkt_csb_free(copy);
+    call_free(c);
+}
+END_TEST
+
 /* Of the first call, which has every state; of the others, and under valgrind, some. */
 START_TEST(every_bit_flipped)
 {
@@ -947,6 +975,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("damaged");
     tcase_add_loop_test(tcase, truncated, 0, CALLS);
+    tcase_add_loop_test(tcase, a_tek_that_is_too_long, 0, 2);
     tcase_add_loop_test(tcase, other_roles_and_states, 0, CALLS);
     tcase_add_loop_test(tcase, every_bit_flipped, 0, CALLS);
     suite_add_tcase(suite, tcase);

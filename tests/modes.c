@@ -879,6 +879,37 @@ START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
 }
 END_TEST
 
+/* The host is not asked about a policy that cannot be read, as octets of a bundle may have been damaged. */
+START_TEST(a_stored_question_whose_ticket_is_damaged)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    const struct mkt_span by_bob = anonymous_ticket(p);
+    const struct mkt_span tp_data = payload_of(by_bob, MKT_TICKET, 0).ticket.tp_data;
+    uint8_t octets[8192];
+    struct mkt_csb *copy = NULL;
+    p->kms_r.player.host.forward = forward;
+    begin(&p->kms_r, MKT_KMS);
+    take(&p->kms_r, "RESOLVE_INIT", by_bob);
+    const struct mkt_span whole = stored(&p->kms_r);
+    memcpy(octets, whole.p, whole.n);
+    size_t at = 0;
+    while (at + tp_data.n < whole.n && memcmp(octets + at, tp_data.p, tp_data.n) != 0)
+        at++;
+    for (int damaged = 1; damaged >= 0; damaged--) {
+        octets[at] = damaged ? 99 : tp_data.p[0]; /* First Payload: a type that there is not */
+        asked.n = 0;
+        expect_err("load",
+                   mkt_csb_load(&copy, &p->kms_r.player.host, &p->kms_r.settings, (struct mkt_span){octets, whole.n}),
+                   MKT_OK);
+        expect_err("pass on", mkt_csb_make_resolve_init(copy, &(struct mkt_buf){NULL, 0, 0}),
+                   damaged ? MKT_E_PAYLOAD : MKT_OK);
+        ck_assert_uint_eq(asked.n, damaged ? 0 : 1);
+        mkt_csb_free(copy);
+    }
+    parties_free(p);
+}
+END_TEST
+
 /* A ticket of another type has no IDRpsk for the host, even if its Ticket Data has the form of a base ticket. */
 START_TEST(a_ticket_of_another_type_has_no_idrpsk)
 {
@@ -1277,6 +1308,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_ticket_that_names_no_kms, 0, 16);
     tcase_add_loop_test(tcase, who_resolves_a_ticket_is_the_word_of_the_host, 0, 4);
     tcase_add_test(tcase, tickets_that_are_not_passed_on);
+    tcase_add_test(tcase, a_stored_question_whose_ticket_is_damaged);
     tcase_add_test(tcase, a_ticket_of_another_type_has_no_idrpsk);
     tcase_add_test(tcase, errors_between_kms);
     suite_add_tcase(suite, tcase);

@@ -157,6 +157,58 @@ START_TEST(a_message_that_is_too_large)
 }
 END_TEST
 
+static size_t errors;
+
+static void count_errors(void *user, const struct mkt_error_message *error)
+{
+    (void)user;
+    ck_assert(error->authenticated && error->number == mkt_err_number(MKT_E_SP));
+    errors++;
+}
+
+/* An Error message stands where an offer or an answer would, and is taken as one. */
+START_TEST(an_error_in_place_of_an_answer)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    uint8_t made[1024];
+    struct mkt_buf line, error = {made, sizeof made, 0}, back = line_of(1);
+    make_ticket(c);
+    c->alice.host.error = count_errors;
+    struct mkt_sdp sdp = offered(c, &line);
+    expect_err("take", mkt_sdp_take_offer(c->r, &sdp, 0), MKT_OK);
+    expect_err("error", mkt_csb_make_error(c->r, (struct mkt_span){NULL, 0}, MKT_E_SP, NULL, 0, &error), MKT_OK);
+    expect_err("line", mkt_sdp_key_mgmt_encode((struct mkt_span){made, error.n}, &back), MKT_OK);
+    struct mkt_sdp with_error = described(HEAD MSRP, &back, "");
+    errors = 0;
+    expect_err("in an answer", mkt_sdp_take_answer(c->i, &with_error, 0), MKT_OK);
+    ck_assert_uint_eq(errors, 1);
+    ck_assert(!mkt_csb_ready(c->i));
+    c->alice.n_seen = 0; /* an Error message is taken once */
+    expect_err("in an offer", mkt_sdp_take_offer(c->i, &with_error, 0), MKT_OK);
+    ck_assert_uint_eq(errors, 2);
+    call_free(c);
+}
+END_TEST
+
+/* Too few octets for a data type, or for more than that. */
+START_TEST(a_message_of_few_octets)
+{
+    static const char *const cut[] = {"AQ==", "AQ4=", "AQ4U"}; /* HDR of a TRANSFER_INIT: version, data type, ... */
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_buf none = line_of(0);
+    make_ticket(c);
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "a=key-mgmt:mikey %s\r\n", cut[i]);
+        struct mkt_sdp sdp = described(HEAD MSRP, &none, line);
+        const struct mkt_span before = stored(c->r);
+        expect_err(cut[i], mkt_sdp_take_offer(c->r, &sdp, 0), MKT_E_TRUNCATED);
+        expect_octets("bundle", stored(c->r), before);
+    }
+    call_free(c);
+}
+END_TEST
+
 START_TEST(without_answer)
 {
     struct call *c = call_new(MKT_SUITE_256, "DHJLNO");
@@ -347,6 +399,8 @@ int main(void)
     tcase_add_test(tcase, a_small_buffer);
     tcase_add_test(tcase, refused_and_as_it_was);
     tcase_add_test(tcase, a_message_that_is_too_large);
+    tcase_add_test(tcase, an_error_in_place_of_an_answer);
+    tcase_add_test(tcase, a_message_of_few_octets);
     tcase_add_test(tcase, without_answer);
     tcase_add_test(tcase, sections_that_share_a_message);
     tcase_add_test(tcase, a_section_with_a_message_of_its_own);

@@ -1913,7 +1913,16 @@ START_TEST(a_desired_policy_that_contradicts_itself)
         struct mkt_ticket_payload *tp = &find(&m, MKT_TP, 0)->ticket;
         tp->flags = (uint16_t)((tp->flags & ~wrong[i].without) | wrong[i].with);
         refused(&p->kms, wrong[i].what, forged(&m, &alice), MKT_E_FLAGS);
+        /* whoever is or is not named: the first error counts */
+        struct mkt_policy policy = p->policy;
+        policy.flags = (uint16_t)((policy.flags & ~wrong[i].without) | wrong[i].with);
+        policy.n_responders = 0;
+        const struct mkt_request request = {.size = sizeof request, .policy = &policy};
+        begin(&p->alice, MKT_INITIATOR);
+        expect_err(wrong[i].what, mkt_csb_make_request_init(p->alice.csb, &request, &(struct mkt_buf){NULL, 0, 0}),
+                   MKT_E_FLAGS);
     }
+    begin(&p->alice, MKT_INITIATOR);
     take(&p->kms, "REQUEST_INIT", init);
     parties_free(p);
 }

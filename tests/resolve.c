@@ -1170,6 +1170,34 @@ START_TEST(a_randkms_where_nothing_is_forked)
 }
 END_TEST
 
+/* "The same modifier [...] SHALL be used" (5.3): its IDRr and RANDRkms are sent again if the ticket is remembered. */
+START_TEST(a_modifier_that_is_remembered_where_nothing_is_forked)
+{
+    static const uint8_t rand[32] = {1};
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHJNO");
+    p->bob.settings.leave_out_identities = true;
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span init = resolve_init(&p->bob);
+    take(&p->kms, "RESOLVE_INIT", init);
+    struct mkt_message m = decoded(resolve_resp(&p->kms));
+    const struct forger kms = as_kms(p, init);
+    put_in(&m, (struct mkt_payload){.type = MKT_IDR, .id = {MKT_IDR_R, MKT_ID_URI, p->bob.settings.self.data}});
+    put_in(&m, (struct mkt_payload){.type = MKT_RANDR, .rand = {MKT_RANDR_KMS, {rand, sizeof rand}}});
+    take(&p->bob, "RESOLVE_RESP", forged(&m, &kms));
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span answer = transfer_resp(&p->bob, NULL);
+    expect_octets("RANDRkms", payload_of(answer, MKT_RANDR, MKT_RANDR_KMS).rand.rand,
+                  (struct mkt_span){rand, sizeof rand});
+    expect_octets("IDRr", payload_of(answer, MKT_IDR, MKT_IDR_R).id.data, p->bob.settings.self.data);
+    take(&p->alice, "TRANSFER_RESP", answer);
+    same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
 /* "The reason that the KMS MAY adjust the Responder's identity is so that it matches an identity encoded in the
  * ticket": as who Bob then answers. */
 START_TEST(a_kms_that_adjusts_who_answers)
@@ -2331,6 +2359,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_randkms_as_long_as_the_keys, 0, 3);
     tcase_add_loop_test(tcase, keys_too_long_to_be_forked, 0, 2);
     tcase_add_test(tcase, modifiers_that_are_not_there);
+    tcase_add_test(tcase, a_modifier_that_is_remembered_where_nothing_is_forked);
     tcase_add_test(tcase, a_randkms_where_nothing_is_forked);
     tcase_add_loop_test(tcase, a_kms_that_adjusts_who_answers, 0, 2);
     tcase_add_loop_test(tcase, an_identity_that_the_kms_names, 0, 2);

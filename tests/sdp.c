@@ -997,6 +997,23 @@ START_TEST(every_answer)
 }
 END_TEST
 
+/* An offer, or an answer, that has no such value. */
+START_TEST(setups_that_are_none)
+{
+    for (unsigned i = 0; i < 2 * 5 * 3; i++) {
+        const enum mkt_stream stream = i % 2 == 0 ? MKT_STREAM_MSRP : MKT_STREAM_BFCP;
+        const enum mkt_setup one = (enum mkt_setup)(i / 2 % 5), none = (enum mkt_setup)(5 + i / 10);
+        struct mkt_roles roles = {MKT_END_NONE, MKT_END_NONE};
+        enum mkt_setup answer = MKT_SETUP_ABSENT;
+        expect_err("offer", mkt_setup_roles(stream, none, one, true, &roles), MKT_E_ROLE);
+        expect_err("answer", mkt_setup_roles(stream, one, none, true, &roles), MKT_E_ROLE);
+        expect_err("offer", mkt_setup_answer(stream, none, one, &answer), MKT_E_ROLE);
+        ck_assert(roles.tcp == MKT_END_NONE && answer == MKT_SETUP_ABSENT);
+        ck_assert_ptr_null(mkt_setup_name(none));
+    }
+}
+END_TEST
+
 /* House rules */
 
 START_TEST(no_allocation)
@@ -1052,6 +1069,7 @@ int main(void)
         every_pair,
         roles_can_differ,
         every_answer,
+        setups_that_are_none,
         no_allocation,
     };
     Suite *suite = suite_create("sdp");

@@ -356,6 +356,13 @@ START_TEST(no_struct_has_such_a_size)
         key->size = sizes[i];
         expect_err("key", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_E_ARGUMENT);
     }
+    /* the largest that a version may have: 65,535 octets more than the first one */
+    struct mkt_key_wish *key = (struct mkt_key_wish *)(void *)memory;
+    memset(memory, 0, READABLE);
+    key->size = offsetof(struct mkt_key_wish, kv) + sizeof key->kv + UINT16_MAX;
+    expect_err("the largest", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_OK);
+    key->size++;
+    expect_err("one octet more", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_E_ARGUMENT);
     scene_free(&s);
     ck_assert_int_eq(munmap(memory, READABLE + PAGE), 0);
 }

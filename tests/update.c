@@ -2104,6 +2104,53 @@ START_TEST(what_an_update_may_leave_open)
 }
 END_TEST
 
+/* The TICKET of the first exchange may be repeated. Without a replay cache the Initiator refuses it: it may be its own
+ * TRANSFER_INIT (D21). */
+START_TEST(a_ticket_that_is_repeated_without_a_replay_cache)
+{
+    const enum mkt_role by = (enum mkt_role)_i;
+    struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
+    struct mkt_message m;
+    expect_err(
+        "get",
+        mkt_message_decode(&m, make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)})), MKT_OK);
+    *insert(&m, MKT_TICKET) = payload_of(init_of(p.c), MKT_TICKET, 0);
+    const struct mkt_span with_ticket = forge(&p, &m);
+    p.player[other(by)]->host.replay = NULL;
+    expect_err("TICKET", mkt_csb_take(p.csb[other(by)], with_ticket),
+               by == MKT_INITIATOR ? MKT_OK : MKT_E_UPDATE);
+    part(&p);
+}
+END_TEST
+
+/* Without F the Initiator keeps the ticket until the Responder updates. Octets that were damaged since name nobody. */
+START_TEST(a_kept_policy_that_is_not_sound)
+{
+    enum { FLAGS = 5 }; /* octets of a TICKET from Ticket Type to the flags E to O */
+    struct pair p = two(MKT_SUITE_256, "HJLNO");
+    struct mkt_csb *copy = NULL;
+    uint8_t octets[8192];
+    const struct mkt_span whole = stored(p.c->i), ticket = payload_of(init_of(p.c), MKT_TICKET, 0).octets;
+    const struct mkt_span init =
+        make_update(&p, MKT_RESPONDER, &(struct mkt_update){.size = sizeof(struct mkt_update), .no_answer = true});
+    memcpy(octets, whole.p, whole.n);
+    size_t at = 0;
+    while (at + ticket.n < whole.n && memcmp(octets + at, ticket.p + 1, ticket.n - 1) != 0)
+        at++;
+    for (int damaged = 1; damaged >= 0; damaged--) {
+        const uint8_t low = (uint8_t)(MKT_FLAG_L << 5), high = (uint8_t)(MKT_FLAG_L >> 3); /* "NOT D implies L" */
+        octets[at + FLAGS] ^= high;
+        octets[at + FLAGS + 1] ^= low;
+        expect_err("load",
+                   mkt_csb_load(&copy, &p.c->alice.host, &p.c->settings_i, (struct mkt_span){octets, whole.n}), MKT_OK);
+        expect_err("update", mkt_csb_take(copy, init), damaged ? MKT_E_FLAGS : MKT_OK);
+        ck_assert(damaged ? mkt_csb_peer(copy).data.n == 0 : mkt_csb_peer(copy).data.n > 0);
+        mkt_csb_free(copy);
+    }
+    part(&p);
+}
+END_TEST
+
 /* What no rule names is covered by the MAC and ignored (D13). */
 START_TEST(unexpected_payloads_are_ignored)
 {
@@ -2385,6 +2432,8 @@ int main(void)
     tcase_add_loop_test(tcase, an_update_that_comes_back, 0, 8);
     tcase_add_loop_test(tcase, wrong_updates, 0, 4);
     tcase_add_loop_test(tcase, wrong_updates_without_answer, 0, 2);
+    tcase_add_loop_test(tcase, a_ticket_that_is_repeated_without_a_replay_cache, 0, 2);
+    tcase_add_test(tcase, a_kept_policy_that_is_not_sound);
     tcase_add_test(tcase, what_an_update_may_leave_open);
     tcase_add_loop_test(tcase, unexpected_payloads_are_ignored, 0, 2);
     tcase_add_loop_test(tcase, keys_that_the_policy_forbids, 0, 6);
