@@ -1270,6 +1270,196 @@ START_TEST(a_base_ticket_that_wants_more)
 }
 END_TEST
 
+/* ---- names as short as they can be ---- */
+
+/* Everybody and every key has a name of one octet; the policy allows one application, of one octet, too. */
+static struct parties *set_up_short(const char *flags)
+{
+    static const char *const names[ALL_PARTIES] = {"a", "b", "c", "m", "k", "r"},
+                             *const keys[ALL_PARTIES] = {"1", "2", "3", "4", "5", "6"};
+    struct parties *p = parties_new(MKT_SUITE_256, flags);
+    p->kms.player.n_friends = 0;
+    for (size_t i = 0; i < ALL_PARTIES; i++) {
+        struct party *one = &p->all[i];
+        mkt_settings_init(&one->settings, mkt_id_uri(names[i]));
+        one->settings.application = text("x");
+        one->settings.replay_scope = text("s");
+        one->key.kms = mkt_id_uri("k");
+        one->key.name = mkt_id_bytes(keys[i]);
+        one->moves = true;
+        if (one == &p->kms || one == &p->kms_r)
+            continue;
+        one->settings.kms = &one->key;
+        p->kms.player.friend[p->kms.player.n_friends++] =
+            (struct friend){one->key.name, one->settings.self, one->key.psk, false};
+    }
+    p->alice.settings.peer = p->bob.settings.self;
+    p->bob.settings.peer = p->alice.settings.self;
+    p->policy.kms = p->kms.settings.self;
+    p->policy.initiator = p->alice.settings.self;
+    p->policy.responder[0] = p->offer.responder = p->bob.settings.self;
+    p->policy.application[p->policy.n_applications++] = text("x");
+    p->recipe.tpk_id = mkt_id_bytes("t");
+    return p;
+}
+
+static void update_by(struct party *by, struct party *other)
+{
+    const struct mkt_update nothing = {.size = sizeof nothing, .no_answer = true};
+    uint8_t octets[4096];
+    struct mkt_buf buf = {octets, sizeof octets, 0};
+    expect_err("update", mkt_csb_make_update(by->csb, &nothing, &buf), MKT_OK);
+    take(other, "update", exact((struct mkt_span){octets, buf.n}));
+}
+
+/* Bit 0: forked; bit 1: identities are left out of messages; bit 2: the policy names no Initiator. */
+START_TEST(names_of_one_octet)
+{
+    const bool forked = (_i & 1) != 0, named = (_i & 4) == 0;
+    struct parties *p = set_up_short(forked ? "DEFGHIJNO" : "DEFGHJNO");
+    for (size_t i = 0; i < ALL_PARTIES; i++)
+        p->all[i].settings.leave_out_identities = (_i & 2) != 0;
+    if (named) {
+        be_granted(p);
+    } else {
+        p->policy.initiator = (struct mkt_id){0};
+        make_own(p);
+    }
+    called(p, true);
+    ck_assert(p->bob.asked_proven == named);
+    update_by(&p->bob, &p->alice);
+    update_by(&p->alice, &p->bob);
+    same_tek(&p->alice, &p->bob, 32);
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    called(p, false);
+    same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/* Without F the Responder is known once it updates, and then by that name alone. */
+START_TEST(a_responder_of_one_octet_that_nobody_asked)
+{
+    struct parties *p = set_up_short("DHJLNO");
+    p->alice.settings.peer = (struct mkt_id){0};
+    p->policy.responder[0] = p->offer.responder = mkt_id_uri("g");
+    p->policy.responder[p->policy.n_responders++] = p->bob.settings.self;
+    p->bob.player.tpk = p->tpk;
+    make_own(p);
+    answered_by(&p->bob, offered(p));
+    ck_assert_uint_eq(mkt_csb_peer(p->alice.csb).data.n, 0);
+    for (int i = 0; i < 2; i++) {
+        update_by(&p->bob, &p->alice);
+        expect_octets("peer", mkt_csb_peer(p->alice.csb).data, text("b"));
+        ck_assert_uint_eq(p->alice.n_asked, 1);
+        update_by(&p->alice, &p->bob);
+        same_tek(&p->alice, &p->bob, 32);
+    }
+    parties_free(p);
+}
+END_TEST
+
+/* Two KMSs: each name is that of the one who is asked. */
+START_TEST(two_kms_of_one_octet)
+{
+    const bool forked = (_i & 1) != 0;
+    struct parties *p = set_up_short(forked ? "DEFGHIJNO" : "DEFGHJNO");
+    bob_has_a_kms_of_his_own(p);
+    be_granted(p);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span by_kms = passed_on(p, resolve_init(&p->bob));
+    take(&p->kms, "RESOLVE_INIT", by_kms);
+    take(&p->kms_r, "RESOLVE_RESP", resolve_resp(&p->kms));
+    take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms_r));
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    same_tek(&p->alice, &p->bob, 32);
+    parties_free(p);
+}
+END_TEST
+
+/* The host is told IDRpsk of one octet. */
+START_TEST(a_key_name_of_one_octet)
+{
+    struct parties *p = set_up_short("DEFGHIJNO");
+    const struct mkt_span by_bob = anonymous_ticket(p);
+    asked.name = "t";
+    p->kms_r.player.host.forward = forward;
+    begin(&p->kms_r, MKT_KMS);
+    take(&p->kms_r, "RESOLVE_INIT", by_bob);
+    ck_assert_uint_gt(asked.n, 0);
+    parties_free(p);
+}
+END_TEST
+
+/* One octet tells two names apart. */
+START_TEST(other_names_of_one_octet)
+{
+    struct parties *p = set_up_short("DEFGHJNO");
+    const struct mkt_id zoe = mkt_id_uri("z"), alice = p->alice.settings.self, kms = p->kms.settings.self;
+    struct mkt_settings other = p->alice.settings;
+    struct mkt_csb *copy = NULL;
+    struct mkt_policy policy = p->policy, read;
+    struct mkt_ticket_recipe recipe = p->recipe;
+    struct mkt_ticket *ticket = NULL;
+    begin(&p->kms, MKT_KMS);
+    begin(&p->alice, MKT_INITIATOR);
+
+    /* what is stored is for one user, and about one peer */
+    const struct mkt_span mine = stored(&p->alice);
+    other.self = zoe;
+    expect_err("self", mkt_csb_load(&copy, &p->alice.player.host, &other, mine), MKT_E_ARGUMENT);
+    other.self = alice;
+    other.peer = zoe;
+    expect_err("peer", mkt_csb_load(&copy, &p->alice.player.host, &other, mine), MKT_E_ARGUMENT);
+
+    /* a policy that names another Initiator, or another KMS; what the KMS changes it tells by K */
+    p->policy.initiator = zoe;
+    refused(&p->kms, "IDRi", request_init(&p->alice, &p->request), MKT_E_INITIATOR);
+    p->policy.initiator = alice;
+    p->policy.kms = mkt_id_uri("y");
+    begin(&p->alice, MKT_INITIATOR);
+    take(&p->kms, "REQUEST_INIT", request_init(&p->alice, &p->request));
+    expect_err("requested", mkt_csb_requested(p->kms.csb, &read), MKT_OK);
+    expect_octets("IDRkms", read.kms.data, text("y"));
+    for (unsigned i = 0; i < 3; i++) {
+        policy.kms = i == 0 ? p->policy.kms : kms;
+        policy.initiator = i == 2 ? zoe : alice;
+        recipe.policy = &policy;
+        expect_err("grant", mkt_csb_grant(p->kms.csb, &recipe, &ticket), MKT_OK);
+        expect_err("policy", mkt_ticket_policy(ticket, &read), MKT_OK);
+        ck_assert(((read.flags & MKT_FLAG_K) != 0) == (i > 0));
+        mkt_ticket_free(ticket);
+    }
+    p->policy.kms = kms;
+
+    /* a ticket of somebody else */
+    p->policy.initiator = zoe;
+    make_own(p);
+    begin(&p->alice, MKT_INITIATOR);
+    expect_err("IDRi", mkt_csb_make_transfer_init(p->alice.csb, &p->offer, &(struct mkt_buf){NULL, 0, 0}),
+               MKT_E_INITIATOR);
+    mkt_ticket_free(p->ticket);
+    p->policy.initiator = alice;
+    make_own(p);
+
+    /* a stranger who offers it, and one who takes it */
+    struct mkt_message m = decoded(offered(p));
+    const struct forger anyone = {MKT_SUITE_256, p->alice.key.psk, .who = zoe.data, .to = text("b")};
+    find(&m, MKT_IDR, MKT_IDR_I)->id.data = zoe.data;
+    begin(&p->bob, MKT_RESPONDER);
+    refused(&p->bob, "IDRi", forged(&m, &anyone), MKT_E_INITIATOR);
+    begin(&p->carol, MKT_RESPONDER);
+    refused(&p->carol, "IDRr", offered(p), MKT_E_RESPONDER);
+
+    /* an application that the KMS does not serve */
+    p->kms.settings.application = text("y");
+    begin(&p->kms, MKT_KMS);
+    answered_by(&p->bob, offered(p));
+    refused(&p->kms, "IDRapp", resolve_init(&p->bob), MKT_E_APPLICATION);
+    parties_free(p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("modes");
@@ -1295,6 +1485,14 @@ int main(void)
     tcase_add_loop_test(tcase, group_keys, 0, 7);
     tcase_add_test(tcase, a_group_key_that_is_handed_on);
     tcase_add_test(tcase, a_randi_given_is_as_long_as_it_must_be);
+    suite_add_tcase(suite, tcase);
+
+    tcase = tcase_create("short names");
+    tcase_add_loop_test(tcase, names_of_one_octet, 0, 8);
+    tcase_add_test(tcase, a_responder_of_one_octet_that_nobody_asked);
+    tcase_add_loop_test(tcase, two_kms_of_one_octet, 0, 2);
+    tcase_add_test(tcase, a_key_name_of_one_octet);
+    tcase_add_test(tcase, other_names_of_one_octet);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("two KMSs");
