@@ -578,6 +578,25 @@ START_TEST(when_there_is_a_ticket)
     mkt_csb_abandon(p->csb[ALICE]);
     expect_err("given up", mkt_csb_take_ticket(p->csb[ALICE], &ticket), MKT_E_STATE);
     play_free(p);
+
+    /* what is stored of an Initiator does not make it the ticket of somebody else */
+    enum { ROLE = 1 };
+    p = new_play(_i);
+    play_until(p, OFFER);
+    const struct mkt_span whole = stored(p->csb[ALICE]);
+    uint8_t octets[8192];
+    memcpy(octets, whole.p, whole.n);
+    for (unsigned role = MKT_INITIATOR; role <= MKT_KMS; role++) {
+        struct mkt_csb *copy = NULL;
+        octets[ROLE] = (uint8_t)role;
+        const enum mkt_err err =
+            mkt_csb_load(&copy, &p->player[ALICE].host, &p->settings[ALICE], (struct mkt_span){octets, whole.n});
+        expect_err("load", err, MKT_OK);
+        expect_err("ticket", mkt_csb_take_ticket(copy, &ticket), role == MKT_INITIATOR ? MKT_OK : MKT_E_STATE);
+        mkt_ticket_free(ticket);
+        mkt_csb_free(copy);
+    }
+    play_free(p);
 }
 END_TEST
 
