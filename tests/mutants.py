@@ -47,23 +47,30 @@ def limit(seconds):
 
 
 def run(argv, where, env, cost):
-    """Runs a program; returns its exit status, negative for a signal, or "time-out". No cost: what it takes is measured.
+    """Runs a program; returns its exit status, negative for a signal, or "time-out", and what it took.
 
-    The limits are far from what the program took without a mutant: 10 times its CPU time, 20 times its time.
+    The limits are far from what the program took without a mutant: 10 times its CPU time, 20 times its time. No cost:
+    that is to be measured.
     """
     with tempfile.TemporaryDirectory(dir=where) as scratch:
         env = dict(os.environ, CK_TIMEOUT_MULTIPLIER="10", TMPDIR=scratch, **env)
         wall, cpu = (900, 900) if cost is None else (30 + 20 * cost.wall, 5 + 10 * cost.cpu)
         with open(os.path.join(where, "output"), "wb") as output:
+            begin, pause = time.monotonic(), 0.001
             process = subprocess.Popen(argv, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=output,
                                        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=limit(int(cpu) + 1))
             try:
-                return process.wait(timeout=wall)
-            except subprocess.TimeoutExpired:
+                while time.monotonic() - begin < wall:
+                    ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+                    if ended != 0:
+                        process.returncode = os.waitstatus_to_exitcode(status)
+                        return process.returncode, Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime)
+                    time.sleep(pause)
+                    pause = min(2 * pause, 0.05)
                 # Check passes SIGTERM on to the test that it runs, which is in a process group of its own.
                 os.killpg(process.pid, signal.SIGTERM)
                 time.sleep(1)
-                return "time-out"
+                return "time-out", Cost(wall, wall)
             finally:
                 try:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -87,7 +94,7 @@ class Build:
         self.must(["meson", "setup", "-Dwerror=true", "-Dtests=enabled"] + options + [self.dir, self.tree])
         self.must(["ninja", "-C", self.dir])
         self.objects = self.hashes()
-        self.costs = {}
+        self.costs, self.finds = {}, collections.Counter()  # both are shared with the copies
         told = json.loads(subprocess.check_output(["meson", "introspect", "--tests", self.dir]))
         self.programs = [self.program(test) for test in sorted(told, key=lambda test: test["name"])]
 
@@ -154,18 +161,14 @@ class Build:
         return True, False
 
     def passes(self, program):
-        status = run(program.argv, self.dir, program.env, self.costs[program.name])
+        status, _ = run(program.argv, self.dir, program.env, self.costs[program.name])
         return status in (0, 77), status
 
     def control(self, programs, all_must_pass):
         """Runs programs without a mutant and measures them; returns those that pass."""
         good = []
         for program in programs:
-            before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-            status = run(program.argv, self.dir, program.env, None)
-            wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
-            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            self.costs[program.name] = Cost(wall, cpu)
+            status, self.costs[program.name] = run(program.argv, self.dir, program.env, None)
             if status == 0:
                 good.append(program)
             elif all_must_pass:
@@ -178,6 +181,7 @@ class Build:
         for program in programs:
             passed, status = self.passes(program)
             if not passed:
+                self.finds[program.name] += 1
                 how = "" if isinstance(status, int) and status > 0 else ", " + str(
                     status if isinstance(status, str) else signal.Signals(-status).name)
                 return "%s %s%s" % ({"modules": "suite", "fuzz": "corpus", "scripts": "script"}[program.suite],
@@ -185,13 +189,33 @@ class Build:
         return None
 
 
-def in_order(programs, costs, mutant):
-    """The suite of the file's own name first, then the cheap ones, the corpora after the suites."""
+def in_order(programs, build, mutant):
+    """The suite of the file's own name first, then what is cheap and has found much so far, the corpora after the suites.
+    """
     own = {"span.c": "io", "io.h": "io", "sdp.h": "sdp"}.get(mutant.file, mutant.file.rsplit(".", 1)[0])
     if mutant.file in OF_TLS:
         programs = [program for program in programs if program.name in ("tls", "streams", "fuzz-tls", "fuzz-suites")]
-    return sorted(programs, key=lambda program: (program.name != own, program.suite != "modules",
-                                                 costs[program.name].wall))
+    return sorted(programs, key=lambda program: (
+        program.name != own or build.costs[own].cpu > QUICK, program.suite != "modules",
+        (0.1 + build.costs[program.name].wall) / (1 + build.finds[program.name])))
+
+
+def in_parts(programs, build, mutant):
+    """The same in parts: each is linked only if those before it have found nothing."""
+    programs = in_order(programs, build, mutant)
+    suites = [program for program in programs if program.suite == "modules"]
+    return suites[:1], suites[1:6], suites[6:], [program for program in programs if program.suite == "fuzz"]
+
+
+def first_of(build, parts):
+    """Builds and runs one part after the other; returns "compiler", what finds the mutant, or None."""
+    for part in parts:
+        if part and not build.ninja(*(program.target for program in part)):
+            return "compiler"
+        found = build.first_to_find(part)
+        if found is not None:
+            return found
+    return None
 
 
 def try_mutant(build, mutant):
@@ -201,27 +225,48 @@ def try_mutant(build, mutant):
         compiled, differs = build.compiles(mutant)
         if not compiled or not differs:
             return "no change" if compiled else "compiler"
-        programs = in_order(build.quick(), build.costs, mutant)
-        suites = [program for program in programs if program.suite == "modules"]
-        for part in (suites[:1], suites[1:], [program for program in programs if program.suite == "fuzz"]):
-            if not build.ninja(*(program.target for program in part)):
-                return "compiler"
-            found = build.first_to_find(part)
-            if found is not None:
-                return found
-        return None
+        return first_of(build, in_parts(build.quick(), build, mutant))
     finally:
         build.restore()
 
 
-def try_again(build, mutant, programs, what):
-    """What the suites and corpora do not find: scripts, or sanitizers."""
-    build.plant(mutant)
-    try:
-        found = build.first_to_find(programs) if build.ninja() else "compiler"
-        return found and what + found
-    finally:
-        build.restore()
+class Late:
+    """What finds the mutants that no suite and no corpus did. Two threads may look at the same ones."""
+
+    def __init__(self, left):
+        self.left, self.found = left, {}
+
+    def look(self, build, mutants, find, what):
+        for mutant in mutants:
+            if self.by(mutant) is not None:
+                continue
+            build.plant(mutant)
+            found = find(mutant)
+            build.restore()
+            if found not in (None, "compiler"):  # with other options it may not compile: nothing has found it then
+                self.found.setdefault(key(mutant), what + found)
+
+    def by(self, mutant):
+        return self.found.get(key(mutant))
+
+    def scripts(self, build):
+        scripts = build.control([program for program in build.programs if program.suite == "scripts"], False)
+        print("== %d left; scripts: %s" % (len(self.left), ", ".join(program.name for program in scripts)), flush=True)
+        self.look(build, self.left, lambda _: build.first_to_find(scripts) if build.ninja() else "compiler", "")
+
+    def sanitizers(self, work, top):
+        build = Build(os.path.join(work, "sanitized"), top, SANITIZED)
+        programs = build.control(build.quick(), True)
+        print("== %d left; sanitizers" % len(self.left), flush=True)
+        self.look(build, self.left, lambda mutant: first_of(build, in_parts(programs, build, mutant)), "sanitizers: ")
+        shared = [mutant for mutant in self.left if mutant.file in OF_THREADS and self.by(mutant) is None]
+        if not shared:
+            return
+        threads = Build(os.path.join(work, "threads"), top, THREADS)
+        some = threads.control([program for program in threads.programs
+                                if program.name in ("threads", "streams", "tls", "replay")], False)
+        print("== %d left; ThreadSanitizer" % len(shared), flush=True)
+        self.look(threads, shared, lambda _: first_of(threads, [some]), "sanitizers: ")
 
 
 class Listed:
@@ -351,36 +396,20 @@ def main():
             future.cancel()
 
     left = [mutant for mutant, found in results if found is None]
-    late = {}
+    late = Late(left)
+    print("== %d left after %d s" % (len(left), time.monotonic() - begin), flush=True)
     if left and not options.quick:
-        scripts = first.control([program for program in first.programs if program.suite == "scripts"], False)
-        print("== %d left after %d s; scripts: %s" % (len(left), time.monotonic() - begin,
-                                                      ", ".join(program.name for program in scripts)), flush=True)
-        for mutant in left:
-            late[key(mutant)] = try_again(first, mutant, scripts, "")
-        left = [mutant for mutant in left if late[key(mutant)] is None]
-    if left and not options.quick:
-        sanitized = Build(os.path.join(options.work, "sanitized"), top, SANITIZED)
-        programs = sanitized.control(sanitized.quick(), True)
-        print("== %d left after %d s; sanitizers" % (len(left), time.monotonic() - begin), flush=True)
-        for mutant in left:
-            late[key(mutant)] = try_again(sanitized, mutant, in_order(programs, sanitized.costs, mutant), "sanitizers: ")
-        left = [mutant for mutant in left if late[key(mutant)] is None]
-    shared = [mutant for mutant in left if mutant.file in OF_THREADS]
-    if shared and not options.quick:
-        threads = Build(os.path.join(options.work, "threads"), top, THREADS)
-        programs = threads.control([program for program in threads.programs
-                                    if program.name in ("threads", "streams", "tls", "replay")], False)
-        print("== %d left after %d s; ThreadSanitizer" % (len(left), time.monotonic() - begin), flush=True)
-        for mutant in shared:
-            late[key(mutant)] = try_again(threads, mutant, programs, "sanitizers: ")
+        # most scripts wait for something: meanwhile the other core has the sanitizers
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for part in (pool.submit(late.scripts, first), pool.submit(late.sanitizers, options.work, top)):
+                part.result()
 
     for mutant, found in results:
-        by = found or late.get(key(mutant))
+        by = found or late.by(mutant)
         if found is None:
             say(mutant, by or "SURVIVED")
         counts["listed" if by == "listed" else "survived" if by is None else by.split(" ")[0].rstrip(":")] += 1
-    alive = [mutant for mutant, found in results if (found or late.get(key(mutant))) is None]
+    alive = [mutant for mutant, found in results if (found or late.by(mutant)) is None]
     if alive:
         print("\n".join(["== survivors, as tests/survivors.txt has them"] + [entry(mutant) for mutant in alive]))
     change = len(results) - counts["listed"]
@@ -392,7 +421,7 @@ def main():
           (options.seed, time.monotonic() - begin, hit, change, 100 * hit / max(change, 1)))
     if options.listed:
         for mutant, found in results:
-            if found or late.get(key(mutant)):
+            if found or late.by(mutant):
                 print("tests/survivors.txt: is found; take it out: %s %s: %s: %s" % key(mutant))
         return 1 if stale or hit else 0
     return 1 if stale or 100 * hit < LEAST * change else 0
