@@ -247,6 +247,11 @@ START_TEST(addresses_of_c_lines)
                                        "IP4 x",
                                        "IP4 host.x",
                                        "IP4 host.x.",
+                                       "IP4 host.a",
+                                       "IP4 host.z",
+                                       "IP4 host.A",
+                                       "IP4 host.Z",
+                                       "IP4 AZaz09-.example",
                                        "IP6 host",
                                        "IP6 2001:db8::2",
                                        "IP6 ::1",
@@ -655,6 +660,22 @@ START_TEST(paths_of_msrp)
 }
 END_TEST
 
+/* RFC 4975 6.1: hosts and transports are compared whatever their case, from A to Z. */
+START_TEST(letters_of_any_case)
+{
+    static const char *const names[][2] = {{"abcxyz.example", "ABCXYZ.EXAMPLE"}, {"a.zz", "A.ZZ"}, {"z.aa", "Z.AA"}};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char text_of[2][300];
+        for (size_t k = 0; k < 2; k++)
+            snprintf(text_of[k], sizeof text_of[k],
+                     MSRP("9", SETUP("passive") "a=path:msrps://%s:1/bob;tcp\r\n"), names[i][k]);
+        const char *const one[] = {MSRP("9", SETUP("active") ALICE), text_of[0]};
+        const char *const other[] = {MSRP("9", SETUP("active") ALICE), text_of[1]};
+        second(one, other, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");
+    }
+}
+END_TEST
+
 START_TEST(msrp_moves_behind_its_middlebox)
 {
     static const char offer[] = MSRP("2855", SETUP("actpass") CEMA ALICE);
@@ -998,6 +1019,7 @@ int main(void)
         connection_of_bfcp,
         kept_more_than_once,
         paths_of_msrp,
+        letters_of_any_case,
         msrp_moves_behind_its_middlebox,
         streams_come_and_go,
         a_connection_that_has_ended,

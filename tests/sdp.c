@@ -596,6 +596,13 @@ START_TEST(attributes)
     expect_err("empty", text_attribute(text("a=x\na=setup:\n"), MKT_SDP_SESSION, "setup", 0, &value), MKT_E_SDP);
     ck_assert_uint_eq(value.n, 42);
     attribute_is("a=x\na=setup:\n", MKT_SDP_SESSION, "x", 0, "");
+    attribute_is("a=AZaz09:all that a name may begin and end with\n", MKT_SDP_SESSION, "AZaz09", 0,
+                 "all that a name may begin and end with");
+    /* what stands before and after these in ASCII; of them all names may have '`' and '{' alone */
+    static const char *const around[] = {"a@", "a[", "a/", "a:", "@", "["};
+    for (size_t i = 0; i < COUNT(around); i++)
+        expect_err(around[i], text_attribute(text("a=x\n"), MKT_SDP_SESSION, around[i], 0, &value), MKT_E_ARGUMENT);
+    attribute_is("a=a`{:1\n", MKT_SDP_SESSION, "a`{", 0, "1");
 }
 END_TEST
 

@@ -363,6 +363,14 @@ START_TEST(no_struct_has_such_a_size)
     expect_err("the largest", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_OK);
     key->size++;
     expect_err("one octet more", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_E_ARGUMENT);
+    struct mkt_settings *large = (struct mkt_settings *)(void *)memory;
+    memset(memory, 0, READABLE);
+    mkt_settings_init(large, mkt_id_uri("sip:alice@example.com"));
+    large->size = offsetof(struct mkt_settings, bundle_size) + sizeof large->bundle_size + UINT16_MAX;
+    expect_err("the largest", mkt_csb_new(&csb, MKT_INITIATOR, &host, large), MKT_OK);
+    mkt_csb_free(csb);
+    large->size++;
+    expect_err("one octet more", mkt_csb_new(&csb, MKT_INITIATOR, &host, large), MKT_E_ARGUMENT);
     scene_free(&s);
     ck_assert_int_eq(munmap(memory, READABLE + PAGE), 0);
 }
