@@ -380,6 +380,28 @@ START_TEST(a_time_that_no_message_has_is_damage)
 }
 END_TEST
 
+/* Each slot counts, the first and the last one, too. */
+START_TEST(a_time_that_no_message_has_in_any_slot)
+{
+    enum { SLOT = 24 };
+    const size_t n = mkt_replay_size(100);
+    struct mkt_replay *cache = cache_for(100), found;
+    uint8_t *memory = (uint8_t *)cache->table;
+    for (size_t at = HEAD; at < n; at += SLOT) {
+        const mkt_ntp late = now + ((mkt_ntp)3 * SKEW << 32);
+        mkt_ntp before;
+        memcpy(&before, memory + at, sizeof before);
+        memcpy(memory + at, &late, sizeof late);
+        expect_err("far too late", mkt_replay_open(&found, memory, n, now, SKEW), MKT_E_STORED);
+        ck_assert_uint_eq(mkt_replay_count(cache, now), 1);
+        memcpy(memory + at, &before, sizeof before);
+        expect_err("as before", mkt_replay_open(&found, memory, n, now, SKEW), MKT_OK);
+        ck_assert_uint_eq(mkt_replay_count(cache, now), 0);
+    }
+    free(cache);
+}
+END_TEST
+
 /* Whatever another process writes there, each access stays within the memory: ASan and valgrind look at them. */
 START_TEST(memory_that_others_write_to_sizes_no_access)
 {
@@ -588,6 +610,7 @@ int main(void)
     tcase_add_test(tcase, another_mapping_finds_the_cache);
     tcase_add_test(tcase, a_cache_whose_head_is_damaged_is_not_opened_if_it_is_of_no_use);
     tcase_add_test(tcase, a_time_that_no_message_has_is_damage);
+    tcase_add_test(tcase, a_time_that_no_message_has_in_any_slot);
     tcase_add_test(tcase, memory_that_others_write_to_sizes_no_access);
     tcase_add_test(tcase, of_threads_one_gets_a_message);
     tcase_add_test(tcase, of_processes_one_gets_a_message);
