@@ -34,6 +34,7 @@
 #ifndef MIKEYTICKET_H
 #define MIKEYTICKET_H
 
+#include <mikeyticket/cipher_suites.h>
 #include <mikeyticket/connection.h>
 #include <mikeyticket/csb.h>
 #include <mikeyticket/derive.h>

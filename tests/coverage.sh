@@ -36,7 +36,8 @@ run() {
     profile=$dir/$1-$2.profraw
     failing=$2
     shift 2
-    CK_FORK=no VECTORS=$top/tests/vectors LLVM_PROFILE_FILE=$profile "$@" >>"$dir.log" 2>&1 || failed="$failed $failing"
+    CK_FORK=no VECTORS=$top/tests/vectors CIPHER_SUITES=$top/tests/cipher_suites.txt LLVM_PROFILE_FILE=$profile \
+        "$@" >>"$dir.log" 2>&1 || failed="$failed $failing"
 }
 
 # lines KIND OBJECT...: lines of lib/ as FILE TAB NUMBER TAB FUNCTION TAB 0 or 1, in $dir/KIND, by all profiles of that
