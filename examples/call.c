@@ -698,7 +698,7 @@ bool call_connect(struct call *call, const struct mkt_csb *csb)
     if (code != 0)
         return fail_tls(code);
     mbedtls_ssl_conf_rng(&call->conf, mbedtls_ctr_drbg_random, &call->drbg);
-    if (!ok(mkt_tls_setup(&call->conf, &call->tls, &settings, csb, cs.cs_id)))
+    if (!ok(mkt_tls_choose(&call->tls, &settings)) || !ok(mkt_tls_setup(&call->conf, &call->tls, csb, cs.cs_id, &code)))
         return false;
     code = mbedtls_ssl_setup(&call->ssl, &call->conf);
     if (code != 0)

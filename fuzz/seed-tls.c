@@ -102,7 +102,8 @@ static void save_peer(const char *folder, unsigned how, const struct guise *guis
     mbedtls_ssl_config_init(&conf);
     mbedtls_ssl_init(&peer.ssl);
     mbedtls_ssl_conf_rng(&conf, end_draw, &drawn);
-    end_require(mkt_tls_configure(&conf, &tls, &settings) == MKT_OK);
+    int cause;
+    end_require(mkt_tls_choose(&tls, &settings) == MKT_OK && mkt_tls_configure(&conf, &tls, &cause) == MKT_OK);
     end_require(mbedtls_ssl_conf_psk(&conf, guise->psk.p, guise->psk.n, guise->identity.p, guise->identity.n) == 0);
     end_require(mbedtls_ssl_setup(&peer.ssl, &conf) == 0);
     mbedtls_ssl_set_bio(&peer.ssl, &peer, peer_send, peer_receive, NULL);
@@ -121,12 +122,14 @@ static void save_suites(const char *folder)
 {
     struct mkt_tls tls;
     const struct mkt_tls_settings settings = end_settings(LEGACY, MKT_END_SERVER);
-    end_require(mkt_tls_configure(NULL, &tls, &settings) == MKT_OK);
+    end_require(mkt_tls_choose(&tls, &settings) == MKT_OK);
     FILE *f = create(folder, "suites", "legacy", 0);
     end_require(fputs("legacy, modern", f) >= 0 && fclose(f) == 0);
     for (unsigned i = 0; tls.suite[i] != 0; i++) {
         f = create(folder, "suites", "suite", i);
         end_require(fputs(mbedtls_ssl_get_ciphersuite_name(tls.suite[i]), f) >= 0 && fclose(f) == 0);
+        f = create(folder, "suites", "iana", i);
+        end_require(fputs(mkt_cipher_suite_name(tls.suite[i]), f) >= 0 && fclose(f) == 0);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Any octets as a list of cipher suites: what is refused lies in the list, what is chosen is there once, and its names
- * as a list choose the same.
+ * Any octets as a list of cipher suites: what is refused lies in the list, what is chosen is allowed and is there once,
+ * and its names as a list, those of mbedTLS and those of IANA, choose the same.
  */
 #include <mikeyticket/tls.h>
 
@@ -19,10 +19,10 @@ static void require(bool holds)
 static enum mkt_err configure(struct mkt_tls *tls, struct mkt_span list)
 {
     const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_SERVER, .suites = list};
-    return mkt_tls_configure(NULL, tls, &settings);
+    return mkt_tls_choose(tls, &settings);
 }
 
-static void choose_again(const struct mkt_tls *tls)
+static void choose_again(const struct mkt_tls *tls, const char *name_of(int number))
 {
     char list[MKT_TLS_MAX_SUITES * 64] = "";
     struct mkt_tls again;
@@ -30,11 +30,12 @@ static void choose_again(const struct mkt_tls *tls)
     for (; tls->suite[n] != 0; n++) {
         for (size_t i = 0; i < n; i++)
             require(tls->suite[i] != tls->suite[n]);
-        strcat(list, mbedtls_ssl_get_ciphersuite_name(tls->suite[n]));
+        require(mkt_cipher_suite_allowed(tls->suite[n]));
+        strcat(list, name_of(tls->suite[n]));
         strcat(list, ":");
     }
     require(n > 0 && configure(&again, mkt_span_text(list)) == MKT_OK);
-    require(memcmp(again.suite, tls->suite, (n + 1) * sizeof *tls->suite) == 0 && again.left_out[0] == NULL);
+    require(memcmp(again.suite, tls->suite, (n + 1) * sizeof *tls->suite) == 0 && again.left_out[0] == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct mkt_span list = {data, size};
     const enum mkt_err err = configure(&tls, list);
     if (err == MKT_OK) {
-        choose_again(&tls);
+        choose_again(&tls, mbedtls_ssl_get_ciphersuite_name);
+        choose_again(&tls, mkt_cipher_suite_name);
         return 0;
     }
     require(err == MKT_E_PROFILE);

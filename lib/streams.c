@@ -677,7 +677,9 @@ enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config 
     if (!mkt_sized_copy(&server, sizeof server, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
     server.end = MKT_END_SERVER;
-    enum mkt_err err = mkt_tls_configure(conf, tls, &server);
+    int cause;
+    enum mkt_err err = mkt_tls_choose(tls, &server);
+    err = err == MKT_OK ? mkt_tls_configure(conf, tls, &cause) : err;
     if (err == MKT_OK)
         mbedtls_ssl_conf_psk_cb(conf, find_key, streams);
     return err;
@@ -708,6 +710,7 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
     uint8_t octets[MBEDTLS_PSK_MAX_LEN + MKT_TLS_MAX_IDENTITY];
     struct mkt_span psk = {octets, 0}, identity = {octets, 0};
     struct mkt_tls_settings client;
+    int cause;
 
     if (!mkt_sized_copy(&client, sizeof client, settings, MKT_UP_TO(mkt_tls_settings, suites)))
         return MKT_E_ARGUMENT;
@@ -715,7 +718,8 @@ enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_c
     lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
     unlock(streams);
-    err = err == MKT_OK ? mkt_tls_setup_psk(conf, tls, &client, psk, identity) : err;
+    err = err == MKT_OK ? mkt_tls_choose(tls, &client) : err;
+    err = err == MKT_OK ? mkt_tls_setup_psk(conf, tls, psk, identity, &cause) : err;
     mbedtls_platform_zeroize(octets, sizeof octets);
     return err;
 }

@@ -239,7 +239,9 @@ static void streams(void)
     const struct mkt_span key = mkt_span_text(key_of_all), identity = mkt_span_text("seven");
     for (size_t i = 0; i < 3; i++)
         mbedtls_ssl_config_init(&conf[i]);
-    must("configure", mkt_tls_setup_psk(&conf[0], &room[0], t, key, identity));
+    int cause;
+    must("choose", mkt_tls_choose(&room[0], t));
+    must("configure", mkt_tls_setup_psk(&conf[0], &room[0], key, identity, &cause));
     must("streams", mkt_streams_new(&set, s));
     must("add", mkt_streams_add(set, seven, key, identity));
     must("server", mkt_streams_server(set, &conf[1], &room[1], t));

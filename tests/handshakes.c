@@ -62,7 +62,6 @@ struct connection {
 struct caller {
     struct connection connection;
     mbedtls_ssl_config conf;
-    struct mkt_tls tls;
     bool wrong;
 };
 
@@ -148,12 +147,12 @@ static void close_connection(struct connection *connection)
 
 /* The client */
 
-static void start_caller(struct caller *caller, size_t number, const struct sockaddr_in *to,
+static void start_caller(struct caller *caller, size_t number, const struct sockaddr_in *to, const struct mkt_tls *tls,
                          mbedtls_ctr_drbg_context *drbg)
 {
-    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_CLIENT};
     uint8_t key[KEY];
     char name[48];
+    int cause;
     int tcp = socket(AF_INET, SOCK_STREAM, 0);
     if (tcp < 0 || connect(tcp, (const struct sockaddr *)to, sizeof *to) != 0)
         fail("connect");
@@ -163,8 +162,7 @@ static void start_caller(struct caller *caller, size_t number, const struct sock
         key[KEY - 1] ^= 1;
     mbedtls_ssl_config_init(&caller->conf);
     mbedtls_ssl_conf_rng(&caller->conf, mbedtls_ctr_drbg_random, drbg);
-    if (mkt_tls_setup_psk(&caller->conf, &caller->tls, &settings, (struct mkt_span){key, KEY},
-                          make_name(name, number)) != MKT_OK)
+    if (mkt_tls_setup_psk(&caller->conf, tls, (struct mkt_span){key, KEY}, make_name(name, number), &cause) != MKT_OK)
         fail("no configuration for a client");
     open_connection(&caller->connection, &caller->conf, tcp);
     caller->connection.wants = POLLOUT;
@@ -204,6 +202,8 @@ static void be_client(size_t n, const struct sockaddr_in *to)
 {
     struct caller *callers = calloc(n, sizeof *callers);
     struct pollfd *polled = calloc(n, sizeof *polled);
+    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_CLIENT};
+    struct mkt_tls tls; /* of all callers */
     size_t left = n;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context drbg;
@@ -211,8 +211,10 @@ static void be_client(size_t n, const struct sockaddr_in *to)
     mbedtls_ctr_drbg_init(&drbg);
     if (callers == NULL || polled == NULL || mbedtls_ctr_drbg_seed(&drbg, mbedtls_entropy_func, &entropy, NULL, 0) != 0)
         fail("no memory or random octets");
+    if (mkt_tls_choose(&tls, &settings) != MKT_OK)
+        fail("no choice of suites");
     for (size_t i = 0; i < n; i++)
-        start_caller(&callers[i], i, to, &drbg);
+        start_caller(&callers[i], i, to, &tls, &drbg);
 
     while (left > 0) {
         for (size_t i = 0; i < n; i++) {

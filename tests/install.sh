@@ -32,7 +32,10 @@ int main(void)
     struct mkt_tls tls;
     struct mkt_tls_settings settings;
     mkt_tls_settings_init(&settings, MKT_END_CLIENT);
-    err = mkt_tls_setup_psk(&conf, &tls, &settings, mkt_span_text("0123456789abcdef"), mkt_span_text("outside"));
+    int cause;
+    err = mkt_tls_choose(&tls, &settings);
+    if (err == MKT_OK)
+        err = mkt_tls_setup_psk(&conf, &tls, mkt_span_text("0123456789abcdef"), mkt_span_text("outside"), &cause);
     mbedtls_ssl_config_free(&conf);
 #endif
     struct mkt_message message;

@@ -140,6 +140,25 @@ int mbedtls_ssl_set_hs_psk(mbedtls_ssl_context *ssl, const unsigned char *psk, s
     return real(ssl, psk, n);
 }
 
+/* Chooses suites by settings and sets an end up with a key. */
+static inline enum mkt_err set_up_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                      const struct mkt_tls_settings *settings, struct mkt_span psk,
+                                      struct mkt_span identity)
+{
+    int cause;
+    const enum mkt_err err = mkt_tls_choose(tls, settings);
+    return err == MKT_OK ? mkt_tls_setup_psk(conf, tls, psk, identity, &cause) : err;
+}
+
+/* The same with the key of a bundle. */
+static inline enum mkt_err set_up_csb(mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                      const struct mkt_tls_settings *settings, const struct mkt_csb *csb, uint8_t cs_id)
+{
+    int cause;
+    const enum mkt_err err = mkt_tls_choose(tls, settings);
+    return err == MKT_OK ? mkt_tls_setup(conf, tls, csb, cs_id, &cause) : err;
+}
+
 static inline struct line *line_new(void)
 {
     struct line *line = calloc(1, sizeof *line);

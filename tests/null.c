@@ -70,14 +70,6 @@ static enum mkt_err replay_open(struct call *c)
     return mkt_replay_open(&cache, NULL, 1000, mkt_ntp_from_unix(0), 300);
 }
 
-static enum mkt_err tls_configure(struct call *c)
-{
-    const struct mkt_tls_settings settings = {.size = sizeof settings, .end = MKT_END_SERVER};
-    struct mkt_tls tls;
-    (void)c;
-    return mkt_tls_configure(NULL, &tls, &settings);
-}
-
 static enum mkt_err streams_bind(struct call *c)
 {
     const struct mkt_streams_settings settings = {.size = sizeof settings, .rng = no_rng};
@@ -104,7 +96,6 @@ static const struct {
     {"mkt_csb_free", csb_free, MKT_OK},
     {"mkt_csb_make_transfer_resp", make_transfer_resp, MKT_OK},
     {"mkt_csb_make_error", make_error, MKT_OK},
-    {"mkt_tls_configure", tls_configure, MKT_OK},
     {"mkt_streams_free", streams_free, MKT_OK},
     {"mkt_streams_bind", streams_bind, MKT_OK},
 };

@@ -212,7 +212,7 @@ static struct line *dial(struct server *server, const char *suite, const char *k
                                             .renegotiation = server->tls.renegotiation};
     struct line *line = line_new();
     expect_err("client",
-               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+               set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
                MKT_OK);
     expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
                MKT_OK);
@@ -242,7 +242,7 @@ static struct line *dial_out(struct server *server, const char *suite, const cha
     const struct mkt_tls_settings own = {.size = sizeof own, .suites = mkt_span_text(suite), .renegotiation = true};
     struct line *line = line_new();
     expect_err("server",
-               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
+               set_up_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
                MKT_OK);
     expect_err("bind", bind_end(server->streams, &line->client, stream), MKT_OK);
     expect_err("client",
@@ -407,12 +407,12 @@ START_TEST(own_configuration)
             .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
         expect_err(
             "server",
-            mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
         settings.end = MKT_END_CLIENT;
         expect_err(
             "client",
-            mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            set_up_psk(&line->client.conf, &line->client.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
         line->server.user = server;
         line->server.handshake = shake_stream;
@@ -438,7 +438,7 @@ START_TEST(as_client)
             .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
         expect_err(
             "server",
-            mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+            set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
             MKT_OK);
         expect_err("bind", bind_end(server->streams, &line->client, &seven), MKT_OK);
         expect_err(
@@ -612,7 +612,7 @@ START_TEST(a_forked_call)
         mkt_csb_free(branch[who]);
         line[who] = line_new();
         struct end *client = &line[who]->client, *end = &line[who]->server;
-        expect_err("client", mkt_tls_setup(&client->conf, &client->tls, &tls, responder[who], 1), MKT_OK);
+        expect_err("client", set_up_csb(&client->conf, &client->tls, &tls, responder[who], 1), MKT_OK);
         expect_err("server", mkt_streams_server(server->streams, &end->conf, &end->tls, &server->tls), MKT_OK);
         end->user = server;
         end->handshake = shake_stream;
@@ -729,7 +729,7 @@ static void change_key(struct line *line, const char *key, const char *name)
     mbedtls_ssl_config_free(conf);
     mbedtls_ssl_config_init(conf);
     mbedtls_ssl_conf_rng(conf, mbedtls_ctr_drbg_random, &line->drbg);
-    expect_err("client", mkt_tls_setup_psk(conf, &line->client.tls, &settings, from_hex(key), mkt_span_text(name)),
+    expect_err("client", set_up_psk(conf, &line->client.tls, &settings, from_hex(key), mkt_span_text(name)),
                MKT_OK);
 }
 
@@ -1357,7 +1357,7 @@ static void *shake_hands(void *user)
             worker->wrong++;
         if (wrong_key)
             key[31] ^= 1;
-        if (mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &settings, psk,
+        if (set_up_psk(&line->client.conf, &line->client.tls, &settings, psk,
                               mkt_span_text(contended ? "contended" : name)) != MKT_OK ||
             mkt_streams_server(streams, &line->server.conf, &line->server.tls, &worker->server->tls) != MKT_OK ||
             bind_end(streams, &line->server, n % 2 == 0 || contended ? NULL : &number) != MKT_OK)
@@ -1596,7 +1596,7 @@ START_TEST(told_when_nothing_needs_the_connection_any_more)
     expect_err("add", mkt_streams_add(holder.streams, SEVEN, from_hex(KEY_32), mkt_span_text(NAME)), MKT_OK);
     expect_err("server", mkt_streams_server(holder.streams, &line->server.conf, &line->server.tls, &server), MKT_OK);
     expect_err("client",
-               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(KEY_32), mkt_span_text(NAME)),
+               set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_OK);
     line->server.user = &holder;
     line->server.handshake = shake_stream;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* TLS between two ends in memory: what is agreed on, what is refused, and with which alert. */
 
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS /* what mbedTLS 3 knows of a suite */
+
 #include "line.h"
 #include "sizes.h"
 
 #include <mbedtls/version.h>
+
+#include <pthread.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +22,8 @@ static void set_up(struct end *end, struct mkt_tls_settings settings, const char
     memcpy(copy, psk.p, psk.n);
     memcpy(identity, name, strlen(name));
     expect_err("setup",
-               mkt_tls_setup_psk(&end->conf, &end->tls, &settings, (struct mkt_span){copy, psk.n},
-                                 (struct mkt_span){identity, strlen(name)}),
+               set_up_psk(&end->conf, &end->tls, &settings, (struct mkt_span){copy, psk.n},
+                          (struct mkt_span){identity, strlen(name)}),
                MKT_OK);
     memset(copy, 0xee, psk.n);
     memset(identity, 0xee, strlen(name));
@@ -27,8 +31,31 @@ static void set_up(struct end *end, struct mkt_tls_settings settings, const char
     free(identity);
 }
 
+/* While `later_suites`, libmikeyticket-tls finds that any name is that of another suite, which no mbedTLS has. */
+enum { FIRST_LATER = 0xe000 };
+static bool later_suites;
+static int n_later;
+
+int mkt_cipher_suite_number(struct mkt_span name)
+{
+    int (*real)(struct mkt_span);
+    if (later_suites)
+        return FIRST_LATER + n_later++;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(name);
+}
+
+bool mkt_cipher_suite_allowed(int number)
+{
+    bool (*real)(int);
+    if (later_suites)
+        return true;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(number);
+}
+
 /* It has no size that would tell versions apart: see tests/sized.c. */
-_Static_assert(sizeof(struct mkt_tls) == (sizeof(void *) == 8 ? 808 : 532), "mkt_tls stays as it is");
+_Static_assert(sizeof(struct mkt_tls) == (sizeof(void *) == 8 ? 576 : 568), "mkt_tls stays as it is");
 
 static const struct mkt_tls_settings client = {.size = sizeof client, .end = MKT_END_CLIENT};
 static const struct mkt_tls_settings server = {.size = sizeof server, .end = MKT_END_SERVER};
@@ -164,31 +191,38 @@ START_TEST(wrong_identity)
 }
 END_TEST
 
-/* What is no suite, or none that will do, between two that are fine. */
-static const char *const refused[] = {
-    "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA257",
-    "TLS-ECDHE-PSK-WITH-AES-128-GCM",
-    "modern+",
-    "Modern",
-    "tls-psk-with-aes-128-gcm-sha256",
-    "TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256",
-    "TLS-RSA-PSK-WITH-AES-128-GCM-SHA256",
-    "TLS-PSK-WITH-NULL-SHA256",
-    "TLS-PSK-WITH-RC4-128-SHA",
-    "TLS-PSK-WITH-3DES-EDE-CBC-SHA",
-    "TLS1-3-AES-256-GCM-SHA384",
+/* Names between two that are fine: those that are not known, then known suites that are refused. */
+static const struct {
+    const char *name;
+    bool known;
+} refused[] = {
+    {"TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA257", false},
+    {"TLS-ECDHE-PSK-WITH-AES-128-GCM", false},
+    {"modern+", false},
+    {"Modern", false},
+    {"AES128-GCM-SHA256", false},
+    {"TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256", false},
+    {"TLS-RSA-PSK-WITH-AES-128-GCM-SHA256", true},
+    {"TLS-PSK-WITH-NULL-SHA256", true},
+    {"TLS-PSK-WITH-RC4-128-SHA", true},
+    {"TLS-PSK-WITH-3DES-EDE-CBC-SHA", true},
+    {"TLS1-3-AES-256-GCM-SHA384", true},
+    {"RSA-PSK-AES128-GCM-SHA256", true},
+    {"PSK-NULL-SHA256", true},
+    {"tls_aes_256_gcm_sha384", true},
 };
 
-START_TEST(unknown_suite_is_named)
+START_TEST(refused_suite_is_named)
 {
     char list[200];
-    const char *before = "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256, ";
-    snprintf(list, sizeof list, "%s%s:TLS-PSK-WITH-AES-128-GCM-SHA256", before, refused[_i]);
+    const char *name = refused[_i].name, *before = "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256, ";
+    snprintf(list, sizeof list, "%s%s:TLS-PSK-WITH-AES-128-GCM-SHA256", before, name);
     struct mkt_tls tls;
     struct mkt_tls_settings s = only(server, list);
-    expect_err(refused[_i], mkt_tls_configure(NULL, &tls, &s), MKT_E_PROFILE);
-    expect_octets("refused", tls.refused, mkt_span_text(refused[_i]));
+    expect_err(name, mkt_tls_choose(&tls, &s), MKT_E_PROFILE);
+    expect_octets("refused", tls.refused, mkt_span_text(name));
     ck_assert_ptr_eq(tls.refused.p, (const uint8_t *)list + strlen(before));
+    ck_assert((mkt_cipher_suite_number(tls.refused) != 0) == refused[_i].known);
 }
 END_TEST
 
@@ -202,13 +236,16 @@ static const struct {
     {"\tTLS-PSK-WITH-AES-128-CBC-SHA ,, TLS-DHE-PSK-WITH-AES-128-GCM-SHA256\r\n", {0x8c, 0xaa}},
     {"TLS-PSK-WITH-AES-128-CBC-SHA TLS-PSK-WITH-AES-128-GCM-SHA256:TLS-PSK-WITH-AES-128-CBC-SHA", {0x8c, 0xa8}},
     {"TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256:TLS-PSK-WITH-AES-128-CCM", {0xc0a4}},
+    {"DHE-PSK-AES128-GCM-SHA256:TLS_PSK_WITH_AES_128_CBC_SHA,TLS_DHE_PSK_AES_128_GCM_SHA256", {0xaa, 0x8c}},
+    {"tls_psk_with_aes_128_cbc_sha psk-aes128-gcm-sha256 TLS-PSK-WITH-AES-128-CBC-SHA", {0x8c, 0xa8}},
+    {"ECDHE-PSK-CHACHA20-POLY1305,DHE-PSK-AES128-CCM8", {0xccac, 0xc0aa}},
 };
 
 START_TEST(list)
 {
     struct mkt_tls tls;
     struct mkt_tls_settings s = only(server, lists[_i].list);
-    expect_err(lists[_i].list, mkt_tls_configure(NULL, &tls, &s), MKT_OK);
+    expect_err(lists[_i].list, mkt_tls_choose(&tls, &s), MKT_OK);
     for (size_t i = 0; i < 4; i++) {
         ck_assert_int_eq(tls.suite[i], lists[_i].suite[i]);
         if (tls.suite[i] == 0)
@@ -220,8 +257,8 @@ END_TEST
 static bool left_out(const struct mkt_tls *tls, const char *name)
 {
     size_t found = 0;
-    for (size_t i = 0; tls->left_out[i] != NULL; i++)
-        found += strcmp(tls->left_out[i], name) == 0;
+    for (size_t i = 0; tls->left_out[i] != 0; i++)
+        found += strcmp(mkt_cipher_suite_name(tls->left_out[i]), name) == 0;
     ck_assert_uint_le(found, 1);
     return found == 1;
 }
@@ -231,27 +268,37 @@ START_TEST(left_out_is_reported)
 {
     struct mkt_tls tls, of_list;
     struct mkt_tls_settings s = server;
-    expect_err("profile", mkt_tls_configure(NULL, &tls, &s), MKT_OK);
-    ck_assert(left_out(&tls, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256")); /* RFC 8442: in no mbedTLS so far */
-    ck_assert(left_out(&tls, "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384"));
-    ck_assert(left_out(&tls, "TLS1-3-AES-128-GCM-SHA256") == (MBEDTLS_VERSION_MAJOR < 3));
-    ck_assert(!left_out(&tls, "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256"));
+    expect_err("profile", mkt_tls_choose(&tls, &s), MKT_OK);
+    ck_assert(left_out(&tls, "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256")); /* RFC 8442: in no mbedTLS so far */
+    ck_assert(left_out(&tls, "TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384"));
+    ck_assert(left_out(&tls, "TLS_AES_128_GCM_SHA256") == (MBEDTLS_VERSION_MAJOR < 3));
+    ck_assert(!left_out(&tls, "TLS_DHE_PSK_WITH_AES_128_GCM_SHA256"));
 
     s = only(server, "modern TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256 modern");
-    expect_err("list", mkt_tls_configure(NULL, &of_list, &s), MKT_OK);
+    expect_err("list", mkt_tls_choose(&of_list, &s), MKT_OK);
     ck_assert_mem_eq(of_list.suite, tls.suite, sizeof tls.suite);
     ck_assert_mem_eq(of_list.left_out, tls.left_out, sizeof tls.left_out);
 
     s = only(server, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256");
-    expect_err("nothing else", mkt_tls_configure(NULL, &of_list, &s), MKT_E_PROFILE);
+    expect_err("nothing else", mkt_tls_choose(&of_list, &s), MKT_E_PROFILE);
     ck_assert_uint_eq(of_list.refused.n, 0);
-    ck_assert(left_out(&of_list, "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256"));
+    ck_assert(left_out(&of_list, "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256"));
 }
 END_TEST
 
-static bool begins(const char *name, const char *with)
+/* By what mbedTLS knows of a suite: whether it proves a PSK and nothing else, and encrypts with what is not broken. */
+static bool is_fine(int number)
 {
-    return strncmp(name, with, strlen(with)) == 0;
+    const mbedtls_ssl_ciphersuite_t *info = mbedtls_ssl_ciphersuite_from_id(number);
+    ck_assert_ptr_nonnull(info);
+    const bool psk = info->key_exchange == MBEDTLS_KEY_EXCHANGE_PSK ||
+                     info->key_exchange == MBEDTLS_KEY_EXCHANGE_DHE_PSK ||
+                     info->key_exchange == MBEDTLS_KEY_EXCHANGE_ECDHE_PSK;
+    bool weak = info->cipher == MBEDTLS_CIPHER_NULL || info->cipher == MBEDTLS_CIPHER_DES_EDE3_CBC;
+#if MBEDTLS_VERSION_MAJOR < 3
+    weak |= info->cipher == MBEDTLS_CIPHER_ARC4_128;
+#endif
+    return psk ? !weak : number >> 8 == 0x13 && info->mac == MBEDTLS_MD_SHA256;
 }
 
 /* A list may name each suite of mbedTLS that proves a PSK and nothing else, and encrypts; no other suite. */
@@ -260,20 +307,59 @@ START_TEST(every_suite_of_mbedtls)
     size_t taken = 0;
     for (const int *suite = mbedtls_ssl_list_ciphersuites(); *suite != 0; suite++) {
         const char *name = mbedtls_ssl_get_ciphersuite_name(*suite);
-        const bool psk = begins(name, "TLS-PSK-") || begins(name, "TLS-DHE-PSK-") || begins(name, "TLS-ECDHE-PSK-");
-        const bool weak = strstr(name, "NULL") != NULL || strstr(name, "RC4") != NULL || strstr(name, "3DES") != NULL;
-        const bool tls13 = begins(name, "TLS1-3-") && strstr(name, "SHA256") != NULL;
-        const bool fine = (psk && !weak) || tls13;
+        const bool fine = is_fine(*suite);
         const struct mkt_tls_settings s = only(server, name);
         struct mkt_tls tls;
-        expect_err(name, mkt_tls_configure(NULL, &tls, &s), fine ? MKT_OK : MKT_E_PROFILE);
+        expect_err(name, mkt_tls_choose(&tls, &s), fine ? MKT_OK : MKT_E_PROFILE);
         expect_octets(name, tls.refused, mkt_span_text(fine ? NULL : name));
         ck_assert_int_eq(tls.suite[0], fine ? *suite : 0);
         ck_assert_int_eq(tls.suite[1], 0);
-        ck_assert_ptr_null(tls.left_out[0]);
+        ck_assert_int_eq(tls.left_out[0], 0);
         taken += fine;
     }
     ck_assert_uint_ge(taken, 30);
+}
+END_TEST
+
+/* All suites that are allowed fit into one list, and each is there once. */
+START_TEST(all_suites_at_once)
+{
+    char names[MKT_TLS_MAX_SUITES * 64] = "";
+    size_t n = 0, suites = 0, left_out = 0;
+    for (int number = 1; number < 0x10000; number++)
+        if (mkt_cipher_suite_allowed(number)) {
+            n++;
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s ", mkt_cipher_suite_name(number));
+        }
+    struct mkt_tls tls;
+    const struct mkt_tls_settings s = only(server, names);
+    expect_err("all", mkt_tls_choose(&tls, &s), MKT_OK);
+    while (tls.suite[suites] != 0)
+        suites++;
+    while (tls.left_out[left_out] != 0)
+        left_out++;
+    ck_assert_uint_eq(suites + left_out, n);
+    ck_assert_uint_ge(n, 50);
+}
+END_TEST
+
+/* A later libmikeyticket may know more suites than there is room for: the first one that has none is refused. */
+START_TEST(more_suites_than_there_is_room_for)
+{
+    char names[200] = "";
+    for (size_t i = 0; i <= MKT_TLS_MAX_SUITES; i++)
+        strcat(names, "x ");
+    struct mkt_tls tls;
+    const struct mkt_tls_settings s = only(server, names);
+    later_suites = true;
+    const enum mkt_err err = mkt_tls_choose(&tls, &s);
+    later_suites = false;
+    expect_err("one more", err, MKT_E_PROFILE);
+    ck_assert_ptr_eq(tls.refused.p, (const uint8_t *)names + 2 * MKT_TLS_MAX_SUITES);
+    for (int i = 0; i < MKT_TLS_MAX_SUITES; i++)
+        ck_assert_int_eq(tls.left_out[i], FIRST_LATER + i);
+    ck_assert_int_eq(tls.left_out[MKT_TLS_MAX_SUITES], 0);
+    ck_assert_int_eq(tls.suite[0], 0);
 }
 END_TEST
 
@@ -281,24 +367,24 @@ END_TEST
 START_TEST(suites_that_the_build_lacks)
 {
     static const char *const names[] = {
-        "TLS-ECDHE-PSK-WITH-AES-256-GCM-SHA384",
-        "TLS-ECDHE-PSK-WITH-AES-128-GCM-SHA256",
-        "TLS-ECDHE-PSK-WITH-AES-128-CCM-SHA256",
-        "TLS-ECDHE-PSK-WITH-AES-128-CCM-8-SHA256",
+        "TLS_ECDHE_PSK_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256",
+        "TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256",
 #if MBEDTLS_VERSION_MAJOR < 3
-        "TLS1-3-AES-128-GCM-SHA256",
-        "TLS1-3-CHACHA20-POLY1305-SHA256",
-        "TLS1-3-AES-128-CCM-SHA256",
-        "TLS1-3-AES-128-CCM-8-SHA256",
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_CCM_SHA256",
+        "TLS_AES_128_CCM_8_SHA256",
 #endif
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const struct mkt_tls_settings s = only(server, names[i]);
         struct mkt_tls tls;
-        expect_err(names[i], mkt_tls_configure(NULL, &tls, &s), MKT_E_PROFILE);
+        expect_err(names[i], mkt_tls_choose(&tls, &s), MKT_E_PROFILE);
         ck_assert_uint_eq(tls.refused.n, 0);
-        ck_assert_str_eq(tls.left_out[0], names[i]);
-        ck_assert_ptr_null(tls.left_out[1]);
+        ck_assert_str_eq(mkt_cipher_suite_name(tls.left_out[0]), names[i]);
+        ck_assert_int_eq(tls.left_out[1], 0);
     }
 }
 END_TEST
@@ -309,7 +395,7 @@ START_TEST(profiles)
     struct mkt_tls tls;
     struct mkt_tls_settings s = server;
     s.profile = _i == 0 ? MKT_TLS_MODERN : MKT_TLS_LEGACY;
-    expect_err("profile", mkt_tls_configure(NULL, &tls, &s), MKT_OK);
+    expect_err("profile", mkt_tls_choose(&tls, &s), MKT_OK);
     for (const int *suite = tls.suite; *suite != 0; suite++) {
         const char *name = mbedtls_ssl_get_ciphersuite_name(*suite);
         if (_i == 0) {
@@ -322,7 +408,7 @@ START_TEST(profiles)
     /* its name in a list is the same */
     struct mkt_tls named;
     s = only(server, _i == 0 ? "modern" : "legacy");
-    expect_err("name", mkt_tls_configure(NULL, &named, &s), MKT_OK);
+    expect_err("name", mkt_tls_choose(&named, &s), MKT_OK);
     ck_assert_mem_eq(named.suite, tls.suite, sizeof tls.suite);
 }
 END_TEST
@@ -333,55 +419,23 @@ START_TEST(no_suite_is_left)
     struct line *line = line_new();
     struct mkt_tls_settings s = only(server, none[_i]);
     expect_err("none",
-               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
+               set_up_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_E_PROFILE);
     ck_assert_uint_eq(line->server.tls.refused.n, 0);
     line_free(line);
 }
 END_TEST
 
-struct scene {
-    struct mkt_csb *csb;
-};
-
-static enum mkt_err configure(struct scene *s, const void *settings)
+static enum mkt_err choose(struct scene *s, const void *settings)
 {
     struct mkt_tls tls;
     (void)s;
-    return mkt_tls_configure(NULL, &tls, settings);
-}
-
-static enum mkt_err set_up_psk(struct scene *s, const void *settings)
-{
-    mbedtls_ssl_config conf;
-    struct mkt_tls tls;
-    (void)s;
-    mbedtls_ssl_config_init(&conf);
-    const enum mkt_err err = mkt_tls_setup_psk(&conf, &tls, settings, from_hex(KEY_32), mkt_span_text(NAME));
-    mbedtls_ssl_config_free(&conf);
-    return err;
-}
-
-static enum mkt_err set_up_csb(struct scene *s, const void *settings)
-{
-    mbedtls_ssl_config conf;
-    struct mkt_tls tls;
-    mbedtls_ssl_config_init(&conf);
-    const enum mkt_err err = mkt_tls_setup(&conf, &tls, settings, s->csb, 1);
-    mbedtls_ssl_config_free(&conf);
-    return err;
+    return mkt_tls_choose(&tls, settings);
 }
 
 START_TEST(settings_of_other_versions)
 {
-    static const struct mkt_host host = {.size = sizeof host};
-    struct mkt_csb *csb[2];
-    bundles(&host, MKT_SUITE_256, 0, csb);
-    struct scene s = {.csb = csb[0]};
-    expect_sizes("configure", &client, sizeof client, &s, configure);
-    expect_sizes("PSK", &client, sizeof client, &s, set_up_psk);
-    expect_sizes("bundle", &client, sizeof client, &s, set_up_csb);
-    bundles_free(csb);
+    expect_sizes("choose", &client, sizeof client, NULL, choose);
 }
 END_TEST
 
@@ -389,23 +443,43 @@ START_TEST(arguments)
 {
     static const char name[MKT_TLS_MAX_IDENTITY + 1];
     const struct mkt_span id = mkt_span_text(NAME), psk = from_hex(KEY_32), none = {NULL, 0};
-    struct mkt_tls_settings no_end = client, bad_end = client, bad_profile = client;
-    no_end.end = MKT_END_NONE;
-    bad_end.end = (enum mkt_end)3;
-    bad_profile.profile = (enum mkt_tls_profile)2;
+    struct mkt_tls_settings bad[3] = {client, client, client};
+    bad[0].end = MKT_END_NONE;
+    bad[1].end = (enum mkt_end)3;
+    bad[2].profile = (enum mkt_tls_profile)2;
 
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->client.conf;
     struct mkt_tls *tls = &line->client.tls;
-    expect_err("no end", mkt_tls_setup_psk(conf, tls, &no_end, psk, id), MKT_E_ARGUMENT);
-    expect_err("end", mkt_tls_setup_psk(conf, tls, &bad_end, psk, id), MKT_E_ARGUMENT);
-    expect_err("profile", mkt_tls_setup_psk(conf, tls, &bad_profile, psk, id), MKT_E_ARGUMENT);
-    expect_err("no identity", mkt_tls_setup_psk(conf, tls, &client, psk, none), MKT_E_ARGUMENT);
+    int cause;
+    for (size_t i = 0; i < 3; i++) {
+        memset(tls, 0xee, sizeof *tls);
+        expect_err("settings", mkt_tls_choose(tls, &bad[i]), MKT_E_ARGUMENT);
+        expect_err("not chosen", mkt_tls_configure(conf, tls, &cause), MKT_E_ARGUMENT);
+        expect_err("not chosen", mkt_tls_setup_psk(conf, tls, psk, id, &cause), MKT_E_ARGUMENT);
+    }
+    expect_err("choose", mkt_tls_choose(tls, &client), MKT_OK);
+    expect_err("no identity", mkt_tls_setup_psk(conf, tls, psk, none, &cause), MKT_E_ARGUMENT);
     expect_err("identity",
-               mkt_tls_setup_psk(conf, tls, &client, psk, (struct mkt_span){(const uint8_t *)name, sizeof name}),
+               mkt_tls_setup_psk(conf, tls, psk, (struct mkt_span){(const uint8_t *)name, sizeof name}, &cause),
                MKT_E_ARGUMENT);
-    expect_err("no key", mkt_tls_setup_psk(conf, tls, &client, none, id), MKT_E_ARGUMENT);
+    expect_err("no key", mkt_tls_setup_psk(conf, tls, none, id, &cause), MKT_E_ARGUMENT);
     line_free(line);
+}
+END_TEST
+
+/* A list with a wrong name is no configuration, whatever stands before the name. */
+START_TEST(a_refused_list_configures_nothing)
+{
+    static const char *const wrong[] = {"modern:nonsense", "modern:TLS-PSK-WITH-NULL-SHA256", ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct line *line = line_new();
+        int cause;
+        const struct mkt_tls_settings s = only(server, wrong[i]);
+        expect_err(wrong[i], mkt_tls_choose(&line->server.tls, &s), MKT_E_PROFILE);
+        expect_err(wrong[i], mkt_tls_configure(&line->server.conf, &line->server.tls, &cause), MKT_E_ARGUMENT);
+        line_free(line);
+    }
 }
 END_TEST
 
@@ -417,8 +491,8 @@ START_TEST(key_lengths)
         struct line *line = line_new();
         enum mkt_err want = n < 16 || n > MBEDTLS_PSK_MAX_LEN ? MKT_E_KEY_LENGTH : MKT_OK;
         expect_err("length",
-                   mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, (struct mkt_span){octets.p, n},
-                                     mkt_span_text(NAME)),
+                   set_up_psk(&line->client.conf, &line->client.tls, &client, (struct mkt_span){octets.p, n},
+                              mkt_span_text(NAME)),
                    want);
         line_free(line);
     }
@@ -440,6 +514,54 @@ START_TEST(long_identity)
 }
 END_TEST
 
+/* One choice for many configurations at once. */
+
+enum { SHARERS = 8 };
+
+struct sharer {
+    pthread_t thread;
+    const struct mkt_tls *tls;
+    struct line *line;
+    char name[32];
+    enum mkt_err err;
+};
+
+/* A thread: a client with a key and an identity of its own, and the choice that all share. */
+static void *share(void *user)
+{
+    struct sharer *sharer = user;
+    int cause;
+    sharer->err = mkt_tls_setup_psk(&sharer->line->client.conf, sharer->tls, from_hex(KEY_32),
+                                    mkt_span_text(sharer->name), &cause);
+    return NULL;
+}
+
+START_TEST(configurations_share_one_choice)
+{
+    struct mkt_tls tls, before;
+    struct sharer sharers[SHARERS] = {0};
+    expect_err("choose", mkt_tls_choose(&tls, &client), MKT_OK);
+    before = tls;
+    for (size_t i = 0; i < SHARERS; i++) {
+        sharers[i].tls = &tls;
+        sharers[i].line = line_new();
+        snprintf(sharers[i].name, sizeof sharers[i].name, "client %zu", i);
+        set_up(&sharers[i].line->server, server, KEY_32, sharers[i].name);
+    }
+    for (size_t i = 0; i < SHARERS; i++)
+        ck_assert_int_eq(pthread_create(&sharers[i].thread, NULL, share, &sharers[i]), 0);
+    for (size_t i = 0; i < SHARERS; i++)
+        ck_assert_int_eq(pthread_join(sharers[i].thread, NULL), 0);
+    for (size_t i = 0; i < SHARERS; i++) {
+        expect_err("set up", sharers[i].err, MKT_OK);
+        start_both(sharers[i].line);
+        expect_connected(sharers[i].line);
+        line_free(sharers[i].line);
+    }
+    ck_assert_mem_eq(&tls, &before, sizeof tls);
+}
+END_TEST
+
 /* From a bundle: the whole way of a call, ticket to TLS. */
 
 /* One end is set up from the bundle, the other with the TEK and the PSK identity that the bundle gives. */
@@ -457,12 +579,12 @@ START_TEST(from_a_bundle)
     struct end *from_bundle = server_by_hand ? &line->client : &line->server;
     struct end *by_hand = server_by_hand ? &line->server : &line->client;
     expect_err("from the bundle",
-               mkt_tls_setup(&from_bundle->conf, &from_bundle->tls, server_by_hand ? &client : &server,
-                             csb[!server_by_hand], 1),
+               set_up_csb(&from_bundle->conf, &from_bundle->tls, server_by_hand ? &client : &server,
+                          csb[!server_by_hand], 1),
                MKT_OK);
     expect_err("by hand",
-               mkt_tls_setup_psk(&by_hand->conf, &by_hand->tls, server_by_hand ? &server : &client,
-                                 (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}),
+               set_up_psk(&by_hand->conf, &by_hand->tls, server_by_hand ? &server : &client,
+                          (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}),
                MKT_OK);
     bundles_free(csb); /* mbedTLS has the key */
     start_both(line);
@@ -475,17 +597,19 @@ END_TEST
 START_TEST(a_key_that_mbedtls_refuses)
 {
     struct line *line = line_new();
-    struct mkt_tls *tls = &line->client.tls;
+    struct mkt_tls tls;
     const struct mkt_span psk = from_hex(KEY_32), name = mkt_span_text(NAME);
+    int cause = 0;
+    expect_err("choose", mkt_tls_choose(&tls, &client), MKT_OK);
     psk_refused = MBEDTLS_ERR_SSL_ALLOC_FAILED;
-    expect_err("refused", mkt_tls_setup_psk(&line->client.conf, tls, &client, psk, name), MKT_E_TLS);
-    ck_assert_int_eq(tls->cause, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+    expect_err("refused", mkt_tls_setup_psk(&line->client.conf, &tls, psk, name, &cause), MKT_E_TLS);
+    ck_assert_int_eq(cause, MBEDTLS_ERR_SSL_ALLOC_FAILED);
     psk_refused = 0;
     line_free(line);
 
     line = line_new();
-    expect_err("taken", mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, psk, name), MKT_OK);
-    ck_assert_int_eq(line->client.tls.cause, 0);
+    expect_err("taken", mkt_tls_setup_psk(&line->client.conf, &tls, psk, name, &cause), MKT_OK);
+    ck_assert_int_eq(cause, 0);
     line_free(line);
 }
 END_TEST
@@ -499,17 +623,19 @@ START_TEST(bundle_refused)
     mbedtls_ssl_config *conf = &line->client.conf;
     struct mkt_tls *tls = &line->client.tls;
     struct mkt_settings settings;
+    int cause;
+    expect_err("choose", mkt_tls_choose(tls, &client), MKT_OK);
     mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
 
     expect_err("new", mkt_csb_new(&csb[0], MKT_INITIATOR, &host, &settings), MKT_OK);
-    expect_err("early", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_STATE);
+    expect_err("early", mkt_tls_setup(conf, tls, csb[0], 1, &cause), MKT_E_STATE);
     mkt_csb_free(csb[0]);
     bundles(&host, MKT_SUITE_256, 64, csb);
-    expect_err("session", mkt_tls_setup(conf, tls, &client, csb[0], 2), MKT_E_NO_SESSION);
-    expect_err("TEK of 64 octets", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_KEY_LENGTH);
+    expect_err("session", mkt_tls_setup(conf, tls, csb[0], 2, &cause), MKT_E_NO_SESSION);
+    expect_err("TEK of 64 octets", mkt_tls_setup(conf, tls, csb[0], 1, &cause), MKT_E_KEY_LENGTH);
     bundles_free(csb);
     bundles(&long_names, MKT_SUITE_256, 0, csb);
-    expect_err("identity", mkt_tls_setup(conf, tls, &client, csb[0], 1), MKT_E_BUFFER);
+    expect_err("identity", mkt_tls_setup(conf, tls, csb[0], 1, &cause), MKT_E_BUFFER);
     bundles_free(csb);
     line_free(line);
 }
@@ -518,7 +644,7 @@ END_TEST
 /* The stack: mbedTLS does not get the key, so a copy that is left is ours. */
 
 struct attempt {
-    struct mkt_tls_settings settings;
+    struct mkt_tls tls;
     struct line *line;
     const struct mkt_csb *csb;
     struct mkt_span psk;
@@ -528,13 +654,15 @@ struct attempt {
 static void set_up_from_bundle(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_tls_setup(&a->line->client.conf, &a->line->client.tls, &a->settings, a->csb, 1);
+    int cause;
+    a->err = mkt_tls_setup(&a->line->client.conf, &a->tls, a->csb, 1, &cause);
 }
 
 static void set_up_from_key(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_tls_setup_psk(&a->line->client.conf, &a->line->client.tls, &a->settings, a->psk, mkt_span_text(NAME));
+    int cause;
+    a->err = mkt_tls_setup_psk(&a->line->client.conf, &a->tls, a->psk, mkt_span_text(NAME), &cause);
 }
 
 START_TEST(no_key_is_left_on_the_stack)
@@ -545,8 +673,9 @@ START_TEST(no_key_is_left_on_the_stack)
     struct mkt_buf tek = {key, sizeof key, 0};
     bundles(&host, _i % 2 == 0 ? MKT_SUITE_256 : MKT_SUITE_128, 0, csb);
     expect_err("TEK", mkt_csb_tek(csb[0], 1, &tek), MKT_OK);
-    struct attempt a = {.settings = client, .line = line_new(), .csb = csb[0], .psk = from_hex(RARE_KEY)};
+    struct attempt a = {.line = line_new(), .csb = csb[0], .psk = from_hex(RARE_KEY)};
 
+    expect_err("choose", mkt_tls_choose(&a.tls, &client), MKT_OK);
     catching = true;
     on_own_stack(set_up_from_bundle, &a);
     expect_err("bundle", a.err, MKT_OK);
@@ -556,10 +685,10 @@ START_TEST(no_key_is_left_on_the_stack)
     expect_err("key", a.err, MKT_OK);
     expect_octets("key", (struct mkt_span){caught.key, caught.n}, a.psk);
     expect_not_left("key", a.psk.p, a.psk.n);
-    a.settings = only(client, "nonsense");
+    a.tls.end = MKT_END_NONE;
     on_own_stack(set_up_from_bundle, &a);
-    expect_err("list", a.err, MKT_E_PROFILE);
-    expect_not_left("list", key, tek.n);
+    expect_err("not chosen", a.err, MKT_E_ARGUMENT);
+    expect_not_left("not chosen", key, tek.n);
     catching = false;
     line_free(a.line);
     bundles_free(csb);
@@ -1001,15 +1130,19 @@ int main(void)
     tcase_add_loop_test(t, long_identity, 0, 2);
     suite_add_tcase(suite, t);
     t = tcase_create("setup");
-    tcase_add_loop_test(t, unknown_suite_is_named, 0, sizeof refused / sizeof *refused);
+    tcase_add_loop_test(t, refused_suite_is_named, 0, sizeof refused / sizeof *refused);
     tcase_add_loop_test(t, list, 0, sizeof lists / sizeof *lists);
     tcase_add_test(t, every_suite_of_mbedtls);
+    tcase_add_test(t, all_suites_at_once);
+    tcase_add_test(t, more_suites_than_there_is_room_for);
     tcase_add_test(t, suites_that_the_build_lacks);
     tcase_add_test(t, left_out_is_reported);
     tcase_add_loop_test(t, profiles, 0, 2);
     tcase_add_loop_test(t, no_suite_is_left, 0, 3);
     tcase_add_test(t, settings_of_other_versions);
     tcase_add_test(t, arguments);
+    tcase_add_test(t, a_refused_list_configures_nothing);
+    tcase_add_test(t, configurations_share_one_choice);
     tcase_add_test(t, key_lengths);
     tcase_add_loop_test(t, from_a_bundle, 0, 4);
     tcase_add_test(t, a_key_that_mbedtls_refuses);

@@ -288,7 +288,7 @@ static int show_suites(const char *list)
     struct mkt_tls tls;
     const struct mkt_tls_settings settings = {
         .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(list)};
-    if (!good(mkt_tls_configure(NULL, &tls, &settings), "suites"))
+    if (!good(mkt_tls_choose(&tls, &settings), "suites"))
         return 1;
     for (const int *suite = tls.suite; *suite != 0; suite++)
         puts(mbedtls_ssl_get_ciphersuite_name(*suite));

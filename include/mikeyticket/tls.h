@@ -14,7 +14,8 @@
  *     mbedtls_ctr_drbg_context drbg;
  *     mbedtls_ssl_config conf;
  *     mbedtls_ssl_context ssl;
- *     struct mkt_tls tls;
+ *     struct mkt_tls tls; // may be shared by all connections of one role
+ *     int cause;
  *     enum mkt_err err;
  * };
  *
@@ -30,12 +31,16 @@
  *     if (mbedtls_ctr_drbg_seed(&c->drbg, mbedtls_entropy_func, &c->entropy, NULL, 0) != 0)
  *         return false;
  *     mbedtls_ssl_conf_rng(&c->conf, mbedtls_ctr_drbg_random, &c->drbg);
- *     c->err = mkt_tls_setup(&c->conf, &c->tls, &settings, csb, 1);
+ *     c->err = mkt_tls_choose(&c->tls, &settings);
+ *     if (c->err == MKT_OK)
+ *         c->err = mkt_tls_setup(&c->conf, &c->tls, csb, 1, &c->cause);
  *     return c->err == MKT_OK && mbedtls_ssl_setup(&c->ssl, &c->conf) == 0;
  * }
  * @endcode
  *
- * That is one stream, one configuration. A media server with many streams has them in mikeyticket/streams.h.
+ * That is one stream, one configuration: mbedTLS keeps a client's key and identity in the mbedtls_ssl_config, 3.6 too. A
+ * server can have one configuration for all streams, if a callback finds the key of an identity. That is what
+ * mikeyticket/streams.h does, for media servers with many streams. All configurations can share one struct mkt_tls.
  *
  * What a configuration set up here does and does not do, over what the list of cipher suites says:
  * - TLS 1.2 or 1.3, nothing older; streams, not datagrams; each end proves the key, never a certificate;
@@ -53,6 +58,7 @@
 #ifndef MIKEYTICKET_TLS_H
 #define MIKEYTICKET_TLS_H
 
+#include <mikeyticket/cipher_suites.h>
 #include <mikeyticket/csb.h>
 #include <mikeyticket/sdp.h>
 
@@ -96,11 +102,12 @@ struct mkt_tls_settings {
 
     /**
      * A list of the caller's own in place of the profile, as an operator writes it into a configuration file: names in
-     * order of preference with `:`, `,` or blanks between them. A name is that of a profile, "modern" or "legacy", or
-     * that of a suite as mbedTLS has it, such as "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256" or "TLS1-3-AES-128-GCM-SHA256".
-     * What is there twice counts once. The versions follow from it: TLS 1.3 is offered where it has a suite of TLS 1.3,
-     * 1.2 where it has one of 1.2. Groups are those of `profile`, and those of MKT_TLS_LEGACY where the list names it.
-     * `p` NULL: the suites of `profile`.
+     * order of preference with `:`, `,` or blanks between them. A name is "modern" or "legacy", for all suites of that
+     * profile, or the name of a suite: that of IANA, OpenSSL, mbedTLS or GnuTLS, as mkt_cipher_suite_number() finds it.
+     * - What is there twice counts once.
+     * - TLS 1.3 is offered if the list has a suite of TLS 1.3, TLS 1.2 if it has one of TLS 1.2.
+     * - Groups are those of `profile`, and those of MKT_TLS_LEGACY if the list names "legacy".
+     * - `p` NULL: the suites of `profile`.
      */
     struct mkt_span suites;
 };
@@ -117,29 +124,42 @@ static inline void mkt_tls_settings_init(struct mkt_tls_settings *settings, enum
 enum { MKT_TLS_MAX_SUITES = 64, MKT_TLS_MAX_IDENTITY = 1024 };
 
 /**
- * What a configuration points into, as mbedTLS does not copy it. The caller's, without need of initialisation; it stays
- * where it is, and as it is, until mbedtls_ssl_config_free(). Nothing in it is secret and there is nothing to free.
+ * The choice of cipher suites that configurations share; mkt_tls_choose() fills it. Configurations point into it, so it
+ * stays where it is, and as it is, until mbedtls_ssl_config_free() of the last. Any number of threads may use it at the
+ * same time. Nothing in it is secret and there is nothing to free.
  */
 struct mkt_tls {
-    int suite[MKT_TLS_MAX_SUITES + 1];            /**< numbers of the IANA registry, then 0 */
-    const char *left_out[MKT_TLS_MAX_SUITES + 1]; /**< what was named, and this build of mbedTLS lacks, then NULL */
-    struct mkt_span refused;                      /**< with MKT_E_PROFILE: the name in the caller's list at fault */
-    int cause;                                    /**< with MKT_E_TLS: the error code of mbedTLS */
+    int suite[MKT_TLS_MAX_SUITES + 1];    /**< numbers of the IANA registry, then 0 */
+    int left_out[MKT_TLS_MAX_SUITES + 1]; /**< those of the list that this build of mbedTLS lacks, then 0 */
+    struct mkt_span refused;              /**< after MKT_E_PROFILE: the name in the caller's list at fault */
+    enum mkt_end end;                     /**< of the settings; MKT_END_NONE after an error */
+    bool renegotiation;                   /**< of the settings */
+    bool small_groups;                    /**< groups of 1024 bits are allowed, as MKT_TLS_LEGACY has them */
+    uint8_t reserved[34];                 /**< zeros */
 };
 
 /**
- * Sets up a configuration, except its key. mkt_tls_setup(), mkt_tls_setup_psk() and mkt_streams_server() call it.
- * @param conf      fresh from mbedtls_ssl_config_init(). It may be NULL, to fill `tls` alone: so a program that starts
- *                  looks through the list in its configuration file
- * @param tls       out: outlives `conf`; after MKT_E_PROFILE and MKT_E_TLS it tells more
- * @param settings  not needed afterwards, but for the octets of `suites` where `tls->refused` is read
- * @return MKT_OK; MKT_E_ARGUMENT for settings out of range; MKT_E_PROFILE for a name in the list that is no profile and
- *         no suite, or that of a suite that uses certificates, no encryption, RC4 or 3DES, or, in TLS 1.3, another hash
- *         than SHA-256: `tls->refused` is that name, within `suites`; MKT_E_PROFILE with `tls->refused` empty where no
- *         suite is left; MKT_E_TLS: `tls->cause` says why
+ * Chooses cipher suites and versions by settings. A program that starts checks its configuration file with it.
+ * @param tls       out: the choice. It needs no initialisation.
+ * @param settings  not needed afterwards, except for the octets of `suites` if `tls->refused` is read
+ * @return
+ * - MKT_OK;
+ * - MKT_E_ARGUMENT for settings out of range;
+ * - MKT_E_PROFILE, and `tls->refused` is a name within `suites` that no configuration can have. If
+ *   mkt_cipher_suite_number() finds the name, the suite is refused: see mkt_cipher_suite_allowed(). If not, the name is
+ *   not known;
+ * - MKT_E_PROFILE, and `tls->refused` is empty: no suite is left.
  */
-MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct mkt_tls *tls,
-                                                const struct mkt_tls_settings *settings);
+MKT_API MKT_MUST enum mkt_err mkt_tls_choose(struct mkt_tls *tls, const struct mkt_tls_settings *settings);
+
+/**
+ * Sets up a configuration, except its key. mkt_tls_setup() and mkt_tls_setup_psk() call it.
+ * @param conf   fresh from mbedtls_ssl_config_init()
+ * @param tls    filled by mkt_tls_choose(); outlives `conf`
+ * @param cause  out: after MKT_E_TLS the error code of mbedTLS
+ * @return MKT_OK; MKT_E_ARGUMENT if mkt_tls_choose() failed; MKT_E_TLS
+ */
+MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, const struct mkt_tls *tls, int *cause);
 
 /**
  * Sets a configuration up for the stream of a crypto session: its PSK is the TEK, its identity the one of
@@ -149,35 +169,32 @@ MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, struct
  * Where mbedTLS 3 may negotiate TLS 1.3 it uses PSA, and calls psa_crypto_init() in the handshake by itself. A program
  * with threads, and one whose mbedTLS has MBEDTLS_USE_PSA_CRYPTO, calls it once beforehand.
  *
- * @param conf      fresh from mbedtls_ssl_config_init(). The caller gives it a random generator with
- *                  mbedtls_ssl_conf_rng(), before or after this, and frees it whatever this returns. After an error it
- *                  is good for nothing else.
- * @param tls       as for mkt_tls_configure()
- * @param settings  as for mkt_tls_configure()
- * @param csb       ready (mkt_csb_ready()); not needed afterwards
- * @param cs_id     the CS ID of the crypto session
- * @return MKT_OK; MKT_E_ARGUMENT; MKT_E_PROFILE: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready;
- *         MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
+ * @param conf   fresh from mbedtls_ssl_config_init(). The caller gives it a random generator with
+ *               mbedtls_ssl_conf_rng(), before or after this, and frees it whatever this returns. After an error it
+ *               is good for nothing else.
+ * @param tls    as for mkt_tls_configure()
+ * @param csb    ready (mkt_csb_ready()); not needed afterwards
+ * @param cs_id  the CS ID of the crypto session
+ * @param cause  as for mkt_tls_configure()
+ * @return MKT_OK; MKT_E_ARGUMENT: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION;
+ *         MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
  *         mkt_settings.tek_length); MKT_E_BUFFER for an identity of more than MKT_TLS_MAX_IDENTITY octets;
  *         MKT_E_CRYPTO; MKT_E_TLS
  */
-MKT_API MKT_MUST enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, struct mkt_tls *tls,
-                                            const struct mkt_tls_settings *settings, const struct mkt_csb *csb,
-                                            uint8_t cs_id);
+MKT_API MKT_MUST enum mkt_err mkt_tls_setup(mbedtls_ssl_config *conf, const struct mkt_tls *tls,
+                                            const struct mkt_csb *csb, uint8_t cs_id, int *cause);
 
 /**
  * The same for a key that came another way, as an MRFP has it from its MRFC.
  * @param conf      as for mkt_tls_setup()
- * @param tls       as for mkt_tls_setup()
- * @param settings  as for mkt_tls_setup()
+ * @param tls       as for mkt_tls_configure()
  * @param psk       the key, from 16 to MBEDTLS_PSK_MAX_LEN octets; copied, and the caller's to wipe
  * @param identity  the identity, from 1 to MKT_TLS_MAX_IDENTITY octets, UTF-8 (RFC 4279 5.1); copied
- * @return MKT_OK; MKT_E_ARGUMENT for settings or an identity out of range; MKT_E_KEY_LENGTH; MKT_E_PROFILE and
- *         MKT_E_TLS: see mkt_tls_configure()
+ * @param cause     as for mkt_tls_configure()
+ * @return MKT_OK; MKT_E_ARGUMENT for an identity out of range, and see mkt_tls_configure(); MKT_E_KEY_LENGTH; MKT_E_TLS
  */
-MKT_API MKT_MUST enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, struct mkt_tls *tls,
-                                                const struct mkt_tls_settings *settings, struct mkt_span psk,
-                                                struct mkt_span identity);
+MKT_API MKT_MUST enum mkt_err mkt_tls_setup_psk(mbedtls_ssl_config *conf, const struct mkt_tls *tls,
+                                                struct mkt_span psk, struct mkt_span identity, int *cause);
 
 #ifdef __cplusplus
 }
