@@ -51,9 +51,9 @@
  * - TLS 1.2 only with a peer that has the renegotiation indication of RFC 5746: all others break the handshake, whether
  *   renegotiation is wanted or not (RFC 5746 4.1, 4.3).
  *
- * A TLS server whose client names another identity answers the alert unknown_psk_identity in TLS 1.2 (RFC 4279 section
- * 2) and missing_extension in TLS 1.3. With the right identity and another key the alert is bad_record_mac in TLS 1.2,
- * never decrypt_error.
+ * Alerts of a TLS server whose client does not prove the key:
+ * - another identity: unknown_psk_identity in TLS 1.2 (RFC 4279 section 2), missing_extension in TLS 1.3;
+ * - the right identity with another key: bad_record_mac in TLS 1.2, decrypt_error in TLS 1.3 (RFC 8446 4.2.11).
  */
 #ifndef MIKEYTICKET_TLS_H
 #define MIKEYTICKET_TLS_H
