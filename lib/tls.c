@@ -46,7 +46,8 @@ static bool add_suite(struct mkt_tls *tls, struct mkt_span name)
         n++;
     if (n == MKT_TLS_MAX_SUITES || !mkt_cipher_suite_allowed(number))
         return false;
-    list[n] = number;
+    if (!tls->no_dhe_psk || strstr(mkt_cipher_suite_name(number), "_DHE_") == NULL)
+        list[n] = number;
     return true;
 }
 
@@ -153,6 +154,7 @@ enum mkt_err mkt_tls_choose(struct mkt_tls *tls, const struct mkt_tls_settings *
         return MKT_E_ARGUMENT;
     tls->small_groups = own.profile == MKT_TLS_LEGACY;
     tls->renegotiation = own.renegotiation;
+    tls->no_dhe_psk = own.no_dhe_psk;
     const struct mkt_span profile = mkt_span_text(tls->small_groups ? legacy : modern);
     const enum mkt_err err = choose_suites(tls, own.suites.p != NULL ? own.suites : profile);
     tls->end = err == MKT_OK ? own.end : MKT_END_NONE;

@@ -359,6 +359,57 @@ START_TEST(more_suites_than_there_is_room_for)
 }
 END_TEST
 
+/* Point by point what the setting leaves out: DHE-PSK, by any name, of profiles and of lists, and nothing else. */
+START_TEST(no_dhe_psk)
+{
+    static const char *const given[] = {"modern", "legacy", "modern:legacy", "DHE-PSK-AES128-CCM8 PSK-AES128-CCM8",
+                                        "TLS_DHE_PSK_WITH_ARIA_128_GCM_SHA256:ECDHE-PSK-AES128-CBC-SHA"};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        struct mkt_tls with, without;
+        struct mkt_tls_settings s = only(server, given[i]);
+        expect_err(given[i], mkt_tls_choose(&with, &s), MKT_OK);
+        s.no_dhe_psk = true;
+        expect_err(given[i], mkt_tls_choose(&without, &s), MKT_OK);
+        size_t n = 0, dhe = 0;
+        for (const int *suite = with.suite; *suite != 0; suite++) {
+            if (mbedtls_ssl_ciphersuite_from_id(*suite)->key_exchange == MBEDTLS_KEY_EXCHANGE_DHE_PSK)
+                dhe++;
+            else
+                ck_assert_int_eq(without.suite[n++], *suite);
+        }
+        ck_assert_int_eq(without.suite[n], 0);
+        ck_assert_uint_gt(dhe + (with.left_out[0] != 0), 0);
+        for (size_t j = 0; without.left_out[j] != 0; j++)
+            ck_assert_ptr_null(strstr(mkt_cipher_suite_name(without.left_out[j]), "_DHE_"));
+    }
+    struct mkt_tls tls;
+    struct mkt_tls_settings s = only(server, "DHE-PSK-AES128-GCM-SHA256:TLS_PSK_DHE_WITH_AES_128_CCM_8");
+    s.no_dhe_psk = true;
+    expect_err("nothing else", mkt_tls_choose(&tls, &s), MKT_E_PROFILE);
+    ck_assert_uint_eq(tls.refused.n, 0);
+}
+END_TEST
+
+/* A server without DHE-PSK refuses a client that has nothing else before it computes anything; ECDHE-PSK works. */
+START_TEST(no_dhe_psk_is_agreed_on)
+{
+    struct mkt_tls_settings s = server;
+    s.no_dhe_psk = true;
+    struct line *line = line_new();
+    set_up(&line->client, only(client, _i == 0 ? "DHE-PSK-AES128-GCM-SHA256" : "ECDHE-PSK-CHACHA20-POLY1305"), KEY_32,
+           NAME);
+    set_up(&line->server, s, KEY_32, NAME);
+    start_both(line);
+    if (_i == 0) {
+        expect_refused(line);
+        ck_assert_int_eq(alert_of(&line->server), HANDSHAKE_FAILURE);
+    } else {
+        expect_connected(line);
+    }
+    line_free(line);
+}
+END_TEST
+
 /* Suites of the IANA registry that this build of mbedTLS lacks have a name all the same. */
 START_TEST(suites_that_the_build_lacks)
 {
@@ -414,8 +465,7 @@ START_TEST(no_suite_is_left)
     static const char *const none[] = {"", ":", " ,\t:\r\n"};
     struct line *line = line_new();
     struct mkt_tls_settings s = only(server, none[_i]);
-    expect_err("none",
-               set_up_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
+    expect_err("none", set_up_psk(&line->server.conf, &line->server.tls, &s, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_E_PROFILE);
     ck_assert_uint_eq(line->server.tls.refused.n, 0);
     line_free(line);
@@ -574,10 +624,10 @@ START_TEST(from_a_bundle)
     struct line *line = line_new();
     struct end *from_bundle = server_by_hand ? &line->client : &line->server;
     struct end *by_hand = server_by_hand ? &line->server : &line->client;
-    expect_err("from the bundle",
-               set_up_csb(&from_bundle->conf, &from_bundle->tls, server_by_hand ? &client : &server,
-                          csb[!server_by_hand], 1),
-               MKT_OK);
+    expect_err(
+        "from the bundle",
+        set_up_csb(&from_bundle->conf, &from_bundle->tls, server_by_hand ? &client : &server, csb[!server_by_hand], 1),
+        MKT_OK);
     expect_err("by hand",
                set_up_psk(&by_hand->conf, &by_hand->tls, server_by_hand ? &server : &client,
                           (struct mkt_span){key, tek.n}, (struct mkt_span){name, identity.n}),
@@ -1131,6 +1181,8 @@ int main(void)
     tcase_add_test(t, every_suite_of_mbedtls);
     tcase_add_test(t, all_suites_at_once);
     tcase_add_test(t, more_suites_than_there_is_room_for);
+    tcase_add_test(t, no_dhe_psk);
+    tcase_add_loop_test(t, no_dhe_psk_is_agreed_on, 0, 2);
     tcase_add_test(t, suites_that_the_build_lacks);
     tcase_add_test(t, left_out_is_reported);
     tcase_add_loop_test(t, profiles, 0, 2);
