@@ -162,10 +162,12 @@ static void forget(struct mkt_csb *csb)
     mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
 }
 
-/* Runs a transaction. If it succeeds and counts, its copy becomes the bundle. Else nothing of it stays. */
+/* Runs a transaction, of an Error message if `step` is NULL. If it succeeds and counts, its copy becomes the bundle.
+ * Else nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
-    const bool by_kms = step->direction == MKT_TAKE && csb->bundle.asked_kms.n > 0;
+    const bool makes = step != NULL && step->direction == MKT_MAKE;
+    const bool by_kms = !makes && csb->bundle.asked_kms.n > 0;
     const struct mkt_span initial = by_kms ? csb->bundle.asked_kms : csb->bundle.init;
     struct mkt_message init;
     struct mkt_policy policy;
@@ -175,16 +177,17 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
         err = mkt_message_decode(&init, initial);
     txn->init = initial.n > 0 ? &init : NULL;
     txn->policy = &policy;
-    if (err == MKT_OK && step->run != NULL)
-        err = step->run(txn);
+    const struct mkt_acts *acts = step != NULL ? mkt_acts_of(step->message, mkt_csb_ready(csb)) : NULL;
+    if (err == MKT_OK && step == NULL)
+        err = mkt_take_error(txn);
     else if (err == MKT_OK)
-        err = mkt_take(txn, mkt_taking_of(step->message, mkt_csb_ready(csb)));
+        err = makes ? acts->make(txn) : mkt_take(txn, acts);
     txn->init = NULL;
     txn->policy = NULL;
     if (err == MKT_OK && counts) {
         csb->bundle = txn->bundle;
         csb->arena = txn->arena;
-        csb->state = mkt_step_next(step, txn->outcome);
+        csb->state = step->next[txn->outcome];
         mkt_bundle_pack(&csb->bundle, &csb->arena);
     } else {
         forget(csb);
@@ -292,7 +295,6 @@ static enum mkt_err take_again(struct mkt_csb *csb, struct mkt_span in)
 
 static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols, struct mkt_detail *detail)
 {
-    static const struct mkt_step take_report = {.direction = MKT_TAKE, .message = MKT_ERROR, .run = mkt_take_error};
     struct mkt_message message;
     struct mkt_txn txn = {.message = &message, .in = in, .protocols = protocols, .detail = detail};
     enum mkt_err err = mkt_message_decode(&message, in);
@@ -315,9 +317,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
         return mkt_blame(detail, err, message.n == 0 ? "HDR" : mkt_payload_name(at), NULL);
     const bool sent = csb->bundle.sent_with != MKT_SENT_WITH_NONE || csb->role == MKT_KMS;
     const bool report = hdr->data_type == MKT_ERROR && sent;
-    const struct mkt_step *found =
-        report ? &take_report : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
-    if (found == NULL) {
+    const struct mkt_step *found = report ? NULL : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
+    if (found == NULL && !report) {
         err = mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
         if (hdr->data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
             err = take_again(csb, in);

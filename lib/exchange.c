@@ -391,18 +391,18 @@ static enum mkt_err check_hdr(struct mkt_txn *txn)
     return check_algorithms(txn);
 }
 
-enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_taking *parts)
+enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
 {
     const struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = check_hdr(txn);
-    err = err != MKT_OK || parts->refuse == NULL ? err : parts->refuse(txn);
-    err = err == MKT_OK ? parts->find_key(txn) : err;
+    err = err != MKT_OK || acts->refuse == NULL ? err : acts->refuse(txn);
+    err = err == MKT_OK ? acts->find_key(txn) : err;
     if (err != MKT_OK || txn->outcome == MKT_RESOLVE)
         return err;
     err = mkt_verify(txn, true);
     err = err == MKT_OK ? mkt_t_fresh(txn) : err;
-    err = err == MKT_OK ? parts->authorise(txn) : err;
-    err = err == MKT_OK ? parts->accept(txn) : err;
+    err = err == MKT_OK ? acts->authorise(txn) : err;
+    err = err == MKT_OK ? acts->accept(txn) : err;
     if (err != MKT_OK || !is_initial(txn->message))
         return err;
     const bool from_responder = txn->role == MKT_INITIATOR || txn->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;

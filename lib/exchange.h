@@ -56,24 +56,25 @@ struct mkt_txn {
 /*
  * THE ORDER OF TAKING. mkt_rules_check() has seen the shape of a message; then mkt_take() does this, for all of them:
  *
- *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the part `refuse` looks at
- *     the key             by the part `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
+ *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the act `refuse` looks at
+ *     the key             by the act `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
  *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
  *     MAC                 and the KEMAC is decrypted
  *     freshness           of T
- *     authorisation       by the part `authorise`: the peer is known by now, and may be refused
- *     meaning             by the part `accept`: keys and crypto sessions, into the copy of the bundle
+ *     authorisation       by the act `authorise`: the peer is known by now, and may be refused
+ *     meaning             by the act `accept`: keys and crypto sessions, into the copy of the bundle
  *     COUNTER, replay     of initial messages: the MAC of an answer covers one that was fresh
  *
  * What is refused takes no slot of the replay cache. An Error message alone may lack a MAC: mkt_take_error().
  */
-struct mkt_taking {
+struct mkt_acts {
+    enum mkt_err (*make)(struct mkt_txn *txn);
     enum mkt_err (*refuse)(struct mkt_txn *txn); /* NULL: it has been done */
     enum mkt_err (*find_key)(struct mkt_txn *txn);
     enum mkt_err (*authorise)(struct mkt_txn *txn);
     enum mkt_err (*accept)(struct mkt_txn *txn);
 };
-MKT_MUST enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_taking *parts);
+MKT_MUST enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts);
 
 /* Copies an identity into the arena of the bundle: MKT_E_BUNDLE_FULL. */
 MKT_MUST enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to);

@@ -6,84 +6,55 @@
 #include "transfer.h"
 #include "update.h"
 
-/* ---- what each message carries, in the order of RFC 6043 4.2, V last; the parts of taking it ---- */
+/* ---- what each message carries, in the order of RFC 6043 4.2, V last; what is done with it ---- */
 
-static const struct mkt_rule request_init[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_RANDR, MKT_RANDR_I, 1, 1},
-    {MKT_IDR, MKT_IDR_I, 0, 1},
-    {MKT_IDR, MKT_IDR_KMS, 0, 1},
-    {MKT_TP, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_PSK, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+/* Payloads by type and role */
+#define T MKT_T, 0
+#define RANDRI MKT_RANDR, MKT_RANDR_I
+#define RANDRR MKT_RANDR, MKT_RANDR_R
+#define RANDRKMS MKT_RANDR, MKT_RANDR_KMS
+#define IDRI MKT_IDR, MKT_IDR_I
+#define IDRR MKT_IDR, MKT_IDR_R
+#define IDRKMS MKT_IDR, MKT_IDR_KMS
+#define IDRPSK MKT_IDR, MKT_IDR_PSK
+#define TP MKT_TP, 0
+#define TICKET MKT_TICKET, 0
+#define SP MKT_SP, 0
+#define KEMAC MKT_KEMAC, 0
+#define SDP_IDS MKT_GENERAL_EXT, MKT_EXT_SDP_IDS
+#define ERR MKT_ERR, 0
+#define V MKT_V, 0
 
-static const struct mkt_rule request_resp[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_KMS, 0, 1},
-    {MKT_TICKET, 0, 1, 1},
-    {MKT_KEMAC, 0, 1, 1},
-    {MKT_V, 0, 1, 1},
-};
+/* RFC 6043 2.1: "[p] p is optional", "{p} Zero or more occurrences of p", "(p) One or more occurrences of p" */
+#define ONE 1, 1
+#define OPTIONAL 0, 1
+#define ANY 0, MKT_ANY
+#define SOME 1, MKT_ANY
 
-static const struct mkt_rule transfer_init[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_RANDR, MKT_RANDR_I, 1, 1},
-    {MKT_IDR, MKT_IDR_I, 0, 1},
-    {MKT_IDR, MKT_IDR_R, 0, 1},
-    {MKT_SP, 0, 0, MKT_ANY},
-    {MKT_TICKET, 0, 1, 1},
-    {MKT_KEMAC, 0, 0, 1},
-    {MKT_GENERAL_EXT, MKT_EXT_SDP_IDS, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+static const struct mkt_rule request_init[] = {{T, ONE},  {RANDRI, ONE},      {IDRI, OPTIONAL}, {IDRKMS, OPTIONAL},
+                                               {TP, ONE}, {IDRPSK, OPTIONAL}, {V, ONE}};
 
-static const struct mkt_rule transfer_resp[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_RANDR, MKT_RANDR_R, 0, 1},
-    {MKT_IDR, MKT_IDR_R, 0, 1},
-    {MKT_RANDR, MKT_RANDR_KMS, 0, 1},
-    {MKT_SP, 0, 0, MKT_ANY},
-    {MKT_KEMAC, 0, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+static const struct mkt_rule request_resp[] = {{T, ONE}, {IDRKMS, OPTIONAL}, {TICKET, ONE}, {KEMAC, ONE}, {V, ONE}};
 
-static const struct mkt_rule resolve_init[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_RANDR, MKT_RANDR_R, 1, 1},
-    {MKT_IDR, MKT_IDR_R, 0, 1},
-    {MKT_IDR, MKT_IDR_KMS, 0, 1},
-    {MKT_TICKET, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_PSK, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+static const struct mkt_rule transfer_init[] = {{T, ONE},          {RANDRI, ONE},       {IDRI, OPTIONAL},
+                                                {IDRR, OPTIONAL},  {SP, ANY},           {TICKET, ONE},
+                                                {KEMAC, OPTIONAL}, {SDP_IDS, OPTIONAL}, {V, ONE}};
 
-static const struct mkt_rule resolve_resp[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_KMS, 0, 1},
-    {MKT_KEMAC, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_R, 0, 1},
-    {MKT_RANDR, MKT_RANDR_KMS, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+static const struct mkt_rule transfer_resp[] = {{T, ONE},  {RANDRR, OPTIONAL}, {IDRR, OPTIONAL}, {RANDRKMS, OPTIONAL},
+                                                {SP, ANY}, {KEMAC, OPTIONAL},  {V, ONE}};
+
+static const struct mkt_rule resolve_init[] = {{T, ONE},      {RANDRR, ONE},      {IDRR, OPTIONAL}, {IDRKMS, OPTIONAL},
+                                               {TICKET, ONE}, {IDRPSK, OPTIONAL}, {V, ONE}};
+
+static const struct mkt_rule resolve_resp[] = {{T, ONE},         {IDRKMS, OPTIONAL},   {KEMAC, ONE},
+                                               {IDRR, OPTIONAL}, {RANDRKMS, OPTIONAL}, {V, ONE}};
 
 /* 5.2: TRANSFER_INIT and TRANSFER_RESP of an update, by either end */
-static const struct mkt_rule of_update[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_IDR, MKT_IDR_I, 0, 1},
-    {MKT_IDR, MKT_IDR_R, 0, 1},
-    {MKT_SP, 0, 0, MKT_ANY},
-    {MKT_KEMAC, 0, 0, 1},
-    {MKT_V, 0, 1, 1},
-};
+static const struct mkt_rule of_update[] = {{T, ONE},  {IDRI, OPTIONAL},  {IDRR, OPTIONAL},
+                                            {SP, ANY}, {KEMAC, OPTIONAL}, {V, ONE}};
 
 /* 5.4 */
-static const struct mkt_rule error[] = {
-    {MKT_T, 0, 1, 1},
-    {MKT_ERR, 0, 1, MKT_ANY},
-    {MKT_SP, 0, 0, MKT_ANY},
-    {MKT_V, 0, 0, 1},
-};
+static const struct mkt_rule error[] = {{T, ONE}, {ERR, SOME}, {SP, ANY}, {V, OPTIONAL}};
 
 #define RULES(rules) rules, sizeof(rules) / sizeof *(rules)
 static const struct form {
@@ -91,16 +62,16 @@ static const struct form {
     bool update;
     const struct mkt_rule *rule;
     size_t n;
-    const struct mkt_taking *taking;
+    const struct mkt_acts *acts;
 } forms[] = {
-    {MKT_REQUEST_INIT_PSK, false, RULES(request_init), &mkt_taking_request_init},
-    {MKT_REQUEST_RESP, false, RULES(request_resp), &mkt_taking_request_resp},
-    {MKT_TRANSFER_INIT, false, RULES(transfer_init), &mkt_taking_transfer_init},
-    {MKT_TRANSFER_INIT, true, RULES(of_update), &mkt_taking_update_init},
-    {MKT_TRANSFER_RESP, false, RULES(transfer_resp), &mkt_taking_transfer_resp},
-    {MKT_TRANSFER_RESP, true, RULES(of_update), &mkt_taking_update_resp},
-    {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init), &mkt_taking_resolve_init},
-    {MKT_RESOLVE_RESP, false, RULES(resolve_resp), &mkt_taking_resolve_resp},
+    {MKT_REQUEST_INIT_PSK, false, RULES(request_init), &mkt_acts_request_init},
+    {MKT_REQUEST_RESP, false, RULES(request_resp), &mkt_acts_request_resp},
+    {MKT_TRANSFER_INIT, false, RULES(transfer_init), &mkt_acts_transfer_init},
+    {MKT_TRANSFER_INIT, true, RULES(of_update), &mkt_acts_update_init},
+    {MKT_TRANSFER_RESP, false, RULES(transfer_resp), &mkt_acts_transfer_resp},
+    {MKT_TRANSFER_RESP, true, RULES(of_update), &mkt_acts_update_resp},
+    {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init), &mkt_acts_resolve_init},
+    {MKT_RESOLVE_RESP, false, RULES(resolve_resp), &mkt_acts_resolve_resp},
     {MKT_ERROR, false, RULES(error), NULL},
     {MKT_ERROR, true, RULES(error), NULL},
 };
@@ -135,58 +106,46 @@ enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, str
     return mkt_message_check(message, form->rule, form->n, detail);
 }
 
-const struct mkt_taking *mkt_taking_of(unsigned type, bool update)
+const struct mkt_acts *mkt_acts_of(unsigned type, bool update)
 {
     const struct form *form = form_of(type, update);
-    return form != NULL ? form->taking : NULL;
+    return form != NULL ? form->acts : NULL;
 }
 
 /* ---- who makes or takes what, when ---- */
 
+enum { INITIATOR = 1 << MKT_INITIATOR, RESPONDER = 1 << MKT_RESPONDER, KMS = 1 << MKT_KMS };
+enum { BOTH_ENDS = INITIATOR | RESPONDER };
+#define NEVER MKT_STATES
+
 static const struct mkt_step steps[] = {
     /* Ticket Request, RFC 6043 4.2.1 */
-    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_REQUEST_INIT_PSK, mkt_make_request_init, MKT_ANSWER, MKT_MADE_REQUEST},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, NULL, MKT_ANSWER, MKT_TOOK_REQUEST},
-    {MKT_KMS, MKT_TOOK_REQUEST, MKT_MAKE, MKT_REQUEST_RESP, mkt_make_request_resp, MKT_DONE, MKT_FRESH},
-    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_TAKE, MKT_REQUEST_RESP, NULL, MKT_DONE, MKT_FRESH},
+    {INITIATOR, MKT_FRESH, MKT_MAKE, MKT_REQUEST_INIT_PSK, {NEVER, MKT_MADE_REQUEST, NEVER}},
+    {KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, {NEVER, MKT_TOOK_REQUEST, NEVER}},
+    {KMS, MKT_TOOK_REQUEST, MKT_MAKE, MKT_REQUEST_RESP, {MKT_FRESH, NEVER, NEVER}},
+    {INITIATOR, MKT_MADE_REQUEST, MKT_TAKE, MKT_REQUEST_RESP, {MKT_FRESH, NEVER, NEVER}},
 
     /* Ticket Transfer, 4.2.2; without F there is no TRANSFER_RESP */
-    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_ANSWER, MKT_MADE_TRANSFER},
-    {MKT_INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_transfer_init, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_RESOLVE, MKT_SUSPENDED},
+    {INITIATOR, MKT_FRESH, MKT_MAKE, MKT_TRANSFER_INIT, {MKT_KEYED, MKT_MADE_TRANSFER, NEVER}},
+    {RESPONDER, MKT_FRESH, MKT_TAKE, MKT_TRANSFER_INIT, {MKT_KEYED, MKT_TOOK_TRANSFER, MKT_SUSPENDED}},
 
     /* Ticket Resolve, 4.2.3; a KMS may ask another one, section 10 */
-    {MKT_RESPONDER, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER,
-     MKT_MADE_RESOLVE},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, NULL, MKT_ANSWER, MKT_TOOK_RESOLVE},
-    {MKT_KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, NULL, MKT_RESOLVE, MKT_SUSPENDED},
-    {MKT_KMS, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
-    {MKT_KMS, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, mkt_make_resolve_init, MKT_ANSWER, MKT_MADE_RESOLVE},
-    {MKT_KMS, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_ANSWER, MKT_TOOK_RESOLVE},
-    {MKT_KMS, MKT_TOOK_RESOLVE, MKT_MAKE, MKT_RESOLVE_RESP, mkt_make_resolve_resp, MKT_DONE, MKT_FRESH},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_ANSWER, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, NULL, MKT_DONE, MKT_KEYED},
+    {RESPONDER | KMS, MKT_SUSPENDED, MKT_MAKE, MKT_RESOLVE_INIT_PSK, {NEVER, MKT_MADE_RESOLVE, NEVER}},
+    {RESPONDER | KMS, MKT_MADE_RESOLVE, MKT_MAKE, MKT_RESOLVE_INIT_PSK, {NEVER, MKT_MADE_RESOLVE, NEVER}},
+    {KMS, MKT_FRESH, MKT_TAKE, MKT_RESOLVE_INIT_PSK, {NEVER, MKT_TOOK_RESOLVE, MKT_SUSPENDED}},
+    {KMS, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, {NEVER, MKT_TOOK_RESOLVE, NEVER}},
+    {KMS, MKT_TOOK_RESOLVE, MKT_MAKE, MKT_RESOLVE_RESP, {MKT_FRESH, NEVER, NEVER}},
+    {RESPONDER, MKT_MADE_RESOLVE, MKT_TAKE, MKT_RESOLVE_RESP, {MKT_KEYED, MKT_TOOK_TRANSFER, NEVER}},
 
     /* Ticket Transfer goes on */
-    {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_transfer_resp, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
+    {RESPONDER, MKT_TOOK_TRANSFER, MKT_MAKE, MKT_TRANSFER_RESP, {MKT_KEYED, NEVER, NEVER}},
+    {INITIATOR, MKT_MADE_TRANSFER, MKT_TAKE, MKT_TRANSFER_RESP, {MKT_KEYED, NEVER, NEVER}},
 
     /* CSB updating, 5.2, by either end; the V flag says whether there is a TRANSFER_RESP */
-    {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
-    {MKT_INITIATOR, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_ANSWER, MKT_MADE_UPDATE},
-    {MKT_RESPONDER, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, mkt_make_update_init, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_UPDATE},
-    {MKT_INITIATOR, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_ANSWER, MKT_TOOK_UPDATE},
-    {MKT_RESPONDER, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, NULL, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, mkt_make_update_resp, MKT_DONE, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
-    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, NULL, MKT_DONE, MKT_KEYED},
+    {BOTH_ENDS, MKT_KEYED, MKT_MAKE, MKT_TRANSFER_INIT, {MKT_KEYED, MKT_MADE_UPDATE, NEVER}},
+    {BOTH_ENDS, MKT_KEYED, MKT_TAKE, MKT_TRANSFER_INIT, {MKT_KEYED, MKT_TOOK_UPDATE, NEVER}},
+    {BOTH_ENDS, MKT_TOOK_UPDATE, MKT_MAKE, MKT_TRANSFER_RESP, {MKT_KEYED, NEVER, NEVER}},
+    {BOTH_ENDS, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, {MKT_KEYED, NEVER, NEVER}},
 };
 
 static const size_t n_steps = sizeof steps / sizeof *steps;
@@ -197,29 +156,26 @@ const struct mkt_step *mkt_steps(size_t *n)
     return steps;
 }
 
+/* Whether a role is one of several; a number that is read from octets may be no role. */
+static bool is_of(unsigned roles, enum mkt_role role)
+{
+    return (unsigned)role <= MKT_KMS && (roles & 1u << role) != 0;
+}
+
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message)
 {
     for (size_t i = 0; i < n_steps; i++)
-        if (steps[i].role == role && steps[i].state == state && steps[i].direction == direction &&
+        if (is_of(steps[i].roles, role) && steps[i].state == state && steps[i].direction == direction &&
             (unsigned)steps[i].message == message)
             return &steps[i];
     return NULL;
 }
 
-enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome)
-{
-    for (const struct mkt_step *s = step; s < steps + n_steps; s++)
-        if (s->role == step->role && s->state == step->state && s->direction == step->direction &&
-            s->message == step->message && s->outcome == outcome)
-            return s->next;
-    return step->state;
-}
-
 bool mkt_takes(enum mkt_role role, enum mkt_state state)
 {
     for (size_t i = 0; i < n_steps; i++)
-        if (steps[i].role == role && steps[i].state == state && steps[i].direction == MKT_TAKE)
+        if (is_of(steps[i].roles, role) && steps[i].state == state && steps[i].direction == MKT_TAKE)
             return true;
     return false;
 }
@@ -228,7 +184,7 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message)
 {
     bool takes = message == MKT_ERROR;
     for (size_t i = 0; i < n_steps; i++)
-        takes |= steps[i].role == role && steps[i].direction == MKT_TAKE && (unsigned)steps[i].message == message;
+        takes |= is_of(steps[i].roles, role) && steps[i].direction == MKT_TAKE && (unsigned)steps[i].message == message;
     return takes;
 }
 
@@ -236,32 +192,28 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message)
 
 /* A Responder that hears nothing from the KMS may ask again. The keys of a call stay. */
 static const struct mkt_state_row states[] = {
-    {MKT_INITIATOR, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
-    {MKT_INITIATOR, MKT_MADE_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
-    {MKT_INITIATOR, MKT_MADE_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, false, MKT_MADE_TRANSFER},
-    {MKT_INITIATOR, MKT_KEYED, MKT_PSK, MKT_ALL_KEYS, false, MKT_KEYED},
-    {MKT_INITIATOR, MKT_MADE_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, false, MKT_KEYED},
-    {MKT_INITIATOR, MKT_TOOK_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, true, MKT_KEYED},
+    {BOTH_ENDS | KMS, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {INITIATOR, MKT_MADE_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
+    {KMS, MKT_TOOK_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
 
-    {MKT_RESPONDER, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
-    {MKT_RESPONDER, MKT_SUSPENDED, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_FRESH},
-    {MKT_RESPONDER, MKT_MADE_RESOLVE, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_SUSPENDED},
-    {MKT_RESPONDER, MKT_TOOK_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, true, MKT_TOOK_TRANSFER},
-    {MKT_RESPONDER, MKT_KEYED, MKT_PSK, MKT_ALL_KEYS, false, MKT_KEYED},
-    {MKT_RESPONDER, MKT_MADE_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, false, MKT_KEYED},
-    {MKT_RESPONDER, MKT_TOOK_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, true, MKT_KEYED},
+    {INITIATOR, MKT_MADE_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, false, MKT_MADE_TRANSFER},
+    {RESPONDER, MKT_SUSPENDED, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_FRESH},
+    {RESPONDER, MKT_MADE_RESOLVE, MKT_TRANSFER_INIT, MKT_NO_KEYS, true, MKT_SUSPENDED},
+    {RESPONDER, MKT_TOOK_TRANSFER, MKT_TRANSFER_INIT, MKT_SOME_KEYS, true, MKT_TOOK_TRANSFER},
 
-    {MKT_KMS, MKT_FRESH, MKT_PSK, MKT_NO_KEYS, false, MKT_FRESH},
-    {MKT_KMS, MKT_TOOK_REQUEST, MKT_REQUEST_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
-    {MKT_KMS, MKT_SUSPENDED, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
-    {MKT_KMS, MKT_MADE_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
-    {MKT_KMS, MKT_TOOK_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {KMS, MKT_SUSPENDED, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {KMS, MKT_MADE_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+    {KMS, MKT_TOOK_RESOLVE, MKT_RESOLVE_INIT_PSK, MKT_NO_KEYS, true, MKT_FRESH},
+
+    {BOTH_ENDS, MKT_KEYED, MKT_PSK, MKT_ALL_KEYS, false, MKT_KEYED},
+    {BOTH_ENDS, MKT_MADE_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, false, MKT_KEYED},
+    {BOTH_ENDS, MKT_TOOK_UPDATE, MKT_TRANSFER_INIT, MKT_ALL_KEYS, true, MKT_KEYED},
 };
 
 const struct mkt_state_row *mkt_state_find(enum mkt_role role, enum mkt_state state)
 {
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        if (states[i].role == role && states[i].state == state)
+        if (is_of(states[i].roles, role) && states[i].state == state)
             return &states[i];
     return NULL;
 }

@@ -25,31 +25,26 @@ enum mkt_direction { MKT_MAKE, MKT_TAKE };
 
 /* One row: in a state a role makes or takes a message by a transaction, and is then in the next state. */
 struct mkt_step {
-    enum mkt_role role;
+    unsigned roles; /* 1 << role, for each role that does this */
     enum mkt_state state;
     enum mkt_direction direction;
     enum mkt_data_type message;
-    enum mkt_err (*run)(struct mkt_txn *txn); /* NULL: mkt_take(), with the parts of mkt_taking_of() */
-    enum mkt_outcome outcome;                 /* of the transaction: the row that then holds */
-    enum mkt_state next;
+    enum mkt_state next[MKT_RESOLVE + 1]; /* by the outcome of the transaction; MKT_STATES: it never has that one */
 };
 
 /* The steps, for those who print them. */
 const struct mkt_step *mkt_steps(size_t *n);
 
-/* The first row for that, or NULL. */
+/* The row for that, or NULL. */
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message);
-
-/* The state after a step with that outcome. */
-enum mkt_state mkt_step_next(const struct mkt_step *step, enum mkt_outcome outcome);
 
 /* The keys of crypto sessions that are known in a state. */
 enum mkt_known_keys { MKT_NO_KEYS, MKT_SOME_KEYS, MKT_ALL_KEYS };
 
 /* One row: what it means that a role is in a state. */
 struct mkt_state_row {
-    enum mkt_role role;
+    unsigned roles; /* 1 << role, for each */
     enum mkt_state state;
     enum mkt_data_type kept; /* the type of mkt_bundle.init; MKT_PSK: no message is kept, no exchange is under way */
     enum mkt_known_keys keys;
@@ -69,7 +64,7 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message);
  * MKT_E_BAD_MAP, MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER. */
 MKT_MUST enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail);
 
-/* The parts of taking a message, in the first exchange or in an update; NULL for Error messages and unknown types. */
-const struct mkt_taking *mkt_taking_of(unsigned type, bool update);
+/* What is done with a message, in the first exchange or in an update; NULL for Error messages and unknown types. */
+const struct mkt_acts *mkt_acts_of(unsigned type, bool update);
 
 #endif

@@ -235,7 +235,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
 /* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
 
 /* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
-enum mkt_err mkt_make_request_init(struct mkt_txn *txn)
+static enum mkt_err make_request_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
@@ -281,7 +281,8 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return io_keep(&txn->arena, txn->in, &txn->bundle.init);
 }
 
-const struct mkt_taking mkt_taking_request_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
+const struct mkt_acts mkt_acts_request_init = {make_request_init, refuse_init, mkt_kms_find_key, authorise_init,
+                                               accept_init};
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
 
@@ -294,7 +295,7 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
 }
 
 /* "HDR, T, [IDRkms], TICKET, KEMAC, V" */
-enum mkt_err mkt_make_request_resp(struct mkt_txn *txn)
+static enum mkt_err make_request_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_span keys = txn->granted->keys;
@@ -362,4 +363,5 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-const struct mkt_taking mkt_taking_request_resp = {refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};
+const struct mkt_acts mkt_acts_request_resp = {make_request_resp, refuse_resp, mkt_find_kms_key, authorise_kms,
+                                               accept_resp};

@@ -5,9 +5,7 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_request_init(struct mkt_txn *txn);
-MKT_MUST enum mkt_err mkt_make_request_resp(struct mkt_txn *txn);
-extern const struct mkt_taking mkt_taking_request_init, mkt_taking_request_resp;
+extern const struct mkt_acts mkt_acts_request_init, mkt_acts_request_resp;
 
 /* The desired policy of a REQUEST_INIT; views it. If it has no KEMAC, the KMS chooses the keys. */
 MKT_MUST enum mkt_err mkt_request_decode(struct mkt_span request_init, struct mkt_policy *policy);
@@ -26,7 +24,7 @@ struct mkt_granted {
 MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_policy *policy,
                                         struct mkt_granted *keys);
 
-/* ---- what Ticket Resolve has in common with it: parts of struct mkt_taking ---- */
+/* ---- what Ticket Resolve has in common with it: parts of struct mkt_acts ---- */
 
 /* A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
  * the bundle is the sender that the message names, or else the owner of the key; nothing is verified. */

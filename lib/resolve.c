@@ -18,7 +18,7 @@
 
 /* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused." */
-enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn)
+static enum mkt_err make_resolve_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message m;
@@ -111,7 +111,8 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return err == MKT_OK ? io_keep(&txn->arena, txn->in, &txn->bundle.init) : err;
 }
 
-const struct mkt_taking mkt_taking_resolve_init = {refuse_init, mkt_kms_find_key, authorise_init, accept_init};
+const struct mkt_acts mkt_acts_resolve_init = {make_resolve_init, refuse_init, mkt_kms_find_key, authorise_init,
+                                               accept_init};
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
 
@@ -129,7 +130,7 @@ static enum mkt_err fork_keys(struct mkt_txn *txn, struct mkt_span *keys)
 }
 
 /* "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V" */
-enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn)
+static enum mkt_err make_resolve_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
@@ -188,7 +189,7 @@ static enum mkt_err take_kept(struct mkt_txn *txn)
         return err;
     txn->message = &init;
     txn->in = txn->bundle.init;
-    err = mkt_take(txn, &mkt_taking_resolved);
+    err = mkt_take(txn, &mkt_acts_resolved);
     txn->message = resp;
     return err;
 }
@@ -215,4 +216,5 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;
 }
 
-const struct mkt_taking mkt_taking_resolve_resp = {refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};
+const struct mkt_acts mkt_acts_resolve_resp = {make_resolve_resp, refuse_resp, mkt_find_kms_key, authorise_resp,
+                                               accept_resp};

@@ -5,11 +5,8 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn);
-MKT_MUST enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn);
-
 /* With the RESOLVE_RESP a Responder goes on to take the TRANSFER_INIT that it keeps; a KMS passes it on. */
-extern const struct mkt_taking mkt_taking_resolve_init, mkt_taking_resolve_resp;
+extern const struct mkt_acts mkt_acts_resolve_init, mkt_acts_resolve_resp;
 
 /* Finds `txn->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS;
  * MKT_E_KMS. */

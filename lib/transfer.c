@@ -148,7 +148,7 @@ static enum mkt_err begin_init(struct mkt_txn *txn, struct mkt_ticket_payload *t
     return err == MKT_OK ? choose_randi(txn) : err;
 }
 
-enum mkt_err mkt_make_transfer_init(struct mkt_txn *txn)
+static enum mkt_err make_transfer_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
@@ -405,9 +405,10 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return mkt_sessions_settle(txn, m, NULL);
 }
 
-const struct mkt_taking mkt_taking_transfer_init = {refuse_init, find_init_key, authorise_init, accept_init};
+const struct mkt_acts mkt_acts_transfer_init = {make_transfer_init, refuse_init, find_init_key, authorise_init,
+                                                accept_init};
 
-const struct mkt_taking mkt_taking_resolved = {NULL, find_mpki, authorise_init, accept_init};
+const struct mkt_acts mkt_acts_resolved = {NULL, NULL, find_mpki, authorise_init, accept_init};
 
 /* ---- TRANSFER_RESP: 4.2.2.3 ---- */
 
@@ -439,7 +440,7 @@ static enum mkt_err put_resp(struct mkt_txn *txn, struct mkt_message *m)
     return err;
 }
 
-enum mkt_err mkt_make_transfer_resp(struct mkt_txn *txn)
+static enum mkt_err make_transfer_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
@@ -534,4 +535,5 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
-const struct mkt_taking mkt_taking_transfer_resp = {refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};
+const struct mkt_acts mkt_acts_transfer_resp = {make_transfer_resp, refuse_resp, mkt_find_resp_key, authorise_resp,
+                                                accept_resp};

@@ -5,12 +5,10 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_transfer_init(struct mkt_txn *txn);
-MKT_MUST enum mkt_err mkt_make_transfer_resp(struct mkt_txn *txn);
-extern const struct mkt_taking mkt_taking_transfer_init, mkt_taking_transfer_resp;
+extern const struct mkt_acts mkt_acts_transfer_init, mkt_acts_transfer_resp;
 
 /* The rest of taking the TRANSFER_INIT that the bundle keeps, once a KMS has given the keys of its ticket. */
-extern const struct mkt_taking mkt_taking_resolved;
+extern const struct mkt_acts mkt_acts_resolved;
 
 /* Finds the key of a TRANSFER_RESP: RANDRr, and with key forking the keys of its sender. Says nothing of its name. */
 MKT_MUST enum mkt_err mkt_find_resp_key(struct mkt_txn *txn);

@@ -88,7 +88,7 @@ static enum mkt_err supply(struct mkt_txn *txn, const struct mkt_key_wish wishes
     return err == MKT_OK ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
 }
 
-enum mkt_err mkt_make_update_init(struct mkt_txn *txn)
+static enum mkt_err make_update_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_update *update = txn->update;
@@ -122,7 +122,7 @@ enum mkt_err mkt_make_update_init(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_replay_record(txn, &m) : err;
 }
 
-enum mkt_err mkt_make_update_resp(struct mkt_txn *txn)
+static enum mkt_err make_update_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_answer *answer = txn->answer;
@@ -289,6 +289,6 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
-const struct mkt_taking mkt_taking_update_init = {refuse, find_key, authorise, accept_init};
+const struct mkt_acts mkt_acts_update_init = {make_update_init, refuse, find_key, authorise, accept_init};
 
-const struct mkt_taking mkt_taking_update_resp = {refuse, find_key, authorise, accept_resp};
+const struct mkt_acts mkt_acts_update_resp = {make_update_resp, refuse, find_key, authorise, accept_resp};

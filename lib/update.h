@@ -5,9 +5,7 @@
 
 #include "exchange.h"
 
-MKT_MUST enum mkt_err mkt_make_update_init(struct mkt_txn *txn);
-MKT_MUST enum mkt_err mkt_make_update_resp(struct mkt_txn *txn);
-extern const struct mkt_taking mkt_taking_update_init, mkt_taking_update_resp;
+extern const struct mkt_acts mkt_acts_update_init, mkt_acts_update_resp;
 
 /* True if the own identity comes first in an update, as in one that this party makes (5.2): both ends protect with the
  * same keys, so its own could be sent back to it. */

@@ -4,7 +4,7 @@
  * or takes something, a line for each message. Dashes are far apart where not every call has the message, and at the
  * right it says which calls do. What a KMS asks another one is left out.
  */
-#include "flow.h"
+#include "flat.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static const struct {
 
 enum { ROLES = sizeof roles / sizeof *roles, APART = 30, MARGIN = 4, LINE = MARGIN + APART * ROLES + 40 };
 
-static const struct mkt_step *steps;
+static struct step steps[MANY_STEPS];
 static size_t n_steps;
 
 /* ---- what the table says ---- */
@@ -30,53 +30,53 @@ static bool plays(enum mkt_role role)
     return false;
 }
 
-static bool of_update(const struct mkt_step *step)
+static bool of_update(const struct step *step)
 {
     return mkt_state_find(step->role, step->state)->keys == MKT_ALL_KEYS;
 }
 
 /* Whether two steps are about one message, and both in a call or both in an update. */
-static bool same_message(const struct mkt_step *a, const struct mkt_step *b)
+static bool same_message(const struct step *a, const struct step *b)
 {
     return a->message == b->message && of_update(a) == of_update(b);
 }
 
 /* The first step of another role that makes, or takes, the message of a step; or NULL. */
-static const struct mkt_step *peer(const struct mkt_step *step, enum mkt_direction direction)
+static const struct step *peer(const struct step *step, enum mkt_direction direction)
 {
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+    for (const struct step *s = steps; s < steps + n_steps; s++)
         if (s->direction == direction && same_message(s, step) && s->role != step->role)
             return s;
     return NULL;
 }
 
 /* The first step of a role that makes the message of a step, or NULL. */
-static const struct mkt_step *maker(enum mkt_role role, const struct mkt_step *step)
+static const struct step *maker(enum mkt_role role, const struct step *step)
 {
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+    for (const struct step *s = steps; s < steps + n_steps; s++)
         if (s->direction == MKT_MAKE && same_message(s, step) && s->role == role)
             return s;
     return NULL;
 }
 
 /* The first step by which the message that one role makes is made by the role that takes it, or NULL. */
-static const struct mkt_step *way_back(const struct mkt_step *made, const struct mkt_step *taken)
+static const struct step *way_back(const struct step *made, const struct step *taken)
 {
-    const struct mkt_step *other = maker(taken->role, made);
+    const struct step *other = maker(taken->role, made);
     return other != NULL && peer(other, MKT_TAKE) != NULL ? other : NULL;
 }
 
 /* Whether it is the first row with the message between two roles. */
-static bool is_first(const struct mkt_step *made, const struct mkt_step *taken)
+static bool is_first(const struct step *made, const struct step *taken)
 {
-    const struct mkt_step *back = way_back(made, taken);
+    const struct step *back = way_back(made, taken);
     return made == maker(made->role, made) && (back == NULL || made < back);
 }
 
 /* Whether nothing may come after the message of a step. */
-static bool may_end(const struct mkt_step *step)
+static bool may_end(const struct step *step)
 {
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+    for (const struct step *s = steps; s < steps + n_steps; s++)
         if (s->role == step->role && s->state == step->state && s->direction == step->direction &&
             s->message == step->message && s->outcome == MKT_DONE)
             return true;
@@ -84,19 +84,19 @@ static bool may_end(const struct mkt_step *step)
 }
 
 /* Whether a role that makes a message is, after the answer to it, where it was before. */
-static bool comes_back(const struct mkt_step *made)
+static bool comes_back(const struct step *made)
 {
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++)
+    for (const struct step *s = steps; s < steps + n_steps; s++)
         if (s->role == made->role && s->state == made->next && s->direction == MKT_TAKE && s->next == made->state)
             return true;
     return false;
 }
 
 /* Which calls have the message, or NULL if all do. */
-static const char *which(const struct mkt_step *made)
+static const char *which(const struct step *made)
 {
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++) {
-        const struct mkt_step *init = peer(s, MKT_MAKE);
+    for (const struct step *s = steps; s < steps + n_steps; s++) {
+        const struct step *init = peer(s, MKT_MAKE);
         if (s->role != made->role || s->direction != MKT_TAKE || s->next != made->state || s->outcome == MKT_DONE ||
             init == NULL)
             continue;
@@ -146,7 +146,7 @@ static void print_names(void)
 }
 
 /* With two heads where both ends make it. */
-static void print_message(const struct mkt_step *made, const struct mkt_step *taken)
+static void print_message(const struct step *made, const struct step *taken)
 {
     char line[LINE];
     const size_t from = place(made->role), to = place(taken->role);
@@ -176,10 +176,10 @@ static void print_message(const struct mkt_step *made, const struct mkt_step *ta
 
 int main(void)
 {
-    steps = mkt_steps(&n_steps);
+    n_steps = flatten(steps);
     print_names();
-    for (const struct mkt_step *s = steps; s < steps + n_steps; s++) {
-        const struct mkt_step *taken = peer(s, MKT_TAKE);
+    for (const struct step *s = steps; s < steps + n_steps; s++) {
+        const struct step *taken = peer(s, MKT_TAKE);
         if (s->direction == MKT_MAKE && taken != NULL && is_first(s, taken))
             print_message(s, taken);
     }
