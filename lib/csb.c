@@ -141,8 +141,7 @@ static enum mkt_err told(const struct mkt_csb *csb, enum mkt_err err)
 
 /* ---- steps ---- */
 
-/* The transaction works on a copy of the bundle, with what the caller has put into it. The host may be asked for the
- * KMS. */
+/* The transaction works on a copy of the bundle, with what the caller gave. The host may be asked for the KMS. */
 static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
 {
     const bool forwards = csb->role == MKT_KMS && (csb->state == MKT_SUSPENDED || csb->state == MKT_MADE_RESOLVE);
@@ -162,8 +161,7 @@ static void forget(struct mkt_csb *csb)
     mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
 }
 
-/* Runs a transaction, of an Error message if `step` is NULL. If it succeeds and counts, its copy becomes the bundle.
- * Else nothing of it stays. */
+/* Runs a transaction, or takes an Error message if `step` is NULL. Unless it succeeds and counts, nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
     const bool makes = step != NULL && step->direction == MKT_MAKE;

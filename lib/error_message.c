@@ -19,15 +19,8 @@ static enum mkt_err find_answer_key(struct mkt_txn *txn)
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
     const enum mkt_err err = mkt_message_decode(&init, question);
-    txn->extra = (struct mkt_mac_extra){{question, {NULL, 0}}};
-    txn->protection = mkt_psk_protection(b->suite, txn->kms->psk, &init, MKT_PURPOSE_RESPONSE);
+    mkt_psk_protection(txn, txn->kms->psk, &init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{question, {NULL, 0}}});
     return err;
-}
-
-/* Whether mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back. */
-static bool says_again(enum mkt_err why)
-{
-    return mkt_err_class(why) == MKT_CLASS_FRESHNESS || why == MKT_E_UPDATE || why == MKT_E_MAC;
 }
 
 /*
@@ -40,6 +33,8 @@ static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
     const struct mkt_bundle *b = &txn->bundle;
     const struct mkt_t *t = mkt_t_of(txn->message);
     const enum mkt_role to = txn->message->hdr.data_type == MKT_TRANSFER_INIT ? MKT_RESPONDER : MKT_INITIATOR;
+    /* mkt_csb_take() answers so to a message that was taken before, or to one of its own that comes back */
+    const bool again = mkt_err_class(why) == MKT_CLASS_FRESHNESS || why == MKT_E_UPDATE || why == MKT_E_MAC;
     if (update ? mkt_update_has_own_order(txn) || mkt_check_update_identities(txn) != MKT_OK : txn->role != to)
         return false;
     if (!mkt_t_later(t, &b->reported))
@@ -48,18 +43,12 @@ static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
         return true;
     if (why == MKT_E_STATE || why == MKT_E_DATA_TYPE) /* it came again before it was answered */
         return false;
-    return mkt_span_equal(txn->in, b->init) || (mkt_t_last(t, &b->peer_last_t) && !says_again(why));
+    return mkt_span_equal(txn->in, b->init) || (mkt_t_last(t, &b->peer_last_t) && !again);
 }
 
 static bool is_transfer(unsigned data_type)
 {
     return data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
-}
-
-/* Ticket Request and Ticket Resolve, which have no crypto sessions (4.2.1.1). */
-static bool is_with_kms(unsigned data_type)
-{
-    return data_type >= MKT_REQUEST_INIT_PSK && data_type <= MKT_RESOLVE_RESP && !is_transfer(data_type);
 }
 
 /* The key of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
@@ -98,18 +87,16 @@ static bool is_second(const struct mkt_txn *txn, enum mkt_err why)
     return why == MKT_E_REPLAY || (why == MKT_E_STALE && mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER);
 }
 
-/* True if the error is about policies: then the Error message "SHOULD include the supported parameters". */
-static bool is_about_policies(enum mkt_err why)
-{
-    return why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
-}
-
 /* "HDR, T, (ERR), {SP}, [V]" */
 enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, enum mkt_err why,
                             const struct mkt_sp sp[], size_t n_sp)
 {
     enum { OTHERS = 3 }; /* T, ERR, V */
-    const bool sessions = !is_with_kms(about->data_type);
+    /* Ticket Request and Ticket Resolve have no crypto sessions (4.2.1.1) */
+    const bool sessions =
+        about->data_type < MKT_REQUEST_INIT_PSK || about->data_type > MKT_RESOLVE_RESP || is_transfer(about->data_type);
+    /* then the Error message "SHOULD include the supported parameters" */
+    const bool policies = why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
     struct mkt_message m;
     enum mkt_err err = txn->message == NULL || is_second(txn, why) ? MKT_E_STATE : mkt_t_fresh(txn);
     err = err == MKT_OK ? find_keys(txn, why) : err;
@@ -128,7 +115,7 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
     mkt_message_add(&m, MKT_ERR)->error.number = mkt_err_number(why);
     for (size_t i = 0; i < n_sp; i++)
         mkt_message_add(&m, MKT_SP)->sp = sp[i];
-    if (n_sp == 0 && sessions && is_about_policies(why))
+    if (n_sp == 0 && sessions && policies)
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, txn->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_encode(&m, txn->out);
@@ -155,7 +142,7 @@ static enum mkt_err find_sent_key(struct mkt_txn *txn)
     if (b->sent_with == MKT_SENT_WITH_PSK && (txn->kms == NULL || txn->init == NULL))
         return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
     if (b->sent_with == MKT_SENT_WITH_PSK)
-        txn->protection = mkt_psk_protection(b->suite, txn->kms->psk, txn->init, MKT_PURPOSE_INITIAL);
+        mkt_psk_protection(txn, txn->kms->psk, txn->init, MKT_PURPOSE_INITIAL, nothing);
     else
         mkt_mpk_protection(txn, txn->message,
                            b->sent_with == MKT_SENT_WITH_MPK_INITIAL ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE);

@@ -257,13 +257,14 @@ static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
     return randr != NULL ? randr->rand.rand : (struct mkt_span){NULL, 0};
 }
 
-struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
-                                         enum mkt_purpose purpose)
+void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
+                        enum mkt_purpose purpose, struct mkt_mac_extra extra)
 {
     const bool request = init->hdr.data_type == MKT_REQUEST_INIT_PSK;
     const struct mkt_span none = {NULL, 0};
-    return (struct mkt_protection){
-        .suite = suite,
+    txn->extra = extra;
+    txn->protection = (struct mkt_protection){
+        .suite = txn->bundle.suite,
         .key = psk,
         .label = {.purpose = purpose,
                   .csb_id = init->hdr.csb_id,

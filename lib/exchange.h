@@ -132,9 +132,9 @@ MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_su
  * || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT"; Identity_r is IDRr, or else the called identity. */
 void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, enum mkt_purpose purpose);
 
-/* The keys of the Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
-struct mkt_protection mkt_psk_protection(enum mkt_suite suite, struct mkt_span psk, const struct mkt_message *init,
-                                         enum mkt_purpose purpose);
+/* The same with the keys of Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
+void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
+                        enum mkt_purpose purpose, struct mkt_mac_extra extra);
 
 /* Verifies the MAC of `message`, and decrypts its KEMAC in the arena if wanted: MKT_E_MAC, then MKT_E_BUNDLE_FULL. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);

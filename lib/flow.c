@@ -77,18 +77,6 @@ static const struct form {
 };
 #undef RULES
 
-static enum mkt_err check_map(const struct mkt_hdr *hdr)
-{
-    const unsigned type = hdr->data_type;
-    /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
-    if (hdr->map_type == MKT_MAP_SRTP_ID)
-        return MKT_E_BAD_MAP;
-    if (type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR)
-        return MKT_OK;
-    /* 4.2.1.1: "the #CS MUST be set to '0' and the CS ID map type SHALL be the "Empty map"" */
-    return hdr->map_type == MKT_MAP_EMPTY && hdr->n_cs == 0 ? MKT_OK : MKT_E_BAD_MAP;
-}
-
 static const struct form *form_of(unsigned type, bool update)
 {
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -99,10 +87,18 @@ static const struct form *form_of(unsigned type, bool update)
 
 enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, struct mkt_detail *detail)
 {
-    const struct form *form = form_of(message->hdr.data_type, update);
-    const enum mkt_err err = check_map(&message->hdr);
-    if (err != MKT_OK || form == NULL)
-        return err == MKT_OK ? MKT_E_DATA_TYPE : err;
+    const struct mkt_hdr *hdr = &message->hdr;
+    const unsigned type = hdr->data_type;
+    const struct form *form = form_of(type, update);
+    const bool may_have_sessions = type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR;
+    /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
+    if (hdr->map_type == MKT_MAP_SRTP_ID)
+        return MKT_E_BAD_MAP;
+    /* 4.2.1.1: "the #CS MUST be set to '0' and the CS ID map type SHALL be the "Empty map"" */
+    if (!may_have_sessions && (hdr->map_type != MKT_MAP_EMPTY || hdr->n_cs != 0))
+        return MKT_E_BAD_MAP;
+    if (form == NULL)
+        return MKT_E_DATA_TYPE;
     return mkt_message_check(message, form->rule, form->n, detail);
 }
 
@@ -118,7 +114,7 @@ enum { INITIATOR = 1 << MKT_INITIATOR, RESPONDER = 1 << MKT_RESPONDER, KMS = 1 <
 enum { BOTH_ENDS = INITIATOR | RESPONDER };
 #define NEVER MKT_STATES
 
-static const struct mkt_step steps[] = {
+const struct mkt_step mkt_steps[] = {
     /* Ticket Request, RFC 6043 4.2.1 */
     {INITIATOR, MKT_FRESH, MKT_MAKE, MKT_REQUEST_INIT_PSK, {NEVER, MKT_MADE_REQUEST, NEVER}},
     {KMS, MKT_FRESH, MKT_TAKE, MKT_REQUEST_INIT_PSK, {NEVER, MKT_TOOK_REQUEST, NEVER}},
@@ -148,13 +144,7 @@ static const struct mkt_step steps[] = {
     {BOTH_ENDS, MKT_MADE_UPDATE, MKT_TAKE, MKT_TRANSFER_RESP, {MKT_KEYED, NEVER, NEVER}},
 };
 
-static const size_t n_steps = sizeof steps / sizeof *steps;
-
-const struct mkt_step *mkt_steps(size_t *n)
-{
-    *n = n_steps;
-    return steps;
-}
+const size_t mkt_n_steps = sizeof mkt_steps / sizeof *mkt_steps;
 
 /* Whether a role is one of several; a number that is read from octets may be no role. */
 static bool is_of(unsigned roles, enum mkt_role role)
@@ -165,17 +155,17 @@ static bool is_of(unsigned roles, enum mkt_role role)
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message)
 {
-    for (size_t i = 0; i < n_steps; i++)
-        if (is_of(steps[i].roles, role) && steps[i].state == state && steps[i].direction == direction &&
-            (unsigned)steps[i].message == message)
-            return &steps[i];
+    for (size_t i = 0; i < mkt_n_steps; i++)
+        if (is_of(mkt_steps[i].roles, role) && mkt_steps[i].state == state && mkt_steps[i].direction == direction &&
+            (unsigned)mkt_steps[i].message == message)
+            return &mkt_steps[i];
     return NULL;
 }
 
 bool mkt_takes(enum mkt_role role, enum mkt_state state)
 {
-    for (size_t i = 0; i < n_steps; i++)
-        if (is_of(steps[i].roles, role) && steps[i].state == state && steps[i].direction == MKT_TAKE)
+    for (size_t i = 0; i < mkt_n_steps; i++)
+        if (is_of(mkt_steps[i].roles, role) && mkt_steps[i].state == state && mkt_steps[i].direction == MKT_TAKE)
             return true;
     return false;
 }
@@ -183,8 +173,9 @@ bool mkt_takes(enum mkt_role role, enum mkt_state state)
 bool mkt_ever_takes(enum mkt_role role, unsigned message)
 {
     bool takes = message == MKT_ERROR;
-    for (size_t i = 0; i < n_steps; i++)
-        takes |= is_of(steps[i].roles, role) && steps[i].direction == MKT_TAKE && (unsigned)steps[i].message == message;
+    for (size_t i = 0; i < mkt_n_steps; i++)
+        takes |= is_of(mkt_steps[i].roles, role) && mkt_steps[i].direction == MKT_TAKE &&
+                 (unsigned)mkt_steps[i].message == message;
     return takes;
 }
 

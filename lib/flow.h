@@ -32,8 +32,8 @@ struct mkt_step {
     enum mkt_state next[MKT_RESOLVE + 1]; /* by the outcome of the transaction; MKT_STATES: it never has that one */
 };
 
-/* The steps, for those who print them. */
-const struct mkt_step *mkt_steps(size_t *n);
+extern const struct mkt_step mkt_steps[];
+extern const size_t mkt_n_steps;
 
 /* The row for that, or NULL. */
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,

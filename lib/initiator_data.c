@@ -43,12 +43,6 @@ enum mkt_err mkt_initiator_data_decode(struct mkt_span data, struct mkt_v *vi, s
     return p.type == MKT_V ? MKT_OK : MKT_E_ORDER;
 }
 
-/* "the MAC SHALL cover the entire Initiator Data field except the MAC field itself" */
-static struct mkt_span covered(struct mkt_span data, const struct mkt_v *vr)
-{
-    return (struct mkt_span){data.p, data.n - vr->mac.n};
-}
-
 /* "The Vi payload SHALL be identical to the V payload in the TRANSFER_INIT message", except its Next Payload (D14).
  * "The authentication key (auth_key) SHALL be derived from MPKr (not forked)". */
 enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr, const struct mkt_message *message,
@@ -64,7 +58,8 @@ enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
     if (err != MKT_OK)
         return err;
     memcpy(io_within(out, vi.mac), v_mac.p, v_mac.n);
-    const struct mkt_span part = covered(data, &vr);
+    /* "the MAC SHALL cover the entire Initiator Data field except the MAC field itself" */
+    const struct mkt_span part = {data.p, data.n - vr.mac.n};
     return mkt_protect_seal(&by_mpkr, NULL, &part, 1, io_within(out, vr.mac));
 }
 
@@ -88,7 +83,7 @@ enum mkt_err mkt_initiator_data_verify(enum mkt_suite suite, struct mkt_span mpk
     /* "The authentication algorithm SHALL be the same as used for the Vi payload." */
     if (vr.mac_alg != vi.mac_alg || vr.mac_alg != mkt_suite_algorithms(suite)->mac_alg)
         return MKT_E_MAC_ALG;
-    const struct mkt_span part = covered(data, &vr);
+    const struct mkt_span part = {data.p, data.n - vr.mac.n};
     err = mkt_protect_open(&by_mpkr, NULL, &part, 1, vr.mac);
     return err == MKT_E_MAC ? MKT_E_INITIATOR_MAC : err;
 }

@@ -45,8 +45,7 @@ enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *m, const 
 {
     const struct mkt_credential *kms = txn->kms;
     const size_t before = txn->out->n;
-    txn->extra = (struct mkt_mac_extra){{who->data, kms->kms.data}};
-    txn->protection = mkt_psk_protection(txn->bundle.suite, kms->psk, m, MKT_PURPOSE_INITIAL);
+    mkt_psk_protection(txn, kms->psk, m, MKT_PURPOSE_INITIAL, (struct mkt_mac_extra){{who->data, kms->kms.data}});
     if (kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
     enum mkt_err err = mkt_seal(txn, m);
@@ -87,8 +86,8 @@ enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
     err = err == MKT_OK ? mkt_keep_id(txn, who != NULL ? &who->id : &psk.owner, sender) : err;
     /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
     txn->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
-    txn->protection = mkt_psk_protection(b->suite, b->psk, m, MKT_PURPOSE_INITIAL);
-    txn->extra = (struct mkt_mac_extra){{sender->data, txn->settings->self.data}}; /* table 5.2 */
+    const struct mkt_mac_extra identities = {{sender->data, txn->settings->self.data}}; /* table 5.2 */
+    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, identities);
     return err;
 }
 
@@ -117,8 +116,8 @@ enum mkt_err mkt_check_kms(const struct mkt_txn *txn)
 enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;
-    txn->protection = mkt_psk_protection(b->suite, txn->kms->psk, txn->init, MKT_PURPOSE_RESPONSE);
-    txn->extra = (struct mkt_mac_extra){{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
+    const struct mkt_mac_extra question = {{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
+    mkt_psk_protection(txn, txn->kms->psk, txn->init, MKT_PURPOSE_RESPONSE, question);
     return MKT_OK;
 }
 
@@ -235,7 +234,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
 /* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
 
 /* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
-static enum mkt_err make_request_init(struct mkt_txn *txn)
+static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy policy;
@@ -281,8 +280,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return io_keep(&txn->arena, txn->in, &txn->bundle.init);
 }
 
-const struct mkt_acts mkt_acts_request_init = {make_request_init, refuse_init, mkt_kms_find_key, authorise_init,
-                                               accept_init};
+const struct mkt_acts mkt_acts_request_init = {make_init, refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- REQUEST_RESP: 4.2.1.5 ---- */
 
@@ -295,15 +293,14 @@ static enum mkt_err check_granted(struct mkt_span request_init, const struct mkt
 }
 
 /* "HDR, T, [IDRkms], TICKET, KEMAC, V" */
-static enum mkt_err make_request_resp(struct mkt_txn *txn)
+static enum mkt_err make_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_span keys = txn->granted->keys;
     struct mkt_policy policy;
     struct mkt_payload ticket;
     struct mkt_message m;
-    enum mkt_err err = mkt_ticket_payload_of(txn->granted->payload, &ticket);
-    err = err == MKT_OK ? mkt_policy_decode(&policy, &ticket.ticket) : err;
+    enum mkt_err err = mkt_ticket_payload_of(txn->granted->payload, &ticket, &policy);
     if (err == MKT_OK && policy.prf != txn->init->hdr.prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && (policy.flags & MKT_FLAG_D) == 0)
@@ -316,8 +313,7 @@ static enum mkt_err make_request_resp(struct mkt_txn *txn)
         mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    txn->protection = mkt_psk_protection(b->suite, b->psk, txn->init, MKT_PURPOSE_RESPONSE);
-    txn->extra = (struct mkt_mac_extra){{b->init, {NULL, 0}}};
+    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{b->init, {NULL, 0}}});
     err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
@@ -363,5 +359,4 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-const struct mkt_acts mkt_acts_request_resp = {make_request_resp, refuse_resp, mkt_find_kms_key, authorise_kms,
-                                               accept_resp};
+const struct mkt_acts mkt_acts_request_resp = {make_resp, refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};

@@ -18,7 +18,7 @@
 
 /* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused." */
-static enum mkt_err make_resolve_init(struct mkt_txn *txn)
+static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message m;
@@ -40,19 +40,6 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
     if (err == MKT_OK && forked != (data.n > 0))
         return MKT_E_INITIATOR_DATA;
     return err == MKT_OK && forked ? mkt_initiator_data_decode(data, &vi, &vr) : err;
-}
-
-/* "the KMS verifies that the Responder is authorized to resolve the ticket": named in it, or in a group that is, and of
- * the application, if this KMS serves only one. The host has the last word once the ticket is open. */
-static enum mkt_err check_responder(const struct mkt_txn *txn)
-{
-    enum mkt_err err = mkt_kms_authorise(txn);
-    err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
-    if (err == MKT_OK && !mkt_is_responder(txn, txn->policy, &txn->bundle.responder))
-        err = mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &txn->bundle.responder.data);
-    if (err == MKT_OK && txn->settings->application.n > 0)
-        err = mkt_check_application(txn);
-    return err;
 }
 
 /* "If key forking is used (I flag), the KMS SHALL also verify the integrity of the Initiator Data field" */
@@ -93,9 +80,16 @@ enum mkt_err mkt_find_kms(struct mkt_txn *txn, struct mkt_span resolve_init)
     return known ? MKT_OK : mkt_blame(txn->detail, MKT_E_KMS, "IDRkms of the ticket", &policy.kms.data);
 }
 
+/* "the KMS verifies that the Responder is authorized to resolve the ticket": named in it, or in a group that is, and of
+ * the application, if this KMS serves only one. The host has the last word once the ticket is open. */
 static enum mkt_err authorise_init(struct mkt_txn *txn)
 {
-    enum mkt_err err = check_responder(txn);
+    enum mkt_err err = mkt_kms_authorise(txn);
+    err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
+    if (err == MKT_OK && !mkt_is_responder(txn, txn->policy, &txn->bundle.responder))
+        err = mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &txn->bundle.responder.data);
+    if (err == MKT_OK && txn->settings->application.n > 0)
+        err = mkt_check_application(txn);
     err = err == MKT_OK ? mkt_find_kms(txn, txn->in) : err;
     /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
     if (err == MKT_OK && txn->kms != NULL)
@@ -111,8 +105,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return err == MKT_OK ? io_keep(&txn->arena, txn->in, &txn->bundle.init) : err;
 }
 
-const struct mkt_acts mkt_acts_resolve_init = {make_resolve_init, refuse_init, mkt_kms_find_key, authorise_init,
-                                               accept_init};
+const struct mkt_acts mkt_acts_resolve_init = {make_init, refuse_init, mkt_kms_find_key, authorise_init, accept_init};
 
 /* ---- RESOLVE_RESP: 4.2.3.5 ---- */
 
@@ -130,7 +123,7 @@ static enum mkt_err fork_keys(struct mkt_txn *txn, struct mkt_span *keys)
 }
 
 /* "HDR, T, [IDRkms], KEMAC, [IDRr], [RANDRkms], V" */
-static enum mkt_err make_resolve_resp(struct mkt_txn *txn)
+static enum mkt_err make_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_span keys = b->keys[MKT_FROM_TICKET];
@@ -147,8 +140,7 @@ static enum mkt_err make_resolve_resp(struct mkt_txn *txn)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
     if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
-    txn->protection = mkt_psk_protection(b->suite, b->psk, txn->init, MKT_PURPOSE_RESPONSE);
-    txn->extra = (struct mkt_mac_extra){{b->init, {NULL, 0}}};
+    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{b->init, {NULL, 0}}});
     err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;
@@ -216,5 +208,4 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;
 }
 
-const struct mkt_acts mkt_acts_resolve_resp = {make_resolve_resp, refuse_resp, mkt_find_kms_key, authorise_resp,
-                                               accept_resp};
+const struct mkt_acts mkt_acts_resolve_resp = {make_resp, refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};

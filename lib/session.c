@@ -324,15 +324,6 @@ enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message
 
 /* ---- the crypto sessions of a TRANSFER_RESP ---- */
 
-/* A policy number that no SP of the offer, and none of the answer's, has. */
-static uint8_t free_policy_no(const struct known *known)
-{
-    uint8_t no = 0;
-    while (no < UINT8_MAX && known->at[no] != 0)
-        no++;
-    return no;
-}
-
 /* What the answer says of a session. */
 static const struct mkt_cs *answered(const struct mkt_answer *answer, uint8_t cs_id)
 {
@@ -357,7 +348,7 @@ static enum mkt_err answer_cs(struct mkt_txn *txn, const struct known *known, st
     }
     if (said != NULL && said->policies.n > 0)
         cs->policies = said->policies;
-    enum mkt_err err = check_policies(txn, cs, known, &choice);
+    const enum mkt_err err = check_policies(txn, cs, known, &choice);
     if (err != MKT_OK)
         return err;
     if (said != NULL && said->spi.n > 0)
@@ -365,12 +356,9 @@ static enum mkt_err answer_cs(struct mkt_txn *txn, const struct known *known, st
     /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
     else if (cs->spi.n == 0 || mkt_keys_session(b->keys[MKT_FROM_RESPONDER], *without, &key))
         cs->spi = any_spi(b, (*without)++);
-    if (cs->spi.n == 0)
-        return MKT_E_SPI;
     *needs_sp |= choice == NULL;
     cs->policies = (struct mkt_span){choice != NULL ? choice : new_policy, 1};
-    err = check_session_data(cs, true);
-    return err == MKT_OK ? put_cs(txn, cs) : err;
+    return put_cs(txn, cs);
 }
 
 enum mkt_err mkt_sessions_answer(struct mkt_txn *txn, struct mkt_message *m)
@@ -386,7 +374,9 @@ enum mkt_err mkt_sessions_answer(struct mkt_txn *txn, struct mkt_message *m)
     for (size_t i = 0; i < answer->n_sp; i++)
         mkt_message_add(m, MKT_SP)->sp = answer->sp[i];
     enum mkt_err err = know(&known, m, init, txn->bundle.sps);
-    const uint8_t new_policy = free_policy_no(&known);
+    uint8_t new_policy = 0; /* that no SP of the offer, and none of the answer's, has */
+    while (new_policy < UINT8_MAX && known.at[new_policy] != 0)
+        new_policy++;
     while (err == MKT_OK && next_cs(&rest, &cs))
         err = answer_cs(txn, &known, &cs, &without, &new_policy, &needs_sp);
     /* "If the Responder adds crypto sessions, the #CS SHALL be updated." */

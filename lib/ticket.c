@@ -220,21 +220,20 @@ enum mkt_err mkt_ticket_open(const struct mkt_payload *payload, struct mkt_span 
 
 /* ---- the ticket of its holder ---- */
 
-enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload)
+enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload, struct mkt_policy *policy)
 {
     struct mkt_span rest = octets;
     uint16_t type = MKT_TICKET;
     enum mkt_err err = mkt_payload_decode(payload, &type, &rest);
     if (err == MKT_OK && (type != MKT_LAST || payload->ticket.initiator_data.n > 0))
         err = MKT_E_STORED;
-    return err;
+    return err == MKT_OK && policy != NULL ? mkt_policy_decode(policy, &payload->ticket) : err;
 }
 
 enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_policy *policy)
 {
     struct mkt_payload payload;
-    enum mkt_err err = mkt_ticket_payload_of(ticket->payload, &payload);
-    return err == MKT_OK ? mkt_policy_decode(policy, &payload.ticket) : err;
+    return mkt_ticket_payload_of(ticket->payload, &payload, policy);
 }
 
 static enum mkt_err ticket_check(struct mkt_ticket *ticket)
@@ -348,15 +347,6 @@ static enum mkt_err draw_keys(struct work *w, size_t mpks)
     return err == MKT_OK ? mkt_keys_check(w->base.keys, &rules) : err;
 }
 
-static enum mkt_err draw_rand(struct work *w)
-{
-    const size_t key = mkt_suite_algorithms(w->base.suite)->key;
-    struct mkt_span *rand = &w->base.rand;
-    rand->n = w->recipe->tpk.n > key ? w->recipe->tpk.n : key;
-    const enum mkt_err err = io_keep(&w->arena, *rand, rand);
-    return err == MKT_OK ? mkt_host_random(w->host, io_within(&w->arena, *rand), rand->n) : err;
-}
-
 /* Ticket Data = THDR, T, RAND, KEMAC, [IDRpsk], V; the keys are not encrypted yet, and the MAC of V is zero. */
 static enum mkt_err put_ticket_data(struct work *w, struct mkt_span *out)
 {
@@ -402,11 +392,15 @@ static enum mkt_err make_base(struct work *w, struct mkt_span *payload, struct m
     struct mkt_span ticket_data;
     struct mkt_payload ticket;
     struct mkt_base_ticket placed; /* where its parts stand in the payload */
+    const size_t key = mkt_suite_algorithms(w->base.suite)->key;
+    struct mkt_span *rand = &w->base.rand;
     enum mkt_err err = draw_keys(w, 1);
-    err = err == MKT_OK ? draw_rand(w) : err;
+    rand->n = w->recipe->tpk.n > key ? w->recipe->tpk.n : key;
+    err = err == MKT_OK ? io_keep(&w->arena, *rand, rand) : err;
+    err = err == MKT_OK ? mkt_host_random(w->host, io_within(&w->arena, *rand), rand->n) : err;
     err = err == MKT_OK ? put_ticket_data(w, &ticket_data) : err;
     err = err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
-    err = err == MKT_OK ? mkt_ticket_payload_of(*payload, &ticket) : err;
+    err = err == MKT_OK ? mkt_ticket_payload_of(*payload, &ticket, NULL) : err;
     err = err == MKT_OK ? mkt_base_ticket_decode(&placed, &ticket, w->recipe->policy) : err;
     if (err != MKT_OK)
         return err;
@@ -432,8 +426,7 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
 }
 
-/* Room for the keys (as the ticket has them, in the ticket, as the holder has them), and for policy and ticket
- * twice. */
+/* Room for the keys (as the ticket has them, in it, as the holder has them), and for policy and ticket twice. */
 static enum mkt_err work_arena(struct work *w)
 {
     /* what a key has beside itself, MPKs included; what a ticket has beside its parts */

@@ -37,8 +37,7 @@ MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const stru
                                          const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena,
                                          struct mkt_span *keys, struct mkt_detail *detail);
 
-/* The octets of a TICKET payload that name it, from Ticket Type to Ticket Data: without Next Payload, Initiator
- * Data. */
+/* The octets of a TICKET payload that name it: from Ticket Type to Ticket Data. */
 struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 
 /* Their SHA-256, of MKT_MAX_HASH octets. */
@@ -55,8 +54,9 @@ MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct m
 MKT_MUST enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const struct mkt_host *host,
                                           const struct mkt_ticket_recipe *recipe);
 
-/* Decodes a TICKET payload with Next Payload 0 and without Initiator Data. */
-MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload);
+/* Decodes a TICKET payload with Next Payload 0 and without Initiator Data; its policy, too, unless that is NULL. */
+MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload,
+                                            struct mkt_policy *policy);
 
 /* The MPKs of the holder of a ticket: MPKi and, with key forking, MPKr. */
 size_t mkt_ticket_mpks(const struct mkt_policy *policy);

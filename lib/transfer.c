@@ -49,9 +49,7 @@ static enum mkt_err use_ticket(struct mkt_txn *txn, struct mkt_ticket_payload *t
     struct mkt_payload payload;
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_policy *policy = txn->policy;
-    enum mkt_err err = mkt_ticket_payload_of(txn->offer->ticket->payload, &payload);
-    err = err == MKT_OK ? mkt_policy_decode(policy, &payload.ticket) : err;
-    err = err == MKT_OK ? mkt_policy_sound(policy, txn->detail) : err;
+    enum mkt_err err = mkt_ticket_payload_of(txn->offer->ticket->payload, &payload, policy);
     err = err == MKT_OK ? mkt_policy_valid(policy, txn->host) : err;
     err = err == MKT_OK ? mkt_ticket_use_check(txn->host, policy, MKT_FLAG_N) : err;
     err = err == MKT_OK ? mkt_suite_of_prf(policy->prf, &b->suite) : err;
@@ -86,16 +84,6 @@ static enum mkt_err choose_csb_id(struct mkt_txn *txn)
             return err;
     }
     return MKT_E_RANDOM;
-}
-
-/* RANDRi is fresh, except for a group key: "the same RANDs MUST be used [...] in all" exchanges (section 9). */
-static enum mkt_err choose_randi(struct mkt_txn *txn)
-{
-    const struct mkt_offer *offer = txn->offer;
-    struct mkt_span *randi = &txn->bundle.randi;
-    if (offer->randi.n > 0)
-        return io_keep(&txn->arena, offer->randi, randi);
-    return mkt_draw(txn, mkt_rand_length(&txn->bundle, offer->keys, offer->n_keys), randi);
 }
 
 /* "HDR, T, RANDRi, [IDRi], [IDRr], {SP}, TICKET, [KEMAC], V", the list of protocols (D12) before V. */
@@ -145,10 +133,15 @@ static enum mkt_err begin_init(struct mkt_txn *txn, struct mkt_ticket_payload *t
     err = err == MKT_OK ? mkt_keep_id(txn, &txn->settings->self, &b->initiator) : err;
     err = err == MKT_OK ? mkt_keep_id(txn, &offer->responder, &b->called) : err;
     err = err == MKT_OK ? choose_csb_id(txn) : err;
-    return err == MKT_OK ? choose_randi(txn) : err;
+    if (err != MKT_OK)
+        return err;
+    /* RANDRi is fresh, except for a group key: "the same RANDs MUST be used [...] in all" exchanges (section 9) */
+    if (offer->randi.n > 0)
+        return io_keep(&txn->arena, offer->randi, &b->randi);
+    return mkt_draw(txn, mkt_rand_length(b, offer->keys, offer->n_keys), &b->randi);
 }
 
-static enum mkt_err make_transfer_init(struct mkt_txn *txn)
+static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
@@ -405,8 +398,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     return mkt_sessions_settle(txn, m, NULL);
 }
 
-const struct mkt_acts mkt_acts_transfer_init = {make_transfer_init, refuse_init, find_init_key, authorise_init,
-                                                accept_init};
+const struct mkt_acts mkt_acts_transfer_init = {make_init, refuse_init, find_init_key, authorise_init, accept_init};
 
 const struct mkt_acts mkt_acts_resolved = {NULL, NULL, find_mpki, authorise_init, accept_init};
 
@@ -440,7 +432,7 @@ static enum mkt_err put_resp(struct mkt_txn *txn, struct mkt_message *m)
     return err;
 }
 
-static enum mkt_err make_transfer_resp(struct mkt_txn *txn)
+static enum mkt_err make_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
@@ -535,5 +527,4 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
-const struct mkt_acts mkt_acts_transfer_resp = {make_transfer_resp, refuse_resp, mkt_find_resp_key, authorise_resp,
-                                                accept_resp};
+const struct mkt_acts mkt_acts_transfer_resp = {make_resp, refuse_resp, mkt_find_resp_key, authorise_resp, accept_resp};

@@ -88,7 +88,7 @@ static enum mkt_err supply(struct mkt_txn *txn, const struct mkt_key_wish wishes
     return err == MKT_OK ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
 }
 
-static enum mkt_err make_update_init(struct mkt_txn *txn)
+static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_update *update = txn->update;
@@ -122,7 +122,7 @@ static enum mkt_err make_update_init(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_replay_record(txn, &m) : err;
 }
 
-static enum mkt_err make_update_resp(struct mkt_txn *txn)
+static enum mkt_err make_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_answer *answer = txn->answer;
@@ -175,8 +175,7 @@ static enum mkt_err check_static(const struct mkt_txn *txn)
 static enum mkt_err kept_policy(const struct mkt_bundle *b, struct mkt_policy *policy)
 {
     struct mkt_payload ticket;
-    enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket);
-    err = err == MKT_OK ? mkt_policy_decode(policy, &ticket.ticket) : err;
+    const enum mkt_err err = mkt_ticket_payload_of(b->ticket, &ticket, policy);
     return err == MKT_OK ? mkt_policy_sound(policy, NULL) : err;
 }
 
@@ -289,6 +288,6 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 
-const struct mkt_acts mkt_acts_update_init = {make_update_init, refuse, find_key, authorise, accept_init};
+const struct mkt_acts mkt_acts_update_init = {make_init, refuse, find_key, authorise, accept_init};
 
-const struct mkt_acts mkt_acts_update_resp = {make_update_resp, refuse, find_key, authorise, accept_resp};
+const struct mkt_acts mkt_acts_update_resp = {make_resp, refuse, find_key, authorise, accept_resp};

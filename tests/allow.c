@@ -192,8 +192,9 @@ static struct mkt_span keys_in(const struct section *s, struct mkt_span answer)
     uint8_t out[4096];
     ck_assert_uint_le(kemac.encr_data.n, sizeof out);
     expect_err("question", mkt_message_decode(&init, octets_of(s, "bytes")), MKT_OK);
-    const struct mkt_protection by_psk = mkt_psk_protection(suite, octets_of(s, "psk"), &init, MKT_PURPOSE_RESPONSE);
-    crypt_kemac(&by_psk, by_psk.label.csb_id, payload_of(answer, MKT_T, 0).t.value, kemac.encr_data, out);
+    struct mkt_txn txn = {.bundle = {.suite = suite}};
+    mkt_psk_protection(&txn, octets_of(s, "psk"), &init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{{NULL, 0}}});
+    crypt_kemac(&txn.protection, txn.protection.label.csb_id, payload_of(answer, MKT_T, 0).t.value, kemac.encr_data, out);
     return exact((struct mkt_span){out, kemac.encr_data.n});
 }
 

@@ -20,9 +20,8 @@ enum { MANY_STEPS = 128 };
 /* Returns how many there are: MANY_STEPS if that was not room for all. */
 static inline size_t flatten(struct step steps[MANY_STEPS])
 {
-    size_t n_rows, n = 0;
-    const struct mkt_step *row = mkt_steps(&n_rows);
-    for (; n_rows-- > 0; row++)
+    size_t n = 0;
+    for (const struct mkt_step *row = mkt_steps; row < mkt_steps + mkt_n_steps; row++)
         for (unsigned role = MKT_INITIATOR; role <= MKT_KMS; role++)
             for (unsigned o = MKT_DONE; o <= MKT_RESOLVE && n < MANY_STEPS; o++)
                 if ((row->roles & 1u << role) != 0 && row->next[o] != MKT_STATES)

@@ -268,7 +268,7 @@ static struct mkt_span with_ticket(const struct parties *p, struct mkt_span init
     const struct forger kms = as_kms(p, init);
     struct mkt_message m = decoded(resp);
     struct mkt_payload payload;
-    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
+    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload, NULL), MKT_OK);
     find(&m, MKT_TICKET, 0)->ticket = payload.ticket;
     find(&m, MKT_KEMAC, 0)->kemac.encr_data = crypted(&m, &kms, ticket->keys);
     return forged(&m, &kms);

@@ -1106,7 +1106,7 @@ START_TEST(keys_too_long_to_be_forked)
     recipe.keys = &tgk;
     recipe.n_keys = 1;
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &recipe), MKT_OK);
-    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
+    expect_err("ticket", mkt_ticket_payload_of(ticket->payload, &payload, NULL), MKT_OK);
     struct mkt_ticket_payload *place = &find(&m, MKT_TICKET, 0)->ticket;
     expect_err("Initiator Data", mkt_initiator_data_decode(place->initiator_data, &vi, &vr), MKT_OK);
     const struct mkt_payload v[] = {{.type = MKT_V, .v = vi}, {.type = MKT_V, .v = vr}};

@@ -57,7 +57,7 @@ static enum mkt_err make(struct made *m)
 static void expect_made(const char *name, struct made *m)
 {
     expect_err(name, make(m), MKT_OK);
-    expect_err(name, mkt_ticket_payload_of(m->ticket->payload, &m->payload), MKT_OK);
+    expect_err(name, mkt_ticket_payload_of(m->ticket->payload, &m->payload, NULL), MKT_OK);
     ck_assert_uint_eq(m->player.live, 1);
 }
 
@@ -778,7 +778,7 @@ START_TEST(a_host_makes_tickets_of_its_own)
         ck_assert_msg(err == rows[i].want, "row %zu: %s, not %s", i, mkt_err_name(err), mkt_err_name(rows[i].want));
         ck_assert((ticket != NULL) == (err == MKT_OK) && s.calls == !rows[i].wants_mpk);
         if (err == MKT_OK) {
-            expect_err("payload", mkt_ticket_payload_of(ticket->payload, &payload), MKT_OK);
+            expect_err("payload", mkt_ticket_payload_of(ticket->payload, &payload, NULL), MKT_OK);
             ck_assert_uint_eq(payload.ticket.ticket_data.n, s.n);
             ck_assert(payload.ticket.ticket_data.p[0] == SECRET && payload.ticket.ticket_data.p[s.n - 1] == SECRET);
         }
