@@ -82,7 +82,8 @@ struct connection {
     struct mkt_tls_bio bio;
     bool unsent;                  /* TCP has not taken the whole of a record */
     bool eof;                     /* TCP has ended */
-    bool leaving;                 /* the last alert may pass even if it is GONE */
+    bool leaving;                 /* the handshake or the last alert may pass even if it is GONE */
+    bool mute;                    /* a record was refused. It has a number, so none can follow it. */
     bool told;                    /* mbedTLS was given that alert */
     uint8_t type;                 /* of the record that was sent last */
     uint16_t n_hello, n_identity; /* octets that came first; octets of the identity that was named last */
@@ -312,7 +313,11 @@ static struct end leave(struct mkt_streams *streams, struct connection *connecti
 static int bio_send(void *user, const unsigned char *octets, size_t n)
 {
     struct connection *connection = user;
-    if (connection == NULL || (connection->progress == GONE && !connection->leaving))
+    if (connection == NULL)
+        return MBEDTLS_ERR_NET_CONN_RESET;
+    const bool refused = connection->progress == GONE && !connection->leaving;
+    connection->mute |= refused && !connection->unsent;
+    if (refused || connection->mute)
         return MBEDTLS_ERR_NET_CONN_RESET;
     if (!connection->unsent && n > 0)
         connection->type = octets[0];
@@ -755,7 +760,7 @@ static enum mkt_err bind(struct mkt_streams *streams, mbedtls_ssl_context *ssl, 
     struct connection *connection = get_memory(&streams->settings, sizeof *connection);
     if (connection == NULL)
         return MKT_E_MEMORY;
-    *connection = (struct connection){.ssl = ssl, .bio = *bio};
+    *connection = (struct connection){.ssl = ssl, .bio = *bio, .leaving = true};
     lock(streams);
     const enum mkt_err err = enter_connection(streams, connection, number);
     unlock(streams);
@@ -778,7 +783,7 @@ enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbedtls_ssl_context *
 }
 
 /* Gives a stream to a connection whose handshake proved its key. A connection keeps its stream when that is rekeyed. */
-static bool connect_stream(struct mkt_streams *streams, const struct connection *connection)
+static bool connect_stream(struct mkt_streams *streams, struct connection *connection)
 {
     lock(streams);
     struct stream *stream = connection->stream;
@@ -786,6 +791,7 @@ static bool connect_stream(struct mkt_streams *streams, const struct connection 
                        (stream->connected == connection || connection->key == stream->key->serial);
     if (given)
         stream->connected = connection;
+    connection->leaving = !given;
     unlock(streams);
     return given;
 }
@@ -830,6 +836,9 @@ static int say(struct connection *connection, unsigned char alert)
     const unsigned char level = fatal ? MBEDTLS_SSL_ALERT_LEVEL_FATAL : MBEDTLS_SSL_ALERT_LEVEL_WARNING;
     int result = 0;
     connection->leaving = true;
+#if MBEDTLS_VERSION_MAJOR < 3
+    ssl->major_ver = ssl->minor_ver = MBEDTLS_SSL_MINOR_VERSION_3; /* TLS 1.2; 0 before the ClientHello is read */
+#endif
     if (connection->unsent)
         result = mbedtls_ssl_send_alert_message(ssl, level, alert);
     if (result != 0 || connection->told)

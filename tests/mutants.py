@@ -194,7 +194,8 @@ def in_order(programs, build, mutant):
     """
     own = {"span.c": "io", "io.h": "io", "sdp.h": "sdp"}.get(mutant.file, mutant.file.rsplit(".", 1)[0])
     if mutant.file in OF_TLS:
-        programs = [program for program in programs if program.name in ("tls", "streams", "fuzz-tls", "fuzz-suites")]
+        names = ("tls", "streams", "announced", "ends", "fuzz-tls", "fuzz-suites")
+        programs = [program for program in programs if program.name in names]
     return sorted(programs, key=lambda program: (
         program.name != own or build.costs[own].cpu > QUICK, program.suite != "modules",
         (0.1 + build.costs[program.name].wall) / (1 + build.finds[program.name])))
@@ -264,7 +265,7 @@ class Late:
             return
         threads = Build(os.path.join(work, "threads"), top, THREADS)
         some = threads.control([program for program in threads.programs
-                                if program.name in ("threads", "streams", "tls", "replay")], False)
+                                if program.name in ("threads", "streams", "announced", "tls", "replay")], False)
         print("== %d left; ThreadSanitizer" % len(shared), flush=True)
         self.look(threads, shared, lambda _: first_of(threads, [some]), "sanitizers: ")
 

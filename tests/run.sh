@@ -160,13 +160,13 @@ run() {
         say "gcc, debug with ThreadSanitizer, what has threads"
         need $packages
         export CC=gcc
-        only='test-threads test-streams test-tls test-replay handshakes'
+        only='test-threads test-streams test-announced test-tls test-replay handshakes'
         within="env HANDSHAKES=${HANDSHAKES:-600}"
         # Its shadow memory has fixed places: an address space laid out at random may be in them.
         fixed="setarch $(uname -m) -R"
         $fixed true 2>/dev/null && within="$within $fixed"
         compile thread -Dtests=enabled -Dexamples=false ${sanitize}thread -Doptimization=g &&
-            check --wrapper "$within" threads streams tls replay handshakes
+            check --wrapper "$within" threads streams announced tls replay handshakes
         ;;
     valgrind)
         say "gcc, release, under valgrind"

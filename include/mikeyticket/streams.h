@@ -197,7 +197,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_new(struct mkt_streams **streams,
 
 /**
  * Wipes and frees it and all keys in it; it may be NULL. No other thread uses it any more, and no configuration that
- * mkt_streams_server() set up shakes hands any more.
+ * mkt_streams_server() set up shakes hands any more. End all connections before, or do not read or write them after.
  */
 MKT_API void mkt_streams_free(struct mkt_streams *streams);
 
@@ -320,7 +320,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbed
  *           mkt_streams_settings.wake;
  *         - MKT_E_TLS: it failed; `*result` says why;
  *         - MKT_E_DENIED: the peer got the alert access_denied: the stream was removed, or has another connection or
- *           another key by now, or the connection was not given its key; `*result` is MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY;
+ *           another key by now, or the connection was not given its key; `*result` is MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY.
+ *           A client of TLS 1.3 can't decrypt the alert if mbedTLS has not read its Finished by then;
  *         - MKT_E_NO_SESSION: the connection is not known; `*result` is the same
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result);
