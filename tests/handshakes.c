@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Many handshakes at once on loopback: a client process opens all connections, each for a stream with a key of its own,
- * one in ten with a wrong key, and keeps them open until the last handshake is over. The server is this process, with
- * some threads and one configuration. Every right one must get its own stream, every wrong one none; afterwards the
- * keys of the streams that had a connection are nowhere in the memory of the server, and in the end none is.
+ * Many calls at once on loopback: a client process opens all connections, each for a stream with a key of its own, one
+ * in ten with a wrong key, and keeps them open until the last handshake is over. The server is this process, with some
+ * threads and one configuration.
+ *
+ * - A third of the streams is announced: their clients connect before the key, each from an address that tells the
+ *   stream. They get their keys when all of them wait.
+ * - A third is removed by another thread while its clients talk.
+ * - The rest talks to its end.
+ *
+ * Every right client must get its own stream and nothing of another's, every wrong one none. Afterwards the keys of the
+ * streams that had a connection are nowhere in the memory of the server, and in the end none is.
  *
  *     handshakes [N]      2,000 by default, or what the environment variable HANDSHAKES says
  */
@@ -48,14 +55,24 @@
 #endif
 
 enum { MANY = 2000, MOST = 10000, THREADS = 4, AT_ONCE = 16, KEY = 32, MARK = 16, PATIENCE = 280, SKIP = 77 };
+enum { ROUNDS = 10 }; /* how often a client says something and hears it again */
 
 enum state { SHAKING, TALKING, HELD, OVER };
 
+/* The context is the first member: it tells the connection. */
 struct connection {
     mbedtls_ssl_context ssl;
     int socket;
     short wants; /* of poll() */
     enum state state;
+    bool waited; /* for its key */
+    int wake;    /* written to when another thread has woken it */
+    atomic_bool woken;
+};
+
+/* What a client says, and hears again. */
+struct words {
+    uint64_t stream, round;
 };
 
 /* Of the client: with a configuration of its own. */
@@ -63,6 +80,8 @@ struct caller {
     struct connection connection;
     mbedtls_ssl_config conf;
     bool wrong;
+    bool asked; /* and the answer has not come yet */
+    uint64_t round;
 };
 
 struct server {
@@ -73,7 +92,7 @@ struct server {
     mbedtls_ctr_drbg_context drbg;
     int listener;
     size_t n;
-    atomic_size_t over, connected, most_connected, refused, closed, ended, errors;
+    atomic_size_t over, waiting, connected, most_connected, refused, closed, removed, ended, errors;
 };
 
 static void fail(const char *what)
@@ -85,6 +104,30 @@ static void fail(const char *what)
 static bool is_wrong(size_t i)
 {
     return i % 10 == 3;
+}
+
+static bool is_early(size_t i)
+{
+    return i % 3 == 0;
+}
+
+static bool is_removed(size_t i)
+{
+    return i % 3 == 1 && !is_wrong(i);
+}
+
+static size_t count_up_to(size_t n, bool (*is)(size_t i))
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += is(i);
+    return count;
+}
+
+/* The address that a client calls from: 127.1.x.y tells the stream, 127.0.0.1 nothing. */
+static uint32_t address_of(size_t i)
+{
+    return is_early(i) ? 0x7f010000u + (uint32_t)i : INADDR_LOOPBACK;
 }
 
 /* The octets that all keys begin with. They are computed, so that they stand nowhere but in keys. */
@@ -153,8 +196,11 @@ static void start_caller(struct caller *caller, size_t number, const struct sock
     uint8_t key[KEY];
     char name[48];
     int cause;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(address_of(number));
     int tcp = socket(AF_INET, SOCK_STREAM, 0);
-    if (tcp < 0 || connect(tcp, (const struct sockaddr *)to, sizeof *to) != 0)
+    if (tcp < 0 || bind(tcp, (const struct sockaddr *)&from, sizeof from) != 0 ||
+        connect(tcp, (const struct sockaddr *)to, sizeof *to) != 0)
         fail("connect");
     make_key(key, number);
     caller->wrong = is_wrong(number);
@@ -198,6 +244,34 @@ static void call(struct caller *caller, uint64_t number)
     close_connection(connection);
 }
 
+/* Says something, and hears it again. A removed client says and hears as long as it can. */
+static void talk(struct caller *caller, uint64_t number)
+{
+    struct connection *connection = &caller->connection;
+    const struct words says = {number, caller->round};
+    struct words hears;
+    int result = (int)sizeof says;
+    if (!caller->asked)
+        result = mbedtls_ssl_write(&connection->ssl, (const unsigned char *)&says, sizeof says);
+    caller->asked |= result == (int)sizeof says;
+    if (caller->asked)
+        result = mbedtls_ssl_read(&connection->ssl, (unsigned char *)&hears, sizeof hears);
+    connection->wants = result == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT;
+    if (result == MBEDTLS_ERR_SSL_WANT_READ || result == MBEDTLS_ERR_SSL_WANT_WRITE)
+        return;
+    if (result == (int)sizeof hears) {
+        if (hears.stream != number || hears.round != caller->round)
+            fail("the words of another");
+        caller->asked = false;
+        if (++caller->round < ROUNDS || is_removed(number))
+            return;
+        (void)mbedtls_ssl_close_notify(&connection->ssl);
+    } else if (!is_removed(number)) {
+        fail("a stream ended that should not");
+    }
+    close_connection(connection);
+}
+
 static void be_client(size_t n, const struct sockaddr_in *to)
 {
     struct caller *callers = calloc(n, sizeof *callers);
@@ -216,29 +290,34 @@ static void be_client(size_t n, const struct sockaddr_in *to)
     for (size_t i = 0; i < n; i++)
         start_caller(&callers[i], i, to, &tls, &drbg);
 
-    while (left > 0) {
+    for (enum state until = HELD; until <= OVER; until++) {
         for (size_t i = 0; i < n; i++) {
-            const struct connection *connection = &callers[i].connection;
-            bool waits = connection->state == SHAKING || connection->state == TALKING;
-            polled[i] = (struct pollfd){.fd = waits ? connection->socket : -1, .events = connection->wants};
+            if (callers[i].connection.state == HELD)
+                callers[i].connection.wants = POLLOUT;
         }
-        if (poll(polled, n, -1) < 0)
-            fail("poll");
-        for (size_t i = 0; i < n; i++) {
-            if (polled[i].revents == 0)
-                continue;
-            call(&callers[i], i);
-            if (callers[i].connection.state >= HELD)
-                left--;
+        while (left > 0) {
+            for (size_t i = 0; i < n; i++) {
+                const struct connection *connection = &callers[i].connection;
+                const int fd = connection->state < until ? connection->socket : -1;
+                polled[i] = (struct pollfd){.fd = fd, .events = connection->wants};
+            }
+            if (poll(polled, n, -1) < 0)
+                fail("poll");
+            for (size_t i = 0; i < n; i++) {
+                if (polled[i].revents == 0)
+                    continue;
+                if (until == HELD)
+                    call(&callers[i], i);
+                else
+                    talk(&callers[i], i);
+                left -= callers[i].connection.state >= until;
+            }
         }
+        for (size_t i = 0; i < n; i++)
+            left += callers[i].connection.state == HELD;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (callers[i].connection.state == HELD) {
-            (void)mbedtls_ssl_close_notify(&callers[i].connection.ssl);
-            close_connection(&callers[i].connection);
-        }
+    for (size_t i = 0; i < n; i++)
         mbedtls_ssl_config_free(&callers[i].conf);
-    }
     mbedtls_ctr_drbg_free(&drbg);
     mbedtls_entropy_free(&entropy);
     free(polled);
@@ -250,9 +329,29 @@ static void be_client(size_t n, const struct sockaddr_in *to)
 static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
 {
     struct server *server = user;
-    if (how != MKT_TLS_CLOSED || is_wrong((size_t)stream))
+    if (how != (is_removed((size_t)stream) ? MKT_TLS_REMOVED : MKT_TLS_CLOSED) || is_wrong((size_t)stream))
         server->errors++;
     server->ended++;
+}
+
+/* The connection exists until this returns, but not for ever: so its thread is told no more than to look. */
+static void wake(void *user, mbedtls_ssl_context *ssl)
+{
+    struct connection *connection = (struct connection *)(void *)ssl;
+    struct server *server = user;
+    connection->woken = true;
+    if (write(connection->wake, "", 1) != 1 && errno != EAGAIN) /* a pipe that is full wakes as well */
+        server->errors++;
+}
+
+static void give_key(struct server *server, size_t i)
+{
+    uint8_t key[KEY];
+    char name[48];
+    make_key(key, i);
+    if (mkt_streams_add(server->streams, i, (struct mkt_span){key, KEY}, make_name(name, i)) != MKT_OK)
+        fail("a stream can't be added");
+    mbedtls_platform_zeroize(key, KEY);
 }
 
 static void set_up_server(struct server *server, size_t n)
@@ -262,7 +361,8 @@ static void set_up_server(struct server *server, size_t n)
                                                   .rng_user = &server->drbg,
                                                   .most = n,
                                                   .user = server,
-                                                  .ended = ended};
+                                                  .ended = ended,
+                                                  .wake = wake};
     const struct mkt_tls_settings tls = {.size = sizeof tls, .profile = MKT_TLS_MODERN};
     server->n = n;
     mbedtls_entropy_init(&server->entropy);
@@ -275,12 +375,10 @@ static void set_up_server(struct server *server, size_t n)
         mkt_streams_server(server->streams, &server->conf, &server->tls, &tls) != MKT_OK)
         fail("no server");
     for (size_t i = 0; i < n; i++) {
-        uint8_t key[KEY];
-        char name[48];
-        make_key(key, i);
-        if (mkt_streams_add(server->streams, i, (struct mkt_span){key, KEY}, make_name(name, i)) != MKT_OK)
-            fail("a stream can't be added");
-        mbedtls_platform_zeroize(key, KEY);
+        if (!is_early(i))
+            give_key(server, i);
+        else if (mkt_streams_announce(server->streams, i, 0) != MKT_OK)
+            fail("a stream can't be announced");
     }
 }
 
@@ -298,12 +396,18 @@ static void count(struct server *server, struct connection *connection, atomic_s
 static void serve(struct server *server, struct connection *connection)
 {
     mbedtls_ssl_context *ssl = &connection->ssl;
+    struct words words;
     uint64_t stream;
     int result;
     if (connection->state == SHAKING) {
         const enum mkt_err err = mkt_streams_handshake(server->streams, ssl, &result);
         connection->wants = result == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN;
-        if (err == MKT_E_AGAIN)
+        if (err == MKT_E_NO_KEY) {
+            server->waiting += !connection->waited;
+            connection->waited = true;
+            connection->wants = 0;
+        }
+        if (err == MKT_E_AGAIN || err == MKT_E_NO_KEY)
             return;
         if (err != MKT_OK) {
             const bool failed = mkt_streams_status(server->streams, ssl, result) == MKT_TLS_FAILED;
@@ -320,22 +424,34 @@ static void serve(struct server *server, struct connection *connection)
             return;
         }
     }
-    result = mbedtls_ssl_read(ssl, (unsigned char *)&stream, sizeof stream);
-    enum mkt_tls_state state = mkt_streams_status(server->streams, ssl, result);
+    result = mbedtls_ssl_read(ssl, (unsigned char *)&words, sizeof words);
+    if (result == (int)sizeof words) {
+        const bool found = mkt_streams_find(server->streams, ssl, &stream) == MKT_OK;
+        if (found ? words.stream != stream : !is_removed((size_t)words.stream))
+            server->errors++;
+        result = mbedtls_ssl_write(ssl, (const unsigned char *)&words, sizeof words);
+    }
+    const enum mkt_tls_state state = mkt_streams_status(server->streams, ssl, result);
     if (state == MKT_TLS_CLOSED)
         count(server, connection, &server->closed);
+    else if (state == MKT_TLS_REMOVED)
+        count(server, connection, &server->removed);
     else if (state != MKT_TLS_OPEN)
         count(server, connection, &server->errors);
 }
 
-static struct connection *take_connection(struct server *server, int tcp)
+static struct connection *take_connection(struct server *server, int tcp, const struct sockaddr_in *from, int wake_fd)
 {
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         fail("no memory");
     open_connection(connection, &server->conf, tcp);
+    connection->wake = wake_fd;
     const struct mkt_tls_bio bio = {.user = connection, .send = tcp_send, .receive = tcp_receive};
-    if (mkt_streams_bind(server->streams, &connection->ssl, NULL, &bio) != MKT_OK)
+    const uint32_t address = ntohl(from->sin_addr.s_addr);
+    const uint64_t stream = address - address_of(0);
+    if (mkt_streams_bind(server->streams, &connection->ssl, address == INADDR_LOOPBACK ? NULL : &stream, &bio) !=
+        MKT_OK)
         fail("bind");
     return connection;
 }
@@ -345,18 +461,25 @@ static void *work(void *user)
 {
     struct server *server = user;
     struct connection **connections = calloc(server->n, sizeof *connections);
-    struct pollfd *polled = calloc(server->n + 1, sizeof *polled);
+    struct pollfd *polled = calloc(server->n + 2, sizeof *polled);
     size_t n = 0;
-    if (connections == NULL || polled == NULL)
-        fail("no memory");
+    int wakes[2];
+    if (connections == NULL || polled == NULL || pipe(wakes) != 0 || fcntl(wakes[0], F_SETFL, O_NONBLOCK) != 0 ||
+        fcntl(wakes[1], F_SETFL, O_NONBLOCK) != 0)
+        fail("no memory, or no pipe");
     while (server->over < server->n) {
         polled[0] = (struct pollfd){.fd = server->listener, .events = POLLIN};
+        polled[1] = (struct pollfd){.fd = wakes[0], .events = POLLIN};
         for (size_t i = 0; i < n; i++)
-            polled[i + 1] = (struct pollfd){.fd = connections[i]->socket, .events = connections[i]->wants};
-        if (poll(polled, n + 1, 50) < 0)
+            polled[i + 2] = (struct pollfd){.fd = connections[i]->socket, .events = connections[i]->wants};
+        if (poll(polled, n + 2, 50) < 0)
             fail("poll");
+        char octets[256];
+        while (read(wakes[0], octets, sizeof octets) > 0)
+            ;
         for (size_t i = n; i-- > 0;) {
-            if (polled[i + 1].revents != 0)
+            const bool woken = atomic_exchange(&connections[i]->woken, false);
+            if (polled[i + 2].revents != 0 || woken)
                 serve(server, connections[i]);
             if (connections[i]->state == OVER) {
                 free(connections[i]);
@@ -364,16 +487,42 @@ static void *work(void *user)
             }
         }
         for (int i = 0; i < AT_ONCE && polled[0].revents != 0; i++) {
-            int tcp = accept(server->listener, NULL, NULL);
+            struct sockaddr_in from;
+            socklen_t length = sizeof from;
+            int tcp = accept(server->listener, (struct sockaddr *)&from, &length);
             if (tcp < 0)
                 break; /* another thread has it */
-            connections[n++] = take_connection(server, tcp);
+            connections[n] = take_connection(server, tcp, &from, wakes[1]);
+            serve(server, connections[n++]); /* a stream that has no key yet */
         }
     }
     while (n > 0)
         free(connections[--n]);
+    close(wakes[0]);
+    close(wakes[1]);
     free(connections);
     free(polled);
+    return NULL;
+}
+
+/* What the MRFC asks for meanwhile. */
+static void *control(void *user)
+{
+    struct server *server = user;
+    const struct timespec a_little = {.tv_nsec = 1000000};
+    const size_t early = count_up_to(server->n, is_early), wrong = count_up_to(server->n, is_wrong);
+    while (server->waiting < early)
+        (void)nanosleep(&a_little, NULL);
+    for (size_t i = 0; i < server->n; i++) {
+        if (is_early(i))
+            give_key(server, i);
+    }
+    while (server->connected < server->n - wrong)
+        (void)nanosleep(&a_little, NULL);
+    for (size_t i = 0; i < server->n; i++) {
+        if (is_removed(i) && mkt_streams_remove(server->streams, i) != MKT_OK)
+            server->errors++;
+    }
     return NULL;
 }
 
@@ -480,27 +629,28 @@ int main(int argc, char **argv)
     }
 
     double begin = seconds();
-    pthread_t thread[THREADS];
-    size_t wrong = 0;
+    pthread_t thread[THREADS + 1];
+    const size_t wrong = count_up_to(n, is_wrong), early = count_up_to(n, is_early),
+                 removed = count_up_to(n, is_removed);
     int status;
-    for (size_t i = 0; i < n; i++)
-        wrong += is_wrong(i);
     set_up_server(&server, n);
     if (!SANITIZED)
-        expect("keys in memory while the streams wait", marks_in_memory(), n);
-    for (size_t i = 0; i < THREADS; i++) {
-        if (pthread_create(&thread[i], NULL, work, &server) != 0)
+        expect("keys in memory while the streams wait", marks_in_memory(), n - early);
+    for (size_t i = 0; i <= THREADS; i++) {
+        if (pthread_create(&thread[i], NULL, i < THREADS ? work : control, &server) != 0)
             fail("no thread");
     }
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fail("the client failed");
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i <= THREADS; i++)
         pthread_join(thread[i], NULL);
     double took = seconds() - begin;
 
     expect("errors", server.errors, 0);
     expect("connected at once", server.most_connected, n - wrong);
-    expect("closed", server.closed, n - wrong);
+    expect("connected before their keys", server.waiting, early);
+    expect("closed", server.closed, n - wrong - removed);
+    expect("removed", server.removed, removed);
     expect("streams that ended", server.ended, n - wrong);
     expect("refused", server.refused, wrong);
     expect("streams that wait", mkt_streams_count(server.streams), wrong);
@@ -512,6 +662,8 @@ int main(int argc, char **argv)
     mbedtls_entropy_free(&server.entropy);
     if (!SANITIZED)
         expect("keys in memory in the end", marks_in_memory(), 0);
-    printf("%zu handshakes, %zu with a wrong key, %zu connected at once, in %.1f s\n", n, wrong, n - wrong, took);
+    printf(
+        "%zu handshakes, %zu with a wrong key, %zu before their keys, %zu connected at once, %zu removed, in %.1f s\n",
+        n, wrong, early, n - wrong, removed, took);
     return EXIT_SUCCESS;
 }
