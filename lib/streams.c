@@ -85,7 +85,7 @@ struct connection {
     bool leaving;                 /* the handshake or the last alert may pass even if it is GONE */
     bool mute;                    /* a record was refused. It has a number, so none can follow it. */
     bool told;                    /* mbedTLS was given that alert */
-    uint8_t type;                 /* of the record that was sent last */
+    uint8_t type;                 /* of the record that was sent last since octets came; 0: none was */
     uint16_t n_hello, n_identity; /* octets that came first; octets of the identity that was named last */
     uint8_t hello[HELLO], identity[SHOWN_IDENTITY];
 };
@@ -338,6 +338,7 @@ static int receive(struct connection *connection, unsigned char *octets, size_t 
     for (int i = 0; i < got && connection->n_hello < HELLO; i++)
         connection->hello[connection->n_hello++] = octets[i];
     connection->eof |= got == 0;
+    connection->type = 0;
     return got;
 }
 
@@ -847,10 +848,17 @@ static int say(struct connection *connection, unsigned char alert)
     return fatal ? mbedtls_ssl_send_alert_message(ssl, level, alert) : mbedtls_ssl_close_notify(ssl);
 }
 
-/* Whether mbedTLS gave up without an alert, as for an empty identity. A protected record may be one. */
-static bool sent_no_alert(const struct connection *connection)
+/*
+ * Sends the alert that mbedTLS did not: it has none for KeyUpdate, a bad record or an empty identity, nor while a record
+ * is unsent. After the peer's last record a protected one is an alert.
+ */
+static void say_why(struct connection *connection, int result, unsigned char otherwise)
 {
-    return connection->type != MBEDTLS_SSL_MSG_ALERT && connection->type != MBEDTLS_SSL_MSG_APPLICATION_DATA;
+    if (connection->type == MBEDTLS_SSL_MSG_ALERT || connection->type == MBEDTLS_SSL_MSG_APPLICATION_DATA)
+        return;
+    if (result == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE || result == MBEDTLS_ERR_SSL_INVALID_RECORD)
+        otherwise = MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE;
+    (void)say(connection, result == MBEDTLS_ERR_SSL_INVALID_MAC ? MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC : otherwise);
 }
 
 /* The cipher suites that a ClientHello offers, RFC 5246 7.4.1.2; answers how many there are, or 0. */
@@ -923,8 +931,8 @@ enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_cont
     /* RFC 8446 6.2: "A valid certificate or PSK was received, but [...] the sender decided not to proceed" */
     if (denied)
         (void)say(connection, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
-    else if (state == MKT_TLS_FAILED && sent_no_alert(connection))
-        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    else if (state == MKT_TLS_FAILED)
+        say_why(connection, *result, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
     report(streams, connection, state, *result);
     tell(streams, forget(streams, connection), state);
     return denied ? MKT_E_DENIED : MKT_E_TLS;
@@ -956,9 +964,8 @@ enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_c
         return mkt_streams_close(streams, ssl) == MKT_E_AGAIN ? MKT_TLS_CLOSING : MKT_TLS_CLOSED;
     if (state == MKT_TLS_REMOVED)
         (void)say(connection, MBEDTLS_SSL_ALERT_MSG_CLOSE_NOTIFY);
-    /* a message of a handshake that mbedTLS can't take, such as KeyUpdate: it sends no alert by itself */
-    if (result == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE)
-        (void)say(connection, MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE);
+    if (state == MKT_TLS_FAILED)
+        say_why(connection, result, MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR);
     tell(streams, forget(streams, connection), state);
     return state;
 }

@@ -91,7 +91,7 @@ enum mkt_tls_state {
     MKT_TLS_CLOSED,  /**< close_notify came: all that the peer sent has arrived; or this end closed */
     MKT_TLS_CUT,     /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
     MKT_TLS_ALERT,   /**< the peer sent a fatal alert */
-    MKT_TLS_FAILED,  /**< this end gave up; the peer got an alert if one is due */
+    MKT_TLS_FAILED,  /**< this end gave up; the peer got an alert, if TCP took it */
     MKT_TLS_REMOVED, /**< the stream was removed, or expired, and the connection with it */
     MKT_TLS_CLOSING  /**< close_notify came, and the answer to it can't be sent yet: call mkt_streams_close() */
 };
@@ -339,7 +339,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_find(struct mkt_streams *streams, cons
  * @param result  what mbedtls_ssl_read() returned for a buffer that is not empty, 0 included; or mbedtls_ssl_write(),
  *                mbedtls_ssl_handshake() or mbedtls_ssl_renegotiate() if it is negative. mbedTLS returns 0 when TCP has
  *                ended, and for two empty records in a row, which RFC 5246 6.2.1 allows: these are no end here.
- *                (mbedTLS refuses four in a row in TLS 1.2.)
+ *                (mbedTLS refuses four in a row.)
  * @return - MKT_TLS_OPEN, also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not
  *           come to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole;
  *         - MKT_TLS_CLOSING: the peer closed, and TCP does not take our close_notify now. The stream has ended. Call
