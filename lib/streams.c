@@ -861,7 +861,7 @@ static void say_why(struct connection *connection, int result, unsigned char oth
     (void)say(connection, result == MBEDTLS_ERR_SSL_INVALID_MAC ? MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC : otherwise);
 }
 
-/* The cipher suites that a ClientHello offers, RFC 5246 7.4.1.2; answers how many there are, or 0. */
+/* The cipher suites that the first record of a ClientHello has, RFC 5246 7.4.1.2; answers how many there are, or 0. */
 static size_t offered_suites(const struct connection *connection, uint16_t suites[HELLO / 2])
 {
     struct io io = io_get((struct mkt_span){connection->hello, connection->n_hello});
@@ -870,7 +870,10 @@ static size_t offered_suites(const struct connection *connection, uint16_t suite
     uint16_t length = 0;
     size_t n = 0;
     io_u8(&io, &type);
-    io_bytes(&io, &skipped, 4); /* record: version, length */
+    io_bytes(&io, &skipped, 2); /* version */
+    io_u16(&io, &length);
+    const struct mkt_span rest = io_rest(&io);
+    io = io_get((struct mkt_span){rest.p, rest.n < length ? rest.n : length});
     io_u8(&io, &handshake);
     io_bytes(&io, &skipped, 3 + 2 + 32); /* length, version, random */
     io_vec(&io, &skipped, 1);            /* session ID */

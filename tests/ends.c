@@ -36,7 +36,10 @@ struct call {
     size_t answer; /* where our octets begin that were sent after the last that came */
     unsigned ended, failed;
     enum mkt_tls_state how;
-    enum mkt_err err; /* of mkt_streams_handshake() */
+    enum mkt_err err;            /* of mkt_streams_handshake() */
+    struct mkt_tls_failure told; /* what `failed` was told; what it points to, below */
+    char identity[4 * 64 + sizeof "..."];
+    uint16_t suites[256];
 };
 
 static int put_some(void *user, const unsigned char *octets, size_t n)
@@ -71,7 +74,12 @@ static void failed(void *user, const struct mkt_tls_failure *failure)
 {
     struct call *call = user;
     ck_assert_ptr_eq(failure->ssl, &call->ours->ssl);
+    ck_assert_uint_lt(strlen(failure->identity), sizeof call->identity);
+    ck_assert_uint_le(failure->n_suites, sizeof call->suites / sizeof *call->suites);
     call->failed++;
+    call->told = *failure;
+    strcpy(call->identity, failure->identity);
+    memcpy(call->suites, failure->suites, failure->n_suites * sizeof *call->suites);
 }
 
 static int shake_ours(struct end *end)
@@ -82,15 +90,23 @@ static int shake_ours(struct end *end)
     return result;
 }
 
-/* A call in which neither end has said anything. Ours has the stream, the other end that key and name. */
-static struct call *call_new(const char *suites, bool as_client, bool hide, const char *key, const char *name)
+/* What the two ends of a call have. */
+struct plan {
+    const char *ours, *theirs; /* suites */
+    bool as_client, bound, hide;
+    const char *key;          /* the peer's */
+    struct mkt_span identity; /* the same */
+};
+
+/* A call in which neither end has said anything. Ours has the stream, with the key KEY_32 and the identity NAME. */
+static struct call *call_new(struct plan plan)
 {
     const uint64_t seven = SEVEN;
     struct call *call = calloc(1, sizeof *call);
     ck_assert_ptr_nonnull(call);
     call->room = call->piece = PLENTY;
     call->line = line_new();
-    call->ours = as_client ? &call->line->client : &call->line->server;
+    call->ours = plan.as_client ? &call->line->client : &call->line->server;
     call->peer = call->ours->peer;
     call->ours->user = call;
     call->ours->handshake = shake_ours;
@@ -99,34 +115,48 @@ static struct call *call_new(const char *suites, bool as_client, bool hide, cons
                                              .rng = mbedtls_ctr_drbg_random,
                                              .rng_user = &call->line->drbg,
                                              .most = 8,
-                                             .hide_identities = hide,
+                                             .hide_identities = plan.hide,
                                              .user = call,
                                              .ended = ended,
                                              .failed = failed};
-    const struct mkt_tls_settings own = {.size = sizeof own, .suites = mkt_span_text(suites)};
-    struct mkt_tls_settings other = own;
-    other.end = as_client ? MKT_END_SERVER : MKT_END_CLIENT;
+    const struct mkt_tls_settings own = {.size = sizeof own, .suites = mkt_span_text(plan.ours)};
+    const struct mkt_tls_settings other = {.size = sizeof other,
+                                           .suites = mkt_span_text(plan.theirs),
+                                           .end = plan.as_client ? MKT_END_SERVER : MKT_END_CLIENT};
     const struct mkt_tls_bio bio = {.user = call, .send = put_some, .receive = get_some};
     expect_err("new", mkt_streams_new(&call->streams, &all), MKT_OK);
     expect_err("add", mkt_streams_add(call->streams, SEVEN, from_hex(KEY_32), mkt_span_text(NAME)), MKT_OK);
-    expect_err("bind", mkt_streams_bind(call->streams, &call->ours->ssl, as_client ? &seven : NULL, &bio), MKT_OK);
+    expect_err("bind", mkt_streams_bind(call->streams, &call->ours->ssl, plan.bound ? &seven : NULL, &bio), MKT_OK);
     expect_err("ours",
-               as_client
+               plan.as_client
                    ? mkt_streams_client(call->streams, &call->ours->ssl, &call->ours->conf, &call->ours->tls, &own)
                    : mkt_streams_server(call->streams, &call->ours->conf, &call->ours->tls, &own),
                MKT_OK);
-    expect_err("peer",
-               mkt_tls_setup_psk(&call->peer->conf, &call->peer->tls, &other, from_hex(key), mkt_span_text(name)),
-               MKT_OK);
     ck_assert_int_eq(mbedtls_ssl_setup(&call->ours->ssl, &call->ours->conf), 0);
+
+    const struct mkt_span key = from_hex(plan.key);
+    expect_err("peer", mkt_tls_configure(&call->peer->conf, &call->peer->tls, &other), MKT_OK);
+    ck_assert_int_eq(mbedtls_ssl_conf_psk(&call->peer->conf, key.p, key.n, plan.identity.p, plan.identity.n), 0);
     start(call->peer);
     return call;
+}
+
+/* A way is a version, then a role. */
+static struct plan plan_of(int way)
+{
+    const bool as_client = way / VERSIONS % ROLES == 1;
+    return (struct plan){.ours = versions[way % VERSIONS],
+                         .theirs = versions[way % VERSIONS],
+                         .as_client = as_client,
+                         .bound = as_client,
+                         .key = KEY_32,
+                         .identity = mkt_span_text(NAME)};
 }
 
 /* A call that is connected, and all octets of the handshake are read. */
 static struct call *connected(int way)
 {
-    struct call *call = call_new(versions[way % VERSIONS], way / VERSIONS == 1, false, KEY_32, NAME);
+    struct call *call = call_new(plan_of(way));
     shake(call->line);
     expect_connected(call->line);
     ck_assert_uint_eq(call->failed, 0);
@@ -431,6 +461,424 @@ START_TEST(cut_after_empty_records)
 }
 END_TEST
 
+/* ---- handshakes that fail: what the peer hears, and what the host is told ---- */
+
+/* If our end gave up, it sent one alert, which is its only record after the peer's last; if the peer did, none. */
+static void expect_one_alert(struct call *call, const char *what, size_t which)
+{
+    shake(call->line);
+    const bool gave_up = call->told.how == MKT_TLS_FAILED;
+    if (call->ours->result == 0 || call->ours->result == MBEDTLS_ERR_SSL_WANT_READ) {
+        ck_assert_uint_eq(call->failed, 0);
+        return;
+    }
+    ck_assert_uint_eq(call->failed, 1);
+    const size_t n = records(call->ours, call->answer);
+    ck_assert_msg(n == gave_up, "%s %zu: -0x%x, and %zu records", what, which, (unsigned)-call->ours->result, n);
+    /* In TLS 1.3 a server of mbedTLS protects it with the keys of the handshake, which a client has left behind. */
+    if (gave_up && call->peer->result == 0 && strcmp(mbedtls_ssl_get_version(&call->peer->ssl), "TLSv1.3") != 0)
+        ck_assert_int_ne(alert_at(call->peer), -1);
+}
+
+/* Goes on to where the client has sent its second flight, with its identity in TLS 1.2, and the server has not read it. */
+static void to_second_flight(struct call *call)
+{
+    go_on(&call->line->client);
+    go_on(&call->line->server);
+    go_on(&call->line->client);
+}
+
+/* Puts a body in the place of that of the handshake message that comes next to our end. Its lengths are right. */
+static void replace_body(struct call *call, const uint8_t *body, size_t n)
+{
+    struct pipe *pipe = &call->peer->sent;
+    uint8_t *record = pipe->octets + pipe->read;
+    const size_t before = 5 + ((size_t)record[3] << 8 | record[4]), after = 5 + 4 + n;
+    memmove(record + after, record + before, pipe->n - pipe->read - before);
+    memcpy(record + 9, body, n);
+    pipe->n = pipe->n - before + after;
+    record[3] = (uint8_t)((n + 4) >> 8);
+    record[4] = (uint8_t)(n + 4);
+    record[6] = 0;
+    record[7] = (uint8_t)(n >> 8);
+    record[8] = (uint8_t)n;
+}
+
+/* A server that waits for a ClientKeyExchange; answers its body. */
+static struct call *with_key_exchange(const char *suite, bool hide, uint8_t body[512], size_t *n)
+{
+    struct plan plan = plan_of(0);
+    plan.ours = plan.theirs = suite;
+    plan.hide = hide;
+    struct call *call = call_new(plan);
+    to_second_flight(call);
+    const uint8_t *record = call->peer->sent.octets + call->peer->sent.read;
+    ck_assert_int_eq(record[5], MBEDTLS_SSL_HS_CLIENT_KEY_EXCHANGE);
+    *n = ((size_t)record[3] << 8 | record[4]) - 4;
+    ck_assert_uint_le(*n, 512);
+    memcpy(body, record + 9, *n);
+    return call;
+}
+
+/* One of each key exchange of TLS 1.2 with a PSK. */
+static const char *const exchanges[] = {"TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
+                                        "TLS-DHE-PSK-WITH-AES-128-GCM-SHA256", "TLS-PSK-WITH-AES-128-GCM-SHA256"};
+enum { EXCHANGES = sizeof exchanges / sizeof *exchanges };
+
+/* RFC 4279 2: an identity may be empty on the wire. It is nobody's. */
+START_TEST(an_empty_identity_gets_an_alert)
+{
+    uint8_t body[512];
+    size_t n;
+    struct call *call = with_key_exchange(exchanges[_i / 2], _i % 2 == 1, body, &n);
+    body[strlen(NAME)] = body[strlen(NAME) + 1] = 0;
+    replace_body(call, body + strlen(NAME), n - strlen(NAME));
+    expect_one_alert(call, "empty identity", 0);
+    ck_assert_uint_eq(call->failed, 1);
+    ck_assert_int_eq(call->err, MKT_E_TLS);
+    ck_assert_int_eq(alert_of(call->ours), HANDSHAKE_FAILURE);
+    ck_assert_int_eq(call->peer->result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    ck_assert_str_eq(call->identity, "");
+    ck_assert(!call->told.has_stream);
+    call_free(call);
+}
+END_TEST
+
+/* A ClientKeyExchange that is cut, with lengths that say so, and one with an octet too many. */
+START_TEST(a_cut_key_exchange_gets_an_alert)
+{
+    uint8_t body[512];
+    size_t n = 1;
+    for (size_t cut = 0; cut <= n + 1; cut++) {
+        struct call *call = with_key_exchange(exchanges[_i / 2], _i % 2 == 1, body, &n);
+        body[n] = 0;
+        if (cut != n)
+            replace_body(call, body, cut);
+        expect_one_alert(call, "cut", cut);
+        ck_assert_msg((call->ours->result == 0) == (cut == n), "%zu octets: -0x%x", cut, (unsigned)-call->ours->result);
+        call_free(call);
+    }
+}
+END_TEST
+
+/* Each octet that the peer sends is another one: nothing, or one alert from one of both. */
+START_TEST(a_wrong_octet_gets_one_alert)
+{
+    static const uint8_t masks[] = {0xff, 0x01};
+    const int way = _i % WAYS, flight = _i / WAYS;
+    size_t n = 1;
+    for (size_t at = 0; at < n; at++) {
+        for (size_t mask = 0; mask < sizeof masks; mask++) {
+            struct call *call = call_new(plan_of(way));
+            if (call->peer == &call->line->server)
+                go_on(call->ours);
+            go_on(call->peer);
+            for (int i = 0; i < flight; i++) {
+                go_on(call->ours);
+                go_on(call->peer);
+            }
+            struct pipe *pipe = &call->peer->sent;
+            n = pipe->n - pipe->read;
+            if (n > 0)
+                pipe->octets[pipe->read + at] ^= masks[mask];
+            expect_one_alert(call, "octet", at);
+            call_free(call);
+        }
+    }
+}
+END_TEST
+
+/* Why a handshake fails. */
+enum why {
+    UNKNOWN,
+    WRONG_KEY,
+    NO_SUITE,
+    NO_VERSION,
+    PEER_ALERTS,
+    PEER_CLOSES,
+    PEER_CUTS,
+    GARBAGE,
+    REMOVED,
+    REKEYED,
+    WHY
+};
+
+static const struct {
+    const char *what;
+    enum mkt_tls_state how;
+    enum mkt_err err;
+    bool by_identity; /* a server knows the stream by it */
+    bool late;        /* after the client named its identity */
+} reasons[WHY] = {
+    [UNKNOWN] = {"an unknown identity", MKT_TLS_FAILED, MKT_E_TLS, false, true},
+    [WRONG_KEY] = {"a wrong key", MKT_TLS_FAILED, MKT_E_TLS, true, true},
+    [NO_SUITE] = {"no suite in common", MKT_TLS_FAILED, MKT_E_TLS, false, false},
+    [NO_VERSION] = {"no version in common", MKT_TLS_FAILED, MKT_E_TLS, false, false},
+    [PEER_ALERTS] = {"an alert", MKT_TLS_ALERT, MKT_E_TLS, false, false},
+    [PEER_CLOSES] = {"close_notify", MKT_TLS_CLOSED, MKT_E_TLS, false, false},
+    [PEER_CUTS] = {"the end of TCP", MKT_TLS_CUT, MKT_E_TLS, false, false},
+    [GARBAGE] = {"another protocol", MKT_TLS_FAILED, MKT_E_TLS, false, false},
+    [REMOVED] = {"a stream that was removed", MKT_TLS_REMOVED, MKT_E_DENIED, false, true},
+    [REKEYED] = {"a stream that has another key by now", MKT_TLS_FAILED, MKT_E_DENIED, true, true},
+};
+
+/* The alert that a server of mbedTLS refuses a client with. */
+static int refusal(enum why why, bool tls13)
+{
+    switch (why) {
+    case UNKNOWN:
+        return tls13 ? MISSING_EXTENSION : UNKNOWN_PSK;
+    case WRONG_KEY:
+        return tls13 ? DECRYPT_ERROR : BAD_RECORD_MAC;
+    case NO_SUITE:
+        return HANDSHAKE_FAILURE;
+    case NO_VERSION: /* a server of TLS 1.2 alone looks at the suites */
+        return tls13 ? HANDSHAKE_FAILURE : PROTOCOL_VERSION;
+    default:
+        return INTERNAL_ERROR;
+    }
+}
+
+/* Lets a handshake fail for a reason that its plan does not give. */
+static void fail_for(struct call *call, enum why why, bool tls13)
+{
+    static const uint8_t alert[] = "\x15\3\3\0\2\2\x50", closing[] = "\x15\3\3\0\2\1", get[] = "GET / HTTP/1.1\r\n\r\n";
+    const bool as_client = call->peer == &call->line->server;
+    if (as_client) { /* the peer has the ClientHello, and its answer is another one */
+        go_on(call->ours);
+        if (why == PEER_ALERTS || why == PEER_CLOSES)
+            put(call->peer, why == PEER_ALERTS ? alert : closing, 7);
+        if (why == GARBAGE)
+            put(call->peer, get, sizeof get - 1);
+    } else if (why == GARBAGE) {
+        put(call->peer, get, sizeof get - 1);
+    } else if (why == PEER_ALERTS || why == PEER_CLOSES) { /* after the first flight of TLS 1.2 */
+        go_on(call->peer);
+        go_on(call->ours);
+        put(call->peer, why == PEER_ALERTS ? alert : closing, 7);
+    } else if (why == REMOVED || why == REKEYED) {
+        to_second_flight(call);
+        if (!tls13) { /* all but the end of it */
+            call->peer->sent.n -= 10;
+            go_on(call->ours);
+            call->peer->sent.n += 10;
+        }
+    }
+    if (why == PEER_CUTS)
+        call->peer->sent.closed = true;
+    if (why == REMOVED)
+        expect_err("remove", mkt_streams_remove(call->streams, SEVEN), MKT_OK);
+    if (why == REKEYED)
+        expect_err("rekey", mkt_streams_rekey(call->streams, SEVEN, from_hex(KEY_16), mkt_span_text("again")), MKT_OK);
+    if (why == PEER_ALERTS || why == PEER_CLOSES || why == PEER_CUTS || why == GARBAGE)
+        call->peer->result = 0; /* it says no more */
+}
+
+/* That the suites are those of a list, in its order, and no other than the one that stands for RFC 5746. */
+static void expect_suites(const struct call *call, const int *suites)
+{
+    size_t n = 0;
+    for (; suites[n] != 0; n++) {
+        ck_assert_uint_lt(n, call->told.n_suites);
+        ck_assert_int_eq(call->suites[n], suites[n]);
+    }
+    for (; n < call->told.n_suites; n++)
+        ck_assert_int_eq(call->suites[n], MBEDTLS_SSL_EMPTY_RENEGOTIATION_INFO);
+}
+
+START_TEST(the_host_is_told_why)
+{
+    const int way = _i % WAYS;
+    const enum why why = (enum why)(_i / WAYS % WHY);
+    const bool tls13 = way % VERSIONS == 1, bound = _i / WAYS / WHY == 1;
+    struct plan plan = plan_of(way);
+    const bool as_client = plan.as_client;
+    plan.bound = as_client || bound;
+    if (why == UNKNOWN)
+        plan.identity = mkt_span_text("nobody");
+    if (why == WRONG_KEY)
+        plan.key = KEY_16;
+    if (why == NO_SUITE)
+        plan.theirs = tls13 ? "TLS1-3-CHACHA20-POLY1305-SHA256"
+                            : "TLS-PSK-WITH-AES-128-CBC-SHA:TLS-DHE-PSK-WITH-AES-256-GCM-SHA384:"
+                              "TLS-PSK-WITH-AES-256-CBC-SHA";
+    if (why == NO_VERSION)
+        plan.theirs = versions[VERSIONS - 1 - way % VERSIONS];
+    if ((why == NO_VERSION && VERSIONS == 1) || ((why == PEER_ALERTS || why == PEER_CLOSES) && tls13 && !as_client))
+        return; /* there is one version; those of TLS 1.3 are protected */
+
+    struct call *call = call_new(plan);
+    fail_for(call, why, tls13);
+    shake(call->line);
+    ck_assert_uint_eq(call->failed, 1);
+    ck_assert_uint_eq(call->ended, 0);
+    ck_assert_int_eq(call->err, reasons[why].err);
+    ck_assert_int_eq(call->told.error, call->ours->result);
+    const bool refused = as_client && why <= NO_VERSION;
+    if (refused) {
+        ck_assert_msg(call->told.how == MKT_TLS_ALERT, "%s: state %d", reasons[why].what, call->told.how);
+        ck_assert_msg(call->told.alert == refusal(why, tls13), "%s: alert %d", reasons[why].what, call->told.alert);
+    } else {
+        ck_assert_msg(call->told.how == reasons[why].how, "%s: state %d", reasons[why].what, call->told.how);
+        ck_assert_int_eq(call->told.alert, why == PEER_ALERTS ? INTERNAL_ERROR : -1);
+    }
+    const bool known = why != REMOVED && (plan.bound || reasons[why].by_identity);
+    ck_assert_msg(call->told.has_stream == known, "%s: stream %d", reasons[why].what, call->told.has_stream);
+    ck_assert_uint_eq(call->told.stream, known ? SEVEN : 0);
+    const bool named = !as_client && reasons[why].late;
+    ck_assert_str_eq(call->identity, !named ? "" : why == UNKNOWN ? "nobody" : NAME);
+    if (as_client || why == GARBAGE || why == PEER_CUTS)
+        ck_assert_uint_eq(call->told.n_suites, why == PEER_CUTS && !as_client ? call->told.n_suites : 0);
+    else
+        expect_suites(call, call->peer->tls.suite);
+    expect_err("forgotten", mkt_streams_close(call->streams, &call->ours->ssl), MKT_E_NO_SESSION);
+    call_free(call);
+}
+END_TEST
+
+/* Names, and how a log has them. */
+#define TEN "0123456789"
+#define SIXTY_FOUR TEN TEN TEN TEN TEN TEN "0123"
+#define ESCAPED "\\x5c\\x5c\\x5c\\x5c\\x5c\\x5c\\x5c\\x5c"
+static const struct {
+    const char *name;
+    size_t n;
+    const char *shown;
+} names[] = {
+    {"plain !~", 8, "plain !~"},
+    {"a\0b", 3, "a\\x00b"},
+    {"\n\r\t\033[2J", 7, "\\x0a\\x0d\\x09\\x1b[2J"},
+    {"C:\\x41", 6, "C:\\x5cx41"},
+    {"m\xc3\xbcnchen", 8, "m\\xc3\\xbcnchen"},
+    {"\xff\x80\x7f", 3, "\\xff\\x80\\x7f"},
+    {SIXTY_FOUR, 64, SIXTY_FOUR},
+    {SIXTY_FOUR "4", 65, SIXTY_FOUR "..."},
+    {SIXTY_FOUR SIXTY_FOUR SIXTY_FOUR, 192, SIXTY_FOUR "..."},
+    {"\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "\\\\\\\\\\\\\\\\"
+     "a",
+     65, ESCAPED ESCAPED ESCAPED ESCAPED ESCAPED ESCAPED ESCAPED ESCAPED "..."},
+};
+enum { NAMES = sizeof names / sizeof *names };
+
+START_TEST(an_identity_is_escaped)
+{
+    struct plan plan = plan_of(_i % VERSIONS);
+    plan.identity = (struct mkt_span){(const uint8_t *)names[_i / VERSIONS].name, names[_i / VERSIONS].n};
+    struct call *call = call_new(plan);
+    shake(call->line);
+    ck_assert_uint_eq(call->failed, 1);
+    ck_assert_str_eq(call->identity, names[_i / VERSIONS].shown);
+    call_free(call);
+}
+END_TEST
+
+/* ---- first flights ---- */
+
+enum { OFFERED = 300, BEFORE_SUITES = 5 + 4 + 2 + 32 + 1 + 2, SHOWN = 256 };
+
+/* A ClientHello of TLS 1.2 in one record with so many suites, 0x1000 and on, and no extensions; answers its octets. */
+static size_t hello(uint8_t octets[1024], size_t n_suites, size_t n_session)
+{
+    const size_t length = 2 + 32 + 1 + n_session + 2 + 2 * n_suites + 2;
+    const uint8_t head[] = {
+        HANDSHAKE,       3, 3, (uint8_t)((length + 4) >> 8), (uint8_t)(length + 4), 1, 0, (uint8_t)(length >> 8),
+        (uint8_t)length, 3, 3};
+    memset(octets, 0, 1024);
+    memcpy(octets, head, sizeof head);
+    uint8_t *at = octets + sizeof head + 32;
+    *at++ = (uint8_t)n_session;
+    at += n_session;
+    *at++ = (uint8_t)(2 * n_suites >> 8);
+    *at++ = (uint8_t)(2 * n_suites);
+    for (size_t i = 0; i < n_suites; i++) {
+        *at++ = (uint8_t)((0x1000 + i) >> 8);
+        *at++ = (uint8_t)(0x1000 + i);
+    }
+    *at++ = 1; /* one compression method, none */
+    return 5 + 4 + length;
+}
+
+/* A server that gets those octets, then the end of TCP. */
+static struct call *first_flight(const uint8_t *octets, size_t n, size_t piece)
+{
+    struct call *call = call_new(plan_of(VERSIONS - 1));
+    call->piece = piece;
+    call->peer->result = 0;
+    put(call->peer, octets, n);
+    call->peer->sent.closed = true;
+    shake(call->line);
+    ck_assert_uint_eq(call->failed, 1);
+    return call;
+}
+
+static void expect_offered(const struct call *call, size_t n)
+{
+    ck_assert_uint_eq(call->told.n_suites, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_uint_eq(call->suites[i], 0x1000 + i);
+}
+
+/* The suites in the first 256 octets, however many octets come at a time, and wherever the flight is cut. */
+START_TEST(suites_of_a_first_flight)
+{
+    static const size_t pieces[] = {1, 7, PLENTY};
+    const size_t n_session = _i % 2 == 0 ? 0 : 32, many = _i / 2 == 0 ? 3 : OFFERED;
+    uint8_t octets[1024];
+    const size_t whole = hello(octets, many, n_session);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        for (size_t n = 0; n <= whole; n += n < SHOWN + 8 ? 1 : whole - n + (n == whole)) {
+            struct call *call = first_flight(octets, n, pieces[i]);
+            const size_t seen = n < SHOWN ? n : SHOWN, before = BEFORE_SUITES + n_session;
+            const size_t there = seen < before ? 0 : (seen - before) / 2;
+            expect_offered(call, there < many ? there : many);
+            call_free(call);
+        }
+    }
+}
+END_TEST
+
+/* RFC 5246 6.2.1: a message in two records. No suite is made up of the header of the second. */
+START_TEST(suites_of_a_first_flight_in_two_records)
+{
+    uint8_t octets[1024], two[1024];
+    const size_t whole = hello(octets, 20, 0), first = 5 + (size_t)_i;
+    memcpy(two, octets, first);
+    memcpy(two + first, octets, 5);
+    memcpy(two + first + 5, octets + first, whole - first);
+    two[3] = 0;
+    two[4] = (uint8_t)(first - 5);
+    two[first + 3] = 0;
+    two[first + 4] = (uint8_t)(whole - first);
+    struct call *call = first_flight(two, whole + 5, PLENTY);
+    const size_t there = first < BEFORE_SUITES ? 0 : (first - BEFORE_SUITES) / 2;
+    expect_offered(call, there < 20 ? there : 20);
+    call_free(call);
+}
+END_TEST
+
+/* Lengths that are anything: what is told stays within what came. */
+START_TEST(lengths_of_a_first_flight_that_are_wrong)
+{
+    uint8_t octets[1024];
+    for (size_t at = 0; at < BEFORE_SUITES; at++) {
+        for (unsigned mask = 1; mask < 256; mask = 2 * mask + 1) {
+            const size_t n = hello(octets, _i == 0 ? 2 : 100, 0);
+            octets[at] ^= (uint8_t)mask;
+            struct call *call = first_flight(octets, n, PLENTY);
+            ck_assert_uint_le(2 * call->told.n_suites, n < SHOWN ? n : SHOWN);
+            call_free(call);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -449,6 +897,20 @@ int main(void)
     t = tcase_create("empty records");
     tcase_add_loop_test(t, empty_records_end_nothing, 0, WAYS * (MOST_EMPTY + 1));
     tcase_add_loop_test(t, cut_after_empty_records, 0, WAYS * 4);
+    suite_add_tcase(suite, t);
+    t = tcase_create("handshakes that fail");
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, an_empty_identity_gets_an_alert, 0, EXCHANGES * 2);
+    tcase_add_loop_test(t, a_cut_key_exchange_gets_an_alert, 0, EXCHANGES * 2);
+    tcase_add_loop_test(t, a_wrong_octet_gets_one_alert, 0, WAYS * 2);
+    tcase_add_loop_test(t, the_host_is_told_why, 0, WAYS * WHY * 2);
+    tcase_add_loop_test(t, an_identity_is_escaped, 0, VERSIONS * NAMES);
+    suite_add_tcase(suite, t);
+    t = tcase_create("first flights");
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, suites_of_a_first_flight, 0, 4);
+    tcase_add_loop_test(t, suites_of_a_first_flight_in_two_records, 0, BEFORE_SUITES + 37);
+    tcase_add_loop_test(t, lengths_of_a_first_flight_that_are_wrong, 0, 2);
     suite_add_tcase(suite, t);
     return run(suite);
 }
