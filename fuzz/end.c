@@ -152,8 +152,10 @@ bool end_run(unsigned how, const struct wire *wire)
     struct slow slow = {wire, false};
     const struct mkt_tls_bio bio = {.user = &slow, .send = slow_send, .receive = slow_receive};
     end_require(mkt_streams_bind(streams, &ssl, (how & (CLIENT | BOUND)) != 0 ? &one : NULL, &bio) == MKT_OK);
-    end_require((client ? mkt_streams_client(streams, &ssl, &conf, &tls, &settings)
-                        : mkt_streams_server(streams, &conf, &tls, &settings)) == MKT_OK);
+    int cause;
+    end_require(mkt_tls_choose(&tls, &settings) == MKT_OK);
+    end_require((client ? mkt_streams_client(streams, &ssl, &conf, &tls, &cause)
+                        : mkt_streams_server(streams, &conf, &tls, &cause)) == MKT_OK);
     end_require(mbedtls_ssl_setup(&ssl, &conf) == 0);
     for (size_t i = 0; i < 2; i++)
         end_require(mkt_streams_bind(streams, &others[i], NULL, &bio) == MKT_OK); /* and never closed */

@@ -676,16 +676,12 @@ static int find_key(void *user, mbedtls_ssl_context *ssl, const unsigned char *i
     return result;
 }
 
-enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf, struct mkt_tls *tls,
-                                const struct mkt_tls_settings *settings)
+enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf, const struct mkt_tls *tls,
+                                int *cause)
 {
-    struct mkt_tls_settings server;
-    if (!mkt_sized_copy(&server, sizeof server, settings, MKT_UP_TO(mkt_tls_settings, suites)))
+    if (tls->end != MKT_END_SERVER)
         return MKT_E_ARGUMENT;
-    server.end = MKT_END_SERVER;
-    int cause;
-    enum mkt_err err = mkt_tls_choose(tls, &server);
-    err = err == MKT_OK ? mkt_tls_configure(conf, tls, &cause) : err;
+    const enum mkt_err err = mkt_tls_configure(conf, tls, cause);
     if (err == MKT_OK)
         mbedtls_ssl_conf_psk_cb(conf, find_key, streams);
     return err;
@@ -711,21 +707,17 @@ static enum mkt_err copy_stream(struct mkt_streams *streams, const mbedtls_ssl_c
 }
 
 enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, mbedtls_ssl_config *conf,
-                                struct mkt_tls *tls, const struct mkt_tls_settings *settings)
+                                const struct mkt_tls *tls, int *cause)
 {
     uint8_t octets[MBEDTLS_PSK_MAX_LEN + MKT_TLS_MAX_IDENTITY];
     struct mkt_span psk = {octets, 0}, identity = {octets, 0};
-    struct mkt_tls_settings client;
-    int cause;
 
-    if (!mkt_sized_copy(&client, sizeof client, settings, MKT_UP_TO(mkt_tls_settings, suites)))
+    if (tls->end != MKT_END_CLIENT)
         return MKT_E_ARGUMENT;
-    client.end = MKT_END_CLIENT;
     lock(streams);
     enum mkt_err err = copy_stream(streams, ssl, octets, &psk, &identity);
     unlock(streams);
-    err = err == MKT_OK ? mkt_tls_choose(tls, &client) : err;
-    err = err == MKT_OK ? mkt_tls_setup_psk(conf, tls, psk, identity, &cause) : err;
+    err = err == MKT_OK ? mkt_tls_setup_psk(conf, tls, psk, identity, cause) : err;
     mbedtls_platform_zeroize(octets, sizeof octets);
     return err;
 }

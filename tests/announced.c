@@ -174,11 +174,9 @@ static struct line *dial(struct server *server, int version, const char *key, co
     const struct mkt_tls_settings client = {
         .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[version])};
     struct line *line = line_new();
-    expect_err("client",
-               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+    expect_err("client", set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
                MKT_OK);
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
-               MKT_OK);
+    expect_err("server", set_up_server(server->streams, &line->server.conf, &line->server.tls, &server->tls), MKT_OK);
     start(&line->client);
     start(&line->server);
     return line;
@@ -323,20 +321,19 @@ START_TEST(a_server_is_connected_to_before_the_key)
     struct line *line = line_new();
     struct end *client = &line->client;
     expect_err("server",
-               mkt_tls_setup_psk(&line->server.conf, &line->server.tls, &other, from_hex(KEY_32), mkt_span_text(NAME)),
+               set_up_psk(&line->server.conf, &line->server.tls, &other, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_OK);
     start(&line->server);
     announce(server, SEVEN, 0);
     expect_err("bind", bind_end(server, client, &seven), MKT_OK);
     expect_waiting(server, client);
-    expect_err("client", mkt_streams_client(server->streams, &client->ssl, &client->conf, &client->tls, &own),
-               MKT_E_NO_KEY);
+    expect_err("client", set_up_client(server->streams, &client->ssl, &client->conf, &client->tls, &own), MKT_E_NO_KEY);
     expect_waiting(server, client);
 
     add(server, SEVEN, KEY_32, NAME);
     ck_assert_uint_eq(server->n_woken, 1);
     ck_assert_ptr_eq(server->woken[0], &client->ssl);
-    expect_err("client", mkt_streams_client(server->streams, &client->ssl, &client->conf, &client->tls, &own), MKT_OK);
+    expect_err("client", set_up_client(server->streams, &client->ssl, &client->conf, &client->tls, &own), MKT_OK);
     ck_assert_int_eq(mbedtls_ssl_setup(&client->ssl, &client->conf), 0);
     shake(line);
     expect_stream(server, line, client, SEVEN);
@@ -662,8 +659,7 @@ START_TEST(the_call_of_a_client_is_given_up)
     expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
     ck_assert_uint_eq(server->n_woken, 1);
     const struct mkt_tls_settings own = {.size = sizeof own};
-    expect_err("client",
-               mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
+    expect_err("client", set_up_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
                MKT_E_NO_SESSION);
     expect_err("handshake", mkt_streams_handshake(server->streams, &line->client.ssl, &result), MKT_E_DENIED);
     ck_assert_int_eq(result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);

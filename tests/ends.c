@@ -129,13 +129,15 @@ static struct call *call_new(struct plan plan)
     expect_err("bind", mkt_streams_bind(call->streams, &call->ours->ssl, plan.bound ? &seven : NULL, &bio), MKT_OK);
     expect_err("ours",
                plan.as_client
-                   ? mkt_streams_client(call->streams, &call->ours->ssl, &call->ours->conf, &call->ours->tls, &own)
-                   : mkt_streams_server(call->streams, &call->ours->conf, &call->ours->tls, &own),
+                   ? set_up_client(call->streams, &call->ours->ssl, &call->ours->conf, &call->ours->tls, &own)
+                   : set_up_server(call->streams, &call->ours->conf, &call->ours->tls, &own),
                MKT_OK);
     ck_assert_int_eq(mbedtls_ssl_setup(&call->ours->ssl, &call->ours->conf), 0);
 
     const struct mkt_span key = from_hex(plan.key);
-    expect_err("peer", mkt_tls_configure(&call->peer->conf, &call->peer->tls, &other), MKT_OK);
+    int cause;
+    expect_err("suites", mkt_tls_choose(&call->peer->tls, &other), MKT_OK);
+    expect_err("peer", mkt_tls_configure(&call->peer->conf, &call->peer->tls, &cause), MKT_OK);
     ck_assert_int_eq(mbedtls_ssl_conf_psk(&call->peer->conf, key.p, key.n, plan.identity.p, plan.identity.n), 0);
     start(call->peer);
     return call;

@@ -223,7 +223,7 @@ static int draw(void *user, unsigned char *out, size_t n)
 static void streams(void)
 {
     static mbedtls_ssl_context ssl;
-    static struct mkt_tls room[3];
+    static struct mkt_tls room[2];
     const uint64_t seven = 7;
     struct mkt_streams_settings settings;
     struct mkt_tls_settings tls;
@@ -236,6 +236,9 @@ static void streams(void)
     const struct mkt_streams_settings *s =
         (const struct mkt_streams_settings *)own("mkt_streams_settings", &settings, sizeof settings);
     const struct mkt_tls_settings *t = (const struct mkt_tls_settings *)own("mkt_tls_settings", &tls, sizeof tls);
+    mkt_tls_settings_init(&tls, MKT_END_SERVER);
+    const struct mkt_tls_settings *t_server =
+        (const struct mkt_tls_settings *)own("mkt_tls_settings", &tls, sizeof tls);
     const struct mkt_span key = mkt_span_text(key_of_all), identity = mkt_span_text("seven");
     for (size_t i = 0; i < 3; i++)
         mbedtls_ssl_config_init(&conf[i]);
@@ -244,10 +247,11 @@ static void streams(void)
     must("configure", mkt_tls_setup_psk(&conf[0], &room[0], key, identity, &cause));
     must("streams", mkt_streams_new(&set, s));
     must("add", mkt_streams_add(set, seven, key, identity));
-    must("server", mkt_streams_server(set, &conf[1], &room[1], t));
+    must("choose", mkt_tls_choose(&room[1], t_server));
+    must("server", mkt_streams_server(set, &conf[1], &room[1], &cause));
     const struct mkt_tls_bio bio = {.send = NULL};
     must("bind", mkt_streams_bind(set, &ssl, &seven, &bio));
-    must("client", mkt_streams_client(set, &ssl, &conf[2], &room[2], t));
+    must("client", mkt_streams_client(set, &ssl, &conf[2], &room[0], &cause));
     for (size_t i = 0; i < 3; i++)
         mbedtls_ssl_config_free(&conf[i]);
     mkt_streams_free(set);

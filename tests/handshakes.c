@@ -363,7 +363,8 @@ static void set_up_server(struct server *server, size_t n)
                                                   .user = server,
                                                   .ended = ended,
                                                   .wake = wake};
-    const struct mkt_tls_settings tls = {.size = sizeof tls, .profile = MKT_TLS_MODERN};
+    const struct mkt_tls_settings tls = {.size = sizeof tls, .end = MKT_END_SERVER};
+    int cause;
     server->n = n;
     mbedtls_entropy_init(&server->entropy);
     mbedtls_ctr_drbg_init(&server->drbg);
@@ -371,8 +372,8 @@ static void set_up_server(struct server *server, size_t n)
     if (mbedtls_ctr_drbg_seed(&server->drbg, mbedtls_entropy_func, &server->entropy, NULL, 0) != 0)
         fail("no random octets");
     mbedtls_ssl_conf_rng(&server->conf, mbedtls_ctr_drbg_random, &server->drbg);
-    if (mkt_streams_new(&server->streams, &settings) != MKT_OK ||
-        mkt_streams_server(server->streams, &server->conf, &server->tls, &tls) != MKT_OK)
+    if (mkt_streams_new(&server->streams, &settings) != MKT_OK || mkt_tls_choose(&server->tls, &tls) != MKT_OK ||
+        mkt_streams_server(server->streams, &server->conf, &server->tls, &cause) != MKT_OK)
         fail("no server");
     for (size_t i = 0; i < n; i++) {
         if (!is_early(i))

@@ -8,7 +8,7 @@
 
 #include "stack.h"
 
-#include <mikeyticket/tls.h>
+#include <mikeyticket/streams.h>
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -157,6 +157,28 @@ static inline enum mkt_err set_up_csb(mbedtls_ssl_config *conf, struct mkt_tls *
     int cause;
     const enum mkt_err err = mkt_tls_choose(tls, settings);
     return err == MKT_OK ? mkt_tls_setup(conf, tls, csb, cs_id, &cause) : err;
+}
+
+/* The same for the streams of a server, in either role. */
+static inline enum mkt_err set_up_server(struct mkt_streams *streams, mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                         const struct mkt_tls_settings *settings)
+{
+    struct mkt_tls_settings server = *settings;
+    int cause;
+    server.end = MKT_END_SERVER;
+    const enum mkt_err err = mkt_tls_choose(tls, &server);
+    return err == MKT_OK ? mkt_streams_server(streams, conf, tls, &cause) : err;
+}
+
+static inline enum mkt_err set_up_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
+                                         mbedtls_ssl_config *conf, struct mkt_tls *tls,
+                                         const struct mkt_tls_settings *settings)
+{
+    struct mkt_tls_settings client = *settings;
+    int cause;
+    client.end = MKT_END_CLIENT;
+    const enum mkt_err err = mkt_tls_choose(tls, &client);
+    return err == MKT_OK ? mkt_streams_client(streams, ssl, conf, tls, &cause) : err;
 }
 
 static inline struct line *line_new(void)

@@ -81,7 +81,9 @@ START_TEST(among_many)
     mbedtls_ssl_init(&ssl);
     mbedtls_ssl_config_init(&conf);
     expect_err("new", mkt_streams_new(&streams, &settings), MKT_OK);
-    expect_err("server", mkt_streams_server(streams, &conf, &tls, &server), MKT_OK);
+    int cause;
+    expect_err("suites", mkt_tls_choose(&tls, &server), MKT_OK);
+    expect_err("server", mkt_streams_server(streams, &conf, &tls, &cause), MKT_OK);
     mbedtls_ssl_conf_rng(&conf, draw, NULL);
     ck_assert_int_eq(mbedtls_ssl_setup(&ssl, &conf), 0);
     for (uint64_t i = 0; i < MANY; i++) {

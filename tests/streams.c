@@ -211,11 +211,9 @@ static struct line *dial(struct server *server, const char *suite, const char *k
                                             .suites = mkt_span_text(suite),
                                             .renegotiation = server->tls.renegotiation};
     struct line *line = line_new();
-    expect_err("client",
-               set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+    expect_err("client", set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
                MKT_OK);
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
-               MKT_OK);
+    expect_err("server", set_up_server(server->streams, &line->server.conf, &line->server.tls, &server->tls), MKT_OK);
     line->server.user = server;
     line->server.handshake = shake_stream;
     start(&line->client);
@@ -241,12 +239,10 @@ static struct line *dial_out(struct server *server, const char *suite, const cha
                                            .renegotiation = server->tls.renegotiation};
     const struct mkt_tls_settings own = {.size = sizeof own, .suites = mkt_span_text(suite), .renegotiation = true};
     struct line *line = line_new();
-    expect_err("server",
-               set_up_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
+    expect_err("server", set_up_psk(&line->server.conf, &line->server.tls, &other, from_hex(key), mkt_span_text(NAME)),
                MKT_OK);
     expect_err("bind", bind_end(server->streams, &line->client, stream), MKT_OK);
-    expect_err("client",
-               mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
+    expect_err("client", set_up_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &own),
                MKT_OK);
     line->client.user = server;
     line->client.handshake = shake_stream;
@@ -405,15 +401,13 @@ START_TEST(own_configuration)
         struct line *line = line_new();
         struct mkt_tls_settings settings = {
             .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
-        expect_err(
-            "server",
-            set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
-            MKT_OK);
+        expect_err("server",
+                   set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+                   MKT_OK);
         settings.end = MKT_END_CLIENT;
-        expect_err(
-            "client",
-            set_up_psk(&line->client.conf, &line->client.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
-            MKT_OK);
+        expect_err("client",
+                   set_up_psk(&line->client.conf, &line->client.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+                   MKT_OK);
         line->server.user = server;
         line->server.handshake = shake_stream;
         start(&line->client);
@@ -436,15 +430,13 @@ START_TEST(as_client)
         struct line *line = line_new();
         struct mkt_tls_settings settings = {
             .size = sizeof settings, .end = MKT_END_SERVER, .suites = mkt_span_text(versions[_i])};
-        expect_err(
-            "server",
-            set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
-            MKT_OK);
+        expect_err("server",
+                   set_up_psk(&line->server.conf, &line->server.tls, &settings, from_hex(KEY_32), mkt_span_text(NAME)),
+                   MKT_OK);
         expect_err("bind", bind_end(server->streams, &line->client, &seven), MKT_OK);
-        expect_err(
-            "client",
-            mkt_streams_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &settings),
-            MKT_OK);
+        expect_err("client",
+                   set_up_client(server->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &settings),
+                   MKT_OK);
         line->client.user = server;
         line->client.handshake = shake_stream;
         start(&line->client);
@@ -458,17 +450,18 @@ START_TEST(as_client)
             ck_assert_uint_eq(stream, SEVEN);
             struct line *other = line_new();
             expect_err("bind", bind_end(server->streams, &other->client, &seven), MKT_OK);
-            expect_err("connected",
-                       mkt_streams_client(server->streams, &other->client.ssl, &other->client.conf, &other->client.tls,
-                                          &settings),
-                       MKT_E_IN_USE);
+            expect_err(
+                "connected",
+                set_up_client(server->streams, &other->client.ssl, &other->client.conf, &other->client.tls, &settings),
+                MKT_E_IN_USE);
             mkt_streams_close(server->streams, &other->client.ssl);
             line_free(other);
         } else {
             expect_refused(line);
             expect_err("of", has, MKT_E_NO_SESSION);
             ck_assert_int_eq(alert_of(&line->server), alerts[_i].key);
-            ck_assert_int_eq(mkt_streams_status(server->streams, &line->client.ssl, line->client.result), MKT_TLS_ALERT);
+            ck_assert_int_eq(mkt_streams_status(server->streams, &line->client.ssl, line->client.result),
+                             MKT_TLS_ALERT);
         }
         mkt_streams_close(server->streams, &line->client.ssl);
         ck_assert_uint_eq(mkt_streams_count(server->streams), right ? 0 : 1);
@@ -514,12 +507,10 @@ START_TEST(from_bundles)
 
     struct line *line = line_new();
     expect_err("bind", bind_end(other->streams, &line->client, &eight), MKT_OK);
-    expect_err(
-        "client",
-        mkt_streams_client(other->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &other->tls),
-        MKT_OK);
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
+    expect_err("client",
+               set_up_client(other->streams, &line->client.ssl, &line->client.conf, &line->client.tls, &other->tls),
                MKT_OK);
+    expect_err("server", set_up_server(server->streams, &line->server.conf, &line->server.tls, &server->tls), MKT_OK);
     line->client.user = other;
     line->server.user = server;
     line->client.handshake = line->server.handshake = shake_stream;
@@ -613,7 +604,7 @@ START_TEST(a_forked_call)
         line[who] = line_new();
         struct end *client = &line[who]->client, *end = &line[who]->server;
         expect_err("client", set_up_csb(&client->conf, &client->tls, &tls, responder[who], 1), MKT_OK);
-        expect_err("server", mkt_streams_server(server->streams, &end->conf, &end->tls, &server->tls), MKT_OK);
+        expect_err("server", set_up_server(server->streams, &end->conf, &end->tls, &server->tls), MKT_OK);
         end->user = server;
         end->handshake = shake_stream;
         expect_err("bind", bind_end(server->streams, end, NULL), MKT_OK);
@@ -729,8 +720,7 @@ static void change_key(struct line *line, const char *key, const char *name)
     mbedtls_ssl_config_free(conf);
     mbedtls_ssl_config_init(conf);
     mbedtls_ssl_conf_rng(conf, mbedtls_ctr_drbg_random, &line->drbg);
-    expect_err("client", set_up_psk(conf, &line->client.tls, &settings, from_hex(key), mkt_span_text(name)),
-               MKT_OK);
+    expect_err("client", set_up_psk(conf, &line->client.tls, &settings, from_hex(key), mkt_span_text(name)), MKT_OK);
 }
 
 /* Renegotiation asks for the key again, and must get that of the same stream. */
@@ -876,39 +866,11 @@ static enum mkt_err new_streams(struct scene *s, const void *settings)
     return err;
 }
 
-static enum mkt_err set_server_up(struct scene *s, const void *settings)
-{
-    mbedtls_ssl_config conf;
-    struct mkt_tls tls;
-    mbedtls_ssl_config_init(&conf);
-    const enum mkt_err err = mkt_streams_server(s->server->streams, &conf, &tls, settings);
-    mbedtls_ssl_config_free(&conf);
-    return err;
-}
-
-static enum mkt_err set_client_up(struct scene *s, const void *settings)
-{
-    mbedtls_ssl_config conf;
-    struct mkt_tls tls;
-    mbedtls_ssl_config_init(&conf);
-    const enum mkt_err err = mkt_streams_client(s->server->streams, &s->ssl, &conf, &tls, settings);
-    mbedtls_ssl_config_free(&conf);
-    return err;
-}
-
 START_TEST(settings_of_other_versions)
 {
     struct scene s = {.server = server_new(2, false)};
     const struct mkt_streams_settings settings = s.server->settings;
-    const struct mkt_tls_settings tls = s.server->tls;
-    mbedtls_ssl_init(&s.ssl);
     expect_sizes("streams", &settings, sizeof settings, &s, new_streams);
-    add(s.server, seven, KEY_32, NAME);
-    expect_err("bind", mkt_streams_bind(s.server->streams, &s.ssl, &seven, &no_bio), MKT_OK);
-    expect_sizes("server", &tls, sizeof tls, &s, set_server_up);
-    expect_sizes("client", &tls, sizeof tls, &s, set_client_up);
-    (void)mkt_streams_close(s.server->streams, &s.ssl);
-    mbedtls_ssl_free(&s.ssl);
     server_free(s.server);
 }
 END_TEST
@@ -962,17 +924,20 @@ START_TEST(arguments)
     struct line *line = line_new();
     mbedtls_ssl_config *conf = &line->server.conf;
     struct mkt_tls *tls = &line->server.tls;
-    struct mkt_tls_settings bad = {.size = sizeof bad, .suites = mkt_span_text("modern:nonsense")};
+    struct mkt_tls_settings bad = {
+        .size = sizeof bad, .end = MKT_END_SERVER, .suites = mkt_span_text("modern:nonsense")};
     uint64_t stream = 1;
-    expect_err("suites", mkt_streams_server(streams, conf, tls, &bad), MKT_E_PROFILE);
-    expect_octets("refused", tls->refused, mkt_span_text("nonsense"));
+    int cause;
+    expect_err("suites", mkt_tls_choose(tls, &bad), MKT_E_PROFILE);
+    expect_err("no choice", mkt_streams_server(streams, conf, tls, &cause), MKT_E_ARGUMENT);
     const uint64_t zero = 0;
     mbedtls_ssl_context *ssl = &line->client.ssl;
-    expect_err("not known", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_NO_SESSION);
+    expect_err("no choice", mkt_streams_client(streams, ssl, conf, tls, &cause), MKT_E_ARGUMENT);
+    expect_err("not known", set_up_client(streams, ssl, conf, tls, &server->tls), MKT_E_NO_SESSION);
+    expect_err("as client", mkt_streams_server(streams, conf, tls, &cause), MKT_E_ARGUMENT);
     expect_err("bind", mkt_streams_bind(streams, ssl, NULL, &no_bio), MKT_OK);
-    expect_err("for no stream", mkt_streams_client(streams, ssl, conf, tls, &server->tls), MKT_E_NO_SESSION);
+    expect_err("for no stream", set_up_client(streams, ssl, conf, tls, &server->tls), MKT_E_NO_SESSION);
     expect_err("bind", mkt_streams_bind(streams, ssl, &zero, &no_bio), MKT_OK);
-    expect_err("suites", mkt_streams_client(streams, ssl, conf, tls, &bad), MKT_E_PROFILE);
     expect_err("no stream", bind_end(streams, &line->server, &stream), MKT_E_NO_SESSION);
     line_free(line);
     server_free(server);
@@ -1026,8 +991,7 @@ static void ask_here(struct server *server)
 {
     struct line *line = line_new();
     catching = true;
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
-               MKT_OK);
+    expect_err("server", set_up_server(server->streams, &line->server.conf, &line->server.tls, &server->tls), MKT_OK);
     line_free(line);
 }
 
@@ -1115,8 +1079,8 @@ static void rekey_csb(void *arg)
 static void configure_client(void *arg)
 {
     struct attempt *a = arg;
-    a->result = (int)mkt_streams_client(a->server->streams, &a->line->client.ssl, &a->line->client.conf,
-                                        &a->line->client.tls, &a->tls);
+    a->result = (int)set_up_client(a->server->streams, &a->line->client.ssl, &a->line->client.conf,
+                                   &a->line->client.tls, &a->tls);
 }
 
 static void find_key(void *arg)
@@ -1358,8 +1322,8 @@ static void *shake_hands(void *user)
         if (wrong_key)
             key[31] ^= 1;
         if (set_up_psk(&line->client.conf, &line->client.tls, &settings, psk,
-                              mkt_span_text(contended ? "contended" : name)) != MKT_OK ||
-            mkt_streams_server(streams, &line->server.conf, &line->server.tls, &worker->server->tls) != MKT_OK ||
+                       mkt_span_text(contended ? "contended" : name)) != MKT_OK ||
+            set_up_server(streams, &line->server.conf, &line->server.tls, &worker->server->tls) != MKT_OK ||
             bind_end(streams, &line->server, n % 2 == 0 || contended ? NULL : &number) != MKT_OK)
             worker->wrong++;
         line->server.user = worker->server;
@@ -1522,7 +1486,7 @@ static void *set_clients_up(void *arg)
         mbedtls_ssl_config conf;
         struct mkt_tls tls;
         mbedtls_ssl_config_init(&conf);
-        user->wrong += mkt_streams_client(user->server->streams, user->ssl, &conf, &tls, &settings) != MKT_OK;
+        user->wrong += set_up_client(user->server->streams, user->ssl, &conf, &tls, &settings) != MKT_OK;
         mbedtls_ssl_config_free(&conf);
         for (size_t i = 0; i < caught.n; i++)
             user->wrong += caught.key[i] != caught.key[0];
@@ -1594,7 +1558,7 @@ START_TEST(told_when_nothing_needs_the_connection_any_more)
     unsigned char octet;
     expect_err("new", mkt_streams_new(&holder.streams, &settings), MKT_OK);
     expect_err("add", mkt_streams_add(holder.streams, SEVEN, from_hex(KEY_32), mkt_span_text(NAME)), MKT_OK);
-    expect_err("server", mkt_streams_server(holder.streams, &line->server.conf, &line->server.tls, &server), MKT_OK);
+    expect_err("server", set_up_server(holder.streams, &line->server.conf, &line->server.tls, &server), MKT_OK);
     expect_err("client",
                set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(KEY_32), mkt_span_text(NAME)),
                MKT_OK);
@@ -1684,7 +1648,8 @@ START_TEST(a_session_that_was_resumed)
         shake(line);
         ck_assert_int_eq(line->client.result, 0);
         ck_assert_int_eq(line->server.result, again ? MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY : 0);
-        expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream), again ? MKT_E_NO_SESSION : MKT_OK);
+        expect_err("of", mkt_streams_find(server->streams, &line->server.ssl, &stream),
+                   again ? MKT_E_NO_SESSION : MKT_OK);
         if (!again)
             ck_assert_int_eq(mbedtls_ssl_get_session(&line->client.ssl, &session), 0);
         hang_up(server, line);
@@ -1805,8 +1770,8 @@ START_TEST(a_connected_stream_keeps_its_connection_when_it_is_re_keyed)
         struct line *client = line_new();
         expect_err("bind", bind_end(server->streams, &client->client, &seven), MKT_OK);
         expect_err("client",
-                   mkt_streams_client(server->streams, &client->client.ssl, &client->client.conf, &client->client.tls,
-                                      &server->tls),
+                   set_up_client(server->streams, &client->client.ssl, &client->client.conf, &client->client.tls,
+                                 &server->tls),
                    MKT_E_IN_USE);
         mkt_streams_close(server->streams, &client->client.ssl);
         line_free(client);

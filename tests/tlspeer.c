@@ -164,8 +164,11 @@ static bool set_up(struct peer *peer, bool server)
         return fail("no key or identity");
     const struct mkt_tls_bio bio = {.user = peer, .send = tcp_send, .receive = tcp_receive};
     const struct mkt_span psk = {key, n}, identity = mkt_span_text(peer->identity);
-    const struct mkt_tls_settings settings = {
-        .size = sizeof settings, .suites = mkt_span_text(peer->suites), .renegotiation = peer->renegotiation};
+    const struct mkt_tls_settings settings = {.size = sizeof settings,
+                                              .end = server ? MKT_END_SERVER : MKT_END_CLIENT,
+                                              .suites = mkt_span_text(peer->suites),
+                                              .renegotiation = peer->renegotiation};
+    int cause;
     const struct mkt_streams_settings all = {.size = sizeof all,
                                              .rng = mbedtls_ctr_drbg_random,
                                              .rng_user = &peer->drbg,
@@ -184,8 +187,9 @@ static bool set_up(struct peer *peer, bool server)
         !good(mkt_streams_add(peer->streams, EIGHT, psk, mkt_span_text("another stream's")), "stream 8"))
         return false;
     if (!good(mkt_streams_bind(peer->streams, &peer->ssl, stream, &bio), "bind") ||
-        !good(server ? mkt_streams_server(peer->streams, &peer->conf, &peer->tls, &settings)
-                     : mkt_streams_client(peer->streams, &peer->ssl, &peer->conf, &peer->tls, &settings),
+        !good(mkt_tls_choose(&peer->tls, &settings), "suites") ||
+        !good(server ? mkt_streams_server(peer->streams, &peer->conf, &peer->tls, &cause)
+                     : mkt_streams_client(peer->streams, &peer->ssl, &peer->conf, &peer->tls, &cause),
               "set up"))
         return false;
     if (mbedtls_ssl_setup(&peer->ssl, &peer->conf) != 0)
@@ -196,13 +200,10 @@ static bool set_up(struct peer *peer, bool server)
 /* Says how the session ended; the answer is false. */
 static bool say_end(struct peer *peer, int result)
 {
-    static const char *const names[] = {[MKT_TLS_OPEN] = "open",
-                                        [MKT_TLS_CLOSED] = "closed",
-                                        [MKT_TLS_CUT] = "cut",
-                                        [MKT_TLS_ALERT] = "alert",
-                                        [MKT_TLS_FAILED] = "failed",
-                                        [MKT_TLS_REMOVED] = "removed",
-                                        [MKT_TLS_CLOSING] = "closing"};
+    static const char *const names[] = {
+        [MKT_TLS_OPEN] = "open",      [MKT_TLS_CLOSED] = "closed", [MKT_TLS_CUT] = "cut",
+        [MKT_TLS_ALERT] = "alert",    [MKT_TLS_FAILED] = "failed", [MKT_TLS_REMOVED] = "removed",
+        [MKT_TLS_CLOSING] = "closing"};
     enum mkt_tls_state state = mkt_streams_status(peer->streams, &peer->ssl, result);
     printf("error: -0x%04x\nend: %s\n", (unsigned)-result, names[state]);
     return false;

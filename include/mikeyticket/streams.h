@@ -7,12 +7,15 @@
  * @code
  * #include <mikeyticket/streams.h>
  *
- * // Once, and for each listener. `settings->end` is not looked at.
+ * // Once, and for each listener. `settings->end` is MKT_END_SERVER. `tls` outlives `conf`.
  * enum mkt_err begin(struct mkt_streams **streams, const struct mkt_streams_settings *streams_settings,
  *                    mbedtls_ssl_config *conf, struct mkt_tls *tls, const struct mkt_tls_settings *settings)
  * {
- *     const enum mkt_err err = mkt_streams_new(streams, streams_settings);
- *     return err == MKT_OK ? mkt_streams_server(*streams, conf, tls, settings) : err;
+ *     int cause;
+ *     enum mkt_err err = mkt_streams_new(streams, streams_settings);
+ *     if (err == MKT_OK)
+ *         err = mkt_tls_choose(tls, settings);
+ *     return err == MKT_OK ? mkt_streams_server(*streams, conf, tls, &cause) : err;
  * }
  *
  * // When the MRFC has the key of a stream. Its first crypto session has CS ID 1.
@@ -270,28 +273,28 @@ MKT_API size_t mkt_streams_count(struct mkt_streams *streams);
 /**
  * Sets a configuration up as TLS server for all streams that there are and will be. A server may have several, for
  * listeners with different suites.
- * @param conf      as for mkt_tls_setup(); it points to `streams`, which outlives it
- * @param tls       as for mkt_tls_setup()
- * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
- * @return that of mkt_tls_configure()
+ * @param conf   as for mkt_tls_configure(); it points to `streams`, which outlives it
+ * @param tls    as for mkt_tls_configure(), with MKT_END_SERVER
+ * @param cause  as for mkt_tls_configure()
+ * @return that of mkt_tls_configure(); MKT_E_ARGUMENT for another end too
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_server(struct mkt_streams *streams, mbedtls_ssl_config *conf,
-                                                 struct mkt_tls *tls, const struct mkt_tls_settings *settings);
+                                                 const struct mkt_tls *tls, int *cause);
 
 /**
- * Sets a configuration up as TLS client for the stream that a connection is bound to: a client names its identity, so
- * each has a configuration of its own. mbedtls_ssl_config_free() wipes the copies of key and identity that mbedTLS
- * makes; call it as soon as the session has ended.
- * @param ssl       known by mkt_streams_bind() with a stream; set up with `conf` after this
- * @param conf      as for mkt_tls_setup()
- * @param tls       as for mkt_tls_setup()
- * @param settings  as for mkt_tls_setup(), but that `end` is not looked at
- * @return that of mkt_tls_setup_psk(); MKT_E_NO_SESSION if the connection is not known or has no stream, or if the
- *         stream was removed; MKT_E_NO_KEY if it is announced; MKT_E_IN_USE if it has another connection
+ * Sets a configuration up as TLS client for the stream that a connection is bound to. mbedTLS has the identity of a
+ * client in its configuration, so each stream has one of its own; they can share `tls`. mbedtls_ssl_config_free() wipes
+ * the copies of key and identity that mbedTLS makes; call it as soon as the session has ended.
+ * @param ssl    known by mkt_streams_bind() with a stream; set up with `conf` after this
+ * @param conf   as for mkt_tls_setup()
+ * @param tls    as for mkt_tls_configure(), with MKT_END_CLIENT
+ * @param cause  as for mkt_tls_configure()
+ * @return that of mkt_tls_setup_psk(); MKT_E_ARGUMENT for another end too; MKT_E_NO_SESSION if the connection is not
+ *         known or has no stream, or if the stream was removed; MKT_E_NO_KEY if it is announced; MKT_E_IN_USE if it has
+ *         another connection
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, const mbedtls_ssl_context *ssl,
-                                                 mbedtls_ssl_config *conf, struct mkt_tls *tls,
-                                                 const struct mkt_tls_settings *settings);
+                                                 mbedtls_ssl_config *conf, const struct mkt_tls *tls, int *cause);
 
 /**
  * Makes a connection known before its handshake, in either role. A server's configuration refuses all others. Calls
