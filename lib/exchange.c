@@ -251,7 +251,7 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
         txn->extra = (struct mkt_mac_extra){{b->initiator.data, idrr != NULL ? idrr->id.data : b->called.data}};
 }
 
-static struct mkt_span rand_of(const struct mkt_message *message, uint8_t role)
+struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
 {
     const struct mkt_payload *randr = mkt_message_find(message, MKT_RANDR, role);
     return randr != NULL ? randr->rand.rand : (struct mkt_span){NULL, 0};
@@ -268,8 +268,8 @@ void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct m
         .key = psk,
         .label = {.purpose = purpose,
                   .csb_id = init->hdr.csb_id,
-                  .randi = request ? rand_of(init, MKT_RANDR_I) : none,
-                  .randr = request ? none : rand_of(init, MKT_RANDR_R)},
+                  .randi = request ? mkt_rand_of(init, MKT_RANDR_I) : none,
+                  .randr = request ? none : mkt_rand_of(init, MKT_RANDR_R)},
     };
 }
 
@@ -287,18 +287,13 @@ enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
     const struct mkt_span mac = mkt_message_find(txn->message, MKT_V, 0)->v.mac;
     struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
     mkt_message_covered(txn->message, txn->in, parts);
-    txn->keys = (struct mkt_span){NULL, 0};
-    if (kemac == NULL)
-        return mkt_protect_open(&txn->protection, NULL, parts, 4, mac);
-    const struct mkt_span encr_data = kemac->kemac.encr_data;
-    uint8_t *plain = io_reserve(&txn->arena, encr_data.n);
+    const struct mkt_span encr_data = kemac != NULL ? kemac->kemac.encr_data : (struct mkt_span){NULL, 0};
+    uint8_t *plain = kemac != NULL ? io_reserve(&txn->arena, encr_data.n) : NULL;
     const uint64_t t = mkt_t_64(mkt_t_of(txn->message));
     const struct mkt_encryption encryption = {txn->message->hdr.csb_id, t, encr_data, plain};
     const enum mkt_err err = mkt_protect_open(&txn->protection, plain != NULL ? &encryption : NULL, parts, 4, mac);
-    if (err != MKT_OK || plain == NULL)
-        return err == MKT_OK ? MKT_E_BUNDLE_FULL : err;
     txn->keys = (struct mkt_span){plain, encr_data.n};
-    return MKT_OK;
+    return err == MKT_OK && kemac != NULL && plain == NULL ? MKT_E_BUNDLE_FULL : err;
 }
 
 enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)

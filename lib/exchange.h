@@ -122,6 +122,9 @@ MKT_MUST enum mkt_err mkt_begin(const struct mkt_txn *txn, struct mkt_message *m
 MKT_MUST enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                        bool kemac);
 
+/* The RANDR of a role; `p` is NULL if there is none. */
+struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role);
+
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
 void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
 

@@ -130,13 +130,6 @@ static struct slot *vacant(const struct message *m)
     return found[n[1] > n[0]];
 }
 
-static void forget(struct mkt_replay_table *table, uint64_t until)
-{
-    uint64_t latest = atomic_load(&table->forgotten);
-    while (mkt_ntp_before(latest, until) && !atomic_compare_exchange_weak(&table->forgotten, &latest, until))
-        continue;
-}
-
 /* False where somebody else was faster. */
 static bool take(struct mkt_replay_table *table, struct slot *slot, const struct message *m)
 {
@@ -144,7 +137,9 @@ static bool take(struct mkt_replay_table *table, struct slot *slot, const struct
     uint64_t tag[2] = {atomic_load(&slot->tag[0]), atomic_load(&slot->tag[1])};
     if (!mkt_ntp_before(until, m->now))
         return false;
-    forget(table, until);
+    uint64_t latest = atomic_load(&table->forgotten);
+    while (mkt_ntp_before(latest, until) && !atomic_compare_exchange_weak(&table->forgotten, &latest, until))
+        continue;
     return atomic_compare_exchange_strong(&slot->until, &until, m->until) &&
            atomic_compare_exchange_strong(&slot->tag[0], &tag[0], m->tag[0]) &&
            atomic_compare_exchange_strong(&slot->tag[1], &tag[1], m->tag[1]);

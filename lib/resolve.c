@@ -150,12 +150,11 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
 static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
     const bool forked = (txn->policy->flags & MKT_FLAG_I) != 0;
     const enum mkt_err err = mkt_check_kms(txn);
     if (err != MKT_OK)
         return err;
-    if (forked && randkms == NULL)
+    if (forked && mkt_rand_of(txn->message, MKT_RANDR_KMS).p == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)
         return forked ? mkt_blame(txn->detail, MKT_E_RESPONDER, "no IDRr", NULL) : MKT_OK;
@@ -177,11 +176,9 @@ static enum mkt_err take_kept(struct mkt_txn *txn)
     const struct mkt_message *resp = txn->message;
     struct mkt_message init;
     enum mkt_err err = mkt_message_decode(&init, txn->bundle.init);
-    if (err != MKT_OK)
-        return err;
     txn->message = &init;
     txn->in = txn->bundle.init;
-    err = mkt_take(txn, &mkt_acts_resolved);
+    err = err == MKT_OK ? mkt_take(txn, &mkt_acts_resolved) : err;
     txn->message = resp;
     return err;
 }
@@ -190,14 +187,12 @@ static enum mkt_err take_kept(struct mkt_txn *txn)
 static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
+    const struct mkt_span randkms = mkt_rand_of(txn->message, MKT_RANDR_KMS);
     struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = mkt_ticket_keys_check(txn->policy, txn->keys);
-    if (err == MKT_OK && (txn->policy->flags & MKT_FLAG_I) != 0 &&
-        randkms->rand.rand.n < mkt_keys_longest(txn->keys, true))
+    if (err == MKT_OK && (txn->policy->flags & MKT_FLAG_I) != 0 && randkms.n < mkt_keys_longest(txn->keys, true))
         err = MKT_E_RAND;
-    if (err == MKT_OK && randkms != NULL)
-        err = io_keep(&txn->arena, randkms->rand.rand, &b->randkms);
+    err = err == MKT_OK ? io_keep(&txn->arena, randkms, &b->randkms) : err;
     b->named_by_kms = idrr != NULL;
     if (err == MKT_OK && b->named_by_kms)
         err = mkt_keep_id(txn, &idrr->id, &b->responder);

@@ -236,21 +236,11 @@ enum mkt_err mkt_ticket_policy(const struct mkt_ticket *ticket, struct mkt_polic
     return mkt_ticket_payload_of(ticket->payload, &payload, policy);
 }
 
-static enum mkt_err ticket_check(struct mkt_ticket *ticket)
-{
-    struct mkt_policy policy;
-    enum mkt_err err = mkt_ticket_policy(ticket, &policy);
-    err = err == MKT_OK ? mkt_policy_sound(&policy, NULL) : err;
-    ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
-    if (ticket->reusable && ticket->used)
-        return MKT_E_STORED;
-    return err == MKT_OK ? mkt_ticket_keys_check(&policy, ticket->keys) : err;
-}
-
 enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *host, struct mkt_span payload,
                              struct mkt_span keys, bool used)
 {
     size_t size = sizeof **out + payload.n + keys.n;
+    struct mkt_policy policy;
     struct mkt_ticket *ticket = mkt_host_alloc(host, size);
     if (ticket == NULL)
         return MKT_E_MEMORY;
@@ -261,7 +251,12 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     ticket->used = used;
     enum mkt_err err = io_keep(&arena, payload, &ticket->payload);
     err = err == MKT_OK ? io_keep(&arena, keys, &ticket->keys) : err;
-    err = err == MKT_OK ? ticket_check(ticket) : err;
+    err = err == MKT_OK ? mkt_ticket_policy(ticket, &policy) : err;
+    err = err == MKT_OK ? mkt_policy_sound(&policy, NULL) : err;
+    ticket->reusable = err == MKT_OK && (policy.flags & MKT_FLAG_J) != 0;
+    if (ticket->reusable && used)
+        err = MKT_E_STORED;
+    err = err == MKT_OK ? mkt_ticket_keys_check(&policy, ticket->keys) : err;
     if (err != MKT_OK) {
         mkt_ticket_free(ticket);
         return err;

@@ -345,7 +345,7 @@ static enum mkt_err find_mpki(struct mkt_txn *txn)
     struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = find_mpks(b);
     err = err == MKT_OK ? mkt_ticket_hash(txn->ticket, b->ticket_hash) : err;
-    b->randi = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_I)->rand.rand;
+    b->randi = mkt_rand_of(txn->message, MKT_RANDR_I);
     mkt_mpk_protection(txn, txn->message, MKT_PURPOSE_INITIAL);
     return err;
 }
@@ -460,13 +460,11 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
 static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
     const struct mkt_message *m = txn->message;
-    const struct mkt_payload *randr = mkt_message_find(m, MKT_RANDR, MKT_RANDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(m, MKT_RANDR, MKT_RANDR_KMS);
     const struct mkt_bundle *b = &txn->bundle;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    if (mkt_bundle_has(b, MKT_FLAG_G) != (randr != NULL) || (forked && randkms == NULL))
+    if (mkt_bundle_has(b, MKT_FLAG_G) != (mkt_rand_of(m, MKT_RANDR_R).p != NULL))
         return MKT_E_RAND;
-    if (forked && randkms->rand.rand.n < mkt_keys_longest(b->keys[MKT_FROM_TICKET], true))
+    if (forked && mkt_rand_of(m, MKT_RANDR_KMS).n < mkt_keys_longest(b->keys[MKT_FROM_TICKET], true))
         return MKT_E_RAND;
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
@@ -478,17 +476,13 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
 
 enum mkt_err mkt_find_resp_key(struct mkt_txn *txn)
 {
-    const struct mkt_payload *randr = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_R);
-    const struct mkt_payload *randkms = mkt_message_find(txn->message, MKT_RANDR, MKT_RANDR_KMS);
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_span *keys = &b->keys[MKT_FROM_TICKET];
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    enum mkt_err err = forked && (randkms == NULL || idrr == NULL) ? MKT_E_RAND : MKT_OK;
-    if (randr != NULL)
-        b->randr = randr->rand.rand;
-    if (randkms != NULL)
-        b->randkms = randkms->rand.rand;
+    b->randr = mkt_rand_of(txn->message, MKT_RANDR_R);
+    b->randkms = mkt_rand_of(txn->message, MKT_RANDR_KMS);
+    enum mkt_err err = forked && (b->randkms.p == NULL || idrr == NULL) ? MKT_E_RAND : MKT_OK;
     if (err == MKT_OK && forked)
         err = mkt_keys_fork(b->suite, *keys, &idrr->id, b->randkms, &txn->arena, keys);
     if (err == MKT_OK && forked)
