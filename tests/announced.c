@@ -6,6 +6,8 @@
 #include <mikeyticket/streams.h>
 
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/sha512.h>
 #include <mbedtls/version.h>
 #if MBEDTLS_VERSION_MAJOR >= 3
 #include <psa/crypto.h>
@@ -31,6 +33,25 @@ static const uint64_t seven = SEVEN, eight = EIGHT, nine = NINE;
 
 #define OTHER_KEY "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 #define OTHER_NAME "mikey-ticket:89abcdef:01:00c0ffee"
+
+/* All hashes of mbedTLS, that of an HMAC too, call these for each block. The dynamic linker finds them here first. */
+static size_t blocks;
+
+int mbedtls_internal_sha256_process(mbedtls_sha256_context *hash, const unsigned char block[64])
+{
+    int (*real)(mbedtls_sha256_context *, const unsigned char *);
+    blocks++;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(hash, block);
+}
+
+int mbedtls_internal_sha512_process(mbedtls_sha512_context *hash, const unsigned char block[128])
+{
+    int (*real)(mbedtls_sha512_context *, const unsigned char *);
+    blocks++;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(hash, block);
+}
 
 /* The program around the streams. It counts its memory, which must come back wiped, and what the callbacks tell. */
 struct server {
@@ -1284,6 +1305,95 @@ START_TEST(an_identity_of_zeros)
 }
 END_TEST
 
+/* ---- hidden identities ---- */
+
+static void hides_identities(struct mkt_streams_settings *settings)
+{
+    settings->hide_identities = true;
+}
+
+/* All that a server refuses: with what alert, after how many octets and hashed blocks. */
+static void refuse(struct server *server, const char *suite, const char *key, const char *name, const uint64_t *bound,
+                   size_t result[3])
+{
+    const struct mkt_tls_settings client = {
+        .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(suite)};
+    struct line *line = line_new();
+    size_t hashed = 0;
+    expect_err("client",
+               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+               MKT_OK);
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
+               MKT_OK);
+    start(&line->client);
+    start(&line->server);
+    expect_err("bind", bind_end(server, &line->server, bound), MKT_OK);
+    for (int i = 0; i < 10; i++) {
+        go_on(&line->client);
+        blocks = 0;
+        go_on(&line->server);
+        hashed += blocks;
+    }
+    expect_refused(line);
+    result[0] = (size_t)alert_of(&line->server);
+    result[1] = line->server.sent.n;
+    result[2] = hashed;
+    line_free(line);
+}
+
+static const char *const suites[] = {
+    "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
+    "TLS-DHE-PSK-WITH-AES-256-GCM-SHA384",
+#if MBEDTLS_VERSION_MAJOR >= 3
+    "TLS1-3-AES-128-GCM-SHA256",
+#endif
+};
+enum { SUITES = sizeof suites / sizeof *suites };
+
+/* A client that names identities learns of none whether it is there: not by the answer, nor by the work for it. */
+START_TEST(every_identity_costs_the_same)
+{
+    static const char *const keys[] = {KEY_16, KEY_32}, *const others[] = {"ffeeddccbbaa99887766554433221100",
+                                                                           OTHER_KEY};
+    static const char connected_name[] = "mikey-ticket:00000007:01:00c0ffee",
+                      unknown[] = "mikey-ticket:12345678:01:0badf00d";
+    const char *const suite = suites[_i % SUITES], *const key = keys[_i / SUITES], *const other = others[_i / SUITES];
+    struct server *server = server_with(hides_identities);
+    size_t first[3], again[3];
+    add(server, SEVEN, key, connected_name);
+    add(server, EIGHT, key, NAME);
+    add(server, NINE, key, OTHER_NAME);
+    struct line *busy = dial(server, 0, key, connected_name);
+    expect_err("bind", bind_end(server, &busy->server, NULL), MKT_OK);
+    shake(busy);
+    expect_stream(server, busy, &busy->server, SEVEN);
+
+    refuse(server, suite, other, NAME, NULL, first);
+    ck_assert_uint_gt(first[2], 0);
+    const struct {
+        const char *what, *key, *name;
+        const uint64_t *bound;
+    } refused[] = {
+        {"a wrong key again", other, NAME, NULL},
+        {"a wrong key of another stream", other, OTHER_NAME, NULL},
+        {"a wrong key, bound", other, NAME, &eight},
+        {"an unknown identity", key, unknown, NULL},
+        {"an unknown identity, bound", key, unknown, &eight},
+        {"the identity of another stream", key, NAME, &nine},
+        {"the right key of a stream that is connected", key, connected_name, NULL},
+        {"a wrong key of a stream that is connected", other, connected_name, NULL},
+        {"the right key of a stream that is connected, bound", key, connected_name, &seven},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        refuse(server, suite, refused[i].key, refused[i].name, refused[i].bound, again);
+        for (size_t j = 0; j < 3; j++)
+            ck_assert_msg(again[j] == first[j], "%s: %zu, not %zu", refused[i].what, again[j], first[j]);
+    }
+    hang_up(server, busy);
+    server_free(server);
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -1322,6 +1432,9 @@ int main(void)
     tcase_add_loop_test(t, as_many_connections_as_may, 0, 2);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
     tcase_add_test(t, an_identity_of_zeros);
+    suite_add_tcase(suite, t);
+    t = tcase_create("hidden identities");
+    tcase_add_loop_test(t, every_identity_costs_the_same, 0, SUITES * 2);
     suite_add_tcase(suite, t);
     return run(suite);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A look-up among many streams takes no more steps than one among few. A step is a basic block of the library, which
+ * A look-up among many streams or connections takes no more steps than one among few. A step is a basic block of the library, which
  * the compiler counts here (-fsanitize-coverage=trace-pc).
  */
 #include "vector.h"
@@ -106,12 +106,62 @@ START_TEST(among_many)
 }
 END_TEST
 
+/* The steps of binding a connection, looking its stream up, and forgetting it, as a mean. */
+static unsigned long mean_of_bindings(struct mkt_streams *streams, const struct mkt_tls_bio *bio)
+{
+    static mbedtls_ssl_context ssl[FEW];
+    unsigned long all = 0;
+    uint64_t stream;
+    for (size_t i = 0; i < LOOKUPS; i++) {
+        mbedtls_ssl_context *one = &ssl[i * 7919 % FEW];
+        steps = 0;
+        expect_err("bind", mkt_streams_bind(streams, one, NULL, bio), MKT_OK);
+        expect_err("find", mkt_streams_find(streams, one, &stream), MKT_E_NO_SESSION);
+        mkt_streams_forget(streams, one);
+        all += steps;
+    }
+    return all / LOOKUPS;
+}
+
+/* The server of one stream, to which strangers connect. */
+START_TEST(among_many_connections)
+{
+    enum { CONNECTIONS = 2 * MANY };
+    const struct mkt_streams_settings settings = {
+        .size = sizeof settings, .rng = draw, .most = 1, .most_connections = CONNECTIONS};
+    const struct mkt_tls_bio bio = {.user = NULL};
+    struct mkt_streams *streams;
+    mbedtls_ssl_context *ssl = calloc(CONNECTIONS + 1, sizeof *ssl);
+    unsigned long few = 0;
+    ck_assert_ptr_nonnull(ssl);
+    expect_err("new", mkt_streams_new(&streams, &settings), MKT_OK);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        if (i == FEW)
+            few = mean_of_bindings(streams, &bio);
+        if (i + 1 == CONNECTIONS) {
+            const unsigned long many = mean_of_bindings(streams, &bio);
+            printf("look-up of a connection: %lu steps, among 100 %lu\n", many, few);
+            ck_assert_uint_gt(few, 0);
+            ck_assert_msg(many <= few + few / 2, "%lu steps, among 100 connections %lu", many, few);
+        }
+        expect_err("bind", mkt_streams_bind(streams, &ssl[i], NULL, &bio), MKT_OK);
+    }
+    expect_err("one more", mkt_streams_bind(streams, &ssl[CONNECTIONS], NULL, &bio), MKT_E_TOO_MANY);
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        mkt_streams_forget(streams, &ssl[i]);
+    expect_err("there is room", mkt_streams_bind(streams, &ssl[CONNECTIONS], NULL, &bio), MKT_OK);
+    mkt_streams_free(streams);
+    free(ssl);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lookups");
     TCase *tcase = tcase_create("lookups");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, among_many);
+    tcase_add_test(tcase, among_many_connections);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
