@@ -1320,11 +1320,9 @@ static void refuse(struct server *server, const char *suite, const char *key, co
         .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(suite)};
     struct line *line = line_new();
     size_t hashed = 0;
-    expect_err("client",
-               mkt_tls_setup_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
+    expect_err("client", set_up_psk(&line->client.conf, &line->client.tls, &client, from_hex(key), mkt_span_text(name)),
                MKT_OK);
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &line->server.tls, &server->tls),
-               MKT_OK);
+    expect_err("server", set_up_server(server->streams, &line->server.conf, &line->server.tls, &server->tls), MKT_OK);
     start(&line->client);
     start(&line->server);
     expect_err("bind", bind_end(server, &line->server, bound), MKT_OK);
