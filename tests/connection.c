@@ -660,6 +660,34 @@ START_TEST(paths_of_msrp)
 }
 END_TEST
 
+/* RFC 1035 2.3.4: a name has 255 octets at most. All of them count. */
+START_TEST(a_name_of_255_octets)
+{
+    enum { LONGEST = 255 };
+    char name[LONGEST + 2], text_of[3][800], got[800];
+    memset(name, 'x', sizeof name);
+    for (size_t n = LONGEST - 1; n <= LONGEST + 1; n++) {
+        snprintf(text_of[0], sizeof text_of[0], MSRP("9", SETUP("passive") "a=path:msrps://%.*s:1/bob;tcp\r\n"), (int)n,
+                 name);
+        const struct texts now = exchange(MSRP("9", SETUP("active") ALICE), text_of[0], true);
+        plan(got, sizeof got, &now, NULL, 0);
+        ck_assert_msg((strncmp(got, "connect - xxx", 13) == 0) == (n <= LONGEST), "%zu octets: %s", n, got);
+        ck_assert(n <= LONGEST || strcmp(got, "MKT_E_SDP") == 0);
+    }
+    for (size_t k = 0; k < 3; k++) { /* another one, and the same again */
+        name[LONGEST - 1] = k == 1 ? 'y' : 'x';
+        snprintf(text_of[k], sizeof text_of[k], MSRP("9", SETUP("passive") "a=path:msrps://%.*s:1/bob;tcp\r\n"),
+                 LONGEST, name);
+    }
+    for (size_t k = 1; k < 3; k++) {
+        const struct texts before = exchange(MSRP("9", SETUP("active") ALICE), text_of[0], true),
+                           now = exchange(MSRP("9", SETUP("active") ALICE), text_of[k], true);
+        plan(got, sizeof got, &now, &before, 0);
+        ck_assert_msg((strncmp(got, "keep", 4) == 0) == (k == 2), "%s", got);
+    }
+}
+END_TEST
+
 /* RFC 4975 6.1: hosts and transports are compared whatever their case, from A to Z. */
 START_TEST(letters_of_any_case)
 {
@@ -847,6 +875,13 @@ START_TEST(what_is_kept)
     for (size_t i = 0; i < sizeof kept; i++)
         sum = (sum ^ kept.octets[i]) * 0x100000001b3u;
     ck_assert_uint_eq(sum, 1587629675916588087u);
+    const struct texts bfcp = exchange(BFCP("9", KEY("AQID")), BFCP("2856", KEY("BAUG")), true);
+    kept = kept_of(&bfcp, 0);
+    sum = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < sizeof kept; i++)
+        sum = (sum ^ kept.octets[i]) * 0x100000001b3u;
+    ck_assert_uint_eq(sum, 409808426074385934u);
+    kept = kept_of(&now, 0);
     bad[0].octets[0] = 2; /* another version */
     bad[1].octets[2] = 2; /* no medium */
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -1019,6 +1054,7 @@ int main(void)
         connection_of_bfcp,
         kept_more_than_once,
         paths_of_msrp,
+        a_name_of_255_octets,
         letters_of_any_case,
         msrp_moves_behind_its_middlebox,
         streams_come_and_go,
