@@ -243,10 +243,12 @@ static const struct {
 static void expect_base64(struct mkt_span in, struct mkt_span want)
 {
     struct mkt_buf put = {malloc(want.n + 1), want.n, 0}, get = {malloc(in.n + 1), in.n, 0}, measured = {NULL, 0, 0};
+    put.p[want.n] = get.p[in.n] = 0xb5;
     expect_err("put", mkt_base64_encode(in, &put), MKT_OK);
     expect_octets("put", (struct mkt_span){put.p, put.n}, want);
     expect_err("get", mkt_base64_decode(exact(want), &get), MKT_OK);
     expect_octets("get", (struct mkt_span){get.p, get.n}, in);
+    ck_assert_msg(put.p[want.n] == 0xb5 && get.p[in.n] == 0xb5, "written behind the end");
     expect_err("measure", mkt_base64_encode(in, &measured), MKT_OK);
     ck_assert_uint_eq(measured.n, want.n);
     measured.n = 0;
