@@ -874,6 +874,181 @@ START_TEST(truncated)
 }
 END_TEST
 
+static const uint8_t zeros[256];
+
+static void randi_of_255(struct mkt_bundle *b)
+{
+    b->randi = (struct mkt_span){zeros, 255};
+}
+
+static void randi_of_256(struct mkt_bundle *b)
+{
+    b->randi = (struct mkt_span){zeros, 256};
+}
+
+static void randr_of_255(struct mkt_bundle *b)
+{
+    b->randr = (struct mkt_span){zeros, 255};
+}
+
+static void randr_of_256(struct mkt_bundle *b)
+{
+    b->randr = (struct mkt_span){zeros, 256};
+}
+
+static void randkms_of_255(struct mkt_bundle *b)
+{
+    b->randkms = (struct mkt_span){zeros, 255};
+}
+
+static void randkms_of_256(struct mkt_bundle *b)
+{
+    b->randkms = (struct mkt_span){zeros, 256};
+}
+
+static void no_sessions(struct mkt_bundle *b)
+{
+    b->n_cs = 0;
+    b->map = b->sps = (struct mkt_span){NULL, 0};
+}
+
+static void one_more_session(struct mkt_bundle *b)
+{
+    b->n_cs++;
+}
+
+static void no_sps(struct mkt_bundle *b)
+{
+    b->sps = (struct mkt_span){NULL, 0};
+}
+
+static void no_keys(struct mkt_bundle *b)
+{
+    memset(b->keys, 0, sizeof b->keys);
+}
+
+static void mpki_of_16(struct mkt_bundle *b)
+{
+    b->mpki.n = 16;
+}
+
+static void mpki_of_15(struct mkt_bundle *b)
+{
+    b->mpki.n = 15;
+}
+
+static void mpkr_of_16(struct mkt_bundle *b)
+{
+    b->mpkr = (struct mkt_span){zeros, 16};
+    b->flags |= MKT_FLAG_I;
+}
+
+static void mpkr_of_15(struct mkt_bundle *b)
+{
+    b->mpkr = (struct mkt_span){zeros, 15};
+    b->flags |= MKT_FLAG_I;
+}
+
+static void a_message(struct mkt_bundle *b)
+{
+    b->init = (struct mkt_span){zeros, 1};
+}
+
+static void a_question(struct mkt_bundle *b)
+{
+    b->asked_kms = (struct mkt_span){zeros, 1};
+}
+
+static void a_map(struct mkt_bundle *b)
+{
+    b->map = (struct mkt_span){zeros, 1};
+}
+
+static void an_sp(struct mkt_bundle *b)
+{
+    b->sps = (struct mkt_span){zeros, 1};
+}
+
+static void a_key_of_the_responder(struct mkt_bundle *b)
+{
+    b->keys[MKT_FROM_RESPONDER] = chain_of(MKT_KEY_TGK, 32, "r");
+}
+
+/* A stored bundle of which one thing is other than it was. */
+static struct mkt_span altered(struct mkt_span whole, void (*alter)(struct mkt_bundle *))
+{
+    struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
+    struct io get = io_get(whole);
+    uint8_t octets[8192], head[3] = {0}, type = 0;
+    struct mkt_span name = {NULL, 0};
+    for (size_t i = 0; i < sizeof head; i++)
+        io_u8(&get, &head[i]);
+    for (size_t i = 0; i < 2; i++) { /* self, peer */
+        io_u8(&get, &type);
+        io_vec(&get, &name, 4);
+    }
+    struct mkt_buf out = {octets, sizeof octets, get.pos};
+    memcpy(octets, whole.p, get.pos);
+    mkt_io_bundle(&get, &bundle);
+    expect_err("read", get.err, MKT_OK);
+    alter(&bundle);
+    struct io put = io_put(&out);
+    mkt_io_bundle(&put, &bundle);
+    expect_err("write", io_done(&put, &out), MKT_OK);
+    return exact((struct mkt_span){octets, out.n});
+}
+
+/* What no bundle of that state has: of one that waits for an answer, and of one that is ready. */
+START_TEST(bundles_that_are_not_whole)
+{
+    static const struct {
+        void (*alter)(struct mkt_bundle *);
+        bool ready;
+        enum mkt_err err;
+    } rows[] = {
+        {randi_of_255, true, MKT_OK},
+        {randi_of_256, true, MKT_E_STORED},
+        {randr_of_255, true, MKT_OK},
+        {randr_of_256, true, MKT_E_STORED},
+        {randkms_of_255, true, MKT_OK},
+        {randkms_of_256, true, MKT_E_STORED},
+        {no_sessions, true, MKT_E_STORED},
+        {one_more_session, true, MKT_E_STORED},
+        {no_sps, true, MKT_E_STORED},
+        {no_keys, true, MKT_E_STORED},
+        {mpki_of_16, true, MKT_OK},
+        {mpki_of_15, true, MKT_E_STORED},
+        {mpkr_of_16, true, MKT_OK},
+        {mpkr_of_15, true, MKT_E_STORED},
+        {a_message, true, MKT_E_STORED},
+        {a_question, true, MKT_E_STORED},
+        {randi_of_256, false, MKT_E_STORED},
+        {randr_of_256, false, MKT_E_STORED},
+        {a_map, false, MKT_E_STORED},
+        {an_sp, false, MKT_E_STORED},
+        {one_more_session, false, MKT_E_STORED},
+        {a_key_of_the_responder, false, MKT_E_STORED},
+        {a_question, false, MKT_E_STORED},
+        {a_message, false, MKT_E_STORED},
+    };
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_csb *copy = NULL;
+    make_init(c);
+    const struct mkt_span waits = stored(c->i);
+    expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
+    expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
+    finish(c);
+    const struct mkt_span ready = stored(c->i);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct mkt_span octets = altered(rows[i].ready ? ready : waits, rows[i].alter);
+        const enum mkt_err err = mkt_csb_load(&copy, &c->alice.host, &c->settings_i, octets);
+        ck_assert_msg(err == rows[i].err, "%zu: %s", i, mkt_err_name(err));
+        mkt_csb_free(copy);
+    }
+    call_free(c);
+}
+END_TEST
+
 /* A key of 64 octets may be a TGK or a TEK, a longer one no TEK (D15). */
 START_TEST(a_tek_that_is_too_long)
 {
@@ -894,8 +1069,7 @@ START_TEST(a_tek_that_is_too_long)
         at++;
     ck_assert_uint_eq(octets[at - HEAD], MKT_KEY_TGK << 4 | MKT_KV_SPI);
     octets[at - HEAD] = MKT_KEY_TEK << 4 | MKT_KV_SPI;
-    expect_err("as a TEK",
-               mkt_csb_load(&copy, &c->alice.host, &c->settings_i, (struct mkt_span){octets, whole.n}),
+    expect_err("as a TEK", mkt_csb_load(&copy, &c->alice.host, &c->settings_i, (struct mkt_span){octets, whole.n}),
                _i == 0 ? MKT_OK : MKT_E_STORED);
     mkt_csb_free(copy);
     call_free(c);
@@ -975,6 +1149,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("damaged");
     tcase_add_loop_test(tcase, truncated, 0, CALLS);
+    tcase_add_test(tcase, bundles_that_are_not_whole);
     tcase_add_loop_test(tcase, a_tek_that_is_too_long, 0, 2);
     tcase_add_loop_test(tcase, other_roles_and_states, 0, CALLS);
     tcase_add_loop_test(tcase, every_bit_flipped, 0, CALLS);

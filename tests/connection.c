@@ -695,8 +695,8 @@ START_TEST(letters_of_any_case)
     for (size_t i = 0; i < COUNT(names); i++) {
         char text_of[2][300];
         for (size_t k = 0; k < 2; k++)
-            snprintf(text_of[k], sizeof text_of[k],
-                     MSRP("9", SETUP("passive") "a=path:msrps://%s:1/bob;tcp\r\n"), names[i][k]);
+            snprintf(text_of[k], sizeof text_of[k], MSRP("9", SETUP("passive") "a=path:msrps://%s:1/bob;tcp\r\n"),
+                     names[i][k]);
         const char *const one[] = {MSRP("9", SETUP("active") ALICE), text_of[0]};
         const char *const other[] = {MSRP("9", SETUP("active") ALICE), text_of[1]};
         second(one, other, true, "keep, msrp alice/bob, key none", "keep, msrp bob/alice, key none");

@@ -1275,8 +1275,8 @@ END_TEST
 /* Everybody and every key has a name of one octet; the policy allows one application, of one octet, too. */
 static struct parties *set_up_short(const char *flags)
 {
-    static const char *const names[ALL_PARTIES] = {"a", "b", "c", "m", "k", "r"},
-                             *const keys[ALL_PARTIES] = {"1", "2", "3", "4", "5", "6"};
+    static const char *const names[ALL_PARTIES] = {"a", "b", "c", "m", "k", "r"}, *const keys[ALL_PARTIES] = {
+                                                                                      "1", "2", "3", "4", "5", "6"};
     struct parties *p = parties_new(MKT_SUITE_256, flags);
     p->kms.player.n_friends = 0;
     for (size_t i = 0; i < ALL_PARTIES; i++) {

@@ -181,6 +181,7 @@ START_TEST(lines)
     finds("a=key-mgmt:mikey YWJj\r\n\r\n", MKT_SDP_SESSION, "abc"); /* one empty line may end the text */
     finds("a=key-mgmt:mikey YWJj\n\n", MKT_SDP_SESSION, "abc");
     finds(MSRP "a=key-mgmt:mikey YWJj\r\n\r\n", 0, "abc");
+    finds("s=\na=key-mgmt:mikey YWJj\n", MKT_SDP_SESSION, "abc"); /* a line without a value */
     refuses("", MKT_SDP_SESSION, MKT_E_MISSING);
     static const char *const bad[] = {
         "a=key-mgmt:mikey YWJj\r", /* a CR that ends no line */
@@ -519,6 +520,7 @@ START_TEST(malformed_media_sections)
         "m=message 9 /TCP *\n",
         "m=message 9 TCP//TLS *\n",
         "m=message 65536 TCP *\n",
+        "m=message 655350 TCP *\n",
         "m=message 4294967305 TCP *\n",
         "m=message 18446744073709551625 TCP *\n",
         "m=message -9 TCP *\n",
@@ -603,6 +605,8 @@ START_TEST(attributes)
     for (size_t i = 0; i < COUNT(around); i++)
         expect_err(around[i], text_attribute(text("a=x\n"), MKT_SDP_SESSION, around[i], 0, &value), MKT_E_ARGUMENT);
     attribute_is("a=a`{:1\n", MKT_SDP_SESSION, "a`{", 0, "1");
+    attribute_is("a=x:1\na=x:2", MKT_SDP_SESSION, "x", 1, "2"); /* the last line may have no end */
+    attribute_is("a=x:1\na=x:2", MKT_SDP_SESSION, "x", 2, NULL);
 }
 END_TEST
 

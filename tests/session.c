@@ -873,6 +873,47 @@ START_TEST(as_many_policies_as_an_update_has_room_for)
 }
 END_TEST
 
+/* As many SPs as fit beside all else that a message may have; one more is refused. */
+START_TEST(as_many_policies_as_a_message_has_room_for)
+{
+    enum { MOST = MKT_MAX_PAYLOADS - 9, ALL = 4 * (MOST + 1) };
+    uint8_t octets[8192];
+    struct mkt_sp sp[ALL];
+    struct mkt_buf out = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
+    for (size_t i = 0; i < ALL; i++)
+        sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
+    c->settings_i.bundle_size = c->settings_r.bundle_size = 16384;
+    c->settings_i.prot_type = c->settings_r.prot_type = MKT_PROT_TLS;
+    c->offer.sp = sp;
+    c->offer.n_sp = MOST + 1;
+    make_ticket(c);
+    expect_err("an offer", mkt_csb_make_transfer_init(c->i, &c->offer, &measured), MKT_E_TOO_MANY);
+    c->offer.n_sp = MOST;
+    expect_err("an offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("an offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
+    struct mkt_answer answer = {.size = sizeof answer, .sp = sp + MOST, .n_sp = MOST + 1};
+    expect_err("an answer", mkt_csb_make_transfer_resp(c->r, &answer, &measured), MKT_E_TOO_MANY);
+    answer.n_sp = MOST;
+    expect_err("an answer", mkt_csb_make_transfer_resp(c->r, &answer, &c->resp_buf), MKT_OK);
+    finish(c);
+    struct mkt_update u = {.size = sizeof u, .sp = sp + 2 * MOST, .n_sp = MOST + 1};
+    expect_err("an update", mkt_csb_make_update(c->i, &u, &measured), MKT_E_TOO_MANY);
+    u.n_sp = MOST;
+    expect_err("an update", mkt_csb_make_update(c->i, &u, &out), MKT_OK);
+    expect_err("an update", mkt_csb_take(c->r, exact((struct mkt_span){octets, out.n})), MKT_OK);
+    answer.sp = sp + 3 * MOST;
+    answer.n_sp = MOST + 1;
+    expect_err("its answer", mkt_csb_make_transfer_resp(c->r, &answer, &measured), MKT_E_TOO_MANY);
+    answer.n_sp = MOST;
+    out.n = 0;
+    expect_err("its answer", mkt_csb_make_transfer_resp(c->r, &answer, &out), MKT_OK);
+    expect_err("its answer", mkt_csb_take(c->i, exact((struct mkt_span){octets, out.n})), MKT_OK);
+    expect_same_tek(c, 1, 32);
+    call_free(c);
+}
+END_TEST
+
 /* An SP of an update is not another one for a session that the update does not name: neither by its parameters, nor by
  * its Prot type. */
 START_TEST(an_sp_that_would_change_another_session)
@@ -1443,6 +1484,7 @@ int main(void)
     tcase_add_test(tcase, spis_that_an_update_leaves_open);
     tcase_add_test(tcase, session_data_that_an_update_leaves_open);
     tcase_add_test(tcase, as_many_policies_as_an_update_has_room_for);
+    tcase_add_test(tcase, as_many_policies_as_a_message_has_room_for);
     tcase_add_test(tcase, an_sp_that_would_change_another_session);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("limits");

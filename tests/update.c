@@ -2111,14 +2111,13 @@ START_TEST(a_ticket_that_is_repeated_without_a_replay_cache)
     const enum mkt_role by = (enum mkt_role)_i;
     struct pair p = two(MKT_SUITE_256, "FGHJLMNO");
     struct mkt_message m;
-    expect_err(
-        "get",
-        mkt_message_decode(&m, make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)})), MKT_OK);
+    expect_err("get",
+               mkt_message_decode(&m, make_update(&p, by, &(struct mkt_update){.size = sizeof(struct mkt_update)})),
+               MKT_OK);
     *insert(&m, MKT_TICKET) = payload_of(init_of(p.c), MKT_TICKET, 0);
     const struct mkt_span with_ticket = forge(&p, &m);
     p.player[other(by)]->host.replay = NULL;
-    expect_err("TICKET", mkt_csb_take(p.csb[other(by)], with_ticket),
-               by == MKT_INITIATOR ? MKT_OK : MKT_E_UPDATE);
+    expect_err("TICKET", mkt_csb_take(p.csb[other(by)], with_ticket), by == MKT_INITIATOR ? MKT_OK : MKT_E_UPDATE);
     part(&p);
 }
 END_TEST
@@ -2141,8 +2140,8 @@ START_TEST(a_kept_policy_that_is_not_sound)
         const uint8_t low = (uint8_t)(MKT_FLAG_L << 5), high = (uint8_t)(MKT_FLAG_L >> 3); /* "NOT D implies L" */
         octets[at + FLAGS] ^= high;
         octets[at + FLAGS + 1] ^= low;
-        expect_err("load",
-                   mkt_csb_load(&copy, &p.c->alice.host, &p.c->settings_i, (struct mkt_span){octets, whole.n}), MKT_OK);
+        expect_err("load", mkt_csb_load(&copy, &p.c->alice.host, &p.c->settings_i, (struct mkt_span){octets, whole.n}),
+                   MKT_OK);
         expect_err("update", mkt_csb_take(copy, init), damaged ? MKT_E_FLAGS : MKT_OK);
         ck_assert(damaged ? mkt_csb_peer(copy).data.n == 0 : mkt_csb_peer(copy).data.n > 0);
         mkt_csb_free(copy);
