@@ -1162,8 +1162,10 @@ START_TEST(a_counter_that_is_far_behind)
     }
     p.c->alice.counter = 101;
     unsigned tries = 0;
-    while (mkt_csb_make_update(p.c->i, &u, &measured) == MKT_E_COUNTER)
+    while (mkt_csb_make_update(p.c->i, &u, &measured) == MKT_E_COUNTER) {
         tries++;
+        ck_assert_uint_eq(p.c->alice.counter, 101 + tries * (1 + 256)); /* one, and 256 that are skipped */
+    }
     ck_assert_uint_eq(tries, 3);
     ck_assert_uint_eq(p.c->alice.counter, 1002);
     take(&p, MKT_RESPONDER, make_update(&p, MKT_INITIATOR, &u));
