@@ -380,6 +380,17 @@ START_TEST(a_time_that_no_message_has_is_damage)
 }
 END_TEST
 
+/* The most buckets that octets can be counted of, and one more. */
+START_TEST(a_cache_as_large_as_memory)
+{
+    enum { OF_BUCKET = 16 * 24, TO_BUCKET = 8, LEAST = 2 };
+    const size_t most = (SIZE_MAX - HEAD) / OF_BUCKET;
+    ck_assert_uint_eq(mkt_replay_size((most - LEAST) * TO_BUCKET), HEAD + most * OF_BUCKET);
+    ck_assert_uint_eq(mkt_replay_size((most - LEAST + 1) * TO_BUCKET), 0);
+    ck_assert_uint_eq(mkt_replay_size(SIZE_MAX), 0);
+}
+END_TEST
+
 /* Each slot counts, the first and the last one, too. */
 START_TEST(a_time_that_no_message_has_in_any_slot)
 {
@@ -611,6 +622,7 @@ int main(void)
     tcase_add_test(tcase, a_cache_whose_head_is_damaged_is_not_opened_if_it_is_of_no_use);
     tcase_add_test(tcase, a_time_that_no_message_has_is_damage);
     tcase_add_test(tcase, a_time_that_no_message_has_in_any_slot);
+    tcase_add_test(tcase, a_cache_as_large_as_memory);
     tcase_add_test(tcase, memory_that_others_write_to_sizes_no_access);
     tcase_add_test(tcase, of_threads_one_gets_a_message);
     tcase_add_test(tcase, of_processes_one_gets_a_message);
