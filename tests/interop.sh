@@ -195,16 +195,31 @@ openssl=$(openssl version | version_of)
 gnutls=$(gnutls-cli --version | version_of)
 echo "mbedTLS $("$ours" version) with $(openssl version | cut -d' ' -f1,2) and GnuTLS $gnutls"
 
+openssl ciphers -stdname ALL:COMPLEMENTOFALL@SECLEVEL=0 >openssl.names
+gnutls-cli --list >gnutls.names
+
+# iana_name SUITE: the name in the registry of a suite that has a name of mbedTLS
+iana_name() { echo "$1" | sed -e 's/^TLS1-3/TLS/' -e 's/-/_/g'; }
+
+# openssl_name SUITE, gnutls_name SUITE: what they call it themselves
+openssl_name() { awk -v name="$(iana_name "$1")" '$1 == name { print $3 }' openssl.names; }
+gnutls_name() {
+    iana_name "$1" | sed -e 's/_WITH_/_/' -e 's/_SHA$/_SHA1/' -e 's/\(PSK.*POLY1305\)_SHA256$/\1/' >name
+    awk 'NR == FNR { wanted = $1; next } $1 == wanted { print $1 }' name gnutls.names
+}
+
+# Our end has the suite in its list by the name that the peer gives it.
 for suite in $("$ours" suites modern:legacy); do
     case $suite in TLS1-3-*) v=1.3 ;; *) v=1.2 ;; esac
     cells=
     for peer in openssl gnutls; do
-        serve --suites "$suite"
+        named=$(${peer}_name "$suite")
+        serve --suites "$named"
         ${peer}_client "$v"
         served
         cell "$peer client, $suite" agreed "$suite" $v
         ${peer}_server "$v"
-        dial --suites "$suite"
+        dial --suites "$named"
         end_${peer}_server
         cell "$peer server, $suite" agreed "$suite" $v
     done
