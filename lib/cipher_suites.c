@@ -60,7 +60,7 @@ static void normalize(struct mkt_span name, char form[ROOM])
     for (size_t i = 0; i < name.n && n < ROOM - 2; i++) {
         const uint8_t c = name.p[i];
         if (c != '-' && c != '_')
-            form[n++] = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c == '\0' ? '?' : c);
+            form[n++] = (char)(c >= 'a' ? c - 'a' + 'A' : c == '\0' ? '?' : c);
     }
     memcpy(form + n, ">", 2);
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {

@@ -155,13 +155,14 @@ END_TEST
 /* Octets of any length, each in memory of its own: a NUL ends no name, and what is too long is no name. */
 START_TEST(names_of_any_length)
 {
-    static const char name[] = "TLS_AES_128_GCM_SHA256\0-and-more";
+    static const char name[] = "TLS_AES_128_GCM_SHA256\0-and-more", ended[] = "TLS_AES_128_GCM_SHA256>";
     static uint8_t longest[200];
     ck_assert_int_eq(mkt_cipher_suite_number(mkt_span_text(name)), 0x1301);
     for (size_t n = 0; n < sizeof name; n++) {
         const int want = n == strlen(name) ? 0x1301 : 0;
         ck_assert_int_eq(mkt_cipher_suite_number(exact((struct mkt_span){(const uint8_t *)name, n})), want);
     }
+    ck_assert_int_eq(mkt_cipher_suite_number((struct mkt_span){(const uint8_t *)ended, sizeof ended}), 0);
     memset(longest, 'A', sizeof longest);
     for (size_t n = 0; n < sizeof longest; n++)
         ck_assert_int_eq(mkt_cipher_suite_number(exact((struct mkt_span){longest, n})), 0);
