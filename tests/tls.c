@@ -568,6 +568,7 @@ struct sharer {
     pthread_t thread;
     const struct mkt_tls *tls;
     struct line *line;
+    struct mkt_span psk;
     char name[32];
     enum mkt_err err;
 };
@@ -577,8 +578,8 @@ static void *share(void *user)
 {
     struct sharer *sharer = user;
     int cause;
-    sharer->err = mkt_tls_setup_psk(&sharer->line->client.conf, sharer->tls, from_hex(KEY_32),
-                                    mkt_span_text(sharer->name), &cause);
+    sharer->err =
+        mkt_tls_setup_psk(&sharer->line->client.conf, sharer->tls, sharer->psk, mkt_span_text(sharer->name), &cause);
     return NULL;
 }
 
@@ -590,6 +591,7 @@ START_TEST(configurations_share_one_choice)
     before = tls;
     for (size_t i = 0; i < SHARERS; i++) {
         sharers[i].tls = &tls;
+        sharers[i].psk = from_hex(KEY_32);
         sharers[i].line = line_new();
         snprintf(sharers[i].name, sizeof sharers[i].name, "client %zu", i);
         set_up(&sharers[i].line->server, server, KEY_32, sharers[i].name);
