@@ -81,12 +81,6 @@ static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why)
     return err == MKT_OK ? mkt_verify(txn, false) : err;
 }
 
-/* Who sends a message a second time is not who made it. A counter says so by either error (mkt_host.counter_check). */
-static bool is_second(const struct mkt_txn *txn, enum mkt_err why)
-{
-    return why == MKT_E_REPLAY || (why == MKT_E_STALE && mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER);
-}
-
 /* "HDR, T, (ERR), {SP}, [V]" */
 enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, enum mkt_err why,
                             const struct mkt_sp sp[], size_t n_sp)
@@ -97,8 +91,11 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
         about->data_type < MKT_REQUEST_INIT_PSK || about->data_type > MKT_RESOLVE_RESP || is_transfer(about->data_type);
     /* then the Error message "SHOULD include the supported parameters" */
     const bool policies = why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
+    const bool counts = txn->message != NULL && mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER;
+    /* who sends a message a second time is not who made it; a counter says so by either error (mkt_host.counter_check) */
+    const bool second = why == MKT_E_REPLAY || (why == MKT_E_STALE && counts);
     struct mkt_message m;
-    enum mkt_err err = txn->message == NULL || is_second(txn, why) ? MKT_E_STATE : mkt_t_fresh(txn);
+    enum mkt_err err = txn->message == NULL || second ? MKT_E_STATE : mkt_t_fresh(txn);
     err = err == MKT_OK ? find_keys(txn, why) : err;
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)

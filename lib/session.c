@@ -217,12 +217,6 @@ static struct mkt_span any_spi(const struct mkt_bundle *b, size_t n)
 
 /* ---- the crypto sessions of a TRANSFER_INIT ---- */
 
-/* An SP for TLS has no parameters (design decision D10). */
-static void add_sp(struct mkt_message *message, uint8_t policy_no, uint8_t prot_type)
-{
-    mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policy_no, prot_type, {NULL, 0}};
-}
-
 static enum mkt_err put_cs(struct mkt_txn *txn, const struct mkt_cs *cs)
 {
     enum mkt_err err = mkt_cs_encode(cs, MKT_MAP_GENERIC_ID, &txn->arena);
@@ -240,8 +234,8 @@ static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message
         mkt_message_add(message, MKT_SP)->sp = offer->sp[i];
         policies[i] = offer->sp[i].policy_no;
     }
-    if (needs_sp)
-        add_sp(message, policies[0], txn->settings->prot_type);
+    if (needs_sp) /* an SP for TLS has no parameters (D10) */
+        mkt_message_add(message, MKT_SP)->sp = (struct mkt_sp){policies[0], txn->settings->prot_type, {NULL, 0}};
     const struct mkt_cs tls = {
         .cs_id = 1,
         .prot_type = txn->settings->prot_type,
@@ -392,7 +386,7 @@ enum mkt_err mkt_sessions_answer(struct mkt_txn *txn, struct mkt_message *m)
     if (err != MKT_OK || n > UINT8_MAX)
         return err == MKT_OK ? MKT_E_CS : err;
     if (needs_sp)
-        add_sp(m, new_policy, txn->settings->prot_type);
+        mkt_message_add(m, MKT_SP)->sp = (struct mkt_sp){new_policy, txn->settings->prot_type, {NULL, 0}};
     return mkt_sessions_check(txn, m, init, true);
 }
 

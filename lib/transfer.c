@@ -361,16 +361,11 @@ static enum mkt_err find_init_key(struct mkt_txn *txn)
     return err == MKT_OK ? find_mpki(txn) : err;
 }
 
-/* A message that is kept waited for the keys from the KMS. */
-static bool is_by_kms(const struct mkt_bundle *b)
-{
-    return b->init.n > 0;
-}
-
 static enum mkt_err authorise_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
-    const bool proven = txn->policy->initiator.data.n > 0 && (is_by_kms(b) || !mkt_bundle_has(b, MKT_FLAG_I));
+    const bool by_kms = b->init.n > 0; /* a message that is kept waited for the keys from the KMS */
+    const bool proven = txn->policy->initiator.data.n > 0 && (by_kms || !mkt_bundle_has(b, MKT_FLAG_I));
     const enum mkt_err err = mkt_policy_valid(txn->policy, txn->host);
     return err == MKT_OK ? mkt_authorise(txn, MKT_INITIATOR, &b->initiator, proven) : err;
 }
@@ -379,9 +374,9 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
 {
     const struct mkt_message *m = txn->message;
     struct mkt_bundle *b = &txn->bundle;
-    const bool answered = mkt_bundle_has(b, MKT_FLAG_F);
+    const bool answered = mkt_bundle_has(b, MKT_FLAG_F), by_kms = b->init.n > 0;
     enum mkt_err err = mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_INITIATOR]);
-    if (err == MKT_OK && is_by_kms(b) && mkt_bundle_has(b, MKT_FLAG_J))
+    if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = io_keep(&txn->arena, mkt_ticket_octets(txn->ticket), &b->ticket);
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
@@ -390,7 +385,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     err = err == MKT_OK ? keep_ids(txn) : err;
     mkt_times_add(&b->peer_last_t, mkt_t_of(m), has_update_keys(b, m));
     txn->outcome = answered ? MKT_ANSWER : MKT_DONE;
-    if (err == MKT_OK && answered && !is_by_kms(b))
+    if (err == MKT_OK && answered && !by_kms)
         return io_keep(&txn->arena, txn->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
