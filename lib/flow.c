@@ -49,7 +49,7 @@ static const struct mkt_rule resolve_init[] = {{T, ONE},      {RANDRR, ONE},    
 static const struct mkt_rule resolve_resp[] = {{T, ONE},         {IDRKMS, OPTIONAL},   {KEMAC, ONE},
                                                {IDRR, OPTIONAL}, {RANDRKMS, OPTIONAL}, {V, ONE}};
 
-/* 5.2: TRANSFER_INIT and TRANSFER_RESP of an update, by either end */
+/* 5.2: TRANSFER_INIT and TRANSFER_RESP of an update, by either end; the Responder's has IDRr before IDRi */
 static const struct mkt_rule of_update[] = {{T, ONE},  {IDRI, OPTIONAL},  {IDRR, OPTIONAL},
                                             {SP, ANY}, {KEMAC, OPTIONAL}, {V, ONE}};
 

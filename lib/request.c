@@ -1,13 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- *   Initiator                               KMS
- *
- *   REQUEST_INIT_PSK =              ---->
- *   HDR, T, RANDRi, [IDRi],
- *      [IDRkms], TP,                 <----  REQUEST_RESP =
- *      [IDRpsk], V                          HDR, T, [IDRkms],
- *                                              TICKET, KEMAC, V
- */
 #include "request.h"
 
 /* ---- initial messages to a KMS, of Ticket Request and Ticket Resolve ---- */

@@ -1,13 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- *   Responder                               KMS
- *
- *   RESOLVE_INIT_PSK =              ---->
- *   HDR, T, RANDRr, [IDRr],
- *      [IDRkms], TICKET,             <----  RESOLVE_RESP
- *      [IDRpsk], V                          HDR, T, [IDRkms], KEMAC,
- *                                              [IDRr], [RANDRkms], V
- */
 #include "resolve.h"
 
 #include "initiator_data.h"

@@ -1,14 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- *   Initiator                               Responder
- *
- *   TRANSFER_INIT =                 ---->
- *   HDR, T, RANDRi, [IDRi],
- *      [IDRr], {SP}, TICKET,         < - -  TRANSFER_RESP =
- *      [KEMAC], V                           HDR, T, [RANDRr],
- *                                              [IDRr], [RANDRkms],
- *                                              {SP}, [KEMAC], V
- */
 #include "transfer.h"
 
 #include "initiator_data.h"

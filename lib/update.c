@@ -1,15 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- *   One end                                 The other
- *
- *   TRANSFER_INIT =                 ---->
- *   HDR, T, [IDRi], [IDRr],
- *      {SP}, [KEMAC], V              < - -  TRANSFER_RESP =
- *                                           HDR, T, [IDRr],
- *                                           {SP}, [KEMAC], V
- *
- * The Responder's own update has IDRr before IDRi, and IDRi in the answer.
- */
 #include "update.h"
 
 #include "session.h"
