@@ -9,17 +9,16 @@ static const struct mkt_mac_extra nothing = {{{NULL, 0}, {NULL, 0}}}; /* beside 
 
 /* ---- making ---- */
 
-/* The key of the answer of a KMS to the question that this party asked. */
-static enum mkt_err find_answer_key(struct mkt_txn *txn)
+/* The key of the answer of a KMS to the question that this party asked, which `init` has afterwards. */
+static enum mkt_err find_answer_key(struct mkt_txn *txn, struct mkt_message *init)
 {
     const struct mkt_bundle *b = &txn->bundle;
     const bool request = txn->message->hdr.data_type == MKT_REQUEST_RESP;
     const struct mkt_span question = request ? b->init : b->asked_kms;
-    struct mkt_message init;
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
-    const enum mkt_err err = mkt_message_decode(&init, question);
-    mkt_psk_protection(txn, txn->kms->psk, &init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{question, {NULL, 0}}});
+    const enum mkt_err err = mkt_message_decode(init, question);
+    mkt_psk_protection(txn, txn->kms->psk, init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{question, {NULL, 0}}});
     return err;
 }
 
@@ -68,7 +67,7 @@ static enum mkt_err find_transfer_key(struct mkt_txn *txn, enum mkt_err why)
 }
 
 /* "The auth_key SHALL be the same as in the message where the error occurred": if that verifies. */
-static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why)
+static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why, struct mkt_message *init)
 {
     const unsigned type = txn->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
     const bool answer = type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP;
@@ -76,7 +75,9 @@ static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why)
     if (!answer && !is_transfer(type))
         err = mkt_suite_of_prf(txn->message->hdr.prf, &txn->bundle.suite);
     if (err == MKT_OK)
-        err = answer ? find_answer_key(txn) : is_transfer(type) ? find_transfer_key(txn, why) : mkt_kms_find_key(txn);
+        err = answer              ? find_answer_key(txn, init)
+              : is_transfer(type) ? find_transfer_key(txn, why)
+                                  : mkt_kms_find_key(txn);
     err = err == MKT_OK ? mkt_v_check(txn->message, txn->bundle.suite) : err;
     return err == MKT_OK ? mkt_verify(txn, false) : err;
 }
@@ -96,7 +97,7 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
     const bool second = why == MKT_E_REPLAY || (why == MKT_E_STALE && counts);
     struct mkt_message m;
     enum mkt_err err = txn->message == NULL || second ? MKT_E_STATE : mkt_t_fresh(txn);
-    err = err == MKT_OK ? find_keys(txn, why) : err;
+    err = err == MKT_OK ? find_keys(txn, why, &m) : err;
     const bool known = err == MKT_OK;
     if (mkt_err_class(err) == MKT_CLASS_HOST)
         return err;
