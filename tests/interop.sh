@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # libmikeyticket-tls against OpenSSL and GnuTLS: each suite of the profiles in both TLS roles, what must be refused and
-# the alert that the other end sees then, renegotiation, and ends. Prints the tables of README.md, which must be those.
+# the alert that the other end sees then, renegotiation, and ends; what clients do. Prints the tables of README.md, which must be those.
 #
 #   tests/interop.sh TLSPEER
 set -u
@@ -397,10 +397,20 @@ done
 
 # Renegotiation by the peer
 
-# Runs OpenSSL's client with the FIFO at descriptor 3 as its input, where "R" in a line alone means to renegotiate.
-typed_client() {
-    openssl s_client -connect "127.0.0.1:$port" -psk "$psk" -psk_identity "$identity" -tls1_2 -cipher PSK \
+# typed_openssl VERSION: runs OpenSSL's client with the FIFO at descriptor 3 as its input, where "R" in a line alone means
+# to renegotiate, and "k" to send KeyUpdate
+# shellcheck disable=SC2046
+typed_openssl() {
+    openssl s_client -connect "127.0.0.1:$port" -psk "$psk" -psk_identity "$identity" $(openssl_version "$1") \
         <typed >peer.log 2>&1 &
+    client=$!
+    exec 3>typed
+}
+
+# typed_gnutls VERSION: the same with GnuTLS's, where "^rekey1^" means to send KeyUpdate
+typed_gnutls() {
+    gnutls-cli --inline-commands -p "$port" 127.0.0.1 --pskusername "$identity" --pskkey "$psk" \
+        --priority "$priority:+VERS-TLS$1" <typed >peer.log 2>&1 &
     client=$!
     exec 3>typed
 }
@@ -411,7 +421,7 @@ types() { (trap '' PIPE; echo "$1" >&3) 2>/dev/null; }
 for allowed in "" --renegotiation; do
     # shellcheck disable=SC2086
     serve $allowed
-    typed_client
+    typed_openssl 1.2
     await '^stream: ' ours.log
     types R
     await RENEGOTIATING peer.log
@@ -460,7 +470,7 @@ for v in $versions; do
     expect "gnutls client closes, TLS $v" [ "$(line end)" = closed ]
 done
 serve --wait
-typed_client
+typed_openssl 1.2
 types level
 await '^level' peer.log
 kill -9 $client
@@ -468,6 +478,123 @@ wait $client 2>/dev/null
 exec 3>&-
 served
 expect "openssl client is killed" [ "$(line end)" = cut ]
+
+# What clients do or find
+
+# client_row WHAT VERSION ROW: tries each client by the function row_ROW, which is given it, the version and a name. The
+# function leaves a cell.
+client_row() {
+    cells=
+    for peer in openssl gnutls; do
+        cell=
+        "row_$3" "$peer" "$2" "$peer client, TLS $2: $1"
+        cells="$cells${cell:+$cell |}"
+    done
+    echo "| $1 | $2 |$cells" >>clients
+}
+
+# a stream that was announced gets its key when the client has sent its first flight
+row_early() {
+    serve --early
+    "$1_client" "$2"
+    served
+    cell "$3" agreed_on "$2"
+}
+
+row_empty() {
+    serve --empty
+    "$1_client" "$2"
+    served
+    complain "$3" agreed_on "$2"
+    cell "$3" says '^level' peer
+}
+
+# The client's output is read when our server has closed, and waits for TCP to send the rest.
+row_late() {
+    mkfifo out
+    serve --flood
+    { await '^pending: ' ours.log; cat; } <out >got &
+    reader=$!
+    "late_$1" "$2"
+    wait $reader
+    served
+    rm out
+    complain "$3" [ "$(line end)" = closed ]
+    complain "$3" [ "$(tr -c -d x <got | wc -c)" = "$(line pending)" ]
+    cell "$3" "whole_$1"
+}
+
+# whether the client found close_notify
+whole_openssl() { ! says 'unexpected eof' peer; }
+whole_gnutls() { says 'Peer has closed' peer; }
+
+# shellcheck disable=SC2046
+late_openssl() {
+    printf 'level\n' | timeout 60 openssl s_client -quiet -connect "127.0.0.1:$port" -psk "$psk" \
+        -psk_identity "$identity" $(openssl_version "$1") >out 2>peer.log
+}
+
+late_gnutls() {
+    printf 'level\n' | LD_PRELOAD=$dir/hint.so timeout 60 gnutls-cli --logfile peer.log -p "$port" 127.0.0.1 \
+        --pskusername "$identity" --pskkey "$psk" --priority "$priority:+VERS-TLS$1" >out 2>/dev/null
+}
+
+row_key_update() {
+    serve --wait
+    "typed_$1" "$2"
+    await '^stream: ' ours.log
+    case $1 in openssl) types k ;; gnutls) types '^rekey1^' ;; esac
+    wait $client
+    exec 3>&-
+    served
+    complain "$3" [ "$(line end)" = failed ]
+    complain "$3" alert_is 10
+    result "$(alert)"
+}
+
+# GnuTLS refuses TLS 1.2 from a server that has TLS 1.3, as RFC 8446 4.1.3 has it; mbedTLS takes what the client prefers.
+row_tls12_first() {
+    [ "$1" = gnutls ] || { result -; return; }
+    serve
+    gnutls_client 1.2:+VERS-TLS1.3
+    served
+    complain "$3" no_connection alert
+    complain "$3" [ "$(line alert)" = 47 ]
+    result "sends alert $(line alert)"
+}
+
+# A list with names as OpenSSL and IANA have them, in any case
+row_names() {
+    case $2 in
+    1.2) set -- "$@" dhe-psk-aes128-gcm-sha256 TLS-DHE-PSK-WITH-AES-128-GCM-SHA256 \
+        TLS_DHE_PSK_WITH_AES_256_GCM_SHA384 TLS-DHE-PSK-WITH-AES-256-GCM-SHA384 ;;
+    1.3) set -- "$@" tls_aes_128_gcm_sha256 TLS1-3-AES-128-GCM-SHA256 \
+        TLS_CHACHA20_POLY1305_SHA256 TLS1-3-CHACHA20-POLY1305-SHA256 ;;
+    esac
+    serve --suites "$4"
+    "$1_client" "$2"
+    served
+    complain "$3" agreed "$5" "$2"
+    serve --suites "$6"
+    "$1_client" "$2"
+    served
+    cell "$3" agreed "$7" "$2"
+}
+
+table clients "| a client of our server | TLS | OpenSSL | GnuTLS |"
+for v in $versions; do
+    client_row "connects before our key is here" "$v" early
+    client_row "finds two empty records, then data" "$v" empty
+    client_row "reads late all that was sent before we closed" "$v" late
+    client_row "agrees on a suite that our list names as OpenSSL or IANA do" "$v" names
+done
+case $versions in
+*1.3)
+    client_row "sends KeyUpdate, and gets the alert" 1.3 key_update
+    client_row "prefers TLS 1.2 to TLS 1.3" 1.3 tls12_first
+    ;;
+esac
+tell clients
 
 # README.md has these tables; without TLS 1.3 all of them but its rows.
 # same FILE...: compares tables
@@ -484,7 +611,7 @@ same() {
 # With other versions than README.md names peers may do otherwise; what ours sends is the same.
 echo
 if grep -q "^| .* | $mbedtls | $openssl | $gnutls |\$" "$readme"; then
-    same suites our_server theirs ours
+    same suites our_server theirs ours clients
 elif grep -q "^| .* | $mbedtls | .* | .* |\$" "$readme"; then
     echo "README.md does not name mbedTLS $mbedtls with OpenSSL $openssl and GnuTLS $gnutls: only alerts of ours compared"
     same our_server ours

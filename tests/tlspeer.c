@@ -2,16 +2,19 @@
 /*
  * One end of a TLS connection on loopback with the streams of libmikeyticket-tls, for tests/interop.sh.
  *
- *     tlspeer server --psk HEX --identity TEXT [--suites LIST] [--bind] [--other] [--hide] [--renegotiation] [--wait]
- *     tlspeer client --psk HEX --identity TEXT --port N [--suites LIST] [--renegotiation] [--renegotiate]
+ *     tlspeer server --psk HEX --identity TEXT [--suites LIST] [OPTION...]
+ *     tlspeer client --psk HEX --identity TEXT --port N [--suites LIST] [OPTION...]
  *     tlspeer suites LIST      the suites of it that this build of mbedTLS has, one a line
  *     tlspeer version          that of mbedTLS
  *     tlspeer port             one that is free now
  *
  * The server says `port: N`, takes one connection, answers a line with the same line, and closes; with --wait it leaves
  * closing to its client. With --bind the connection is bound to stream 7, whose key and identity are given; with
- * --other to stream 8, which has others. The client sends a line, which must come back, and closes; with --renegotiate
- * it renegotiates before. Both say what became of the connection: `tls: VERSION SUITE`, `stream: N`, `line: TEXT`,
+ * --other to stream 8, which has others; with --hide it hides identities. With --early stream 7 is announced, and gets
+ * its key when the client has sent something. With --empty the server sends two empty records before its line. With
+ * --flood it sends octets 'x' in place of the line until TCP takes no more, says `pending: N`, and closes. The client
+ * sends a line, which must come back, and closes; with --renegotiate it renegotiates before; --renegotiation lets the
+ * peer do so. Both say what became of the connection: `tls: VERSION SUITE`, `stream: N`, `line: TEXT`,
  * `alert: N` where a fatal one came, `error: -0xN`, `end: closed|cut|alert|failed`. Exit status 1 if there was no
  * connection or no line.
  */
@@ -30,8 +33,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +52,9 @@ enum { SEVEN = 7, EIGHT = 8, PATIENCE = 60, RETRIES = 600, RETRY_US = 50000 };
 struct peer {
     const char *suites, *psk, *identity;
     unsigned port;
-    bool bind, other, hide, renegotiation, renegotiate, wait;
+    bool bind, other, hide, renegotiation, renegotiate, wait, early, empty, flood;
+    uint8_t key[MBEDTLS_PSK_MAX_LEN];
+    size_t n_key;
     struct mkt_streams *streams;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context drbg;
@@ -75,7 +82,7 @@ static int tcp_send(void *user, const unsigned char *octets, size_t n)
 {
     const struct peer *peer = user;
     ssize_t sent = send(peer->socket, octets, n, MSG_NOSIGNAL);
-    return sent < 0 ? MBEDTLS_ERR_NET_CONN_RESET : (int)sent;
+    return sent >= 0 ? (int)sent : errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
 }
 
 static int tcp_receive(void *user, unsigned char *octets, size_t n)
@@ -154,16 +161,21 @@ static void say_alert(void *user, int level, const char *file, int line, const c
         printf("alert: %u\n", alert);
 }
 
+/* Gives stream 7 its key. */
+static bool add(struct peer *peer)
+{
+    const struct mkt_span psk = {peer->key, peer->n_key}, identity = mkt_span_text(peer->identity);
+    return good(mkt_streams_add(peer->streams, SEVEN, psk, identity), "stream 7");
+}
+
 static bool set_up(struct peer *peer, bool server)
 {
     const uint64_t seven = SEVEN, eight = EIGHT;
-    const uint64_t *stream = peer->other ? &eight : peer->bind || !server ? &seven : NULL;
-    uint8_t key[MBEDTLS_PSK_MAX_LEN];
-    size_t n;
-    if (peer->psk == NULL || peer->identity == NULL || !key_get(peer->psk, key, &n))
+    const uint64_t *stream = peer->other ? &eight : peer->bind || peer->early || !server ? &seven : NULL;
+    if (peer->psk == NULL || peer->identity == NULL || !key_get(peer->psk, peer->key, &peer->n_key))
         return fail("no key or identity");
     const struct mkt_tls_bio bio = {.user = peer, .send = tcp_send, .receive = tcp_receive};
-    const struct mkt_span psk = {key, n}, identity = mkt_span_text(peer->identity);
+    const struct mkt_span psk = {peer->key, peer->n_key};
     const struct mkt_tls_settings settings = {.size = sizeof settings,
                                               .end = server ? MKT_END_SERVER : MKT_END_CLIENT,
                                               .suites = mkt_span_text(peer->suites),
@@ -183,7 +195,7 @@ static bool set_up(struct peer *peer, bool server)
     mbedtls_debug_set_threshold(2);
 #endif
     if (!good(mkt_streams_new(&peer->streams, &all), "new") ||
-        !good(mkt_streams_add(peer->streams, SEVEN, psk, identity), "stream 7") ||
+        !(peer->early ? good(mkt_streams_announce(peer->streams, SEVEN, 0), "announce") : add(peer)) ||
         !good(mkt_streams_add(peer->streams, EIGHT, psk, mkt_span_text("another stream's")), "stream 8"))
         return false;
     if (!good(mkt_streams_bind(peer->streams, &peer->ssl, stream, &bio), "bind") ||
@@ -209,10 +221,21 @@ static bool say_end(struct peer *peer, int result)
     return false;
 }
 
+/* When the client has sent something, a stream that was announced gets its key: not before. */
+static bool gets_key(struct peer *peer)
+{
+    char octet;
+    int result;
+    return recv(peer->socket, &octet, 1, MSG_PEEK) == 1 &&
+           mkt_streams_handshake(peer->streams, &peer->ssl, &result) == MKT_E_NO_KEY && add(peer);
+}
+
 static bool handshake(struct peer *peer)
 {
     uint64_t stream;
     int result;
+    if (peer->early && !gets_key(peer))
+        return fail("no handshake was waiting");
     if (mkt_streams_handshake(peer->streams, &peer->ssl, &result) != MKT_OK)
         return say_end(peer, result);
     printf("tls: %s %s\n", mbedtls_ssl_get_version(&peer->ssl), mbedtls_ssl_get_ciphersuite(&peer->ssl));
@@ -252,16 +275,61 @@ static bool write_line(struct peer *peer, const char *text)
     return result == (int)strlen(text) || say_end(peer, result);
 }
 
+/* Ends TCP when the client has: octets of its that nobody read would make TCP throw ours away. */
+static void end_tcp(struct peer *peer)
+{
+    char octets[64];
+    shutdown(peer->socket, SHUT_WR);
+    while (recv(peer->socket, octets, sizeof octets, 0) > 0)
+        ;
+}
+
+/* Closes while octets wait for TCP: they go out as the client reads, and close_notify after them. */
+static bool flood(struct peer *peer)
+{
+    unsigned char octets[1024];
+    size_t n = 0;
+    int result;
+    memset(octets, 'x', sizeof octets);
+    fcntl(peer->socket, F_SETFL, O_NONBLOCK);
+    while ((result = mbedtls_ssl_write(&peer->ssl, octets, sizeof octets)) > 0)
+        n += (size_t)result;
+    if (result != MBEDTLS_ERR_SSL_WANT_WRITE)
+        return say_end(peer, result);
+    enum mkt_err err = mkt_streams_close(peer->streams, &peer->ssl);
+    if (err != MKT_E_AGAIN)
+        return fail("closed too early");
+    printf("pending: %zu\n", n + sizeof octets);
+    fflush(stdout);
+    struct pollfd out = {.fd = peer->socket, .events = POLLOUT};
+    while (err == MKT_E_AGAIN && poll(&out, 1, -1) == 1)
+        err = mkt_streams_close(peer->streams, &peer->ssl);
+    printf("end: %s\n", err == MKT_OK ? "closed" : "failed");
+    fcntl(peer->socket, F_SETFL, 0);
+    end_tcp(peer);
+    return err == MKT_OK;
+}
+
 static bool serve(struct peer *peer)
 {
     char text[64];
-    if (!handshake(peer) || !read_line(peer, text) || !write_line(peer, text))
+    if (!handshake(peer) || !read_line(peer, text))
+        return false;
+    if (peer->flood)
+        return flood(peer);
+    for (int i = 0; peer->empty && i < 2; i++) {
+        int result = mbedtls_ssl_write(&peer->ssl, NULL, 0);
+        if (result < 0)
+            return say_end(peer, result);
+    }
+    if (!write_line(peer, text))
         return false;
     if (peer->wait) {
         say_end(peer, read_some(peer, text, sizeof text));
         return true;
     }
     mkt_streams_close(peer->streams, &peer->ssl);
+    end_tcp(peer);
     printf("end: closed\n");
     return true;
 }
@@ -299,7 +367,7 @@ static int show_suites(const char *list)
 static bool options_get(struct peer *peer, int argc, char **argv)
 {
     enum { PORT = 'p', SUITES = 's', PSK = 'k', IDENTITY = 'i', BIND = 'b', OTHER = 'o', HIDE = 'h', ALLOW = 'r' };
-    enum { RENEGOTIATE = 'R', WAIT = 'w' };
+    enum { RENEGOTIATE = 'R', WAIT = 'w', EARLY = 'e', EMPTY = 'E', FLOOD = 'f' };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"suites", required_argument, NULL, SUITES},
@@ -311,6 +379,9 @@ static bool options_get(struct peer *peer, int argc, char **argv)
         {"renegotiation", no_argument, NULL, ALLOW},
         {"renegotiate", no_argument, NULL, RENEGOTIATE},
         {"wait", no_argument, NULL, WAIT},
+        {"early", no_argument, NULL, EARLY},
+        {"empty", no_argument, NULL, EMPTY},
+        {"flood", no_argument, NULL, FLOOD},
         {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -344,6 +415,15 @@ static bool options_get(struct peer *peer, int argc, char **argv)
             break;
         case WAIT:
             peer->wait = true;
+            break;
+        case EARLY:
+            peer->early = true;
+            break;
+        case EMPTY:
+            peer->empty = true;
+            break;
+        case FLOOD:
+            peer->flood = true;
             break;
         default:
             return false;
