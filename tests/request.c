@@ -1928,6 +1928,40 @@ START_TEST(a_desired_policy_that_contradicts_itself)
 }
 END_TEST
 
+/* Octets of a bundle may have been damaged: what cannot be read any more is not granted. */
+START_TEST(a_stored_request_that_is_damaged)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
+    struct mkt_ticket *ticket = NULL, *none = NULL;
+    struct mkt_csb *copy = NULL;
+    struct mkt_policy policy;
+    uint8_t octets[8192];
+    const struct mkt_span init = asked(p), tp_data = payload_of(init, MKT_TP, 0).ticket.tp_data;
+    take(&p->kms, "REQUEST_INIT", init);
+    expect_err("grant", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_OK);
+    const struct mkt_span whole = stored(&p->kms);
+    memcpy(octets, whole.p, whole.n);
+    size_t at = 0;
+    while (at + tp_data.n < whole.n && memcmp(octets + at, tp_data.p, tp_data.n) != 0)
+        at++;
+    for (int damaged = 1; damaged >= 0; damaged--) {
+        const enum mkt_err err = damaged ? MKT_E_PAYLOAD : MKT_OK;
+        octets[at] = damaged ? 99 : tp_data.p[0]; /* First Payload: a type that there is not */
+        expect_err("load",
+                   mkt_csb_load(&copy, &p->kms.player.host, &p->kms.settings, (struct mkt_span){octets, whole.n}),
+                   MKT_OK);
+        expect_err("requested", mkt_csb_requested(copy, &policy), err);
+        expect_err("grant", mkt_csb_grant(copy, &p->recipe, &none), err);
+        ck_assert((none == NULL) == (damaged == 1));
+        mkt_ticket_free(none);
+        expect_err("REQUEST_RESP", mkt_csb_make_request_resp(copy, ticket, &(struct mkt_buf){NULL, 0, 0}), err);
+        mkt_csb_free(copy);
+    }
+    mkt_ticket_free(ticket);
+    parties_free(p);
+}
+END_TEST
+
 /* ---- steps ---- */
 
 START_TEST(steps_out_of_order)
@@ -2215,6 +2249,7 @@ int main(void)
     tcase_add_loop_test(tcase, more_than_a_ticket_can_have, 0, 5);
     tcase_add_test(tcase, a_wish_for_an_mpk);
     tcase_add_test(tcase, a_desired_policy_that_contradicts_itself);
+    tcase_add_test(tcase, a_stored_request_that_is_damaged);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("steps");
