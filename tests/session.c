@@ -873,6 +873,36 @@ START_TEST(as_many_policies_as_an_update_has_room_for)
 }
 END_TEST
 
+/* An update has no SP of a session that it does not name, whatever its number. */
+START_TEST(an_update_has_the_policies_of_its_sessions_alone)
+{
+    static const uint8_t numbers[] = {7, 0};
+    const struct mkt_sp sp[] = {{7, MKT_PROT_TLS, {NULL, 0}}, {0, MKT_PROT_TLS, {NULL, 0}}};
+    const struct mkt_cs cs[] = {{.cs_id = 1, .prot_type = MKT_PROT_TLS, .policies = {numbers, 1}},
+                                {.cs_id = 2, .prot_type = MKT_PROT_TLS, .policies = {numbers + 1, 1}}};
+    struct call *c = two_sessions(cs);
+    c->offer.sp = sp;
+    c->offer.n_sp = 2;
+    make_resp(c);
+    finish(c);
+    for (size_t k = 0; k < 2; k++) {
+        const struct mkt_cs open = {.cs_id = cs[k].cs_id, .prot_type = MKT_PROT_TLS};
+        const struct mkt_update u = {.size = sizeof u, .keys = &one_tgk, .n_keys = 1, .cs = &open, .n_cs = 1};
+        struct mkt_message m;
+        size_t n = 0;
+        expect_err("get", mkt_message_decode(&m, update(c->i, c->r, &u)), MKT_OK);
+        for (size_t i = 0; i < m.n; i++) {
+            if (m.payload[i].type != MKT_SP)
+                continue;
+            ck_assert_uint_eq(m.payload[i].sp.policy_no, numbers[k]);
+            n++;
+        }
+        ck_assert_uint_eq(n, 1);
+    }
+    call_free(c);
+}
+END_TEST
+
 /* As many SPs as fit beside all else that a message may have; one more is refused. */
 START_TEST(as_many_policies_as_a_message_has_room_for)
 {
@@ -1483,6 +1513,7 @@ int main(void)
     tcase_add_loop_test(tcase, an_update_has_the_policies_of_all_its_sessions, 0, 4);
     tcase_add_test(tcase, spis_that_an_update_leaves_open);
     tcase_add_test(tcase, session_data_that_an_update_leaves_open);
+    tcase_add_test(tcase, an_update_has_the_policies_of_its_sessions_alone);
     tcase_add_test(tcase, as_many_policies_as_an_update_has_room_for);
     tcase_add_test(tcase, as_many_policies_as_a_message_has_room_for);
     tcase_add_test(tcase, an_sp_that_would_change_another_session);
