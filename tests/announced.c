@@ -1200,6 +1200,117 @@ START_TEST(as_many_connections_as_may)
 }
 END_TEST
 
+static void set_bounds(struct mkt_streams_settings *settings, size_t most, size_t most_connections)
+{
+    settings->most = most;
+    settings->most_connections = most_connections;
+}
+
+static void *take_nothing(void *user, size_t n)
+{
+    *(size_t *)user = n;
+    return NULL;
+}
+
+static void release_nothing(void *user, void *p)
+{
+    (void)user, (void)p;
+}
+
+/* No setting makes the tables larger than for 2^24 of either, or twice as many connections as streams. */
+START_TEST(bounds_have_bounds)
+{
+    enum { MOST = 1 << 24 };
+    size_t size[4] = {0};
+    struct server *server = server_new();
+    struct mkt_streams_settings settings = server->settings;
+    struct mkt_streams *streams;
+    settings.alloc = take_nothing;
+    settings.release = release_nothing;
+    for (size_t i = 0; i < 4; i++) {
+        settings.user = &size[i];
+        set_bounds(&settings, i % 2 == 0 ? 1 : MOST, i / 2 == 0 ? 1 : MOST);
+        expect_err("at most", mkt_streams_new(&streams, &settings), MKT_E_MEMORY);
+    }
+    ck_assert_uint_lt(size[0], 1000);
+    for (size_t i = 1; i < 4; i++)
+        ck_assert_uint_eq(size[i], size[1]);
+    set_bounds(&settings, 1, MOST + 1);
+    expect_err("connections", mkt_streams_new(&streams, &settings), MKT_E_ARGUMENT);
+    set_bounds(&settings, MOST + 1, 1);
+    expect_err("streams", mkt_streams_new(&streams, &settings), MKT_E_ARGUMENT);
+    set_bounds(&settings, MOST, 0);
+    expect_err("twice as many", mkt_streams_new(&streams, &settings), MKT_E_MEMORY);
+    ck_assert_uint_gt(size[3], size[1] + size[1] / 2);
+    server_free(server);
+}
+END_TEST
+
+/* ---- a BIO with a time-out ---- */
+
+enum { PATIENCE = 1234 };
+
+static size_t times_asked;
+
+static int get_in_time(void *user, unsigned char *octets, size_t n, uint32_t timeout)
+{
+    ck_assert_uint_eq(timeout, PATIENCE);
+    times_asked++;
+    const int got = get(user, octets, n);
+    return got == MBEDTLS_ERR_SSL_WANT_READ ? MBEDTLS_ERR_SSL_TIMEOUT : got;
+}
+
+static int get_wrongly(void *user, unsigned char *octets, size_t n)
+{
+    (void)user, (void)octets, (void)n;
+    ck_abort_msg("a BIO with both was read without a time-out");
+    return -1;
+}
+
+START_TEST(receives_with_a_time_out)
+{
+    const int version = _i / 2;
+    struct server *server = server_new();
+    struct line *line = dial(server, version, KEY_32, NAME);
+    struct end *end = &line->server;
+    const struct mkt_tls_bio bio = {
+        .user = end, .send = put, .receive = _i % 2 == 0 ? NULL : get_wrongly, .receive_timeout = get_in_time};
+    times_asked = 0;
+    mbedtls_ssl_conf_read_timeout(&end->conf, PATIENCE);
+    announce(server, SEVEN, 0);
+    expect_err("bind", mkt_streams_bind(server->streams, &end->ssl, &seven, &bio), MKT_OK);
+    end->user = server;
+    expect_waiting(server, end);
+    ck_assert_int_lt(read_from(end), 0);
+    ck_assert_uint_eq(times_asked, 0);
+    add(server, SEVEN, KEY_32, NAME);
+    int result = 0;
+    expect_err("nothing came", mkt_streams_handshake(server->streams, &end->ssl, &result), MKT_E_AGAIN);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_TIMEOUT);
+    for (int i = 0; i < 20 && (line->client.result != 0 || result != 0); i++) {
+        go_on(&line->client);
+        const enum mkt_err err = mkt_streams_handshake(server->streams, &end->ssl, &result);
+        expect_err("handshake", err, result == 0 ? MKT_OK : MKT_E_AGAIN);
+    }
+    say(&line->client, end, "in time");
+    result = read_from(end);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_TIMEOUT);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &end->ssl, result), MKT_TLS_OPEN);
+    ck_assert_int_gt(write_to(&line->client, "too late"), 0);
+    const size_t asked = times_asked;
+    ck_assert_uint_gt(asked, 0);
+    remove_elsewhere(server);
+    ck_assert_int_lt(read_from(end), 0);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &end->ssl, MBEDTLS_ERR_SSL_TIMEOUT), MKT_TLS_REMOVED);
+    ck_assert_int_lt(read_from(end), 0);
+    ck_assert_uint_eq(times_asked, asked);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
+/* ---- texts ---- */
+
 /* RFC 3629 section 4 */
 static const struct {
     const char *octets;
@@ -1393,6 +1504,30 @@ START_TEST(every_identity_costs_the_same)
 }
 END_TEST
 
+/* Without a stream, and as soon as the keys have another length. */
+START_TEST(the_key_that_nobody_knows_has_the_length_of_the_last)
+{
+    struct server *server = server_with(hides_identities);
+    size_t none[3], last[3], nobodys[3];
+    refuse(server, suites[0], KEY_16, "nobody", NULL, none);
+    add(server, SEVEN, KEY_16, "number");
+    refuse(server, suites[0], "ffeeddccbbaa99887766554433221100", "number", NULL, last);
+    ck_assert_uint_eq(none[2], last[2]);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0)
+            add(server, EIGHT, KEY_32, "second");
+        else
+            expect_err("rekey", mkt_streams_rekey(server->streams, EIGHT, from_hex(KEY_16), mkt_span_text("second")),
+                       MKT_OK);
+        refuse(server, suites[0], OTHER_KEY, "second", NULL, last);
+        refuse(server, suites[0], KEY_32, "nobody", NULL, nobodys);
+        ck_assert_uint_eq(nobodys[2], last[2]);
+        ck_assert((nobodys[2] == none[2]) == (i == 1));
+    }
+    server_free(server);
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -1429,10 +1564,13 @@ int main(void)
     suite_add_tcase(suite, t);
     t = tcase_create("bounds");
     tcase_add_loop_test(t, as_many_connections_as_may, 0, 2);
+    tcase_add_test(t, bounds_have_bounds);
+    tcase_add_loop_test(t, receives_with_a_time_out, 0, VERSIONS * 2);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
     tcase_add_test(t, an_identity_of_zeros);
     suite_add_tcase(suite, t);
     t = tcase_create("hidden identities");
+    tcase_add_test(t, the_key_that_nobody_knows_has_the_length_of_the_last);
     tcase_add_loop_test(t, every_identity_costs_the_same, 0, SUITES * 2);
     suite_add_tcase(suite, t);
     return run(suite);
