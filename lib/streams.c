@@ -67,8 +67,8 @@ struct stream {
     uint64_t number, until;
 };
 
-/* EARLY: its stream has no key yet. GONE: its stream was removed, or this end has closed. */
-enum progress { READY, EARLY, GONE };
+/* EARLY: its stream has no key yet. GONE: its stream was removed. LEFT: this end has closed. */
+enum progress { READY, EARLY, GONE, LEFT };
 
 struct connection {
     struct link link; /* in stream->connections */
@@ -82,7 +82,7 @@ struct connection {
     struct mkt_tls_bio bio;
     bool unsent;                  /* TCP has not taken the whole of a record */
     bool eof;                     /* TCP has ended */
-    bool leaving;                 /* the handshake or the last alert may pass even if it is GONE */
+    bool leaving;                 /* the handshake or the last alert may pass even if it is GONE or LEFT */
     bool mute;                    /* a record was refused. It has a number, so none can follow it. */
     bool told;                    /* mbedTLS was given that alert */
     uint8_t type;                 /* of the record that was sent last since octets came; 0: none was */
@@ -298,7 +298,7 @@ static struct end leave(struct mkt_streams *streams, struct connection *connecti
     const bool ends = stream != NULL && stream->connected == connection;
     link_out(&connection->link);
     connection->stream = NULL;
-    connection->progress = GONE;
+    connection->progress = LEFT;
     if (ends)
         take_out(streams, stream);
     unlock(streams);
@@ -315,7 +315,7 @@ static int bio_send(void *user, const unsigned char *octets, size_t n)
     struct connection *connection = user;
     if (connection == NULL)
         return MBEDTLS_ERR_NET_CONN_RESET;
-    const bool refused = connection->progress == GONE && !connection->leaving;
+    const bool refused = connection->progress >= GONE && !connection->leaving;
     connection->mute |= refused && !connection->unsent;
     if (refused || connection->mute)
         return MBEDTLS_ERR_NET_CONN_RESET;
@@ -328,7 +328,7 @@ static int bio_send(void *user, const unsigned char *octets, size_t n)
 
 static int receive(struct connection *connection, unsigned char *octets, size_t n, const uint32_t *timeout)
 {
-    if (connection == NULL || connection->progress == GONE)
+    if (connection == NULL || connection->progress >= GONE)
         return MBEDTLS_ERR_NET_CONN_RESET;
     if (connection->progress == EARLY)
         return MBEDTLS_ERR_SSL_WANT_READ;
@@ -621,7 +621,7 @@ size_t mkt_streams_count(struct mkt_streams *streams)
 /* Whether a connection may have a stream now. */
 static bool may_have(const struct connection *connection, const struct stream *stream)
 {
-    if (connection->progress == GONE || (connection->stream != NULL && connection->stream != stream))
+    if (connection->progress >= GONE || (connection->stream != NULL && connection->stream != stream))
         return false;
     return stream->connected == NULL || stream->connected == connection;
 }
@@ -951,8 +951,8 @@ enum mkt_tls_state mkt_streams_status(struct mkt_streams *streams, mbedtls_ssl_c
     enum mkt_tls_state state = state_of(result);
     if (result == 0)
         state = connection == NULL || connection->eof ? MKT_TLS_CUT : MKT_TLS_OPEN; /* OPEN: an empty record */
-    if (connection != NULL && connection->progress == GONE)
-        state = MKT_TLS_REMOVED;
+    if (connection != NULL && connection->progress >= GONE)
+        state = connection->progress == GONE ? MKT_TLS_REMOVED : MKT_TLS_CLOSED;
     if (connection == NULL || state == MKT_TLS_OPEN)
         return state;
     if (state == MKT_TLS_CLOSED)

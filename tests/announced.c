@@ -1127,6 +1127,44 @@ START_TEST(removed_in_the_midst_of_a_record)
 }
 END_TEST
 
+/* This end closes, or answers a close_notify, and TCP takes no more: to ask meanwhile is no harm. */
+START_TEST(a_close_that_waits_is_no_removal)
+{
+    const bool peer_closes = _i / VERSIONS == 1;
+    struct server *server = server_new();
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial(server, _i % VERSIONS, KEY_32, NAME);
+    mbedtls_ssl_context *ssl = &line->server.ssl;
+    bind_slowly(server, &line->server, &seven);
+    shake(line);
+    expect_connected(line);
+    tcp.room = 10;
+    ck_assert_int_eq(write_to(&line->server, "half"), MBEDTLS_ERR_SSL_WANT_WRITE);
+    if (peer_closes) {
+        ck_assert_int_eq(mbedtls_ssl_close_notify(&line->client.ssl), 0);
+        const int result = read_from(&line->server);
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, result), MKT_TLS_CLOSING);
+    } else {
+        expect_err("close", mkt_streams_close(server->streams, ssl), MKT_E_AGAIN);
+    }
+    for (int again = 0; again < 2; again++) {
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, MBEDTLS_ERR_SSL_WANT_READ), MKT_TLS_CLOSING);
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, read_from(&line->server)), MKT_TLS_CLOSING);
+    }
+    expect_err("it has ended", mkt_streams_remove(server->streams, SEVEN), MKT_E_NO_SESSION);
+    tcp.room = SIZE_MAX;
+    ck_assert_int_eq(mkt_streams_status(server->streams, ssl, MBEDTLS_ERR_SSL_WANT_READ), MKT_TLS_CLOSED);
+    ck_assert_int_eq(read_from(&line->client), 4);
+    ck_assert_int_eq(read_from(&line->client), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+    ck_assert_uint_eq(server->n_ended, 1);
+    ck_assert_int_eq(server->how, MKT_TLS_CLOSED);
+    ck_assert_uint_eq(server->n_woken, 0);
+    expect_unknown(server, &line->server);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
 /* Another thread removes the stream while this one sends its flight: the peer gets the alert all the same. */
 START_TEST(removed_in_the_midst_of_a_flight)
 {
@@ -1560,6 +1598,7 @@ int main(void)
     tcase_add_loop_test(t, handshakes_end_with_the_stream, 0, VERSIONS * 4);
     tcase_add_loop_test(t, handshakes_end_with_the_connection, 0, VERSIONS);
     tcase_add_loop_test(t, removed_in_the_midst_of_a_record, 0, VERSIONS);
+    tcase_add_loop_test(t, a_close_that_waits_is_no_removal, 0, VERSIONS * 2);
     tcase_add_loop_test(t, removed_in_the_midst_of_a_flight, 0, VERSIONS * 8);
     suite_add_tcase(suite, t);
     t = tcase_create("bounds");

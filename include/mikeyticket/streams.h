@@ -174,7 +174,8 @@ struct mkt_streams_settings {
      * Have the thread of a connection call mkt_streams_handshake(), or mkt_streams_status() if it is connected, now: the
      * key that it waits for is here, or its stream was removed. Called with the lock held, so that no other thread ends
      * the connection meanwhile, and from the thread that changes the stream. Do not call functions of this header in
-     * it; write to a pipe or a queue that the other thread reads. Needed by those who announce streams.
+     * it; write to a pipe or a queue that the other thread reads. It may come before mkt_streams_bind() returns. Needed
+     * by those who announce streams.
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
