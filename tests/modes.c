@@ -1352,6 +1352,8 @@ START_TEST(a_responder_of_one_octet_that_nobody_asked)
         update_by(&p->bob, &p->alice);
         expect_octets("peer", mkt_csb_peer(p->alice.csb).data, text("b"));
         ck_assert_uint_eq(p->alice.n_asked, 1);
+        ck_assert(p->alice.asked_role == MKT_RESPONDER && p->alice.asked_proven);
+        expect_octets("asked about", p->alice.asked_id.data, text("b"));
         update_by(&p->alice, &p->bob);
         same_tek(&p->alice, &p->bob, 32);
     }
