@@ -130,6 +130,8 @@ START_TEST(rules_for_keys)
     list[2].key_data.key.n = 16;
     list[1].key_data.kv.spi = list[0].key_data.kv.spi;
     expect_err("the SPI of an MPK again", check(list, 3, one_mpk), MKT_OK); /* D23 */
+    const struct mkt_payload mpk_behind[] = {key(MKT_KEY_TGK, 32, spis[0]), key(MKT_KEY_MPK, 32, spis[0])};
+    expect_err("the SPI of a session key in an MPK", check(mpk_behind, 2, one_mpk), MKT_OK);
     list[1].key_data.kv.spi = spi;
     list[2].key_data.kv.spi = spi;
     expect_err("an SPI twice", check(list, 3, one_mpk), MKT_E_SPI);

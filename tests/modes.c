@@ -726,10 +726,12 @@ START_TEST(a_kms_that_is_asked_by_one_it_does_not_want)
     p->kms_r.player.fail = MKT_E_DENIED;
     refused(&p->kms_r, "not for Bob", resp, MKT_E_DENIED);
     ck_assert_int_eq(p->kms_r.asked_role, MKT_RESPONDER);
+    ck_assert(p->kms_r.asked_proven);
     expect_octets("who", p->kms_r.asked_id.data, p->bob.settings.self.data);
     p->kms_r.player.fail = MKT_OK;
     take(&p->kms_r, "RESOLVE_RESP", resp);
     ck_assert_int_eq(p->kms_r.asked_role, MKT_KMS);
+    ck_assert(p->kms_r.asked_proven);
     expect_octets("who", p->kms_r.asked_id.data, p->kms.settings.self.data);
     parties_free(p);
 }

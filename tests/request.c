@@ -660,6 +660,7 @@ START_TEST(the_kms_tells_what_it_changed)
     p->alice.player.fail = MKT_E_DENIED; /* 4.2.1.6: "If not, the Initiator SHALL discard" */
     refused(&p->alice, "not acceptable", resp, MKT_E_DENIED);
     ck_assert_int_eq(p->alice.asked_role, MKT_KMS);
+    ck_assert(p->alice.asked_proven);
     expect_octets("who", p->alice.asked_id.data, p->kms.settings.self.data);
     ck_assert_uint_ne(p->alice.asked_flags & MKT_FLAG_K, 0);
     expect_err("none granted", mkt_csb_take_ticket(p->alice.csb, &p->ticket), MKT_E_STATE);
@@ -950,6 +951,7 @@ START_TEST(an_initiator_that_the_kms_does_not_want)
     p->kms.player.fail = MKT_E_DENIED;
     refused(&p->kms, "denied", init, MKT_E_DENIED);
     ck_assert_int_eq(p->kms.asked_role, MKT_INITIATOR);
+    ck_assert(p->kms.asked_proven);
     expect_octets("who", p->kms.asked_id.data, p->alice.settings.self.data);
     ck_assert_uint_eq(p->kms.asked_flags, p->policy.flags);
     p->kms.player.fail = MKT_OK;

@@ -278,6 +278,7 @@ START_TEST(a_responder_that_the_kms_does_not_want)
     p->kms.player.fail = MKT_E_DENIED;
     refused(&p->kms, "denied", init, MKT_E_DENIED);
     ck_assert_int_eq(p->kms.asked_role, MKT_RESPONDER);
+    ck_assert(p->kms.asked_proven);
     expect_octets("who", p->kms.asked_id.data, p->bob.settings.self.data);
     ck_assert_uint_eq(p->kms.asked_flags, p->policy.flags);
     p->kms.player.fail = MKT_OK;
@@ -1591,6 +1592,7 @@ START_TEST(nothing_is_known_before_the_kms_answers)
     expect_octets("Alice", mkt_csb_peer(p->bob.csb).data, p->alice.settings.self.data);
     ck_assert_uint_eq(p->bob.n_asked, 2);
     ck_assert_int_eq(p->bob.asked_role, MKT_INITIATOR);
+    ck_assert(p->bob.asked_proven);
     ck_assert_uint_eq(p->bob.player.n_seen, 1);
     expect_err("of the ticket", mkt_csb_key(p->bob.csb, 0, &key), MKT_OK);
     expect_err("Alice's", mkt_csb_key(p->bob.csb, 1, &key), MKT_OK);
@@ -1678,6 +1680,7 @@ START_TEST(an_answer_that_the_initiator_does_not_expect)
     refused(&p->alice, "not Bob, please", resp, MKT_E_DENIED);
     ck_assert_uint_eq(p->alice.n_asked, 1);
     ck_assert_int_eq(p->alice.asked_role, MKT_RESPONDER);
+    ck_assert(p->alice.asked_proven);
     expect_octets("who", p->alice.asked_id.data, p->bob.settings.self.data);
     no_key_handed_over(p, whole);
     p->alice.player.fail = MKT_OK;
