@@ -888,6 +888,8 @@ START_TEST(what_is_kept)
         c.media = 42;
         expect_err("not kept", decide(&now, &bad[i], false, 0, &c, &same), MKT_E_STORED);
         expect_err("not kept", mkt_connection_keying(&offer, 0, true, &bad[i], &keying), MKT_E_STORED);
+        const struct texts no_answer = exchange(MSRP("9", ALICE), HEAD, true); /* the first error counts */
+        expect_err("not kept", decide(&no_answer, &bad[i], false, 0, &c, &same), MKT_E_STORED);
         ck_assert_uint_eq(c.media, 42);
         ck_assert_mem_eq(&kept, &same, sizeof kept);
         ck_assert_int_eq(keying, MKT_KEYING_NEW);
