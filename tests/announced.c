@@ -495,7 +495,8 @@ START_TEST(strangers_keep_nobody_out)
     struct line *line[WAITING];
     announce(server, SEVEN, 0);
     for (size_t i = 0, stranger = 0; i < WAITING; i++) {
-        line[i] = i == place ? dial(server, version, KEY_32, NAME) : come_as(server, version, stranger++);
+        line[i] =
+            i == place ? dial(server, version, KEY_32, NAME) : come_as(server, version, (enum stranger)stranger++);
         expect_err("bind", bind_end(server, &line[i]->server, &seven), MKT_OK);
         if (i == place)
             go_on(&line[i]->client);
@@ -871,7 +872,7 @@ enum deed { NOTHING, READS, WRITES, READS_AND_WRITES, WRITES_AND_READS, DEEDS };
 START_TEST(nothing_passes_after_the_removal)
 {
     const int version = _i / DEEDS;
-    const enum deed deed = _i % DEEDS;
+    const enum deed deed = (enum deed)(_i % DEEDS);
     const bool writes = deed >= WRITES;
     struct server *server = server_new();
     struct line *line = connected(server, version);
