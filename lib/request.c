@@ -112,6 +112,14 @@ enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
     return MKT_OK;
 }
 
+enum mkt_err mkt_authorise_kms(struct mkt_txn *txn)
+{
+    enum mkt_err err = MKT_OK;
+    if (txn->role == MKT_KMS)
+        err = mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, true);
+    return err == MKT_OK ? mkt_authorise(txn, MKT_KMS, &txn->kms->kms, true) : err;
+}
+
 /* ---- what is asked for: 6.10, TP ---- */
 
 /* 6.10: TP Data has "(IDRr)": at least one (D24). */
@@ -329,11 +337,6 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
     return err == MKT_E_NOT_YET ? MKT_OK : err;
 }
 
-static enum mkt_err authorise_kms(struct mkt_txn *txn)
-{
-    return mkt_authorise(txn, MKT_KMS, &txn->kms->kms, true);
-}
-
 static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
@@ -350,4 +353,5 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
-const struct mkt_acts mkt_acts_request_resp = {make_resp, refuse_resp, mkt_find_kms_key, authorise_kms, accept_resp};
+const struct mkt_acts mkt_acts_request_resp = {make_resp, refuse_resp, mkt_find_kms_key, mkt_authorise_kms,
+                                               accept_resp};

@@ -37,6 +37,9 @@ MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 
+/* The host's last word on the KMS that answers, and before that of a KMS that asked it, on the Responder. */
+MKT_MUST enum mkt_err mkt_authorise_kms(struct mkt_txn *txn);
+
 /* Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
  * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it. */
 MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,

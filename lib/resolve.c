@@ -153,14 +153,6 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
     return fits ? MKT_OK : mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &idrr->id.data);
 }
 
-static enum mkt_err authorise_resp(struct mkt_txn *txn)
-{
-    enum mkt_err err = MKT_OK;
-    if (txn->role == MKT_KMS)
-        err = mkt_authorise(txn, MKT_RESPONDER, &txn->bundle.responder, true);
-    return err == MKT_OK ? mkt_authorise(txn, MKT_KMS, &txn->kms->kms, true) : err;
-}
-
 /* "the Responder MUST verify the TRANSFER_INIT message with the MPKi received from the KMS." */
 static enum mkt_err take_kept(struct mkt_txn *txn)
 {
@@ -194,4 +186,5 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;
 }
 
-const struct mkt_acts mkt_acts_resolve_resp = {make_resp, refuse_resp, mkt_find_kms_key, authorise_resp, accept_resp};
+const struct mkt_acts mkt_acts_resolve_resp = {make_resp, refuse_resp, mkt_find_kms_key, mkt_authorise_kms,
+                                               accept_resp};

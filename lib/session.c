@@ -110,19 +110,10 @@ bool mkt_cs_find(struct mkt_span map, uint8_t cs_id, struct mkt_cs *cs)
     return false;
 }
 
-/* 6.1.1: the Session Data of SRTP is SSRC, with the S flag also ROC and SEQ; it "MAY be omitted in the initial message
- * (length = 0), but it MUST be provided in the response message." That of other protocols is not checked. */
-static enum mkt_err check_session_data(const struct mkt_cs *cs, bool needed)
-{
-    enum { SSRC = 4, ROC = 4, SEQ = 2 };
-    if (cs->prot_type != MKT_PROT_SRTP || (cs->session_data.n == 0 && !needed))
-        return MKT_OK;
-    return cs->session_data.n == (cs->s ? SSRC + ROC + SEQ : SSRC) ? MKT_OK : MKT_E_CS;
-}
-
 /* What crypto sessions of a message must be like whether it is an initial one or a response. */
 static enum mkt_err check_cs(const struct mkt_txn *txn, const struct mkt_cs *cs, bool settled)
 {
+    enum { SSRC = 4, ROC = 4, SEQ = 2 };
     if (cs->prot_type != txn->settings->prot_type)
         return MKT_E_PROT;
     /* 6.1.1: "In response messages, #P SHALL always be exactly 1." */
@@ -130,7 +121,11 @@ static enum mkt_err check_cs(const struct mkt_txn *txn, const struct mkt_cs *cs,
         return MKT_E_SP;
     if (settled && cs->spi.n == 0)
         return MKT_E_SPI;
-    return check_session_data(cs, settled);
+    /* 6.1.1: the Session Data of SRTP is SSRC, with the S flag also ROC and SEQ; it "MAY be omitted in the initial
+     * message (length = 0), but it MUST be provided in the response message." That of others is not checked. */
+    if (cs->prot_type != MKT_PROT_SRTP || (cs->session_data.n == 0 && !settled))
+        return MKT_OK;
+    return cs->session_data.n == (cs->s ? SSRC + ROC + SEQ : SSRC) ? MKT_OK : MKT_E_CS;
 }
 
 /* The MAC is not verified yet: each session of the message, of the bundle and of the offer is looked at once. */
