@@ -155,8 +155,6 @@ static void *get_memory(const struct mkt_streams_settings *settings, size_t n)
 
 static void release(const struct mkt_streams_settings *settings, void *p, size_t n)
 {
-    if (p == NULL)
-        return;
     mbedtls_platform_zeroize(p, n);
     if (settings->release != NULL)
         settings->release(settings->user, p);

@@ -53,6 +53,22 @@ int mbedtls_internal_sha512_process(mbedtls_sha512_context *hash, const unsigned
     return real(hash, block);
 }
 
+/* The hash fails that is the n-th from now; 0: none does. */
+static size_t until_hash_fails;
+
+#if MBEDTLS_VERSION_MAJOR >= 3
+int mbedtls_sha256(const unsigned char *octets, size_t n, unsigned char *digest, int is224)
+#else
+int mbedtls_sha256_ret(const unsigned char *octets, size_t n, unsigned char digest[32], int is224)
+#endif
+{
+    int (*real)(const unsigned char *, size_t, unsigned char *, int);
+    if (until_hash_fails > 0 && --until_hash_fails == 0)
+        return -1;
+    *(void **)&real = dlsym(RTLD_NEXT, __func__);
+    return real(octets, n, digest, is224);
+}
+
 /* The program around the streams. It counts its memory, which must come back wiped, and what the callbacks tell. */
 struct server {
     struct mkt_streams *streams;
@@ -1567,6 +1583,44 @@ START_TEST(the_key_that_nobody_knows_has_the_length_of_the_last)
 }
 END_TEST
 
+/* mbedTLS can have a hash in hardware, which fails. */
+START_TEST(hashes_that_fail)
+{
+    struct server *server = server_with(hides_identities);
+    const struct mkt_span key = from_hex(KEY_32), name = mkt_span_text(NAME);
+    const size_t live = server->live;
+    until_hash_fails = 1;
+    expect_err("add", mkt_streams_add(server->streams, SEVEN, key, name), MKT_E_CRYPTO);
+    ck_assert_uint_eq(server->live, live);
+    announce(server, SEVEN, 0);
+    until_hash_fails = 1;
+    expect_err("add", mkt_streams_add(server->streams, SEVEN, key, name), MKT_E_CRYPTO);
+    ck_assert_uint_eq(server->n_woken, 0);
+    add(server, SEVEN, KEY_32, NAME);
+    until_hash_fails = 1;
+    expect_err("rekey", mkt_streams_rekey(server->streams, SEVEN, from_hex(OTHER_KEY), name), MKT_E_CRYPTO);
+    for (size_t i = 1; i <= 2; i++) {
+        struct line *line = dial_to(server, 0, &seven);
+        go_on(&line->client);
+        go_on(&line->server);
+        go_on(&line->client);
+        until_hash_fails = i;
+        go_on(&line->server);
+        ck_assert_uint_eq(until_hash_fails, 0);
+        ck_assert_int_ne(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
+        shake(line);
+        expect_refused(line);
+        ck_assert_int_eq(line->client.result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+        line_free(line);
+    }
+    struct line *line = dial_to(server, 0, &seven);
+    shake(line);
+    expect_stream(server, line, &line->server, SEVEN);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
 int main(void)
 {
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -1610,6 +1664,7 @@ int main(void)
     tcase_add_test(t, an_identity_of_zeros);
     suite_add_tcase(suite, t);
     t = tcase_create("hidden identities");
+    tcase_add_test(t, hashes_that_fail);
     tcase_add_test(t, the_key_that_nobody_knows_has_the_length_of_the_last);
     tcase_add_loop_test(t, every_identity_costs_the_same, 0, SUITES * 2);
     suite_add_tcase(suite, t);
