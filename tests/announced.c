@@ -1301,7 +1301,57 @@ START_TEST(bounds_have_bounds)
 }
 END_TEST
 
-/* ---- a BIO with a time-out ---- */
+/* ---- BIOs ---- */
+
+static bool picky, stopped;
+
+/* Picky, it takes a record up to an octet that looks like the type of an alert, and then nothing. */
+static int put_up_to_alert(void *user, const unsigned char *octets, size_t n)
+{
+    if (!picky)
+        return put(user, octets, n);
+    if (stopped)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
+    const unsigned char *alike = memchr(octets + 5, MBEDTLS_SSL_MSG_ALERT, n - 5);
+    stopped = alike != NULL;
+    return put(user, octets, alike != NULL ? (size_t)(alike - octets) : n);
+}
+
+/* The rest of a record is no record, whatever it begins with: the alert that mbedTLS drops is still due after it. */
+START_TEST(the_rest_of_a_record_looks_like_an_alert)
+{
+    static const unsigned char zeros[1000];
+    unsigned char octets[sizeof zeros];
+    struct server *server = server_new();
+    struct line *line = dial(server, _i, KEY_32, NAME);
+    struct end *end = &line->server;
+    const struct mkt_tls_bio bio = {.user = end, .send = put_up_to_alert, .receive = get};
+    int result = sizeof zeros;
+    picky = stopped = false;
+    add(server, SEVEN, KEY_32, NAME);
+    expect_err("bind", mkt_streams_bind(server->streams, &end->ssl, &seven, &bio), MKT_OK);
+    end->user = server;
+    end->handshake = shake_stream;
+    shake(line);
+    expect_connected(line);
+    picky = true;
+    for (int i = 0; i < 20 && result == (int)sizeof zeros; i++)
+        result = mbedtls_ssl_write(&end->ssl, zeros, sizeof zeros);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_WANT_WRITE);
+    picky = false;
+    ck_assert_int_gt(write_to(&line->client, "damaged"), 0);
+    line->client.sent.octets[line->client.sent.n - 1] ^= 1;
+    result = read_from(end);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_INVALID_MAC);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &end->ssl, result), MKT_TLS_FAILED);
+    do
+        result = mbedtls_ssl_read(&line->client.ssl, octets, sizeof octets);
+    while (result > 0);
+    ck_assert_int_eq(result, MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
 
 enum { PATIENCE = 1234 };
 
@@ -1660,6 +1710,7 @@ int main(void)
     tcase_add_loop_test(t, as_many_connections_as_may, 0, 2);
     tcase_add_test(t, bounds_have_bounds);
     tcase_add_loop_test(t, receives_with_a_time_out, 0, VERSIONS * 2);
+    tcase_add_loop_test(t, the_rest_of_a_record_looks_like_an_alert, 0, VERSIONS);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
     tcase_add_test(t, an_identity_of_zeros);
     suite_add_tcase(suite, t);
