@@ -293,6 +293,29 @@ START_TEST(close_notify_comes_after_what_was_written)
 }
 END_TEST
 
+/* A loop that goes on reading, and asks how the session stands, loses no close_notify. */
+START_TEST(a_connection_that_closes_can_be_asked)
+{
+    struct call *call = connected(_i % WAYS);
+    mbedtls_ssl_context *ssl = &call->ours->ssl;
+    unsigned char octets[OCTETS] = {0}, octet;
+    const size_t from = call->ours->sent.n;
+    call->room = 3;
+    ck_assert_int_eq(mbedtls_ssl_write(ssl, octets, sizeof octets), MBEDTLS_ERR_SSL_WANT_WRITE);
+    ck_assert(!end_it(call, _i / WAYS == 1));
+    const int results[] = {mbedtls_ssl_read(ssl, &octet, 1), MBEDTLS_ERR_SSL_WANT_READ, 0};
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+        ck_assert_int_eq(mkt_streams_status(call->streams, ssl, results[i]), MKT_TLS_CLOSING);
+    call->room = PLENTY;
+    ck_assert_int_eq(mkt_streams_status(call->streams, ssl, MBEDTLS_ERR_SSL_WANT_READ), MKT_TLS_CLOSED);
+    ck_assert_uint_eq(records(call->ours, from), 2);
+    expect_all_then_close(call, octets);
+    expect_ended(call, MKT_TLS_CLOSED);
+    expect_err("close", mkt_streams_close(call->streams, ssl), MKT_E_NO_SESSION);
+    call_free(call);
+}
+END_TEST
+
 /* ---- what a session can't take ---- */
 
 /* What mbedTLS writes records with; no call of its API sends one of any type. */
@@ -891,6 +914,7 @@ int main(void)
     TCase *t = tcase_create("close_notify");
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, close_notify_comes_after_what_was_written, 0, WAYS * TURNS * 2);
+    tcase_add_loop_test(t, a_connection_that_closes_can_be_asked, 0, WAYS * 2);
     suite_add_tcase(suite, t);
     t = tcase_create("odd records");
     tcase_add_loop_test(t, what_cannot_be_taken_gets_an_alert, 0, WAYS * ODD * 2);

@@ -96,7 +96,7 @@ enum mkt_tls_state {
     MKT_TLS_ALERT,   /**< the peer sent a fatal alert */
     MKT_TLS_FAILED,  /**< this end gave up; the peer got an alert, if TCP took it */
     MKT_TLS_REMOVED, /**< the stream was removed, or expired, and the connection with it */
-    MKT_TLS_CLOSING  /**< close_notify came, and the answer to it can't be sent yet: call mkt_streams_close() */
+    MKT_TLS_CLOSING  /**< either end closed, and our close_notify can't be sent yet: call mkt_streams_close() */
 };
 
 /** How a connection reads and writes TCP: the arguments of mbedtls_ssl_set_bio(), which says what each must return. */
@@ -346,8 +346,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_find(struct mkt_streams *streams, cons
  *                (mbedTLS refuses four in a row.)
  * @return - MKT_TLS_OPEN, also for MBEDTLS_ERR_SSL_TIMEOUT and for a renegotiation that the peer refused or has not
  *           come to (MBEDTLS_ERR_SSL_WAITING_SERVER_HELLO_RENEGO), as the session is whole;
- *         - MKT_TLS_CLOSING: the peer closed, and TCP does not take our close_notify now. The stream has ended. Call
- *           mkt_streams_close() as soon as TCP can be written, or mkt_streams_forget();
+ *         - MKT_TLS_CLOSING: the peer closed, or you called mkt_streams_close(), and TCP does not take our close_notify
+ *           now. The stream has ended. Call mkt_streams_close() as soon as TCP can be written, or mkt_streams_forget();
  *         - anything else: release TCP now, with mbedtls_ssl_free() or mbedtls_ssl_session_reset() as usual. A
  *           close_notify was answered with one, as RFC 5246 7.2.1 demands. If mbedTLS can't take a message, such as
  *           KeyUpdate of TLS 1.3, the peer got the alert unexpected_message; if peers send it, offer TLS 1.2 alone by
