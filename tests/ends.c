@@ -288,7 +288,7 @@ START_TEST(close_notify_comes_after_what_was_written)
     const bool peer_closes = _i / WAYS / TURNS == 1;
     size_t room = 0;
     while (!closes(way, peer_closes, turn, room))
-        room += turn == DRAINS ? 1 : 7;
+        room += turn == DRAINS && !RUNNING_ON_VALGRIND ? 1 : 7;
     ck_assert_uint_gt(room, OCTETS);
 }
 END_TEST
@@ -488,6 +488,9 @@ END_TEST
 
 /* ---- handshakes that fail: what the peer hears, and what the host is told ---- */
 
+/* Each octet is tried, or one of some: a handshake takes valgrind long. */
+#define STEP (RUNNING_ON_VALGRIND ? 29u : 1u)
+
 /* If our end gave up, it sent one alert, which is its only record after the peer's last; if the peer did, none. */
 static void expect_one_alert(struct call *call, const char *what, size_t which)
 {
@@ -574,7 +577,7 @@ START_TEST(a_cut_key_exchange_gets_an_alert)
 {
     uint8_t body[512];
     size_t n = 1;
-    for (size_t cut = 0; cut <= n + 1; cut++) {
+    for (size_t cut = 0; cut <= n + 1; cut += STEP) {
         struct call *call = with_key_exchange(exchanges[_i / 2], _i % 2 == 1, body, &n);
         body[n] = 0;
         if (cut != n)
@@ -592,7 +595,7 @@ START_TEST(a_wrong_octet_gets_one_alert)
     static const uint8_t masks[] = {0xff, 0x01};
     const int way = _i % WAYS, flight = _i / WAYS;
     size_t n = 1;
-    for (size_t at = 0; at < n; at++) {
+    for (size_t at = 0; at < n; at += STEP) {
         for (size_t mask = 0; mask < sizeof masks; mask++) {
             struct call *call = call_new(plan_of(way));
             if (call->peer == &call->line->server)
@@ -893,11 +896,13 @@ START_TEST(lengths_of_a_first_flight_that_are_wrong)
 {
     uint8_t octets[1024];
     for (size_t at = 0; at < BEFORE_SUITES; at++) {
-        for (unsigned mask = 1; mask < 256; mask = 2 * mask + 1) {
+        for (unsigned mask = 1; mask < 256; mask = RUNNING_ON_VALGRIND ? 256 : 2 * mask + 1) {
             const size_t n = hello(octets, _i == 0 ? 2 : 100, 0);
             octets[at] ^= (uint8_t)mask;
             struct call *call = first_flight(octets, n, PLENTY);
             ck_assert_uint_le(2 * call->told.n_suites, n < SHOWN ? n : SHOWN);
+            if (at == 0 || at == 5) /* no handshake, or no ClientHello */
+                ck_assert_uint_eq(call->told.n_suites, 0);
             call_free(call);
         }
     }
@@ -912,7 +917,7 @@ int main(void)
 #endif
     Suite *suite = suite_create("ends");
     TCase *t = tcase_create("close_notify");
-    tcase_set_timeout(t, 120);
+    tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, close_notify_comes_after_what_was_written, 0, WAYS * TURNS * 2);
     tcase_add_loop_test(t, a_connection_that_closes_can_be_asked, 0, WAYS * 2);
     suite_add_tcase(suite, t);
@@ -925,15 +930,17 @@ int main(void)
     tcase_add_loop_test(t, cut_after_empty_records, 0, WAYS * 4);
     suite_add_tcase(suite, t);
     t = tcase_create("handshakes that fail");
-    tcase_set_timeout(t, 120);
+    tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, an_empty_identity_gets_an_alert, 0, EXCHANGES * 2);
     tcase_add_loop_test(t, a_cut_key_exchange_gets_an_alert, 0, EXCHANGES * 2);
     tcase_add_loop_test(t, a_wrong_octet_gets_one_alert, 0, WAYS * 2);
+    suite_add_tcase(suite, t);
+    t = tcase_create("what the host is told");
     tcase_add_loop_test(t, the_host_is_told_why, 0, WAYS * WHY * 2);
     tcase_add_loop_test(t, an_identity_is_escaped, 0, VERSIONS * NAMES);
     suite_add_tcase(suite, t);
     t = tcase_create("first flights");
-    tcase_set_timeout(t, 120);
+    tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, suites_of_a_first_flight, 0, 4);
     tcase_add_loop_test(t, suites_of_a_first_flight_in_two_records, 0, BEFORE_SUITES + 37);
     tcase_add_loop_test(t, lengths_of_a_first_flight_that_are_wrong, 0, 2);
