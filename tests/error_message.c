@@ -459,6 +459,10 @@ START_TEST(about_nothing)
         expect_err("less than a HDR",
                    mkt_csb_make_error(bob, exact((struct mkt_span){junk, n}), MKT_E_TRUNCATED, NULL, 0, &buf),
                    MKT_E_VERSION);
+    junk[1] = MKT_ERROR;
+    expect_err("less than an Error",
+               mkt_csb_make_error(bob, exact((struct mkt_span){junk, 9}), MKT_E_TRUNCATED, NULL, 0, &buf),
+               MKT_E_VERSION);
     junk[0] = 2;
     expect_err("another version", mkt_csb_make_error(bob, (struct mkt_span){junk, 32}, MKT_E_VERSION, NULL, 0, &buf),
                MKT_E_VERSION);
@@ -484,6 +488,10 @@ START_TEST(about_what_is_hardly_a_message)
         ck_assert(m.hdr.csb_id == csb_id && m.hdr.prf == MKT_PRF_MIKEY_1);
         expect_told(p, ALICE, error, false, 12);
     }
+    memcpy(octets, init.p, init.n);
+    octets[init.n] = 0;
+    ck_assert(has(make_error(p, BOB, init, MKT_E_TRAILING), MKT_V));
+    ck_assert(!has(make_error(p, BOB, (struct mkt_span){octets, init.n + 1}, MKT_E_TRAILING), MKT_V));
     expect_err("get", mkt_message_decode(&m, init), MKT_OK);
     find(&m, MKT_RANDR, MKT_RANDR_I)->rand.role = MKT_RANDR_R; /* no RANDRi */
     struct mkt_buf buf = {octets, sizeof octets, 0};

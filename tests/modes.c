@@ -873,9 +873,17 @@ START_TEST(who_resolves_a_ticket_is_the_word_of_the_host)
     ck_assert(mkt_csb_must_make(p->kms_r.csb, MKT_RESOLVE_INIT_PSK));
     const struct mkt_span init = resolve_init(&p->kms_r);
     expect_octets("IDRkms", payload_of(init, MKT_IDR, MKT_IDR_KMS).id.data, p->kms.settings.self.data);
+    uint8_t octets[1024];
+    struct mkt_buf error = {octets, sizeof octets, 0};
+    begin(&p->kms, MKT_KMS);
+    expect_err("error", mkt_csb_make_error(p->kms.csb, init, MKT_E_STALE, NULL, 0, &error), MKT_OK);
     asked.err = MKT_E_DENIED; /* it may change its mind */
     expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_E_DENIED);
+    refused(&p->kms_r, "of one that is not asked any more", (struct mkt_span){octets, error.n}, MKT_E_DENIED);
+    ck_assert_uint_eq(p->kms_r.player.reports, 0);
     asked.err = MKT_OK;
+    take(&p->kms_r, "of one that is asked", (struct mkt_span){octets, error.n});
+    ck_assert_uint_eq(p->kms_r.player.reports, 1);
     expect_err("again", mkt_csb_make_resolve_init(p->kms_r.csb, &(struct mkt_buf){NULL, 0, 0}), MKT_OK);
     parties_free(p);
 }

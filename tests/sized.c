@@ -356,6 +356,9 @@ START_TEST(no_struct_has_such_a_size)
         key->size = sizes[i];
         expect_err("key", mkt_csb_requested_key(s.play->csb[KMS], 0, key), MKT_E_ARGUMENT);
     }
+    const struct mkt_request too_small = {.size = 0};
+    expect_err("whatever its size",
+               mkt_csb_make_request_init(s.play->csb[KMS], &too_small, &(struct mkt_buf){NULL, 0, 0}), MKT_E_STATE);
     /* the largest that a version may have: 65,535 octets more than the first one */
     struct mkt_key_wish *key = (struct mkt_key_wish *)(void *)memory;
     memset(memory, 0, READABLE);
