@@ -44,6 +44,11 @@ START_TEST(psk_identity_of_the_hosts_own)
     make_resp(c);
     expect_err("identity", mkt_csb_psk_identity(c->r, 1, &identity), MKT_OK);
     expect_octets("identity", (struct mkt_span){out, identity.n}, text("mine"));
+    /* the host, which expects the first session, is asked about sessions that there are */
+    expect_err("no such session", mkt_csb_psk_identity(c->r, 2, &identity), MKT_E_NO_SESSION);
+    c->alice.host.psk_identity = own_identity;
+    expect_err("not ready", mkt_csb_psk_identity(c->i, 1, &identity), MKT_E_STATE);
+    ck_assert_uint_eq(identity.n, 4);
     call_free(c);
 }
 END_TEST
