@@ -723,6 +723,10 @@ START_TEST(wrong_ones)
             wrong = m;
             wrong.hdr.csb_id ^= 1;
             expect_not_told(p, from, put_anew(&wrong), MKT_E_CSB_ID);
+            wrong.hdr.prf ^= 1; /* the first error counts */
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_CSB_ID);
+            wrong.payload[0].t = (struct mkt_t){.ts_type = MKT_TS_COUNTER, .value = 1};
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_COUNTER);
             wrong = m;
             wrong.hdr.prf ^= 1;
             expect_not_told(p, from, put_anew(&wrong), MKT_E_PRF);
