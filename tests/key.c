@@ -116,6 +116,8 @@ START_TEST(rules_for_keys)
     expect_err("one MPK of two", check(list, 3, rules), MKT_E_MPK);
     list[1].key_data.key.n = 15;
     expect_err("15 octets", check(list, 3, one_mpk), MKT_E_KEY_LENGTH);
+    const struct mkt_payload both[] = {key(MKT_KEY_TGK, 32, spis[0]), key(MKT_KEY_TGK, 15, spis[0])};
+    expect_err("15 octets, and an SPI twice", check(both, 2, one_mpk), MKT_E_KEY_LENGTH);
     list[1].key_data.key.n = 16;
     expect_err("16 octets", check(list, 3, one_mpk), MKT_OK);
     list[2].key_data.key.n = 65;

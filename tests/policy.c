@@ -145,6 +145,14 @@ START_TEST(what_may_stand_once_in_a_policy_stands_once)
          "6b",
          MKT_E_TOO_MANY}, /* IDRkms */
         {"0e"
+         "0e03010001"
+         "6b"
+         "0e03010001"
+         "6b"
+         "0002010001"
+         "72",
+         MKT_E_TOO_MANY}, /* IDRkms, whatever comes behind it */
+        {"0e"
          "0e01010001"
          "69"
          "0001010001"

@@ -1773,6 +1773,37 @@ START_TEST(a_bundle_without_room)
 }
 END_TEST
 
+/* The MAC is wrong, whether the bundle has room for the keys or not. */
+START_TEST(a_forged_grant_for_a_bundle_without_room)
+{
+    struct parties *p = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    struct mkt_settings settings = p->alice.settings;
+    uint8_t octets[8192];
+    size_t loaded = 0, refusals = 0;
+    ask_for_much(p);
+    begin(&p->kms, MKT_KMS);
+    begin(&p->alice, MKT_INITIATOR);
+    take(&p->kms, "REQUEST_INIT", request_init(&p->alice, &p->request));
+    const struct mkt_span waits = stored(&p->alice), right = request_resp(&p->kms, &p->recipe);
+    memcpy(octets, right.p, right.n);
+    octets[right.n - 1] ^= 1;
+    for (settings.bundle_size = 256; settings.bundle_size <= MKT_CSB_SIZE; settings.bundle_size += 64) {
+        struct mkt_csb *csb = NULL;
+        if (mkt_csb_load(&csb, &p->alice.player.host, &settings, waits) != MKT_OK)
+            continue;
+        expect_err("forged", mkt_csb_take(csb, (struct mkt_span){octets, right.n}), MKT_E_MAC);
+        const enum mkt_err err = mkt_csb_take(csb, right);
+        ck_assert(err == MKT_OK || err == MKT_E_BUNDLE_FULL);
+        refusals += err != MKT_OK;
+        loaded++;
+        p->alice.player.n_seen = 0;
+        mkt_csb_free(csb);
+    }
+    ck_assert(refusals > 0 && loaded > refusals);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(wishes_that_cannot_be_read)
 {
     static const uint8_t octets[] = {MKT_LAST, MKT_KEY_TGK << 4, 0, 9};
@@ -2246,6 +2277,7 @@ int main(void)
     tcase_add_test(tcase, forked_keys_want_an_answer);
     tcase_add_test(tcase, requests_that_cannot_be_made);
     tcase_add_test(tcase, a_bundle_without_room);
+    tcase_add_test(tcase, a_forged_grant_for_a_bundle_without_room);
     tcase_add_test(tcase, wishes_that_cannot_be_read);
     tcase_add_test(tcase, wishes_that_are_encrypted);
     tcase_add_loop_test(tcase, more_than_a_ticket_can_have, 0, 5);
