@@ -746,6 +746,13 @@ START_TEST(a_ticket_that_the_kms_did_not_make)
     p->recipe.n_keys = 1;
     expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
     expect_err("by mistake", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_FLAGS);
+    mkt_ticket_free(ticket);
+    policy.prf = MKT_PRF_MIKEY_1;
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
+    expect_err("of the other suite, too", mkt_csb_make_request_resp(p->kms.csb, ticket, &measured), MKT_E_PRF);
+    mkt_ticket_free(ticket);
+    policy.prf = p->policy.prf;
+    expect_err("ticket", mkt_ticket_make(&ticket, &p->kms.player.host, &p->recipe), MKT_OK);
     expect_octets("as it was", stored(&p->kms), before);
     const struct mkt_span resp = request_resp(&p->kms, &p->recipe);
     refused(&p->alice, "by a KMS that does not look", with_ticket(p, init, resp, ticket), MKT_E_FLAGS);
@@ -990,6 +997,14 @@ START_TEST(a_rand_shorter_than_the_key)
     struct mkt_payload *randi = find(&m, MKT_RANDR, MKT_RANDR_I);
     randi->rand.rand.n--;
     refused(&p->kms, "one octet less", forged(&m, &alice), MKT_E_RAND);
+    struct mkt_message in_the_name_of_bob = m;
+    struct mkt_policy policy = p->policy;
+    uint8_t octets[1024];
+    struct mkt_buf tp_data = {octets, sizeof octets, 0};
+    policy.initiator = p->bob.settings.self;
+    expect_err("policy", mkt_policy_encode(&policy, &tp_data), MKT_OK);
+    find(&in_the_name_of_bob, MKT_TP, 0)->ticket.tp_data = (struct mkt_span){octets, tp_data.n};
+    refused(&p->kms, "whoever the TP names", forged(&in_the_name_of_bob, &alice), MKT_E_RAND);
     randi->rand.rand.n = 0;
     refused(&p->kms, "none", forged(&m, &alice), MKT_E_RAND);
     randi->rand.rand.n = p->tpk.n;
@@ -1921,6 +1936,17 @@ START_TEST(a_wish_for_an_mpk)
     ck_assert_uint_eq(n, 1);
     ck_assert_uint_eq(keys[0].type, MKT_KEY_GTGK);
     request_resp(&p->kms, &p->recipe);
+
+    /* what is wrong with a wish behind it counts first */
+    const struct mkt_kv kv = {.type = MKT_KV_SPI, .spi = text("one")};
+    const struct mkt_key_wish wishes[] = {{.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_MPK},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = kv},
+                                          {.size = sizeof(struct mkt_key_wish), .type = MKT_KEY_TGK, .kv = kv}};
+    struct mkt_request request = {.size = sizeof request, .policy = &p->policy, .keys = wishes};
+    begin(&p->alice, MKT_INITIATOR);
+    for (request.n_keys = 1; request.n_keys <= 3; request.n_keys++)
+        expect_err("MPK", mkt_csb_make_request_init(p->alice.csb, &request, &(struct mkt_buf){NULL, 0, 0}),
+                   request.n_keys < 3 ? MKT_E_MPK : MKT_E_SPI);
     parties_free(p);
 }
 END_TEST
