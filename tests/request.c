@@ -1594,6 +1594,19 @@ START_TEST(tickets_that_are_not_taken)
     wrong = p->policy;
     wrong.flags = (uint16_t)((wrong.flags | MKT_FLAG_L) & ~MKT_FLAG_D);
     refused_ticket(p, init, resp, "that the Initiator made", &wrong, none, MKT_E_FLAGS);
+    /* several errors: the first counts */
+    wrong.initiator = p->bob.settings.self;
+    refused_ticket(p, init, resp, "that the Initiator made", &wrong, text("not hers"), MKT_E_FLAGS);
+    wrong.flags &= (uint16_t)~MKT_FLAG_N;
+    refused_ticket(p, init, resp, "that wants more", &wrong, text("not hers"), MKT_E_TICKET_TYPE);
+    wrong.n_responders = 0;
+    refused_ticket(p, init, resp, "for nobody", &wrong, text("not hers"), MKT_E_POLICY);
+    wrong = p->policy;
+    wrong.initiator = p->bob.settings.self;
+    refused_ticket(p, init, resp, "Initiator Data", &wrong, text("not hers"), MKT_E_INITIATOR_DATA);
+    wrong.has_end = true;
+    wrong.end = ntp(NOW - 1);
+    refused_ticket(p, init, resp, "of another", &wrong, none, MKT_E_INITIATOR);
     take(&p->alice, "the right one", resp);
     parties_free(p);
 }
