@@ -181,7 +181,8 @@ START_TEST(lines)
     finds("a=key-mgmt:mikey YWJj\r\n\r\n", MKT_SDP_SESSION, "abc"); /* one empty line may end the text */
     finds("a=key-mgmt:mikey YWJj\n\n", MKT_SDP_SESSION, "abc");
     finds(MSRP "a=key-mgmt:mikey YWJj\r\n\r\n", 0, "abc");
-    finds("s=\na=key-mgmt:mikey YWJj\n", MKT_SDP_SESSION, "abc"); /* a line without a value */
+    finds("s=\na=key-mgmt:mikey YWJj\n", MKT_SDP_SESSION, "abc");                     /* a line without a value */
+    refuses("a=key-mgmt:mikey\na=key-mgmt:mikey YWJj\n", MKT_SDP_SESSION, MKT_E_SDP); /* no good line mends a bad one */
     refuses("", MKT_SDP_SESSION, MKT_E_MISSING);
     static const char *const bad[] = {
         "a=key-mgmt:mikey YWJj\r", /* a CR that ends no line */
