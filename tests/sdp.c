@@ -1009,6 +1009,14 @@ START_TEST(every_answer)
 }
 END_TEST
 
+START_TEST(no_section_is_wrong_that_is_not_there)
+{
+    enum mkt_setup setup;
+    expect_err("the session", text_setup(text("a=setup:\n" MSRP), 0, &setup), MKT_E_SDP);
+    expect_err("no section", text_setup(text("a=setup:\n" MSRP), 1, &setup), MKT_E_MISSING);
+}
+END_TEST
+
 /* An offer, or an answer, that has no such value. */
 START_TEST(setups_that_are_none)
 {
@@ -1081,6 +1089,7 @@ int main(void)
         every_pair,
         roles_can_differ,
         every_answer,
+        no_section_is_wrong_that_is_not_there,
         setups_that_are_none,
         no_allocation,
     };
