@@ -194,7 +194,7 @@ def in_order(programs, build, mutant):
     """
     own = {"span.c": "io", "io.h": "io", "sdp.h": "sdp"}.get(mutant.file, mutant.file.rsplit(".", 1)[0])
     if mutant.file in OF_TLS:
-        names = ("tls", "streams", "announced", "ends", "fuzz-tls", "fuzz-suites")
+        names = ("tls", "streams", "announced", "ends", "null", "early", "lookups", "fuzz-tls", "fuzz-suites")
         programs = [program for program in programs if program.name in names]
     return sorted(programs, key=lambda program: (
         program.name != own or build.costs[own].cpu > QUICK, program.suite != "modules",

@@ -13,6 +13,8 @@
 #   --quick    only suites that take less than 1.5 seconds: what they do not find, others may
 #   --listed   all mutants in tests/survivors.txt instead: none of them may be found
 #
+# What no suite and no corpus finds goes to the scripts and, at the same time, to the sanitizers.
+#
 # tests/survivors.txt has the survivors that change nothing, each with its reason. An entry whose line or change is no
 # longer there fails the run. Works in build/mutants. The last line is
 # "found X of Y that change something: Z %"; exit status 1 if that is less than 97 %.
