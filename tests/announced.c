@@ -1521,6 +1521,42 @@ START_TEST(an_identity_of_zeros)
 }
 END_TEST
 
+/* A client whose identity is one octet longer is another one. */
+START_TEST(the_longest_identity)
+{
+    enum { LONGEST = MKT_TLS_MAX_IDENTITY };
+    struct server *server = server_new();
+    char name[LONGEST + 1] = "";
+    memset(name, 'x', LONGEST);
+    add(server, SEVEN, KEY_32, name);
+    const struct mkt_span key = from_hex(KEY_32);
+    const struct mkt_tls_settings client = {
+        .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[_i])};
+    struct line *line = line_new();
+    int cause;
+    expect_err("suites", mkt_tls_choose(&line->client.tls, &client), MKT_OK);
+    expect_err("client", mkt_tls_configure(&line->client.conf, &line->client.tls, &cause), MKT_OK);
+    name[LONGEST] = 'x';
+    ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, key.p, key.n, (const unsigned char *)name, LONGEST + 1),
+                     0);
+    name[LONGEST] = '\0';
+    struct line *right = dial(server, _i, KEY_32, name);
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &right->server.tls, &cause), MKT_OK);
+    start(&line->client);
+    start(&line->server);
+    expect_err("bind", bind_end(server, &line->server, NULL), MKT_OK);
+    shake(line);
+    expect_refused(line);
+    ck_assert_int_eq(alert_of(&line->server), unknown_identity[_i]);
+    expect_err("bind", bind_end(server, &right->server, NULL), MKT_OK);
+    shake(right);
+    expect_stream(server, right, &right->server, SEVEN);
+    line_free(line);
+    hang_up(server, right);
+    server_free(server);
+}
+END_TEST
+
 /* ---- hidden identities ---- */
 
 static void hides_identities(struct mkt_streams_settings *settings)
@@ -1713,6 +1749,7 @@ int main(void)
     tcase_add_loop_test(t, the_rest_of_a_record_looks_like_an_alert, 0, VERSIONS);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
     tcase_add_test(t, an_identity_of_zeros);
+    tcase_add_loop_test(t, the_longest_identity, 0, VERSIONS);
     suite_add_tcase(suite, t);
     t = tcase_create("hidden identities");
     tcase_add_test(t, hashes_that_fail);
