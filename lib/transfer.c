@@ -288,7 +288,7 @@ static enum mkt_err remember(struct mkt_txn *txn)
         return MKT_E_NO_KEY;
     if ((mkt_bundle_has(b, MKT_FLAG_I) && b->randkms.n == 0) || !mkt_bundle_has(b, MKT_FLAG_J))
         return MKT_E_STORED;
-    b->named_by_kms = b->randkms.n > 0;
+    b->named_by_kms = true; /* perhaps: IDRr may always be sent */
     err = mkt_ticket_keys_check(txn->policy, b->keys[MKT_FROM_TICKET]);
     return err == MKT_OK && !proves_itself(txn) ? MKT_E_NO_KEY : err;
 }

@@ -1260,6 +1260,12 @@ START_TEST(an_identity_that_the_kms_names)
     expect_octets("IDRr", payload_of(answer, MKT_IDR, MKT_IDR_R).id.data, p->bob.settings.self.data);
     take(&p->alice, "TRANSFER_RESP", answer);
     same_tek(&p->alice, &p->bob, 32);
+
+    p->bob.player.resolved = resolved_octets(&p->bob);
+    answered_by(&p->bob, offered(p));
+    const struct mkt_span again = transfer_resp(&p->bob, NULL);
+    expect_octets("IDRr if it is remembered", payload_of(again, MKT_IDR, MKT_IDR_R).id.data, p->bob.settings.self.data);
+    take(&p->alice, "TRANSFER_RESP", again);
     parties_free(p);
 }
 END_TEST
