@@ -875,15 +875,13 @@ static size_t offered_suites(const struct connection *connection, uint16_t suite
     return n;
 }
 
-/* Tells the host why a handshake failed. */
-static void report(struct mkt_streams *streams, const struct connection *connection, enum mkt_tls_state how, int error)
+/* Forgets a connection whose handshake failed, and tells the host why: it may release the connection then. */
+static void give_up(struct mkt_streams *streams, struct connection *connection, enum mkt_tls_state how, int error)
 {
     char identity[4 * SHOWN_IDENTITY + sizeof "..."] = "";
     uint16_t suites[HELLO / 2];
     struct mkt_tls_failure failure = {
         .ssl = connection->ssl, .how = how, .error = error, .alert = -1, .identity = identity, .suites = suites};
-    if (streams->settings.failed == NULL)
-        return;
     size_t at = 0;
     for (size_t i = 0; i < connection->n_identity && i < SHOWN_IDENTITY; i++) {
         const uint8_t c = connection->identity[i];
@@ -899,7 +897,10 @@ static void report(struct mkt_streams *streams, const struct connection *connect
     failure.has_stream = connection->stream != NULL;
     failure.stream = failure.has_stream ? connection->stream->number : 0;
     unlock(streams);
-    streams->settings.failed(streams->settings.user, &failure);
+    const struct end end = forget(streams, connection);
+    if (streams->settings.failed != NULL)
+        streams->settings.failed(streams->settings.user, &failure);
+    tell(streams, end, how);
 }
 
 enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, int *result)
@@ -926,8 +927,7 @@ enum mkt_err mkt_streams_handshake(struct mkt_streams *streams, mbedtls_ssl_cont
         (void)say(connection, MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED);
     else if (state == MKT_TLS_FAILED)
         say_why(connection, *result, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
-    report(streams, connection, state, *result);
-    tell(streams, forget(streams, connection), state);
+    give_up(streams, connection, state, *result);
     return denied ? MKT_E_DENIED : MKT_E_TLS;
 }
 

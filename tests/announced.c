@@ -80,6 +80,7 @@ struct server {
     bool dirty; /* some memory came back unwiped */
     const mbedtls_ssl_context *woken[WOKEN];
     size_t n_woken, n_ended, n_failed;
+    bool forgets; /* `failed` gives the connection up */
     uint64_t ended[WOKEN];
     enum mkt_tls_state how, failed_how;
 };
@@ -130,6 +131,8 @@ static void failed(void *user, const struct mkt_tls_failure *failure)
     struct server *server = user;
     server->n_failed++;
     server->failed_how = failure->how;
+    if (server->forgets)
+        mkt_streams_forget(server->streams, failure->ssl);
 }
 
 /* `change` may change the settings before they are used. */
@@ -1012,6 +1015,29 @@ START_TEST(one_record_can_be_read_to_its_end)
 }
 END_TEST
 
+/* The host may end a connection when it is told that the handshake failed. */
+START_TEST(forgotten_when_the_handshake_fails)
+{
+    struct server *server = server_new();
+    server->forgets = true;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial(server, _i, OTHER_KEY, NAME);
+    expect_err("bind", bind_end(server, &line->server, &seven), MKT_OK);
+    shake(line);
+    expect_refused(line);
+    ck_assert_uint_eq(server->n_failed, 1);
+    ck_assert_uint_eq(server->n_ended, 0);
+    expect_unknown(server, &line->server);
+    line_free(line);
+
+    line = dial_to(server, _i, &seven);
+    shake(line);
+    expect_stream(server, line, &line->server, SEVEN);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
 /* A new stream with the same number, key and identity is another one. */
 START_TEST(a_new_stream_of_that_number)
 {
@@ -1735,6 +1761,7 @@ int main(void)
     tcase_add_loop_test(t, nothing_passes_after_the_removal, 0, VERSIONS * DEEDS);
     tcase_add_loop_test(t, the_connection_ends_and_another_takes_its_context, 0, VERSIONS * 5);
     tcase_add_loop_test(t, one_record_can_be_read_to_its_end, 0, VERSIONS);
+    tcase_add_loop_test(t, forgotten_when_the_handshake_fails, 0, VERSIONS);
     tcase_add_loop_test(t, a_new_stream_of_that_number, 0, VERSIONS);
     tcase_add_loop_test(t, handshakes_end_with_the_stream, 0, VERSIONS * 4);
     tcase_add_loop_test(t, handshakes_end_with_the_connection, 0, VERSIONS);

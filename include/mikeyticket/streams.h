@@ -179,7 +179,10 @@ struct mkt_streams_settings {
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
-    /** Told why a handshake failed, before mkt_streams_handshake() returns. The lock is not held. Optional. */
+    /**
+     * Told why a handshake failed, before mkt_streams_handshake() returns. The connection is forgotten by then, so this
+     * may free it. The lock is not held. Optional.
+     */
     void (*failed)(void *user, const struct mkt_tls_failure *failure);
 };
 
