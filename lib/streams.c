@@ -337,7 +337,7 @@ static int receive(struct connection *connection, unsigned char *octets, size_t 
         connection->hello[connection->n_hello++] = octets[i];
     connection->eof |= got == 0;
     connection->type = 0;
-    return got;
+    return connection->progress >= GONE ? MBEDTLS_ERR_NET_CONN_RESET : got; /* this may have waited for long */
 }
 
 static int bio_receive(void *user, unsigned char *octets, size_t n)

@@ -1015,6 +1015,52 @@ START_TEST(one_record_can_be_read_to_its_end)
 }
 END_TEST
 
+/* How often TCP is read before the stream is removed, by another thread while this one waits for octets. */
+static size_t reads_before_removal;
+
+static int get_after_removal(void *user, unsigned char *octets, size_t n)
+{
+    struct end *end = user;
+    if (reads_before_removal-- == 0)
+        remove_elsewhere(end->user);
+    return get(user, octets, n);
+}
+
+static int get_in_time_after_removal(void *user, unsigned char *octets, size_t n, uint32_t timeout)
+{
+    (void)timeout;
+    return get_after_removal(user, octets, n);
+}
+
+/* mbedTLS reads the header of a record, then the rest of it. */
+START_TEST(a_read_that_waits_gets_nothing_after_the_removal)
+{
+    const int version = _i / 4;
+    struct server *server = server_new();
+    struct line *line = dial(server, version, KEY_32, NAME);
+    struct end *end = &line->server;
+    struct mkt_tls_bio bio = {.user = end, .send = put, .receive = get_after_removal};
+    if (_i % 2 == 1)
+        bio.receive_timeout = get_in_time_after_removal;
+    reads_before_removal = SIZE_MAX;
+    add(server, SEVEN, KEY_32, NAME);
+    expect_err("bind", mkt_streams_bind(server->streams, &end->ssl, &seven, &bio), MKT_OK);
+    end->user = server;
+    end->handshake = shake_stream;
+    shake(line);
+    expect_stream(server, line, end, SEVEN);
+    reads_before_removal = _i / 2 % 2 == 0 ? 0 : 1;
+    ck_assert_int_gt(write_to(&line->client, "too late"), 0);
+    for (int again = 0; again < 3; again++)
+        ck_assert_int_lt(read_from(end), 0);
+    ck_assert_uint_eq(server->n_ended, 1);
+    ck_assert_int_eq(mkt_streams_status(server->streams, &end->ssl, MBEDTLS_ERR_SSL_WANT_READ), MKT_TLS_REMOVED);
+    ck_assert_int_eq(read_from(&line->client), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+    line_free(line);
+    server_free(server);
+}
+END_TEST
+
 /* The host may end a connection when it is told that the handshake failed. */
 START_TEST(forgotten_when_the_handshake_fails)
 {
@@ -1761,6 +1807,7 @@ int main(void)
     tcase_add_loop_test(t, nothing_passes_after_the_removal, 0, VERSIONS * DEEDS);
     tcase_add_loop_test(t, the_connection_ends_and_another_takes_its_context, 0, VERSIONS * 5);
     tcase_add_loop_test(t, one_record_can_be_read_to_its_end, 0, VERSIONS);
+    tcase_add_loop_test(t, a_read_that_waits_gets_nothing_after_the_removal, 0, 4 * VERSIONS);
     tcase_add_loop_test(t, forgotten_when_the_handshake_fails, 0, VERSIONS);
     tcase_add_loop_test(t, a_new_stream_of_that_number, 0, VERSIONS);
     tcase_add_loop_test(t, handshakes_end_with_the_stream, 0, VERSIONS * 4);
