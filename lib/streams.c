@@ -37,8 +37,8 @@
 
 enum { LEAST_PSK = 16, MAX_TEK = 64, SECRET = 32, DIGEST = 32, SHOWN_IDENTITY = 64, HELLO = 256 };
 
-/* Defaults of settings. */
-enum { MOST_STREAMS = 100000, MOST_WAITING = 8, LIMIT = 1 << 24 };
+/* Defaults of settings, and bounds. */
+enum { MOST_STREAMS = 100000, MOST_WAITING = 8, LIMIT = 1 << 24, MOST_STRANGE = 1 << 17 };
 
 _Static_assert(MBEDTLS_PSK_MAX_LEN <= UINT8_MAX && MKT_TLS_MAX_IDENTITY <= UINT16_MAX, "lengths fit struct key");
 
@@ -85,6 +85,7 @@ struct connection {
     bool leaving;                 /* the handshake or the last alert may pass even if it is GONE or LEFT */
     bool mute;                    /* a record was refused. It has a number, so none can follow it. */
     bool told;                    /* mbedTLS was given that alert */
+    uint32_t n_strange;           /* octets that came before the key was proven */
     uint8_t type;                 /* of the record that was sent last since octets came; 0: none was */
     uint16_t n_hello, n_identity; /* octets that came first; octets of the identity that was named last */
     uint8_t hello[HELLO], identity[SHOWN_IDENTITY];
@@ -337,6 +338,9 @@ static int receive(struct connection *connection, unsigned char *octets, size_t 
         connection->hello[connection->n_hello++] = octets[i];
     connection->eof |= got == 0;
     connection->type = 0;
+    /* mbedTLS reads warnings in a handshake until there are none: strangers could keep the thread with them */
+    if (connection->leaving && got > 0 && (connection->n_strange += (uint32_t)got) > MOST_STRANGE)
+        return MBEDTLS_ERR_SSL_INVALID_RECORD;
     return connection->progress >= GONE ? MBEDTLS_ERR_NET_CONN_RESET : got; /* this may have waited for long */
 }
 

@@ -23,17 +23,26 @@ static const char *const versions[] = {
 };
 enum { VERSIONS = sizeof versions / sizeof *versions, ROLES = 2, WAYS = VERSIONS * ROLES };
 
-enum { SEVEN = 7, UNEXPECTED_MESSAGE = 10, DECODE_ERROR = 50, INTERNAL_ERROR = 80, PLENTY = 1 << 16, OCTETS = 40 };
+enum {
+    SEVEN = 7,
+    UNEXPECTED_MESSAGE = 10,
+    DECODE_ERROR = 50,
+    INTERNAL_ERROR = 80,
+    PLENTY = 1 << 16,
+    OCTETS = 40,
+    WARNING = 7
+};
 
 /* One stream of a number, on a line of which one end is its own. */
 struct call {
     struct mkt_streams *streams;
     struct line *line;
     struct end *ours, *peer;
-    size_t room;   /* octets that TCP takes from us now */
-    int broken;    /* what TCP answers in place of taking some, or 0 */
-    size_t piece;  /* octets that TCP has for us at a time */
-    size_t answer; /* where our octets begin that were sent after the last that came */
+    size_t room;             /* octets that TCP takes from us now */
+    int broken;              /* what TCP answers in place of taking some, or 0 */
+    size_t piece;            /* octets that TCP has for us at a time */
+    size_t answer;           /* where our octets begin that were sent after the last that came */
+    size_t warned, warnings; /* octets of warnings that came after all that the peer said; how many can come */
     unsigned ended, failed;
     enum mkt_tls_state how;
     enum mkt_err err;            /* of mkt_streams_handshake() */
@@ -59,7 +68,12 @@ static int get_some(void *user, unsigned char *octets, size_t n)
     const int got = get(call->ours, octets, n < call->piece ? n : call->piece);
     if (got > 0)
         call->answer = call->ours->sent.n;
-    return got;
+    if (got > 0 || call->warned >= call->warnings)
+        return got;
+    size_t i = 0;
+    for (; i < n && (i == 0 || call->warned % WARNING != 0); i++)
+        octets[i] = (uint8_t) "\x15\3\3\0\2\1\x5a"[call->warned++ % WARNING]; /* user_canceled */
+    return (int)i;
 }
 
 static void ended(void *user, uint64_t stream, enum mkt_tls_state how)
@@ -192,6 +206,42 @@ static size_t records(const struct end *end, size_t from)
     ck_assert_uint_eq(from, end->sent.n);
     return n;
 }
+
+/* ---- a stranger who never stops ---- */
+
+/* mbedTLS reads warnings until none is left, so they could keep the thread for ever. They may come first, or after the
+ * first flight of a client. */
+START_TEST(warnings_without_end_end_a_handshake)
+{
+    const bool first = _i / WAYS == 1;
+    struct call *call = call_new(plan_of(_i % WAYS));
+    int result;
+    if (!first && call->peer == &call->line->client)
+        go_on(call->peer);
+    call->warnings = 1 << 24;
+    expect_err("handshake", mkt_streams_handshake(call->streams, &call->ours->ssl, &result), MKT_E_TLS);
+    ck_assert_uint_le(call->warned, 1 << 18);
+    ck_assert_uint_eq(call->failed, 1);
+    ck_assert_int_eq(call->told.how, MKT_TLS_FAILED);
+    ck_assert_int_ge(alert_of(call->ours), 0);
+    ck_assert_uint_eq(mkt_streams_count(call->streams), 1);
+    call_free(call);
+}
+END_TEST
+
+/* Once the key is proven, any number of octets may come. */
+START_TEST(a_connection_may_have_any_number_of_octets)
+{
+    struct call *call = connected(_i);
+    unsigned char octets[1 << 12] = {0};
+    for (int i = 0; i < 200; i++) {
+        call->peer->sent.n = call->peer->sent.read = 0;
+        ck_assert_int_eq(mbedtls_ssl_write(&call->peer->ssl, octets, sizeof octets), sizeof octets);
+        ck_assert_int_eq(read_some(call->ours, octets, sizeof octets), sizeof octets);
+    }
+    call_free(call);
+}
+END_TEST
 
 /* ---- close_notify after what was written before ---- */
 
@@ -920,6 +970,10 @@ int main(void)
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, close_notify_comes_after_what_was_written, 0, WAYS * TURNS * 2);
     tcase_add_loop_test(t, a_connection_that_closes_can_be_asked, 0, WAYS * 2);
+    suite_add_tcase(suite, t);
+    t = tcase_create("a stranger who never stops");
+    tcase_add_loop_test(t, warnings_without_end_end_a_handshake, 0, WAYS * 2);
+    tcase_add_loop_test(t, a_connection_may_have_any_number_of_octets, 0, WAYS);
     suite_add_tcase(suite, t);
     t = tcase_create("odd records");
     tcase_add_loop_test(t, what_cannot_be_taken_gets_an_alert, 0, WAYS * ODD * 2);

@@ -325,7 +325,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbed
  *         - MKT_E_AGAIN: the handshake goes on; `*result` says what mbedTLS waits for, as MBEDTLS_ERR_SSL_WANT_READ;
  *         - MKT_E_NO_KEY: the stream is only announced, and nothing was read. Do not wait for TCP, but for
  *           mkt_streams_settings.wake;
- *         - MKT_E_TLS: it failed; `*result` says why;
+ *         - MKT_E_TLS: it failed; `*result` says why. A peer that sends more than 131,072 octets without proof of the key
+ *           gets the alert unexpected_message, as mbedTLS would read warnings without end;
  *         - MKT_E_DENIED: the peer got the alert access_denied: the stream was removed, or has another connection or
  *           another key by now, or the connection was not given its key; `*result` is MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY.
  *           A client of TLS 1.3 can't decrypt the alert if mbedTLS has not read its Finished by then;
