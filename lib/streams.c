@@ -839,7 +839,9 @@ static int say(struct connection *connection, unsigned char alert)
     if (result != 0 || connection->told)
         return result;
     connection->told = true;
-    return fatal ? mbedtls_ssl_send_alert_message(ssl, level, alert) : mbedtls_ssl_close_notify(ssl);
+    /* mbedtls_ssl_close_notify() sends nothing in a renegotiation. There is a cipher suite if a handshake is over. */
+    const bool known = fatal || mbedtls_ssl_get_ciphersuite(ssl) != NULL;
+    return known ? mbedtls_ssl_send_alert_message(ssl, level, alert) : 0;
 }
 
 /*

@@ -756,6 +756,30 @@ START_TEST(renegotiation)
 }
 END_TEST
 
+/* A stream is closed or removed while its connection has a renegotiation under way: the peer gets close_notify. */
+START_TEST(closed_in_a_renegotiation)
+{
+    struct server *server = server_new(8, false);
+    server->tls.renegotiation = true;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = call_up(server, versions[0], KEY_32, NAME, NULL);
+    mbedtls_ssl_context *ssl = &line->server.ssl;
+    unsigned char octet;
+    expect_stream(server, line, SEVEN);
+    ck_assert_int_eq(mbedtls_ssl_renegotiate(&line->client.ssl), MBEDTLS_ERR_SSL_WANT_READ);
+    ck_assert_int_eq(mbedtls_ssl_read(ssl, &octet, 1), MBEDTLS_ERR_SSL_WANT_READ);
+    if (_i == 0) {
+        expect_err("close", mkt_streams_close(server->streams, ssl), MKT_OK);
+    } else {
+        expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
+        ck_assert_int_eq(mkt_streams_status(server->streams, ssl, MBEDTLS_ERR_SSL_WANT_READ), MKT_TLS_REMOVED);
+    }
+    ck_assert_int_eq(mbedtls_ssl_renegotiate(&line->client.ssl), MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
 /* Ends */
 
 enum { PEER_CLOSES, PEER_CUTS, PEER_ALERTS, RECORD_IS_WRONG, TCP_IS_RESET, WE_CLOSE, BOUND_ANEW, FREED, ENDS };
@@ -1827,6 +1851,7 @@ int main(void)
     tcase_add_loop_test(t, removed_in_handshake, 0, VERSIONS * 3);
     tcase_add_loop_test(t, removed_when_connected, 0, VERSIONS);
     tcase_add_loop_test(t, renegotiation, 0, 2);
+    tcase_add_loop_test(t, closed_in_a_renegotiation, 0, 2);
     tcase_add_loop_test(t, a_client_of_a_stream_that_was_replaced, 0, VERSIONS);
     tcase_add_loop_test(t, nobodys_key_connects_nobody, 0, VERSIONS);
     tcase_add_loop_test(t, a_session_that_was_resumed, 0, 2);
