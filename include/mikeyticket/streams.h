@@ -28,10 +28,11 @@
  * bool accepted(struct mkt_streams *streams, mbedtls_ssl_context *ssl, const mbedtls_ssl_config *conf,
  *               const struct mkt_tls_bio *bio)
  * {
- *     return mkt_streams_bind(streams, ssl, NULL, bio) == MKT_OK && mbedtls_ssl_setup(ssl, conf) == 0;
+ *     return mbedtls_ssl_setup(ssl, conf) == 0 && mkt_streams_bind(streams, ssl, NULL, bio) == MKT_OK;
  * }
  *
- * // When TCP can be read or written: until it returns something else than MKT_E_AGAIN.
+ * // When TCP can be read or written: until it returns something else than MKT_E_AGAIN. Unless that is MKT_OK, call
+ * // mkt_streams_forget(), then release TCP.
  * enum mkt_err handshake(struct mkt_streams *streams, mbedtls_ssl_context *ssl, uint64_t *stream)
  * {
  *     int result;
@@ -43,7 +44,10 @@
  * bool read_some(struct mkt_streams *streams, mbedtls_ssl_context *ssl, unsigned char *octets, size_t size, int *n)
  * {
  *     *n = mbedtls_ssl_read(ssl, octets, size);
- *     return *n > 0 || mkt_streams_status(streams, ssl, *n) == MKT_TLS_OPEN;
+ *     if (*n > 0 || mkt_streams_status(streams, ssl, *n) == MKT_TLS_OPEN)
+ *         return true;
+ *     mkt_streams_forget(streams, ssl); // if that was MKT_TLS_CLOSING
+ *     return false;
  * }
  * @endcode
  *
@@ -72,7 +76,12 @@
  * A later key is too late: the connection was refused as for an unknown identity.
  *
  * Only a handshake that was given the key of its stream connects it. So a session that was resumed does not: a
- * configuration that was set up here is given no session cache and no ticket callbacks.
+ * configuration that was set up here is given no session cache and no ticket callbacks, and a client no session by
+ * mbedtls_ssl_set_session(), which would connect it without that proof.
+ *
+ * There is no timer here. Strangers can connect and say nothing: end handshakes that take too long by
+ * mkt_streams_forget(), or they count towards mkt_streams_settings.most_connections for ever. Those that wait for a key
+ * are not read: watch for the end of TCP by other means.
  *
  * All functions but mkt_streams_free() may be called from any thread at any time, on different connections: one
  * connection belongs to one thread at a time, as mbedTLS demands (and where it has TLS 1.3, psa_crypto_init() comes
@@ -172,10 +181,11 @@ struct mkt_streams_settings {
 
     /**
      * Have the thread of a connection call mkt_streams_handshake(), or mkt_streams_status() if it is connected, now: the
-     * key that it waits for is here, or its stream was removed. Called with the lock held, so that no other thread ends
-     * the connection meanwhile, and from the thread that changes the stream. Do not call functions of this header in
-     * it; write to a pipe or a queue that the other thread reads. It may come before mkt_streams_bind() returns. Needed
-     * by those who announce streams.
+     * key that it waits for is here, or its stream was removed or ended with another connection. Called with the lock
+     * held, so that no other thread ends the connection meanwhile, and from the thread that changes the stream. Do not
+     * call functions of this header in it; write to a pipe or a queue that the other thread reads. The connection may
+     * have ended before the other thread reads that: do not use `ssl` then. It may come before mkt_streams_bind()
+     * returns. If reads wait for TCP, make them return, as by shutdown(). Needed by those who announce streams.
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
@@ -311,8 +321,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_client(struct mkt_streams *streams, co
  *                stream is refused then. It may be NULL for a server: then the identity tells.
  * @param bio     copied; called by the thread of the connection
  * @return MKT_OK; MKT_E_NO_SESSION if there is no such stream; MKT_E_TOO_MANY for more connections than
- *         mkt_streams_settings.most_connections, or more than .most_waiting for an announced stream: leave further ones
- *         in the queue of TCP until the key is here; MKT_E_MEMORY
+ *         mkt_streams_settings.most_connections, or more than .most_waiting for an announced stream: bind this one
+ *         again when the key is here, and leave further ones in the queue of TCP until then; MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbedtls_ssl_context *ssl,
                                                const uint64_t *stream, const struct mkt_tls_bio *bio);
@@ -325,8 +335,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_bind(struct mkt_streams *streams, mbed
  *         - MKT_E_AGAIN: the handshake goes on; `*result` says what mbedTLS waits for, as MBEDTLS_ERR_SSL_WANT_READ;
  *         - MKT_E_NO_KEY: the stream is only announced, and nothing was read. Do not wait for TCP, but for
  *           mkt_streams_settings.wake;
- *         - MKT_E_TLS: it failed; `*result` says why. A peer that sends more than 131,072 octets without proof of the key
- *           gets the alert unexpected_message, as mbedTLS would read warnings without end;
+ *         - MKT_E_TLS: it failed; `*result` says why. A peer that sends more than 131,072 octets before it has proved
+ *           the key gets the alert unexpected_message, as mbedTLS would read warnings without end;
  *         - MKT_E_DENIED: the peer got the alert access_denied: the stream was removed, or has another connection or
  *           another key by now, or the connection was not given its key; `*result` is MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY.
  *           A client of TLS 1.3 can't decrypt the alert if mbedTLS has not read its Finished by then;
@@ -365,13 +375,16 @@ MKT_API MKT_MUST enum mkt_tls_state mkt_streams_status(struct mkt_streams *strea
  * `ended`, and sends close_notify if the handshake is over, after what mbedtls_ssl_write() could not send yet. A stream
  * that waits, waits on. Call this, or mkt_streams_forget(), before mbedtls_ssl_free() for each connection that has not
  * ended otherwise.
- * @return MKT_OK: all was sent; MKT_E_AGAIN: it was not. The stream has ended, the connection has not: call this again
- *         when TCP can be written, or mkt_streams_forget(); MKT_E_TLS: it can't be sent; MKT_E_NO_SESSION: the
- *         connection is not known, or has ended
+ * @return MKT_OK: all was sent; MKT_E_AGAIN: it was not. The stream has ended, the connection has not: write no more,
+ *         and call this again when TCP can be written, or mkt_streams_forget(); MKT_E_TLS: it can't be sent;
+ *         MKT_E_NO_SESSION: the connection is not known, or has ended
  */
 MKT_API enum mkt_err mkt_streams_close(struct mkt_streams *streams, mbedtls_ssl_context *ssl);
 
-/** Gives a connection up without another word to the peer. A stream that has it ends as if it was cut. */
+/**
+ * Gives a connection up without another word to the peer. A stream that has it ends as if it was cut. Does nothing if
+ * the connection has ended or is not known: so it may come before each mbedtls_ssl_free().
+ */
 MKT_API void mkt_streams_forget(struct mkt_streams *streams, const mbedtls_ssl_context *ssl);
 
 #ifdef __cplusplus
