@@ -67,7 +67,7 @@ struct stream {
     uint64_t number, until;
 };
 
-/* EARLY: its stream has no key yet. GONE: its stream was removed. */
+/* EARLY: its stream has no key yet. GONE: its stream was removed, or this end has closed. */
 enum progress { READY, EARLY, GONE };
 
 struct connection {
@@ -297,6 +297,7 @@ static struct end leave(struct mkt_streams *streams, struct connection *connecti
     const bool ends = stream != NULL && stream->connected == connection;
     link_out(&connection->link);
     connection->stream = NULL;
+    connection->progress = GONE;
     if (ends)
         take_out(streams, stream);
     unlock(streams);
