@@ -21,7 +21,7 @@ echo 'int main(void) { return 0; }' | $cc $flags -x c -o "$work/none" - 2>/dev/n
 echo '#include <mbedtls/ssl.h>' | $cc $flags -x c -fsyntax-only - 2>/dev/null && tls=-DTLS || tls=
 
 # Every struct of the headers can grow, is frozen by a suite, or is handed to callbacks.
-to_callbacks='mkt_peer mkt_psk mkt_error_message mkt_log_event mkt_psk_session mkt_tls_failure'
+to_callbacks='mkt_peer mkt_psk mkt_error_message mkt_log_event mkt_psk_session mkt_tls_failure mkt_signed'
 awk '
     /^struct mkt_[a-z_]+ \{/ { name = $2; next }
     name != "" { print name, $0 ~ /^    size_t size;/ ? "sized" : "other"; name = "" }

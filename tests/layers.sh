@@ -11,7 +11,7 @@ export LC_ALL=C
 modules='
 span 0      error 0     version 0   io 1        sized 1     payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
 bundle 3    initiator_data 3        replay 3    connection 3
-sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
+public_key 3            sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
 
 # look TOP: prints what is wrong; status 1 if anything is
 look() (

@@ -63,6 +63,7 @@ FROZEN(mkt_keymgmt, 32, 16, 16);
 FROZEN(mkt_roles, 8, 8, 8);
 FROZEN(mkt_sdp_kept, 256, 256, 256);
 FROZEN(mkt_connection, 104, 60, 60);
+FROZEN(mkt_signer, 32, 16, 16);
 
 /* ---- structs that may grow: the last member of the first version ---- */
 
