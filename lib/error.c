@@ -70,7 +70,8 @@ static const struct row {
     ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "the type of the ticket is not supported, or needs additional processing"),
     ROW(MKT_E_COUNTER, INVALID_TS,
         "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
-    ROW(MKT_E_CERTIFICATE, INVALID_CERT, "the type of certificate is not supported, or CHASH names none of ours"),
+    ROW(MKT_E_CERTIFICATE, INVALID_CERT, "the type of certificate is unknown, or a URL"),
+    ROW(MKT_E_PUBLIC_KEY, UNSPECIFIED, "the S type of SIGN, or the cache indicator of PKE, is not supported"),
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other, its keys or its maker"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
@@ -100,6 +101,7 @@ static const struct row {
     ROW(MKT_E_UPDATE, UNSPECIFIED,
         "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
+    ROW(MKT_E_WRONG_CERTIFICATE, INVALID_CERT, "CHASH names no certificate of this KMS, or CERT is for encryption only"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old, or not later than those before"),
     ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),

@@ -54,6 +54,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_TICKET_TYPE);
         CASE(MKT_E_COUNTER);
         CASE(MKT_E_CERTIFICATE);
+        CASE(MKT_E_PUBLIC_KEY);
         CASE(MKT_E_FLAGS);
         CASE(MKT_E_POLICY);
         CASE(MKT_E_VALIDITY);
@@ -79,6 +80,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_NOT_AS_ASKED);
         CASE(MKT_E_UPDATE);
         CASE(MKT_E_SP_PARAMETERS);
+        CASE(MKT_E_WRONG_CERTIFICATE);
         CASE(MKT_E_STALE);
         CASE(MKT_E_FUTURE);
         CASE(MKT_E_EXPIRED);
@@ -131,8 +133,8 @@ START_TEST(the_hundreds_tell_the_class)
         {MKT_E_ARGUMENT, MKT_E_AGAIN, MKT_CLASS_USE},
         {MKT_E_TRUNCATED, MKT_E_STORED, MKT_CLASS_MALFORMED},
         {MKT_E_MAC, MKT_E_CHAIN, MKT_CLASS_AUTH},
-        {MKT_E_PRF, MKT_E_CERTIFICATE, MKT_CLASS_UNSUPPORTED},
-        {MKT_E_FLAGS, MKT_E_SP_PARAMETERS, MKT_CLASS_POLICY},
+        {MKT_E_PRF, MKT_E_PUBLIC_KEY, MKT_CLASS_UNSUPPORTED},
+        {MKT_E_FLAGS, MKT_E_WRONG_CERTIFICATE, MKT_CLASS_POLICY},
         {MKT_E_STALE, MKT_E_REPLAY, MKT_CLASS_FRESHNESS},
         {MKT_E_MEMORY, MKT_E_CACHE_FULL, MKT_CLASS_HOST},
     };
@@ -173,7 +175,7 @@ static uint8_t wire_number(enum mkt_err err)
         /* "ID not supported" */
         {7, {MKT_E_INITIATOR, MKT_E_OWN_IDENTITY, MKT_E_RESPONDER, MKT_E_KMS}},
         /* "Certificate not supported" */
-        {8, {MKT_E_CERTIFICATE}},
+        {8, {MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE}},
         /* "SP type not supported", "SP parameters not supported" */
         {9, {MKT_E_PROT}},
         {10, {MKT_E_SP_PARAMETERS}},

@@ -22,18 +22,26 @@ extern "C" {
 /** The most CERT payloads of a message, and the most octets of a signature and of an envelope: RSA of 4,096 bits. */
 enum { MKT_MAX_CERTIFICATES = 4, MKT_MAX_RSA = 512 };
 
-/** A signature that came, and what it must be of. All views live for the call. */
+/**
+ * A signature that came, and what it must be of. All views live for the call. Later versions may add members at the
+ * end: only the library makes it.
+ *
+ * An initial message is signed with two identities (RFC 6043 table 5.2): `octets`, then the data of the signer's
+ * identity, then the data of `kms`, without anything between them. An Error message is signed alone: `octets`.
+ */
 struct mkt_signed {
     enum mkt_suite suite;        /**< of the message: its hash is SHA-256 with both */
-    bool by_kms;                 /**< an Error message of the KMS `signer`; false: an initial message to this KMS */
-    const struct mkt_id *signer; /**< IDRi, IDRr, or the KMS; NULL: the message names nobody */
+    bool by_kms;                 /**< an Error message of the KMS `kms`; false: an initial message to this KMS */
+    const struct mkt_id *signer; /**< IDRi or IDRr, or else mkt_settings.peer; NULL: it is for the certificate to say */
+    const struct mkt_id *kms;    /**< the KMS: the receiver of an initial message, the signer of an Error message */
     struct mkt_span certificate[MKT_MAX_CERTIFICATES]; /**< X.509 in DER, in the order of the CERT payloads */
     size_t n_certificates;                             /**< 0: left out; the host knows them */
-    const struct mkt_chash *chash; /**< of the certificate of the receiver whose key sealed the envelope; NULL: none */
-    uint64_t now;                  /**< NTP, by the clock of the host: for validities */
-    uint8_t s_type;                /**< 0: RSASSA-PKCS1-v1_5; 1: RSASSA-PSS (RFC 3830 6.5) */
-    const struct mkt_span *part;   /**< what is signed: these octets, one after the other */
-    size_t n_parts;
+    const struct mkt_chash *chash; /**< of the certificate of the KMS whose key sealed the envelope; NULL: none. With an
+                                        Error message it is that of the initial message */
+    struct mkt_span envelope; /**< of an initial message: only its length may be looked at */
+    uint64_t now;             /**< NTP, by the clock of the host: for validities */
+    uint8_t s_type;           /**< 0: RSASSA-PKCS1-v1_5; 1: RSASSA-PSS (RFC 3830 6.5) */
+    struct mkt_span octets;   /**< the message up to its signature */
     struct mkt_span signature;
 };
 
@@ -41,7 +49,8 @@ struct mkt_signed {
 struct mkt_signer {
     struct mkt_id
         id;       /**< of the certificate that signed; views `signer`, a certificate of the message, or the host's */
-    bool vouches; /**< it is a KMS that may ask for its users (RFC 6043 section 10): `signer` is one of them then */
+    bool vouches; /**< it is a KMS that may ask for its users (RFC 6043 section 10), one of whom `signer` is: taken in
+                       Ticket Resolve alone */
 };
 
 /** How a party signs, verifies, seals and opens. */
@@ -63,9 +72,14 @@ struct mkt_public_keys {
     /**
      * Verifies a signature, and that the certificates of its key are to be trusted for the identity. Needed by a KMS;
      * another party without it takes no signed Error message.
-     * Order: CHASH; types and sizes; chain; identity; signature. So nothing costly is done for strangers.
-     * @return MKT_OK; MKT_E_CERTIFICATE for a CHASH of no certificate of ours; MKT_E_HASH; MKT_E_CHAIN for certificates
-     *         that are not to be trusted, or not for that identity; MKT_E_SIGNATURE; another error of the host
+     * Order: CHASH; length of the envelope; sizes; chain; identity; signature. So nothing costly is done for strangers.
+     * @param signer  out: the identity of the certificate. It is `message->signer` if there is one and nobody vouches
+     * @return MKT_OK
+     *   - MKT_E_HASH, MKT_E_WRONG_CERTIFICATE: CHASH is of another hash function, or of no certificate of this KMS
+     *   - MKT_E_BAD_VALUE: the envelope has not the length that the key has; a certificate is no DER
+     *   - MKT_E_CHAIN: the certificates are not to be trusted, or not for that identity, or there are none
+     *   - MKT_E_SIGNATURE
+     *   - another error of the host
      */
     enum mkt_err (*verify)(void *user, const struct mkt_signed *message, struct mkt_signer *signer);
 
