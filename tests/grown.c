@@ -9,6 +9,7 @@
 #include <mikeyticket.h>
 #ifdef TLS
 #include <mikeyticket/streams.h>
+#include <mikeyticket/x509.h>
 #endif
 
 #include <stdio.h>
@@ -250,6 +251,23 @@ static void streams(void)
         mbedtls_ssl_config_free(&conf[i]);
     mkt_streams_free(set);
 }
+
+static void certificates(void)
+{
+    struct mkt_x509_settings settings;
+    struct mkt_public_keys keys;
+    struct mkt_x509 *x509;
+    mkt_x509_settings_init(&settings);
+    settings.rng = draw;
+    const void *s = own("mkt_x509_settings", &settings, sizeof settings);
+    must("x509", mkt_x509_new(&x509, (const struct mkt_x509_settings *)s));
+    mkt_public_keys_init(&keys);
+    struct mkt_public_keys *k = (struct mkt_public_keys *)own("mkt_public_keys", &keys, sizeof keys);
+    must("public keys", mkt_x509_public_keys(x509, k));
+    if (k->size != sizeof keys || k->open == NULL)
+        must("public keys filled in", MKT_E_STATE);
+    mkt_x509_free(x509);
+}
 #endif
 
 int main(int argc, char *argv[])
@@ -278,6 +296,7 @@ int main(int argc, char *argv[])
     connections();
 #ifdef TLS
     streams();
+    certificates();
 #endif
     while (n_blocks > 0)
         free(blocks[--n_blocks]);
