@@ -6,7 +6,7 @@
 #include "transfer.h"
 #include "update.h"
 
-/* ---- what each message carries, in the order of RFC 6043 4.2, V last; the parts of taking it ---- */
+/* ---- what each message carries, in the order of RFC 6043 4.2, V or SIGN last; the parts of taking it ---- */
 
 static const struct mkt_rule request_init[] = {
     {MKT_T, 0, 1, 1},
@@ -16,6 +16,18 @@ static const struct mkt_rule request_init[] = {
     {MKT_TP, 0, 1, 1},
     {MKT_IDR, MKT_IDR_PSK, 0, 1},
     {MKT_V, 0, 1, 1},
+};
+
+static const struct mkt_rule request_init_pk[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_RANDR, MKT_RANDR_I, 1, 1},
+    {MKT_IDR, MKT_IDR_I, 0, 1},
+    {MKT_CERT, 0, 0, MKT_MAX_CERTIFICATES},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_TP, 0, 1, 1},
+    {MKT_CHASH, 0, 0, 1},
+    {MKT_PKE, 0, 1, 1},
+    {MKT_SIGN, 0, 1, 1},
 };
 
 static const struct mkt_rule request_resp[] = {
@@ -58,6 +70,18 @@ static const struct mkt_rule resolve_init[] = {
     {MKT_V, 0, 1, 1},
 };
 
+static const struct mkt_rule resolve_init_pk[] = {
+    {MKT_T, 0, 1, 1},
+    {MKT_RANDR, MKT_RANDR_R, 1, 1},
+    {MKT_IDR, MKT_IDR_R, 0, 1},
+    {MKT_CERT, 0, 0, MKT_MAX_CERTIFICATES},
+    {MKT_IDR, MKT_IDR_KMS, 0, 1},
+    {MKT_TICKET, 0, 1, 1},
+    {MKT_CHASH, 0, 0, 1},
+    {MKT_PKE, 0, 1, 1},
+    {MKT_SIGN, 0, 1, 1},
+};
+
 static const struct mkt_rule resolve_resp[] = {
     {MKT_T, 0, 1, 1},
     {MKT_IDR, MKT_IDR_KMS, 0, 1},
@@ -82,6 +106,7 @@ static const struct mkt_rule error[] = {
     {MKT_T, 0, 1, 1},
     {MKT_ERR, 0, 1, MKT_ANY},
     {MKT_SP, 0, 0, MKT_ANY},
+    {MKT_CERT, 0, 0, MKT_MAX_CERTIFICATES},
     {MKT_V, 0, 0, 1},
 };
 
@@ -94,12 +119,14 @@ static const struct form {
     const struct mkt_taking *taking;
 } forms[] = {
     {MKT_REQUEST_INIT_PSK, false, RULES(request_init), &mkt_taking_request_init},
+    {MKT_REQUEST_INIT_PK, false, RULES(request_init_pk), &mkt_taking_request_init},
     {MKT_REQUEST_RESP, false, RULES(request_resp), &mkt_taking_request_resp},
     {MKT_TRANSFER_INIT, false, RULES(transfer_init), &mkt_taking_transfer_init},
     {MKT_TRANSFER_INIT, true, RULES(of_update), &mkt_taking_update_init},
     {MKT_TRANSFER_RESP, false, RULES(transfer_resp), &mkt_taking_transfer_resp},
     {MKT_TRANSFER_RESP, true, RULES(of_update), &mkt_taking_update_resp},
     {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init), &mkt_taking_resolve_init},
+    {MKT_RESOLVE_INIT_PK, false, RULES(resolve_init_pk), &mkt_taking_resolve_init},
     {MKT_RESOLVE_RESP, false, RULES(resolve_resp), &mkt_taking_resolve_resp},
     {MKT_ERROR, false, RULES(error), NULL},
     {MKT_ERROR, true, RULES(error), NULL},
@@ -141,7 +168,7 @@ const struct mkt_taking *mkt_taking_of(unsigned type, bool update)
     return form != NULL ? form->taking : NULL;
 }
 
-/* ---- who makes or takes what, when ---- */
+/* ---- who makes or takes what, when: a row with a pre-shared key is of the variant with public keys, too ---- */
 
 static const struct mkt_step steps[] = {
     /* Ticket Request, RFC 6043 4.2.1 */
@@ -202,7 +229,7 @@ const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, e
 {
     for (size_t i = 0; i < n_steps; i++)
         if (steps[i].role == role && steps[i].state == state && steps[i].direction == direction &&
-            (unsigned)steps[i].message == message)
+            (unsigned)steps[i].message == mkt_psk_variant(message))
             return &steps[i];
     return NULL;
 }
@@ -228,7 +255,8 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message)
 {
     bool takes = message == MKT_ERROR;
     for (size_t i = 0; i < n_steps; i++)
-        takes |= steps[i].role == role && steps[i].direction == MKT_TAKE && (unsigned)steps[i].message == message;
+        takes |= steps[i].role == role && steps[i].direction == MKT_TAKE &&
+                 (unsigned)steps[i].message == mkt_psk_variant(message);
     return takes;
 }
 

@@ -7,6 +7,10 @@
  *      [IDRkms], TICKET,             <----  RESOLVE_RESP
  *      [IDRpsk], V                          HDR, T, [IDRkms], KEMAC,
  *                                              [IDRr], [RANDRkms], V
+ *   RESOLVE_INIT_PK =               ---->
+ *   HDR, T, RANDRr, [IDRr], {CERTr},
+ *      [IDRkms], TICKET, [CHASH],
+ *      PKE, SIGNr
  */
 #include "resolve.h"
 
@@ -14,9 +18,10 @@
 #include "request.h"
 #include "transfer.h"
 
-/* ---- RESOLVE_INIT_PSK: 4.2.3.1, 4.2.3.2 ---- */
+/* ---- RESOLVE_INIT: 4.2.3.1 to 4.2.3.3 ---- */
 
-/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
+/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V" or "HDR, T, RANDRr, [IDRr], {CERTr}, [IDRkms], TICKET, [CHASH],
+ * PKE, SIGNr". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused." */
 enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn)
 {
@@ -44,7 +49,7 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
 
 /* "the KMS verifies that the Responder is authorized to resolve the ticket": named in it, or in a group that is, and of
  * the application, if this KMS serves only one. The host has the last word once the ticket is open. */
-static enum mkt_err check_responder(const struct mkt_txn *txn)
+static enum mkt_err check_responder(struct mkt_txn *txn)
 {
     enum mkt_err err = mkt_kms_authorise(txn);
     err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
@@ -141,6 +146,9 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn)
     if (!txn->settings->leave_out_identities)
         mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_add_kemac(&m, b->suite, keys);
+    err = mkt_kms_open(txn);
+    if (err != MKT_OK)
+        return err;
     /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
     if (mkt_bundle_has(b, MKT_FLAG_I) || b->named_by_kms)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
@@ -209,7 +217,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     if (err == MKT_OK && b->named_by_kms)
         err = mkt_keep_id(txn, &idrr->id, &b->responder);
     b->keys[MKT_FROM_TICKET] = txn->keys;
-    b->asked_kms = (struct mkt_span){NULL, 0};
+    b->asked_kms = b->envelope_key = (struct mkt_span){NULL, 0};
     b->sent_with = MKT_SENT_WITH_NONE;
     txn->outcome = MKT_ANSWER;
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;

@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE /* mmap */
 
 #include "play.h"
+#include "signer.h"
 #include "sizes.h"
 
 #include "key.h"
@@ -72,7 +73,8 @@ FROZEN(mkt_signer, 32, 16, 16);
                    #name " has its size first, and no padding at its end")
 
 SIZED(mkt_host, forward);
-SIZED(mkt_settings, bundle_size);
+SIZED(mkt_settings, public_keys);
+SIZED(mkt_public_keys, open);
 SIZED(mkt_request, n_keys);
 SIZED(mkt_offer, randi);
 SIZED(mkt_answer, n_sp);
@@ -232,6 +234,28 @@ START_TEST(settings)
     expect_err("put", mkt_csb_save(s.play->csb[ALICE], &kept), MKT_OK);
     s.stored = mkt_buf_span(&kept);
     expect_sizes("get", right, sizeof *right, &s, with_settings_stored);
+    scene_free(&s);
+}
+END_TEST
+
+static enum mkt_err with_public_keys(struct scene *s, const void *keys)
+{
+    struct mkt_settings with = s->play->settings[ALICE];
+    struct player *alice = &s->play->player[ALICE];
+    struct mkt_csb *csb;
+    with.public_keys = keys;
+    const enum mkt_err err = mkt_csb_new(&csb, MKT_INITIATOR, &alice->host, &with);
+    ck_assert(err == MKT_OK || strcmp(alice->detail, "mkt_settings.public_keys") == 0);
+    mkt_csb_free(csb);
+    return err;
+}
+
+START_TEST(public_keys)
+{
+    struct scene s = scene_at(ASK);
+    struct signer signer;
+    signer_init(&signer, mkt_id_uri("sip:alice@example.com"));
+    expect_sizes("public keys", &signer.keys, sizeof signer.keys, &s, with_public_keys);
     scene_free(&s);
 }
 END_TEST
@@ -584,6 +608,7 @@ int main(void)
     tcase_add_test(tcase, what_one_version_does_not_have_is_clear);
     tcase_add_test(tcase, hosts);
     tcase_add_test(tcase, settings);
+    tcase_add_test(tcase, public_keys);
     tcase_add_test(tcase, requests);
     tcase_add_test(tcase, recipes);
     tcase_add_test(tcase, keys_that_are_left_to_the_request_have_no_number);
