@@ -196,6 +196,13 @@ struct mkt_span text(const char *words)
     return mkt_span_text(words);
 }
 
+struct mkt_id id_of(const char *words)
+{
+    struct mkt_id id = mkt_id_uri(words);
+    id.type = strchr(words, ':') != NULL ? MKT_ID_URI : MKT_ID_NAI;
+    return id;
+}
+
 struct mkt_policy granted(enum mkt_suite suite)
 {
     struct mkt_policy p = mkt_policy_default(suite);

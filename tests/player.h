@@ -56,6 +56,9 @@ mkt_ntp ntp(unsigned long seconds);
 
 struct mkt_span text(const char *text);
 
+/* An identity by its text: a URI, or an NAI if it has no scheme. */
+struct mkt_id id_of(const char *words);
+
 /* A policy that can be granted: of alice, for bob. */
 struct mkt_policy granted(enum mkt_suite suite);
 
