@@ -204,26 +204,6 @@ static bool is_of_ours(const struct section *s, enum asked which, const struct m
            strcmp(text_of(s, field(which, "chain")), "kms-home2") != 0;
 }
 
-/* The stored bundle with another message in place of the one that it has made. */
-static void exchange(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
-                     struct mkt_span from, struct mkt_span to)
-{
-    uint8_t octets[16384];
-    struct mkt_buf out = {octets, sizeof octets, 0};
-    size_t at = 4;
-    expect_err("put", mkt_csb_save(*csb, &out), MKT_OK);
-    while (at + from.n <= out.n && memcmp(octets + at, from.p, from.n) != 0)
-        at++;
-    ck_assert_msg(at + from.n <= out.n && out.n - from.n + to.n <= sizeof octets, "the bundle has not the message");
-    memmove(octets + at + to.n, octets + at + from.n, out.n - at - from.n);
-    memcpy(octets + at, to.p, to.n);
-    octets[at - 2] = (uint8_t)(to.n >> 8);
-    octets[at - 1] = (uint8_t)to.n;
-    mkt_csb_free(*csb);
-    expect_err("get", mkt_csb_load(csb, host, settings, exact((struct mkt_span){octets, out.n - from.n + to.n})),
-               MKT_OK);
-}
-
 /* 5.1.2: the keys of the answer, from the envelope key or the shared one, and what they encrypt. */
 static void expect_keys(const struct section *s, enum asked which, const struct mkt_message *init)
 {
@@ -257,7 +237,7 @@ static void made(const struct section *s, enum asked which, struct mkt_csb **csb
     if (value_of(s, field(which, "psk")) != NULL || is_of_ours(s, which, &m))
         expect_octets(field(which, "init"), message, want);
     else
-        exchange(csb, host, settings, message, want);
+        go_on_with(csb, host, settings, message, want);
 }
 
 const struct keying keying = {

@@ -65,6 +65,10 @@ struct mkt_policy granted(enum mkt_suite suite);
 /* The first payload of a type and role of a message that must decode and have it. */
 struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t role);
 
+/* Puts `to` in place of a message that a bundle has made and keeps: as if this library had made it. */
+void go_on_with(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
+                struct mkt_span made, struct mkt_span to);
+
 /* What a KEMAC makes of octets, both ways; `out` has room for as many. */
 struct mkt_protection;
 void crypt_kemac(const struct mkt_protection *by, uint32_t csb_id, uint64_t t, struct mkt_span in, uint8_t *out);
