@@ -752,7 +752,7 @@ bool mkt_csb_repeated(const struct mkt_csb *csb)
 
 bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message)
 {
-    return message != MKT_TRANSFER_INIT && mkt_psk_variant(message) != MKT_REQUEST_INIT_PSK &&
+    return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK && !mkt_is_pk((unsigned)message) &&
            mkt_step_find(csb->role, csb->state, MKT_MAKE, (unsigned)message) != NULL;
 }
 

@@ -168,9 +168,7 @@ bool mkt_is_pk(unsigned data_type)
 
 unsigned mkt_psk_variant(unsigned data_type)
 {
-    return data_type == MKT_REQUEST_INIT_PK   ? MKT_REQUEST_INIT_PSK
-           : data_type == MKT_RESOLVE_INIT_PK ? MKT_RESOLVE_INIT_PSK
-                                              : data_type;
+    return mkt_is_pk(data_type) ? data_type - 1 : data_type; /* table 6.1 has them side by side */
 }
 
 struct mkt_span mkt_message_proof(const struct mkt_message *message)

@@ -397,17 +397,21 @@ static const struct {
     const char *flags;
     bool two_kms, counter;
     uint16_t type; /* of the ticket */
+    bool signs;
 } calls[] = {
-    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE},
-    {"DFGHJLMNO", false, true, MKT_TICKET_BASE},
-    {"DEFGHIJLMNO", false, false, 61440},
-    {"DHJLNO", false, false, MKT_TICKET_BASE},
+    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE, false},
+    {"DFGHJLMNO", false, true, MKT_TICKET_BASE, false},
+    {"DEFGHIJLMNO", false, false, 61440, false},
+    {"DHJLNO", false, false, MKT_TICKET_BASE, false},
+    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE, true},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
 static struct play *new_play(int which)
 {
     struct play *p = play_new(MKT_SUITE_256, calls[which].flags, calls[which].two_kms);
+    if (calls[which].signs)
+        play_sign(p);
     p->player[HOME].other = p->settings[HOME].kms;
     p->policy.type = calls[which].type;
     p->policy.responder[1] = p->policy.responder[0];
