@@ -41,7 +41,8 @@ static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host
     const struct mkt_public_keys pk = public_keys_of(s);
     const bool has_callbacks =
         role == MKT_KMS ? pk.verify != NULL && pk.open != NULL : pk.sign != NULL && pk.seal != NULL;
-    const bool wrong_pk = s->public_keys != NULL && (!has_callbacks || pk.n_certificates > MKT_MAX_CERTIFICATES);
+    const bool wrong_certificates = pk.n_certificates > (pk.certificate != NULL ? MKT_MAX_CERTIFICATES : 0);
+    const bool wrong_pk = s->public_keys != NULL && (!has_callbacks || wrong_certificates);
     const bool wrong_tek = s->tek_length != 0 && (s->tek_length < MKT_MIN_KEY || s->tek_length > MKT_MAX_TEK);
     /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
     const bool no_cache = role == MKT_KMS && host->replay == NULL && host->cache == NULL;

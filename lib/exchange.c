@@ -80,8 +80,8 @@ bool mkt_replay_is_checked(const struct mkt_txn *txn)
     return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
 }
 
-/* A message is known by a hash of its MAC or signature, of the identity that takes it, and of the scope that the application set. So
- * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (D27). */
+/* A message is known by a hash of its MAC or signature, of the identity that takes it, and of the scope that the
+ * application set. So a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (D27). */
 static enum mkt_err tag_of(const struct mkt_txn *txn, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
 {
     const struct mkt_settings *s = txn->settings;
@@ -229,28 +229,19 @@ void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id 
 
 /* ---- MAC and signature: RFC 6043 5.5 ---- */
 
-static enum mkt_err check_cert(unsigned type)
-{
-    if (type == MKT_CERT_X509_ENCR)
-        return MKT_E_WRONG_CERTIFICATE;
-    return type == MKT_CERT_X509 || type == MKT_CERT_X509_SIGN ? MKT_OK : MKT_E_CERTIFICATE;
-}
-
-/* RFC 3830 6.3: 1 and 2 want the envelope key to be cached, and RFC 6043 has no use for that. */
-static enum mkt_err check_cache(unsigned c)
-{
-    return c == MKT_CACHE_NONE ? MKT_OK : c <= MKT_CACHE_CSB ? MKT_E_PUBLIC_KEY : MKT_E_BAD_VALUE;
-}
-
 enum mkt_err mkt_proof_check(const struct mkt_message *message, enum mkt_suite suite)
 {
     const struct mkt_payload *p = message->payload, *last = p + message->n - 1;
-    enum mkt_err err = MKT_OK;
     if (last->type == MKT_V)
         return last->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
-    for (; err == MKT_OK && p < last; p++)
-        err = p->type == MKT_CERT ? check_cert(p->cert.type) : p->type == MKT_PKE ? check_cache(p->pke.c) : MKT_OK;
-    return err == MKT_OK && last->sign.s_type > MKT_SIGN_PSS ? MKT_E_PUBLIC_KEY : err;
+    for (; p < last; p++) {
+        if (p->type == MKT_CERT && p->cert.type != MKT_CERT_X509 && p->cert.type != MKT_CERT_X509_SIGN)
+            return p->cert.type == MKT_CERT_X509_ENCR ? MKT_E_WRONG_CERTIFICATE : MKT_E_CERTIFICATE;
+        /* RFC 3830 6.3: 1 and 2 want the envelope key to be cached, and RFC 6043 has no use for that */
+        if (p->type == MKT_PKE && p->pke.c != MKT_CACHE_NONE)
+            return p->pke.c <= MKT_CACHE_CSB ? MKT_E_PUBLIC_KEY : MKT_E_BAD_VALUE;
+    }
+    return last->sign.s_type > MKT_SIGN_PSS ? MKT_E_PUBLIC_KEY : MKT_OK;
 }
 
 /* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */

@@ -376,15 +376,13 @@ enum mkt_err mkt_make_request_resp(struct mkt_txn *txn)
         err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
     err = err == MKT_OK ? check_granted(b->init, &policy, keys) : err;
     err = err == MKT_OK ? mkt_begin(txn, &m, MKT_REQUEST_RESP, txn->init->hdr.csb_id) : err;
+    err = err == MKT_OK ? mkt_kms_open(txn) : err;
     if (err != MKT_OK)
         return err;
     if (!txn->settings->leave_out_identities)
         mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    err = mkt_kms_open(txn);
-    if (err != MKT_OK)
-        return err;
     txn->protection = mkt_psk_protection(b->suite, b->psk, txn->init, MKT_PURPOSE_RESPONSE);
     txn->extra = (struct mkt_mac_extra){{b->init, {NULL, 0}}};
     err = mkt_seal(txn, &m);

@@ -141,14 +141,12 @@ enum mkt_err mkt_make_resolve_resp(struct mkt_txn *txn)
     struct mkt_message m;
     enum mkt_err err = fork_keys(txn, &keys);
     err = err == MKT_OK ? mkt_begin(txn, &m, MKT_RESOLVE_RESP, txn->init->hdr.csb_id) : err;
+    err = err == MKT_OK ? mkt_kms_open(txn) : err;
     if (err != MKT_OK)
         return err;
     if (!txn->settings->leave_out_identities)
         mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_add_kemac(&m, b->suite, keys);
-    err = mkt_kms_open(txn);
-    if (err != MKT_OK)
-        return err;
     /* "The modifier used to derive the forked keys SHALL be included in the IDRr and RANDRkms payloads" */
     if (mkt_bundle_has(b, MKT_FLAG_I) || b->named_by_kms)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);

@@ -712,9 +712,9 @@ START_TEST(settings_are_checked)
 {
     struct parties *p = signers(MKT_SUITE_256);
     struct mkt_csb *csb;
-    for (int i = 0; i < 9; i++) {
-        struct party *one = i < 4 ? &p->alice : &p->kms;
-        const enum mkt_role role = i < 4 ? MKT_INITIATOR : MKT_KMS;
+    for (int i = 0; i < 10; i++) {
+        struct party *one = i < 4 || i == 9 ? &p->alice : &p->kms;
+        const enum mkt_role role = one == &p->alice ? MKT_INITIATOR : MKT_KMS;
         struct mkt_public_keys keys = one->signer.keys;
         if (i == 0 || i == 5)
             keys.n_certificates = MKT_MAX_CERTIFICATES + 1;
@@ -728,6 +728,8 @@ START_TEST(settings_are_checked)
             keys.verify = NULL;
         if (i == 7)
             keys.open = NULL;
+        if (i == 9)
+            keys.certificate = NULL;
         one->settings.public_keys = &keys;
         expect_err("settings", mkt_csb_new(&csb, role, &one->player.host, &one->settings),
                    i == 8 ? MKT_OK : MKT_E_ARGUMENT);
