@@ -28,7 +28,8 @@ struct mkt_credential {
 struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
-    struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; no data */
+    struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; of a KMS: the sender of
+                                      a signed message without IDRi or IDRr; no data: its certificate tells; no data */
     void *user;                  /**< first argument of each callback for this bundle; outlives it; NULL:
                                       mkt_host.user */
     const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
