@@ -101,7 +101,7 @@ static const struct row {
     ROW(MKT_E_UPDATE, UNSPECIFIED,
         "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
-    ROW(MKT_E_WRONG_CERTIFICATE, INVALID_CERT, "CHASH names no certificate of this KMS, or CERT is for encryption only"),
+    ROW(MKT_E_WRONG_CERTIFICATE, INVALID_CERT, "CHASH names no certificate of this KMS, or CERT is for encryption"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old, or not later than those before"),
     ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),

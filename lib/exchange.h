@@ -127,8 +127,8 @@ MKT_MUST enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
 void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
 
-/* What can be refused of V, or of SIGN with CERT and PKE, without a key: MKT_E_MAC_ALG for an algorithm of another suite
- * (design decision D1); MKT_E_PUBLIC_KEY, MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE, MKT_E_BAD_VALUE. */
+/* What can be refused of V, or of SIGN with CERT and PKE, without a key: MKT_E_MAC_ALG for an algorithm of another
+ * suite (design decision D1); MKT_E_PUBLIC_KEY, MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE, MKT_E_BAD_VALUE. */
 MKT_MUST enum mkt_err mkt_proof_check(const struct mkt_message *message, enum mkt_suite suite);
 
 /* Protects a message of Ticket Transfer by MPKi, a response with forked keys by MPKr (5.1.2). Table 5.2: "TRANSFER_INIT

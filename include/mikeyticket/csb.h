@@ -95,8 +95,8 @@
  *
  * - Let mkt_host.alloc return that memory, and mkt_host.release take it back.
  * - Keep these at the same addresses in all processes, as they are if they were set up before fork(): the memory of the
- *   bundle, the host, its callbacks and its cache, mkt_settings.user, mkt_settings.kms and mkt_settings.public_keys. The
- *   bundle points to nothing else.
+ *   bundle, the host, its callbacks and its cache, `user`, `kms` and `public_keys` of the settings. The bundle points
+ *   to nothing else.
  * - Let one process use the bundle at a time: hold a lock of your own.
  * - Store the bundle by mkt_csb_save() after each step. If a process ends while it is in a function of the library, go
  *   on from the last stored copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for
@@ -193,8 +193,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
  * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new afterwards.
  *
  * Answers a REQUEST_INIT_PK under the key of its envelope, which is opened now and not before. First as many random
- * octets are drawn: an envelope that does not open is answered under these. Nothing tells the difference but the sender,
- * who can't verify the answer. Do not try to find out: it would help others to open envelopes.
+ * octets are drawn: an envelope that does not open is answered under these. The sender can't verify such an answer;
+ * nothing else tells the difference. Do not try to find out: it would help others to open envelopes.
  * @param ticket  not needed afterwards
  * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, nothing is opened,
  *                and the bundle stays as it was
@@ -333,8 +333,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
 /**
  * Takes a message: REQUEST_INIT or RESOLVE_INIT as KMS, REQUEST_RESP, RESOLVE_RESP, TRANSFER_RESP, an update, or an
  * Error message, which goes to mkt_host.error. Checks in this order: shape, all that needs no key, key, MAC or
- * signature, freshness, authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the KMS must resolve the
- * ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
+ * signature, freshness, authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the
+ * KMS must resolve the ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
  *
  * Take each message once for each SIP transaction, behind the transaction layer. A stateless element sees an INVITE
  * again when SIP sends it again: the first one is answered by a 200, and the second is a replay.

@@ -23,7 +23,8 @@ struct mkt_credential {
 
 /**
  * How a bundle behaves. mkt_csb_new() copies it and what its spans view. Only what `user`, `kms` and `public_keys`
- * point to must outlive the bundle. The last words of a line, after ";", are the default, which mkt_settings_init() sets.
+ * point to must outlive the bundle. The last words of a line, after ";", are the default, which mkt_settings_init()
+ * sets.
  */
 struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
@@ -50,9 +51,9 @@ struct mkt_settings {
                                       one TRANSFER_INIT to all of them. Set it from your own location table. Never take
                                       it from the message: a sender that chooses it turns the cache off */
     size_t bundle_size;          /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
-    const struct mkt_public_keys *public_keys; /**< certificates, for a KMS of whom mkt_credential.psk is empty. Of a
-                                      KMS: for those who ask by public key; NULL: their messages are MKT_E_DATA_TYPE.
-                                      Outlives the bundle. Give a `bundle_size` of MKT_CSB_SIZE_PK; NULL */
+    const struct mkt_public_keys *public_keys; /**< what this party asks by if mkt_credential.psk is empty; a KMS
+                                      answers by it. Without it a KMS takes no messages by public key. Outlives the
+                                      bundle. Set `bundle_size` to MKT_CSB_SIZE_PK; NULL */
 };
 
 /**
