@@ -139,8 +139,8 @@ enum mkt_err mkt_kms_authorise(struct mkt_txn *txn)
     const struct mkt_label *label = &txn->protection.label;
     const bool request = role_of(txn->message) == MKT_IDR_I, by_pk = mkt_is_pk(txn->message->hdr.data_type);
     struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
-    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key/envelope key"; here is one
-     * of them */
+    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key/envelope key"; here is
+     * one of them */
     if (label->randi.n + label->randr.n < (by_pk ? mkt_suite_algorithms(txn->bundle.suite)->key : txn->bundle.psk.n))
         return MKT_E_RAND;
     if (sender->data.n == 0)

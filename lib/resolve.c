@@ -20,8 +20,8 @@
 
 /* ---- RESOLVE_INIT: 4.2.3.1 to 4.2.3.3 ---- */
 
-/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V" or "HDR, T, RANDRr, [IDRr], {CERTr}, [IDRkms], TICKET, [CHASH],
- * PKE, SIGNr". Section 10: between KMSs "The IDRr and TICKET payloads from
+/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V" or "HDR, T, RANDRr, [IDRr], {CERTr}, [IDRkms], TICKET,
+ * [CHASH], PKE, SIGNr". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused." */
 enum mkt_err mkt_make_resolve_init(struct mkt_txn *txn)
 {
