@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Public keys with certificates, by mbedTLS. All that differs between mbedTLS 2.28 and 3.6 is in the one #if below. */
+/* Public keys with certificates, by mbedTLS. What differs between mbedTLS 2.28 and 3.6 is in the one #if below. */
 #define _DEFAULT_SOURCE /* getentropy */
 
 #include <mikeyticket/host.h>
@@ -20,21 +20,19 @@
 
 #include <unistd.h>
 
-enum { LEAST_BITS = 2048, MOST_BITS = 8 * MKT_MAX_RSA, EXPONENT = 8, HASH = 32 };
+enum { LEAST_BITS = 2048, MOST_BITS = 8 * MKT_MAX_RSA, EXPONENT = 8, HASH = 32 }; /* bits and octets */
 
-/* Certificates that were added together: in `chain` each one certifies the one before it. */
+/* Certificates that were added together. */
 struct held {
     struct held *next;
-    mbedtls_x509_crt chain;
-    mbedtls_pk_context key; /* own ones only */
+    mbedtls_x509_crt chain; /* each certifies the one before, except in `anchors` */
+    mbedtls_pk_context key; /* in `own` */
 };
 
 struct mkt_x509 {
     struct mkt_x509_settings settings;
     struct held *anchors, *kms, *own;
-    struct held *signs; /* the one of `own` that signs, or NULL */
     struct mkt_span sent[MKT_MAX_CERTIFICATES];
-    size_t n_sent;
 };
 
 /* ---- what mbedTLS is asked for ---- */
@@ -49,7 +47,7 @@ static bool is_same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
     return mkt_span_equal(octets_of(a), octets_of(b));
 }
 
-/* The sum of a high error code of mbedTLS and a low one, `otherwise` if neither is the host's fault. */
+/* The error of mbedTLS's code, the sum of a high and a low one; `otherwise` if it is no lack of memory or octets. */
 static enum mkt_err error_of(int code, enum mkt_err otherwise)
 {
     const int low = -(-code & 0x7f), high = code - low;
@@ -74,32 +72,13 @@ static int draw(void *user, unsigned char *out, size_t n)
     return 0;
 }
 
+/* Arguments that only one of them has. */
 #if MBEDTLS_VERSION_MAJOR >= 3
-
-static int parse_key(struct mkt_x509 *x509, mbedtls_pk_context *key, const uint8_t *p, size_t n)
-{
-    return mbedtls_pk_parse_key(key, p, n, NULL, 0, draw, x509);
-}
-
-static int sign_hash(struct mkt_x509 *x509, const mbedtls_pk_context *key, const uint8_t *hash, uint8_t *signature)
-{
-    return mbedtls_rsa_pkcs1_sign(mbedtls_pk_rsa(*key), draw, x509, MBEDTLS_MD_SHA256, HASH, hash, signature);
-}
-
+#define PARSE_BY(rng, user) , rng, user
+#define SIGN_BY(rng, user) rng, user
 #else
-
-static int parse_key(struct mkt_x509 *x509, mbedtls_pk_context *key, const uint8_t *p, size_t n)
-{
-    (void)x509;
-    return mbedtls_pk_parse_key(key, p, n, NULL, 0);
-}
-
-static int sign_hash(struct mkt_x509 *x509, const mbedtls_pk_context *key, const uint8_t *hash, uint8_t *signature)
-{
-    return mbedtls_rsa_pkcs1_sign(mbedtls_pk_rsa(*key), draw, x509, MBEDTLS_RSA_PRIVATE, MBEDTLS_MD_SHA256, HASH, hash,
-                                  signature);
-}
-
+#define PARSE_BY(rng, user)
+#define SIGN_BY(rng, user) rng, user, MBEDTLS_RSA_PRIVATE
 #endif
 
 static enum mkt_err hash_parts(mbedtls_md_type_t type, const struct mkt_span part[], size_t n, uint8_t hash[HASH])
@@ -107,15 +86,18 @@ static enum mkt_err hash_parts(mbedtls_md_type_t type, const struct mkt_span par
     mbedtls_md_context_t md;
     mbedtls_md_init(&md);
     int code = mbedtls_md_setup(&md, mbedtls_md_info_from_type(type), 0);
-    if (code == 0)
-        code = mbedtls_md_starts(&md);
+    code = code == 0 ? mbedtls_md_starts(&md) : code;
     for (size_t i = 0; code == 0 && i < n; i++)
-        if (part[i].n > 0)
-            code = mbedtls_md_update(&md, part[i].p, part[i].n);
-    if (code == 0)
-        code = mbedtls_md_finish(&md, hash);
+        code = part[i].n == 0 ? 0 : mbedtls_md_update(&md, part[i].p, part[i].n);
+    code = code == 0 ? mbedtls_md_finish(&md, hash) : code;
     mbedtls_md_free(&md);
     return error_of(code, MKT_E_CRYPTO);
+}
+
+static enum mkt_err hash_certificate(mbedtls_md_type_t type, const mbedtls_x509_crt *crt, uint8_t hash[HASH])
+{
+    const struct mkt_span der = octets_of(&crt->raw);
+    return hash_parts(type, &der, 1, hash);
 }
 
 static enum mkt_err append(struct mkt_buf *buf, struct mkt_span octets)
@@ -135,23 +117,19 @@ static bool get_numbers(const mbedtls_pk_context *key, uint8_t modulus[MKT_MAX_R
                                   EXPONENT) == 0;
 }
 
-/* Whether certificates are such that it is worth while to verify them, and in order. mbedTLS bounds no exponent, and
- * would take version 1, disorder and certificates that do not belong there. */
+/* What mbedTLS does not check, or not before it verifies: version 1, disorder, exponents that take it seconds. */
 static bool is_plausible(const struct mkt_x509 *x509, const mbedtls_x509_crt *chain, bool ordered)
 {
     static const uint8_t one[EXPONENT] = {[EXPONENT - 1] = 1};
+    uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT];
     size_t n = 0;
-    for (const mbedtls_x509_crt *crt = chain; crt != NULL; crt = crt->next) {
-        uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT];
+    for (const mbedtls_x509_crt *crt = chain; crt != NULL; crt = crt->next, n++)
         if (crt->version != 3 || !get_numbers(&crt->pk, modulus, exponent) ||
             mbedtls_pk_get_bitlen(&crt->pk) < x509->settings.rsa_bits || exponent[EXPONENT - 1] % 2 == 0 ||
-            memcmp(exponent, one, EXPONENT) <= 0)
+            memcmp(exponent, one, EXPONENT) == 0 ||
+            (ordered && crt->next != NULL && !is_same(&crt->issuer_raw, &crt->next->subject_raw)))
             return false;
-        if (ordered && (++n > MKT_MAX_CERTIFICATES ||
-                        (crt->next != NULL && !is_same(&crt->issuer_raw, &crt->next->subject_raw))))
-            return false;
-    }
-    return true;
+    return !ordered || n <= MKT_MAX_CERTIFICATES;
 }
 
 /* Seconds since 1900, by days since 1 March of the year 0. */
@@ -173,25 +151,25 @@ static bool is_valid(const mbedtls_x509_crt *crt, uint64_t now)
 struct path {
     const mbedtls_x509_crt *chain;
     uint64_t now;
-    int deepest;
+    bool whole;
 };
 
-/* Called by mbedTLS for each certificate of the path that it found, 0 the leaf: it must be the chain, and then perhaps
- * the anchor. The clock is the host's, not the system's. */
+/* Called by mbedTLS for each certificate of the path that it found, the leaf has depth 0: they must be the chain, and
+ * then perhaps the anchor. The clock is the host's, not that of the system. */
 static int judge(void *user, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct path *path = user;
     const mbedtls_x509_crt *expected = path->chain;
     for (int i = 0; i < depth && expected != NULL; i++)
         expected = expected->next;
-    path->deepest = depth > path->deepest ? depth : path->deepest;
+    path->whole |= expected == NULL || expected->next == NULL;
     *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
     if ((expected != NULL && !is_same(&crt->raw, &expected->raw)) || !is_valid(crt, path->now))
         *flags |= MBEDTLS_X509_BADCERT_OTHER;
     return 0;
 }
 
-/* Whether a chain ends in an anchor, or is issued by it. */
+/* Whether the last of a chain is an anchor, or is issued by it. */
 static bool leads_to(const struct mkt_x509 *x509, mbedtls_x509_crt *chain, const mbedtls_x509_crt *anchor, uint64_t now)
 {
     const mbedtls_x509_crt_profile profile = {
@@ -200,78 +178,68 @@ static bool leads_to(const struct mkt_x509 *x509, mbedtls_x509_crt *chain, const
         .allowed_pks = MBEDTLS_X509_ID_FLAG(MBEDTLS_PK_RSA) | MBEDTLS_X509_ID_FLAG(MBEDTLS_PK_RSASSA_PSS),
         .rsa_min_bitlen = x509->settings.rsa_bits,
     };
+    struct path path = {chain, now, false};
     mbedtls_x509_crt only = *anchor;
-    struct path path = {chain, now, 0};
-    int last = 0;
     uint32_t flags = 0;
     only.next = NULL;
     if (chain->next == NULL && is_same(&chain->raw, &anchor->raw))
         return is_valid(chain, now);
-    const mbedtls_x509_crt *end = chain;
-    for (; end->next != NULL; end = end->next)
-        last++;
-    if (!is_same(&end->raw, &anchor->raw) && !is_same(&end->issuer_raw, &anchor->subject_raw))
-        return false;
     return mbedtls_x509_crt_verify_with_profile(chain, &only, NULL, &profile, NULL, &flags, judge, &path) == 0 &&
-           path.deepest >= last;
+           path.whole;
 }
 
 static bool is_revoked(const struct mkt_x509 *x509, const mbedtls_x509_crt *chain, const mbedtls_x509_crt *anchor)
 {
-    const struct mkt_x509_settings *settings = &x509->settings;
-    for (const mbedtls_x509_crt *crt = chain; settings->revoked != NULL && crt != NULL; crt = crt->next) {
-        const mbedtls_x509_crt *issuer = crt->next == NULL ? anchor : crt->next;
+    for (const mbedtls_x509_crt *crt = chain; crt != NULL && x509->settings.revoked != NULL; crt = crt->next)
         if (!is_same(&crt->raw, &anchor->raw) &&
-            settings->revoked(settings->user, octets_of(&crt->raw), octets_of(&issuer->raw)))
+            x509->settings.revoked(x509->settings.user, octets_of(&crt->raw),
+                                   octets_of(crt->next == NULL ? &anchor->raw : &crt->next->raw)))
             return true;
-    }
     return false;
 }
 
 static bool is_trusted(const struct mkt_x509 *x509, mbedtls_x509_crt *chain, uint64_t now, unsigned usage)
 {
-    static const char any[] = MBEDTLS_OID_ANY_EXTENDED_KEY_USAGE;
+    static const char any[] = MBEDTLS_OID_ANY_EXTENDED_KEY_USAGE; /* mbedTLS takes it always */
     const struct mkt_span extended = x509->settings.extended_key_usage;
-    const char *oid = extended.n == 0 ? any : (const char *)extended.p;
     if (mbedtls_x509_crt_check_key_usage(chain, usage) != 0 ||
-        mbedtls_x509_crt_check_extended_key_usage(chain, oid, extended.n == 0 ? sizeof any - 1 : extended.n) != 0)
+        mbedtls_x509_crt_check_extended_key_usage(chain, extended.n == 0 ? any : (const char *)extended.p,
+                                                  extended.n == 0 ? sizeof any - 1 : extended.n) != 0)
         return false;
-    for (struct held *held = x509->anchors; held != NULL; held = held->next)
+    const mbedtls_x509_crt *last = chain;
+    while (last->next != NULL)
+        last = last->next;
+    for (const struct held *held = x509->anchors; held != NULL; held = held->next)
         for (const mbedtls_x509_crt *anchor = &held->chain; anchor != NULL; anchor = anchor->next)
-            if (leads_to(x509, chain, anchor, now))
+            if ((is_same(&last->raw, &anchor->raw) || is_same(&last->issuer_raw, &anchor->subject_raw)) &&
+                leads_to(x509, chain, anchor, now))
                 return !is_revoked(x509, chain, anchor);
     return false;
 }
 
-/* Reads a name of subjectAltName that can be an identity. */
-static bool get_name(const mbedtls_x509_sequence *name, struct mkt_id *id)
+/* Finds an identity in subjectAltName; the only one that there is if `id` is NULL. */
+static bool find_name(const mbedtls_x509_crt *crt, const struct mkt_id *id, struct mkt_id *found)
 {
     enum { RFC822_NAME = 1, URI = 6 };
-    const int kind = name->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
-    *id = (struct mkt_id){.type = kind == URI ? MKT_ID_URI : MKT_ID_NAI, .data = octets_of(&name->buf)};
-    return name->buf.p != NULL && (kind == URI || kind == RFC822_NAME);
+    size_t n = 0;
+    for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at != NULL; at = at->next) {
+        const int kind = at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
+        if (at->buf.p == NULL || (kind != URI && kind != RFC822_NAME))
+            continue;
+        *found = (struct mkt_id){.type = kind == URI ? MKT_ID_URI : MKT_ID_NAI, .data = octets_of(&at->buf)};
+        if (id != NULL && mkt_id_equal(found, id))
+            return true;
+        n++;
+    }
+    return id == NULL && n == 1;
 }
 
 static bool is_of(const struct mkt_x509 *x509, const struct mkt_id *id, const mbedtls_x509_crt *crt)
 {
-    struct mkt_id name;
+    struct mkt_id found;
     if (x509->settings.is_of != NULL)
         return x509->settings.is_of(x509->settings.user, id, octets_of(&crt->raw));
-    for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at != NULL; at = at->next)
-        if (get_name(at, &name) && mkt_id_equal(&name, id))
-            return true;
-    return false;
-}
-
-/* Reads the only identity of a certificate. */
-static bool get_only_name(const mbedtls_x509_crt *crt, struct mkt_id *id)
-{
-    size_t n = 0;
-    struct mkt_id name;
-    for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at != NULL; at = at->next)
-        if (get_name(at, &name) && n++ == 0)
-            *id = name;
-    return n == 1;
+    return find_name(crt, id, &found);
 }
 
 static enum mkt_err check_chash(const struct mkt_chash *chash, const mbedtls_x509_crt *crt)
@@ -282,8 +250,7 @@ static enum mkt_err check_chash(const struct mkt_chash *chash, const mbedtls_x50
         return MKT_OK;
     if (chash->func != SHA_1 && chash->func != SHA_256)
         return MKT_E_HASH;
-    const struct mkt_span der = octets_of(&crt->raw);
-    const enum mkt_err err = hash_parts(chash->func == SHA_1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256, &der, 1, hash);
+    const enum mkt_err err = hash_certificate(chash->func == SHA_1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256, crt, hash);
     if (err != MKT_OK)
         return err;
     return memcmp(hash, chash->hash.p, chash->hash.n) == 0 ? MKT_OK : MKT_E_WRONG_CERTIFICATE;
@@ -291,15 +258,15 @@ static enum mkt_err check_chash(const struct mkt_chash *chash, const mbedtls_x50
 
 /* ---- the callbacks ---- */
 
-/* Finds the own certificate and key that envelopes are for. */
-static enum mkt_err find_own(const struct mkt_x509 *x509, const struct mkt_chash *chash, struct held **own)
+/* Finds the own certificate that signs, or opens envelopes: the one that CHASH names, or else the first. */
+static enum mkt_err find_own(const struct mkt_x509 *x509, const struct mkt_chash *chash, unsigned usage,
+                             struct held **own)
 {
     enum mkt_err err = MKT_E_NO_KEY;
     for (*own = x509->own; *own != NULL; *own = (*own)->next) {
-        if (mbedtls_x509_crt_check_key_usage(&(*own)->chain, MBEDTLS_X509_KU_KEY_ENCIPHERMENT) != 0)
-            continue;
-        err = check_chash(chash, &(*own)->chain);
-        if (err != MKT_E_WRONG_CERTIFICATE)
+        if (mbedtls_x509_crt_check_key_usage(&(*own)->chain, usage) == 0)
+            err = check_chash(chash, &(*own)->chain);
+        if (err != MKT_E_NO_KEY && err != MKT_E_WRONG_CERTIFICATE)
             return err;
     }
     return err;
@@ -322,121 +289,109 @@ static enum mkt_err find_kms(const struct mkt_x509 *x509, const struct mkt_id *k
 
 static enum mkt_err sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
 {
-    struct mkt_x509 *x509 = user;
+    struct held *own;
     uint8_t hash[HASH], made[MKT_MAX_RSA];
-    const struct mkt_span octets = {made, mbedtls_pk_get_len(&x509->signs->key)};
-    enum mkt_err err = MKT_OK;
-    if (signature->p != NULL) {
+    enum mkt_err err = find_own(user, NULL, MBEDTLS_X509_KU_DIGITAL_SIGNATURE, &own);
+    if (err == MKT_OK)
         err = hash_parts(MBEDTLS_MD_SHA256, part, n, hash);
-        if (err == MKT_OK)
-            err = error_of(sign_hash(x509, &x509->signs->key, hash, made), MKT_E_CRYPTO);
-    }
-    return err == MKT_OK ? append(signature, octets) : err;
+    if (err == MKT_OK && signature->p != NULL)
+        err = error_of(
+            mbedtls_rsa_pkcs1_sign(mbedtls_pk_rsa(own->key), SIGN_BY(draw, user), MBEDTLS_MD_SHA256, HASH, hash, made),
+            MKT_E_CRYPTO);
+    return err == MKT_OK ? append(signature, (struct mkt_span){made, mbedtls_pk_get_len(&own->key)}) : err;
 }
 
-/* Verifies the signature of a message. `signer` is NULL if that of an Error message. */
+/* Verifies the signature of a message. An Error message, whose `signer` is NULL, is signed without identities. */
 static enum mkt_err verify_signature(const struct mkt_x509 *x509, const struct mkt_signed *message,
                                      const struct mkt_id *signer, mbedtls_pk_context *key)
 {
     const mbedtls_md_type_t types[] = {MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA1};
-    const size_t n_types = x509->settings.sha1 && message->suite == MKT_SUITE_128 ? 2 : 1;
-    struct mkt_span part[3] = {message->octets};
-    if (signer != NULL) {
-        part[1] = signer->data;
-        part[2] = message->kms->data;
-    }
+    const size_t length[] = {32, 20}, n_types = x509->settings.sha1 && message->suite == MKT_SUITE_128 ? 2 : 1;
+    const struct mkt_span none = {NULL, 0}, part[] = {message->octets, signer == NULL ? none : signer->data,
+                                                      signer == NULL ? none : message->kms->data};
     if (message->s_type > 1)
         return MKT_E_PUBLIC_KEY;
-    for (size_t i = 0; i < n_types; i++) {
+    enum mkt_err err = MKT_E_SIGNATURE;
+    for (size_t i = 0; i < n_types && err == MKT_E_SIGNATURE; i++) {
         const mbedtls_pk_rsassa_pss_options pss = {types[i], MBEDTLS_RSA_SALT_LEN_ANY};
-        const mbedtls_pk_type_t scheme = message->s_type == 1 ? MBEDTLS_PK_RSASSA_PSS : MBEDTLS_PK_RSA;
         uint8_t hash[HASH];
-        const enum mkt_err err = hash_parts(types[i], part, signer == NULL ? 1 : 3, hash);
-        if (err != MKT_OK)
-            return err;
-        const int code = mbedtls_pk_verify_ext(scheme, message->s_type == 1 ? &pss : NULL, key, types[i], hash,
-                                               mbedtls_md_get_size(mbedtls_md_info_from_type(types[i])),
-                                               message->signature.p, message->signature.n);
-        if (code == 0 || error_of(code, MKT_E_SIGNATURE) != MKT_E_SIGNATURE)
-            return error_of(code, MKT_OK);
+        err = hash_parts(types[i], part, sizeof part / sizeof *part, hash);
+        if (err == MKT_OK)
+            err = error_of(mbedtls_pk_verify_ext(message->s_type == 0 ? MBEDTLS_PK_RSA : MBEDTLS_PK_RSASSA_PSS,
+                                                 message->s_type == 0 ? NULL : &pss, key, types[i], hash, length[i],
+                                                 message->signature.p, message->signature.n),
+                           MKT_E_SIGNATURE);
     }
-    return MKT_E_SIGNATURE;
+    return err;
 }
 
-/* Verifies an initial message with the certificates of its sender. */
-static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_signed *message, mbedtls_x509_crt *chain,
+static enum mkt_err verify_error(const struct mkt_x509 *x509, const struct mkt_signed *message,
+                                 struct mkt_signer *signer)
+{
+    struct held *kms;
+    const enum mkt_err err = find_kms(x509, message->kms, message->chash, message->now, &kms);
+    *signer = (struct mkt_signer){.id = *message->kms};
+    if (err == MKT_OK && mbedtls_x509_crt_check_key_usage(&kms->chain, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
+        return MKT_E_CHAIN;
+    return err == MKT_OK ? verify_signature(x509, message, NULL, &kms->chain.pk) : err;
+}
+
+/* Verifies an initial message by certificates, which are read into `chain`. */
+static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_signed *message,
+                              const struct mkt_span certificate[], size_t n, mbedtls_x509_crt *chain,
                               struct mkt_signer *signer)
 {
-    for (size_t i = 0; i < message->n_certificates; i++) {
-        const struct mkt_span der = message->certificate[i];
-        if (der.n > MKT_X509_MAX_CERTIFICATE)
-            return MKT_E_CHAIN;
-        const int code = mbedtls_x509_crt_parse_der_nocopy(chain, der.p, der.n);
-        if (code != 0)
-            return error_of(code, MKT_E_BAD_VALUE);
-        const mbedtls_x509_crt *last = chain;
-        while (last->next != NULL)
-            last = last->next;
-        if (last->raw.len != der.n)
-            return MKT_E_TRAILING;
+    for (size_t i = 0; i < n; i++) {
+        const bool fits = certificate[i].n <= MKT_X509_MAX_CERTIFICATE;
+        const int code = fits ? mbedtls_x509_crt_parse_der_nocopy(chain, certificate[i].p, certificate[i].n) : 0;
+        if (!fits || code != 0)
+            return fits ? error_of(code, MKT_E_BAD_VALUE) : MKT_E_CHAIN;
     }
-    if (message->n_certificates == 0 || !is_plausible(x509, chain, true) ||
+    for (const mbedtls_x509_crt *crt = chain; n > 0 && crt != NULL; crt = crt->next, certificate++)
+        if (crt->raw.len != certificate->n)
+            return MKT_E_BAD_VALUE;
+    if (n == 0 || !is_plausible(x509, chain, true) ||
         !is_trusted(x509, chain, message->now, MBEDTLS_X509_KU_DIGITAL_SIGNATURE))
         return MKT_E_CHAIN;
-    *signer = (struct mkt_signer){.vouches = false};
-    if (message->signer == NULL && !get_only_name(chain, &signer->id))
+
+    struct mkt_id id;
+    if (message->signer != NULL)
+        id = *message->signer;
+    else if (!find_name(chain, NULL, &id))
         return MKT_E_CHAIN;
-    const struct mkt_id id = message->signer == NULL ? signer->id : *message->signer;
-    for (size_t i = 0; signer->id.data.p == NULL && i < x509->settings.n_relays; i++)
-        if (is_of(x509, &x509->settings.relay[i], chain))
-            *signer = (struct mkt_signer){.id = x509->settings.relay[i], .vouches = true};
-    if (is_of(x509, &id, chain))
-        *signer = (struct mkt_signer){.id = id};
-    else if (!signer->vouches)
-        return MKT_E_CHAIN;
+    *signer = (struct mkt_signer){.id = id};
+    for (size_t i = 0; !is_of(x509, &signer->id, chain); i++) {
+        if (i == x509->settings.n_relays)
+            return MKT_E_CHAIN;
+        *signer = (struct mkt_signer){.id = x509->settings.relay[i], .vouches = true};
+    }
     return verify_signature(x509, message, &id, &chain->pk);
 }
 
 static enum mkt_err verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
 {
     const struct mkt_x509 *x509 = user;
-    struct held *held;
-    if (message->by_kms) {
-        const enum mkt_err err = find_kms(x509, message->kms, message->chash, message->now, &held);
-        if (err != MKT_OK)
-            return err;
-        *signer = (struct mkt_signer){.id = *message->kms};
-        if (mbedtls_x509_crt_check_key_usage(&held->chain, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
-            return MKT_E_CHAIN;
-        return verify_signature(x509, message, NULL, &held->chain.pk);
-    }
-
-    enum mkt_err err = find_own(x509, message->chash, &held);
-    if (err == MKT_OK && !is_of(x509, message->kms, &held->chain))
+    struct mkt_span found[MKT_MAX_CERTIFICATES];
+    mbedtls_x509_crt chain;
+    struct held *own;
+    if (message->by_kms)
+        return verify_error(x509, message, signer);
+    enum mkt_err err = find_own(x509, message->chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &own);
+    if (err == MKT_OK && !is_of(x509, message->kms, &own->chain))
         err = MKT_E_WRONG_CERTIFICATE;
+    if (err == MKT_OK && message->envelope.n != mbedtls_pk_get_len(&own->key))
+        err = MKT_E_BAD_VALUE;
     if (err != MKT_OK)
         return err;
-    if (message->envelope.n != mbedtls_pk_get_len(&held->key))
-        return MKT_E_BAD_VALUE;
 
-    struct mkt_signed complete = *message;
-    if ((message->signer == NULL || message->n_certificates == 0) && x509->settings.find != NULL) {
-        err = x509->settings.find(x509->settings.user, &complete);
-        if (err != MKT_OK)
-            return err;
-        const struct mkt_id *id = message->signer == NULL ? complete.signer : message->signer;
-        const struct mkt_signed *from = message->n_certificates == 0 ? &complete : message;
-        struct mkt_signed both = *message;
-        both.signer = id;
-        both.n_certificates = from->n_certificates;
-        memcpy(both.certificate, from->certificate, sizeof both.certificate);
-        complete = both;
-    }
-    if (complete.n_certificates > MKT_MAX_CERTIFICATES)
+    size_t n = message->n_certificates;
+    memcpy(found, message->certificate, sizeof found);
+    if (n == 0 && x509->settings.find != NULL)
+        n = x509->settings.find(x509->settings.user, message->signer, found);
+    if (n > MKT_MAX_CERTIFICATES)
         return MKT_E_CHAIN;
-    mbedtls_x509_crt chain;
     mbedtls_x509_crt_init(&chain);
-    err = verify_by(x509, &complete, &chain, signer);
+    err = verify_by(x509, message, found, n, &chain, signer);
     mbedtls_x509_crt_free(&chain);
     return err;
 }
@@ -444,7 +399,7 @@ static enum mkt_err verify(void *user, const struct mkt_signed *message, struct 
 static enum mkt_err seal(void *user, const struct mkt_id *kms, uint64_t now, struct mkt_span key,
                          struct mkt_buf *envelope, struct mkt_buf *chash)
 {
-    struct mkt_x509 *x509 = user;
+    const struct mkt_x509 *x509 = user;
     struct held *to;
     uint8_t sealed[MKT_MAX_RSA], hash[HASH];
     const size_t before = envelope->n;
@@ -453,17 +408,15 @@ static enum mkt_err seal(void *user, const struct mkt_id *kms, uint64_t now, str
         return err;
     size_t n = mbedtls_pk_get_len(&to->chain.pk);
     if (envelope->p != NULL)
-        err = error_of(
-            mbedtls_pk_encrypt(&to->chain.pk, key.p, key.n, sealed, &n, sizeof sealed, draw, x509), MKT_E_CRYPTO);
-    const struct mkt_span der = octets_of(&to->chain.raw);
+        err = error_of(mbedtls_pk_encrypt(&to->chain.pk, key.p, key.n, sealed, &n, sizeof sealed, draw, user),
+                       MKT_E_CRYPTO);
     if (err == MKT_OK)
-        err = hash_parts(MBEDTLS_MD_SHA256, &der, 1, hash);
+        err = hash_certificate(MBEDTLS_MD_SHA256, &to->chain, hash);
     if (err == MKT_OK)
         err = append(envelope, (struct mkt_span){sealed, n});
     if (err == MKT_OK && x509->settings.send_chash)
         err = append(chash, (struct mkt_span){hash, sizeof hash});
-    if (err != MKT_OK)
-        envelope->n = before;
+    envelope->n = err == MKT_OK ? envelope->n : before;
     return err;
 }
 
@@ -476,24 +429,24 @@ static void select_key(const uint8_t *padded, size_t n, uint32_t bad, uint8_t *k
     const uint8_t *from = padded + n - key_length;
     bad |= padded[0] | (padded[1] ^ 2u) | from[-1];
     for (const uint8_t *ps = padded + 2; ps < from - 1; ps++)
-        bad |= (*ps - (uint32_t)1) >> 8; /* less than 2^24, and 0 if *ps is not */
-    volatile const uint32_t all = (bad - 1) >> 24; /* volatile: a compiler that knows it to be 0 or 255 may branch */
+        bad |= (*ps - (uint32_t)1) >> 8;           /* less than 2^24, and 0 if *ps is not */
+    const volatile uint32_t all = (bad - 1) >> 24; /* 0 or 255: volatile, as a compiler that knows this may branch */
     for (size_t i = 0; i < key_length; i++)
         key[i] ^= (uint8_t)(all & (uint32_t)(key[i] ^ from[i]));
 }
 
 /*
- * mbedTLS's own decryption tells a bad padding from a good one. So this has the private operation alone from it, which
- * refuses nothing but numbers that are not less than the modulus. Such a one is public; it becomes one that is less, so
- * that all envelopes cost the same.
+ * mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses
+ * only a number that is not less than the modulus. Anybody sees that a number is too large; it is made less, so that
+ * all envelopes take the same way.
  */
 static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
-                         size_t key_length)
+                                  size_t key_length)
 {
     enum { LEAST_PADDING = 11 };
     struct held *own;
     uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT], octets[MKT_MAX_RSA];
-    const enum mkt_err err = find_own(user, chash, &own);
+    const enum mkt_err err = find_own(user, chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &own);
     if (err != MKT_OK)
         return err;
     const size_t n = mbedtls_pk_get_len(&own->key);
@@ -501,8 +454,7 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
         return MKT_E_ARGUMENT;
     const bool too_large = memcmp(envelope.p, modulus + sizeof modulus - n, n) >= 0;
     memcpy(octets, envelope.p, n);
-    if (too_large)
-        octets[0] = 0;
+    octets[0] = too_large ? 0 : octets[0];
     const int code = mbedtls_rsa_private(mbedtls_pk_rsa(own->key), draw, user, octets, octets);
     if (code == 0)
         select_key(octets, n, too_large, key, key_length);
@@ -523,47 +475,28 @@ static void free_held(struct held *held)
     }
 }
 
-/* Makes a copy with a NUL at its end, which mbedTLS wants after PEM, and DER has not. `n` is for mbedTLS. */
-static uint8_t *copy_of(struct mkt_span octets, size_t *n)
-{
-    uint8_t *copy = mbedtls_calloc(octets.n + 1, 1);
-    if (copy == NULL)
-        return NULL;
-    if (octets.n > 0)
-        memcpy(copy, octets.p, octets.n);
-    *n = octets.n + (strstr((const char *)copy, "-----BEGIN") != NULL);
-    return copy;
-}
-
-static enum mkt_err read_certificates(mbedtls_x509_crt *chain, struct mkt_span octets)
-{
-    size_t n;
-    uint8_t *copy = copy_of(octets, &n);
-    if (copy == NULL)
-        return MKT_E_MEMORY;
-    const int code = mbedtls_x509_crt_parse(chain, copy, n);
-    mbedtls_free(copy);
-    if (code == 0 && n == octets.n && chain->raw.len != n)
-        return MKT_E_TRAILING;
-    return error_of(code, MKT_E_BAD_VALUE);
-}
-
-static enum mkt_err read_key(struct mkt_x509 *x509, struct held *held, struct mkt_span octets)
+/* Reads certificates, or their private key, in PEM or DER: mbedTLS wants a NUL after PEM, and none after DER. */
+static enum mkt_err read_held(struct mkt_x509 *x509, struct held *held, struct mkt_span octets, bool is_key)
 {
     uint8_t modulus[2][MKT_MAX_RSA], exponent[2][EXPONENT];
-    size_t n;
-    uint8_t *copy = copy_of(octets, &n);
+    uint8_t *copy = mbedtls_calloc(octets.n + 1, 1);
     if (copy == NULL)
         return MKT_E_MEMORY;
-    const int code = parse_key(x509, &held->key, copy, n);
-    mbedtls_platform_zeroize(copy, n);
+    if (octets.n > 0)
+        memcpy(copy, octets.p, octets.n);
+    const bool pem = strstr((const char *)copy, "-----BEGIN") != NULL;
+    int code = is_key ? mbedtls_pk_parse_key(&held->key, copy, octets.n + pem, NULL, 0 PARSE_BY(draw, x509))
+                      : mbedtls_x509_crt_parse(&held->chain, copy, octets.n + pem);
+    mbedtls_platform_zeroize(copy, octets.n);
     mbedtls_free(copy);
-    if (code != 0)
-        return error_of(code, MKT_E_NO_KEY);
-    if (!get_numbers(&held->chain.pk, modulus[0], exponent[0]) || !get_numbers(&held->key, modulus[1], exponent[1]) ||
-        memcmp(modulus[0], modulus[1], MKT_MAX_RSA) != 0 || memcmp(exponent[0], exponent[1], EXPONENT) != 0)
-        return MKT_E_NO_KEY;
-    return MKT_OK;
+    (void)x509;
+    if (code == 0 && !is_key)
+        return pem || held->chain.raw.len == octets.n ? MKT_OK : MKT_E_BAD_VALUE;
+    if (code == 0 && get_numbers(&held->chain.pk, modulus[0], exponent[0]) &&
+        get_numbers(&held->key, modulus[1], exponent[1]) && memcmp(modulus[0], modulus[1], MKT_MAX_RSA) == 0 &&
+        memcmp(exponent[0], exponent[1], EXPONENT) == 0)
+        return MKT_OK;
+    return error_of(code == 0 ? -1 : code, is_key ? MKT_E_NO_KEY : MKT_E_BAD_VALUE);
 }
 
 /* Adds certificates at the end of a list. */
@@ -575,11 +508,11 @@ static enum mkt_err add(struct mkt_x509 *x509, struct held **list, struct mkt_sp
         return MKT_E_MEMORY;
     mbedtls_x509_crt_init(&held->chain);
     mbedtls_pk_init(&held->key);
-    enum mkt_err err = read_certificates(&held->chain, certificates);
+    enum mkt_err err = read_held(x509, held, certificates, false);
     if (err == MKT_OK && !is_plausible(x509, &held->chain, list != &x509->anchors))
         err = MKT_E_CHAIN;
     if (err == MKT_OK && key != NULL)
-        err = read_key(x509, held, *key);
+        err = read_held(x509, held, *key, true);
     if (err != MKT_OK) {
         free_held(held);
         return err;
@@ -599,11 +532,10 @@ enum mkt_err mkt_x509_new(struct mkt_x509 **x509, const struct mkt_x509_settings
     own.rsa_bits = own.rsa_bits == 0 ? LEAST_BITS : own.rsa_bits;
     if (own.rsa_bits < LEAST_BITS || own.rsa_bits > MOST_BITS)
         return MKT_E_ARGUMENT;
-    struct mkt_x509 *made = mbedtls_calloc(1, sizeof *made);
-    if (made == NULL)
+    *x509 = mbedtls_calloc(1, sizeof **x509);
+    if (*x509 == NULL)
         return MKT_E_MEMORY;
-    made->settings = own;
-    *x509 = made;
+    (*x509)->settings = own;
     return MKT_OK;
 }
 
@@ -629,31 +561,26 @@ enum mkt_err mkt_x509_add_kms(struct mkt_x509 *x509, struct mkt_span chain)
 
 enum mkt_err mkt_x509_add_own(struct mkt_x509 *x509, struct mkt_span chain, struct mkt_span private_key)
 {
-    const enum mkt_err err = add(x509, &x509->own, chain, &private_key);
-    struct held *held = x509->own;
-    while (held != NULL && mbedtls_x509_crt_check_key_usage(&held->chain, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
-        held = held->next;
-    if (err != MKT_OK || held == NULL || x509->signs != NULL)
-        return err;
-    x509->signs = held;
-    for (const mbedtls_x509_crt *crt = &held->chain; crt != NULL; crt = crt->next)
-        x509->sent[x509->n_sent++] = octets_of(&crt->raw);
-    return MKT_OK;
+    return add(x509, &x509->own, chain, &private_key);
 }
 
 enum mkt_err mkt_x509_public_keys(struct mkt_x509 *x509, struct mkt_public_keys *keys)
 {
     struct mkt_public_keys own;
+    struct held *signs;
     if (!mkt_sized_copy(&own, sizeof own, keys, MKT_UP_TO(mkt_public_keys, open)))
         return MKT_E_ARGUMENT;
-    own.size = keys->size;
-    own.user = x509;
-    own.certificate = x509->sent;
-    own.n_certificates = x509->n_sent;
-    own.sign = x509->signs == NULL ? NULL : sign;
-    own.verify = verify;
-    own.seal = seal;
-    own.open = open_envelope;
+    own = (struct mkt_public_keys){.size = keys->size,
+                                   .user = x509,
+                                   .certificate = x509->sent,
+                                   .verify = verify,
+                                   .seal = seal,
+                                   .open = open_envelope};
+    if (find_own(x509, NULL, MBEDTLS_X509_KU_DIGITAL_SIGNATURE, &signs) == MKT_OK) {
+        own.sign = sign;
+        for (const mbedtls_x509_crt *crt = &signs->chain; crt != NULL; crt = crt->next)
+            x509->sent[own.n_certificates++] = octets_of(&crt->raw);
+    }
     memcpy(keys, &own, own.size < sizeof own ? own.size : sizeof own);
     return MKT_OK;
 }

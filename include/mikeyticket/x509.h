@@ -85,13 +85,13 @@ struct mkt_x509_settings {
     size_t n_relays;
 
     /**
-     * Completes what an initial message leaves out: sets `signer`, or `certificate` and `n_certificates`, of a copy.
-     * What the message has itself is not replaced. The identity and the certificates are then checked like others.
-     * Their octets live until mkt_public_keys.verify has returned, those of the identity as long as its result is used.
-     * Default: the identity is that of the certificate, if it has exactly one; without certificates MKT_E_CHAIN.
-     * @return MKT_OK, also if nothing is known; or the error of the verification
+     * Gives the certificates of a sender whose initial message has none: the sender's first, each one certifies the
+     * one before. They are checked like those of a message. Their octets live until mkt_public_keys.verify has
+     * returned, and as long as its result is used if `signer` is NULL. Default: the message is refused, MKT_E_CHAIN.
+     * @param signer  IDRi or IDRr, or mkt_settings.peer; NULL: nobody is named
+     * @return how many; 0: none are known
      */
-    enum mkt_err (*find)(void *user, struct mkt_signed *message);
+    size_t (*find)(void *user, const struct mkt_id *signer, struct mkt_span certificate[MKT_MAX_CERTIFICATES]);
 
     /** Decides if a certificate, in DER, is of an identity. It takes the place of the comparison with subjectAltName.
      *  The certificate may be of anybody: do not trust it for more than this. */
