@@ -359,13 +359,16 @@ static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_sign
         id = *message->signer;
     else if (!find_name(chain, NULL, &id))
         return MKT_E_CHAIN;
-    *signer = (struct mkt_signer){.id = id};
-    for (size_t i = 0; !is_of(x509, &signer->id, chain); i++) {
+    struct mkt_signer by = {.id = id};
+    for (size_t i = 0; !is_of(x509, &by.id, chain); i++) {
         if (i == x509->settings.n_relays)
             return MKT_E_CHAIN;
-        *signer = (struct mkt_signer){.id = x509->settings.relay[i], .vouches = true};
+        by = (struct mkt_signer){.id = x509->settings.relay[i], .vouches = true};
     }
-    return verify_signature(x509, message, &id, &chain->pk);
+    const enum mkt_err err = verify_signature(x509, message, &id, &chain->pk);
+    if (err == MKT_OK)
+        *signer = by;
+    return err;
 }
 
 static enum mkt_err verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
@@ -436,14 +439,15 @@ static void select_key(const uint8_t *padded, size_t n, uint32_t bad, uint8_t *k
 }
 
 /*
- * mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses
- * only a number that is not less than the modulus. Anybody sees that a number is too large; it is made less, so that
+ * mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses a
+ * number that is not less than the modulus, and is quicker for 0. Anybody sees these two; 1 takes their place, so that
  * all envelopes take the same way.
  */
 static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
                                   size_t key_length)
 {
     enum { LEAST_PADDING = 11 };
+    static const uint8_t zero[MKT_MAX_RSA];
     struct held *own;
     uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT], octets[MKT_MAX_RSA];
     const enum mkt_err err = find_own(user, chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &own);
@@ -452,12 +456,14 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
     const size_t n = mbedtls_pk_get_len(&own->key);
     if (envelope.n != n || key_length > n - LEAST_PADDING || !get_numbers(&own->key, modulus, exponent))
         return MKT_E_ARGUMENT;
-    const bool too_large = memcmp(envelope.p, modulus + sizeof modulus - n, n) >= 0;
-    memcpy(octets, envelope.p, n);
-    octets[0] = too_large ? 0 : octets[0];
+    const bool in_range = memcmp(envelope.p, zero, n) > 0 && memcmp(envelope.p, modulus + sizeof modulus - n, n) < 0;
+    memset(octets, 0, n - 1);
+    octets[n - 1] = 1;
+    if (in_range)
+        memcpy(octets, envelope.p, n);
     const int code = mbedtls_rsa_private(mbedtls_pk_rsa(own->key), draw, user, octets, octets);
     if (code == 0)
-        select_key(octets, n, too_large, key, key_length);
+        select_key(octets, n, !in_range, key, key_length);
     mbedtls_platform_zeroize(octets, sizeof octets);
     return error_of(code, MKT_E_CRYPTO);
 }
