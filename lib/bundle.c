@@ -72,10 +72,9 @@ enum { SPANS = 15 + MKT_CHAINS };
 static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
 {
     struct mkt_span *const all[SPANS] = {
-        &b->init,    &b->asked_kms, &b->envelope_key,   &b->psk,         &b->randi,
-        &b->randr,   &b->randkms,   &b->mpki,           &b->mpkr,        &b->map,
-        &b->sps,     &b->ticket,    &b->initiator.data, &b->called.data, &b->responder.data,
-        &b->keys[0], &b->keys[1],   &b->keys[2],        &b->keys[3],
+        &b->init,    &b->asked_kms, &b->psk,     &b->randi,   &b->randr,          &b->randkms,     &b->mpki,
+        &b->mpkr,    &b->map,       &b->sps,     &b->ticket,  &b->initiator.data, &b->called.data, &b->responder.data,
+        &b->keys[0], &b->keys[1],   &b->keys[2], &b->keys[3], &b->envelope_key,
     };
     memcpy(span, all, sizeof all);
 }
