@@ -62,7 +62,8 @@ static enum mkt_err add_envelope(struct mkt_txn *txn, struct mkt_message *m, str
     enum mkt_err err = mkt_draw(txn, mkt_suite_algorithms(txn->bundle.suite)->key, key);
     err = err == MKT_OK ? mkt_host_now(txn->host, &now) : err;
     err = err == MKT_OK ? txn->pk.seal(txn->pk.user, kms, now, *key, envelope, hash) : err;
-    if (err == MKT_OK && (envelope->n > MKT_MAX_RSA || (hash->n != 0 && hash->n != MKT_MAX_HASH)))
+    const bool is_one = envelope->n > 0 && envelope->n <= MKT_MAX_RSA && (hash->n == 0 || hash->n == MKT_MAX_HASH);
+    if (err == MKT_OK && !is_one)
         err = MKT_E_CRYPTO;
     if (err != MKT_OK)
         return mkt_blame(txn->detail, err, "IDRkms", &kms->data);

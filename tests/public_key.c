@@ -787,25 +787,35 @@ static enum mkt_err short_signature(void *user, const struct mkt_span part[], si
     return MKT_OK;
 }
 
-static enum mkt_err long_chash(void *user, const struct mkt_id *kms, uint64_t now, struct mkt_span key,
-                               struct mkt_buf *envelope, struct mkt_buf *chash)
+static size_t envelope_octets, chash_octets;
+
+static enum mkt_err so_many_octets(void *user, const struct mkt_id *kms, uint64_t now, struct mkt_span key,
+                                   struct mkt_buf *envelope, struct mkt_buf *chash)
 {
     (void)user, (void)kms, (void)now, (void)key;
-    envelope->n += 256;
-    chash->n += 31;
+    envelope->n += envelope_octets;
+    chash->n += chash_octets;
     return MKT_OK;
 }
 
 START_TEST(what_a_callback_gives_has_its_length)
 {
+    static const size_t lengths[][3] = {{256, 31, 0}, {256, 20, 0}, {0, 32, 0}, {513, 0, 0}, {512, 32, 1}, {1, 0, 1}};
     struct parties *p = signers(MKT_SUITE_256);
     uint8_t octets[ROOM];
-    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_buf out = {octets, sizeof octets, 0}, measured = {NULL, 0, 0};
+    enum mkt_err (*const sign)(void *, const struct mkt_span[], size_t, struct mkt_buf *) = p->alice.signer.keys.sign;
     begin(&p->alice, MKT_INITIATOR);
     p->alice.signer.keys.sign = short_signature;
     expect_err("signature", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_CRYPTO);
-    p->alice.signer.keys.seal = long_chash;
-    expect_err("CHASH", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_CRYPTO);
+    p->alice.signer.keys.sign = sign;
+    p->alice.signer.keys.seal = so_many_octets;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        envelope_octets = lengths[i][0];
+        chash_octets = lengths[i][1];
+        expect_err("envelope", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured),
+                   lengths[i][2] != 0 ? MKT_OK : MKT_E_CRYPTO);
+    }
     ck_assert_uint_eq(out.n, 0);
     parties_free(p);
 }
