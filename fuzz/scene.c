@@ -205,6 +205,122 @@ static void log_error(void *user, const struct mkt_log_event *event)
         require(*c >= ' ' && *c <= '~');
 }
 
+/* ---- public keys: a certificate is the identity, a signature a sum, an envelope the key behind other octets ---- */
+
+enum { SIGNATURE = 64, ENVELOPE = 64 };
+
+/* What is put together from parts, and from who signs, in 64 bits (FNV-1a), as often as it goes in. */
+static void sum_of(const struct mkt_span parts[], size_t n, uint8_t out[SIGNATURE])
+{
+    uint64_t sum = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < parts[i].n; k++)
+            sum = (sum ^ parts[i].p[k]) * 0x100000001b3u;
+    for (size_t i = 0; i < SIGNATURE; i++)
+        out[i] = (uint8_t)(sum >> i % 8 * 8);
+}
+
+static void append(struct mkt_buf *buf, const uint8_t *octets, size_t n)
+{
+    if (buf->p != NULL) {
+        require(n <= buf->cap - buf->n);
+        memcpy(buf->p + buf->n, octets, n);
+    }
+    buf->n += n;
+}
+
+static enum mkt_err sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    const struct actor *actor = user;
+    struct mkt_span parts[5] = {actor->settings.self.data};
+    uint8_t octets[SIGNATURE] = {0};
+    require(n < 5);
+    for (size_t i = 0; i < n; i++)
+        parts[i + 1] = part[i];
+    sum_of(parts, n + 1, octets);
+    append(signature, octets, sizeof octets);
+    return MKT_OK;
+}
+
+/* Whether an identity has signed. */
+static bool is_by(const struct mkt_signed *m, const struct mkt_id *id)
+{
+    const struct mkt_span none = {NULL, 0}, who = m->signer != NULL ? m->signer->data : id->data;
+    const struct mkt_span parts[] = {id->data, m->octets, m->by_kms ? none : who, m->by_kms ? none : m->kms->data};
+    uint8_t octets[SIGNATURE];
+    sum_of(parts, 4, octets);
+    return m->signature.n == sizeof octets && memcmp(m->signature.p, octets, sizeof octets) == 0;
+}
+
+#ifdef ACCEPT_EVERY_SIGNATURE
+enum { WRONG_SIGNATURE = MKT_OK };
+#else
+enum { WRONG_SIGNATURE = MKT_E_SIGNATURE };
+#endif
+
+/* Only Bob's KMS speaks for others. A message that names nobody is of Alice or of Bob. */
+static enum mkt_err verify(void *user, const struct mkt_signed *m, struct mkt_signer *signer)
+{
+    const struct mkt_id alice = mkt_id_uri("sip:alice@example.com"), bob = mkt_id_uri("sip:bob@example.com");
+    const struct mkt_id relay = mkt_id_uri("http://kms.example.com");
+    (void)user;
+    require(m->kms->data.n > 0 && m->n_certificates <= MKT_MAX_CERTIFICATES && m->s_type <= MKT_SIGN_PSS);
+    if (!m->by_kms && m->envelope.n != ENVELOPE)
+        return MKT_E_BAD_VALUE;
+    if (m->chash != NULL && m->chash->func == MKT_CHASH_MD5)
+        return MKT_E_HASH;
+    signer->id = m->signer != NULL ? *m->signer : is_by(m, &bob) ? bob : alice;
+    if (m->n_certificates > 0)
+        signer->id = (struct mkt_id){.type = MKT_ID_URI, .data = m->certificate[0]};
+    if (signer->id.data.n == 0)
+        return MKT_E_CHAIN;
+    signer->vouches = m->signer != NULL && !mkt_id_equal(m->signer, &signer->id);
+    if (signer->vouches && !mkt_id_equal(&signer->id, &relay))
+        return MKT_E_CHAIN;
+    return is_by(m, &signer->id) ? MKT_OK : (enum mkt_err)WRONG_SIGNATURE;
+}
+
+static enum mkt_err seal_key(void *user, const struct mkt_id *kms, uint64_t time, struct mkt_span key,
+                             struct mkt_buf *envelope, struct mkt_buf *chash)
+{
+    static const uint8_t hash[32] = {1};
+    uint8_t octets[ENVELOPE] = {0, 2};
+    const struct actor *actor = user;
+    require(kms->data.n > 0 && time > 0 && key.n <= ENVELOPE - 2);
+    memcpy(octets + sizeof octets - key.n, key.p, key.n);
+    append(envelope, octets, sizeof octets);
+    if (actor->settings.counter)
+        append(chash, hash, sizeof hash);
+    return MKT_OK;
+}
+
+static enum mkt_err open_key(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                             size_t n)
+{
+    (void)user;
+    require(chash == NULL || chash->hash.n >= 16);
+    if (envelope.n == ENVELOPE && envelope.p[0] == 0 && envelope.p[1] == 2)
+        memcpy(key, envelope.p + ENVELOPE - n, n);
+    return MKT_OK;
+}
+
+/* Certificates in place of keys. With SPARSE users leave them out. */
+static void cast_signer(const struct scene *s, struct actor *actor)
+{
+    mkt_public_keys_init(&actor->keys);
+    actor->certificate = actor->settings.self.data;
+    actor->keys.user = actor;
+    actor->keys.certificate = &actor->certificate;
+    actor->keys.n_certificates = (s->variant & SPARSE) != 0 && actor != &s->kms ? 0 : 1;
+    actor->keys.sign = sign;
+    actor->keys.verify = verify;
+    actor->keys.seal = seal_key;
+    actor->keys.open = open_key;
+    actor->settings.public_keys = &actor->keys;
+    actor->settings.bundle_size = MKT_CSB_SIZE_PK;
+    actor->kms.psk.n = 0;
+}
+
 /* ---- the play ---- */
 
 static void cast(const struct scene *s, struct actor *actor, const char *name, const uint8_t psk[32], char key_name)
@@ -455,10 +571,25 @@ static unsigned possible(enum take take, unsigned variant)
     return variant;
 }
 
-void scene_open(struct scene *s, enum take take, unsigned variant)
+enum take take_like(enum take take)
 {
+    static const enum take like[TAKES] = {
+        [TAKE_REQUEST_INIT_PK] = TAKE_REQUEST_INIT,
+        [TAKE_REQUEST_RESP_PK] = TAKE_REQUEST_RESP,
+        [TAKE_RESOLVE_INIT_PK] = TAKE_RESOLVE_INIT,
+        [TAKE_RESOLVE_RESP_PK] = TAKE_RESOLVE_RESP,
+        [TAKE_RESOLVE_INIT_OF_KMS_PK] = TAKE_RESOLVE_INIT_OF_KMS,
+        [TAKE_ERROR_FOR_REQUEST_PK] = TAKE_ERROR_FOR_REQUEST,
+    };
+    return take < TAKE_REQUEST_INIT_PK ? take : like[take];
+}
+
+void scene_open(struct scene *s, enum take of, unsigned variant)
+{
+    const enum take take = take_like(of);
     memset(s, 0, sizeof *s);
     s->take = take;
+    s->signs = of >= TAKE_REQUEST_INIT_PK;
     s->variant = possible(take, variant);
     cast(s, &s->alice, "sip:alice@example.com", alice_psk, 'a');
     cast(s, &s->bob, "sip:bob@example.com", bob_psk, 'b');
@@ -481,6 +612,9 @@ void scene_open(struct scene *s, enum take take, unsigned variant)
             s->kms.settings.kms = &s->kms.kms;
     }
     s->home.settings.kms = &s->home.kms;
+    struct actor *const all[] = {&s->alice, &s->bob, &s->kms, &s->home};
+    for (size_t i = 0; s->signs && i < 4; i++)
+        cast_signer(s, all[i]);
     if ((s->variant & SPARSE) != 0)
         s->kms.settings.application = s->bob.settings.application;
     else
@@ -516,10 +650,12 @@ void scene_close(struct scene *s)
 const char *take_name(enum take take)
 {
     static const char *const names[TAKES] = {
-        "request-init",         "request-resp",      "transfer-init", "transfer-init-for-kms",
-        "transfer-resp",        "resolve-init",      "resolve-resp",  "resolve-init-of-kms",
-        "resolve-resp-for-kms", "update-init",       "update-resp",   "error",
-        "error-for-request",    "error-for-resolve", "error-for-kms", "error-for-answer",
+        "request-init",           "request-resp",         "transfer-init",   "transfer-init-for-kms",
+        "transfer-resp",          "resolve-init",         "resolve-resp",    "resolve-init-of-kms",
+        "resolve-resp-for-kms",   "update-init",          "update-resp",     "error",
+        "error-for-request",      "error-for-resolve",    "error-for-kms",   "error-for-answer",
+        "request-init-pk",        "request-resp-pk",      "resolve-init-pk", "resolve-resp-pk",
+        "resolve-init-of-kms-pk", "error-for-request-pk",
     };
     return names[take];
 }

@@ -25,8 +25,17 @@ enum take {
     TAKE_ERROR_FOR_RESOLVE, /* by a Responder whose KMS does not resolve the ticket, */
     TAKE_ERROR_FOR_KMS,     /* by that KMS, which asked another, */
     TAKE_ERROR_FOR_ANSWER,  /* and by a KMS about its answer: the ticket, or with PLAIN its keys */
+    TAKE_REQUEST_INIT_PK,   /* the same, in calls of those who have certificates in place of keys with their KMS */
+    TAKE_REQUEST_RESP_PK,
+    TAKE_RESOLVE_INIT_PK,
+    TAKE_RESOLVE_RESP_PK,
+    TAKE_RESOLVE_INIT_OF_KMS_PK,
+    TAKE_ERROR_FOR_REQUEST_PK,
     TAKES
 };
+
+/* The take that one by public key is like; others are like themselves. */
+enum take take_like(enum take take);
 
 /* What is different in a scene, in any combination: the first octet of an input. What can't be is left out. */
 enum variant {
@@ -47,6 +56,8 @@ struct actor {
     struct mkt_host host;
     struct mkt_credential kms;
     struct mkt_settings settings;
+    struct mkt_public_keys keys;
+    struct mkt_span certificate; /* the identity */
     uint64_t drawn;
     uint32_t counter, counted[PEERS]; /* sent last; taken last, by the sum of an identity */
     bool reported;                    /* the last Error message had a MAC that is right */
@@ -56,7 +67,8 @@ struct actor {
 };
 
 struct scene {
-    enum take take;
+    enum take take; /* what it is like: take_like() */
+    bool signs;
     unsigned variant;
     struct actor alice, bob, kms, home; /* home: the KMS that made the ticket, where that is not Bob's */
     struct mkt_ticket *ticket;

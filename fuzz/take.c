@@ -40,12 +40,13 @@ static enum mkt_err take_again(struct scene *scene, struct mkt_span input)
 /* An initial message is taken once; a MAC, which is last, is compared to its last bit. */
 static void check_taken(struct scene *scene, const struct mkt_csb *csb, struct mkt_span input)
 {
-    const bool initial = TAKE == TAKE_REQUEST_INIT || TAKE == TAKE_TRANSFER_INIT || TAKE == TAKE_RESOLVE_INIT ||
-                         TAKE == TAKE_RESOLVE_INIT_OF_KMS;
+    const enum take take = take_like(TAKE);
+    const bool initial = take == TAKE_REQUEST_INIT || take == TAKE_TRANSFER_INIT || take == TAKE_RESOLVE_INIT ||
+                         take == TAKE_RESOLVE_INIT_OF_KMS;
     enum mkt_err err = initial && !waits(csb) ? take_again(scene, input) : MKT_E_REPLAY;
     require(err == MKT_E_REPLAY || err == MKT_E_STALE);
     scene_rewind(scene);
-    if (TAKE >= TAKE_ERROR && !scene->taker->reported)
+    if (take >= TAKE_ERROR && !scene->taker->reported)
         return;
     uint8_t *octets = malloc(input.n);
     require(octets != NULL);
@@ -53,7 +54,7 @@ static void check_taken(struct scene *scene, const struct mkt_csb *csb, struct m
     octets[input.n - 1] ^= 1;
     err = take_again(scene, (struct mkt_span){octets, input.n});
     /* with forking the MAC stands in the Initiator Data too */
-    require(err == MKT_E_MAC || (waits(csb) && err == MKT_E_INITIATOR_MAC));
+    require(err == MKT_E_MAC || err == MKT_E_SIGNATURE || (waits(csb) && err == MKT_E_INITIATOR_MAC));
     free(octets);
     scene_rewind(scene);
 }
@@ -66,11 +67,12 @@ static void check_peer(struct scene *scene, struct mkt_span input)
     require(mkt_csb_take_offer(csb, input, protocols) == MKT_OK);
     bool same;
     const bool answered = scene_go_on(scene, csb, &same);
-    const bool ends_in_answer = TAKE == TAKE_TRANSFER_INIT || TAKE == TAKE_TRANSFER_INIT_FOR_KMS ||
-                                TAKE == TAKE_RESOLVE_INIT || TAKE == TAKE_RESOLVE_RESP ||
-                                TAKE == TAKE_RESOLVE_INIT_OF_KMS || TAKE == TAKE_RESOLVE_RESP_FOR_KMS;
+    const enum take take = take_like(TAKE);
+    const bool ends_in_answer = take == TAKE_TRANSFER_INIT || take == TAKE_TRANSFER_INIT_FOR_KMS ||
+                                take == TAKE_RESOLVE_INIT || take == TAKE_RESOLVE_RESP ||
+                                take == TAKE_RESOLVE_INIT_OF_KMS || take == TAKE_RESOLVE_RESP_FOR_KMS;
     /* a KMS can give Bob other keys than Alice has, and neither can tell */
-    const bool of_kms = TAKE == TAKE_RESOLVE_RESP || TAKE == TAKE_RESOLVE_RESP_FOR_KMS;
+    const bool of_kms = take == TAKE_RESOLVE_RESP || take == TAKE_RESOLVE_RESP_FOR_KMS;
     require(same || !answered || (of_kms && !right));
     require(!right || !ends_in_answer || answered || (scene->variant & NO_ANSWER) != 0);
     mkt_csb_free(csb);

@@ -45,6 +45,7 @@
 #include <mikeyticket/message.h>
 #include <mikeyticket/payload.h>
 #include <mikeyticket/policy.h>
+#include <mikeyticket/public_key.h>
 #include <mikeyticket/replay.h>
 #include <mikeyticket/sdp.h>
 #include <mikeyticket/span.h>

@@ -67,14 +67,14 @@ size_t mkt_bundle_longest(const struct mkt_bundle *bundle)
 
 /* ---- its spans, in one list ---- */
 
-enum { SPANS = 14 + MKT_CHAINS };
+enum { SPANS = 15 + MKT_CHAINS };
 
 static void list_spans(struct mkt_bundle *b, struct mkt_span *span[SPANS])
 {
     struct mkt_span *const all[SPANS] = {
-        &b->init,        &b->asked_kms,      &b->psk,     &b->randi,   &b->randr,   &b->randkms,
-        &b->mpki,        &b->mpkr,           &b->map,     &b->sps,     &b->ticket,  &b->initiator.data,
-        &b->called.data, &b->responder.data, &b->keys[0], &b->keys[1], &b->keys[2], &b->keys[3],
+        &b->init,    &b->asked_kms, &b->psk,     &b->randi,   &b->randr,          &b->randkms,     &b->mpki,
+        &b->mpkr,    &b->map,       &b->sps,     &b->ticket,  &b->initiator.data, &b->called.data, &b->responder.data,
+        &b->keys[0], &b->keys[1],   &b->keys[2], &b->keys[3], &b->envelope_key,
     };
     memcpy(span, all, sizeof all);
 }

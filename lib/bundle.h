@@ -37,7 +37,8 @@ struct mkt_bundle {
     struct mkt_times sent;        /* of this party */
     struct mkt_span init;      /* the initial message of the exchange under way, which the MAC of the answer covers */
     struct mkt_span asked_kms; /* the RESOLVE_INIT that this party sent */
-    struct mkt_span psk;       /* of a KMS, with the one who asks */
+    struct mkt_span envelope_key; /* that this party sealed in its message to a KMS; empty: they share a key */
+    struct mkt_span psk;          /* of a KMS, with the one who asks, or from the envelope of that one */
     struct mkt_span randi, randr, randkms;
     struct mkt_span mpki, mpkr;       /* MPKr is forked once it is known who answers */
     struct mkt_span keys[MKT_CHAINS]; /* by where they came from */

@@ -26,9 +26,23 @@ struct mkt_csb {
     uint8_t octets[];     /* what the settings view, then the arena */
 };
 
+/* The callbacks of the settings for public keys; cleared if there are none, or if they have a wrong size. */
+static struct mkt_public_keys public_keys_of(const struct mkt_settings *s)
+{
+    struct mkt_public_keys keys = {.size = 0};
+    if (s->public_keys != NULL)
+        (void)!mkt_sized_copy(&keys, sizeof keys, s->public_keys, MKT_UP_TO(mkt_public_keys, open));
+    return keys;
+}
+
 /* The setting that a bundle can't have, or NULL. */
 static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host, const struct mkt_settings *s)
 {
+    const struct mkt_public_keys pk = public_keys_of(s);
+    const bool has_callbacks =
+        role == MKT_KMS ? pk.verify != NULL && pk.open != NULL : pk.sign != NULL && pk.seal != NULL;
+    const bool wrong_certificates = pk.n_certificates > (pk.certificate != NULL ? MKT_MAX_CERTIFICATES : 0);
+    const bool wrong_pk = s->public_keys != NULL && (!has_callbacks || wrong_certificates);
     const bool wrong_tek = s->tek_length != 0 && (s->tek_length < MKT_MIN_KEY || s->tek_length > MKT_MAX_TEK);
     /* the keys of an answer come from the question (RFC 6043 5.1.2): only once may there be an answer */
     const bool no_cache = role == MKT_KMS && host->replay == NULL && host->cache == NULL;
@@ -38,6 +52,7 @@ static const char *wrong_setting(enum mkt_role role, const struct mkt_host *host
            : s->bundle_size < sizeof(struct mkt_csb) ? "mkt_settings.bundle_size"
            : wrong_tek                               ? "mkt_settings.tek_length"
            : no_cache                                ? "mkt_host.replay"
+           : wrong_pk                                ? "mkt_settings.public_keys"
                                                      : NULL;
 }
 
@@ -60,7 +75,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
 {
     struct mkt_settings s;
     struct mkt_host own;
-    bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, bundle_size));
+    bool sized = mkt_sized_copy(&s, sizeof s, settings, MKT_UP_TO(mkt_settings, public_keys));
     sized = mkt_host_copy(&own, host, s.user) && sized;
     const char *wrong = sized ? wrong_setting(role, &own, &s) : "mkt_settings.size";
     *out = NULL;
@@ -148,6 +163,7 @@ static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
     txn->own = host_of(csb);
     txn->host = &txn->own;
     txn->settings = &csb->settings;
+    txn->pk = public_keys_of(&csb->settings);
     txn->kms = csb->settings.kms;
     txn->role = csb->role;
     txn->bundle = csb->bundle;
@@ -303,7 +319,8 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
-    if (has_type && !mkt_ever_takes(csb->role, hdr->data_type))
+    const bool lacks_keys = csb->settings.public_keys == NULL && mkt_is_pk(hdr->data_type);
+    if (has_type && (lacks_keys || !mkt_ever_takes(csb->role, hdr->data_type)))
         return mkt_blame(detail, MKT_E_DATA_TYPE, mkt_data_type_name(hdr->data_type), NULL);
     if (!mkt_takes(csb->role, csb->state) && csb->bundle.sent_with == MKT_SENT_WITH_NONE)
         return MKT_E_STATE;
@@ -417,7 +434,7 @@ void mkt_csb_abandon(struct mkt_csb *csb)
     struct mkt_bundle *b = &csb->bundle;
     if (state == csb->state || csb->busy)
         return;
-    b->asked_kms = (struct mkt_span){NULL, 0};
+    b->asked_kms = b->envelope_key = (struct mkt_span){NULL, 0};
     if (state != MKT_SUSPENDED)
         b->init = (struct mkt_span){NULL, 0};
     if (state == MKT_KEYED)
@@ -623,8 +640,14 @@ static bool is_kept(struct mkt_span octets, enum mkt_data_type type, bool update
     struct mkt_message message;
     if (type == MKT_PSK || octets.n == 0)
         return type == MKT_PSK && octets.n == 0;
-    return mkt_message_decode(&message, octets) == MKT_OK && (enum mkt_data_type)message.hdr.data_type == type &&
+    return mkt_message_decode(&message, octets) == MKT_OK && mkt_psk_variant(message.hdr.data_type) == type &&
            mkt_rules_check(&message, update, NULL) == MKT_OK;
+}
+
+/* Whether octets are a message that was signed: its key is in an envelope, and not shared. */
+static bool is_signed(struct mkt_span octets)
+{
+    return octets.n > 1 && mkt_is_pk(octets.p[1]);
 }
 
 /* Keys that were once checked. */
@@ -645,6 +668,10 @@ static bool is_whole(enum mkt_role role, enum mkt_state state, const struct mkt_
     const bool keyed = row != NULL && row->keys == MKT_ALL_KEYS;
     if (row == NULL || !is_kept(b->init, row->kept, keyed) ||
         !is_kept(b->asked_kms, state == MKT_MADE_RESOLVE ? MKT_RESOLVE_INIT_PSK : MKT_PSK, false))
+        return false;
+    const bool sealed = is_signed(role == MKT_INITIATOR ? b->init : b->asked_kms);
+    const bool shared = role == MKT_KMS && b->init.n > 0 && !is_signed(b->init);
+    if (b->envelope_key.n != (sealed ? mkt_suite_algorithms(b->suite)->key : 0) || shared != (b->psk.n >= MKT_MIN_KEY))
         return false;
     for (size_t c = 0; c < MKT_CHAINS; c++)
         if (!are_keys(b->keys[c]))
@@ -680,7 +707,7 @@ enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host, con
     struct mkt_bundle bundle = {.suite = MKT_SUITE_256};
     struct mkt_settings settings, s;
     struct mkt_host own;
-    (void)!mkt_sized_copy(&settings, sizeof settings, given, MKT_UP_TO(mkt_settings, bundle_size));
+    (void)!mkt_sized_copy(&settings, sizeof settings, given, MKT_UP_TO(mkt_settings, public_keys));
     (void)!mkt_host_copy(&own, host, settings.user);
     s = settings;
     const struct mkt_id *self = &settings.self, *peer = &settings.peer;
@@ -725,7 +752,7 @@ bool mkt_csb_repeated(const struct mkt_csb *csb)
 
 bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message)
 {
-    return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK &&
+    return message != MKT_TRANSFER_INIT && message != MKT_REQUEST_INIT_PSK && !mkt_is_pk((unsigned)message) &&
            mkt_step_find(csb->role, csb->state, MKT_MAKE, (unsigned)message) != NULL;
 }
 

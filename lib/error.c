@@ -12,6 +12,7 @@ enum {
     INVALID_HA = 5,      /* "Hash function not supported" */
     INVALID_DH = 6,      /* "DH group not supported" */
     INVALID_ID = 7,      /* "ID not supported": an identity that must not be there */
+    INVALID_CERT = 8,    /* "Certificate not supported" */
     INVALID_SP = 9,      /* "SP type not supported": the Prot type alone */
     INVALID_SPPAR = 10,  /* "SP parameters not supported": what is in the SPs of a Prot type that is */
     INVALID_DT = 11,     /* "not supported Data type": never, or not now */
@@ -58,6 +59,8 @@ static const struct row {
     ROW(MKT_E_CSB_ID, AUTH_FAILURE, "the CSB ID is not that of the exchange"),
     ROW(MKT_E_NO_KEY, AUTH_FAILURE, "the host has no key for this message or ticket"),
     ROW(MKT_E_INITIATOR_MAC, AUTH_FAILURE, "the Initiator Data of the ticket is not of this message or its Initiator"),
+    ROW(MKT_E_SIGNATURE, AUTH_FAILURE, "the signature of the message does not verify"),
+    ROW(MKT_E_CHAIN, AUTH_FAILURE, "the certificates are not to be trusted for the identity"),
 
     ROW(MKT_E_PRF, INVALID_PRF, "the PRF is unknown, not that of the exchange, or of another suite"),
     ROW(MKT_E_MAC_ALG, INVALID_MAC, "the MAC algorithm is unknown, NULL, or of another suite"),
@@ -67,6 +70,8 @@ static const struct row {
     ROW(MKT_E_TICKET_TYPE, INVALID_TICKET, "the type of the ticket is not supported, or needs additional processing"),
     ROW(MKT_E_COUNTER, INVALID_TS,
         "COUNTER timestamps are used, and no counters are kept, or the next numbers were used"),
+    ROW(MKT_E_CERTIFICATE, INVALID_CERT, "the type of certificate is unknown, or a URL"),
+    ROW(MKT_E_PUBLIC_KEY, UNSPECIFIED, "the S type of SIGN, or the cache indicator of PKE, is not supported"),
 
     ROW(MKT_E_FLAGS, INVALID_TPPAR, "the flags of the ticket policy contradict each other, its keys or its maker"),
     ROW(MKT_E_POLICY, INVALID_TPPAR, "the ticket policy lacks what it must have, or has what it must not"),
@@ -96,6 +101,7 @@ static const struct row {
     ROW(MKT_E_UPDATE, UNSPECIFIED,
         "a CSB update with another ticket or RAND, or one that comes back to its own sender"),
     ROW(MKT_E_SP_PARAMETERS, INVALID_SPPAR, "no security policy of a crypto session has parameters that are supported"),
+    ROW(MKT_E_WRONG_CERTIFICATE, INVALID_CERT, "CHASH names no certificate of this KMS, or CERT is for encryption"),
 
     ROW(MKT_E_STALE, INVALID_TS, "the timestamp is too old, or not later than those before"),
     ROW(MKT_E_FUTURE, INVALID_TS, "the timestamp is too far in the future"),

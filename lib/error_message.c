@@ -18,7 +18,8 @@ static enum mkt_err find_answer_key(struct mkt_txn *txn, struct mkt_message *ini
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
     const enum mkt_err err = mkt_message_decode(init, question);
-    mkt_psk_protection(txn, txn->kms->psk, init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{question, {NULL, 0}}});
+    const struct mkt_mac_extra extra = {{question, {NULL, 0}}};
+    mkt_psk_protection(txn, mkt_kms_key(txn), init, MKT_PURPOSE_RESPONSE, extra);
     return err;
 }
 
@@ -66,23 +67,27 @@ static enum mkt_err find_transfer_key(struct mkt_txn *txn, enum mkt_err why)
     return err;
 }
 
-/* "The auth_key SHALL be the same as in the message where the error occurred": if that verifies. */
+/* "The auth_key SHALL be the same as in the message where the error occurred": if that verifies. If that was signed, so
+ * is the Error message, by a KMS that can: a MAC would be of a key that is in an envelope. */
 static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why, struct mkt_message *init)
 {
-    const unsigned type = txn->message->hdr.data_type; /* one of the six that mkt_rules_check() knows */
+    const unsigned type = txn->message->hdr.data_type; /* one of those that mkt_rules_check() knows */
     const bool answer = type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP;
     enum mkt_err err = MKT_OK;
+    txn->signs = mkt_is_pk(type);
+    if (txn->signs && (txn->role != MKT_KMS || txn->pk.sign == NULL))
+        return MKT_E_STATE;
     if (!answer && !is_transfer(type))
         err = mkt_suite_of_prf(txn->message->hdr.prf, &txn->bundle.suite);
     if (err == MKT_OK)
         err = answer              ? find_answer_key(txn, init)
               : is_transfer(type) ? find_transfer_key(txn, why)
                                   : mkt_kms_find_key(txn);
-    err = err == MKT_OK ? mkt_v_check(txn->message, txn->bundle.suite) : err;
+    err = err == MKT_OK ? mkt_proof_check(txn->message, txn->bundle.suite) : err;
     return err == MKT_OK ? mkt_verify(txn, false) : err;
 }
 
-/* "HDR, T, (ERR), {SP}, [V]" */
+/* "HDR, T, (ERR), {SP}, [V|SIGNx]" */
 enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, enum mkt_err why,
                             const struct mkt_sp sp[], size_t n_sp)
 {
@@ -148,10 +153,19 @@ static enum mkt_err find_sent_key(struct mkt_txn *txn)
     return MKT_OK;
 }
 
+/* V or SIGN, as this party sent its message: about a signed one a MAC proves nothing, and the other way round. */
+static bool has_proof(const struct mkt_txn *txn, unsigned *proof)
+{
+    const bool to_kms = txn->bundle.sent_with == MKT_SENT_WITH_PSK && txn->init != NULL;
+    *proof = to_kms && mkt_is_pk(txn->init->hdr.data_type) ? MKT_SIGN : MKT_V;
+    return txn->bundle.sent_with != MKT_SENT_WITH_NONE && mkt_message_find(txn->message, *proof, 0) != NULL;
+}
+
 enum mkt_err mkt_take_error(struct mkt_txn *txn)
 {
     const struct mkt_message *m = txn->message;
-    const bool authenticated = txn->bundle.sent_with != MKT_SENT_WITH_NONE && mkt_message_find(m, MKT_V, 0) != NULL;
+    unsigned proof;
+    const bool authenticated = has_proof(txn, &proof);
     const bool counts = mkt_t_of(m)->ts_type == MKT_TS_COUNTER;
     const struct mkt_protection *protection = &txn->protection;
     enum mkt_err err = find_sent_key(txn);
@@ -162,7 +176,7 @@ enum mkt_err mkt_take_error(struct mkt_txn *txn)
     if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection->suite)->prf)
         err = MKT_E_PRF;
     if (err == MKT_OK && authenticated)
-        err = mkt_v_check(m, protection->suite);
+        err = mkt_proof_check(m, protection->suite);
     if (err == MKT_OK && authenticated)
         err = mkt_verify(txn, false);
     err = err == MKT_OK ? mkt_t_fresh(txn) : err;

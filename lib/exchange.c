@@ -80,18 +80,19 @@ bool mkt_replay_is_checked(const struct mkt_txn *txn)
     return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
 }
 
-/* A message is known by a hash of its MAC, of the identity that takes it, and of the scope that the application set. So
- * a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (D27). */
+/* A message is known by a hash of its MAC or signature, of the identity that takes it, and of the scope that the
+ * application set. So a TRANSFER_INIT that SIP forks to two users or devices of one server is new to each (D27). */
 static enum mkt_err tag_of(const struct mkt_txn *txn, struct mkt_span mac, uint8_t tag[MKT_MAX_HASH])
 {
     const struct mkt_settings *s = txn->settings;
-    uint8_t octets[2 + 4];
+    uint8_t octets[3 + 4];
     struct mkt_buf head = {octets, sizeof octets, 0};
     struct io io = io_put(&head);
-    uint8_t type = s->self.type, mac_length = (uint8_t)mac.n;
+    uint8_t type = s->self.type;
+    uint16_t mac_length = (uint16_t)mac.n;
     uint32_t id_length = (uint32_t)s->self.data.n;
     io_u8(&io, &type);
-    io_u8(&io, &mac_length);
+    io_u16(&io, &mac_length);
     io_u32(&io, &id_length);
     const struct mkt_span parts[] = {{octets, sizeof octets}, mac, s->self.data, s->replay_scope};
     return mkt_hash_of(MKT_HASH_SHA_256, parts, sizeof parts / sizeof *parts, tag);
@@ -109,7 +110,7 @@ static enum mkt_err ask_cache(const struct mkt_txn *txn, const struct mkt_messag
     mkt_ntp now;
     if (t->ts_type == MKT_TS_COUNTER || (host->replay == NULL ? host->cache == NULL : ask == NULL))
         return MKT_OK;
-    enum mkt_err err = tag_of(txn, mkt_message_find(message, MKT_V, 0)->v.mac, octets);
+    enum mkt_err err = tag_of(txn, mkt_message_proof(message), octets);
     if (err == MKT_OK && host->replay != NULL)
         return ask(host->user, tag, until);
     err = err == MKT_OK ? mkt_host_now(host, &now) : err;
@@ -226,12 +227,21 @@ void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id 
     mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
 }
 
-/* ---- MAC: RFC 6043 5.5 ---- */
+/* ---- MAC and signature: RFC 6043 5.5 ---- */
 
-enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite)
+enum mkt_err mkt_proof_check(const struct mkt_message *message, enum mkt_suite suite)
 {
-    const struct mkt_payload *v = mkt_message_find(message, MKT_V, 0);
-    return v->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
+    const struct mkt_payload *p = message->payload, *last = p + message->n - 1;
+    if (last->type == MKT_V)
+        return last->v.mac_alg == mkt_suite_algorithms(suite)->mac_alg ? MKT_OK : MKT_E_MAC_ALG;
+    for (; p < last; p++) {
+        if (p->type == MKT_CERT && p->cert.type != MKT_CERT_X509 && p->cert.type != MKT_CERT_X509_SIGN)
+            return p->cert.type == MKT_CERT_X509_ENCR ? MKT_E_WRONG_CERTIFICATE : MKT_E_CERTIFICATE;
+        /* RFC 3830 6.3: 1 and 2 want the envelope key to be cached, and RFC 6043 has no use for that */
+        if (p->type == MKT_PKE && p->pke.c != MKT_CACHE_NONE)
+            return p->pke.c <= MKT_CACHE_CSB ? MKT_E_PUBLIC_KEY : MKT_E_BAD_VALUE;
+    }
+    return last->sign.s_type > MKT_SIGN_PSS ? MKT_E_PUBLIC_KEY : MKT_OK;
 }
 
 /* RANDRr is not there in the TRANSFER_INIT, and where the G flag is not set. */
@@ -260,7 +270,7 @@ struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
                         enum mkt_purpose purpose, struct mkt_mac_extra extra)
 {
-    const bool request = init->hdr.data_type == MKT_REQUEST_INIT_PSK;
+    const bool request = mkt_psk_variant(init->hdr.data_type) == MKT_REQUEST_INIT_PSK;
     const struct mkt_span none = {NULL, 0};
     txn->extra = extra;
     txn->protection = (struct mkt_protection){
@@ -273,19 +283,64 @@ void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct m
     };
 }
 
+/* Whether a message asks a KMS. */
+static bool asks_kms(const struct mkt_message *message)
+{
+    const unsigned type = mkt_psk_variant(message->hdr.data_type);
+    return type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
+}
+
 /* The KEMAC of a message that may have one; others ignore it (D13). */
 static const struct mkt_payload *kemac_of(const struct mkt_message *message)
 {
-    const unsigned type = message->hdr.data_type;
-    const bool expected = type != MKT_REQUEST_INIT_PSK && type != MKT_RESOLVE_INIT_PSK;
-    return expected ? mkt_message_find(message, MKT_KEMAC, 0) : NULL;
+    return asks_kms(message) ? NULL : mkt_message_find(message, MKT_KEMAC, 0);
+}
+
+/* Of an initial message to this KMS, or of an Error message of the KMS that this party asked. */
+static enum mkt_err verify_signature(struct mkt_txn *txn)
+{
+    const struct mkt_message *m = txn->message, *init = asks_kms(m) ? m : txn->init;
+    const bool by_kms = init != m, resolve = init->hdr.data_type == MKT_RESOLVE_INIT_PK;
+    const struct mkt_id *who = resolve ? &txn->bundle.responder : &txn->bundle.initiator;
+    const struct mkt_id *kms = by_kms ? &txn->kms->kms : &txn->settings->self;
+    const struct mkt_payload *chash = mkt_message_find(init, MKT_CHASH, 0), *last = &m->payload[m->n - 1];
+    struct mkt_signer signer = {{0, 0, {NULL, 0}}, false};
+    struct mkt_span parts[2];
+    mkt_message_covered(m, txn->in, parts);
+    struct mkt_signed what = {
+        .suite = txn->protection.suite,
+        .by_kms = by_kms,
+        .signer = by_kms            ? kms
+                  : who->data.n > 0 ? who
+                                    : NULL,
+        .kms = kms,
+        .chash = chash != NULL ? &chash->chash : NULL,
+        .envelope = mkt_message_find(init, MKT_PKE, 0)->pke.data,
+        .s_type = (uint8_t)last->sign.s_type,
+        .octets = parts[1],
+        .signature = last->sign.signature,
+    };
+    for (const struct mkt_payload *p = m->payload; p < last; p++)
+        if (p->type == MKT_CERT)
+            what.certificate[what.n_certificates++] = p->cert.data;
+    enum mkt_err err = txn->pk.verify == NULL ? MKT_E_NO_KEY : mkt_host_now(txn->host, &what.now);
+    err = err == MKT_OK ? txn->pk.verify(txn->pk.user, &what, &signer) : err;
+    /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
+    txn->vouched_for = signer.vouches && resolve && mkt_message_find(m, MKT_IDR, MKT_IDR_R) != NULL;
+    if (err == MKT_OK && (signer.id.data.n == 0 || signer.vouches != txn->vouched_for))
+        err = MKT_E_CHAIN;
+    err = mkt_blame(txn->detail, err, "SIGN of", what.signer != NULL ? &what.signer->data : NULL);
+    return err == MKT_OK ? mkt_keep_id(txn, &signer.id, &txn->owner) : err;
 }
 
 enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
 {
     const struct mkt_payload *kemac = decrypt ? kemac_of(txn->message) : NULL;
-    const struct mkt_span mac = mkt_message_find(txn->message, MKT_V, 0)->v.mac;
+    const struct mkt_span mac = mkt_message_proof(txn->message);
     struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
+    txn->keys = (struct mkt_span){NULL, 0};
+    if (txn->message->payload[txn->message->n - 1].type == MKT_SIGN)
+        return verify_signature(txn);
     mkt_message_covered(txn->message, txn->in, parts);
     const struct mkt_span encr_data = kemac != NULL ? kemac->kemac.encr_data : (struct mkt_span){NULL, 0};
     uint8_t *plain = kemac != NULL ? io_reserve(&txn->arena, encr_data.n) : NULL;
@@ -296,29 +351,47 @@ enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
     return err == MKT_OK && kemac != NULL && plain == NULL ? MKT_E_BUNDLE_FULL : err;
 }
 
+/* V or SIGN, whose octets follow when the message is encoded. */
+static enum mkt_err add_proof(const struct mkt_txn *txn, struct mkt_message *message)
+{
+    const uint8_t mac_alg = mkt_suite_algorithms(txn->protection.suite)->mac_alg;
+    struct mkt_buf measured = {NULL, 0, 0};
+    if (!txn->signs) {
+        mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
+        return MKT_OK;
+    }
+    const enum mkt_err err = txn->pk.sign(txn->pk.user, NULL, 0, &measured);
+    mkt_message_add(message, MKT_SIGN)->sign.signature = (struct mkt_span){NULL, measured.n};
+    return err;
+}
+
 enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
 {
     const struct mkt_protection *protection = &txn->protection;
-    const unsigned type = message->hdr.data_type;
-    const bool psk_protection = type == MKT_REQUEST_INIT_PSK || type == MKT_RESOLVE_INIT_PSK;
-    const uint8_t mac_alg = mkt_suite_algorithms(protection->suite)->mac_alg;
     const size_t from = txn->out->n;
     const bool response = protection->label.purpose == MKT_PURPOSE_RESPONSE;
-    txn->bundle.sent_with = psk_protection ? MKT_SENT_WITH_PSK
-                            : response     ? MKT_SENT_WITH_MPK_RESPONSE
-                                           : MKT_SENT_WITH_MPK_INITIAL;
-    mkt_message_add(message, MKT_V)->v = (struct mkt_v){mac_alg, {NULL, mkt_mac_length(mac_alg)}};
+    txn->bundle.sent_with = asks_kms(message) ? MKT_SENT_WITH_PSK
+                            : response        ? MKT_SENT_WITH_MPK_RESPONSE
+                                              : MKT_SENT_WITH_MPK_INITIAL;
+    enum mkt_err err = add_proof(txn, message);
+    if (err != MKT_OK)
+        return err;
     struct io io = io_put(txn->out);
     mkt_io_put_message(&io, message);
-    const enum mkt_err err =
-        mkt_blame(txn->detail, mkt_done_secret(&io, txn->out), "out", NULL); /* keys are in clear */
+    err = mkt_blame(txn->detail, mkt_done_secret(&io, txn->out), "out", NULL); /* keys are in clear */
     if (err != MKT_OK || txn->out->p == NULL)
         return err;
 
     const struct mkt_payload *kemac = mkt_message_find(message, MKT_KEMAC, 0);
-    uint8_t *mac = io_within(txn->out, mkt_message_find(message, MKT_V, 0)->v.mac);
+    const struct mkt_span proof = mkt_message_proof(message);
+    uint8_t *mac = io_within(txn->out, proof);
+    struct mkt_buf signature = {mac, proof.n, 0};
     struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
     mkt_message_covered(message, io_tail(txn->out, from), parts);
+    if (txn->signs) {
+        err = txn->pk.sign(txn->pk.user, parts + 1, 3, &signature);
+        return err == MKT_OK && signature.n != proof.n ? MKT_E_CRYPTO : err;
+    }
     if (kemac == NULL)
         return mkt_protect_seal(protection, NULL, parts, 4, mac);
     const struct mkt_span keys = kemac->kemac.encr_data;
@@ -336,11 +409,11 @@ enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt_span *to
 
 /* ---- the order of taking ---- */
 
-/* What can be refused of any message without a key: algorithms of V and KEMAC, a COUNTER that nobody keeps. */
+/* What can be refused of any message without a key: algorithms, a COUNTER that nobody keeps. */
 static enum mkt_err check_algorithms(const struct mkt_txn *txn)
 {
     const struct mkt_payload *kemac = kemac_of(txn->message);
-    const enum mkt_err err = mkt_v_check(txn->message, txn->bundle.suite);
+    const enum mkt_err err = mkt_proof_check(txn->message, txn->bundle.suite);
     if (err != MKT_OK)
         return err;
     if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(txn->bundle.suite)->encr_alg)
@@ -354,14 +427,13 @@ static enum mkt_err check_algorithms(const struct mkt_txn *txn)
 
 static bool is_initial(const struct mkt_message *message)
 {
-    const unsigned type = message->hdr.data_type;
-    return type == MKT_REQUEST_INIT_PSK || type == MKT_TRANSFER_INIT || type == MKT_RESOLVE_INIT_PSK;
+    return asks_kms(message) || message->hdr.data_type == MKT_TRANSFER_INIT;
 }
 
 /* The ticket that a first exchange is about, or that is asked for or granted. */
 static enum mkt_err read_ticket(struct mkt_txn *txn)
 {
-    const unsigned type = txn->message->hdr.data_type;
+    const unsigned type = mkt_psk_variant(txn->message->hdr.data_type);
     const struct mkt_message *with = type == MKT_TRANSFER_RESP || type == MKT_RESOLVE_RESP ? txn->init : txn->message;
     txn->ticket = mkt_message_find(with, type == MKT_REQUEST_INIT_PSK ? MKT_TP : MKT_TICKET, 0);
     const enum mkt_err err = mkt_policy_decode(txn->policy, &txn->ticket->ticket);
@@ -401,7 +473,8 @@ enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
     err = err == MKT_OK ? acts->accept(txn) : err;
     if (err != MKT_OK || !is_initial(txn->message))
         return err;
-    const bool from_responder = txn->role == MKT_INITIATOR || txn->message->hdr.data_type == MKT_RESOLVE_INIT_PSK;
+    const bool resolve = mkt_psk_variant(txn->message->hdr.data_type) == MKT_RESOLVE_INIT_PSK;
+    const bool from_responder = txn->role == MKT_INITIATOR || resolve;
     const struct mkt_id *peer = from_responder ? mkt_bundle_responder(b) : &b->initiator;
     const struct mkt_t *t = mkt_t_of(txn->message);
     if (t->ts_type == MKT_TS_COUNTER)

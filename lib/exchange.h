@@ -7,6 +7,7 @@
 #include "ticket.h"
 
 #include <mikeyticket/exchange.h>
+#include <mikeyticket/public_key.h>
 
 /* What a step leads to, where that is not the same for all messages of a type. */
 enum mkt_outcome {
@@ -25,6 +26,7 @@ struct mkt_txn {
     const struct mkt_host *host; /* `own`, which has the user of the bundle */
     struct mkt_host own;
     const struct mkt_settings *settings;
+    struct mkt_public_keys pk;        /* of the settings; cleared: there are none */
     const struct mkt_credential *kms; /* that this party asks: of the settings, or that mkt_find_kms() found */
     enum mkt_role role;
     struct mkt_bundle bundle;
@@ -40,7 +42,7 @@ struct mkt_txn {
     struct mkt_span in;               /* its octets */
     struct mkt_span protocols;        /* the list that the SDP has */
     const struct mkt_payload *ticket; /* TICKET or TP, with the policy */
-    struct mkt_id owner;              /* a KMS: of the key, by the host's word */
+    struct mkt_id owner;              /* a KMS: of the key or certificate, by the host's word */
     bool vouched_for;                 /* a KMS: the owner is a KMS that speaks for one of its users */
     struct mkt_span keys; /* what its KEMAC has, decrypted and not looked at; `p` is NULL where there is no KEMAC */
     /* made: one of them */
@@ -49,6 +51,7 @@ struct mkt_txn {
     const struct mkt_offer *offer;
     const struct mkt_answer *answer;
     const struct mkt_update *update;
+    bool signs;          /* SIGN at its end in place of V */
     bool wrong_size;     /* what the caller gave has a size that it can't have */
     struct mkt_buf *out; /* with `p` NULL the message is only measured */
 };
@@ -59,7 +62,7 @@ struct mkt_txn {
  *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the act `refuse` looks at
  *     the key             by the act `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
  *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
- *     MAC                 and the KEMAC is decrypted
+ *     MAC or signature    and the KEMAC is decrypted
  *     freshness           of T
  *     authorisation       by the act `authorise`: the peer is known by now, and may be refused
  *     meaning             by the act `accept`: keys and crypto sessions, into the copy of the bundle
@@ -128,8 +131,9 @@ struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role);
 void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
 void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
 
-/* MKT_E_MAC_ALG where V of the message is not of the suite (design decision D1). */
-MKT_MUST enum mkt_err mkt_v_check(const struct mkt_message *message, enum mkt_suite suite);
+/* What can be refused of V, or of SIGN with CERT and PKE, without a key: MKT_E_MAC_ALG for an algorithm of another
+ * suite (design decision D1); MKT_E_PUBLIC_KEY, MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE, MKT_E_BAD_VALUE. */
+MKT_MUST enum mkt_err mkt_proof_check(const struct mkt_message *message, enum mkt_suite suite);
 
 /* Protects a message of Ticket Transfer by MPKi, a response with forked keys by MPKr (5.1.2). Table 5.2: "TRANSFER_INIT
  * || Identity_i || Identity_r", "TRANSFER_RESP || TRANSFER_INIT"; Identity_r is IDRr, or else the called identity. */
@@ -139,10 +143,12 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
                         enum mkt_purpose purpose, struct mkt_mac_extra extra);
 
-/* Verifies the MAC of `message`, and decrypts its KEMAC in the arena if wanted: MKT_E_MAC, then MKT_E_BUNDLE_FULL. */
+/* Verifies the MAC of `message`, and decrypts its KEMAC in the arena if wanted: MKT_E_MAC, then MKT_E_BUNDLE_FULL. Or
+ * lets the host verify its signature: `owner` is then the identity that signed. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);
 
-/* Adds V to a message, by `protection` and `extra`, encrypts its KEMAC, appends it to `out`, and its spans view it. */
+/* Adds V or SIGN to a message, by `protection` and `extra`, encrypts its KEMAC, appends it to `out`, and its spans view
+ * it. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message);
 
 /* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */

@@ -6,7 +6,7 @@
 #include "transfer.h"
 #include "update.h"
 
-/* ---- what each message carries, in the order of RFC 6043 4.2, V last; what is done with it ---- */
+/* ---- what each message carries, in the order of RFC 6043 4.2, V or SIGN last; what is done with it ---- */
 
 /* Payloads by type and role */
 #define T MKT_T, 0
@@ -24,15 +24,23 @@
 #define SDP_IDS MKT_GENERAL_EXT, MKT_EXT_SDP_IDS
 #define ERR MKT_ERR, 0
 #define V MKT_V, 0
+#define CHASH MKT_CHASH, 0
+#define PKE MKT_PKE, 0
+#define SIGN MKT_SIGN, 0
 
 /* RFC 6043 2.1: "[p] p is optional", "{p} Zero or more occurrences of p", "(p) One or more occurrences of p" */
 #define ONE 1, 1
 #define OPTIONAL 0, 1
 #define ANY 0, MKT_ANY
 #define SOME 1, MKT_ANY
+#define CERTS MKT_CERT, 0, 0, MKT_MAX_CERTIFICATES
 
 static const struct mkt_rule request_init[] = {{T, ONE},  {RANDRI, ONE},      {IDRI, OPTIONAL}, {IDRKMS, OPTIONAL},
                                                {TP, ONE}, {IDRPSK, OPTIONAL}, {V, ONE}};
+
+static const struct mkt_rule request_init_pk[] = {{T, ONE},          {RANDRI, ONE},      {IDRI, OPTIONAL},
+                                                  {CERTS},           {IDRKMS, OPTIONAL}, {TP, ONE},
+                                                  {CHASH, OPTIONAL}, {PKE, ONE},         {SIGN, ONE}};
 
 static const struct mkt_rule request_resp[] = {{T, ONE}, {IDRKMS, OPTIONAL}, {TICKET, ONE}, {KEMAC, ONE}, {V, ONE}};
 
@@ -46,6 +54,10 @@ static const struct mkt_rule transfer_resp[] = {{T, ONE},  {RANDRR, OPTIONAL}, {
 static const struct mkt_rule resolve_init[] = {{T, ONE},      {RANDRR, ONE},      {IDRR, OPTIONAL}, {IDRKMS, OPTIONAL},
                                                {TICKET, ONE}, {IDRPSK, OPTIONAL}, {V, ONE}};
 
+static const struct mkt_rule resolve_init_pk[] = {{T, ONE},          {RANDRR, ONE},      {IDRR, OPTIONAL},
+                                                  {CERTS},           {IDRKMS, OPTIONAL}, {TICKET, ONE},
+                                                  {CHASH, OPTIONAL}, {PKE, ONE},         {SIGN, ONE}};
+
 static const struct mkt_rule resolve_resp[] = {{T, ONE},         {IDRKMS, OPTIONAL},   {KEMAC, ONE},
                                                {IDRR, OPTIONAL}, {RANDRKMS, OPTIONAL}, {V, ONE}};
 
@@ -54,7 +66,7 @@ static const struct mkt_rule of_update[] = {{T, ONE},  {IDRI, OPTIONAL},  {IDRR,
                                             {SP, ANY}, {KEMAC, OPTIONAL}, {V, ONE}};
 
 /* 5.4 */
-static const struct mkt_rule error[] = {{T, ONE}, {ERR, SOME}, {SP, ANY}, {V, OPTIONAL}};
+static const struct mkt_rule error[] = {{T, ONE}, {ERR, SOME}, {SP, ANY}, {CERTS}, {V, OPTIONAL}};
 
 #define RULES(rules) rules, sizeof(rules) / sizeof *(rules)
 static const struct form {
@@ -65,12 +77,14 @@ static const struct form {
     const struct mkt_acts *acts;
 } forms[] = {
     {MKT_REQUEST_INIT_PSK, false, RULES(request_init), &mkt_acts_request_init},
+    {MKT_REQUEST_INIT_PK, false, RULES(request_init_pk), &mkt_acts_request_init},
     {MKT_REQUEST_RESP, false, RULES(request_resp), &mkt_acts_request_resp},
     {MKT_TRANSFER_INIT, false, RULES(transfer_init), &mkt_acts_transfer_init},
     {MKT_TRANSFER_INIT, true, RULES(of_update), &mkt_acts_update_init},
     {MKT_TRANSFER_RESP, false, RULES(transfer_resp), &mkt_acts_transfer_resp},
     {MKT_TRANSFER_RESP, true, RULES(of_update), &mkt_acts_update_resp},
     {MKT_RESOLVE_INIT_PSK, false, RULES(resolve_init), &mkt_acts_resolve_init},
+    {MKT_RESOLVE_INIT_PK, false, RULES(resolve_init_pk), &mkt_acts_resolve_init},
     {MKT_RESOLVE_RESP, false, RULES(resolve_resp), &mkt_acts_resolve_resp},
     {MKT_ERROR, false, RULES(error), NULL},
     {MKT_ERROR, true, RULES(error), NULL},
@@ -108,7 +122,7 @@ const struct mkt_acts *mkt_acts_of(unsigned type, bool update)
     return form != NULL ? form->acts : NULL;
 }
 
-/* ---- who makes or takes what, when ---- */
+/* ---- who makes or takes what, when: a row with a pre-shared key is of the variant with public keys, too ---- */
 
 enum { INITIATOR = 1 << MKT_INITIATOR, RESPONDER = 1 << MKT_RESPONDER, KMS = 1 << MKT_KMS };
 enum { BOTH_ENDS = INITIATOR | RESPONDER };
@@ -157,7 +171,7 @@ const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, e
 {
     for (size_t i = 0; i < mkt_n_steps; i++)
         if (is_of(mkt_steps[i].roles, role) && mkt_steps[i].state == state && mkt_steps[i].direction == direction &&
-            (unsigned)mkt_steps[i].message == message)
+            (unsigned)mkt_steps[i].message == mkt_psk_variant(message))
             return &mkt_steps[i];
     return NULL;
 }
@@ -175,7 +189,7 @@ bool mkt_ever_takes(enum mkt_role role, unsigned message)
     bool takes = message == MKT_ERROR;
     for (size_t i = 0; i < mkt_n_steps; i++)
         takes |= is_of(mkt_steps[i].roles, role) && mkt_steps[i].direction == MKT_TAKE &&
-                 (unsigned)mkt_steps[i].message == message;
+                 (unsigned)mkt_steps[i].message == mkt_psk_variant(message);
     return takes;
 }
 

@@ -46,7 +46,8 @@ enum mkt_known_keys { MKT_NO_KEYS, MKT_SOME_KEYS, MKT_ALL_KEYS };
 struct mkt_state_row {
     unsigned roles; /* 1 << role, for each */
     enum mkt_state state;
-    enum mkt_data_type kept; /* the type of mkt_bundle.init; MKT_PSK: no message is kept, no exchange is under way */
+    enum mkt_data_type kept; /* the type of mkt_bundle.init, or its variant with public keys; MKT_PSK: no message is
+                                kept, no exchange is under way */
     enum mkt_known_keys keys;
     bool owes_answer;         /* a peer waits for a message of this party */
     enum mkt_state abandoned; /* the state to which the role goes back if it gives the exchange up */

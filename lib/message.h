@@ -25,8 +25,15 @@ MKT_MUST enum mkt_err mkt_message_check(const struct mkt_message *message, const
 MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const struct mkt_rule rules[], size_t n,
                                         struct mkt_payload found[]);
 
-/* The two parts of a message that its MAC covers (RFC 6043 5.5): all except "the MAC/Signature field itself" and, in a
- * TRANSFER_INIT, Initiator Data and its length. `octets` are those that `message` views, and V is its last payload. */
+/* True for REQUEST_INIT_PK and RESOLVE_INIT_PK; the variant with a pre-shared key of these, or else the same type. */
+bool mkt_is_pk(unsigned data_type);
+unsigned mkt_psk_variant(unsigned data_type);
+
+/* The MAC or signature of a message whose last payload is V or SIGN. */
+struct mkt_span mkt_message_proof(const struct mkt_message *message);
+
+/* The two parts of a message that its MAC or signature covers (RFC 6043 5.5): all except "the MAC/Signature field
+ * itself" and, in a TRANSFER_INIT, Initiator Data and its length. `octets` are those that `message` views. */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
 
 /* Writes a message; its spans then view what was written. */

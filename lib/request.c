@@ -8,13 +8,19 @@ enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *m, enum 
 {
     const struct mkt_credential *kms = txn->kms;
     const bool request = data_type == MKT_REQUEST_INIT_PSK, named = !txn->settings->leave_out_identities;
+    const bool by_pk = kms != NULL && kms->psk.n == 0 && txn->pk.sign != NULL && txn->pk.seal != NULL;
     const size_t key = mkt_suite_algorithms(txn->bundle.suite)->key;
     struct mkt_span rand;
     uint32_t csb_id = 0;
     if (kms == NULL || kms->kms.data.n == 0 || kms->psk.n > MKT_MAX_PSK)
         return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
-    if (kms->psk.n < MKT_MIN_KEY)
+    if (by_pk)
+        data_type = request ? MKT_REQUEST_INIT_PK : MKT_RESOLVE_INIT_PK;
+    else if (kms->psk.n < MKT_MIN_KEY)
         return MKT_E_KEY_LENGTH;
+    txn->signs = by_pk;
+    if (txn->detail != NULL)
+        txn->detail->message = (int)data_type;
     enum mkt_err err = mkt_draw_csb_id(txn, &csb_id);
     /* as long as the key, 12.1, and as those of the suite, design decision D2 */
     if (err == MKT_OK)
@@ -26,8 +32,31 @@ enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *m, enum 
     mkt_add_randr(m, request ? MKT_RANDR_I : MKT_RANDR_R, rand);
     if (named || txn->role == MKT_KMS)
         mkt_add_idr(m, request ? MKT_IDR_I : MKT_IDR_R, who);
+    for (size_t i = 0; by_pk && i < txn->pk.n_certificates; i++)
+        mkt_message_add(m, MKT_CERT)->cert.data = txn->pk.certificate[i];
     if (named)
         mkt_add_idr(m, MKT_IDR_KMS, &kms->kms);
+    return MKT_OK;
+}
+
+/* [CHASH] and PKE, of a key that is drawn; `envelope` and `hash` have the room, or measure. */
+static enum mkt_err add_envelope(struct mkt_txn *txn, struct mkt_message *m, struct mkt_buf *envelope,
+                                 struct mkt_buf *hash)
+{
+    const struct mkt_id *kms = &txn->kms->kms;
+    struct mkt_span *key = &txn->bundle.envelope_key;
+    mkt_ntp now = 0;
+    enum mkt_err err = mkt_draw(txn, mkt_suite_algorithms(txn->bundle.suite)->key, key);
+    err = err == MKT_OK ? mkt_host_now(txn->host, &now) : err;
+    err = err == MKT_OK ? txn->pk.seal(txn->pk.user, kms, now, *key, envelope, hash) : err;
+    const bool is_one = envelope->n > 0 && envelope->n <= MKT_MAX_RSA && (hash->n == 0 || hash->n == MKT_MAX_HASH);
+    if (err == MKT_OK && !is_one)
+        err = MKT_E_CRYPTO;
+    if (err != MKT_OK)
+        return mkt_blame(txn->detail, err, "IDRkms", &kms->data);
+    if (hash->n > 0)
+        mkt_message_add(m, MKT_CHASH)->chash = (struct mkt_chash){MKT_CHASH_SHA_256, {hash->p, hash->n}};
+    mkt_message_add(m, MKT_PKE)->pke.data = (struct mkt_span){envelope->p, envelope->n};
     return MKT_OK;
 }
 
@@ -36,17 +65,24 @@ enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *m, const 
 {
     const struct mkt_credential *kms = txn->kms;
     const size_t before = txn->out->n;
+    uint8_t octets[MKT_MAX_RSA], hash[MKT_MAX_HASH];
+    const bool measured = txn->out->p == NULL;
+    struct mkt_buf of_envelope = {measured ? NULL : octets, sizeof octets, 0};
+    struct mkt_buf of_hash = {measured ? NULL : hash, sizeof hash, 0};
+    enum mkt_err err = txn->signs ? add_envelope(txn, m, &of_envelope, &of_hash) : MKT_OK;
+    if (err != MKT_OK)
+        return err;
     mkt_psk_protection(txn, kms->psk, m, MKT_PURPOSE_INITIAL, (struct mkt_mac_extra){{who->data, kms->kms.data}});
-    if (kms->name.data.n > 0)
+    if (!txn->signs && kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
-    enum mkt_err err = mkt_seal(txn, m);
+    err = mkt_seal(txn, m);
     return err == MKT_OK ? mkt_keep_made(txn, before, init) : err;
 }
 
 /* The role of the sender of an initial message to a KMS. */
 static uint8_t role_of(const struct mkt_message *message)
 {
-    return message->hdr.data_type == MKT_REQUEST_INIT_PSK ? MKT_IDR_I : MKT_IDR_R;
+    return mkt_psk_variant(message->hdr.data_type) == MKT_REQUEST_INIT_PSK ? MKT_IDR_I : MKT_IDR_R;
 }
 
 enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
@@ -58,12 +94,15 @@ enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
     const struct mkt_payload *who = mkt_message_find(m, MKT_IDR, role);
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_id *sender = role == MKT_IDR_I ? &b->initiator : &b->responder;
+    if (kms != NULL && !mkt_id_equal(&kms->id, &txn->settings->self))
+        return mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
+    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, txn->extra);
+    if (mkt_is_pk(m->hdr.data_type)) /* what signs tells who it is */
+        return mkt_keep_id(txn, who != NULL ? &who->id : &txn->settings->peer, sender);
     uint8_t *octets = io_reserve(&txn->arena, MKT_MAX_PSK);
     if (octets == NULL)
         return MKT_E_BUNDLE_FULL;
     struct mkt_psk psk = {.key = {octets, MKT_MAX_PSK, 0}};
-    if (kms != NULL && !mkt_id_equal(&kms->id, &txn->settings->self))
-        return mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
     const struct mkt_payload *by = name != NULL ? name : who;
     enum mkt_err err = MKT_E_NO_KEY;
     if (txn->host->psk != NULL)
@@ -82,17 +121,36 @@ enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
     return err;
 }
 
-enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn)
+enum mkt_err mkt_kms_authorise(struct mkt_txn *txn)
 {
     const struct mkt_label *label = &txn->protection.label;
-    const bool request = role_of(txn->message) == MKT_IDR_I;
-    const struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
-    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key"; here is one of them */
-    if (label->randi.n + label->randr.n < txn->bundle.psk.n)
+    const bool request = role_of(txn->message) == MKT_IDR_I, by_pk = mkt_is_pk(txn->message->hdr.data_type);
+    struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
+    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key/envelope key"; here is
+     * one of them */
+    if (label->randi.n + label->randr.n < (by_pk ? mkt_suite_algorithms(txn->bundle.suite)->key : txn->bundle.psk.n))
         return MKT_E_RAND;
+    if (sender->data.n == 0)
+        *sender = txn->owner;
     if (txn->vouched_for || mkt_id_equal(sender, &txn->owner))
         return MKT_OK;
     return mkt_blame(txn->detail, request ? MKT_E_INITIATOR : MKT_E_RESPONDER, "IDR", &sender->data);
+}
+
+enum mkt_err mkt_kms_open(struct mkt_txn *txn)
+{
+    const struct mkt_payload *chash = mkt_message_find(txn->init, MKT_CHASH, 0);
+    const struct mkt_payload *pke = mkt_message_find(txn->init, MKT_PKE, 0);
+    struct mkt_span *key = &txn->bundle.psk;
+    if (!mkt_is_pk(txn->init->hdr.data_type))
+        return MKT_OK;
+    if (txn->pk.open == NULL)
+        return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.public_keys", NULL);
+    const enum mkt_err err = mkt_draw(txn, mkt_suite_algorithms(txn->bundle.suite)->key, key);
+    if (err != MKT_OK || txn->out->p == NULL)
+        return err;
+    return txn->pk.open(txn->pk.user, chash != NULL ? &chash->chash : NULL, pke->pke.data, io_within(&txn->arena, *key),
+                        key->n);
 }
 
 enum mkt_err mkt_check_kms(const struct mkt_txn *txn)
@@ -104,11 +162,16 @@ enum mkt_err mkt_check_kms(const struct mkt_txn *txn)
     return same ? MKT_OK : mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
 }
 
+struct mkt_span mkt_kms_key(const struct mkt_txn *txn)
+{
+    return txn->bundle.envelope_key.n > 0 ? txn->bundle.envelope_key : txn->kms->psk;
+}
+
 enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;
     const struct mkt_mac_extra question = {{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
-    mkt_psk_protection(txn, txn->kms->psk, txn->init, MKT_PURPOSE_RESPONSE, question);
+    mkt_psk_protection(txn, mkt_kms_key(txn), txn->init, MKT_PURPOSE_RESPONSE, question);
     return MKT_OK;
 }
 
@@ -230,9 +293,10 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
     return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_NOT_AS_ASKED;
 }
 
-/* ---- REQUEST_INIT_PSK: 4.2.1.1, 4.2.1.2 ---- */
+/* ---- REQUEST_INIT: 4.2.1.1 to 4.2.1.3 ---- */
 
-/* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" */
+/* "HDR, T, RANDRi, [IDRi], [IDRkms], TP, [IDRpsk], V" or "HDR, T, RANDRi, [IDRi], {CERTi}, [IDRkms], TP, [CHASH], PKE,
+ * SIGNi" */
 static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
@@ -306,6 +370,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
         err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
     err = err == MKT_OK ? check_granted(b->init, &policy, keys) : err;
     err = err == MKT_OK ? mkt_begin(txn, &m, MKT_REQUEST_RESP, txn->init->hdr.csb_id) : err;
+    err = err == MKT_OK ? mkt_kms_open(txn) : err;
     if (err != MKT_OK)
         return err;
     if (!txn->settings->leave_out_identities)
@@ -348,7 +413,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     err = mkt_payloads_encode(txn->ticket, 1, &txn->arena);
     b->ticket = io_tail(&txn->arena, from);
     b->keys[MKT_FROM_TICKET] = txn->keys;
-    b->init = (struct mkt_span){NULL, 0};
+    b->init = b->envelope_key = (struct mkt_span){NULL, 0};
     b->sent_with = MKT_SENT_WITH_NONE;
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* request: the Ticket Request exchange (RFC 6043 4.2.1) with a pre-shared key. */
+/* request: the Ticket Request exchange (RFC 6043 4.2.1). */
 #ifndef MKT_REQUEST_H
 #define MKT_REQUEST_H
 
@@ -26,12 +26,17 @@ MKT_MUST enum mkt_err mkt_request_check(struct mkt_span request_init, const stru
 
 /* ---- what Ticket Resolve has in common with it: parts of struct mkt_acts ---- */
 
-/* A KMS finds the key of an initial message, and checks if the message is for this KMS. The Initiator or Responder of
- * the bundle is the sender that the message names, or else the owner of the key; nothing is verified. */
+/* A KMS finds the key of an initial message, if it has one, and checks if the message is for this KMS. The Initiator or
+ * Responder of the bundle is the sender that the message names, or else the owner of the key; nothing is verified. */
 MKT_MUST enum mkt_err mkt_kms_find_key(struct mkt_txn *txn);
 
-/* Checks if the sender of a verified message may use its key, and if the RAND is long enough for the key. */
-MKT_MUST enum mkt_err mkt_kms_authorise(const struct mkt_txn *txn);
+/* Checks if the sender of a verified message may use its key or certificate, and if the RAND is long enough for the
+ * key. If nothing has told the sender, it is the owner of the certificate. */
+MKT_MUST enum mkt_err mkt_kms_authorise(struct mkt_txn *txn);
+
+/* A KMS opens the envelope of the message that it answers, if there is one: the key of the answer. An envelope that
+ * does not open has a random key, and nothing tells the difference. Measuring opens nothing. */
+MKT_MUST enum mkt_err mkt_kms_open(struct mkt_txn *txn);
 
 /* Checks if an answer is of the KMS that was asked; finds its key, which the question tells. */
 MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_txn *txn);
@@ -40,12 +45,17 @@ MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 /* The host's last word on the KMS that answers, and before that of a KMS that asked it, on the Responder. */
 MKT_MUST enum mkt_err mkt_authorise_kms(struct mkt_txn *txn);
 
-/* Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], [IDRkms]; `who`
- * asks. MKT_E_ARGUMENT, MKT_E_KEY_LENGTH if there is no KMS, or no key with it. */
+/* The key of the answer of the KMS that this party asks: shared with it, or sealed for it. */
+struct mkt_span mkt_kms_key(const struct mkt_txn *txn);
+
+/* Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], {CERT}, [IDRkms];
+ * `who` asks. Without a key that is shared with the KMS it is the variant with public keys. MKT_E_ARGUMENT,
+ * MKT_E_KEY_LENGTH if there is no KMS, or neither key nor public keys. */
 MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                         const struct mkt_id *who);
 
-/* Appends the end of an initial message to a KMS, [IDRpsk] and V, and seals it; it becomes `init`. */
+/* Appends the end of an initial message to a KMS, [IDRpsk] and V or [CHASH], PKE and SIGN, and seals it; it becomes
+ * `init`. */
 MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *message, const struct mkt_id *who,
                                        struct mkt_span *init);
 

@@ -5,9 +5,10 @@
 #include "request.h"
 #include "transfer.h"
 
-/* ---- RESOLVE_INIT_PSK: 4.2.3.1, 4.2.3.2 ---- */
+/* ---- RESOLVE_INIT: 4.2.3.1 to 4.2.3.3 ---- */
 
-/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V". Section 10: between KMSs "The IDRr and TICKET payloads from
+/* "HDR, T, RANDRr, [IDRr], [IDRkms], TICKET, [IDRpsk], V" or "HDR, T, RANDRr, [IDRr], {CERTr}, [IDRkms], TICKET,
+ * [CHASH], PKE, SIGNr". Section 10: between KMSs "The IDRr and TICKET payloads from
  * the previous RESOLVE_INIT message SHOULD be reused." */
 static enum mkt_err make_init(struct mkt_txn *txn)
 {
@@ -121,6 +122,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     struct mkt_message m;
     enum mkt_err err = fork_keys(txn, &keys);
     err = err == MKT_OK ? mkt_begin(txn, &m, MKT_RESOLVE_RESP, txn->init->hdr.csb_id) : err;
+    err = err == MKT_OK ? mkt_kms_open(txn) : err;
     if (err != MKT_OK)
         return err;
     if (!txn->settings->leave_out_identities)
@@ -180,7 +182,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     if (err == MKT_OK && b->named_by_kms)
         err = mkt_keep_id(txn, &idrr->id, &b->responder);
     b->keys[MKT_FROM_TICKET] = txn->keys;
-    b->asked_kms = (struct mkt_span){NULL, 0};
+    b->asked_kms = b->envelope_key = (struct mkt_span){NULL, 0};
     b->sent_with = MKT_SENT_WITH_NONE;
     txn->outcome = MKT_ANSWER;
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;

@@ -370,17 +370,19 @@ END_TEST
 static const struct {
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms;
+    bool two_kms, signs;
 } calls[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", true},
-    {MKT_SUITE_128, "DFGHJLMNO", false},
-    {MKT_SUITE_256, "DHJLNO", false},
+    {MKT_SUITE_256, "DEFGHIJLMNO", true, false},
+    {MKT_SUITE_128, "DFGHJLMNO", false, false},
+    {MKT_SUITE_256, "DHJLNO", false, false},
+    {MKT_SUITE_128, "DEFGHIJLMNO", true, true},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
 static struct play *new_play(int call)
 {
-    return play_new(calls[call].suite, calls[call].flags, calls[call].two_kms);
+    struct play *p = play_new(calls[call].suite, calls[call].flags, calls[call].two_kms);
+    return calls[call].signs ? play_sign(p) : p;
 }
 
 /* Another process goes on with it, with less or more room. */

@@ -34,16 +34,21 @@ enum callback {
     LOG,
     HAS_CSB_ID,
     FORWARD,
+    HOST_CALLBACKS,
+    SIGN = HOST_CALLBACKS, /* mkt_public_keys */
+    VERIFY,
+    SEAL_KEY,
+    OPEN_KEY,
     CALLBACKS
 };
 
 static const char *const names[CALLBACKS] = {
-    "now",     "random", "alloc",        "release",    "tpk",       "psk",        "resolved",
-    "open",    "seal",   "member",       "acceptable", "authorise", "replay",     "replay_peek",
-    "counter", "count",  "psk_identity", "report",     "log",       "has_csb_id", "forward",
+    "now",    "random",     "alloc",     "release", "tpk",         "psk",        "resolved",   "open",         "seal",
+    "member", "acceptable", "authorise", "replay",  "replay_peek", "counter",    "count",      "psk_identity", "report",
+    "log",    "has_csb_id", "forward",   "sign",    "verify",      "seal a key", "open a key",
 };
 
-_Static_assert(sizeof(struct mkt_host) == (CALLBACKS + 3) * sizeof(void *),
+_Static_assert(sizeof(struct mkt_host) == (HOST_CALLBACKS + 3) * sizeof(void *),
                "beside size, user and cache each is tried here");
 
 /* ---- what a bundle says ---- */
@@ -312,6 +317,39 @@ static void log_error(void *user, const struct mkt_log_event *event)
     meddle(user, LOG)->log(user, event);
 }
 
+/* The callbacks of mkt_public_keys get the player, too. */
+static const struct mkt_public_keys *meddle_by_key(void *user, enum callback callback)
+{
+    meddle(user, callback);
+    return &scene.play->signer[(struct player *)user - scene.play->player].keys;
+}
+
+static enum mkt_err sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    const struct mkt_public_keys *real = meddle_by_key(user, SIGN);
+    return real->sign(real->user, part, n, signature);
+}
+
+static enum mkt_err verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    const struct mkt_public_keys *real = meddle_by_key(user, VERIFY);
+    return real->verify(real->user, message, signer);
+}
+
+static enum mkt_err seal_key(void *user, const struct mkt_id *kms, uint64_t time, struct mkt_span key,
+                             struct mkt_buf *envelope, struct mkt_buf *chash)
+{
+    const struct mkt_public_keys *real = meddle_by_key(user, SEAL_KEY);
+    return real->seal(real->user, kms, time, key, envelope, chash);
+}
+
+static enum mkt_err open_key(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                             size_t length)
+{
+    const struct mkt_public_keys *real = meddle_by_key(user, OPEN_KEY);
+    return real->open(real->user, chash, envelope, key, length);
+}
+
 /* ---- a host that has all callbacks ---- */
 
 static uint8_t kept[1024];
@@ -397,17 +435,19 @@ static const struct {
     const char *flags;
     bool two_kms, counter;
     uint16_t type; /* of the ticket */
+    bool signs;
 } calls[] = {
-    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE},
-    {"DFGHJLMNO", false, true, MKT_TICKET_BASE},
-    {"DEFGHIJLMNO", false, false, 61440},
-    {"DHJLNO", false, false, MKT_TICKET_BASE},
+    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE, false}, {"DFGHJLMNO", false, true, MKT_TICKET_BASE, false},
+    {"DEFGHIJLMNO", false, false, 61440, false},          {"DHJLNO", false, false, MKT_TICKET_BASE, false},
+    {"DEFGHIJLMNO", true, false, MKT_TICKET_BASE, true},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
 static struct play *new_play(int which)
 {
     struct play *p = play_new(MKT_SUITE_256, calls[which].flags, calls[which].two_kms);
+    if (calls[which].signs)
+        play_sign(p);
     p->player[HOME].other = p->settings[HOME].kms;
     p->policy.type = calls[which].type;
     p->policy.responder[1] = p->policy.responder[0];
@@ -434,7 +474,8 @@ static struct play *new_play(int which)
 
 /* One host for all parties of a call: the settings of a bundle say for whom it is called. */
 static const struct mkt_host server = {
-    .size = sizeof server, .now = now,
+    .size = sizeof server,
+    .now = now,
     .random = draw,
     .alloc = alloc,
     .release = release,
@@ -461,6 +502,7 @@ static const struct mkt_host server = {
 static void let_meddle(struct play *p)
 {
     static struct mkt_host closed; /* opens no tickets of other types */
+    static struct mkt_public_keys keys[PARTIES];
     scene.play = p;
     closed = server;
     closed.open = NULL;
@@ -470,6 +512,15 @@ static void let_meddle(struct play *p)
         const bool opens = host->open != NULL;
         *host = opens ? server : closed;
         p->settings[i].user = &p->player[i];
+        if (p->settings[i].public_keys != NULL) {
+            keys[i] = p->signer[i].keys;
+            keys[i].user = &p->player[i];
+            keys[i].sign = sign;
+            keys[i].verify = verify;
+            keys[i].seal = seal_key;
+            keys[i].open = open_key;
+            p->settings[i].public_keys = &keys[i];
+        }
         expect_err("new", mkt_csb_new(&p->csb[i], play_role[i], opens ? &server : &closed, &p->settings[i]), MKT_OK);
     }
 }

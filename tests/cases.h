@@ -38,6 +38,9 @@ void actor_resolves(struct actor *actor, const struct section *s);
 /* `bytes` is refused for the reason `class` and leaves nothing behind; then `valid` is taken. */
 void actor_refuses(struct actor *actor, const struct section *s);
 
+/* Whether an error is of the class, or of one of the classes, of the section. */
+bool fits_class(const struct section *s, enum mkt_err err);
+
 /* The cases of one kind of section. */
 struct kind {
     const char *section;

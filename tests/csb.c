@@ -361,14 +361,17 @@ END_TEST
 static const struct {
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms;
-} plays[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", true}, {MKT_SUITE_128, "DFGHJLMNO", false}, {MKT_SUITE_256, "DHJLNO", false}};
+    bool two_kms, signs;
+} plays[] = {{MKT_SUITE_256, "DEFGHIJLMNO", true, false},
+             {MKT_SUITE_128, "DFGHJLMNO", false, false},
+             {MKT_SUITE_256, "DHJLNO", false, false},
+             {MKT_SUITE_256, "DEFGHIJLMNO", true, true}};
 enum { PLAYS = sizeof plays / sizeof *plays };
 
 static struct play *new_play(int which)
 {
-    return play_new(plays[which].suite, plays[which].flags, plays[which].two_kms);
+    struct play *p = play_new(plays[which].suite, plays[which].flags, plays[which].two_kms);
+    return plays[which].signs ? play_sign(p) : p;
 }
 
 enum { NOTHING = 256 };

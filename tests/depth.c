@@ -173,11 +173,11 @@ static const struct {
     enum mkt_suite suite;
     const char *flags;
     bool two_kms, bob_resolves; /* by himself */
+    bool signs;
 } calls[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", true, false},
-    {MKT_SUITE_256, "DFGHJLMNO", false, true},
-    {MKT_SUITE_128, "DEFGHIJLMNO", false, false},
-    {MKT_SUITE_128, "DHJLNO", false, true},
+    {MKT_SUITE_256, "DEFGHIJLMNO", true, false, false},  {MKT_SUITE_256, "DFGHJLMNO", false, true, false},
+    {MKT_SUITE_128, "DEFGHIJLMNO", false, false, false}, {MKT_SUITE_128, "DHJLNO", false, true, false},
+    {MKT_SUITE_256, "DEFGHIJLMNO", true, false, true},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
@@ -190,6 +190,8 @@ START_TEST(each_function_in_each_exchange)
     p->player[HOME].other = p->settings[HOME].kms;
     if (calls[_i].bob_resolves)
         p->player[BOB].tpk = tpk;
+    if (calls[_i].signs)
+        play_sign(p);
     expect_err("cache", mkt_replay_new(&cache, memory, sizeof memory), MKT_OK);
     for (size_t i = 0; i < PARTIES; i++)
         p->player[i].host = (struct mkt_host){.size = sizeof(struct mkt_host),

@@ -44,6 +44,8 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_CSB_ID);
         CASE(MKT_E_NO_KEY);
         CASE(MKT_E_INITIATOR_MAC);
+        CASE(MKT_E_SIGNATURE);
+        CASE(MKT_E_CHAIN);
         CASE(MKT_E_PRF);
         CASE(MKT_E_MAC_ALG);
         CASE(MKT_E_ENCR_ALG);
@@ -51,6 +53,8 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_DH_GROUP);
         CASE(MKT_E_TICKET_TYPE);
         CASE(MKT_E_COUNTER);
+        CASE(MKT_E_CERTIFICATE);
+        CASE(MKT_E_PUBLIC_KEY);
         CASE(MKT_E_FLAGS);
         CASE(MKT_E_POLICY);
         CASE(MKT_E_VALIDITY);
@@ -76,6 +80,7 @@ static const char *spelling(enum mkt_err err)
         CASE(MKT_E_NOT_AS_ASKED);
         CASE(MKT_E_UPDATE);
         CASE(MKT_E_SP_PARAMETERS);
+        CASE(MKT_E_WRONG_CERTIFICATE);
         CASE(MKT_E_STALE);
         CASE(MKT_E_FUTURE);
         CASE(MKT_E_EXPIRED);
@@ -127,9 +132,9 @@ START_TEST(the_hundreds_tell_the_class)
         {MKT_OK, MKT_OK, MKT_CLASS_OK},
         {MKT_E_ARGUMENT, MKT_E_AGAIN, MKT_CLASS_USE},
         {MKT_E_TRUNCATED, MKT_E_STORED, MKT_CLASS_MALFORMED},
-        {MKT_E_MAC, MKT_E_INITIATOR_MAC, MKT_CLASS_AUTH},
-        {MKT_E_PRF, MKT_E_COUNTER, MKT_CLASS_UNSUPPORTED},
-        {MKT_E_FLAGS, MKT_E_SP_PARAMETERS, MKT_CLASS_POLICY},
+        {MKT_E_MAC, MKT_E_CHAIN, MKT_CLASS_AUTH},
+        {MKT_E_PRF, MKT_E_PUBLIC_KEY, MKT_CLASS_UNSUPPORTED},
+        {MKT_E_FLAGS, MKT_E_WRONG_CERTIFICATE, MKT_CLASS_POLICY},
         {MKT_E_STALE, MKT_E_REPLAY, MKT_CLASS_FRESHNESS},
         {MKT_E_MEMORY, MKT_E_CACHE_FULL, MKT_CLASS_HOST},
     };
@@ -157,7 +162,8 @@ static uint8_t wire_number(enum mkt_err err)
         enum mkt_err errors[8];
     } rows[] = {
         /* "Authentication failure" */
-        {0, {MKT_E_MAC, MKT_E_TICKET_MAC, MKT_E_CSB_ID, MKT_E_NO_KEY, MKT_E_INITIATOR_MAC}},
+        {0,
+         {MKT_E_MAC, MKT_E_TICKET_MAC, MKT_E_CSB_ID, MKT_E_NO_KEY, MKT_E_INITIATOR_MAC, MKT_E_SIGNATURE, MKT_E_CHAIN}},
         /* "Invalid timestamp" */
         {1, {MKT_E_STALE, MKT_E_FUTURE, MKT_E_REPLAY, MKT_E_COUNTER}},
         /* "PRF function", "MAC algorithm", "Encryption algorithm", "Hash function", "DH group not supported" */
@@ -168,6 +174,8 @@ static uint8_t wire_number(enum mkt_err err)
         {6, {MKT_E_DH_GROUP}},
         /* "ID not supported" */
         {7, {MKT_E_INITIATOR, MKT_E_OWN_IDENTITY, MKT_E_RESPONDER, MKT_E_KMS}},
+        /* "Certificate not supported" */
+        {8, {MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE}},
         /* "SP type not supported", "SP parameters not supported" */
         {9, {MKT_E_PROT}},
         {10, {MKT_E_SP_PARAMETERS}},

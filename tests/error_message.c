@@ -27,14 +27,18 @@ static void report(void *user, const struct mkt_error_message *r)
 static const struct {
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms;
-} calls[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", true}, {MKT_SUITE_128, "DFGHJLMNO", false}, {MKT_SUITE_256, "DHJLNO", false}};
+    bool two_kms, signs;
+} calls[] = {{MKT_SUITE_256, "DEFGHIJLMNO", true, false},
+             {MKT_SUITE_128, "DFGHJLMNO", false, false},
+             {MKT_SUITE_256, "DHJLNO", false, false},
+             {MKT_SUITE_256, "DEFGHIJLMNO", true, true}};
 enum { CALLS = sizeof calls / sizeof *calls };
 
 static struct play *new_play(int call)
 {
     struct play *p = play_new(calls[call].suite, calls[call].flags, calls[call].two_kms);
+    if (calls[call].signs)
+        play_sign(p);
     for (size_t i = 0; i < PARTIES; i++)
         p->player[i].host.error = report;
     told = (struct told){0};
@@ -79,8 +83,14 @@ static bool has(struct mkt_span octets, unsigned type)
 /* Messages of Ticket Request and Ticket Resolve have no crypto sessions. */
 static bool has_sessions(unsigned data_type)
 {
-    return data_type != MKT_REQUEST_INIT_PSK && data_type != MKT_REQUEST_RESP && data_type != MKT_RESOLVE_INIT_PSK &&
-           data_type != MKT_RESOLVE_RESP;
+    return data_type < MKT_REQUEST_INIT_PSK || data_type > MKT_RESOLVE_RESP || data_type == MKT_TRANSFER_INIT ||
+           data_type == MKT_TRANSFER_RESP;
+}
+
+/* Whether a message has a MAC, or is signed. */
+static bool is_proven(struct mkt_span octets)
+{
+    return has(octets, MKT_V) || has(octets, MKT_SIGN);
 }
 
 /* "HDR, T, (ERR), {SP}, [V]"; version, PRF func and CSB ID are those of the message that it is about. */
@@ -104,7 +114,8 @@ static void expect_error(struct mkt_span error, struct mkt_span about, enum mkt_
     ck_assert_uint_eq(m.payload[1].error.reserved, 0);
     for (size_t i = 0; i < n_sp; i++)
         ck_assert_uint_eq(m.payload[2 + i].type, MKT_SP);
-    ck_assert(!mac || m.payload[m.n - 1].type == MKT_V);
+    const bool by_pk = of.hdr.data_type == MKT_REQUEST_INIT_PK || of.hdr.data_type == MKT_RESOLVE_INIT_PK;
+    ck_assert(!mac || m.payload[m.n - 1].type == (by_pk ? MKT_SIGN : MKT_V)); /* P19 */
 }
 
 /* The host is told, or is not, and nothing else happens. */
@@ -183,7 +194,8 @@ START_TEST(about_a_message_that_is_not_authentic)
             memcpy(octets, message.p, message.n);
             octets[message.n - 1] ^= 1; /* the end of the MAC */
             const struct mkt_span forged = {octets, message.n};
-            ck_assert(leg == OFFER || mkt_csb_take(play_bundle(p, to), forged) == MKT_E_MAC);
+            const enum mkt_err err = mkt_csb_take(play_bundle(p, to), forged);
+            ck_assert(leg == OFFER || err == (has(forged, MKT_SIGN) ? MKT_E_SIGNATURE : MKT_E_MAC));
             const struct mkt_span error = make_error(p, to, forged, MKT_E_MAC);
             expect_error(error, forged, MKT_E_MAC, 0, false);
             expect_told(p, from, error, false, 0);
@@ -249,9 +261,24 @@ START_TEST(auth_keys_of_messages_to_and_from_a_kms)
             struct mkt_span parts[2];
             expect_err("get", mkt_message_decode(&m, error), MKT_OK);
             expect_err("get", mkt_message_decode(&of, init), MKT_OK);
+            uint8_t octets[32];
+            struct mkt_span key = p->credential[play_from(p, legs[i].init)].psk;
+            if (calls[_i].signs && legs[i].leg == legs[i].init) { /* it is signed */
+                ck_assert(has(error, MKT_SIGN));
+                play_free(p);
+                continue;
+            }
+            if (calls[_i].signs) {
+                const struct mkt_payload *chash = mkt_message_find(&of, MKT_CHASH, 0);
+                const struct mkt_span pke = payload_of(init, MKT_PKE, 0).pke.data;
+                struct signer *kms = &p->signer[play_to(p, legs[i].init)];
+                key = (struct mkt_span){octets, calls[_i].suite == MKT_SUITE_256 ? 32 : 16};
+                expect_err("open", kms->keys.open(kms, chash != NULL ? &chash->chash : NULL, pke, octets, key.n),
+                           MKT_OK);
+            }
             struct mkt_protection by_psk = {
                 .suite = calls[_i].suite,
-                .key = p->credential[play_from(p, legs[i].init)].psk,
+                .key = key,
                 .label = {.purpose = legs[i].leg == legs[i].init ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE,
                           .csb_id = of.hdr.csb_id},
             };
@@ -340,10 +367,10 @@ START_TEST(about_a_message_outside_the_skew)
             play_until(p, leg);
             const struct mkt_span message = play_make(p, leg);
             p->player[to].now = ntp(NOW + 301);
-            ck_assert(!has(make_error_once(p, to, message, MKT_E_DENIED), MKT_V));
-            ck_assert(!has(make_error_once(p, to, message, MKT_E_STALE), MKT_V));
+            ck_assert(!is_proven(make_error_once(p, to, message, MKT_E_DENIED)));
+            ck_assert(!is_proven(make_error_once(p, to, message, MKT_E_STALE)));
             p->player[to].now = ntp(NOW);
-            ck_assert(has(make_error_once(p, to, message, MKT_E_DENIED), MKT_V));
+            ck_assert(is_proven(make_error_once(p, to, message, MKT_E_DENIED)));
         }
         play_free(p);
     }
@@ -364,7 +391,7 @@ START_TEST(errors_that_take_no_slot)
             const struct mkt_span message = play_make(p, legs[i]);
             const size_t seen = p->player[to].n_seen;
             expect_err("error", mkt_csb_make_error(play_bundle(p, to), message, MKT_E_DENIED, NULL, 0, &buf), MKT_OK);
-            ck_assert(has((struct mkt_span){octets, buf.n}, MKT_V));
+            ck_assert(is_proven((struct mkt_span){octets, buf.n}));
             ck_assert_uint_eq(p->player[to].n_seen, seen);
         }
         play_free(p);
@@ -668,7 +695,7 @@ static struct play *play_to_error(int call, enum leg leg, struct mkt_span *error
     play_until(p, leg);
     play_make(p, leg);
     *error = make_error(p, play_to(p, leg), p->message[leg], MKT_E_STALE);
-    ck_assert(has(*error, MKT_V));
+    ck_assert(is_proven(*error));
     *from = play_from(p, leg);
     return p;
 }
@@ -690,7 +717,7 @@ START_TEST(every_bit_of_an_authentic_one_counts)
             const struct mkt_span flipped = {octets, error.n};
             octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
             if (mkt_csb_take(p->csb[from], flipped) == MKT_OK)
-                ck_assert_msg(!told.authenticated && !has(flipped, MKT_V), "bit %zu of octet %zu", bit % 8, bit / 8);
+                ck_assert_msg(!told.authenticated && !is_proven(flipped), "bit %zu of octet %zu", bit % 8, bit / 8);
             octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
         for (size_t n = 0; n < error.n; n++)
@@ -744,19 +771,27 @@ START_TEST(wrong_ones)
         }
         const size_t v = m.n - 1;
         wrong = m;
-        wrong.payload[v].v = (struct mkt_v){MKT_MAC_NULL, {NULL, 0}};
-        expect_not_told(p, from, put_anew(&wrong), MKT_E_MAC_ALG);
-        wrong = m;
-        wrong.payload[v].v = calls[_i].suite == MKT_SUITE_256 ? (struct mkt_v){MKT_MAC_HMAC_SHA_1_160, {mac, 20}}
-                                                              : (struct mkt_v){MKT_MAC_HMAC_SHA_256_256, {mac, 32}};
-        expect_not_told(p, from, put_anew(&wrong), MKT_E_MAC_ALG);
+        if (m.payload[v].type == MKT_SIGN) {
+            wrong.payload[v].sign.s_type = 2;
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_PUBLIC_KEY);
+        } else {
+            wrong.payload[v].v = (struct mkt_v){MKT_MAC_NULL, {NULL, 0}};
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_MAC_ALG);
+            wrong.payload[v].v = calls[_i].suite == MKT_SUITE_256 ? (struct mkt_v){MKT_MAC_HMAC_SHA_1_160, {mac, 20}}
+                                                                  : (struct mkt_v){MKT_MAC_HMAC_SHA_256_256, {mac, 32}};
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_MAC_ALG);
+        }
         wrong = m;
         wrong.payload[m.n] = wrong.payload[1];
         wrong.n++;
-        expect_not_told(p, from, put_anew(&wrong), MKT_E_ORDER);
+        if (m.payload[v].type == MKT_V) /* behind SIGN nothing can be written */
+            expect_not_told(p, from, put_anew(&wrong), MKT_E_ORDER);
         wrong = m;
-        wrong.payload[v].v.mac.p = mac;
-        expect_not_told(p, from, put_anew(&wrong), MKT_E_MAC);
+        if (m.payload[v].type == MKT_SIGN)
+            wrong.payload[v].sign.signature = (struct mkt_span){mac, sizeof mac};
+        else
+            wrong.payload[v].v.mac.p = mac;
+        expect_not_told(p, from, put_anew(&wrong), m.payload[v].type == MKT_SIGN ? MKT_E_SIGNATURE : MKT_E_MAC);
 
         /* too late, too early: "a fresh timestamp value SHALL be used" */
         struct player *player = &p->player[from];

@@ -9,6 +9,7 @@
 #include <mikeyticket.h>
 #ifdef TLS
 #include <mikeyticket/streams.h>
+#include <mikeyticket/x509.h>
 #endif
 
 #include <stdio.h>
@@ -77,6 +78,33 @@ static enum mkt_err never_seen(void *user, struct mkt_span tag, mkt_ntp until)
     return MKT_OK;
 }
 
+/* What nobody calls in a call with pre-shared keys, but must be there. */
+static enum mkt_err no_sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    (void)user, (void)part, (void)n, (void)signature;
+    return MKT_E_CRYPTO;
+}
+
+static enum mkt_err no_verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    (void)user, (void)message, (void)signer;
+    return MKT_E_CRYPTO;
+}
+
+static enum mkt_err no_seal(void *user, const struct mkt_id *to, uint64_t now, struct mkt_span key,
+                            struct mkt_buf *envelope, struct mkt_buf *chash)
+{
+    (void)user, (void)to, (void)now, (void)key, (void)envelope, (void)chash;
+    return MKT_E_CRYPTO;
+}
+
+static enum mkt_err no_open(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                            size_t length)
+{
+    (void)user, (void)chash, (void)envelope, (void)key, (void)length;
+    return MKT_E_CRYPTO;
+}
+
 /* ---- a call with a KMS ---- */
 
 static const struct mkt_host *host;
@@ -88,9 +116,16 @@ static unsigned char octets[8192];
 static struct mkt_csb *bundle(enum mkt_role role, const char *name)
 {
     struct mkt_settings settings;
+    struct mkt_public_keys keys;
     struct mkt_csb *csb, *copy;
     mkt_settings_init(&settings, mkt_id_uri(name));
+    mkt_public_keys_init(&keys);
+    keys.sign = no_sign;
+    keys.verify = no_verify;
+    keys.seal = no_seal;
+    keys.open = no_open;
     settings.kms = &kms;
+    settings.public_keys = (const struct mkt_public_keys *)own("mkt_public_keys", &keys, sizeof keys);
     const struct mkt_settings *s = (const struct mkt_settings *)own("mkt_settings", &settings, sizeof settings);
     struct mkt_buf stored = {octets, sizeof octets, 0};
     must("new", mkt_csb_new(&csb, role, host, s));
@@ -256,6 +291,23 @@ static void streams(void)
         mbedtls_ssl_config_free(&conf[i]);
     mkt_streams_free(set);
 }
+
+static void certificates(void)
+{
+    struct mkt_x509_settings settings;
+    struct mkt_public_keys keys;
+    struct mkt_x509 *x509;
+    mkt_x509_settings_init(&settings);
+    settings.rng = draw;
+    const void *s = own("mkt_x509_settings", &settings, sizeof settings);
+    must("x509", mkt_x509_new(&x509, (const struct mkt_x509_settings *)s));
+    mkt_public_keys_init(&keys);
+    struct mkt_public_keys *k = (struct mkt_public_keys *)own("mkt_public_keys", &keys, sizeof keys);
+    must("public keys", mkt_x509_public_keys(x509, k));
+    if (k->size != sizeof keys || k->open == NULL)
+        must("public keys filled in", MKT_E_STATE);
+    mkt_x509_free(x509);
+}
 #endif
 
 int main(int argc, char *argv[])
@@ -284,6 +336,7 @@ int main(int argc, char *argv[])
     connections();
 #ifdef TLS
     streams();
+    certificates();
 #endif
     while (n_blocks > 0)
         free(blocks[--n_blocks]);

@@ -23,6 +23,9 @@ cat >outside.c <<'END'
 #ifdef TLS
 #include <mikeyticket/tls.h>
 #endif
+#ifdef X509
+#include <mikeyticket/x509.h>
+#endif
 int main(void)
 {
     enum mkt_err err = MKT_OK;
@@ -37,6 +40,15 @@ int main(void)
     if (err == MKT_OK)
         err = mkt_tls_setup_psk(&conf, &tls, mkt_span_text("0123456789abcdef"), mkt_span_text("outside"), &cause);
     mbedtls_ssl_config_free(&conf);
+#endif
+#ifdef X509
+    struct mkt_x509 *x509;
+    struct mkt_x509_settings settings;
+    mkt_x509_settings_init(&settings);
+    err = mkt_x509_new(&x509, &settings);
+    if (err == MKT_OK && mkt_x509_add_anchors(x509, mkt_span_text("outside")) != MKT_E_BAD_VALUE)
+        err = MKT_E_STATE;
+    mkt_x509_free(x509);
 #endif
     struct mkt_message message;
     puts(mkt_err_name(err));
@@ -77,12 +89,11 @@ links() {
     }
 }
 
-for package in libmikeyticket libmikeyticket-tls; do
+for package in libmikeyticket libmikeyticket-tls libmikeyticket-x509; do
+    [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
     case $package in
-    *-tls)
-        [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
-        define=-DTLS
-        ;;
+    *-tls) define=-DTLS ;;
+    *-x509) define=-DX509 ;;
     *) define=-UTLS ;;
     esac
     # shellcheck disable=SC2046
@@ -93,8 +104,8 @@ for package in libmikeyticket libmikeyticket-tls; do
     }
     for snippet in *.[0-9].c; do
         case $snippet,$package in
-        tls.*,*-tls | streams.*,*-tls) links $package "$snippet" ;;
-        tls.* | streams.* | *,*-tls) ;;
+        tls.*,*-tls | streams.*,*-tls | x509.*,*-x509) links $package "$snippet" ;;
+        tls.* | streams.* | x509.* | *,*-tls | *,*-x509) ;;
         *) links $package "$snippet" ;;
         esac
     done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # A module is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes modules of its own layer or lower ones,
-# without circles; only crypto, tls and streams name mbedTLS; the codec knows no crypto, and crypto knows no wire.
+# without circles; only crypto, tls, streams and x509 name mbedTLS; the codec knows no crypto, and crypto knows no wire.
 #
 #   tests/layers.sh         checks this tree, and that the check finds what it is there to find
 #   tests/layers.sh TOP     checks TOP/lib and TOP/include
@@ -11,7 +11,7 @@ export LC_ALL=C
 modules='
 span 0      error 0     version 0   cipher_suites 1         io 1        sized 1     payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
 bundle 3    initiator_data 3        replay 3    connection 3
-sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
+public_key 3            sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
 
 # look TOP: prints what is wrong; status 1 if anything is
 look() (
@@ -27,27 +27,30 @@ look() (
     /^[ \t]*#[ \t]*include/ {
         module = FILENAME; sub(/.*\//, "", module); sub(/\.[ch]$/, "", module)
         target = $0; sub(/^[^<"]*/, "", target); sub(/[>"][^>"]*$/, "", target)
+        outside = module == "tls" || module == "streams" || module == "x509"
         public = target ~ /^<mikeyticket/
         private = target ~ /^"/
         mbedtls = target ~ /^<mbedtls\//
         target = substr(target, 2)
         if (mbedtls) {
-            if (module == "tls" || module == "streams" || FILENAME == "lib/crypto.c")
+            if (outside || FILENAME == "lib/crypto.c")
                 next
             if (FILENAME == "lib/crypto.h" && (target == "mbedtls/sha1.h" || target == "mbedtls/sha256.h"))
                 next
-            wrong("mbedTLS belongs to crypto.c, tls and streams alone")
+            wrong("mbedTLS belongs to crypto.c, tls, streams and x509 alone")
         }
         if (!public && !private)
             next
         sub(/^mikeyticket\//, "", target); sub(/\.h$/, "", target)
         if (module == target)
             next
-        if (module == "tls" || module == "streams") {
-            if (!public && target != "sized" && (module != "streams" || target != "io"))
+        if (outside) {
+            if (!public && target != "sized" && (module == "tls" || target != "io"))
                 wrong(module " stands outside: public headers only, and sized")
             else if (target == "streams")
                 wrong("streams knows tls, not the other way round")
+            else if (target == "x509" || (module == "x509" && target == "tls"))
+                wrong("x509 and tls do not know each other")
             next
         }
         if (!(module in layer) || !(target in layer))
@@ -108,3 +111,6 @@ finds 'tls -> csb: tls stands outside' lib/tls.c '#include "csb.h"'
 finds 'connection -> crypto: connection stands beside' lib/connection.c '#include "crypto.h"'
 finds 'streams -> csb: streams stands outside' lib/streams.c '#include "csb.h"'
 finds 'tls -> streams: streams knows tls' lib/tls.c '#include <mikeyticket/streams.h>'
+finds 'x509 -> crypto: x509 stands outside' lib/x509.c '#include "crypto.h"'
+finds 'x509 -> tls: x509 and tls do not' lib/x509.c '#include <mikeyticket/tls.h>'
+finds 'streams -> x509: x509 and tls do not' lib/streams.c '#include <mikeyticket/x509.h>'

@@ -56,7 +56,7 @@ static struct mkt_span modifier(struct mkt_span transfer_resp)
 
 /*
  * Each mode with each suite, twice with one ticket. Bit 0: what the KMS resolved is remembered for the second call; bit
- * 1: all bundles are put to octets and read back between all steps.
+ * 1: all bundles are put to octets and read back between all steps; bit 3: by public key.
  */
 START_TEST(every_mode)
 {
@@ -65,6 +65,8 @@ START_TEST(every_mode)
     struct parties *p = set_up(m, (_i / MODES & 4) != 0 ? MKT_SUITE_128 : MKT_SUITE_256);
     for (size_t i = 0; i < ALL_PARTIES; i++)
         p->all[i].moves = (_i / MODES & 2) != 0;
+    if ((_i / MODES & 8) != 0)
+        all_sign(p);
     get_ticket(p, m);
     const struct mkt_span first = called(p, by_kms), tek = party_tek(&p->alice);
     const uint32_t csb_id = mkt_csb_id(p->alice.csb);
@@ -116,12 +118,15 @@ END_TEST
 /* COUNTER timestamps in all messages and in the ticket. */
 START_TEST(every_mode_with_counters)
 {
-    struct parties *p = set_up(&modes[_i], MKT_SUITE_256);
+    const struct mode *m = &modes[_i % MODES];
+    struct parties *p = set_up(m, MKT_SUITE_256);
     all_count(p);
-    get_ticket(p, &modes[_i]);
-    const struct mkt_span resp = called(p, is_by_kms(&modes[_i]));
+    if ((size_t)_i >= MODES)
+        all_sign(p);
+    get_ticket(p, m);
+    const struct mkt_span resp = called(p, is_by_kms(m));
     ck_assert_uint_eq(payload_of(resp, MKT_T, 0).t.ts_type, MKT_TS_COUNTER);
-    called(p, is_by_kms(&modes[_i]));
+    called(p, is_by_kms(m));
     ck_assert_uint_eq(p->kms.player.n_seen + p->bob.player.n_seen, 0); /* counters tell replays themselves */
     parties_free(p);
 }
@@ -1477,9 +1482,9 @@ int main(void)
     Suite *suite = suite_create("modes");
     TCase *tcase = tcase_create("modes");
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, every_mode, 0, 8 * MODES);
+    tcase_add_loop_test(tcase, every_mode, 0, 16 * MODES);
     tcase_add_loop_test(tcase, what_a_host_wrote_for_nothing_is_wiped, 0, MODES);
-    tcase_add_loop_test(tcase, every_mode_with_counters, 0, MODES);
+    tcase_add_loop_test(tcase, every_mode_with_counters, 0, 2 * MODES);
     tcase_add_loop_test(tcase, whose_counter_the_host_is_asked_about, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_in_2036, 0, MODES);
     tcase_add_loop_test(tcase, a_ticket_handed_out_some_other_way, 0, 4);

@@ -7,6 +7,7 @@
 
 #include <mikeyticket/replay.h>
 #include <mikeyticket/streams.h>
+#include <mikeyticket/x509.h>
 
 static int no_rng(void *user, unsigned char *out, size_t n)
 {
@@ -84,6 +85,13 @@ static enum mkt_err streams_bind(struct call *c)
     return err;
 }
 
+static enum mkt_err x509_free(struct call *c)
+{
+    (void)c;
+    mkt_x509_free(NULL);
+    return MKT_OK;
+}
+
 static const struct {
     const char *name;
     enum mkt_err (*call)(struct call *);
@@ -98,6 +106,7 @@ static const struct {
     {"mkt_csb_make_error", make_error, MKT_OK},
     {"mkt_streams_free", streams_free, MKT_OK},
     {"mkt_streams_bind", streams_bind, MKT_OK},
+    {"mkt_x509_free", x509_free, MKT_OK},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
@@ -125,9 +134,10 @@ static const char *read_header(const char *name)
 /* The description of a function is the comment before it; all free functions say so. */
 START_TEST(all_functions_are_here)
 {
-    static const char *const headers[] = {"span.h",   "error.h", "host.h",   "replay.h",  "key.h",    "payload.h",
-                                          "policy.h", "message.h", "ticket.h", "sdp.h", "connection.h", "exchange.h",
-                                          "derive.h", "csb.h",   "tls.h",    "streams.h", "cipher_suites.h"};
+    static const char *const headers[] = {"span.h",       "error.h",         "host.h",       "replay.h", "key.h",
+                                          "payload.h",    "policy.h",        "message.h",    "ticket.h", "sdp.h",
+                                          "connection.h", "exchange.h",      "derive.h",     "csb.h",    "tls.h",
+                                          "streams.h",    "cipher_suites.h", "public_key.h", "x509.h"};
     size_t found = 0;
     for (size_t h = 0; h < sizeof headers / sizeof *headers; h++) {
         const char *comment = NULL;
@@ -138,7 +148,7 @@ START_TEST(all_functions_are_here)
             if (strncmp(line, "MKT_API", 7) != 0)
                 continue;
             const char *bracket = strchr(line, '('), *name = bracket;
-            while (name[-1] == '_' || (name[-1] >= 'a' && name[-1] <= 'z'))
+            while (name[-1] == '_' || (name[-1] >= 'a' && name[-1] <= 'z') || (name[-1] >= '0' && name[-1] <= '9'))
                 name--;
             const int n = (int)(bracket - name);
             const char *may = comment == NULL ? NULL : strstr(comment, "may be NULL");

@@ -131,6 +131,19 @@ void bob_has_a_kms_of_his_own(struct parties *p)
     p->kms_r.settings.kms = &p->kms_r.key;
 }
 
+void all_sign(struct parties *p)
+{
+    for (size_t i = 0; i < ALL_PARTIES; i++) {
+        struct party *one = &p->all[i];
+        signer_init(&one->signer, one->settings.self);
+        one->settings.public_keys = &one->signer.keys;
+        one->settings.bundle_size = MKT_CSB_SIZE_PK;
+        one->key.psk = text("");
+        one->key.name.data = text("");
+    }
+    p->kms.signer.relay = p->kms_r.settings.self;
+}
+
 void begin(struct party *party, enum mkt_role role)
 {
     mkt_csb_free(party->csb);

@@ -8,12 +8,14 @@
 #define TESTS_PARTIES_H
 
 #include "call.h"
+#include "signer.h"
 
 /* One party; its bundle is there once it began. */
 struct party {
     struct player player; /* first: the callbacks of its host get it */
     struct mkt_settings settings;
     struct mkt_credential key; /* that it has with its KMS */
+    struct signer signer;      /* its certificate, where the test says so */
     struct mkt_csb *csb;
     bool moves;               /* its bundle is put to octets and read back after each step */
     struct mkt_span resolved; /* what it remembers of a ticket, put before that as a ready bundle leaves it behind */
@@ -52,6 +54,9 @@ void parties_free(struct parties *p);
 
 /* Section 10: Bob has a KMS of his own, which Alice's KMS knows and believes. */
 void bob_has_a_kms_of_his_own(struct parties *p);
+
+/* All users have certificates in place of keys with a KMS; the KMSs, which know each other, have both. */
+void all_sign(struct parties *p);
 
 /* All parties use COUNTER timestamps. */
 void all_count(struct parties *p);

@@ -8,6 +8,7 @@
 #define TESTS_PLAY_H
 
 #include "call.h"
+#include "signer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct play {
     struct player player[PARTIES];
     struct mkt_settings settings[PARTIES];
     struct mkt_credential credential[PARTIES]; /* with the KMS that the party asks */
+    struct signer signer[PARTIES];             /* once play_sign() was called */
     struct mkt_csb *csb[PARTIES];
     bool two_kms;
     struct mkt_policy policy;
@@ -82,6 +84,21 @@ static inline struct play *play_new(enum mkt_suite suite, const char *flags, boo
     p->policy = granted(suite);
     p->policy.kms = p->settings[KMS].self;
     expect_err("flags", mkt_flags_parse(&p->policy.flags, flags), MKT_OK);
+    return p;
+}
+
+/* All have certificates in place of keys with their KMS. */
+static inline struct play *play_sign(struct play *p)
+{
+    for (size_t i = 0; i < PARTIES; i++) {
+        signer_init(&p->signer[i], p->settings[i].self);
+        p->signer[i].chash = i == BOB;
+        p->settings[i].public_keys = &p->signer[i].keys;
+        p->settings[i].bundle_size = MKT_CSB_SIZE_PK;
+        p->credential[i].psk = text("");
+        p->credential[i].name.data = text("");
+    }
+    p->signer[KMS].relay = p->settings[HOME].self;
     return p;
 }
 

@@ -196,6 +196,13 @@ struct mkt_span text(const char *words)
     return mkt_span_text(words);
 }
 
+struct mkt_id id_of(const char *words)
+{
+    struct mkt_id id = mkt_id_uri(words);
+    id.type = strchr(words, ':') != NULL ? MKT_ID_URI : MKT_ID_NAI;
+    return id;
+}
+
 struct mkt_policy granted(enum mkt_suite suite)
 {
     struct mkt_policy p = mkt_policy_default(suite);
@@ -226,6 +233,26 @@ struct mkt_span stored_ticket(struct mkt_span ticket, struct mkt_span keys)
     memcpy(octets + sizeof head + ticket.n, middle, sizeof middle);
     memcpy(octets + sizeof head + ticket.n + sizeof middle, keys.p, keys.n);
     return exact((struct mkt_span){octets, sizeof head + ticket.n + sizeof middle + keys.n});
+}
+
+/* The message stands in a stored bundle behind its length, of four octets. */
+void go_on_with(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
+                struct mkt_span made, struct mkt_span to)
+{
+    uint8_t octets[16384];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    size_t at = 4;
+    expect_err("put", mkt_csb_save(*csb, &out), MKT_OK);
+    while (at + made.n <= out.n && memcmp(octets + at, made.p, made.n) != 0)
+        at++;
+    ck_assert_msg(at + made.n <= out.n && out.n - made.n + to.n <= sizeof octets, "the bundle has not the message");
+    memmove(octets + at + to.n, octets + at + made.n, out.n - at - made.n);
+    memcpy(octets + at, to.p, to.n);
+    octets[at - 2] = (uint8_t)(to.n >> 8);
+    octets[at - 1] = (uint8_t)to.n;
+    mkt_csb_free(*csb);
+    expect_err("get", mkt_csb_load(csb, host, settings, exact((struct mkt_span){octets, out.n - made.n + to.n})),
+               MKT_OK);
 }
 
 void crypt_kemac(const struct mkt_protection *by, uint32_t csb_id, uint64_t t, struct mkt_span in, uint8_t *out)

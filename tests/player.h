@@ -56,11 +56,18 @@ mkt_ntp ntp(unsigned long seconds);
 
 struct mkt_span text(const char *text);
 
+/* An identity by its text: a URI, or an NAI if it has no scheme. */
+struct mkt_id id_of(const char *words);
+
 /* A policy that can be granted: of alice, for bob. */
 struct mkt_policy granted(enum mkt_suite suite);
 
 /* The first payload of a type and role of a message that must decode and have it. */
 struct mkt_payload payload_of(struct mkt_span message, unsigned type, uint8_t role);
+
+/* Puts `to` in place of a message that a bundle has made and keeps: as if this library had made it. */
+void go_on_with(struct mkt_csb **csb, const struct mkt_host *host, const struct mkt_settings *settings,
+                struct mkt_span made, struct mkt_span to);
 
 /* What a KEMAC makes of octets, both ways; `out` has room for as many. */
 struct mkt_protection;

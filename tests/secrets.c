@@ -443,10 +443,15 @@ static void throw_away(void *arg)
     mkt_csb_free(((struct attempt *)arg)->csb);
 }
 
-/* What a message makes somebody draw: MPK, TGK and RAND of a ticket, the TGK of an update; else RANDs. */
-static const char *draws_of(enum leg leg)
+/* What a message makes somebody draw: MPK, TGK and RAND of a ticket, the TGK of an update, with public keys the key of an
+ * envelope, and what takes its place; else RANDs. */
+static const char *draws_of(enum leg leg, bool signs)
 {
-    return leg == GRANT ? "kkr" : leg == ALICE_UPDATES || leg == BOB_UPDATES ? "k" : "";
+    if (leg == GRANT)
+        return signs ? "kkrk" : "kkr";
+    if (leg == ALICE_UPDATES || leg == BOB_UPDATES || (signs && leg == RESOLVED))
+        return "k";
+    return signs && (leg == ASK || leg == RESOLVE || leg == PASS_ON || leg == PASS_BACK) ? "rk" : "";
 }
 
 /* Does it, after each call of its to the crypto room has failed once; what goes to the peer is public then. */
@@ -455,7 +460,7 @@ static struct mkt_span until_done(const char *what, void (*act)(void *), struct 
     for (unsigned long n = 1;; n++) {
         a->out = (struct mkt_buf){octets_out, sizeof octets_out, 0};
         to_fail = n;
-        draws = act == make ? draws_of(a->leg) : "";
+        draws = act == make ? draws_of(a->leg, a->play->settings[ALICE].public_keys != NULL) : "";
         on_own_stack(what, act, a);
         if (to_fail > 0)
             break;
@@ -484,8 +489,11 @@ static void take_wrong(struct attempt *a, struct mkt_span right)
     const unsigned long before = forged;
     on_own_stack("a forged message", take, a);
     forging = false;
-    expect_err("a forged message", a->err, MKT_E_MAC);
-    ck_assert_uint_eq(forged, before + 1);
+    struct mkt_message m;
+    expect_err("message", mkt_message_decode(&m, right), MKT_OK);
+    const bool is_signed = m.payload[m.n - 1].type == MKT_SIGN; /* by the host */
+    expect_err("a forged message", a->err, is_signed ? MKT_E_SIGNATURE : MKT_E_MAC);
+    ck_assert_uint_eq(forged, before + !is_signed);
     memcpy(wrong, right.p, right.n);
     wrong[right.n - 1] ^= 1;
     a->in = (struct mkt_span){wrong, right.n};
@@ -536,17 +544,18 @@ static void expect_same_tek_kept_secret(struct play *p)
 static const struct {
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms;
+    bool two_kms, signs;
 } calls[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", false},
-    {MKT_SUITE_128, "DEFGHIJLMNO", true},
-    {MKT_SUITE_256, "DFGHJLMNO", false},
-    {MKT_SUITE_128, "DHJLMFNO", false},
+    {MKT_SUITE_256, "DEFGHIJLMNO", false, false}, {MKT_SUITE_128, "DEFGHIJLMNO", true, false},
+    {MKT_SUITE_256, "DFGHJLMNO", false, false},   {MKT_SUITE_128, "DHJLMFNO", false, false},
+    {MKT_SUITE_256, "DEFGHIJLMNO", true, true},
 };
 
-static void whole_call(enum mkt_suite suite, const char *flags, bool two_kms)
+static void whole_call(enum mkt_suite suite, const char *flags, bool two_kms, bool signs)
 {
     struct play *p = play_new(suite, flags, two_kms);
+    if (signs)
+        play_sign(p);
     secret("the TPK", tpk);
     for (size_t i = 0; i < PARTIES; i++) {
         keep_secrets(&p->player[i]);
@@ -585,7 +594,7 @@ static void whole_call(enum mkt_suite suite, const char *flags, bool two_kms)
 
 START_TEST(a_call_with_a_kms)
 {
-    whole_call(calls[_i].suite, calls[_i].flags, calls[_i].two_kms);
+    whole_call(calls[_i].suite, calls[_i].flags, calls[_i].two_kms, calls[_i].signs);
 }
 END_TEST
 

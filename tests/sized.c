@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE /* mmap */
 
 #include "play.h"
+#include "signer.h"
 #include "sizes.h"
 
 #include "key.h"
@@ -63,6 +64,7 @@ FROZEN(mkt_keymgmt, 32, 16, 16);
 FROZEN(mkt_roles, 8, 8, 8);
 FROZEN(mkt_sdp_kept, 256, 256, 256);
 FROZEN(mkt_connection, 104, 60, 60);
+FROZEN(mkt_signer, 32, 16, 16);
 
 /* ---- structs that may grow: the last member of the first version ---- */
 
@@ -71,7 +73,8 @@ FROZEN(mkt_connection, 104, 60, 60);
                    #name " has its size first, and no padding at its end")
 
 SIZED(mkt_host, forward);
-SIZED(mkt_settings, bundle_size);
+SIZED(mkt_settings, public_keys);
+SIZED(mkt_public_keys, open);
 SIZED(mkt_request, n_keys);
 SIZED(mkt_offer, randi);
 SIZED(mkt_answer, n_sp);
@@ -235,6 +238,28 @@ START_TEST(settings)
 }
 END_TEST
 
+static enum mkt_err with_public_keys(struct scene *s, const void *keys)
+{
+    struct mkt_settings with = s->play->settings[ALICE];
+    struct player *alice = &s->play->player[ALICE];
+    struct mkt_csb *csb;
+    with.public_keys = keys;
+    const enum mkt_err err = mkt_csb_new(&csb, MKT_INITIATOR, &alice->host, &with);
+    ck_assert(err == MKT_OK || strcmp(alice->detail, "mkt_settings.public_keys") == 0);
+    mkt_csb_free(csb);
+    return err;
+}
+
+START_TEST(public_keys)
+{
+    struct scene s = scene_at(ASK);
+    struct signer signer;
+    signer_init(&signer, mkt_id_uri("sip:alice@example.com"));
+    expect_sizes("public keys", &signer.keys, sizeof signer.keys, &s, with_public_keys);
+    scene_free(&s);
+}
+END_TEST
+
 /* ---- what messages are made of ---- */
 
 static enum mkt_err with_request(struct scene *s, const void *request)
@@ -369,7 +394,7 @@ START_TEST(no_struct_has_such_a_size)
     struct mkt_settings *large = (struct mkt_settings *)(void *)memory;
     memset(memory, 0, READABLE);
     mkt_settings_init(large, mkt_id_uri("sip:alice@example.com"));
-    large->size = offsetof(struct mkt_settings, bundle_size) + sizeof large->bundle_size + UINT16_MAX;
+    large->size = offsetof(struct mkt_settings, public_keys) + sizeof large->public_keys + UINT16_MAX;
     expect_err("the largest", mkt_csb_new(&csb, MKT_INITIATOR, &host, large), MKT_OK);
     mkt_csb_free(csb);
     large->size++;
@@ -594,6 +619,7 @@ int main(void)
     tcase_add_test(tcase, what_one_version_does_not_have_is_clear);
     tcase_add_test(tcase, hosts);
     tcase_add_test(tcase, settings);
+    tcase_add_test(tcase, public_keys);
     tcase_add_test(tcase, requests);
     tcase_add_test(tcase, recipes);
     tcase_add_test(tcase, keys_that_are_left_to_the_request_have_no_number);

@@ -31,7 +31,8 @@ for library; do
     esac >"$dir/defined"
     case $library in
     *-tls.*) declared "(" -name tls.h -o -name streams.h ")" ;;
-    *) declared ! -name tls.h ! -name streams.h ;;
+    *-x509.*) declared -name x509.h ;;
+    *) declared ! -name tls.h ! -name streams.h ! -name x509.h ;;
     esac >"$dir/declared"
 
     [ -s "$dir/declared" ] || echo "$library: nothing is declared MKT_API"

@@ -195,11 +195,18 @@ static void turn(struct scene *s)
     free(octets);
 }
 
-static void put_again(struct scene *s, const struct mkt_message *message, const char *how, size_t at)
+static void put_again(struct scene *s, struct mkt_message *message, const char *how, size_t at)
 {
     uint8_t octets[8192];
     struct mkt_buf out = {octets, sizeof octets, 0};
+    const size_t n = message->n;
+    /* SIGN has no Next Payload: what is behind it is no payload */
+    for (size_t i = 0; i + 1 < message->n; i++)
+        if (message->payload[i].type == MKT_SIGN)
+            message->n = i + 1;
     expect_err(how, mkt_message_encode(message, &out), MKT_OK);
+    octets[out.n] = 0;
+    out.n += message->n < n;
     expect_refused(s, (struct mkt_span){octets, out.n}, how, at);
 }
 
@@ -578,19 +585,23 @@ static const struct {
     const char *name;
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms;
+    bool two_kms, signs;
 } plays[] = {
-    {"two KMSs, 256", MKT_SUITE_256, "DEFGHIJLMNO", true},
-    {"two KMSs, 128", MKT_SUITE_128, "DEFGHIJLMNO", true},
-    {"no answer, 256", MKT_SUITE_256, "DHJLNO", false},
+    {"two KMSs, 256", MKT_SUITE_256, "DEFGHIJLMNO", true, false},
+    {"two KMSs, 128", MKT_SUITE_128, "DEFGHIJLMNO", true, false},
+    {"no answer, 256", MKT_SUITE_256, "DHJLNO", false, false},
+    {"public keys, 256", MKT_SUITE_256, "DEFGHIJLMNO", true, true},
 };
 
-/* The RESOLVE_INIT that a KMS passes on, and updates of all kinds; what comes before is in the vectors. */
+/* The RESOLVE_INIT that a KMS passes on, updates of all kinds, and all by public key; what comes before is in the
+ * vectors. */
 START_TEST(messages_of_a_play)
 {
     struct play *p = play_new(plays[_i].suite, plays[_i].flags, plays[_i].two_kms);
     for (size_t i = 0; i < PARTIES; i++)
         use_malloc(&p->player[i]);
+    if (plays[_i].signs)
+        play_sign(p);
     for (unsigned l = ASK; l < LEGS; l++) {
         const enum leg leg = (enum leg)l;
         if (!play_has(p, leg))
@@ -598,7 +609,7 @@ START_TEST(messages_of_a_play)
         const enum party to = play_to(p, leg);
         const struct mkt_span right = play_make(p, leg);
         play_bundle(p, to);
-        if (leg < RESOLVE)
+        if (leg < RESOLVE && !(plays[_i].signs && leg < OFFER))
             play_take(p, leg);
         else
             tamper((struct scene){plays[_i].name, mkt_data_type_name((unsigned)play_type[leg]), &p->player[to],

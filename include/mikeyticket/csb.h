@@ -27,6 +27,10 @@
  * bundle of a KMS is as new after each answer: it takes the next request. If the answer is an Error message, call
  * mkt_csb_abandon() first.
  *
+ * Keys or certificates: a party shares a key with its KMS (mkt_credential.psk), or it has a certificate
+ * (mkt_settings.public_keys, mikeyticket/public_key.h). The functions are the same. The messages are REQUEST_INIT_PSK
+ * and RESOLVE_INIT_PSK, or REQUEST_INIT_PK and RESOLVE_INIT_PK.
+ *
  * A function that refuses leaves the bundle as it was, and the bundle can take the right message afterwards. Callbacks
  * of the host may only read the bundle that they are called for: see mikeyticket/host.h.
  *
@@ -91,8 +95,8 @@
  *
  * - Let mkt_host.alloc return that memory, and mkt_host.release take it back.
  * - Keep these at the same addresses in all processes, as they are if they were set up before fork(): the memory of the
- *   bundle, the host, its callbacks and its cache, mkt_settings.user and mkt_settings.kms. The bundle points to nothing
- *   else.
+ *   bundle, the host, its callbacks and its cache, `user`, `kms` and `public_keys` of the settings. The bundle points
+ *   to nothing else.
  * - Let one process use the bundle at a time: hold a lock of your own.
  * - Store the bundle by mkt_csb_save() after each step. If a process ends while it is in a function of the library, go
  *   on from the last stored copy. Wipe the memory of the bundle and take it back yourself: the bundle may be busy for
@@ -130,16 +134,17 @@ MKT_API void mkt_csb_free(struct mkt_csb *csb);
 /* ---- Ticket Request: RFC 6043 4.2.1 ---- */
 
 /**
- * Makes a REQUEST_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.1.1, 4.2.1.2). Random are, in this order: CSB ID,
- * RANDRi, then the SPI of each key that has none of its own. Its algorithms are those of the suite of the desired
- * policy.
- * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
- *             as it was
+ * Makes a REQUEST_INIT to the KMS of mkt_settings.kms (RFC 6043 4.2.1.1 to 4.2.1.3). Random are, in this order: CSB ID,
+ * RANDRi, the SPI of each key that has none of its own, then by public key the envelope key. Its algorithms are those
+ * of the suite of the desired policy. By public key the certificate of the KMS is checked before anything is sealed for
+ * it, and the bundle keeps the whole message until it is answered: see MKT_CSB_SIZE_PK.
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, nothing is signed,
+ *             and the bundle stays as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without policy or KMS, or as mkt_policy_encode(), or for keys beside
  *         `no_keys`, or for a key or Key Validity of no known type; MKT_E_KEY_LENGTH; MKT_E_MPK for an MPK among the
  *         keys; MKT_E_SPI for an empty SPI, or one that two keys have; MKT_E_PRF; MKT_E_FLAGS; MKT_E_POLICY for a
  *         policy that names no responder; MKT_E_TOO_MANY; MKT_E_LENGTH; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL;
- *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO; an error of mkt_public_keys.seal or mkt_public_keys.sign
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request,
                                                         struct mkt_buf *out);
@@ -186,11 +191,17 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_grant(const struct mkt_csb *csb, const str
 
 /**
  * Makes the REQUEST_RESP (RFC 6043 4.2.1.5). The bundle of the KMS is as new afterwards.
+ *
+ * Answers a REQUEST_INIT_PK under the key of its envelope, which is opened now and not before. First as many random
+ * octets are drawn: an envelope that does not open is answered under these. The sender can't verify such an answer;
+ * nothing else tells the difference. Do not try to find out: it would help others to open envelopes.
  * @param ticket  not needed afterwards
- * @param out     the message is appended; with `p` NULL it is measured: a counter is used, but the bundle stays as it
- *                was
+ * @param out     the message is appended; with `p` NULL it is measured: random and counter are used, nothing is opened,
+ *                and the bundle stays as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_NOT_AS_ASKED for a ticket that is not what was asked for and has no K; MKT_E_FLAGS
- *         for one without D; MKT_E_PRF; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_CLOCK, MKT_E_CRYPTO
+ *         for one without D; MKT_E_PRF; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_CLOCK, MKT_E_CRYPTO; by public key also
+ *         MKT_E_BUNDLE_FULL, MKT_E_RANDOM, MKT_E_ARGUMENT without mkt_settings.public_keys, an error of
+ *         mkt_public_keys.open
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_request_resp(struct mkt_csb *csb, const struct mkt_ticket *ticket,
                                                         struct mkt_buf *out);
@@ -210,24 +221,26 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_unverified(const struct mkt_csb *csb, stru
                                                  struct mkt_policy *policy);
 
 /**
- * Makes a RESOLVE_INIT (RFC 6043 4.2.3.1, 4.2.3.2). A Responder asks the KMS of mkt_settings.kms about the ticket of
+ * Makes a RESOLVE_INIT (RFC 6043 4.2.3.1 to 4.2.3.3). A Responder asks the KMS of mkt_settings.kms about the ticket of
  * the TRANSFER_INIT that it took. A KMS passes a RESOLVE_INIT on (section 10): to the KMS that mkt_host.forward names,
- * or by default to that of mkt_settings.kms. Random are, in this order: CSB ID, RANDRr. May be made again as long as no
- * answer was taken.
- * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
- *             as it was
+ * or by default to that of mkt_settings.kms. Random are, in this order: CSB ID, RANDRr, then by public key the envelope
+ * key. May be made again as long as no answer was taken.
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, nothing is signed,
+ *             and the bundle stays as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_ARGUMENT without KMS; MKT_E_KMS, or another error of mkt_host.forward;
- *         MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_KEY_LENGTH; MKT_E_COUNTER; MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO; an
+ *         error of mkt_public_keys.seal or mkt_public_keys.sign
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_init(struct mkt_csb *csb, struct mkt_buf *out);
 
 /**
  * Makes the RESOLVE_RESP (RFC 6043 4.2.3.5). If the policy has I, keys are forked, and random is RANDRkms. The bundle
- * of the KMS is as new afterwards.
- * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, but the bundle stays
- *             as it was
+ * of the KMS is as new afterwards. Answers a RESOLVE_INIT_PK as mkt_csb_make_request_resp() answers a REQUEST_INIT_PK.
+ * @param out  the message is appended; with `p` NULL it is measured: random and counter are used, nothing is opened,
+ *             and the bundle stays as it was
  * @return MKT_OK; MKT_E_STATE; MKT_E_KEY_LENGTH for keys that no RANDRkms can be as long as; MKT_E_COUNTER;
- *         MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO
+ *         MKT_E_BUFFER; MKT_E_BUNDLE_FULL; MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO; by public key also MKT_E_ARGUMENT
+ *         without mkt_settings.public_keys, an error of mkt_public_keys.open
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_make_resolve_resp(struct mkt_csb *csb, struct mkt_buf *out);
 
@@ -319,9 +332,9 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
 
 /**
  * Takes a message: REQUEST_INIT or RESOLVE_INIT as KMS, REQUEST_RESP, RESOLVE_RESP, TRANSFER_RESP, an update, or an
- * Error message, which goes to mkt_host.error. Checks in this order: shape, all that needs no key, key, MAC, freshness,
- * authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the KMS must resolve the
- * ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
+ * Error message, which goes to mkt_host.error. Checks in this order: shape, all that needs no key, key, MAC or
+ * signature, freshness, authorisation, meaning, counter, replay. The bundle changes only if all of them hold. If the
+ * KMS must resolve the ticket, nothing in the TRANSFER_INIT is verified until the RESOLVE_RESP has been taken.
  *
  * Take each message once for each SIP transaction, behind the transaction layer. A stateless element sees an INVITE
  * again when SIP sends it again: the first one is answered by a 200, and the second is a replay.
@@ -334,7 +347,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  * @return
  *   - MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there
  *   - MKT_E_STATE: this party takes no message now
- *   - MKT_E_DATA_TYPE: this party does not take this data type now, or never takes it, whatever follows it
+ *   - MKT_E_DATA_TYPE: this party does not take this data type now, or never takes it, whatever follows it; also
+ *     REQUEST_INIT_PK and RESOLVE_INIT_PK without mkt_settings.public_keys
  *   - MKT_E_ARGUMENT: the settings lack the KMS that answers (mkt_settings.kms)
  *   - MKT_E_BUNDLE_FULL
  *   - any error of the classes malformed, auth, unsupported, policy, freshness and host, or the one that a callback of
@@ -365,6 +379,10 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * - it is earlier than the message that was taken last; or
  * - it is that message itself, and `err` is what mkt_csb_take() returns for a replay: class freshness, MKT_E_MAC,
  *   MKT_E_UPDATE, MKT_E_STATE, MKT_E_DATA_TYPE.
+ *
+ * About a REQUEST_INIT_PK or RESOLVE_INIT_PK a KMS signs the Error message under the same conditions, if it has
+ * mkt_public_keys.sign. That costs a verification and a signature. There is never a MAC: its key would come from the
+ * envelope.
  *
  * A TRANSFER_INIT that was refused leaves no keys behind.
  *
@@ -511,7 +529,8 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt
  * }
  * @endcode
  *
- * - Give all settings again that are not the defaults, such as `user`, `kms`, `application` and `replay_scope`.
+ * - Give all settings again that are not the defaults, such as `user`, `kms`, `public_keys`, `application` and
+ *   `replay_scope`.
  * - A smaller or larger mkt_settings.bundle_size is fine as long as everything has room.
  * - Let only the newest copy go on: two copies could encrypt keys under one IV (D29). For a forked call use
  *   mkt_csb_branch().
@@ -534,8 +553,8 @@ MKT_API bool mkt_csb_ready(const struct mkt_csb *csb);
 /**
  * Returns true if this party must make a message of that type now:
  * - a KMS: MKT_REQUEST_RESP or MKT_RESOLVE_RESP;
- * - a Responder: MKT_RESOLVE_INIT_PSK, if a KMS must resolve the ticket; a KMS: the same, if another KMS must. True
- *   until the RESOLVE_RESP was taken, as the RESOLVE_INIT may be made again;
+ * - a Responder: MKT_RESOLVE_INIT_PSK, if a KMS must resolve the ticket; a KMS: the same, if another KMS must. This
+ *   type stands for both variants. True until the RESOLVE_RESP was taken, as the RESOLVE_INIT may be made again;
  * - a party that took a TRANSFER_INIT or an update: MKT_TRANSFER_RESP.
  */
 MKT_API bool mkt_csb_must_make(const struct mkt_csb *csb, enum mkt_data_type message);

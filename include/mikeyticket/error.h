@@ -48,6 +48,8 @@ enum mkt_err {
     MKT_E_CSB_ID,         /**< the CSB ID is not that of the exchange */
     MKT_E_NO_KEY,         /**< the host has no key for this message or ticket */
     MKT_E_INITIATOR_MAC,  /**< Initiator Data does not verify, or is not of this TRANSFER_INIT */
+    MKT_E_SIGNATURE,      /**< the signature of the message does not verify */
+    MKT_E_CHAIN,          /**< the certificates of the message, or of the KMS, are not to be trusted for the identity */
 
     MKT_E_PRF = 400,      /**< the PRF is unknown, not that of the exchange, or of another suite */
     MKT_E_MAC_ALG,        /**< the MAC algorithm is unknown, NULL, or of another suite */
@@ -58,6 +60,8 @@ enum mkt_err {
                                make a ticket that is no MIKEY base ticket: there is no callback for it */
     MKT_E_COUNTER,        /**< COUNTER timestamps, and the host keeps no counters, or G is clear and keys are to be
                                sent; or the next counters have had keys: call again to skip more of them */
+    MKT_E_CERTIFICATE,    /**< the type of certificate is unknown, or a URL */
+    MKT_E_PUBLIC_KEY,     /**< an S type of SIGN or a cache indicator of PKE that is not supported */
 
     MKT_E_FLAGS = 500,    /**< the flags of the ticket policy contradict each other, its keys or its maker (D) */
     MKT_E_POLICY,         /**< the ticket policy lacks what it must have, or has what it must not */
@@ -87,6 +91,7 @@ enum mkt_err {
     MKT_E_UPDATE,         /**< a CSB update with another TICKET or RAND than the first exchange, or one that its own
                                sender gets back */
     MKT_E_SP_PARAMETERS,  /**< no policy of a crypto session is acceptable (mkt_host.acceptable) */
+    MKT_E_WRONG_CERTIFICATE, /**< CHASH names no certificate of this KMS, or CERT is for encryption only */
 
     MKT_E_STALE = 600,    /**< the timestamp is older than the allowed skew, or not later than those before */
     MKT_E_FUTURE,         /**< the timestamp is further ahead than the allowed skew */

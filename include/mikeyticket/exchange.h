@@ -7,27 +7,30 @@
 #define MIKEYTICKET_EXCHANGE_H
 
 #include <mikeyticket/message.h>
+#include <mikeyticket/public_key.h>
 #include <mikeyticket/ticket.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** How a party is known to a KMS: the key that they share. Its spans live as long as it does. */
+/** How a party is known to a KMS: the key that they share, if there is one. Its spans live as long as it does. */
 struct mkt_credential {
     struct mkt_id kms;    /**< needed: who the KMS is (IDRkms) */
     struct mkt_id name;   /**< which key (IDRpsk); no data: left out */
-    struct mkt_span psk;  /**< needed: 16 to MKT_MAX_PSK octets; a secret */
+    struct mkt_span psk;  /**< 16 to MKT_MAX_PSK octets; a secret. Empty: mkt_settings.public_keys is used */
 };
 
 /**
- * How a bundle behaves. mkt_csb_new() copies it and what its spans view. Only what `user` and `kms` point to must
- * outlive the bundle. The last words of a line, after ";", are the default, which mkt_settings_init() sets.
+ * How a bundle behaves. mkt_csb_new() copies it and what its spans view. Only what `user`, `kms` and `public_keys`
+ * point to must outlive the bundle. The last words of a line, after ";", are the default, which mkt_settings_init()
+ * sets.
  */
 struct mkt_settings {
     size_t size;                 /**< needed: sizeof(struct mkt_settings), as mkt_settings_init() sets it */
     struct mkt_id self;          /**< needed: who this party is */
-    struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; no data */
+    struct mkt_id peer;          /**< the other end, if its messages may leave its identity out; of a KMS: the sender of
+                                      a signed message without IDRi or IDRr; no data: its certificate tells; no data */
     void *user;                  /**< first argument of each callback for this bundle; outlives it; NULL:
                                       mkt_host.user */
     const struct mkt_credential *kms; /**< the KMS that this party asks; outlives the bundle; NULL: it asks none */
@@ -48,6 +51,9 @@ struct mkt_settings {
                                       one TRANSFER_INIT to all of them. Set it from your own location table. Never take
                                       it from the message: a sender that chooses it turns the cache off */
     size_t bundle_size;          /**< octets of the one allocation of the bundle; MKT_CSB_SIZE */
+    const struct mkt_public_keys *public_keys; /**< what this party asks by if mkt_credential.psk is empty; a KMS
+                                      answers by it. Without it a KMS takes no messages by public key. Outlives the
+                                      bundle. Set `bundle_size` to MKT_CSB_SIZE_PK; NULL */
 };
 
 /**
@@ -55,6 +61,9 @@ struct mkt_settings {
  * of the TRANSFER_INIT as long as it waits for the answer, keys, RANDs and identities.
  */
 enum { MKT_CSB_SIZE = 4096 };
+
+/** The octets of a bundle with public keys: it keeps its message with the certificates until the answer is there. */
+enum { MKT_CSB_SIZE_PK = 8192 };
 
 /** Clears settings, sets their size, and the defaults that the lines above name, for a party of that identity. */
 static inline void mkt_settings_init(struct mkt_settings *settings, struct mkt_id self)

@@ -73,7 +73,8 @@ struct mkt_psk {
 
 /** An Error message that came (RFC 6043 5.4). It changes nothing in the bundle: the application decides what to do. */
 struct mkt_error_message {
-    bool authenticated;                /**< true if its MAC was verified and its time is no COUNTER. Otherwise anybody
+    bool authenticated;                /**< true if its MAC, or the signature of the KMS about a message that was
+                                            signed, was verified and its time is no COUNTER. Otherwise anybody
                                             may have sent it: it is only a hint. It does not say about whose message it
                                             is. If G is clear, all Responders of a call have one key, so it may be about
                                             what another one sent. Without a replay cache it may be old, or this party's

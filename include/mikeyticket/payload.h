@@ -72,6 +72,14 @@ enum {
 };
 /** Key validity */
 enum { MKT_KV_NULL = 0, MKT_KV_SPI = 1, MKT_KV_INTERVAL = 2 };
+/** Cert type: X.509v3, its URL, X.509v3 for signatures only, for encryption only */
+enum { MKT_CERT_X509 = 0, MKT_CERT_URL = 1, MKT_CERT_X509_SIGN = 2, MKT_CERT_X509_ENCR = 3 };
+/** Hash func of CHASH */
+enum { MKT_CHASH_SHA_1 = 0, MKT_CHASH_MD5 = 1, MKT_CHASH_SHA_256 = 2 };
+/** S type of SIGN */
+enum { MKT_SIGN_PKCS1 = 0, MKT_SIGN_PSS = 1 };
+/** Cache indicator of PKE: not cached, cached, cached for the CSB alone */
+enum { MKT_CACHE_NONE = 0, MKT_CACHE = 1, MKT_CACHE_CSB = 2 };
 /** Type of General Extension */
 enum { MKT_EXT_VENDOR_ID = 0, MKT_EXT_SDP_IDS = 1 };
 /** Ticket type, subtype and version of the MIKEY base ticket */

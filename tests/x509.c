@@ -1,0 +1,1363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* x509: signatures, envelopes and certificates of the vectors, taken out of their messages; and what mbedTLS would take
+   of certificates and this library does not. */
+#define _GNU_SOURCE /* RTLD_NEXT, strtok_r */
+
+#include "certificates.h"
+#include "stack.h"
+#include "vector.h"
+
+#include <mikeyticket.h>
+#include <mikeyticket/x509.h>
+
+#include <mbedtls/bignum.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/x509_crt.h>
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct vectors pk, refused;
+
+/* A field of the first section with that name and value: of [key] or [cert]. */
+static struct mkt_span find(const char *section, const char *name, const char *field)
+{
+    for (size_t i = 0; i < pk.n; i++)
+        if (strcmp(pk.section[i].name, section) == 0 && strcmp(text_of(&pk.section[i], "name"), name) == 0)
+            return octets_of(&pk.section[i], field);
+    ck_abort_msg("no [%s] %s", section, name);
+}
+
+static struct mkt_span certificate(const char *name)
+{
+    return find("cert", name, "der");
+}
+
+static struct mkt_span private_key(const char *name)
+{
+    for (size_t i = 0; i < pk.n; i++)
+        if (strcmp(pk.section[i].name, "cert") == 0 && strcmp(text_of(&pk.section[i], "name"), name) == 0)
+            return find("key", text_of(&pk.section[i], "key"), "private");
+    ck_abort_msg("no [cert] %s", name);
+}
+
+/* ---- a party ---- */
+
+/* What a random generator gives, then octets that count up. */
+struct drawn {
+    struct mkt_span octets;
+    size_t next;
+};
+
+struct party {
+    struct mkt_x509_settings settings;
+    struct mkt_x509 *x509;
+    struct mkt_public_keys keys;
+    struct drawn drawn;
+    struct mkt_span certificate[MKT_MAX_CERTIFICATES]; /* those that find() gives */
+    size_t n_certificates, asked;
+    bool named; /* find() was asked for somebody */
+};
+
+static int draw(void *user, unsigned char *out, size_t n)
+{
+    struct drawn *drawn = user;
+    for (size_t i = 0; i < n; i++, drawn->next++)
+        out[i] = drawn->next < drawn->octets.n ? drawn->octets.p[drawn->next] : (uint8_t)(drawn->next % 251 + 1);
+    return 0;
+}
+
+static size_t known(void *user, const struct mkt_id *signer, struct mkt_span certificates[MKT_MAX_CERTIFICATES])
+{
+    struct party *party = user;
+    party->asked++;
+    party->named = signer != NULL;
+    memcpy(certificates, party->certificate, sizeof party->certificate);
+    return party->n_certificates;
+}
+
+static void begin(struct party *party)
+{
+    memset(party, 0, sizeof *party);
+    mkt_x509_settings_init(&party->settings);
+    party->settings.user = party;
+    party->settings.rng = draw;
+    party->settings.rng_user = &party->drawn;
+}
+
+static void make(struct party *party)
+{
+    expect_err("new", mkt_x509_new(&party->x509, &party->settings), MKT_OK);
+}
+
+static void keys_of(struct party *party)
+{
+    mkt_public_keys_init(&party->keys);
+    expect_err("keys", mkt_x509_public_keys(party->x509, &party->keys), MKT_OK);
+}
+
+static void add_own(struct party *party, const char *name)
+{
+    expect_err(name, mkt_x509_add_own(party->x509, certificate(name), private_key(name)), MKT_OK);
+}
+
+static void add_anchors(struct party *party, const char *names)
+{
+    char word[256];
+    snprintf(word, sizeof word, "%s", names);
+    for (char *save, *name = strtok_r(word, " ", &save); name != NULL; name = strtok_r(NULL, " ", &save))
+        expect_err(name, mkt_x509_add_anchors(party->x509, certificate(name)), MKT_OK);
+}
+
+static void end(struct party *party)
+{
+    mkt_x509_free(party->x509);
+    free_all();
+}
+
+/* The KMS of the vectors; `others`: kms3 and kms-encr as well. */
+static void make_kms(struct party *party, const char *anchors, bool others)
+{
+    make(party);
+    add_anchors(party, anchors);
+    add_own(party, "kms");
+    if (others) {
+        add_own(party, "kms3");
+        add_own(party, "kms-encr");
+    }
+    keys_of(party);
+}
+
+/* A message to the KMS `party` with the certificates of a chain, as far as one needs it. */
+static struct mkt_signed message_to(const struct party *party, const struct mkt_id *signer, const struct mkt_id *kms)
+{
+    static const uint8_t envelope[MKT_MAX_RSA];
+    (void)party;
+    return (struct mkt_signed){
+        .signer = signer, .kms = kms, .envelope = {envelope, 256}, .now = (uint64_t)3960616022 << 32};
+}
+
+static bool is_of_all(void *user, const struct mkt_id *id, struct mkt_span der)
+{
+    (void)user;
+    (void)id;
+    (void)der;
+    return true;
+}
+
+/* ---- [sign], [pke], [chash] ---- */
+
+START_TEST(signatures_are_those_of_the_vectors)
+{
+    const struct mkt_id nobody = mkt_id_uri("");
+    size_t n = 0;
+    for (size_t i = 0; i < pk.n; i++) {
+        const struct section *s = &pk.section[i];
+        if (strcmp(s->name, "sign") != 0)
+            continue;
+        struct party p, kms;
+        uint8_t octets[MKT_MAX_RSA];
+        struct mkt_buf made = {octets, sizeof octets, 0}, measured = {NULL, 0, 3};
+        const bool sha1 = number_of(s, "hash") == 0;
+        const struct mkt_span data = octets_of(s, "data");
+        const struct mkt_span part[] = {{data.p, data.n / 3}, {data.p + data.n / 3, data.n - data.n / 3}};
+        const char *key = text_of(s, "key");
+        begin(&p);
+        make(&p);
+        add_own(&p, key);
+        keys_of(&p);
+        expect_err("measure", p.keys.sign(p.keys.user, part, 2, &measured), MKT_OK);
+        expect_err("sign", p.keys.sign(p.keys.user, part, 2, &made), MKT_OK);
+        ck_assert_uint_eq(measured.n - 3, made.n);
+        if (!sha1)
+            expect_octets("pkcs1", mkt_buf_span(&made), octets_of(s, "pkcs1"));
+
+        begin(&kms);
+        kms.settings.sha1 = true;
+        kms.settings.is_of = is_of_all;
+        make_kms(&kms, "root", false);
+        for (int suite = 0; suite < 2; suite++)
+            for (int s_type = 0; s_type < 2; s_type++) {
+                struct mkt_signer signer;
+                struct mkt_signed m = message_to(&kms, &nobody, &nobody);
+                m.suite = suite == 0 ? MKT_SUITE_256 : MKT_SUITE_128;
+                m.s_type = (uint8_t)s_type;
+                m.octets = data;
+                m.certificate[0] = certificate(key);
+                m.n_certificates = 1;
+                m.signature = octets_of(s, s_type == 0 ? "pkcs1" : "pss");
+                expect_err("verify", kms.keys.verify(kms.keys.user, &m, &signer),
+                           sha1 && suite == 0 ? MKT_E_SIGNATURE : MKT_OK);
+            }
+        (void)octets_of(s, "salt");
+        end(&kms);
+        end(&p);
+        n++;
+    }
+    ck_assert_uint_eq(n, 12);
+}
+END_TEST
+
+START_TEST(envelopes_and_chash_are_those_of_the_vectors)
+{
+    const struct mkt_id kms = mkt_id_uri("http://kms.home1.example");
+    size_t n = 0;
+    for (size_t i = 0; i < pk.n; i++) {
+        const struct section *s = &pk.section[i];
+        if (strcmp(s->name, "pke") != 0)
+            continue;
+        struct party p, receiver;
+        uint8_t octets[MKT_MAX_RSA], hash[32], key[32];
+        struct mkt_buf envelope = {octets, sizeof octets, 0}, chash = {hash, sizeof hash, 0}, measured = {NULL, 0, 0};
+        struct mkt_buf none = {NULL, 0, 0};
+        const struct mkt_span env = octets_of(s, "env");
+        begin(&p);
+        p.drawn.octets = octets_of(s, "ps");
+        p.settings.send_chash = i % 2 == 0;
+        make(&p);
+        add_anchors(&p, "root");
+        expect_err("kms", mkt_x509_add_kms(p.x509, certificate(text_of(s, "key"))), MKT_OK);
+        keys_of(&p);
+        ck_assert(p.keys.sign == NULL);
+        const uint64_t now = (uint64_t)3960616022 << 32;
+        expect_err("measure", p.keys.seal(p.keys.user, &kms, now, env, &measured, &none), MKT_OK);
+        expect_err("seal", p.keys.seal(p.keys.user, &kms, now, env, &envelope, &chash), MKT_OK);
+        ck_assert_uint_eq(measured.n, envelope.n);
+        ck_assert_uint_eq(none.n, chash.n);
+        ck_assert_uint_eq(chash.n, i % 2 == 0 ? 32 : 0);
+        expect_octets("data", mkt_buf_span(&envelope), octets_of(s, "data"));
+
+        begin(&receiver);
+        make(&receiver);
+        add_own(&receiver, text_of(s, "key"));
+        keys_of(&receiver);
+        memset(key, 0x5a, sizeof key);
+        expect_err("open", receiver.keys.open(receiver.keys.user, NULL, mkt_buf_span(&envelope), key, env.n), MKT_OK);
+        expect_octets("env", (struct mkt_span){key, env.n}, env);
+        end(&receiver);
+        end(&p);
+        n++;
+    }
+    ck_assert_uint_eq(n, 4);
+}
+END_TEST
+
+/* ---- whole messages ---- */
+
+/* What the library would give to verify(), of a message that is well formed; false if it is not. */
+static bool read_message(struct mkt_signed *to, struct mkt_message *m, struct mkt_span octets)
+{
+    if (mkt_message_decode(m, octets) != MKT_OK || m->n == 0 || m->payload[m->n - 1].type != MKT_SIGN)
+        return false;
+    const struct mkt_payload *idr = mkt_message_find(m, MKT_IDR, MKT_IDR_I);
+    const struct mkt_payload *chash = mkt_message_find(m, MKT_CHASH, 0), *pke = mkt_message_find(m, MKT_PKE, 0);
+    if (m->hdr.data_type == MKT_RESOLVE_INIT_PK)
+        idr = mkt_message_find(m, MKT_IDR, MKT_IDR_R);
+    if (pke == NULL)
+        return false;
+    *to = (struct mkt_signed){
+        .suite = m->hdr.prf == 1 ? MKT_SUITE_256 : MKT_SUITE_128,
+        .signer = idr == NULL ? NULL : &idr->id,
+        .chash = chash == NULL ? NULL : &chash->chash,
+        .envelope = pke->pke.data,
+        .s_type = (uint8_t)m->payload[m->n - 1].sign.s_type,
+        .signature = m->payload[m->n - 1].sign.signature,
+    };
+    to->octets = (struct mkt_span){octets.p, octets.n - to->signature.n};
+    for (size_t i = 0; i < m->n; i++)
+        if (m->payload[i].type == MKT_CERT && to->n_certificates < MKT_MAX_CERTIFICATES)
+            to->certificate[to->n_certificates++] = m->payload[i].cert.data;
+    return true;
+}
+
+static bool has(const char *text, char c)
+{
+    return strchr(text, c) != NULL;
+}
+
+/* One INIT of an exchange: verified, and its envelope opened. */
+static void take_exchange(const struct section *s, const char *which)
+{
+    char name[32];
+    struct party kms;
+    struct mkt_message m;
+    struct mkt_signed message;
+    struct mkt_signer signer;
+    const bool request = strcmp(which, "request") == 0;
+    const struct mkt_id self = mkt_id_uri(text_of(s, "id_kms")), relay = mkt_id_uri("http://kms.home2.example");
+#define FIELD(end) (snprintf(name, sizeof name, "%s_" end, which), name)
+    if (value_of(s, FIELD("chain")) == NULL)
+        return;
+    ck_assert(read_message(&message, &m, octets_of(s, FIELD("init"))));
+    message.kms = &self;
+    message.now = (uint64_t)number_of(s, "now") << 32;
+    const char *sends = text_of(s, FIELD("sends"));
+    const struct mkt_span env = octets_of(s, FIELD("env"));
+    const struct mkt_id user = mkt_id_uri(text_of(s, request ? "id_i" : "id_r"));
+
+    begin(&kms);
+    kms.settings.sha1 = number_of(s, FIELD("hash")) == 0;
+    kms.settings.find = known;
+    kms.settings.relay = &relay;
+    kms.settings.n_relays = 1;
+    char chain[256];
+    snprintf(chain, sizeof chain, "%s", text_of(s, FIELD("chain")));
+    if (!has(sends, 'c')) {
+        for (char *save, *one = strtok_r(chain, " ", &save); one != NULL; one = strtok_r(NULL, " ", &save))
+            kms.certificate[kms.n_certificates++] = certificate(one);
+    }
+    make_kms(&kms, text_of(s, "anchors"), message.chash != NULL);
+    expect_err(which, kms.keys.verify(kms.keys.user, &message, &signer), MKT_OK);
+    const bool relayed = strstr(s->name, "relayed") != NULL && !request;
+    ck_assert(signer.vouches == relayed);
+    expect_octets("signer", signer.id.data, relayed ? relay.data : user.data);
+    ck_assert_uint_eq(kms.asked, has(sends, 'c') ? 0 : 1);
+    ck_assert(kms.named == (kms.asked > 0 && has(sends, 'i')));
+
+    uint8_t key[32] = {0};
+    expect_err("open", kms.keys.open(kms.keys.user, message.chash, message.envelope, key, env.n), MKT_OK);
+    expect_octets("env", (struct mkt_span){key, env.n}, env);
+    mkt_x509_free(kms.x509);
+
+    if (kms.settings.sha1) { /* with the setting alone */
+        kms.settings.sha1 = false;
+        make_kms(&kms, text_of(s, "anchors"), message.chash != NULL);
+        expect_err("SHA-1", kms.keys.verify(kms.keys.user, &message, &signer), MKT_E_SIGNATURE);
+        mkt_x509_free(kms.x509);
+    }
+    free_all();
+}
+
+START_TEST(messages_of_the_vectors_are_verified_and_opened)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pk.n; i++)
+        if (strncmp(pk.section[i].name, "exchange-", 9) == 0) {
+            take_exchange(&pk.section[i], "request");
+            take_exchange(&pk.section[i], "resolve");
+            n++;
+        }
+    ck_assert_uint_eq(n, 57);
+}
+END_TEST
+
+/* ---- what must be refused ---- */
+
+static bool is_class(const char *classes, enum mkt_err err)
+{
+    static const char *const names[] = {"ok", "use", "malformed", "auth", "unsupported", "policy", "freshness", "host"};
+    return err != MKT_OK && strstr(classes, names[mkt_err_class(err)]) != NULL;
+}
+
+/* Whether a case is about certificates, the signature or CHASH, and not about the rest of the message. */
+static bool is_ours(const char *name)
+{
+    static const char *const ours[] = {
+        "sign-", "bit-", "cert-", "chain-", "chash-", "pke-", "two-certs-of-same", "idrkms-taken-out"};
+    static const char *const others[] = {"cert-type-", "cert-of-another-no-id", "chash-unknown-hash",
+                                         "pke-cache",  "sign-not-last",         "sign-left-out"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        is = is || strncmp(name, ours[i], strlen(ours[i])) == 0;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        is = is && strncmp(name, others[i], strlen(others[i])) != 0;
+    return is;
+}
+
+START_TEST(messages_are_refused_for_their_reason)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < refused.n; i++) {
+        const struct section *s = &refused.section[i];
+        const char *name = value_of(s, "name"), *kind = s->name;
+        if ((strcmp(kind, "refuse-request-pk") != 0 && strcmp(kind, "refuse-resolve-pk") != 0) || !is_ours(name + 4))
+            continue;
+        static const char *const fields[] = {"bytes", "valid"};
+        const struct mkt_id self = mkt_id_uri(text_of(s, "id_kms"));
+        struct party kms;
+        begin(&kms);
+        make_kms(&kms, "root", true);
+        for (size_t k = 0; k < 2; k++) {
+            struct mkt_message m;
+            struct mkt_signed message;
+            struct mkt_signer signer;
+            ck_assert_msg(read_message(&message, &m, octets_of(s, fields[k])), "%s", name);
+            message.kms = &self;
+            message.now = (uint64_t)number_of(s, "now") << 32;
+            const enum mkt_err err = kms.keys.verify(kms.keys.user, &message, &signer);
+            if (k == 0 && !is_class(text_of(s, "class"), err))
+                ck_abort_msg("%s: %s, not %s", name, mkt_err_name(err), text_of(s, "class"));
+            if (k == 1)
+                expect_err("valid", err, MKT_OK);
+        }
+        end(&kms);
+        n++;
+    }
+    ck_assert_uint_eq(n, 132);
+}
+END_TEST
+
+/* A chain of a file, each certificate with two octets of length before it, as PEM, which holds several. */
+static struct mkt_span pem_of(struct mkt_span chain)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static char text[32768];
+    size_t n = 0;
+    for (size_t at = 0; at + 2 <= chain.n;) {
+        const size_t length = (size_t)chain.p[at] << 8 | chain.p[at + 1];
+        const uint8_t *p = chain.p + at + 2;
+        n += (size_t)snprintf(text + n, sizeof text - n, "-----BEGIN CERTIFICATE-----\n");
+        for (size_t i = 0; i < length; i += 3) {
+            const unsigned b = i + 1 < length ? p[i + 1] : 0, c = i + 2 < length ? p[i + 2] : 0;
+            const unsigned long three = (unsigned long)p[i] << 16 | b << 8 | c;
+            for (unsigned k = 0; k < 4; k++)
+                text[n++] = i + k > length ? '=' : digits[three >> (18 - 6 * k) & 63];
+            if (i % 48 == 45)
+                text[n++] = '\n';
+        }
+        n += (size_t)snprintf(text + n, sizeof text - n, "\n-----END CERTIFICATE-----\n");
+        at += 2 + length;
+    }
+    return exact((struct mkt_span){(const uint8_t *)text, n});
+}
+
+START_TEST(certificates_of_a_kms_are_refused)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < refused.n; i++) {
+        const struct section *s = &refused.section[i];
+        if (strcmp(s->name, "refuse-kms-cert") != 0)
+            continue;
+        const struct mkt_id id = mkt_id_uri(text_of(s, "id_kms"));
+        const uint64_t now = (uint64_t)number_of(s, "now") << 32;
+        (void)text_of(s, "name");
+        for (int valid = 0; valid < 2; valid++) {
+            struct party p;
+            uint8_t octets[MKT_MAX_RSA], key[32] = {1};
+            struct mkt_buf envelope = {octets, sizeof octets, 3}, chash = {NULL, 0, 0};
+            begin(&p);
+            make(&p);
+            add_anchors(&p, "root");
+            enum mkt_err err = mkt_x509_add_kms(p.x509, pem_of(octets_of(s, valid ? "valid" : "bytes")));
+            keys_of(&p);
+            if (err == MKT_OK)
+                err = p.keys.seal(p.keys.user, &id, now, (struct mkt_span){key, 32}, &envelope, &chash);
+            if (valid)
+                expect_err("valid", err, MKT_OK);
+            else /* exponent 1 is refused when it is added: the parser knows no such key */
+                ck_assert_msg(is_class(text_of(s, "class"), err) || err == MKT_E_BAD_VALUE, "%s", mkt_err_name(err));
+            ck_assert_uint_eq(envelope.n, valid ? 3 + 256 : 3);
+            end(&p);
+        }
+        n++;
+    }
+    ck_assert_uint_eq(n, 11);
+}
+END_TEST
+
+/* ---- certificates that are made here ---- */
+
+#define ALICE "sip:alice@home1.example"
+#define NOW ((uint64_t)3960616022 << 32) /* in July 2025 */
+
+static struct mkt_span uri(const char *name)
+{
+    return DER(URI, mkt_span_text(name));
+}
+
+/* A KMS that trusts a CA, whose key is kmsb, and a leaf of alice. */
+struct made {
+    struct party kms;
+    struct recipe ca, sub, leaf;
+    struct mkt_id alice, self;
+    uint64_t now;
+};
+
+static struct mkt_span key_of(const char *name)
+{
+    return find("key", name, "private");
+}
+
+static struct mkt_span extension(const char *oid_and_critical, struct mkt_span value)
+{
+    return DER(SEQUENCE, from_hex(oid_and_critical), DER(OCTETS, value));
+}
+
+static void begin_made(struct made *made)
+{
+    memset(made, 0, sizeof *made);
+    made->alice = mkt_id_uri(ALICE);
+    made->self = mkt_id_uri("http://kms.home1.example");
+    made->now = NOW;
+    made->ca = (struct recipe){.subject = "ca", .issuer = "ca", .ca = true, .usage = CERT_SIGN};
+    made->ca.public_key = public_of(key_of("kmsb"));
+    made->sub = (struct recipe){.subject = "sub", .issuer = "ca", .ca = true, .usage = CERT_SIGN};
+    made->sub.public_key = public_of(key_of("bob"));
+    made->leaf = (struct recipe){.subject = "alice", .issuer = "ca", .usage = DIGITAL_SIGNATURE, .names = uri(ALICE)};
+    made->leaf.public_key = public_of(key_of("alice"));
+    begin(&made->kms);
+    made->kms.settings.is_of = NULL;
+}
+
+/* What a fresh KMS says to a message that alice has signed. */
+static enum mkt_err said(struct made *made, struct mkt_span anchor, const struct mkt_span chain[], size_t n)
+{
+    struct party *kms = &made->kms;
+    struct mkt_signer signer;
+    const struct mkt_span octets = mkt_span_text("a message");
+    struct mkt_signed m = message_to(kms, &made->alice, &made->self);
+    struct mkt_span all = {NULL, 0};
+    make(kms);
+    add_own(kms, "kms");
+    enum mkt_err err = anchor.n == 0 ? MKT_OK : mkt_x509_add_anchors(kms->x509, anchor);
+    keys_of(kms);
+    m.octets = octets;
+    m.now = made->now;
+    for (size_t i = 0; i < n && i < MKT_MAX_CERTIFICATES; i++)
+        m.certificate[m.n_certificates++] = chain[i];
+    char text[512];
+    memcpy(text, octets.p, octets.n);
+    memcpy(text + octets.n, made->alice.data.p, made->alice.data.n);
+    memcpy(text + octets.n + made->alice.data.n, made->self.data.p, made->self.data.n);
+    all = (struct mkt_span){(uint8_t *)text, octets.n + made->alice.data.n + made->self.data.n};
+    m.signature = signed_by(key_of("alice"), SHA256, all);
+    if (err == MKT_OK)
+        err = kms->keys.verify(kms->keys.user, &m, &signer);
+    mkt_x509_free(kms->x509);
+    kms->x509 = NULL;
+    return err;
+}
+#define SAID(made, anchor, ...)                                                                                        \
+    said(made, anchor, LIST(__VA_ARGS__), sizeof(LIST(__VA_ARGS__)) / sizeof(struct mkt_span))
+
+/* The CA, and what it says to the leaf alone. */
+static enum mkt_err said_of_leaf(struct made *made)
+{
+    const struct mkt_span ca = certificate_of(&made->ca, key_of("kmsb"));
+    return SAID(made, ca, certificate_of(&made->leaf, key_of("kmsb")));
+}
+
+START_TEST(a_leaf_must_be_sound)
+{
+    static const uint8_t nul[] = ALICE "\0.example", within[] = "sip:alice\0@home1.example";
+    struct made m;
+    const struct mkt_id alice = mkt_id_uri(ALICE);
+#define LEAF(want, change)                                                                                             \
+    do {                                                                                                               \
+        begin_made(&m);                                                                                                \
+        change;                                                                                                        \
+        expect_err(#change, said_of_leaf(&m), want);                                                                   \
+        free_all();                                                                                                    \
+    } while (0)
+    LEAF(MKT_OK, m.now = NOW);
+
+    /* the clock of the host: from 2020 to 2049, over the end of the first NTP era in 2036 */
+    LEAF(MKT_OK, m.now = mkt_ntp_from_unix(1577836800));
+    LEAF(MKT_E_CHAIN, m.now = mkt_ntp_from_unix(1577836799));
+    LEAF(MKT_OK, m.now = mkt_ntp_from_unix(2524607999));
+    LEAF(MKT_E_CHAIN, m.now = mkt_ntp_from_unix(2524608000));
+    LEAF(MKT_OK, m.now = mkt_ntp_from_unix(2085978496));
+    LEAF(MKT_OK, m.now = mkt_ntp_from_unix(2085978495));
+    LEAF(MKT_OK, (m.leaf.from = "240229000000Z", m.leaf.to = "240229235959Z", m.now = mkt_ntp_from_unix(1709164800)));
+    LEAF(MKT_OK, (m.leaf.from = "240229000000Z", m.leaf.to = "240229235959Z", m.now = mkt_ntp_from_unix(1709251199)));
+    LEAF(MKT_E_CHAIN,
+         (m.leaf.from = "240229000000Z", m.leaf.to = "240229235959Z", m.now = mkt_ntp_from_unix(1709251200)));
+    LEAF(MKT_E_CHAIN, m.leaf.from = "250801000000Z");
+    LEAF(MKT_E_CHAIN, m.leaf.to = "250601000000Z");
+    LEAF(MKT_E_CHAIN, m.ca.from = "250801000000Z");
+    LEAF(MKT_E_CHAIN, m.ca.to = "250601000000Z");
+
+    /* names */
+    LEAF(MKT_E_CHAIN, m.leaf.names = NONE);
+    LEAF(MKT_E_CHAIN, m.leaf.names = uri("sip:alicf@home1.example"));
+    LEAF(MKT_E_CHAIN, m.leaf.names = uri("sip:Alice@home1.example"));
+    LEAF(MKT_E_CHAIN, m.leaf.names = DER(RFC822, mkt_span_text(ALICE)));
+    LEAF(MKT_E_CHAIN, m.leaf.names = DER(DNS, mkt_span_text(ALICE)));
+    LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){nul, sizeof nul - 1})));
+    LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){(const uint8_t *)ALICE, sizeof ALICE})));
+    LEAF(MKT_OK, (m.alice.data = (struct mkt_span){within, sizeof within - 1}, m.leaf.names = DER(URI, m.alice.data)));
+    LEAF(MKT_E_CHAIN, (m.alice.data = (struct mkt_span){within, sizeof within - 1},
+                       m.leaf.names = DER(URI, mkt_span_text("sip:alice"))));
+    LEAF(MKT_E_CHAIN, (m.alice = mkt_id_bytes(ALICE)));
+    LEAF(MKT_E_CHAIN, (m.alice = mkt_id_bytes(ALICE), m.leaf.names = DER(DNS, alice.data)));
+
+    /* what a key may be used for */
+    LEAF(MKT_OK, m.leaf.usage = 0);
+    LEAF(MKT_OK, m.leaf.usage = DIGITAL_SIGNATURE | KEY_ENCIPHERMENT);
+    LEAF(MKT_E_CHAIN, m.leaf.usage = KEY_ENCIPHERMENT);
+    LEAF(MKT_E_CHAIN, m.leaf.extension = extension("0603551d25", DER(SEQUENCE, from_hex("06082b06010505070302"))));
+    LEAF(MKT_OK, m.leaf.extension = extension("0603551d25", DER(SEQUENCE, from_hex("0604551d2500"))));
+    LEAF(MKT_OK, (m.leaf.extension = extension("0603551d25", DER(SEQUENCE, from_hex("06082b06010505070302"))),
+                  m.kms.settings.extended_key_usage = from_hex("2b06010505070302")));
+    LEAF(MKT_OK, (m.leaf.extension = extension("0603551d25", DER(SEQUENCE, from_hex("0604551d2500"))),
+                  m.kms.settings.extended_key_usage = from_hex("2b06010505070302")));
+    LEAF(MKT_E_BAD_VALUE, m.leaf.extension = extension("06032a03040101ff", from_hex("0500")));
+    LEAF(MKT_OK, m.leaf.extension = extension("06032a0304", from_hex("0500")));
+
+    /* signatures of the CA */
+    LEAF(MKT_E_CHAIN, m.leaf.hash = SHA1);
+    LEAF(MKT_E_CHAIN, (m.leaf.hash = SHA1, m.kms.settings.sha1 = true));
+    LEAF(MKT_E_CHAIN, m.leaf.hash = MD5);
+    LEAF(MKT_OK, m.ca.hash = SHA1); /* it is trusted, not verified */
+
+    /* the CA */
+    LEAF(MKT_E_CHAIN, m.ca.ca = false);
+    LEAF(MKT_E_CHAIN, m.ca.usage = DIGITAL_SIGNATURE);
+    LEAF(MKT_OK, m.ca.usage = 0);
+    LEAF(MKT_OK, m.ca.path = 1);
+    LEAF(MKT_E_CHAIN, m.leaf.issuer = "another");
+
+    /* keys */
+    LEAF(MKT_E_SIGNATURE, m.leaf.public_key = public_of(key_of("bob")));
+    LEAF(MKT_E_BAD_VALUE, m.leaf.public_key = NONE);
+    /* ECDSA: secp256r1 with its base point */
+    LEAF(MKT_E_CHAIN,
+         m.leaf.public_key =
+             from_hex("3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d812d"
+                      "eb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"));
+}
+END_TEST
+
+START_TEST(numbers_of_a_key_are_bounded)
+{
+    static uint8_t modulus[2048];
+    static const struct {
+        size_t octets;
+        const char *exponent;
+        bool anything; /* the parser refuses some, which is malformed */
+    } rows[] = {
+        {256, "010001", false},
+        {256, "01", true},
+        {256, "02", true},
+        {256, "0100000000000001", false},
+        {255, "010001", false},
+        {128, "03", false},
+        {256, "010000000000000001", true},
+        {513, "010001", false},
+        {1024, "010001", true},
+        {2048, "03", true},
+        {256, "00", true},
+        {257, "00ffff", false},
+    };
+    for (size_t i = 0; i < sizeof modulus; i++)
+        modulus[i] = (uint8_t)(0xa5 ^ i * 7) | 1;
+    modulus[0] = 0xc3;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made m;
+        begin_made(&m);
+        m.leaf.public_key = public_key_of((struct mkt_span){modulus, rows[i].octets}, rows[i].exponent);
+        const enum mkt_err err = said_of_leaf(&m);
+        /* A key of a good size verifies no signature that is not its own. */
+        const bool good = i == 0 || i == 3 || i == 11;
+        ck_assert_msg(err == (good ? MKT_E_SIGNATURE : MKT_E_CHAIN) || (rows[i].anything && err == MKT_E_BAD_VALUE),
+                      "%zu: %s", i, mkt_err_name(err));
+        free_all();
+
+        /* The same in the CA, which signs nothing: it is not added. */
+        begin_made(&m);
+        make(&m.kms);
+        m.ca.public_key = public_key_of((struct mkt_span){modulus, rows[i].octets}, rows[i].exponent);
+        const enum mkt_err added = mkt_x509_add_anchors(m.kms.x509, certificate_of(&m.ca, key_of("kmsb")));
+        ck_assert_msg(good ? added == MKT_OK : added == MKT_E_CHAIN || added == MKT_E_BAD_VALUE, "%zu: %s", i,
+                      mkt_err_name(added));
+        end(&m.kms);
+    }
+}
+END_TEST
+
+START_TEST(the_floor_of_the_modulus_is_a_setting)
+{
+    static const char *const names[] = {"alice", "alice3"};
+    const struct mkt_id alice = mkt_id_uri(ALICE), self = mkt_id_uri("http://kms.home1.example");
+    struct party p;
+    begin(&p);
+    p.settings.rsa_bits = 3072;
+    make(&p);
+    add_anchors(&p, "root");
+    add_own(&p, "kms3");
+    expect_err("own", mkt_x509_add_own(p.x509, certificate("kms"), private_key("kms")), MKT_E_CHAIN);
+    expect_err("kms", mkt_x509_add_kms(p.x509, certificate("kms")), MKT_E_CHAIN);
+    expect_err("anchor", mkt_x509_add_anchors(p.x509, certificate("alice-self")), MKT_E_CHAIN);
+    keys_of(&p);
+    for (size_t i = 0; i < 2; i++) {
+        struct mkt_signer signer;
+        struct mkt_signed m = message_to(&p, &alice, &self);
+        m.envelope.n = 384;
+        m.certificate[0] = certificate(names[i]);
+        m.n_certificates = 1;
+        expect_err(names[i], p.keys.verify(p.keys.user, &m, &signer), i == 0 ? MKT_E_CHAIN : MKT_E_SIGNATURE);
+    }
+    end(&p);
+    static const unsigned bad[] = {1, 1024, 2047, 4097, 8192};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        begin(&p);
+        p.settings.rsa_bits = bad[i];
+        expect_err("bits", mkt_x509_new(&p.x509, &p.settings), MKT_E_ARGUMENT);
+        ck_assert_ptr_null(p.x509);
+    }
+}
+END_TEST
+
+START_TEST(a_chain_must_be_strict)
+{
+    struct made m;
+    begin_made(&m);
+    const struct mkt_span ca_key = key_of("kmsb"), sub_key = key_of("bob"), other_key = key_of("kms");
+    const struct mkt_span ca = certificate_of(&m.ca, ca_key), sub = certificate_of(&m.sub, ca_key);
+    const struct mkt_span direct = certificate_of(&m.leaf, ca_key);
+    struct recipe r = m.leaf;
+    r.issuer = "sub";
+    const struct mkt_span leaf = certificate_of(&r, sub_key);
+    const enum mkt_err no = MKT_E_CHAIN;
+    expect_err("direct", SAID(&m, ca, direct), MKT_OK);
+    expect_err("direct ca", SAID(&m, ca, direct, ca), MKT_OK);
+    expect_err("leaf sub", SAID(&m, ca, leaf, sub), MKT_OK);
+    expect_err("leaf sub ca", SAID(&m, ca, leaf, sub, ca), MKT_OK);
+    expect_err("leaf of a trusted sub", SAID(&m, sub, leaf), MKT_OK);
+    expect_err("leaf, trusted sub", SAID(&m, sub, leaf, sub), MKT_OK);
+    expect_err("nothing trusted", SAID(&m, NONE, leaf, sub, ca), no);
+    expect_err("leaf", SAID(&m, ca, leaf), no);
+    expect_err("leaf ca sub", SAID(&m, ca, leaf, ca, sub), no);
+    expect_err("sub leaf", SAID(&m, ca, sub, leaf), no);
+    expect_err("leaf sub sub", SAID(&m, ca, leaf, sub, sub), no);
+    expect_err("leaf sub ca ca", SAID(&m, ca, leaf, sub, ca, ca), no);
+    expect_err("leaf leaf", SAID(&m, ca, direct, direct), no);
+    expect_err("leaf sub leaf", SAID(&m, ca, leaf, sub, leaf), no);
+    expect_err("leaf sub, the root of nobody", SAID(&m, sub, leaf, sub, ca), no);
+
+    /* of the right name, but of another key: mbedTLS finds the right one among the anchors */
+    struct recipe false_ca = m.ca;
+    false_ca.public_key = public_of(other_key);
+    expect_err("another ca", SAID(&m, ca, direct, certificate_of(&false_ca, other_key)), no);
+    expect_err("a ca of the same key", SAID(&m, ca, direct, certificate_of(&m.ca, ca_key)), MKT_OK);
+    false_ca = m.sub;
+    false_ca.public_key = public_of(other_key);
+    expect_err("another sub", SAID(&m, ca, leaf, certificate_of(&false_ca, ca_key)), no);
+
+    /* a loop: two CAs that certify each other */
+    struct recipe one = m.sub, two = m.sub;
+    one.subject = "one";
+    one.issuer = two.subject = "two";
+    two.issuer = "one";
+    two.public_key = public_of(other_key);
+    r.issuer = "one";
+    const struct mkt_span a = certificate_of(&one, other_key), b = certificate_of(&two, sub_key);
+    const struct mkt_span of_loop = certificate_of(&r, sub_key);
+    expect_err("a loop", SAID(&m, ca, of_loop, a, b, a), no);
+    expect_err("a loop, trusted", SAID(&m, b, of_loop, a, b), MKT_OK);
+
+    /* CAs that may not sign */
+    struct recipe weak = m.sub;
+    r.issuer = "sub";
+    weak.ca = false;
+    expect_err("no CA", SAID(&m, ca, leaf, certificate_of(&weak, ca_key)), no);
+    weak = m.sub;
+    weak.usage = DIGITAL_SIGNATURE;
+    expect_err("no keyCertSign", SAID(&m, ca, leaf, certificate_of(&weak, ca_key)), no);
+    weak = m.sub;
+    weak.hash = SHA1;
+    expect_err("SHA-1", SAID(&m, ca, leaf, certificate_of(&weak, ca_key)), no);
+    weak = m.sub;
+    weak.to = "250601000000Z";
+    expect_err("expired", SAID(&m, ca, leaf, certificate_of(&weak, ca_key)), no);
+    weak = m.ca;
+    weak.path = 1;
+    expect_err("path length 0", SAID(&m, certificate_of(&weak, ca_key), leaf, sub), no);
+    weak.path = 2;
+    expect_err("path length 1", SAID(&m, certificate_of(&weak, ca_key), leaf, sub), MKT_OK);
+    end(&m.kms);
+}
+END_TEST
+
+START_TEST(certificates_can_be_pinned)
+{
+    struct made m;
+    begin_made(&m);
+    const struct mkt_span ca = certificate_of(&m.ca, key_of("kmsb")), leaf = certificate_of(&m.leaf, key_of("kmsb"));
+    struct recipe r = m.leaf;
+    r.issuer = r.subject;
+    const struct mkt_span self_signed = certificate_of(&r, key_of("alice"));
+    expect_err("not self-signed", SAID(&m, leaf, leaf), MKT_OK);
+    expect_err("with the issuer", SAID(&m, leaf, leaf, ca), MKT_E_CHAIN);
+    expect_err("self-signed", SAID(&m, self_signed, self_signed), MKT_OK);
+    expect_err("twice", SAID(&m, self_signed, self_signed, self_signed), MKT_E_CHAIN);
+    expect_err("unknown", SAID(&m, ca, self_signed), MKT_E_CHAIN);
+    r.from = "250801000000Z";
+    const struct mkt_span later = certificate_of(&r, key_of("alice"));
+    expect_err("not yet valid", SAID(&m, later, later), MKT_E_CHAIN);
+    r.from = NULL;
+    r.usage = KEY_ENCIPHERMENT;
+    const struct mkt_span other_usage = certificate_of(&r, key_of("alice"));
+    expect_err("for encryption", SAID(&m, other_usage, other_usage), MKT_E_CHAIN);
+    r.usage = DIGITAL_SIGNATURE;
+    r.names = uri("sip:bob@home2.example");
+    const struct mkt_span of_bob = certificate_of(&r, key_of("alice"));
+    expect_err("of another", SAID(&m, of_bob, of_bob), MKT_E_CHAIN);
+    end(&m.kms);
+}
+END_TEST
+
+START_TEST(large_certificates_are_refused)
+{
+    static uint8_t names[65536];
+    struct made m;
+    size_t n = 0;
+    begin_made(&m);
+    const struct mkt_span ca = certificate_of(&m.ca, key_of("kmsb"));
+    for (size_t i = 0; i < 10000; i++, n += 3)
+        memcpy(names + n,
+               "\x86\x01"
+               "a",
+               3);
+    m.leaf.names = (struct mkt_span){names, n};
+    expect_err("10,000 names", said_of_leaf(&m), MKT_E_CHAIN);
+    m.leaf.names = (struct mkt_span){names, 15000};
+    expect_err("5,000 names of others", said_of_leaf(&m), MKT_E_CHAIN);
+    memcpy(names + 15000, uri(ALICE).p, uri(ALICE).n);
+    m.leaf.names.n += uri(ALICE).n;
+    expect_err("5,000 names and the right one", said_of_leaf(&m), MKT_OK);
+    m.leaf.names = uri(ALICE);
+    memset(names, 0x55, sizeof names);
+    m.leaf.extension = extension("06032a0304", DER(OCTETS, ((struct mkt_span){names, 64000})));
+    expect_err("64 KiB", said_of_leaf(&m), MKT_E_CHAIN);
+    const struct mkt_span longest = {names, sizeof names - 1};
+    expect_err("65,535 octets that are no DER", SAID(&m, ca, longest), MKT_E_CHAIN);
+    m.leaf.extension = extension("06032a0304", DER(OCTETS, ((struct mkt_span){names, 15000})));
+    expect_err("16 KiB", said_of_leaf(&m), MKT_OK);
+    end(&m.kms);
+}
+END_TEST
+
+START_TEST(no_certificate_may_be_cut)
+{
+    struct made m;
+    begin_made(&m);
+    const struct mkt_span ca = certificate_of(&m.ca, key_of("kmsb")), leaf = certificate_of(&m.leaf, key_of("kmsb"));
+    struct party *kms = &m.kms;
+    struct mkt_signer signer;
+    make(kms);
+    add_own(kms, "kms");
+    expect_err("anchor", mkt_x509_add_anchors(kms->x509, ca), MKT_OK);
+    keys_of(kms);
+    for (size_t n = 0; n < leaf.n; n++) {
+        struct mkt_signed message = message_to(kms, &m.alice, &m.self);
+        uint8_t *p = malloc(n + 1); /* of just its size: sanitizers see a read behind it */
+        ck_assert_ptr_nonnull(p);
+        memcpy(p + 1, leaf.p, n);
+        message.certificate[0] = (struct mkt_span){p + 1, n};
+        message.n_certificates = 1;
+        expect_err("cut", kms->keys.verify(kms->keys.user, &message, &signer), MKT_E_BAD_VALUE);
+        expect_err("cut anchor", mkt_x509_add_anchors(kms->x509, message.certificate[0]), MKT_E_BAD_VALUE);
+        free(p);
+    }
+    end(kms);
+}
+END_TEST
+
+/* Every octet of a certificate is changed: nothing but the right one is taken. */
+START_TEST(no_octet_may_change)
+{
+    struct made m;
+    begin_made(&m);
+    const struct mkt_span ca = certificate_of(&m.ca, key_of("kmsb")), leaf = certificate_of(&m.leaf, key_of("kmsb"));
+    struct party *kms = &m.kms;
+    struct mkt_signer signer;
+    uint8_t *p = malloc(leaf.n);
+    ck_assert_ptr_nonnull(p);
+    make(kms);
+    add_own(kms, "kms");
+    expect_err("anchor", mkt_x509_add_anchors(kms->x509, ca), MKT_OK);
+    keys_of(kms);
+    for (size_t i = 0; i < leaf.n; i++) {
+        struct mkt_signed message = message_to(kms, &m.alice, &m.self);
+        memcpy(p, leaf.p, leaf.n);
+        p[i] ^= 1;
+        message.certificate[0] = (struct mkt_span){p, leaf.n};
+        message.n_certificates = 1;
+        const enum mkt_err err = kms->keys.verify(kms->keys.user, &message, &signer);
+        ck_assert_msg(err == MKT_E_BAD_VALUE || err == MKT_E_CHAIN, "octet %zu: %s", i, mkt_err_name(err));
+    }
+    free(p);
+    end(kms);
+}
+END_TEST
+
+/* ---- envelopes that do not open ---- */
+
+/*
+ * The names of the functions that are called meanwhile, in their order: those that the library calls, by the linker
+ * (-Wl,--wrap), and what they call inside mbedTLS, whose shared library finds ours first.
+ */
+static struct {
+    bool on;
+    size_t n, draws;
+    const char *name[4096];
+    size_t length[4096];
+} calls;
+
+static void note(const char *name, size_t length)
+{
+    if (!calls.on)
+        return;
+    ck_assert_uint_lt(calls.n, sizeof calls.name / sizeof *calls.name);
+    calls.name[calls.n] = name;
+    calls.length[calls.n++] = length;
+}
+
+static void *next(const char *name)
+{
+    void *function = dlsym(RTLD_NEXT, name);
+    if (function == NULL)
+        abort();
+    return function;
+}
+
+#define INSIDE(name, parameters, arguments)                                                                            \
+    int name parameters                                                                                                \
+    {                                                                                                                  \
+        int(*function) parameters;                                                                                     \
+        void *address = next(#name);                                                                                   \
+        memcpy(&function, &address, sizeof address);                                                                   \
+        note(#name, 0);                                                                                                \
+        return function arguments;                                                                                     \
+    }
+INSIDE(mbedtls_mpi_exp_mod,
+       (mbedtls_mpi * x, const mbedtls_mpi *a, const mbedtls_mpi *e, const mbedtls_mpi *n, mbedtls_mpi *rr),
+       (x, a, e, n, rr))
+INSIDE(mbedtls_mpi_mul_mpi, (mbedtls_mpi * x, const mbedtls_mpi *a, const mbedtls_mpi *b), (x, a, b))
+INSIDE(mbedtls_mpi_mod_mpi, (mbedtls_mpi * r, const mbedtls_mpi *a, const mbedtls_mpi *b), (r, a, b))
+INSIDE(mbedtls_mpi_read_binary, (mbedtls_mpi * x, const unsigned char *p, size_t n), (x, p, n))
+INSIDE(mbedtls_mpi_write_binary, (const mbedtls_mpi *x, unsigned char *p, size_t n), (x, p, n))
+
+int __real_mbedtls_rsa_private(mbedtls_rsa_context *rsa, int (*rng)(void *, unsigned char *, size_t), void *user,
+                               const unsigned char *in, unsigned char *out);
+int __wrap_mbedtls_rsa_private(mbedtls_rsa_context *rsa, int (*rng)(void *, unsigned char *, size_t), void *user,
+                               const unsigned char *in, unsigned char *out);
+int __wrap_mbedtls_rsa_private(mbedtls_rsa_context *rsa, int (*rng)(void *, unsigned char *, size_t), void *user,
+                               const unsigned char *in, unsigned char *out)
+{
+    note("mbedtls_rsa_private", 0);
+    const int code = __real_mbedtls_rsa_private(rsa, rng, user, in, out);
+    if (calls.on && code == 0) /* what is decrypted is secret: no branch and no index may depend on it */
+        VALGRIND_MAKE_MEM_UNDEFINED(out, mbedtls_rsa_get_len(rsa));
+    return code;
+}
+
+int __real_mbedtls_x509_crt_check_key_usage(const mbedtls_x509_crt *crt, unsigned usage);
+int __wrap_mbedtls_x509_crt_check_key_usage(const mbedtls_x509_crt *crt, unsigned usage);
+int __wrap_mbedtls_x509_crt_check_key_usage(const mbedtls_x509_crt *crt, unsigned usage)
+{
+    note("mbedtls_x509_crt_check_key_usage", usage);
+    return __real_mbedtls_x509_crt_check_key_usage(crt, usage);
+}
+
+void __real_mbedtls_platform_zeroize(void *p, size_t n);
+void __wrap_mbedtls_platform_zeroize(void *p, size_t n);
+void __wrap_mbedtls_platform_zeroize(void *p, size_t n)
+{
+    note("mbedtls_platform_zeroize", n);
+    __real_mbedtls_platform_zeroize(p, n);
+}
+
+static int draw_noted(void *user, unsigned char *out, size_t n)
+{
+    note("rng", n);
+    return draw(user, out, n);
+}
+
+/* Opens an envelope and keeps what was called. */
+static void open_noted(struct party *kms, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                       size_t n)
+{
+    calls.n = 0;
+    calls.on = true;
+    const enum mkt_err err = kms->keys.open(kms->keys.user, chash, envelope, key, n);
+    calls.on = false;
+    VALGRIND_MAKE_MEM_DEFINED(key, n);
+    expect_err("open", err, MKT_OK);
+}
+
+static void expect_calls(const char *what, const char *const name[], const size_t length[], size_t n)
+{
+    ck_assert_msg(calls.n == n, "%s: %zu calls, not %zu", what, calls.n, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(strcmp(calls.name[i], name[i]) == 0 && calls.length[i] == length[i], "%s: %s %zu, not %s %zu",
+                      what, calls.name[i], calls.length[i], name[i], length[i]);
+}
+
+START_TEST(an_envelope_that_does_not_open_is_not_told_apart)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < refused.n; i++) {
+        const struct section *s = &refused.section[i];
+        if (strncmp(s->name, "pke-re", 6) != 0)
+            continue;
+        static const char *wanted[4096];
+        static size_t lengths[4096];
+        const struct mkt_span env = octets_of(s, "env");
+        const struct mkt_id self = mkt_id_uri(text_of(s, "id_kms"));
+        struct party kms;
+        begin(&kms);
+        kms.settings.rng = draw_noted;
+        make_kms(&kms, "root", true);
+        size_t n_wanted = 0;
+        for (size_t k = 0; k < 4; k++) { /* the first one draws numbers for blinding */
+            struct mkt_message m;
+            struct mkt_signed message;
+            struct mkt_signer signer;
+            uint8_t key[32];
+            const bool good = k % 2 == 0;
+            ck_assert(read_message(&message, &m, octets_of(s, good ? "valid" : "bytes")));
+            message.kms = &self;
+            message.now = (uint64_t)number_of(s, "now") << 32;
+            expect_err(text_of(s, "name"), kms.keys.verify(kms.keys.user, &message, &signer), MKT_OK);
+            memset(key, 0xa5, sizeof key);
+            open_noted(&kms, message.chash, message.envelope, key, env.n);
+            for (size_t at = 0; at < env.n; at++)
+                ck_assert_msg(key[at] == (good ? env.p[at] : 0xa5), "%s", text_of(s, "name"));
+            if (k == 2) {
+                n_wanted = calls.n;
+                memcpy(wanted, calls.name, sizeof wanted);
+                memcpy(lengths, calls.length, sizeof lengths);
+            }
+            if (k == 3 && strstr(text_of(s, "name"), "our-other-key") == NULL) /* another key is public */
+                expect_calls(text_of(s, "name"), wanted, lengths, n_wanted);
+        }
+        end(&kms);
+        n++;
+    }
+    ck_assert_uint_eq(n, 32);
+}
+END_TEST
+
+/* Numbers that count: 0, 1, 2, the modulus and those beside it, all ones; then random ones. */
+START_TEST(all_envelopes_take_the_same_calls)
+{
+    static const char *wanted[4096];
+    static size_t lengths[4096];
+    const unsigned rounds = RUNNING_ON_VALGRIND ? 20 : 1000;
+    static const char *const names[] = {"kms", "kms3"};
+    for (size_t which = 0; which < 2; which++) {
+        const struct section *s = NULL;
+        struct party kms;
+        struct mkt_span modulus, good = {NULL, 0}, env = {NULL, 0};
+        mbedtls_pk_context pk_context;
+        uint8_t n[512], envelope[512], key[32];
+        for (size_t i = 0; i < pk.n; i++)
+            if (strcmp(pk.section[i].name, "pke") == 0 && strcmp(text_of(&pk.section[i], "key"), names[which]) == 0)
+                s = &pk.section[i];
+        good = octets_of(s, "data");
+        env = octets_of(s, "env");
+        read_key(&pk_context, private_key(names[which]));
+        ck_assert_int_eq(
+            mbedtls_rsa_export_raw(mbedtls_pk_rsa(pk_context), n, good.n, NULL, 0, NULL, 0, NULL, 0, NULL, 0), 0);
+        mbedtls_pk_free(&pk_context);
+        modulus = (struct mkt_span){n, good.n};
+        begin(&kms);
+        kms.settings.rng = draw_noted;
+        make(&kms);
+        add_own(&kms, names[which]);
+        keys_of(&kms);
+        open_noted(&kms, NULL, good, key, env.n);
+        open_noted(&kms, NULL, good, key, env.n);
+        expect_octets("env", (struct mkt_span){key, env.n}, env);
+        const size_t n_wanted = calls.n;
+        ck_assert_uint_gt(n_wanted, 10);
+        memcpy(wanted, calls.name, sizeof wanted);
+        memcpy(lengths, calls.length, sizeof lengths);
+        unsigned long seed = 12345;
+        for (unsigned i = 0; i < rounds; i++) {
+            for (size_t at = 0; at < good.n; at++) {
+                seed = seed * 6364136223846793005u + 1442695040888963407u;
+                envelope[at] = (uint8_t)(seed >> 33);
+            }
+            if (i < 3) {
+                memset(envelope, 0, good.n);
+                envelope[good.n - 1] = (uint8_t)i;
+            } else if (i < 6) {
+                memcpy(envelope, modulus.p, modulus.n);
+                envelope[good.n - 1] = (uint8_t)(envelope[good.n - 1] + i - 4); /* odd, so no carry */
+            } else if (i == 6) {
+                memset(envelope, 0xff, good.n);
+            }
+            memset(key, 0x5a, sizeof key);
+            open_noted(&kms, NULL, (struct mkt_span){envelope, good.n}, key, env.n);
+            for (size_t at = 0; at < sizeof key; at++)
+                ck_assert_uint_eq(key[at], 0x5a);
+            expect_calls("envelope", wanted, lengths, n_wanted);
+        }
+        end(&kms);
+    }
+}
+END_TEST
+
+/* ---- the rest of the settings ---- */
+
+START_TEST(other_kms_may_vouch_for_their_users)
+{
+    const struct mkt_id relays[] = {mkt_id_uri("sip:nobody"), mkt_id_uri("http://kms.home2.example")};
+    struct made m;
+    for (size_t n = 0; n <= 2; n++) {
+        struct mkt_signer signer = {.vouches = false};
+        struct party kms;
+        begin(&kms);
+        kms.settings.relay = relays;
+        kms.settings.n_relays = n;
+        make_kms(&kms, "root", false);
+        for (size_t i = 0; i < pk.n; i++) {
+            struct mkt_message decoded;
+            struct mkt_signed message;
+            if (strcmp(pk.section[i].name, "exchange-256-relayed") != 0)
+                continue;
+            ck_assert(read_message(&message, &decoded, octets_of(&pk.section[i], "resolve_init")));
+            const struct mkt_id self = mkt_id_uri(text_of(&pk.section[i], "id_kms"));
+            message.kms = &self;
+            message.now = (uint64_t)number_of(&pk.section[i], "now") << 32;
+            expect_err("relayed", kms.keys.verify(kms.keys.user, &message, &signer), n == 2 ? MKT_OK : MKT_E_CHAIN);
+        }
+        ck_assert(signer.vouches == (n == 2));
+        end(&kms);
+    }
+    begin_made(&m); /* of a certificate that is of the user it says yes first */
+    m.kms.settings.relay = &m.alice;
+    m.kms.settings.n_relays = 1;
+    expect_err("itself", said_of_leaf(&m), MKT_OK);
+    end(&m.kms);
+}
+END_TEST
+
+/* What revoked() was asked for, and the one that it says is revoked. */
+static struct {
+    size_t n;
+    struct mkt_span certificate[8], issuer[8], revoked;
+} asked;
+
+static bool note_revoked(void *user, struct mkt_span certificate, struct mkt_span issuer)
+{
+    ck_assert_ptr_nonnull(user);
+    asked.certificate[asked.n] = exact(certificate);
+    asked.issuer[asked.n++] = exact(issuer);
+    return mkt_span_equal(certificate, asked.revoked);
+}
+
+START_TEST(a_certificate_can_be_revoked)
+{
+    struct made m;
+    begin_made(&m);
+    m.kms.settings.revoked = note_revoked;
+    const struct mkt_span ca = certificate_of(&m.ca, key_of("kmsb")), sub = certificate_of(&m.sub, key_of("kmsb"));
+    m.leaf.issuer = "sub";
+    const struct mkt_span leaf = certificate_of(&m.leaf, key_of("bob"));
+    for (int with_ca = 0; with_ca < 2; with_ca++) {
+        memset(&asked, 0, sizeof asked);
+        expect_err("none", with_ca ? SAID(&m, ca, leaf, sub, ca) : SAID(&m, ca, leaf, sub), MKT_OK);
+        ck_assert_uint_eq(asked.n, 2);
+        expect_octets("leaf", asked.certificate[0], leaf);
+        expect_octets("its issuer", asked.issuer[0], sub);
+        expect_octets("sub", asked.certificate[1], sub);
+        expect_octets("its issuer", asked.issuer[1], ca);
+    }
+    memset(&asked, 0, sizeof asked);
+    asked.revoked = leaf;
+    expect_err("leaf", SAID(&m, ca, leaf, sub), MKT_E_CHAIN);
+    asked.revoked = sub;
+    expect_err("sub", SAID(&m, ca, leaf, sub), MKT_E_CHAIN);
+    asked.n = 0;
+    expect_err("not trusted", SAID(&m, NONE, leaf, sub), MKT_E_CHAIN);
+    ck_assert_uint_eq(asked.n, 0);
+    expect_err("pinned", SAID(&m, leaf, leaf), MKT_OK);
+    ck_assert_uint_eq(asked.n, 0);
+    end(&m.kms);
+}
+END_TEST
+
+static bool is_of_serial(void *user, const struct mkt_id *id, struct mkt_span der)
+{
+    ck_assert_ptr_nonnull(user);
+    return strncmp((const char *)id->data.p, "sip:bob", 7) != 0 && der.n > 0 && der.p[0] == SEQUENCE;
+}
+
+START_TEST(the_host_can_map_identities)
+{
+    struct made m;
+    begin_made(&m);
+    m.kms.settings.is_of = is_of_serial;
+    m.leaf.names = NONE;
+    expect_err("by the host", said_of_leaf(&m), MKT_OK);
+    m.leaf.names = uri("sip:bob@home2.example");
+    m.alice = mkt_id_uri("sip:bob@home2.example");
+    expect_err("not by the host", said_of_leaf(&m), MKT_E_CHAIN);
+    end(&m.kms);
+}
+END_TEST
+
+START_TEST(a_kms_has_certificates_of_its_own)
+{
+    const struct mkt_id alice = mkt_id_uri(ALICE), self = mkt_id_uri("http://kms.home1.example");
+    const struct mkt_id other = mkt_id_uri("http://kms.home2.example");
+    uint8_t key[32] = {0}, octets[MKT_MAX_RSA];
+    struct mkt_signer signer;
+    struct party p;
+    begin(&p);
+    make(&p);
+    add_anchors(&p, "root");
+    add_own(&p, "alice"); /* signs, and opens nothing */
+    keys_of(&p);
+    ck_assert(p.keys.sign != NULL);
+    ck_assert_uint_eq(p.keys.n_certificates, 1);
+    expect_octets("sent", p.keys.certificate[0], certificate("alice"));
+    struct mkt_signed m = message_to(&p, &alice, &self);
+    m.certificate[0] = certificate("alice");
+    m.n_certificates = 1;
+    expect_err("no key", p.keys.verify(p.keys.user, &m, &signer), MKT_E_NO_KEY);
+    expect_err("no key", p.keys.open(p.keys.user, NULL, m.envelope, key, 32), MKT_E_NO_KEY);
+    add_own(&p, "kms");
+    add_own(&p, "kms-home2");
+    keys_of(&p);
+    expect_err("kms", p.keys.verify(p.keys.user, &m, &signer), MKT_E_SIGNATURE);
+    m.kms = &other;
+    expect_err("of another KMS", p.keys.verify(p.keys.user, &m, &signer), MKT_E_WRONG_CERTIFICATE);
+
+    uint8_t hash[32];
+    const struct mkt_span home2 = certificate("kms-home2");
+    ck_assert_int_eq(mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), home2.p, home2.n, hash), 0);
+    struct mkt_chash chash = {.func = 2, .hash = {hash, 32}};
+    m.chash = &chash;
+    expect_err("its certificate", p.keys.verify(p.keys.user, &m, &signer), MKT_E_SIGNATURE);
+    m.kms = &self;
+    expect_err("not of the KMS", p.keys.verify(p.keys.user, &m, &signer), MKT_E_WRONG_CERTIFICATE);
+    hash[0] ^= 1;
+    expect_err("of none", p.keys.verify(p.keys.user, &m, &signer), MKT_E_WRONG_CERTIFICATE);
+    chash = (struct mkt_chash){.func = 1, .hash = {hash, 16}};
+    expect_err("MD5", p.keys.verify(p.keys.user, &m, &signer), MKT_E_HASH);
+    m.chash = NULL;
+    m.envelope.n = 255;
+    expect_err("shorter", p.keys.verify(p.keys.user, &m, &signer), MKT_E_BAD_VALUE);
+    expect_err("shorter", p.keys.open(p.keys.user, NULL, m.envelope, key, 32), MKT_E_ARGUMENT);
+    m.envelope.n = 256;
+    expect_err("longer key", p.keys.open(p.keys.user, NULL, m.envelope, octets, 246), MKT_E_ARGUMENT);
+    m.s_type = 2;
+    expect_err("S type", p.keys.verify(p.keys.user, &m, &signer), MKT_E_PUBLIC_KEY);
+    end(&p);
+}
+END_TEST
+
+START_TEST(error_messages_of_a_kms_are_verified)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < refused.n; i++) {
+        const struct section *s = &refused.section[i];
+        if (strcmp(s->name, "refuse-error-pk") != 0 || strstr(text_of(s, "name"), "csb_id") != NULL)
+            continue;
+        static const char *const fields[] = {"bytes", "valid"};
+        const struct mkt_id self = mkt_id_uri(text_of(s, "id_kms"));
+        struct party p;
+        begin(&p);
+        make(&p);
+        add_anchors(&p, "root");
+        expect_err("kms", mkt_x509_add_kms(p.x509, certificate("kms")), MKT_OK);
+        keys_of(&p);
+        for (size_t k = 0; k < 2; k++) {
+            struct mkt_message m;
+            struct mkt_signer signer;
+            const struct mkt_span octets = octets_of(s, fields[k]);
+            expect_err("decode", mkt_message_decode(&m, octets), MKT_OK);
+            struct mkt_signed message = {.by_kms = true, .kms = &self, .now = (uint64_t)number_of(s, "now") << 32};
+            message.s_type = (uint8_t)m.payload[m.n - 1].sign.s_type;
+            message.signature = m.payload[m.n - 1].sign.signature;
+            message.octets = (struct mkt_span){octets.p, octets.n - message.signature.n};
+            expect_err(fields[k], p.keys.verify(p.keys.user, &message, &signer), k == 0 ? MKT_E_SIGNATURE : MKT_OK);
+            if (k == 1)
+                ck_assert(mkt_id_equal(&signer.id, &self) && !signer.vouches);
+        }
+        end(&p);
+        n++;
+    }
+    ck_assert_uint_gt(n, 3);
+}
+END_TEST
+
+/* The certificate that sealed the envelope must be allowed to sign, and no other one of the KMS counts. */
+START_TEST(an_error_message_is_of_the_certificate_that_was_sealed_to)
+{
+    const struct mkt_id self = mkt_id_uri("http://kms.home1.example"), other = mkt_id_uri("http://kms.home2.example");
+    uint8_t octets[MKT_MAX_RSA], sha256[2][32];
+    const struct mkt_span text = mkt_span_text("an Error message");
+    const char *const names[] = {"kms-encr", "kms"};
+    struct mkt_buf made = {octets, sizeof octets, 0};
+    struct mkt_signer signer;
+    struct party kms, p;
+    begin(&kms);
+    make(&kms);
+    add_own(&kms, "kms");
+    keys_of(&kms);
+    expect_err("sign", kms.keys.sign(kms.keys.user, &text, 1, &made), MKT_OK);
+    begin(&p);
+    make(&p);
+    add_anchors(&p, "root");
+    keys_of(&p);
+    struct mkt_signed m = {.by_kms = true, .kms = &self, .now = NOW, .octets = text, .signature = mkt_buf_span(&made)};
+    expect_err("no certificate", p.keys.verify(p.keys.user, &m, &signer), MKT_E_NO_KEY);
+    for (size_t i = 0; i < 2; i++) {
+        const struct mkt_span c = certificate(names[i]);
+        expect_err(names[i], mkt_x509_add_kms(p.x509, c), MKT_OK);
+        ck_assert_int_eq(mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), c.p, c.n, sha256[i]), 0);
+    }
+    expect_err("sealed to kms-encr", p.keys.verify(p.keys.user, &m, &signer), MKT_E_CHAIN);
+    for (size_t i = 0; i < 2; i++) {
+        struct mkt_chash chash = {.func = 2, .hash = {sha256[i], 32}};
+        m.chash = &chash;
+        expect_err("CHASH", p.keys.verify(p.keys.user, &m, &signer), i == 0 ? MKT_E_CHAIN : MKT_OK);
+    }
+    m.kms = &other;
+    expect_err("another KMS", p.keys.verify(p.keys.user, &m, &signer), MKT_E_NO_KEY);
+    mkt_x509_free(kms.x509);
+    end(&p);
+}
+END_TEST
+
+static void read_vectors(void)
+{
+    pk = vectors_read("rfc6043pk.txt");
+    refused = vectors_read("refusepk.txt");
+}
+
+static void free_vectors(void)
+{
+    vectors_free(&refused);
+    vectors_free(&pk);
+}
+
+int main(void)
+{
+    Suite *s = suite_create("x509");
+    TCase *t = tcase_create("vectors");
+    tcase_set_timeout(t, 0);
+    tcase_add_test(t, signatures_are_those_of_the_vectors);
+    tcase_add_test(t, envelopes_and_chash_are_those_of_the_vectors);
+    tcase_add_test(t, messages_of_the_vectors_are_verified_and_opened);
+    tcase_add_test(t, messages_are_refused_for_their_reason);
+    tcase_add_test(t, certificates_of_a_kms_are_refused);
+    tcase_add_test(t, a_leaf_must_be_sound);
+    tcase_add_test(t, numbers_of_a_key_are_bounded);
+    tcase_add_test(t, the_floor_of_the_modulus_is_a_setting);
+    tcase_add_test(t, a_chain_must_be_strict);
+    tcase_add_test(t, certificates_can_be_pinned);
+    tcase_add_test(t, large_certificates_are_refused);
+    tcase_add_test(t, no_certificate_may_be_cut);
+    tcase_add_test(t, no_octet_may_change);
+    tcase_add_test(t, an_envelope_that_does_not_open_is_not_told_apart);
+    tcase_add_test(t, all_envelopes_take_the_same_calls);
+    tcase_add_test(t, other_kms_may_vouch_for_their_users);
+    tcase_add_test(t, a_certificate_can_be_revoked);
+    tcase_add_test(t, the_host_can_map_identities);
+    tcase_add_test(t, a_kms_has_certificates_of_its_own);
+    tcase_add_test(t, error_messages_of_a_kms_are_verified);
+    tcase_add_test(t, an_error_message_is_of_the_certificate_that_was_sealed_to);
+    tcase_add_unchecked_fixture(t, read_vectors, free_vectors);
+    suite_add_tcase(s, t);
+    return run(s);
+}
