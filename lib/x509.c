@@ -20,7 +20,7 @@
 
 #include <unistd.h>
 
-enum { LEAST_BITS = 2048, MOST_BITS = 8 * MKT_MAX_RSA, EXPONENT = 8, HASH = 32 }; /* bits and octets */
+enum { LEAST_BITS = 2048, MOST_BITS = 8 * MKT_MAX_RSA, HASH = 32 }; /* bits and octets */
 
 /* Certificates that were added together. */
 struct held {
@@ -94,12 +94,6 @@ static enum mkt_err hash_parts(mbedtls_md_type_t type, const struct mkt_span par
     return error_of(code, MKT_E_CRYPTO);
 }
 
-static enum mkt_err hash_certificate(mbedtls_md_type_t type, const mbedtls_x509_crt *crt, uint8_t hash[HASH])
-{
-    const struct mkt_span der = octets_of(&crt->raw);
-    return hash_parts(type, &der, 1, hash);
-}
-
 static enum mkt_err append(struct mkt_buf *buf, struct mkt_span octets)
 {
     struct io io = io_put(buf);
@@ -109,24 +103,29 @@ static enum mkt_err append(struct mkt_buf *buf, struct mkt_span octets)
 
 /* ---- certificates ---- */
 
-/* Modulus and exponent, with zeros before them. False for another kind of key, or a number that is too long. */
-static bool get_numbers(const mbedtls_pk_context *key, uint8_t modulus[MKT_MAX_RSA], uint8_t exponent[EXPONENT])
+/* A public key, with zeros before its numbers. */
+struct numbers {
+    uint8_t modulus[MKT_MAX_RSA], exponent[8];
+};
+
+/* False for another kind of key, or a number that is too long. */
+static bool get_numbers(const mbedtls_pk_context *key, struct numbers *numbers)
 {
     return mbedtls_pk_get_type(key) == MBEDTLS_PK_RSA && mbedtls_pk_get_bitlen(key) <= MOST_BITS &&
-           mbedtls_rsa_export_raw(mbedtls_pk_rsa(*key), modulus, MKT_MAX_RSA, NULL, 0, NULL, 0, NULL, 0, exponent,
-                                  EXPONENT) == 0;
+           mbedtls_rsa_export_raw(mbedtls_pk_rsa(*key), numbers->modulus, sizeof numbers->modulus, NULL, 0, NULL, 0,
+                                  NULL, 0, numbers->exponent, sizeof numbers->exponent) == 0;
 }
 
 /* What mbedTLS does not check, or not before it verifies: version 1, disorder, exponents that take it seconds. */
 static bool is_plausible(const struct mkt_x509 *x509, const mbedtls_x509_crt *chain, bool ordered)
 {
-    static const uint8_t one[EXPONENT] = {[EXPONENT - 1] = 1};
-    uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT];
+    static const struct numbers one = {.exponent = {[7] = 1}};
+    struct numbers key;
     size_t n = 0;
     for (const mbedtls_x509_crt *crt = chain; crt != NULL; crt = crt->next, n++)
-        if (crt->version != 3 || !get_numbers(&crt->pk, modulus, exponent) ||
-            mbedtls_pk_get_bitlen(&crt->pk) < x509->settings.rsa_bits || exponent[EXPONENT - 1] % 2 == 0 ||
-            memcmp(exponent, one, EXPONENT) == 0 ||
+        if (crt->version != 3 || !get_numbers(&crt->pk, &key) || key.exponent[7] % 2 == 0 ||
+            memcmp(key.exponent, one.exponent, sizeof key.exponent) == 0 ||
+            mbedtls_pk_get_bitlen(&crt->pk) < x509->settings.rsa_bits ||
             (ordered && crt->next != NULL && !is_same(&crt->issuer_raw, &crt->next->subject_raw)))
             return false;
     return !ordered || n <= MKT_MAX_CERTIFICATES;
@@ -217,11 +216,14 @@ static bool is_trusted(const struct mkt_x509 *x509, mbedtls_x509_crt *chain, uin
     return false;
 }
 
-/* Finds an identity in subjectAltName; the only one that there is if `id` is NULL. */
-static bool find_name(const mbedtls_x509_crt *crt, const struct mkt_id *id, struct mkt_id *found)
+/* Finds an identity in subjectAltName, or the only one that there is if `id` is NULL. */
+static bool find_name(const struct mkt_x509 *x509, const mbedtls_x509_crt *crt, const struct mkt_id *id,
+                      struct mkt_id *found)
 {
     enum { RFC822_NAME = 1, URI = 6 };
     size_t n = 0;
+    if (id != NULL && x509->settings.is_of != NULL)
+        return x509->settings.is_of(x509->settings.user, id, octets_of(&crt->raw));
     for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at != NULL; at = at->next) {
         const int kind = at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
         if (at->buf.p == NULL || (kind != URI && kind != RFC822_NAME))
@@ -234,14 +236,6 @@ static bool find_name(const mbedtls_x509_crt *crt, const struct mkt_id *id, stru
     return id == NULL && n == 1;
 }
 
-static bool is_of(const struct mkt_x509 *x509, const struct mkt_id *id, const mbedtls_x509_crt *crt)
-{
-    struct mkt_id found;
-    if (x509->settings.is_of != NULL)
-        return x509->settings.is_of(x509->settings.user, id, octets_of(&crt->raw));
-    return find_name(crt, id, &found);
-}
-
 static enum mkt_err check_chash(const struct mkt_chash *chash, const mbedtls_x509_crt *crt)
 {
     enum { SHA_1 = 0, SHA_256 = 2 }; /* RFC 3830 6.8, RFC 6043 6.7 */
@@ -250,10 +244,9 @@ static enum mkt_err check_chash(const struct mkt_chash *chash, const mbedtls_x50
         return MKT_OK;
     if (chash->func != SHA_1 && chash->func != SHA_256)
         return MKT_E_HASH;
-    const enum mkt_err err = hash_certificate(chash->func == SHA_1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256, crt, hash);
-    if (err != MKT_OK)
-        return err;
-    return memcmp(hash, chash->hash.p, chash->hash.n) == 0 ? MKT_OK : MKT_E_WRONG_CERTIFICATE;
+    const struct mkt_span der = octets_of(&crt->raw);
+    const enum mkt_err err = hash_parts(chash->func == SHA_1 ? MBEDTLS_MD_SHA1 : MBEDTLS_MD_SHA256, &der, 1, hash);
+    return err == MKT_OK && memcmp(hash, chash->hash.p, chash->hash.n) != 0 ? MKT_E_WRONG_CERTIFICATE : err;
 }
 
 /* ---- the callbacks ---- */
@@ -276,9 +269,10 @@ static enum mkt_err find_own(const struct mkt_x509 *x509, const struct mkt_chash
 static enum mkt_err find_kms(const struct mkt_x509 *x509, const struct mkt_id *kms, const struct mkt_chash *chash,
                              uint64_t now, struct held **found)
 {
+    struct mkt_id name;
     enum mkt_err err = MKT_E_NO_KEY;
     for (*found = x509->kms; *found != NULL; *found = (*found)->next) {
-        if (!is_of(x509, kms, &(*found)->chain) || check_chash(chash, &(*found)->chain) != MKT_OK)
+        if (!find_name(x509, &(*found)->chain, kms, &name) || check_chash(chash, &(*found)->chain) != MKT_OK)
             continue;
         if (is_trusted(x509, &(*found)->chain, now, MBEDTLS_X509_KU_KEY_ENCIPHERMENT))
             return MKT_OK;
@@ -329,38 +323,39 @@ static enum mkt_err verify_error(const struct mkt_x509 *x509, const struct mkt_s
                                  struct mkt_signer *signer)
 {
     struct held *kms;
-    const enum mkt_err err = find_kms(x509, message->kms, message->chash, message->now, &kms);
-    *signer = (struct mkt_signer){.id = *message->kms};
+    enum mkt_err err = find_kms(x509, message->kms, message->chash, message->now, &kms);
     if (err == MKT_OK && mbedtls_x509_crt_check_key_usage(&kms->chain, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0)
-        return MKT_E_CHAIN;
-    return err == MKT_OK ? verify_signature(x509, message, NULL, &kms->chain.pk) : err;
+        err = MKT_E_CHAIN;
+    if (err == MKT_OK)
+        err = verify_signature(x509, message, NULL, &kms->chain.pk);
+    if (err == MKT_OK)
+        signer->id = *message->kms;
+    return err;
 }
 
-/* Verifies an initial message by certificates, which are read into `chain`. */
+/* Verifies an initial message by the certificates of its sender, which are read into `chain`. */
 static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_signed *message,
                               const struct mkt_span certificate[], size_t n, mbedtls_x509_crt *chain,
                               struct mkt_signer *signer)
 {
+    struct mkt_id id = {.type = 0}, found;
     for (size_t i = 0; i < n; i++) {
-        const bool fits = certificate[i].n <= MKT_X509_MAX_CERTIFICATE;
-        const int code = fits ? mbedtls_x509_crt_parse_der_nocopy(chain, certificate[i].p, certificate[i].n) : 0;
-        if (!fits || code != 0)
-            return fits ? error_of(code, MKT_E_BAD_VALUE) : MKT_E_CHAIN;
+        if (certificate[i].n > MKT_X509_MAX_CERTIFICATE)
+            return MKT_E_CHAIN;
+        const int code = mbedtls_x509_crt_parse_der_nocopy(chain, certificate[i].p, certificate[i].n);
+        if (code != 0)
+            return error_of(code, MKT_E_BAD_VALUE);
     }
-    for (const mbedtls_x509_crt *crt = chain; n > 0 && crt != NULL; crt = crt->next, certificate++)
-        if (crt->raw.len != certificate->n)
+    for (const mbedtls_x509_crt *crt = chain; n > 0 && crt != NULL; crt = crt->next)
+        if (crt->raw.len != certificate++->n)
             return MKT_E_BAD_VALUE;
     if (n == 0 || !is_plausible(x509, chain, true) ||
-        !is_trusted(x509, chain, message->now, MBEDTLS_X509_KU_DIGITAL_SIGNATURE))
+        !is_trusted(x509, chain, message->now, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) ||
+        (message->signer == NULL && !find_name(x509, chain, NULL, &id)))
         return MKT_E_CHAIN;
-
-    struct mkt_id id;
-    if (message->signer != NULL)
-        id = *message->signer;
-    else if (!find_name(chain, NULL, &id))
-        return MKT_E_CHAIN;
+    id = message->signer == NULL ? id : *message->signer;
     struct mkt_signer by = {.id = id};
-    for (size_t i = 0; !is_of(x509, &by.id, chain); i++) {
+    for (size_t i = 0; !find_name(x509, chain, &by.id, &found); i++) {
         if (i == x509->settings.n_relays)
             return MKT_E_CHAIN;
         by = (struct mkt_signer){.id = x509->settings.relay[i], .vouches = true};
@@ -374,27 +369,26 @@ static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_sign
 static enum mkt_err verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
 {
     const struct mkt_x509 *x509 = user;
-    struct mkt_span found[MKT_MAX_CERTIFICATES];
-    mbedtls_x509_crt chain;
-    struct held *own;
+    struct mkt_span certificate[MKT_MAX_CERTIFICATES];
+    struct mkt_id name;
+    struct held *held;
+    *signer = (struct mkt_signer){.vouches = false};
     if (message->by_kms)
         return verify_error(x509, message, signer);
-    enum mkt_err err = find_own(x509, message->chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &own);
-    if (err == MKT_OK && !is_of(x509, message->kms, &own->chain))
+    enum mkt_err err = find_own(x509, message->chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &held);
+    if (err == MKT_OK && !find_name(x509, &held->chain, message->kms, &name))
         err = MKT_E_WRONG_CERTIFICATE;
-    if (err == MKT_OK && message->envelope.n != mbedtls_pk_get_len(&own->key))
+    if (err == MKT_OK && message->envelope.n != mbedtls_pk_get_len(&held->key))
         err = MKT_E_BAD_VALUE;
-    if (err != MKT_OK)
-        return err;
-
     size_t n = message->n_certificates;
-    memcpy(found, message->certificate, sizeof found);
-    if (n == 0 && x509->settings.find != NULL)
-        n = x509->settings.find(x509->settings.user, message->signer, found);
-    if (n > MKT_MAX_CERTIFICATES)
-        return MKT_E_CHAIN;
+    memcpy(certificate, message->certificate, sizeof certificate);
+    if (err == MKT_OK && n == 0 && x509->settings.find != NULL)
+        n = x509->settings.find(x509->settings.user, message->signer, certificate);
+    if (err != MKT_OK || n > MKT_MAX_CERTIFICATES)
+        return err == MKT_OK ? MKT_E_CHAIN : err;
+    mbedtls_x509_crt chain;
     mbedtls_x509_crt_init(&chain);
-    err = verify_by(x509, message, found, n, &chain, signer);
+    err = verify_by(x509, message, certificate, n, &chain, signer);
     mbedtls_x509_crt_free(&chain);
     return err;
 }
@@ -414,7 +408,7 @@ static enum mkt_err seal(void *user, const struct mkt_id *kms, uint64_t now, str
         err = error_of(mbedtls_pk_encrypt(&to->chain.pk, key.p, key.n, sealed, &n, sizeof sealed, draw, user),
                        MKT_E_CRYPTO);
     if (err == MKT_OK)
-        err = hash_certificate(MBEDTLS_MD_SHA256, &to->chain, hash);
+        err = hash_parts(MBEDTLS_MD_SHA256, &(const struct mkt_span){to->chain.raw.p, to->chain.raw.len}, 1, hash);
     if (err == MKT_OK)
         err = append(envelope, (struct mkt_span){sealed, n});
     if (err == MKT_OK && x509->settings.send_chash)
@@ -449,14 +443,16 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
     enum { LEAST_PADDING = 11 };
     static const uint8_t zero[MKT_MAX_RSA];
     struct held *own;
-    uint8_t modulus[MKT_MAX_RSA], exponent[EXPONENT], octets[MKT_MAX_RSA];
+    struct numbers numbers;
+    uint8_t octets[MKT_MAX_RSA];
     const enum mkt_err err = find_own(user, chash, MBEDTLS_X509_KU_KEY_ENCIPHERMENT, &own);
     if (err != MKT_OK)
         return err;
     const size_t n = mbedtls_pk_get_len(&own->key);
-    if (envelope.n != n || key_length > n - LEAST_PADDING || !get_numbers(&own->key, modulus, exponent))
+    if (envelope.n != n || key_length > n - LEAST_PADDING || !get_numbers(&own->key, &numbers))
         return MKT_E_ARGUMENT;
-    const bool in_range = memcmp(envelope.p, zero, n) > 0 && memcmp(envelope.p, modulus + sizeof modulus - n, n) < 0;
+    const bool in_range =
+        memcmp(envelope.p, zero, n) > 0 && memcmp(envelope.p, numbers.modulus + MKT_MAX_RSA - n, n) < 0;
     memset(octets, 0, n - 1);
     octets[n - 1] = 1;
     if (in_range)
@@ -472,37 +468,37 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
 
 static void free_held(struct held *held)
 {
-    while (held != NULL) {
-        struct held *next = held->next;
+    for (struct held *next; held != NULL; held = next) {
+        next = held->next;
         mbedtls_x509_crt_free(&held->chain);
         mbedtls_pk_free(&held->key);
         mbedtls_free(held);
-        held = next;
     }
 }
 
 /* Reads certificates, or their private key, in PEM or DER: mbedTLS wants a NUL after PEM, and none after DER. */
 static enum mkt_err read_held(struct mkt_x509 *x509, struct held *held, struct mkt_span octets, bool is_key)
 {
-    uint8_t modulus[2][MKT_MAX_RSA], exponent[2][EXPONENT];
+    struct numbers public, private;
     uint8_t *copy = mbedtls_calloc(octets.n + 1, 1);
     if (copy == NULL)
         return MKT_E_MEMORY;
     if (octets.n > 0)
         memcpy(copy, octets.p, octets.n);
     const bool pem = strstr((const char *)copy, "-----BEGIN") != NULL;
-    int code = is_key ? mbedtls_pk_parse_key(&held->key, copy, octets.n + pem, NULL, 0 PARSE_BY(draw, x509))
-                      : mbedtls_x509_crt_parse(&held->chain, copy, octets.n + pem);
+    const int code = is_key ? mbedtls_pk_parse_key(&held->key, copy, octets.n + pem, NULL, 0 PARSE_BY(draw, x509))
+                            : mbedtls_x509_crt_parse(&held->chain, copy, octets.n + pem);
     mbedtls_platform_zeroize(copy, octets.n);
     mbedtls_free(copy);
     (void)x509;
-    if (code == 0 && !is_key)
+    if (code != 0)
+        return error_of(code, is_key ? MKT_E_NO_KEY : MKT_E_BAD_VALUE);
+    if (!is_key)
         return pem || held->chain.raw.len == octets.n ? MKT_OK : MKT_E_BAD_VALUE;
-    if (code == 0 && get_numbers(&held->chain.pk, modulus[0], exponent[0]) &&
-        get_numbers(&held->key, modulus[1], exponent[1]) && memcmp(modulus[0], modulus[1], MKT_MAX_RSA) == 0 &&
-        memcmp(exponent[0], exponent[1], EXPONENT) == 0)
-        return MKT_OK;
-    return error_of(code == 0 ? -1 : code, is_key ? MKT_E_NO_KEY : MKT_E_BAD_VALUE);
+    return get_numbers(&held->chain.pk, &public) && get_numbers(&held->key, &private) &&
+                   memcmp(&public, &private, sizeof public) == 0
+               ? MKT_OK
+               : MKT_E_NO_KEY;
 }
 
 /* Adds certificates at the end of a list. */

@@ -556,7 +556,47 @@ START_TEST(a_kms_gets_no_tickets_for_its_users)
     struct mkt_message m = decoded(init);
     find(&m, MKT_CERT, 0)->cert.data = p->kms_r.signer.certificate;
     refused(&p->kms, "REQUEST_INIT_PK of a KMS", resigned(p, &m, &p->kms_r, &p->alice), MKT_E_CHAIN);
+    put_in(&m, payload(MKT_IDR)); /* which is not expected there */
+    m.payload[m.n - 2].id = mkt_id_uri("sip:alice@example.com");
+    m.payload[m.n - 2].id.role = MKT_IDR_R;
+    refused(&p->kms, "and an IDRr", resigned(p, &m, &p->kms_r, &p->alice), MKT_E_CHAIN);
     take(&p->kms, "REQUEST_INIT_PK", init);
+    parties_free(p);
+}
+END_TEST
+
+/* The KMS that asks names its user: what the host of the other one believes is not enough. */
+START_TEST(a_kms_names_its_user)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, "EFGHIJLNO"), MKT_OK);
+    p->kms.settings.peer = p->bob.settings.self;
+    const struct mkt_span init = resolving(p);
+    struct mkt_message m = decoded(init);
+    find(&m, MKT_CERT, 0)->cert.data = p->kms_r.signer.certificate;
+    left_out(&m, MKT_IDR, MKT_IDR_R);
+    refused(&p->kms, "without IDRr", resigned(p, &m, &p->kms_r, &p->bob), MKT_E_CHAIN);
+    take(&p->kms, "RESOLVE_INIT_PK", init);
+    parties_free(p);
+}
+END_TEST
+
+static enum mkt_err says_nobody(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    (void)user, (void)message, (void)signer;
+    return MKT_OK;
+}
+
+START_TEST(somebody_signs)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    for (int i = 0; i < 2; i++) {
+        p->alice.settings.leave_out_identities = i == 1;
+        p->policy.initiator.data = text(i == 1 ? "" : "sip:alice@example.com");
+        const struct mkt_span init = asked(p);
+        p->kms.signer.keys.verify = says_nobody;
+        refused(&p->kms, "signed by nobody", init, MKT_E_CHAIN);
+    }
     parties_free(p);
 }
 END_TEST
@@ -667,6 +707,10 @@ START_TEST(other_error_messages_are_not_signed)
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         ck_assert(ends_with(errors[i], MKT_ERR));
     ck_assert_uint_eq(p->kms.signer.signed_ + p->alice.signer.signed_, 1);
+    p->mallory.settings.leave_out_identities = true; /* no IDRkms says that it is not for Alice */
+    begin(&p->mallory, MKT_INITIATOR);
+    ck_assert(ends_with(complaint(&p->alice, request_init(&p->mallory, &p->request), MKT_E_DATA_TYPE), MKT_ERR));
+    ck_assert_uint_eq(p->alice.signer.verified, 0);
     p->kms.signer.keys.sign = NULL;
     const size_t verified = p->kms.signer.verified;
     const struct mkt_span error = complaint(&p->kms, init, MKT_E_DENIED);
@@ -864,25 +908,115 @@ START_TEST(an_answer_has_a_key)
 }
 END_TEST
 
-/* Stored octets that no bundle has: an envelope key beside a MAC, none beside a signature, a key of another length. */
-START_TEST(stored_keys_belong_to_their_message)
+/* Loads a bundle with other octets at the end, where the envelope key is behind its length. */
+static enum mkt_err load_with(const struct party *party, struct mkt_span octets, size_t less, size_t key)
 {
-    struct parties *p = signers(MKT_SUITE_256);
-    asked(p);
-    const struct mkt_span octets = stored(&p->alice);
     uint8_t changed[ROOM];
     struct mkt_csb *csb;
-    memcpy(changed, octets.p, octets.n);
-    size_t at =
-        0; /* of the data type of the message that is kept: version, REQUEST_INIT_PK, Next Payload T, V and PRF */
-    while (memcmp(changed + at, "\x01\x0c\x05\x81", 4) != 0)
-        ck_assert_uint_lt(++at, octets.n - 4);
-    expect_err("as it was", mkt_csb_load(&csb, &p->alice.player.host, &p->alice.settings, octets), MKT_OK);
+    const size_t at = octets.n - less;
+    ck_assert_uint_le(at + 4 + key, sizeof changed);
+    memcpy(changed, octets.p, at);
+    memset(changed + at, 0, 4);
+    changed[at + 3] = (uint8_t)key;
+    memset(changed + at + 4, 7, key);
+    const enum mkt_err err =
+        mkt_csb_load(&csb, &party->player.host, &party->settings, exact((struct mkt_span){changed, at + 4 + key}));
     mkt_csb_free(csb);
-    changed[at + 1] = MKT_REQUEST_INIT_PSK;
-    expect_err("PSK",
-               mkt_csb_load(&csb, &p->alice.player.host, &p->alice.settings, (struct mkt_span){changed, octets.n}),
-               MKT_E_STORED);
+    return err;
+}
+
+/* An envelope key stands beside a message that was signed, and has the length of the suite. */
+START_TEST(a_stored_envelope_key_belongs_to_its_message)
+{
+    struct parties *p = signers(MKT_SUITE_256), *by_psk = parties_new(MKT_SUITE_256, "DEFGHIJNO");
+    asked(p);
+    asked(by_psk);
+    const struct mkt_span signs = stored(&p->alice), shares = stored(&by_psk->alice);
+    expect_err("32 octets", load_with(&p->alice, signs, 4 + 32, 32), MKT_OK);
+    expect_err("16 octets", load_with(&p->alice, signs, 4 + 32, 16), MKT_E_STORED);
+    expect_err("none", load_with(&p->alice, signs, 4 + 32, 0), MKT_E_STORED);
+    expect_err("beside V", load_with(&by_psk->alice, shares, 4, 32), MKT_E_STORED);
+    expect_err("none beside V", load_with(&by_psk->alice, shares, 4, 0), MKT_OK);
+    begin(&p->alice, MKT_INITIATOR);
+    expect_err("beside nothing", load_with(&p->alice, stored(&p->alice), 4, 32), MKT_E_STORED);
+    parties_free(p);
+    parties_free(by_psk);
+}
+END_TEST
+
+/* A KMS has a PSK for the answer to a message with a MAC, and none yet for the answer to a signed one. */
+START_TEST(a_stored_psk_belongs_to_its_message)
+{
+    struct parties *all[] = {signers(MKT_SUITE_256), parties_new(MKT_SUITE_256, "DEFGHIJNO")};
+    for (size_t i = 0; i < 2; i++) {
+        struct party *kms = &all[i]->kms;
+        struct mkt_csb *csb;
+        uint8_t changed[ROOM];
+        const struct mkt_span init = asked(all[i]);
+        take(kms, "REQUEST_INIT", init);
+        const struct mkt_span octets = stored(kms);
+        size_t at = 0;
+        while (memcmp(octets.p + at, init.p, init.n) != 0)
+            ck_assert_uint_lt(++at + init.n, octets.n);
+        at += init.n + 4; /* behind the RESOLVE_INIT that it has not sent: the PSK */
+        const size_t has = octets.p[at + 3], gets = i == 0 ? 32 : 0;
+        ck_assert_uint_eq(has, i == 0 ? 0 : 32);
+        memcpy(changed, octets.p, at + 4);
+        changed[at + 3] = (uint8_t)gets;
+        memset(changed + at + 4, 9, gets);
+        memcpy(changed + at + 4 + gets, octets.p + at + 4 + has, octets.n - at - 4 - has);
+        expect_err(
+            "PSK",
+            mkt_csb_load(&csb, &kms->player.host, &kms->settings, (struct mkt_span){changed, octets.n + gets - has}),
+            MKT_E_STORED);
+        expect_err("as it was", mkt_csb_load(&csb, &kms->player.host, &kms->settings, octets), MKT_OK);
+        mkt_csb_free(csb);
+        parties_free(all[i]);
+    }
+}
+END_TEST
+
+/* A KMS whose bundle was loaded without public keys says so, and answers once it has them. */
+START_TEST(a_kms_needs_its_keys_to_answer)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    uint8_t octets[ROOM];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_ticket *ticket;
+    take(&p->kms, "REQUEST_INIT_PK", asked(p));
+    const struct mkt_span kept = stored(&p->kms);
+    for (int i = 0; i < 2; i++) {
+        p->kms.settings.public_keys = i == 0 ? NULL : &p->kms.signer.keys;
+        mkt_csb_free(p->kms.csb);
+        expect_err("load", mkt_csb_load(&p->kms.csb, &p->kms.player.host, &p->kms.settings, kept), MKT_OK);
+        expect_err("grant", mkt_csb_grant(p->kms.csb, &p->recipe, &ticket), MKT_OK);
+        expect_err("answer", mkt_csb_make_request_resp(p->kms.csb, ticket, &out), i == 0 ? MKT_E_ARGUMENT : MKT_OK);
+        mkt_ticket_free(ticket);
+    }
+    take(&p->alice, "REQUEST_RESP", (struct mkt_span){octets, out.n});
+    parties_free(p);
+}
+END_TEST
+
+/* A Responder that gives up its question forgets the key, and asks anew by another one. */
+START_TEST(who_asks_anew_has_another_key)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    const struct mkt_span key = key_of(p);
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, "EFGHIJLNO"), MKT_OK);
+    p->bob.player.n_random = p->bob.player.next_random = 0;
+    player_random(&p->bob.player, text("CSBIthis is RANDRr and has as many too."));
+    p->bob.player.n_random = 36;
+    player_random(&p->bob.player, key);
+    p->bob.moves = true;
+    resolving(p);
+    ck_assert(holds(&p->bob, key));
+    mkt_csb_abandon(p->bob.csb);
+    ck_assert(!holds(&p->bob, key));
+    const struct mkt_span octets = stored(&p->bob);
+    expect_err("none is stored", load_with(&p->bob, octets, 4, 0), MKT_OK);
+    resolved_by(&p->kms, &p->bob);
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
     parties_free(p);
 }
 END_TEST
@@ -915,7 +1049,12 @@ int main(void)
     tcase_add_test(tcase, what_a_callback_gives_has_its_length);
     tcase_add_test(tcase, a_bundle_may_be_too_small);
     tcase_add_test(tcase, an_answer_has_a_key);
-    tcase_add_test(tcase, stored_keys_belong_to_their_message);
+    tcase_add_test(tcase, a_stored_envelope_key_belongs_to_its_message);
+    tcase_add_test(tcase, a_stored_psk_belongs_to_its_message);
+    tcase_add_test(tcase, a_kms_needs_its_keys_to_answer);
+    tcase_add_test(tcase, who_asks_anew_has_another_key);
+    tcase_add_test(tcase, a_kms_names_its_user);
+    tcase_add_test(tcase, somebody_signs);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }

@@ -122,10 +122,10 @@ run() {
         tally "$status"
         ;;
     notls)
-        say "clang, release, without TLS"
+        say "clang, release, without TLS and certificates"
         need $packages clang libclang-rt-dev
         export CC=clang
-        compile notls -Dtests=enabled -Dtls=false -Dbench=true $release && check
+        compile notls -Dtests=enabled -Dtls=false -Dx509=false -Dbench=true $release && check
         ;;
     debug)
         say "gcc, debug with ASan and UBSan"
@@ -141,7 +141,7 @@ run() {
         compile clang -Dtests=enabled $memory -Doptimization=1 && check
         ;;
     msan)
-        say "clang, with MSan, without TLS"
+        say "clang, with MSan, without TLS and certificates"
         need $packages clang libclang-rt-dev
         export CC="clang -fsanitize=memory -fsanitize-memory-track-origins -I$tests -DMBEDTLS_USER_CONFIG_FILE=<msan.h>"
         $CC -std=c11 -fPIC -g -O1 -I"$top/include" -I"$top/lib" -c "$tests/msan.c" -o "$build/msan.o" ||
@@ -152,7 +152,7 @@ run() {
         done
         export LDFLAGS
         # the two that are left out put functions of mbedTLS in place themselves
-        compile msan -Dtests=enabled -Dtls=false -Dexamples=false ${sanitize}memory -Doptimization=1 &&
+        compile msan -Dtests=enabled -Dtls=false -Dx509=false -Dexamples=false ${sanitize}memory -Doptimization=1 &&
             names=$(meson test -C "$dir" --list --no-suite scripts 2>/dev/null | sed -n 's|.* / ||p') &&
             check $(printf '%s\n' "$names" | grep -vx -e faults -e secrets)
         ;;
@@ -160,13 +160,13 @@ run() {
         say "gcc, debug with ThreadSanitizer, what has threads"
         need $packages
         export CC=gcc
-        only='test-threads test-streams test-announced test-tls test-replay handshakes'
+        only='test-threads test-streams test-announced test-tls test-x509 test-replay handshakes'
         within="env HANDSHAKES=${HANDSHAKES:-600}"
         # Its shadow memory has fixed places: an address space laid out at random may be in them.
         fixed="setarch $(uname -m) -R"
         $fixed true 2>/dev/null && within="$within $fixed"
         compile thread -Dtests=enabled -Dexamples=false ${sanitize}thread -Doptimization=g &&
-            check --wrapper "$within" threads streams announced tls replay handshakes
+            check --wrapper "$within" threads streams announced tls x509 replay handshakes
         ;;
     valgrind)
         say "gcc, release, under valgrind"

@@ -831,6 +831,77 @@ START_TEST(linear_texts)
 }
 END_TEST
 
+/* ---- envelopes: nobody can tell by the steps if one opens ---- */
+
+/* The host's own steps do not count. */
+static enum mkt_err verify_uncounted(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    const bool before = counting;
+    counting = false;
+    const enum mkt_err err =
+        ((struct play *)user)->signer[KMS].keys.verify(&((struct play *)user)->signer[KMS], message, signer);
+    counting = before;
+    return err;
+}
+
+static enum mkt_err open_uncounted(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                                   size_t length)
+{
+    struct signer *signer = &((struct play *)user)->signer[KMS];
+    const bool before = counting;
+    counting = false;
+    const enum mkt_err err = signer->keys.open(signer, chash, envelope, key, length);
+    counting = before;
+    return err;
+}
+
+/* Of a KMS that takes a REQUEST_INIT_PK with an envelope of its own, and answers it. */
+static unsigned long steps_to_answer(struct mkt_span envelope, enum mkt_err taken)
+{
+    struct play *p = play_sign(play_new(MKT_SUITE_256, "DEFGHIJLMNO", false));
+    struct mkt_public_keys keys = p->signer[KMS].keys;
+    struct mkt_message m;
+    uint8_t octets[8192], answer[4096];
+    struct mkt_buf out = {octets, sizeof octets, 0}, resp = {answer, sizeof answer, 0};
+    keys.user = p;
+    keys.verify = verify_uncounted;
+    keys.open = open_uncounted;
+    p->settings[KMS].public_keys = &keys;
+    play_make(p, ASK);
+    expect_err("get", mkt_message_decode(&m, p->message[ASK]), MKT_OK);
+    if (envelope.n > 0)
+        find(&m, MKT_PKE, 0)->pke.data = envelope;
+    expect_err("put", mkt_message_encode(&m, &out), MKT_OK);
+    const struct mkt_span parts[] = {
+        {octets, out.n - SIGNATURE}, p->settings[ALICE].self.data, p->settings[KMS].self.data};
+    const struct mkt_span signature = signature_of(&p->settings[ALICE].self, parts, 3);
+    memcpy(octets + out.n - SIGNATURE, signature.p, signature.n);
+    play_bundle(p, KMS);
+    begin();
+    expect_err("take", mkt_csb_take(p->csb[KMS], (struct mkt_span){octets, out.n}), MKT_OK);
+    expect_err("answer", play_put(p, GRANT, p->csb[KMS], &resp), MKT_OK);
+    const unsigned long n = end();
+    expect_err("answer", mkt_csb_take(play_bundle(p, ALICE), mkt_buf_span(&resp)), taken);
+    play_free(p);
+    return n;
+}
+
+START_TEST(an_envelope_that_does_not_open_takes_the_same_steps)
+{
+    static const size_t lengths[] = {0, 1, 16, 31, 33, 200, 253};
+    static const uint8_t octets[ENVELOPE] = {0xff, 1};
+    const struct mkt_id kms = mkt_id_uri("sip:kms@example.com"), alice = mkt_id_uri("sip:alice@example.com");
+    const struct mkt_span none = {NULL, 0}, whole = {octets, sizeof octets}, key = {octets, 32};
+    const unsigned long n = steps_to_answer(none, MKT_OK);
+    ck_assert_uint_gt(n, 1000);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        ck_assert_uint_eq(steps_to_answer(envelope_of(&kms, (struct mkt_span){octets, lengths[i]}), MKT_E_MAC), n);
+    ck_assert_uint_eq(steps_to_answer(envelope_of(&alice, key), MKT_E_MAC), n);
+    ck_assert_uint_eq(steps_to_answer(whole, MKT_E_MAC), n);
+    ck_assert_uint_eq(steps_to_answer(envelope_of(&kms, key), MKT_E_MAC), n); /* it opens, and is not Alice's */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("steps");
@@ -839,6 +910,7 @@ int main(void)
     tcase_add_loop_test(tcase, linear, 0, GROWING);
     tcase_add_loop_test(tcase, keys_of_a_ticket, 0, 3);
     tcase_add_test(tcase, linear_texts);
+    tcase_add_test(tcase, an_envelope_that_does_not_open_takes_the_same_steps);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
