@@ -46,6 +46,7 @@ static inline struct mkt_span der(unsigned tag, const struct mkt_span part[], si
 enum { INTEGER = 2, BITS = 3, OCTETS = 4, OID = 6, UTF8 = 12, UTC = 23, SEQUENCE = 0x30, SET = 0x31 };
 enum { RFC822 = 0x81, DNS = 0x82, URI = 0x86 }; /* of subjectAltName */
 enum { DIGITAL_SIGNATURE = 0x80, KEY_ENCIPHERMENT = 0x20, CERT_SIGN = 0x04 };
+enum made_with { SHA256, SHA1, MD5 };
 
 struct recipe {
     const char *subject, *issuer;
@@ -54,9 +55,9 @@ struct recipe {
     struct mkt_span names;      /* the list of subjectAltName; none: no such extension */
     struct mkt_span extension;  /* one more, or none */
     bool ca;
-    int path;                        /* the path length and 1; 0: none */
-    unsigned usage;                  /* keyUsage; 0: none */
-    enum { SHA256, SHA1, MD5 } hash; /* of the signature */
+    int path;            /* the path length and 1; 0: none */
+    unsigned usage;      /* keyUsage; 0: none */
+    enum made_with hash; /* of the signature */
 };
 
 static inline int no_random(void *user, unsigned char *out, size_t n)
@@ -97,7 +98,7 @@ static inline struct mkt_span public_key_of(struct mkt_span modulus, const char 
 }
 
 /* RSASSA-PKCS1-v1_5. */
-static inline struct mkt_span signed_by(struct mkt_span private_key, int hash, struct mkt_span octets)
+static inline struct mkt_span signed_by(struct mkt_span private_key, enum made_with hash, struct mkt_span octets)
 {
     static const struct {
         mbedtls_md_type_t type;
