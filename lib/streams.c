@@ -76,6 +76,7 @@ struct connection {
     mbedtls_ssl_context *ssl;
     struct stream *stream; /* that it is for, or NULL: not known yet */
     uint64_t key;          /* the serial number of the key that its handshake was given; 0: none */
+    bool hidden;           /* it must not hear that its stream is there: it has only named it */
     _Atomic enum progress progress;
 
     /* All above are behind the lock, except that `progress` may be read without. Below: its own thread alone. */
@@ -262,6 +263,8 @@ static void wake(const struct mkt_streams *streams, const struct stream *stream,
 {
     for (struct link *link = stream->connections; link != NULL; link = link->next) {
         struct connection *connection = (struct connection *)(void *)link;
+        if (connection->hidden)
+            continue;
         connection->progress = progress;
         if (streams->settings.wake != NULL)
             streams->settings.wake(streams->settings.user, connection->ssl);
@@ -646,6 +649,7 @@ static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *s
         memcpy(connection->identity, identity, n < SHOWN_IDENTITY ? n : SHOWN_IDENTITY);
     }
     if (*known) {
+        connection->hidden |= streams->settings.hide_identities && connection->stream == NULL;
         claim(connection, stream);
         connection->key = stream->key->serial;
         n_key = stream->key->n_psk;
@@ -786,7 +790,7 @@ static bool connect_stream(struct mkt_streams *streams, struct connection *conne
                        (stream->connected == connection || connection->key == stream->key->serial);
     if (given)
         stream->connected = connection;
-    connection->leaving = !given;
+    connection->leaving = connection->hidden = !given;
     unlock(streams);
     return given;
 }
