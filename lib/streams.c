@@ -204,10 +204,10 @@ static bool chain_of_identity(const struct mkt_streams *streams, const void *ide
     return true;
 }
 
-/* No peer chooses a number or an address: 2^64 divided by the golden ratio is enough to spread them. */
+/* No peer chooses a number or an address: 2^64 divided by the golden ratio is enough to spread them. All bits count. */
 static uint32_t chain_of(const struct mkt_streams *streams, uint64_t number)
 {
-    return (uint32_t)(number * 0x9e3779b97f4a7c15u >> 32) & streams->mask;
+    return (uint32_t)((number ^ number >> 32) * 0x9e3779b97f4a7c15u >> 32) & streams->mask;
 }
 
 /* Each of these answers the place in a chain where something is, or would be. */
