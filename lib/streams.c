@@ -76,6 +76,7 @@ struct connection {
     mbedtls_ssl_context *ssl;
     struct stream *stream; /* that it is for, or NULL: not known yet */
     uint64_t key;          /* the serial number of the key that its handshake was given; 0: none */
+    bool hidden;           /* it must not hear that its stream is there: it has only named it */
     _Atomic enum progress progress;
 
     /* All above are behind the lock, except that `progress` may be read without. Below: its own thread alone. */
@@ -203,10 +204,10 @@ static bool chain_of_identity(const struct mkt_streams *streams, const void *ide
     return true;
 }
 
-/* No peer chooses a number or an address: 2^64 divided by the golden ratio is enough to spread them. */
+/* No peer chooses a number or an address: 2^64 divided by the golden ratio is enough to spread them. All bits count. */
 static uint32_t chain_of(const struct mkt_streams *streams, uint64_t number)
 {
-    return (uint32_t)(number * 0x9e3779b97f4a7c15u >> 32) & streams->mask;
+    return (uint32_t)((number ^ number >> 32) * 0x9e3779b97f4a7c15u >> 32) & streams->mask;
 }
 
 /* Each of these answers the place in a chain where something is, or would be. */
@@ -262,6 +263,8 @@ static void wake(const struct mkt_streams *streams, const struct stream *stream,
 {
     for (struct link *link = stream->connections; link != NULL; link = link->next) {
         struct connection *connection = (struct connection *)(void *)link;
+        if (connection->hidden)
+            continue;
         connection->progress = progress;
         if (streams->settings.wake != NULL)
             streams->settings.wake(streams->settings.user, connection->ssl);
@@ -646,6 +649,7 @@ static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *s
         memcpy(connection->identity, identity, n < SHOWN_IDENTITY ? n : SHOWN_IDENTITY);
     }
     if (*known) {
+        connection->hidden |= streams->settings.hide_identities && connection->stream == NULL;
         claim(connection, stream);
         connection->key = stream->key->serial;
         n_key = stream->key->n_psk;
@@ -786,7 +790,7 @@ static bool connect_stream(struct mkt_streams *streams, struct connection *conne
                        (stream->connected == connection || connection->key == stream->key->serial);
     if (given)
         stream->connected = connection;
-    connection->leaving = !given;
+    connection->leaving = connection->hidden = !given;
     unlock(streams);
     return given;
 }

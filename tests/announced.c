@@ -1663,6 +1663,59 @@ static void refuse(struct server *server, const char *suite, const char *key, co
     line_free(line);
 }
 
+/* A client that only names an identity, and waits with its Finished, does not learn from the end of a stream that there
+ * was one. */
+START_TEST(the_end_of_a_stream_is_hidden)
+{
+    struct server *server = server_with(hides_identities);
+    const bool has_connection = _i == 1;
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *winner = dial_to(server, 0, NULL), *line[2];
+    for (size_t i = 0; i < 2; i++) {
+        line[i] = dial(server, 0, OTHER_KEY, i == 0 ? NAME : OTHER_NAME);
+        expect_err("bind", bind_end(server, &line[i]->server, NULL), MKT_OK);
+        name_identity(line[i], 0);
+    }
+    if (has_connection) {
+        shake(winner);
+        expect_stream(server, winner, &winner->server, SEVEN);
+    }
+    expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
+    ck_assert_uint_eq(server->n_woken, has_connection ? 1 : 0);
+    ck_assert_uint_eq(server->n_ended, has_connection ? 1 : 0);
+    for (size_t i = 0; i < 2; i++) {
+        shake(line[i]);
+        ck_assert_int_eq(line[i]->server.result, MBEDTLS_ERR_SSL_INVALID_MAC);
+        ck_assert_int_eq(alert_of(&line[i]->server), BAD_RECORD_MAC);
+        ck_assert_int_eq(server->failed_how, MKT_TLS_FAILED);
+        hang_up(server, line[i]);
+    }
+    if (has_connection)
+        ck_assert_int_eq(mkt_streams_status(server->streams, &winner->server.ssl, 1), MKT_TLS_REMOVED);
+    hang_up(server, winner);
+    server_free(server);
+}
+END_TEST
+
+/* One that has the right key is refused at the end of its handshake. */
+START_TEST(removed_while_it_is_hidden)
+{
+    struct server *server = server_with(hides_identities);
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial_to(server, _i, NULL);
+    name_identity(line, _i);
+    expect_err("remove", mkt_streams_remove(server->streams, SEVEN), MKT_OK);
+    add(server, SEVEN, KEY_32, NAME);
+    ck_assert_uint_eq(server->n_woken, 0);
+    expect_alert(line, ACCESS_DENIED);
+    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    ck_assert_uint_eq(server->n_ended, 0);
+    ck_assert_uint_eq(mkt_streams_count(server->streams), 1);
+    hang_up(server, line);
+    server_free(server);
+}
+END_TEST
+
 /* None of DHE: its numbers have leading zeros at times, and no octets for them. */
 static const char *const suites[] = {
     "TLS-ECDHE-PSK-WITH-CHACHA20-POLY1305-SHA256",
@@ -1829,6 +1882,8 @@ int main(void)
     tcase_add_test(t, hashes_that_fail);
     tcase_add_test(t, the_key_that_nobody_knows_has_the_length_of_the_last);
     tcase_add_loop_test(t, every_identity_costs_the_same, 0, SUITES * 2);
+    tcase_add_loop_test(t, the_end_of_a_stream_is_hidden, 0, 2);
+    tcase_add_loop_test(t, removed_while_it_is_hidden, 0, VERSIONS);
     suite_add_tcase(suite, t);
     return run(suite);
 }

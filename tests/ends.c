@@ -223,7 +223,8 @@ START_TEST(warnings_without_end_end_a_handshake)
     ck_assert_uint_le(call->warned, 1 << 18);
     ck_assert_uint_eq(call->failed, 1);
     ck_assert_int_eq(call->told.how, MKT_TLS_FAILED);
-    ck_assert_int_ge(alert_of(call->ours), 0);
+    if (first || _i % VERSIONS == 0) /* else it is protected */
+        ck_assert_int_ge(alert_of(call->ours), 0);
     ck_assert_uint_eq(mkt_streams_count(call->streams), 1);
     call_free(call);
 }

@@ -153,7 +153,8 @@ struct mkt_streams_settings {
      * configuration can read. True: the handshake goes on with a key that nobody knows and fails as with a wrong one,
      * so that nobody can find out which identities there are. That costs the same work for every identity. The key that
      * nobody knows is as long as the key that came last: give all streams keys of one length. Of several identities
-     * that a client of TLS 1.3 offers, the first then decides.
+     * that a client of TLS 1.3 offers, the first then decides. A connection without a stream at mkt_streams_bind() does
+     * not hear before its Finished that the stream ended: it is not woken, and shakes hands until it fails.
      */
     bool hide_identities;
 
