@@ -85,8 +85,9 @@
  *
  * All functions but mkt_streams_free() may be called from any thread at any time, on different connections: one
  * connection belongs to one thread at a time, as mbedTLS demands (and where it has TLS 1.3, psa_crypto_init() comes
- * before threads do). The lock is mbedTLS's own, held for a few table accesses and never while anything is computed or
- * sent. Where mbedTLS was built without threads there is none.
+ * before threads do). The lock is mbedTLS's own. It is held for a few table accesses, and while `wake` is called for the
+ * connections of a stream; mkt_streams_expire() looks at all announced streams with it. Nothing is computed or sent with
+ * it. If mbedTLS was built without threads there is none.
  */
 #ifndef MIKEYTICKET_STREAMS_H
 #define MIKEYTICKET_STREAMS_H
@@ -126,7 +127,7 @@ struct mkt_tls_failure {
     uint64_t stream;                /**< its number, or 0 */
     const char *identity;           /**< that the client named last, or empty. Printable ASCII: other octets, and the
                                          backslash, are \\xNN; after 64 octets it is cut, and ends in "..." */
-    const uint16_t *suites;         /**< of the client, in its order: mkt_suite_name() has their names. */
+    const uint16_t *suites;         /**< of the client, in its order: mkt_cipher_suite_name() has their names. */
     size_t n_suites;                /**< As many as stand in the first 256 octets of its first flight; 0 as client */
 };
 
@@ -186,7 +187,8 @@ struct mkt_streams_settings {
      * held, so that no other thread ends the connection meanwhile, and from the thread that changes the stream. Do not
      * call functions of this header in it; write to a pipe or a queue that the other thread reads. The connection may
      * have ended before the other thread reads that: do not use `ssl` then. It may come before mkt_streams_bind()
-     * returns. If reads wait for TCP, make them return, as by shutdown(). Needed by those who announce streams.
+     * returns. If reads wait for TCP, make them return, as by shutdown(). A client that waits for its key calls
+     * mkt_streams_client() and mbedtls_ssl_setup() first. Needed by those who announce streams.
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
