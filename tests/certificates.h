@@ -55,6 +55,7 @@ struct recipe {
     struct mkt_span names;      /* the list of subjectAltName; none: no such extension */
     struct mkt_span extension;  /* one more, or none */
     bool ca;
+    bool version_1;      /* without extensions */
     int path;            /* the path length and 1; 0: none */
     unsigned usage;      /* keyUsage; 0: none */
     enum made_with hash; /* of the signature */
@@ -148,11 +149,11 @@ static inline struct mkt_span certificate_of(const struct recipe *r, struct mkt_
     if (r->names.n > 0)
         named = DER(SEQUENCE, from_hex("0603551d11"), DER(OCTETS, DER(SEQUENCE, r->names)));
     const struct mkt_span body =
-        DER(SEQUENCE, from_hex("a003020102"), from_hex("020107"), algorithm, name_of(r->issuer),
+        DER(SEQUENCE, r->version_1 ? NONE : from_hex("a003020102"), from_hex("020107"), algorithm, name_of(r->issuer),
             DER(SEQUENCE, DER(UTC, mkt_span_text(r->from == NULL ? "200101000000Z" : r->from)),
                 DER(UTC, mkt_span_text(r->to == NULL ? "491231235959Z" : r->to))),
             name_of(r->subject), r->public_key,
-            constraints.n + used.n + named.n + r->extension.n == 0
+            r->version_1 || constraints.n + used.n + named.n + r->extension.n == 0
                 ? NONE
                 : DER(0xa3, DER(SEQUENCE, constraints, used, named, r->extension)));
     return DER(SEQUENCE, body, algorithm, DER(BITS, zero, signed_by(private_key, r->hash, body)));

@@ -457,6 +457,23 @@ START_TEST(certificates_of_a_kms_are_refused)
 }
 END_TEST
 
+static struct mkt_span pem_of_one(struct mkt_span certificate)
+{
+    const uint8_t length[2] = {(uint8_t)(certificate.n >> 8), (uint8_t)certificate.n};
+    uint8_t all[8192];
+    memcpy(all, length, 2);
+    memcpy(all + 2, certificate.p, certificate.n);
+    return pem_of((struct mkt_span){all, 2 + certificate.n});
+}
+
+static struct mkt_span both(struct mkt_span a, struct mkt_span b)
+{
+    uint8_t all[16384];
+    memcpy(all, a.p, a.n);
+    memcpy(all + a.n, b.p, b.n);
+    return exact((struct mkt_span){all, a.n + b.n});
+}
+
 /* ---- certificates that are made here ---- */
 
 #define ALICE "sip:alice@home1.example"
@@ -575,6 +592,9 @@ START_TEST(a_leaf_must_be_sound)
     LEAF(MKT_E_CHAIN, m.leaf.names = uri("sip:Alice@home1.example"));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(RFC822, mkt_span_text(ALICE)));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(DNS, mkt_span_text(ALICE)));
+    LEAF(MKT_E_CHAIN, (m.alice.type = MKT_ID_NAI, m.leaf.names = DER(DNS, mkt_span_text(ALICE))));
+    LEAF(MKT_E_CHAIN, (m.alice.type = MKT_ID_NAI, m.leaf.names = uri(ALICE)));
+    LEAF(MKT_OK, (m.alice.type = MKT_ID_NAI, m.leaf.names = DER(RFC822, mkt_span_text(ALICE))));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){nul, sizeof nul - 1})));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){(const uint8_t *)ALICE, sizeof ALICE})));
     LEAF(MKT_OK, (m.alice.data = (struct mkt_span){within, sizeof within - 1}, m.leaf.names = DER(URI, m.alice.data)));
@@ -601,6 +621,10 @@ START_TEST(a_leaf_must_be_sound)
     LEAF(MKT_E_CHAIN, (m.leaf.hash = SHA1, m.kms.settings.sha1 = true));
     LEAF(MKT_E_CHAIN, m.leaf.hash = MD5);
     LEAF(MKT_OK, m.ca.hash = SHA1); /* it is trusted, not verified */
+
+    /* version 1, which has no names */
+    LEAF(MKT_E_CHAIN, (m.leaf.version_1 = true, m.kms.settings.is_of = is_of_all));
+    LEAF(MKT_E_CHAIN, m.ca.version_1 = true);
 
     /* the CA */
     LEAF(MKT_E_CHAIN, m.ca.ca = false);
@@ -767,6 +791,23 @@ START_TEST(a_chain_must_be_strict)
     expect_err("path length 0", SAID(&m, certificate_of(&weak, ca_key), leaf, sub), no);
     weak.path = 2;
     expect_err("path length 1", SAID(&m, certificate_of(&weak, ca_key), leaf, sub), MKT_OK);
+    end(&m.kms);
+}
+END_TEST
+
+/* A CA has two certificates of one key, of which only the older one is valid by the clock of the host. */
+START_TEST(the_anchor_is_chosen_by_the_clock_of_the_host)
+{
+    struct made m;
+    begin_made(&m);
+    const struct mkt_span now = certificate_of(&m.ca, key_of("kmsb"));
+    m.ca.from = m.leaf.from = "100101000000Z";
+    m.ca.to = m.leaf.to = "191231235959Z";
+    const struct mkt_span then = certificate_of(&m.ca, key_of("kmsb")), leaf = certificate_of(&m.leaf, key_of("kmsb"));
+    m.now = mkt_ntp_from_unix(1420070400); /* 2015 */
+    expect_err("one PEM", SAID(&m, both(pem_of_one(now), pem_of_one(then)), leaf), MKT_OK);
+    expect_err("the other order", SAID(&m, both(pem_of_one(then), pem_of_one(now)), leaf), MKT_OK);
+    expect_err("the newer alone", SAID(&m, now, leaf), MKT_E_CHAIN);
     end(&m.kms);
 }
 END_TEST
@@ -1320,23 +1361,6 @@ END_TEST
 
 /* ---- keys, memory, threads ---- */
 
-static struct mkt_span pem_of_one(struct mkt_span certificate)
-{
-    const uint8_t length[2] = {(uint8_t)(certificate.n >> 8), (uint8_t)certificate.n};
-    uint8_t all[8192];
-    memcpy(all, length, 2);
-    memcpy(all + 2, certificate.p, certificate.n);
-    return pem_of((struct mkt_span){all, 2 + certificate.n});
-}
-
-static struct mkt_span both(struct mkt_span a, struct mkt_span b)
-{
-    uint8_t all[16384];
-    memcpy(all, a.p, a.n);
-    memcpy(all + a.n, b.p, b.n);
-    return exact((struct mkt_span){all, a.n + b.n});
-}
-
 START_TEST(pem_and_der_are_read)
 {
     const struct mkt_span alice = certificate("alice-sub"), sub = certificate("sub"), root = certificate("root");
@@ -1606,6 +1630,7 @@ int main(int argc, char *argv[])
     tcase_add_test(t, numbers_of_a_key_are_bounded);
     tcase_add_test(t, the_floor_of_the_modulus_is_a_setting);
     tcase_add_test(t, a_chain_must_be_strict);
+    tcase_add_test(t, the_anchor_is_chosen_by_the_clock_of_the_host);
     tcase_add_test(t, certificates_can_be_pinned);
     tcase_add_test(t, large_certificates_are_refused);
     tcase_add_test(t, no_certificate_may_be_cut);
