@@ -84,11 +84,7 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     struct mkt_csb *csb = mkt_host_alloc(&own, s.bundle_size);
     if (csb == NULL)
         return mkt_host_log(&own, MKT_E_MEMORY, "");
-    csb->host = host;
-    csb->self = csb;
-    csb->role = role;
-    csb->state = MKT_FRESH;
-    csb->size = s.bundle_size;
+    *csb = (struct mkt_csb){.host = host, .self = csb, .role = role, .size = s.bundle_size};
     if (keep_settings(csb, &s)) {
         *out = csb;
         return MKT_OK;
@@ -314,15 +310,18 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     enum mkt_err err = mkt_message_decode(&message, in);
     const struct mkt_hdr *hdr = &message.hdr; /* as far as it was read */
     const bool has_type = in.n > 1 && hdr->version == 1;
+    const bool takes_any = mkt_step_find(csb->role, csb->state, MKT_TAKE, MKT_ANY_MESSAGE) != NULL;
+    const bool ever_takes =
+        hdr->data_type == MKT_ERROR || mkt_step_find(csb->role, MKT_STATES, MKT_TAKE, hdr->data_type) != NULL;
     detail->csb_id = hdr->csb_id;
     detail->message = has_type ? hdr->data_type : -1;
     if (csb->busy)
         return MKT_E_STATE;
     /* the payloads of another document's data type are unknown here, and its number is what the sender has to hear */
     const bool lacks_keys = csb->settings.public_keys == NULL && mkt_is_pk(hdr->data_type);
-    if (has_type && (lacks_keys || !mkt_ever_takes(csb->role, hdr->data_type)))
+    if (has_type && (lacks_keys || !ever_takes))
         return mkt_blame(detail, MKT_E_DATA_TYPE, mkt_data_type_name(hdr->data_type), NULL);
-    if (!mkt_takes(csb->role, csb->state) && csb->bundle.sent_with == MKT_SENT_WITH_NONE)
+    if (!takes_any && csb->bundle.sent_with == MKT_SENT_WITH_NONE)
         return MKT_E_STATE;
     const unsigned at = message.n > 0 ? message.payload[message.n - 1].type : MKT_LAST;
     if (err == MKT_E_PAYLOAD || err == MKT_E_TOO_MANY)
@@ -334,7 +333,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     const bool report = hdr->data_type == MKT_ERROR && sent;
     const struct mkt_step *found = report ? NULL : mkt_step_find(csb->role, csb->state, MKT_TAKE, hdr->data_type);
     if (found == NULL && !report) {
-        err = mkt_takes(csb->role, csb->state) ? MKT_E_DATA_TYPE : MKT_E_STATE;
+        err = takes_any ? MKT_E_DATA_TYPE : MKT_E_STATE;
         if (hdr->data_type == MKT_TRANSFER_RESP && csb->state == MKT_KEYED)
             err = take_again(csb, in);
         return mkt_blame(detail, err, mkt_data_type_name(hdr->data_type), NULL);

@@ -169,28 +169,11 @@ static bool is_of(unsigned roles, enum mkt_role role)
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message)
 {
-    for (size_t i = 0; i < mkt_n_steps; i++)
-        if (is_of(mkt_steps[i].roles, role) && mkt_steps[i].state == state && mkt_steps[i].direction == direction &&
-            (unsigned)mkt_steps[i].message == mkt_psk_variant(message))
-            return &mkt_steps[i];
+    for (const struct mkt_step *step = mkt_steps; step < mkt_steps + mkt_n_steps; step++)
+        if (is_of(step->roles, role) && step->direction == direction && (step->state == state || state == MKT_STATES) &&
+            ((unsigned)step->message == mkt_psk_variant(message) || message == MKT_ANY_MESSAGE))
+            return step;
     return NULL;
-}
-
-bool mkt_takes(enum mkt_role role, enum mkt_state state)
-{
-    for (size_t i = 0; i < mkt_n_steps; i++)
-        if (is_of(mkt_steps[i].roles, role) && mkt_steps[i].state == state && mkt_steps[i].direction == MKT_TAKE)
-            return true;
-    return false;
-}
-
-bool mkt_ever_takes(enum mkt_role role, unsigned message)
-{
-    bool takes = message == MKT_ERROR;
-    for (size_t i = 0; i < mkt_n_steps; i++)
-        takes |= is_of(mkt_steps[i].roles, role) && mkt_steps[i].direction == MKT_TAKE &&
-                 (unsigned)mkt_steps[i].message == mkt_psk_variant(message);
-    return takes;
 }
 
 /* ---- what a state means ---- */

@@ -35,7 +35,8 @@ struct mkt_step {
 extern const struct mkt_step mkt_steps[];
 extern const size_t mkt_n_steps;
 
-/* The row for that, or NULL. */
+/* The first row for that, or NULL; MKT_STATES is any state. */
+enum { MKT_ANY_MESSAGE = 256 };
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message);
 
@@ -55,11 +56,6 @@ struct mkt_state_row {
 
 /* The row for that, or NULL if the role is never in the state. */
 const struct mkt_state_row *mkt_state_find(enum mkt_role role, enum mkt_state state);
-
-/* Whether a role takes any message in a state. */
-bool mkt_takes(enum mkt_role role, enum mkt_state state);
-/* Whether a role takes messages of a type in any state. */
-bool mkt_ever_takes(enum mkt_role role, unsigned message);
 
 /* Checks if a message has the shape that its type demands, in the first exchange or in an update: MKT_E_DATA_TYPE,
  * MKT_E_BAD_MAP, MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER. */

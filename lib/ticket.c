@@ -245,10 +245,7 @@ enum mkt_err mkt_ticket_hold(struct mkt_ticket **out, const struct mkt_host *hos
     if (ticket == NULL)
         return MKT_E_MEMORY;
     struct mkt_buf arena = {ticket->octets, payload.n + keys.n, 0};
-    ticket->release = host->release;
-    ticket->user = host->user;
-    ticket->size = size;
-    ticket->used = used;
+    *ticket = (struct mkt_ticket){.release = host->release, .user = host->user, .size = size, .used = used};
     enum mkt_err err = io_keep(&arena, payload, &ticket->payload);
     err = err == MKT_OK ? io_keep(&arena, keys, &ticket->keys) : err;
     err = err == MKT_OK ? mkt_ticket_policy(ticket, &policy) : err;
