@@ -20,15 +20,21 @@
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
-#include <mbedtls/version.h>
-#if defined(MBEDTLS_THREADING_C)
 #include <mbedtls/threading.h>
-#endif
+#include <mbedtls/version.h>
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if !defined(MBEDTLS_THREADING_C) /* one thread alone */
+#define mbedtls_threading_mutex_t bool
+#define mbedtls_mutex_init(mutex) (void)(mutex)
+#define mbedtls_mutex_free(mutex) (void)(mutex)
+#define mbedtls_mutex_lock(mutex) (mutex)
+#define mbedtls_mutex_unlock(mutex) (mutex)
+#endif
 
 #if MBEDTLS_VERSION_MAJOR < 3
 #define mbedtls_sha256 mbedtls_sha256_ret
@@ -103,9 +109,7 @@ struct mkt_streams {
     struct mkt_streams_settings settings;
     uint8_t secret[USES][SECRET];
     uint32_t mask; /* chains, less 1 */
-#if defined(MBEDTLS_THREADING_C)
     mbedtls_threading_mutex_t mutex;
-#endif
     /* behind the lock: */
     size_t n_streams, n_connections;
     uint64_t last_serial;
@@ -116,18 +120,12 @@ struct mkt_streams {
 
 static void lock(struct mkt_streams *streams)
 {
-    (void)streams;
-#if defined(MBEDTLS_THREADING_C)
     (void)mbedtls_mutex_lock(&streams->mutex); /* of a mutex that exists: it can't fail */
-#endif
 }
 
 static void unlock(struct mkt_streams *streams)
 {
-    (void)streams;
-#if defined(MBEDTLS_THREADING_C)
     (void)mbedtls_mutex_unlock(&streams->mutex);
-#endif
 }
 
 static void link_in(struct link **list, struct link *link)
@@ -398,17 +396,12 @@ enum mkt_err mkt_streams_new(struct mkt_streams **streams, const struct mkt_stre
     if (made == NULL)
         return MKT_E_MEMORY;
     memset(made, 0, size);
+    *made = (struct mkt_streams){.size = size, .settings = own, .mask = (uint32_t)(chains - 1), .n_psk = LEAST_PSK};
     if (own.rng(own.rng_user, made->secret[0], sizeof made->secret) != 0) {
         release(&own, made, size);
         return MKT_E_RANDOM;
     }
-    made->size = size;
-    made->settings = own;
-    made->mask = (uint32_t)(chains - 1);
-    made->n_psk = LEAST_PSK;
-#if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_init(&made->mutex);
-#endif
     *streams = made;
     return MKT_OK;
 }
@@ -428,9 +421,7 @@ void mkt_streams_free(struct mkt_streams *streams)
             release(&streams->settings, connection, sizeof *connection);
         }
     }
-#if defined(MBEDTLS_THREADING_C)
     mbedtls_mutex_free(&streams->mutex);
-#endif
     const struct mkt_streams_settings settings = streams->settings;
     release(&settings, streams, streams->size);
 }
