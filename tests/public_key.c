@@ -785,6 +785,12 @@ START_TEST(settings_are_checked)
 }
 END_TEST
 
+static enum mkt_err no_signature(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    (void)user, (void)part, (void)n, (void)signature;
+    return MKT_E_MEMORY;
+}
+
 /* What a callback answers is the answer; the bundle is as it was. */
 START_TEST(a_callback_may_fail)
 {
@@ -802,6 +808,12 @@ START_TEST(a_callback_may_fail)
     ck_assert_uint_eq(out.n, 0);
     expect_octets("bundle", stored(&p->alice), before);
     p->alice.signer.fail = MKT_OK;
+    const struct mkt_public_keys keys = p->alice.signer.keys;
+    p->alice.signer.keys.sign = no_signature;
+    expect_err("sign", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_MEMORY);
+    ck_assert_uint_eq(out.n, 0);
+    expect_octets("bundle", stored(&p->alice), before);
+    p->alice.signer.keys = keys;
     const struct mkt_span init = request_init(&p->alice, &p->request);
 
     p->kms.signer.fail = MKT_E_CRYPTO;
