@@ -417,13 +417,13 @@ static enum mkt_err seal(void *user, const struct mkt_id *kms, uint64_t now, str
 }
 
 /*
- * Takes the key from the `n` octets 00 02 PS 00 key (RFC 8017 7.2.2) if they are that, and `bad` is 0. The length of
+ * Takes the key from the `n` octets 00 02 PS 00 key (RFC 8017 7.2.2) if they are that. The length of
  * the key is known, so the separator has one place. No branch and no index depends on the octets.
  */
-static void select_key(const uint8_t *padded, size_t n, uint32_t bad, uint8_t *key, size_t key_length)
+static void select_key(const uint8_t *padded, size_t n, uint8_t *key, size_t key_length)
 {
     const uint8_t *from = padded + n - key_length;
-    bad |= padded[0] | (padded[1] ^ 2u) | from[-1];
+    uint32_t bad = padded[0] | (padded[1] ^ 2u) | from[-1];
     for (const uint8_t *ps = padded + 2; ps < from - 1; ps++)
         bad |= (*ps - (uint32_t)1) >> 8;           /* less than 2^24, and 0 if *ps is not */
     const volatile uint32_t all = (bad - 1) >> 24; /* 0 or 255: volatile, as a compiler that knows this may branch */
@@ -458,7 +458,7 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
         memcpy(octets, envelope.p, n);
     const int code = mbedtls_rsa_private(mbedtls_pk_rsa(own->key), draw, user, octets, octets);
     if (code == 0)
-        select_key(octets, n, !in_range, key, key_length);
+        select_key(octets, n, key, key_length);
     mbedtls_platform_zeroize(octets, sizeof octets);
     return error_of(code, MKT_E_CRYPTO);
 }

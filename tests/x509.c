@@ -1073,6 +1073,35 @@ START_TEST(an_envelope_that_does_not_open_is_not_told_apart)
 }
 END_TEST
 
+/* A padding with each of its octets changed in turn: to 0, as 00 02 and the separator are, or to another value. */
+START_TEST(each_octet_of_the_padding_counts)
+{
+    struct party kms;
+    mbedtls_pk_context rsa;
+    uint8_t padded[256], envelope[256], key[16], want[16];
+    begin(&kms);
+    make(&kms);
+    add_own(&kms, "kms");
+    keys_of(&kms);
+    read_key(&rsa, private_key("kms"));
+    memset(want, 0x77, sizeof want);
+    for (size_t i = 0; i <= 256 - sizeof key; i++) {
+        memset(padded, 0x77, sizeof padded);
+        padded[0] = padded[256 - sizeof key - 1] = 0;
+        padded[1] = 2;
+        if (i < 256 - sizeof key) /* the last round is the right one */
+            padded[i] = padded[i] == 0 || i == 1 ? 1 : 0;
+        ck_assert_int_eq(mbedtls_rsa_public(mbedtls_pk_rsa(rsa), padded, envelope), 0);
+        memset(key, 0x11, sizeof key);
+        expect_err("open", kms.keys.open(kms.keys.user, NULL, (struct mkt_span){envelope, 256}, key, sizeof key),
+                   MKT_OK);
+        ck_assert_msg((memcmp(key, want, sizeof key) == 0) == (i == 256 - sizeof key), "octet %zu", i);
+    }
+    mbedtls_pk_free(&rsa);
+    end(&kms);
+}
+END_TEST
+
 /* Numbers that count: 0, 1, 2, the modulus and those beside it, all ones; then random ones. */
 START_TEST(all_envelopes_take_the_same_calls)
 {
@@ -1617,6 +1646,7 @@ int main(int argc, char *argv[])
     tcase_set_timeout(t, 0);
     tcase_add_unchecked_fixture(t, read_vectors, free_vectors);
     tcase_add_test(t, an_envelope_that_does_not_open_is_not_told_apart);
+    tcase_add_test(t, each_octet_of_the_padding_counts);
     tcase_add_test(t, all_envelopes_take_the_same_calls);
     suite_add_tcase(s, t);
     if (marked)
