@@ -26,7 +26,9 @@ SANITIZED = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef
              "-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=all"]
 THREADS = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef=false", "-Db_sanitize=thread"]
 OF_THREADS = ("streams.c", "replay.c", "tls.c")  # what has locks or atomic variables
-OF_TLS = ("tls.c", "streams.c")  # libmikeyticket-tls has no other files
+IN_TLS = ("tls", "streams", "announced", "ends", "null", "early", "lookups", "fuzz-tls", "fuzz-suites")
+IN_X509 = ("x509", "refuse_pk", "vectors_pk", "null")
+ONLY_IN = {"tls.c": IN_TLS, "streams.c": IN_TLS, "x509.c": IN_X509}  # what links the files of the other libraries
 
 Program = collections.namedtuple("Program", "name suite argv env target")
 Cost = collections.namedtuple("Cost", "wall cpu")
@@ -126,7 +128,7 @@ class Build:
                               stderr=subprocess.DEVNULL).returncode == 0
 
     def hashes(self):
-        """The object files of both libraries."""
+        """The object files of all libraries."""
         found = {}
         for directory in sorted(os.listdir(self.dir)):
             if directory.startswith("libmikeyticket") and directory.endswith(".p"):
@@ -193,9 +195,8 @@ def in_order(programs, build, mutant):
     """The suite of the file's own name first, then what is cheap and has found much so far, the corpora after the suites.
     """
     own = {"span.c": "io", "io.h": "io", "sdp.h": "sdp"}.get(mutant.file, mutant.file.rsplit(".", 1)[0])
-    if mutant.file in OF_TLS:
-        names = ("tls", "streams", "announced", "ends", "null", "early", "lookups", "fuzz-tls", "fuzz-suites")
-        programs = [program for program in programs if program.name in names]
+    if mutant.file in ONLY_IN:
+        programs = [program for program in programs if program.name in ONLY_IN[mutant.file]]
     return sorted(programs, key=lambda program: (
         program.name != own or build.costs[own].cpu > QUICK, program.suite != "modules",
         (0.1 + build.costs[program.name].wall) / (1 + build.finds[program.name])))
