@@ -75,6 +75,7 @@ START_TEST(steps_out_of_order)
     expect_err("answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_OK);
     expect_err("a second answer", mkt_csb_make_transfer_resp(c->r, NULL, &c->resp_buf), MKT_E_STATE);
     finish(c);
+    ck_assert(!mkt_csb_repeated(c->i));
     expect_err("answer again", mkt_csb_take(c->i, resp_of(c)), MKT_OK);
     ck_assert(mkt_csb_repeated(c->i));
     expect_err("no such session", mkt_csb_tek(c->i, 2, &buf), MKT_E_NO_SESSION);

@@ -248,7 +248,9 @@ void refused(struct party *party, const char *what, struct mkt_span in, enum mkt
 {
     const struct mkt_span before = stored(party);
     const size_t n_seen = party->player.n_seen;
+    const bool repeated = mkt_csb_repeated(party->csb);
     expect_err(what, mkt_csb_take_offer(party->csb, in, mikey), err);
+    ck_assert_msg(mkt_csb_repeated(party->csb) == repeated, "%s: repeats nothing", what);
     ck_assert_int_eq(party->player.logged, err);
     ck_assert_msg(party->player.n_seen == n_seen, "%s: is remembered", what);
     expect_octets(what, stored(party), before);
