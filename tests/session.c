@@ -509,7 +509,8 @@ START_TEST(policies_that_the_answer_says)
         c->offer.n_sp = 2;
         make_init(c);
         expect_err("offer", mkt_csb_take_offer(c->r, exact(init_of(c)), mikey), MKT_OK);
-        c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
+        c->answer =
+            (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = &said, .n_cs = 1, .sp = own, .n_sp = 2};
         expect_err("two of one number", mkt_csb_make_transfer_resp(c->r, &c->answer, &c->resp_buf), MKT_E_SP);
         c->answer.n_sp = 0;
         if (which == 2)
@@ -574,21 +575,23 @@ END_TEST
 /* All that a map may have, and one more. */
 START_TEST(as_many_sessions_as_there_are_ids)
 {
-    struct mkt_cs cs[256];
+    struct mkt_cs cs[257]; /* the last two have the same CS ID, and another Prot type: first of all they are too many */
     struct mkt_sp sp[16];
     uint8_t octets[16384];
     struct mkt_buf out = {octets, sizeof octets, 0};
     struct call *c = call_new(MKT_SUITE_256, "FGHJLMNO");
-    for (size_t i = 0; i < 256; i++)
+    for (size_t i = 0; i < 257; i++)
         cs[i] = (struct mkt_cs){.cs_id = (uint8_t)i, .prot_type = MKT_PROT_TLS};
+    cs[255].prot_type = cs[256].prot_type = MKT_PROT_SRTP;
+    cs[256].cs_id = 255;
     for (size_t i = 0; i < 16; i++)
         sp[i] = (struct mkt_sp){(uint8_t)i, MKT_PROT_TLS, {NULL, 0}};
     c->settings_i.max_sessions = c->settings_r.max_sessions = 255;
     c->settings_i.bundle_size = c->settings_r.bundle_size = 40000;
     c->offer.cs = cs;
-    c->offer.n_cs = 256;
     make_ticket(c);
-    expect_err("256", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_CS);
+    for (c->offer.n_cs = 256; c->offer.n_cs <= 257; c->offer.n_cs++)
+        expect_err("256, 257", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_E_CS);
     c->offer.n_cs = 255;
     expect_err("255", mkt_csb_make_transfer_init(c->i, &c->offer, &(struct mkt_buf){NULL, 0, 0}), MKT_OK);
     c->offer.n_cs = 254;
@@ -599,8 +602,9 @@ START_TEST(as_many_sessions_as_there_are_ids)
     expect_err("254", mkt_csb_make_transfer_init(c->i, &c->offer, &out), MKT_OK);
     expect_err("254", mkt_csb_take_offer(c->r, exact((struct mkt_span){octets, out.n}), mikey), MKT_OK);
     out.n = 0;
-    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 256};
-    expect_err("256", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
+    c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs};
+    for (c->answer.n_cs = 256; c->answer.n_cs <= 257; c->answer.n_cs++)
+        expect_err("256, 257", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_CS);
     c->answer = (struct mkt_answer){.size = sizeof(struct mkt_answer), .cs = cs, .n_cs = 255, .sp = sp, .n_sp = 16};
     expect_err("16 SPs", mkt_csb_make_transfer_resp(c->r, &c->answer, &out), MKT_E_TOO_MANY);
     c->answer.n_sp = 15;
@@ -609,6 +613,9 @@ START_TEST(as_many_sessions_as_there_are_ids)
     ck_assert(mkt_csb_session_count(c->i) == 255 && mkt_csb_session_count(c->r) == 255);
     expect_same_tek(c, 0, 32);
     expect_same_tek(c, 254, 32);
+    struct mkt_update update = {.size = sizeof update, .keys = &one_tgk, .n_keys = 1, .cs = cs};
+    for (update.n_cs = 256; update.n_cs <= 257; update.n_cs++)
+        expect_err("256, 257", mkt_csb_make_update(c->i, &update, &out), MKT_E_CS);
     call_free(c);
 }
 END_TEST
@@ -1091,7 +1098,7 @@ START_TEST(sessions_are_looked_at_before_the_mac)
         wrong = right;                                                                                                 \
         set_session(&m2, &wrong);                                                                                      \
         change;                                                                                                        \
-        expect_err("put", mkt_message_encode(&m2, &out), MKT_OK);                                                         \
+        expect_err("put", mkt_message_encode(&m2, &out), MKT_OK);                                                      \
         expect_err(#change, mkt_csb_take_offer(c->r, (struct mkt_span){octets, out.n}, mikey), err);                   \
     } while (0)
         REFUSED(MKT_E_MAC, (void)0);
@@ -1144,7 +1151,8 @@ START_TEST(keys_that_a_map_needs)
     set_session(&m, &open);
     expect_err("may be open", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_OK);
     expect_err("needed", mkt_sessions_check_keys(&none, m.hdr.map, true), MKT_E_SPI);
-    expect_err("half a session", mkt_sessions_check_keys(&none, (struct mkt_span){m.hdr.map.p, 3}, true), MKT_E_TRUNCATED);
+    expect_err("half a session", mkt_sessions_check_keys(&none, (struct mkt_span){m.hdr.map.p, 3}, true),
+               MKT_E_TRUNCATED);
     set_session(&m, &other);
     expect_err("unknown", mkt_sessions_check_keys(&none, m.hdr.map, false), MKT_E_SPI);
     struct mkt_span half = {(const uint8_t *)"\012\007", 2};
