@@ -593,7 +593,7 @@ enum mkt_err mkt_csb_save_resolved(const struct mkt_csb *csb, struct mkt_buf *ou
     struct mkt_span ticket = b.ticket;
     struct mkt_id self = csb->settings.self;
     struct io io = io_put(out);
-    if (csb->role != MKT_RESPONDER || b.asked_kms.n > 0 || row_of(csb)->keys == MKT_NO_KEYS)
+    if (csb->role != MKT_RESPONDER || row_of(csb)->keys == MKT_NO_KEYS)
         return told(csb, MKT_E_STATE);
     if (ticket.n == 0)
         return told(csb, mkt_bundle_has(&b, MKT_FLAG_J) ? MKT_E_STATE : MKT_E_REUSE);

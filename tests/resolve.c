@@ -2175,6 +2175,38 @@ START_TEST(why_the_kms_refused)
 }
 END_TEST
 
+/* Nobody has anything resolved but a Responder that has the keys of a ticket that may be used again (J flag). */
+START_TEST(what_is_resolved_and_when)
+{
+    const bool reuses = _i == 0;
+    struct parties *p = parties_new(MKT_SUITE_256, reuses ? "DEFGHIJMNO" : "DEFGHIMNO");
+    struct mkt_buf out = {NULL, 0, 0};
+    begin(&p->alice, MKT_INITIATOR);
+    begin(&p->kms, MKT_KMS);
+    begin(&p->bob, MKT_RESPONDER);
+    const struct party *const fresh[] = {&p->alice, &p->kms, &p->bob};
+    for (size_t i = 0; i < 3; i++)
+        expect_err("of nothing", mkt_csb_save_resolved(fresh[i]->csb, &out), MKT_E_STATE);
+    be_granted(p);
+    expect_err("of a ticket", mkt_csb_save_resolved(p->alice.csb, &out), MKT_E_STATE);
+    answered_by(&p->bob, offered(p));
+    expect_err("of an offer, Initiator", mkt_csb_save_resolved(p->alice.csb, &out), MKT_E_STATE);
+    expect_err("of an offer", mkt_csb_save_resolved(p->bob.csb, &out), MKT_E_STATE);
+    const struct mkt_span init = resolve_init(&p->bob);
+    expect_err("asked", mkt_csb_save_resolved(p->bob.csb, &out), MKT_E_STATE);
+    take(&p->kms, "RESOLVE_INIT", init);
+    expect_err("KMS", mkt_csb_save_resolved(p->kms.csb, &out), MKT_E_STATE);
+    take(&p->bob, "RESOLVE_RESP", resolve_resp(&p->kms));
+    expect_err("KMS", mkt_csb_save_resolved(p->kms.csb, &out), MKT_E_STATE);
+    const enum mkt_err err = reuses ? MKT_OK : MKT_E_REUSE;
+    expect_err("resolved", mkt_csb_save_resolved(p->bob.csb, &out), err);
+    take(&p->alice, "TRANSFER_RESP", transfer_resp(&p->bob, NULL));
+    expect_err("ready", mkt_csb_save_resolved(p->bob.csb, &out), err);
+    expect_err("Initiator", mkt_csb_save_resolved(p->alice.csb, &out), MKT_E_STATE);
+    parties_free(p);
+}
+END_TEST
+
 START_TEST(measuring_and_small_buffers_change_nothing)
 {
     struct parties *p = waiting(MKT_SUITE_256, "DEFGHIJNO");
@@ -2416,6 +2448,7 @@ int main(void)
     tcase_add_test(tcase, steps_out_of_order);
     tcase_add_test(tcase, questions_that_cannot_be_made);
     tcase_add_test(tcase, why_the_kms_refused);
+    tcase_add_loop_test(tcase, what_is_resolved_and_when, 0, 2);
     tcase_add_test(tcase, measuring_and_small_buffers_change_nothing);
     tcase_add_test(tcase, a_bundle_without_room);
     tcase_add_loop_test(tcase, the_kms_is_as_new, 0, 2);
