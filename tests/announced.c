@@ -56,6 +56,9 @@ int mbedtls_internal_sha512_process(mbedtls_sha512_context *hash, const unsigned
 /* The hash fails that is the n-th from now; 0: none does. */
 static size_t until_hash_fails;
 
+/* What another thread does during the next hash. */
+static void (*meanwhile)(void);
+
 #if MBEDTLS_VERSION_MAJOR >= 3
 int mbedtls_sha256(const unsigned char *octets, size_t n, unsigned char *digest, int is224)
 #else
@@ -63,6 +66,10 @@ int mbedtls_sha256_ret(const unsigned char *octets, size_t n, unsigned char dige
 #endif
 {
     int (*real)(const unsigned char *, size_t, unsigned char *, int);
+    void (*const act)(void) = meanwhile;
+    meanwhile = NULL;
+    if (act != NULL)
+        act();
     if (until_hash_fails > 0 && --until_hash_fails == 0)
         return -1;
     *(void **)&real = dlsym(RTLD_NEXT, __func__);
@@ -81,6 +88,7 @@ struct server {
     const mbedtls_ssl_context *woken[WOKEN];
     size_t n_woken, n_ended, n_failed;
     bool forgets; /* `failed` gives the connection up */
+    bool failed_for_stream;
     uint64_t ended[WOKEN];
     enum mkt_tls_state how, failed_how;
 };
@@ -131,6 +139,7 @@ static void failed(void *user, const struct mkt_tls_failure *failure)
     struct server *server = user;
     server->n_failed++;
     server->failed_how = failure->how;
+    server->failed_for_stream = failure->has_stream;
     if (server->forgets)
         mkt_streams_forget(server->streams, failure->ssl);
 }
@@ -1191,15 +1200,24 @@ static void bind_slowly(struct server *server, struct end *end, const uint64_t *
 /* A record that TCP has in part is sent to its end, as without it there is no close_notify; and nothing after it. */
 START_TEST(removed_in_the_midst_of_a_record)
 {
+    enum { ONE, TEN, ALL_BUT_ONE };
+    const int room = _i / VERSIONS % 3;
+    const bool at_once = _i / VERSIONS / 3 == 1; /* before mbedTLS tries to send the rest */
     struct server *server = server_new();
     add(server, SEVEN, KEY_32, NAME);
-    struct line *line = dial(server, _i, KEY_32, NAME);
+    struct line *line = dial(server, _i % VERSIONS, KEY_32, NAME);
     bind_slowly(server, &line->server, &seven);
     shake(line);
     expect_connected(line);
-    tcp.room = 10;
-    ck_assert_int_eq(write_to(&line->server, "half"), MBEDTLS_ERR_SSL_WANT_WRITE);
-    remove_elsewhere(server);
+    const size_t before = line->server.sent.n;
+    ck_assert_int_eq(write_to(&line->server, "same"), 4);
+    ck_assert_int_eq(read_from(&line->client), 4);
+    tcp.room = room == ONE ? 1 : room == TEN ? 10 : line->server.sent.n - before - 1;
+    tcp.until_removal = at_once ? 1 : 0;
+    ck_assert_int_eq(write_to(&line->server, "half"),
+                     at_once ? MBEDTLS_ERR_NET_CONN_RESET : MBEDTLS_ERR_SSL_WANT_WRITE);
+    if (!at_once)
+        remove_elsewhere(server);
     ck_assert_int_lt(write_to(&line->server, "half"), 0);
     ck_assert_int_lt(read_from(&line->server), 0);
     ck_assert_uint_eq(tcp.room, 0);
@@ -1274,6 +1292,40 @@ START_TEST(removed_in_the_midst_of_a_flight)
         expect_unknown(server, &line->server);
         line_free(line);
     }
+    server_free(server);
+}
+END_TEST
+
+/* Another thread removes the stream while its key is looked for, and adds one of that identity: that is not for this
+ * connection. */
+static void replace_seven(void)
+{
+    remove_elsewhere(tcp.server);
+    add(tcp.server, EIGHT, KEY_32, NAME);
+}
+
+START_TEST(removed_while_its_key_is_looked_for)
+{
+    struct server *server = server_new();
+    add(server, SEVEN, KEY_32, NAME);
+    struct line *line = dial_to(server, _i, &seven);
+    go_on(&line->client);
+    if (_i == 0) { /* in TLS 1.2 the identity comes in the second flight */
+        go_on(&line->server);
+        go_on(&line->client);
+    }
+    const size_t sent = line->server.sent.n;
+    tcp.server = server;
+    meanwhile = replace_seven;
+    go_on(&line->server);
+    ck_assert_msg(meanwhile == NULL, "the key was looked for");
+    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_UNKNOWN_IDENTITY);
+    ck_assert_uint_eq(server->n_failed, 1);
+    ck_assert_int_eq(server->failed_how, MKT_TLS_REMOVED);
+    ck_assert(!server->failed_for_stream);
+    ck_assert_msg(line->server.sent.n - sent <= 2 * 7, "there are alerts alone");
+    expect_unknown(server, &line->server);
+    line_free(line);
     server_free(server);
 }
 END_TEST
@@ -1593,42 +1645,6 @@ START_TEST(an_identity_of_zeros)
 }
 END_TEST
 
-/* A client whose identity is one octet longer is another one. */
-START_TEST(the_longest_identity)
-{
-    enum { LONGEST = MKT_TLS_MAX_IDENTITY };
-    struct server *server = server_new();
-    char name[LONGEST + 1] = "";
-    memset(name, 'x', LONGEST);
-    add(server, SEVEN, KEY_32, name);
-    const struct mkt_span key = from_hex(KEY_32);
-    const struct mkt_tls_settings client = {
-        .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[_i])};
-    struct line *line = line_new();
-    int cause;
-    expect_err("suites", mkt_tls_choose(&line->client.tls, &client), MKT_OK);
-    expect_err("client", mkt_tls_configure(&line->client.conf, &line->client.tls, &cause), MKT_OK);
-    name[LONGEST] = 'x';
-    ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, key.p, key.n, (const unsigned char *)name, LONGEST + 1),
-                     0);
-    name[LONGEST] = '\0';
-    struct line *right = dial(server, _i, KEY_32, name);
-    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &right->server.tls, &cause), MKT_OK);
-    start(&line->client);
-    start(&line->server);
-    expect_err("bind", bind_end(server, &line->server, NULL), MKT_OK);
-    shake(line);
-    expect_refused(line);
-    ck_assert_int_eq(alert_of(&line->server), unknown_identity[_i]);
-    expect_err("bind", bind_end(server, &right->server, NULL), MKT_OK);
-    shake(right);
-    expect_stream(server, right, &right->server, SEVEN);
-    line_free(line);
-    hang_up(server, right);
-    server_free(server);
-}
-END_TEST
-
 /* ---- hidden identities ---- */
 
 static void hides_identities(struct mkt_streams_settings *settings)
@@ -1662,6 +1678,47 @@ static void refuse(struct server *server, const char *suite, const char *key, co
     result[2] = hashed;
     line_free(line);
 }
+
+/* A client whose identity is one octet longer is another one: it is answered as any that is unknown. */
+START_TEST(the_longest_identity)
+{
+    enum { LONGEST = MKT_TLS_MAX_IDENTITY };
+    const int version = _i % VERSIONS;
+    const bool hides = _i / VERSIONS == 1;
+    struct server *server = hides ? server_with(hides_identities) : server_new();
+    size_t unknown[3];
+    char name[LONGEST + 1] = "";
+    memset(name, 'x', LONGEST);
+    add(server, SEVEN, KEY_32, name);
+    const struct mkt_span key = from_hex(KEY_32);
+    const struct mkt_tls_settings client = {
+        .size = sizeof client, .end = MKT_END_CLIENT, .suites = mkt_span_text(versions[version])};
+    struct line *line = line_new();
+    int cause;
+    expect_err("suites", mkt_tls_choose(&line->client.tls, &client), MKT_OK);
+    expect_err("client", mkt_tls_configure(&line->client.conf, &line->client.tls, &cause), MKT_OK);
+    name[LONGEST] = 'x';
+    ck_assert_int_eq(mbedtls_ssl_conf_psk(&line->client.conf, key.p, key.n, (const unsigned char *)name, LONGEST + 1),
+                     0);
+    name[LONGEST] = '\0';
+    struct line *right = dial(server, version, KEY_32, name);
+    expect_err("server", mkt_streams_server(server->streams, &line->server.conf, &right->server.tls, &cause), MKT_OK);
+    start(&line->client);
+    start(&line->server);
+    expect_err("bind", bind_end(server, &line->server, NULL), MKT_OK);
+    shake(line);
+    expect_refused(line);
+    refuse(server, versions[version], KEY_32, "nobody", NULL, unknown);
+    ck_assert_int_eq(alert_of(&line->server), (int)unknown[0]);
+    ck_assert(hides || (int)unknown[0] == unknown_identity[version]);
+    expect_err("bind", bind_end(server, &right->server, NULL), MKT_OK);
+    shake(right);
+    expect_stream(server, right, &right->server, SEVEN);
+    line_free(line);
+    hang_up(server, right);
+    server_free(server);
+}
+END_TEST
 
 /* A client that only names an identity, and waits with its Finished, does not learn from the end of a stream that there
  * was one. */
@@ -1865,8 +1922,9 @@ int main(void)
     tcase_add_loop_test(t, a_new_stream_of_that_number, 0, VERSIONS);
     tcase_add_loop_test(t, handshakes_end_with_the_stream, 0, VERSIONS * 4);
     tcase_add_loop_test(t, handshakes_end_with_the_connection, 0, VERSIONS);
-    tcase_add_loop_test(t, removed_in_the_midst_of_a_record, 0, VERSIONS);
+    tcase_add_loop_test(t, removed_in_the_midst_of_a_record, 0, VERSIONS * 3 * 2);
     tcase_add_loop_test(t, a_close_that_waits_is_no_removal, 0, VERSIONS * 2);
+    tcase_add_loop_test(t, removed_while_its_key_is_looked_for, 0, VERSIONS);
     tcase_add_loop_test(t, removed_in_the_midst_of_a_flight, 0, VERSIONS * 8);
     suite_add_tcase(suite, t);
     t = tcase_create("bounds");
@@ -1876,7 +1934,7 @@ int main(void)
     tcase_add_loop_test(t, the_rest_of_a_record_looks_like_an_alert, 0, VERSIONS);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
     tcase_add_test(t, an_identity_of_zeros);
-    tcase_add_loop_test(t, the_longest_identity, 0, VERSIONS);
+    tcase_add_loop_test(t, the_longest_identity, 0, VERSIONS * 2);
     suite_add_tcase(suite, t);
     t = tcase_create("hidden identities");
     tcase_add_test(t, hashes_that_fail);
