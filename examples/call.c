@@ -87,17 +87,18 @@ static bool choice(bool *second, const char *value, const char *one, const char 
     return *second || strcmp(value, one) == 0 || usage(text);
 }
 
-enum { FORK = 256, NO_FORK, KMS, KMS_ID, PSK, PSK_ID, TPK, TPK_ID };
+enum { FORK = 256, NO_FORK, KMS, KMS_ID, PSK, PSK_ID, TPK, TPK_ID, CERT, KEY, CA, KMS_CERT };
 
 static const char initiator_usage[] =
     "initiator [--id URI] [--to URI] [--member URI] [--authorise URI] "
-    "(--tpk HEX [--tpk-id ID] | --kms URL --psk HEX [--psk-id ID]) [--kms-id URI] [--ticket-type N] [--ticket FILE] "
-    "[--suite 256|128] [--flags LETTERS] [--fork|--no-fork] [--media msrp|bfcp] "
-    "[--setup actpass|active|passive] [--message TEXT] [--legacy] [--show-keys]";
+    "(--tpk HEX [--tpk-id ID] | --kms URL (--psk HEX [--psk-id ID] | "
+    "--cert FILE --key FILE --ca FILE --kms-cert FILE)) [--kms-id URI] [--ticket-type N] [--ticket FILE] "
+    "[--suite 256|128] [--flags LETTERS] [--fork|--no-fork] [--media msrp|bfcp] [--setup actpass|active|passive] "
+    "[--message TEXT] [--legacy] [--show-keys]";
 static const char responder_usage[] =
-    "responder [--id URI] [--group URI] [--tpk HEX [--tpk-id ID]] [--kms URL --psk HEX [--psk-id ID]] [--kms-id URI] "
-    "[--resolved FILE] [--media msrp|bfcp] [--setup active|passive] [--message TEXT] [--legacy] [--show-keys]; "
-    "--tpk or --kms is needed";
+    "responder [--id URI] [--group URI] [--tpk HEX [--tpk-id ID]] [--kms URL (--psk HEX [--psk-id ID] | "
+    "--cert FILE --key FILE --ca FILE --kms-cert FILE)] [--kms-id URI] [--resolved FILE] [--media msrp|bfcp] "
+    "[--setup active|passive] [--message TEXT] [--legacy] [--show-keys]; --tpk or --kms is needed";
 
 /* The flags of the ticket policy if no option gives them. With a KMS keys are forked (RFC 6043 12.4). A ticket that the
    Initiator makes with a TPK is one that a Responder can resolve by itself. */
@@ -105,6 +106,20 @@ static void default_flags(struct options *options)
 {
     options->flags =
         (options->kms != NULL ? mkt_policy_forked(options->suite) : mkt_policy_default(options->suite)).flags;
+}
+
+/* A key that is shared with the KMS, or certificates. */
+static bool credentials_agree(const struct options *options)
+{
+    const struct certificate_files *files = &options->files;
+    const bool psk = options->credential.psk.n > 0, cert = files->cert != NULL;
+    if (cert != (files->key != NULL) || cert != (files->ca != NULL) || cert != (files->kms != NULL))
+        return usage("--cert, --key, --ca and --kms-cert go together");
+    if (psk && cert)
+        return usage("--psk is a key that is shared with the KMS, --cert takes its place: say one of them");
+    if ((options->kms != NULL) != (psk || cert))
+        return usage("--kms and --psk go together, or --kms, --cert, --key, --ca and --kms-cert");
+    return psk || options->credential.name.data.n == 0 || usage("--psk-id is the name of what --psk has to say");
 }
 
 /* What options demand or exclude each other. */
@@ -116,10 +131,8 @@ static bool options_agree(const struct options *options, bool initiator)
         return usage("with --tpk the ticket is made here, with --kms it is asked for: say one of them");
     if (options->tpk_n == 0 && options->tpk_id != NULL)
         return usage("--tpk-id is the name of what --tpk has to say");
-    if ((options->kms != NULL) != (options->credential.psk.n > 0))
-        return usage("--kms and --psk go together");
-    if (options->kms == NULL && options->credential.name.data.n > 0)
-        return usage("--psk-id is the name of what --psk has to say");
+    if (!credentials_agree(options))
+        return false;
     if (options->id[0] == '\0' || options->to[0] == '\0' || options->credential.kms.data.n == 0 ||
         (options->group != NULL && options->group[0] == '\0') ||
         (options->authorised != NULL && options->authorised[0] == '\0'))
@@ -136,6 +149,8 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         {"kms-id", required_argument, NULL, KMS_ID}, {"psk", required_argument, NULL, PSK},
         {"psk-id", required_argument, NULL, PSK_ID}, {"media", required_argument, NULL, 'm'},
         {"setup", required_argument, NULL, 's'},     {"message", required_argument, NULL, 't'},
+        {"cert", required_argument, NULL, CERT},     {"key", required_argument, NULL, KEY},
+        {"ca", required_argument, NULL, CA},         {"kms-cert", required_argument, NULL, KMS_CERT},
         {"legacy", no_argument, NULL, 'l'},          {"show-keys", no_argument, NULL, 'w'},
     };
     static const struct option initiators[] = {
@@ -208,6 +223,18 @@ bool options_get(struct options *options, int argc, char **argv, bool initiator)
         case PSK_ID:
             options->credential.name = mkt_id_bytes(optarg);
             break;
+        case CERT:
+            options->files.cert = optarg;
+            break;
+        case KEY:
+            options->files.key = optarg;
+            break;
+        case CA:
+            options->files.ca = optarg;
+            break;
+        case KMS_CERT:
+            options->files.kms = optarg;
+            break;
         case 's':
             good = setup_get(options, optarg, initiator);
             break;
@@ -271,7 +298,24 @@ struct mkt_settings options_settings(const struct options *options)
         settings.kms = &options->credential;
     if (options->stream == MKT_STREAM_BFCP)
         settings.application = mkt_span_text("bfcp");
+    if (options->files.cert != NULL) {
+        settings.public_keys = &options->certificates.keys;
+        settings.bundle_size = MKT_CSB_SIZE + MAX_MESSAGE; /* it keeps its message until the KMS has answered */
+    }
     return settings;
+}
+
+bool options_certificates(struct options *options)
+{
+    const struct mkt_id id = mkt_id_uri(options->id);
+    return options->files.cert == NULL ||
+           certificates_open(&options->certificates, &options->files, &id, &options->credential.kms);
+}
+
+void options_wipe(struct options *options)
+{
+    certificates_close(&options->certificates);
+    mbedtls_platform_zeroize(options, sizeof *options);
 }
 
 /* Time and sockets */

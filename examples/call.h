@@ -5,6 +5,7 @@
 #ifndef EXAMPLES_CALL_H
 #define EXAMPLES_CALL_H
 
+#include "certificates.h"
 #include "http.h"
 
 #include <mikeyticket.h>
@@ -14,7 +15,7 @@
 #include <mbedtls/entropy.h>
 
 /* Whatever does not come within 10 s is a failure. */
-enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512 };
+enum { DEADLINE_MS = 10000, MAX_TEXT = 2048, MAX_PATH = 512, MAX_MESSAGE = 32768 };
 
 struct options {
     const char *id, *to;    /* URIs of this party and, for the initiator, of the one it calls */
@@ -28,6 +29,8 @@ struct options {
     const char *kms;                  /* the URL of the KMS; NULL: this party has none */
     struct mkt_credential credential; /* for that KMS */
     uint8_t psk[MKT_MAX_PSK];
+    struct certificate_files files; /* in place of that key; or NULL */
+    struct certificates certificates;
     enum mkt_suite suite;
     enum mkt_stream stream;
     enum mkt_setup setup;
@@ -49,11 +52,11 @@ struct call {
 
     char text[16384]; /* what was read: offer or answer */
     size_t text_n;
-    struct mkt_sdp sdp;    /* the same, parsed */
-    uint8_t message[8192]; /* a MIKEY message */
-    uint8_t answer[8192];  /* what the KMS answers */
-    uint8_t kept[8192];    /* what --ticket and --resolved keep: secret */
-    size_t kept_n;         /* octets of it that are to be kept with what comes */
+    struct mkt_sdp sdp;           /* the same, parsed */
+    uint8_t message[MAX_MESSAGE]; /* a MIKEY message */
+    uint8_t answer[8192];         /* what the KMS answers */
+    uint8_t kept[8192];           /* what --ticket and --resolved keep: secret */
+    size_t kept_n;                /* octets of it that are to be kept with what comes */
     char line_octets[12288];
     struct mkt_buf line; /* a=key-mgmt, of the description that is to be written */
     char msrp[MAX_TEXT + 3 * MAX_PATH];
@@ -74,6 +77,10 @@ struct call {
 bool options_get(struct options *options, int argc, char **argv, bool initiator);
 /* What a bundle of this party is told. */
 struct mkt_settings options_settings(const struct options *options);
+/* Reads the certificates that the options name, if there are any. */
+bool options_certificates(struct options *options);
+/* Wipes the keys that the options hold. */
+void options_wipe(struct options *options);
 
 /* Whether a function of the library succeeded; if not, prints the line `refused: <name> <text>`. */
 bool ok(enum mkt_err err);

@@ -5,8 +5,9 @@
  *     dump [--tpk HEX] < message
  *
  * The message comes as octets, hex, base64 or a whole SDP text. With the ticket protection key the ticket in it is
- * opened, and a TRANSFER_INIT is verified as the Responder of its ticket would do it.
+ * opened, and a TRANSFER_INIT is verified as the Responder of its ticket would do it. Signatures are not verified.
  */
+#include "certificates.h"
 #include "text.h"
 
 #include <mikeyticket.h>
@@ -177,6 +178,26 @@ static void print_sp(const struct at *at, const struct mkt_sp *sp)
     }
 }
 
+static void print_serial(void *at, struct mkt_span octets)
+{
+    print_octets(at, "Serial number", octets);
+}
+
+static void print_alternative(void *at, const char *kind, struct mkt_span text)
+{
+    print_text(at, kind, text);
+}
+
+/* Who a certificate says that it is of. Nobody has verified it. */
+static void print_certificate(const struct at *at, const struct mkt_cert *cert)
+{
+    struct at here = *at;
+    if (cert->type != MKT_CERT_URL && !certificates_show(cert->data, print_serial, print_alternative, &here)) {
+        indent(at);
+        printf("no certificate that can be read here\n");
+    }
+}
+
 static void print_fields(const struct at *at, const struct mkt_payload *p)
 {
     switch (p->type) {
@@ -221,6 +242,7 @@ static void print_fields(const struct at *at, const struct mkt_payload *p)
         return;
     case MKT_CERT:
         print_number(at, "Cert type", p->cert.type, NAME(cert_names, p->cert.type));
+        print_certificate(at, &p->cert);
         print_octets(at, "Certificate", p->cert.data);
         return;
     case MKT_CHASH:

@@ -6,8 +6,6 @@
  */
 #include "call.h"
 
-#include <mbedtls/platform_util.h>
-
 #include <time.h>
 
 /* What the ticket is to be good for: one Responder or group, for an hour from a minute ago. */
@@ -147,13 +145,13 @@ int main(int argc, char **argv)
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_ticket *ticket = NULL;
     struct mkt_csb *csb = NULL;
-    bool done = call != NULL && ok(mkt_csb_new(&csb, MKT_INITIATOR, &host, &settings)) &&
-                get_ticket(call, &host, csb, &ticket) && offer(call, ticket, csb) && take_answer(call, csb) &&
-                call_connect(call, csb) && call_talk(call);
+    bool done = call != NULL && options_certificates(&options) &&
+                ok(mkt_csb_new(&csb, MKT_INITIATOR, &host, &settings)) && get_ticket(call, &host, csb, &ticket) &&
+                offer(call, ticket, csb) && take_answer(call, csb) && call_connect(call, csb) && call_talk(call);
 
     call_free(call);
     mkt_csb_free(csb);
     mkt_ticket_free(ticket);
-    mbedtls_platform_zeroize(&options, sizeof options);
+    options_wipe(&options);
     return done ? 0 : 1;
 }

@@ -2,8 +2,11 @@
 /*
  * The Key Management Service: makes tickets for Initiators and resolves them for Responders, over HTTP.
  *
- *     kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] [--connections N] [--remember N]
- *         [--cache FILE [--begin-anew]] [--show-keys]
+ *     kms --listen IP:PORT --users FILE [--cert FILE --key FILE --ca FILE] [--id URI] [--validity SECONDS] [--rate N]
+ *         [--connections N] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]
+ *
+ * With its certificate, its private key and the CAs that it trusts, it serves users who have certificates, too: these
+ * need no line in the file of users.
  *
  * POST /?requesttype=ticketrequest takes a REQUEST_INIT, POST /?requesttype=ticketresolve a RESOLVE_INIT, as octets of
  * type application/mikey. The answer is
@@ -22,6 +25,7 @@
 #define _DEFAULT_SOURCE /* getopt_long, getaddrinfo */
 
 #include "cache.h"
+#include "certificates.h"
 #include "tickets.h"
 
 #include <getopt.h>
@@ -39,6 +43,7 @@ static bool usage(const char *text)
 
 struct options {
     const char *users, *cache, *listen;
+    struct certificate_files files;
     bool begin_anew;           /* if the file of the cache is damaged */
     unsigned long remember;    /* messages */
     unsigned long rate;        /* messages of a user in a minute */
@@ -82,20 +87,17 @@ static bool number_get(unsigned long *n, const char *text, const char *wrong)
 static bool options_get(struct kms *kms, struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"listen", required_argument, NULL, 'l'},
-        {"users", required_argument, NULL, 'u'},
-        {"id", required_argument, NULL, 'i'},
-        {"cache", required_argument, NULL, 'c'},
-        {"begin-anew", no_argument, NULL, 'b'},
-        {"show-keys", no_argument, NULL, 'w'},
-        {"remember", required_argument, NULL, 'r'},
-        {"rate", required_argument, NULL, 'm'},
-        {"validity", required_argument, NULL, 'v'},
-        {"connections", required_argument, NULL, 'n'},
-        {NULL, 0, NULL, 0},
+        {"listen", required_argument, NULL, 'l'},      {"users", required_argument, NULL, 'u'},
+        {"cert", required_argument, NULL, 'e'},        {"key", required_argument, NULL, 'k'},
+        {"ca", required_argument, NULL, 'a'},          {"id", required_argument, NULL, 'i'},
+        {"cache", required_argument, NULL, 'c'},       {"begin-anew", no_argument, NULL, 'b'},
+        {"show-keys", no_argument, NULL, 'w'},         {"remember", required_argument, NULL, 'r'},
+        {"rate", required_argument, NULL, 'm'},        {"validity", required_argument, NULL, 'v'},
+        {"connections", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0},
     };
-    static const char text[] = "kms --listen IP:PORT --users FILE [--id URI] [--validity SECONDS] [--rate N] "
-                               "[--connections N] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]";
+    static const char text[] = "kms --listen IP:PORT --users FILE [--cert FILE --key FILE --ca FILE] [--id URI] "
+                               "[--validity SECONDS] [--rate N] [--connections N] [--remember N] "
+                               "[--cache FILE [--begin-anew]] [--show-keys]";
     bool fine = true;
     int c;
 
@@ -107,6 +109,15 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
             break;
         case 'u':
             options->users = optarg;
+            break;
+        case 'e':
+            options->files.cert = optarg;
+            break;
+        case 'k':
+            options->files.key = optarg;
+            break;
+        case 'a':
+            options->files.ca = optarg;
             break;
         case 'i':
             kms->id = optarg;
@@ -143,21 +154,29 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
         return usage("options begin with --, and there is nothing else to say");
     if (options->listen == NULL || options->users == NULL)
         return usage(text);
+    const struct certificate_files *files = &options->files;
+    if ((files->cert != NULL) != (files->key != NULL) || (files->cert != NULL) != (files->ca != NULL))
+        return usage("--cert, --key and --ca go together");
     return (kms->id[0] != '\0' || usage("an identity can't be empty")) && address_get(options);
 }
 
-/* Reads the users and makes all that there is to remember; false after a line about what is wrong. */
-static bool prepare(struct kms *kms, struct cache *cache, const struct options *options)
+/* Reads the users and certificates, and makes all that there is to remember; false after a line about what is wrong. */
+static bool prepare(struct kms *kms, struct cache *cache, struct certificates *certificates,
+                    const struct options *options)
 {
+    const struct mkt_id id = mkt_id_uri(kms->id);
+    const bool certified = options->files.cert != NULL;
     if (!users_read(&kms->users, options->users) ||
+        (certified && !certificates_open(certificates, &options->files, &id, NULL)) ||
         !cache_open(cache, options->cache, options->remember, options->begin_anew))
         return false;
-    if (!rate_open(&kms->rate, options->rate, kms->users.n_users)) {
+    if (!rate_open(&kms->rate, options->rate, kms->users.n_users + (certified ? N_STRANGERS : 0))) {
         fprintf(stderr, "kms: no memory: stop other programs\n");
         return false;
     }
     kms->validity = (uint32_t)options->validity;
     kms->cache = &cache->replay;
+    kms->keys = certified ? &certificates->keys : NULL;
     return true;
 }
 
@@ -187,6 +206,7 @@ int main(int argc, char **argv)
     struct kms kms = {.id = "http://kms.example.com"};
     struct options options = {.remember = 100000, .rate = 60, .connections = 64, .validity = 86400};
     struct cache cache = {.fd = -1};
+    struct certificates certificates = {.x509 = NULL};
     struct web *web = NULL;
     const struct timespec second = {1, 0};
     sigset_t ends;
@@ -201,7 +221,7 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN); /* who closes a connection, or reads the log no more, does not end the KMS */
 
-    if (prepare(&kms, &cache, &options))
+    if (prepare(&kms, &cache, &certificates, &options))
         web = start(&kms, &options);
     if (web != NULL) {
         while (sigtimedwait(&ends, NULL, &second) < 0)
@@ -210,6 +230,7 @@ int main(int argc, char **argv)
     }
     rate_close(&kms.rate);
     cache_close(&cache);
+    certificates_close(&certificates);
     users_free(&kms.users);
     freeaddrinfo(options.address);
     return web == NULL;

@@ -6,8 +6,6 @@
  */
 #include "call.h"
 
-#include <mbedtls/platform_util.h>
-
 #include <string.h>
 
 static enum mkt_err append(struct mkt_buf *out, struct mkt_span octets)
@@ -143,11 +141,12 @@ int main(int argc, char **argv)
                                   .log = call_log};
     const struct mkt_settings settings = options_settings(&options);
     struct mkt_csb *csb = NULL;
-    bool done = call != NULL && read_resolved(call) && ok(mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings)) &&
-                take_offer(call, csb) && answer(call, csb) && call_connect(call, csb) && call_talk(call);
+    bool done = call != NULL && options_certificates(&options) && read_resolved(call) &&
+                ok(mkt_csb_new(&csb, MKT_RESPONDER, &host, &settings)) && take_offer(call, csb) && answer(call, csb) &&
+                call_connect(call, csb) && call_talk(call);
 
     call_free(call);
     mkt_csb_free(csb);
-    mbedtls_platform_zeroize(&options, sizeof options);
+    options_wipe(&options);
     return done ? 0 : 1;
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Lets the example programs talk to each other, for MSRP and for BFCP, and shows what they say, in the order of time:
 # the Initiator asks the KMS for a ticket and offers a call in SDP, the Responder has the KMS resolve the ticket and
-# answers; then TLS over TCP with the key they agreed on. Installs what is missing from Debian's packages.
+# answers; then TLS over TCP with the key they agreed on. In two calls the users share keys with the KMS, in the third
+# they have certificates. Installs what is missing from Debian's packages.
 #
 # Builds in build/examples. Exit status 1 if they do not come to the same key, or if any of them fails.
 set -u
@@ -12,7 +13,7 @@ build=$top/build/examples
 # shellcheck source=tests/debian.sh
 . "$top/tests/debian.sh"
 
-need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev
+need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev openssl
 mkdir -p "$top/build"
 rm -rf "$build"
 if ! { CC=gcc meson setup -Dtests=disabled "$build" "$top" && meson compile -C "$build"; } >"$build.log" 2>&1; then
@@ -40,20 +41,36 @@ pass() {
     done
 }
 
-# talk MEDIA: a KMS and one call; all that they say comes through one FIFO, and so in order
+# talk MEDIA keys|certificates: a KMS and one call; all that they say comes through one FIFO, and so in order
 talk() {
-    say "$1"
+    say "$1, $2"
     tee transcript <said &
     exec 3>said
-    alice=$(key)
-    bob=$(key)
-    cat >users <<END
+    case $2 in
+    keys)
+        alice=$(key)
+        bob=$(key)
+        cat >users <<END
 # user PSK-ID IDENTITY HEX-KEY, and tpk ID HEX-KEY, the key that protects tickets
 user alice-1 sip:alice@example.com $alice
 user bob-1 sip:bob@example.com $bob
 tpk tpk-1 $(key)
 END
-    "$build/examples/kms" --listen 127.0.0.1:0 --users users >&3 2>&3 &
+        at_kms=
+        alice="--psk-id alice-1 --psk $alice"
+        bob="--psk-id bob-1 --psk $bob"
+        ;;
+    certificates)
+        echo "tpk tpk-1 $(key)" >users
+        "$top/examples/certificates.sh" . kms=http://kms.example.com alice=sip:alice@example.com \
+            bob=sip:bob@example.com || exit 1
+        at_kms="--cert kms.pem --key kms.key --ca ca.pem"
+        alice="--cert alice.pem --key alice.key --ca ca.pem --kms-cert kms.pem"
+        bob="--cert bob.pem --key bob.key --ca ca.pem --kms-cert kms.pem"
+        ;;
+    esac
+    # shellcheck disable=SC2086 # options are words
+    "$build/examples/kms" --listen 127.0.0.1:0 --users users $at_kms >&3 2>&3 &
     kms=$!
     url=
     while [ -z "$url" ] && kill -0 "$kms" 2>/dev/null; do
@@ -62,11 +79,11 @@ END
     done
     pass Initiator <offered >offer &
     pass Responder <answered >answer &
-    "$build/examples/initiator" --kms "$url" --psk-id alice-1 --psk "$alice" --media "$1" --show-keys \
-        >offered 2>&3 <answer &
+    # shellcheck disable=SC2086
+    "$build/examples/initiator" --kms "$url" $alice --media "$1" --show-keys >offered 2>&3 <answer &
     initiator=$!
-    "$build/examples/responder" --kms "$url" --psk-id bob-1 --psk "$bob" --media "$1" --show-keys \
-        >answered 2>&3 <offer &
+    # shellcheck disable=SC2086
+    "$build/examples/responder" --kms "$url" $bob --media "$1" --show-keys >answered 2>&3 <offer &
     responder=$!
     for one in $initiator $responder; do
         wait "$one" || { say "$1: one of them failed, status $?" >&3; failed=1; }
@@ -77,14 +94,15 @@ END
     exec 3>&-
     wait
     if [ "$(grep -c '^tek: ' transcript)" = 2 ] && [ "$(grep '^tek: ' transcript | sort -u | wc -l)" = 1 ]; then
-        say "$1: both have the same key"
+        say "$1, $2: both have the same key"
     else
-        say "$1: they do not have the same key"
+        say "$1, $2: they do not have the same key"
         failed=1
     fi
 }
 
 failed=0
-talk msrp
-talk bfcp
+talk msrp keys
+talk bfcp keys
+talk msrp certificates
 exit $failed

@@ -14,7 +14,7 @@
 /* What is asked for, by the name that HTTP has for it and by the messages that do it. */
 struct exchange {
     const char *name;
-    uint8_t psk, pk; /* data types; the library refuses the second, and says so in an Error message */
+    uint8_t psk, pk; /* data types; without certificates the library answers the second with an Error message */
 };
 
 static const struct exchange exchanges[] = {
@@ -27,12 +27,20 @@ static const struct exchange exchanges[] = {
 /* One message; the callbacks get it. */
 struct asked {
     const struct kms *kms;
-    const struct entry *owner; /* of the key that the message must be made with; NULL: nobody */
-    bool verified;             /* the owner has made the message, and it is no replay */
+    struct mkt_public_keys keys; /* those of the KMS, with this message as their user */
+    char owner[256]; /* of the key that the message must be made with, or of the certificate that signed it; or "" */
+    size_t number;   /* of that user */
+    bool verified;   /* the owner has made the message, and it is no replay */
     bool taken;
     unsigned wait;      /* seconds, if the owner has sent too many */
     char at_fault[128]; /* what is, or nothing */
 };
+
+static void note_owner(struct asked *asked, const struct mkt_id *id)
+{
+    text_put_id(asked->owner, id);
+    asked->number = users_number(&asked->kms->users, id);
+}
 
 static void note_fault(void *user, const struct mkt_log_event *event)
 {
@@ -44,14 +52,53 @@ static enum mkt_err find_psk(void *user, const struct mkt_id *name, const struct
 {
     struct asked *asked = user;
     const struct users *users = &asked->kms->users;
+    const struct entry *entry = NULL;
     if (name != NULL)
-        asked->owner = users_psk(users, name);
+        entry = users_psk(users, name);
     else if (id != NULL)
-        asked->owner = users_user(users, id);
-    if (asked->owner == NULL)
+        entry = users_user(users, id);
+    if (entry == NULL)
         return MKT_E_NO_KEY;
-    psk->owner = mkt_id_uri(asked->owner->identity);
-    return users_key(asked->owner, &psk->key);
+    psk->owner = mkt_id_uri(entry->identity);
+    note_owner(asked, &psk->owner);
+    return users_key(entry, &psk->key);
+}
+
+static enum mkt_err verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    struct asked *asked = user;
+    const struct mkt_public_keys *keys = asked->kms->keys;
+    const enum mkt_err err = keys->verify(keys->user, message, signer);
+    if (err == MKT_OK)
+        note_owner(asked, &signer->id);
+    return err;
+}
+
+static enum mkt_err sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    const struct mkt_public_keys *keys = ((const struct asked *)user)->kms->keys;
+    return keys->sign(keys->user, part, n, signature);
+}
+
+static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                                  size_t key_length)
+{
+    const struct mkt_public_keys *keys = ((const struct asked *)user)->kms->keys;
+    return keys->open(keys->user, chash, envelope, key, key_length);
+}
+
+/* The callbacks of the certificates, with this message as their user: so the log can name who signed it. */
+static const struct mkt_public_keys *keys_of(struct asked *asked)
+{
+    const struct mkt_public_keys *keys = asked->kms->keys;
+    if (keys == NULL)
+        return NULL;
+    asked->keys = (struct mkt_public_keys){.size = sizeof asked->keys,
+                                           .user = asked,
+                                           .sign = keys->sign != NULL ? sign : NULL,
+                                           .verify = verify,
+                                           .open = open_envelope};
+    return &asked->keys;
 }
 
 /* Tickets of our own name the first TPK, those of users who share one with us that one. The key tells that they are of
@@ -111,11 +158,11 @@ static enum mkt_err remember(void *user, struct mkt_span tag, mkt_ntp until)
     enum mkt_err err = mkt_replay_peek(kms->cache, tag, at, until);
     if (err != MKT_OK)
         return err;
-    asked->wait = rate_wait(&kms->rate, asked->owner->number);
+    asked->wait = rate_wait(&kms->rate, asked->number);
     err = asked->wait > 0 ? MKT_E_DENIED : mkt_replay_check(kms->cache, tag, at, until);
     asked->verified = mkt_err_class(err) != MKT_CLASS_FRESHNESS;
     if (err == MKT_OK)
-        rate_count(&kms->rate, asked->owner->number);
+        rate_count(&kms->rate, asked->number);
     return err;
 }
 
@@ -225,11 +272,13 @@ static void tell_sender(char who[256], const struct mkt_message *message)
     }
 }
 
-/* True if the message that the Error message is about was verified, and is no replay: then it has a MAC. */
-static bool has_mac(struct mkt_span error)
+/* True if the message that the Error message is about was verified, and is no replay: then the Error message has a MAC,
+   or a signature if the KMS can sign. */
+static bool is_proven(struct mkt_span error)
 {
     struct mkt_message message;
-    return mkt_message_decode(&message, error) == MKT_OK && mkt_message_find(&message, MKT_V, 0) != NULL;
+    return mkt_message_decode(&message, error) == MKT_OK &&
+           (mkt_message_find(&message, MKT_V, 0) != NULL || mkt_message_find(&message, MKT_SIGN, 0) != NULL);
 }
 
 /* Answers with an Error message; with a line of text where none can be made, or where it is this KMS that fails. */
@@ -269,6 +318,7 @@ static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struc
     mkt_settings_init(&settings, mkt_id_uri(asked->kms->id));
     settings.application = none; /* any */
     settings.bundle_size = MKT_CSB_SIZE + 2 * in.n;
+    settings.public_keys = keys_of(asked);
     enum mkt_err err = mkt_csb_new(csb, MKT_KMS, host, &settings);
     if (err == MKT_OK)
         err = mkt_csb_take(*csb, in);
@@ -330,12 +380,9 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
         snprintf(text, sizeof text, "refused, %s: %s%s%s", mkt_err_name(err), mkt_err_text(err),
                  asked.at_fault[0] != '\0' ? ": " : "", asked.at_fault);
         refuse(outcome, csb, asked.taken ? (struct mkt_span){NULL, 0} : in, err);
-        asked.verified = asked.verified || has_mac(mkt_buf_span(&outcome->message));
+        asked.verified = asked.verified || is_proven(mkt_buf_span(&outcome->message));
     }
-    if (asked.verified) {
-        const struct mkt_id owner = mkt_id_uri(asked.owner->identity);
-        text_put_id(who, &owner);
-    }
-    printf("kms: %s from %s%s: %s\n", exchange->name, who, asked.verified ? "" : " (not verified)", text);
+    printf("kms: %s from %s%s: %s\n", exchange->name, asked.verified ? asked.owner : who,
+           asked.verified ? "" : " (not verified)", text);
     mkt_csb_free(csb);
 }

@@ -12,6 +12,7 @@
 /* The threads share it without a lock. After the first request only the atomics of the rate change. */
 struct kms {
     const char *id;
+    const struct mkt_public_keys *keys; /* NULL: it takes no messages by public key */
     bool show_keys;
     uint32_t validity; /* the most seconds, from now on, that a ticket is valid for */
     struct users users;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _DEFAULT_SOURCE /* strtok_r, explicit_bzero */
+#define _DEFAULT_SOURCE /* strtok_r, explicit_bzero, getentropy */
 
 #include "users.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A mistake in a line: where, what, and what to do. */
 static bool mistake(const char *file, unsigned line, const char *text)
@@ -20,12 +21,16 @@ static bool mistake(const char *file, unsigned line, const char *text)
 /* ---- the tables ---- */
 
 /* FNV-1a, which is fine for words that nobody but the operator writes. */
-static size_t bucket_of(const struct users *users, struct mkt_span word)
+static size_t hash_of(uint64_t hash, struct mkt_span word)
 {
-    uint64_t hash = 0xcbf29ce484222325;
     for (size_t i = 0; i < word.n; i++)
         hash = (hash ^ word.p[i]) * 0x100000001b3;
-    return (size_t)(hash ^ hash >> 32) & (users->n_buckets - 1);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static size_t bucket_of(const struct users *users, struct mkt_span word)
+{
+    return hash_of(0xcbf29ce484222325, word) & (users->n_buckets - 1);
 }
 
 static struct entry *find_named(const struct users *users, bool tpk, struct mkt_span id)
@@ -58,6 +63,13 @@ const struct entry *users_user(const struct users *users, const struct mkt_id *i
     while (entry != NULL && !users_is(entry, identity))
         entry = entry->next_identified;
     return entry;
+}
+
+/* The seed is a secret, so that nobody can choose an identity that has the number of somebody else. */
+size_t users_number(const struct users *users, const struct mkt_id *identity)
+{
+    const struct entry *entry = users_user(users, identity);
+    return entry != NULL ? entry->number : users->n_users + hash_of(users->seed, identity->data) % N_STRANGERS;
 }
 
 static bool doubled(const char *file, const struct entry *entry, const struct entry *before, const char *what,
@@ -211,6 +223,8 @@ bool users_read(struct users *users, const char *file)
     if (good && users->first_tpk == NULL)
         good = mistake(file, line, "no ticket protection key: add a line tpk ID HEX-KEY");
     good = good && make_tables(users, file);
+    if (good && getentropy(&users->seed, sizeof users->seed) != 0)
+        good = mistake(file, 0, "no random octets: look at the system");
     if (!good)
         users_free(users);
     return good;

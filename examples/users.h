@@ -7,13 +7,15 @@
  *                                                the others, it takes tickets of that Initiator alone, if one is named
  *
  * of words with blanks between them; identities and groups are URIs. What follows a # that begins a word is a comment.
+ * A user with a certificate needs no line. If it has one, it belongs to the groups of that line.
  */
 #ifndef EXAMPLES_USERS_H
 #define EXAMPLES_USERS_H
 
 #include <mikeyticket.h>
 
-enum { MAX_GROUPS = 16, MAX_LINE = 4096 };
+/* Users without a line have one of so many numbers. */
+enum { MAX_GROUPS = 16, MAX_LINE = 4096, N_STRANGERS = 65536 };
 
 /* A line of the file. */
 struct entry {
@@ -37,6 +39,7 @@ struct users {
     struct entry **named, **identified;
     size_t n_buckets; /* of each table, a power of two */
     size_t n, n_users;
+    uint64_t seed; /* of the numbers of users without a line */
 };
 
 /* Reads the file. After a mistake it prints one line about it, and returns false. The caller frees the users. */
@@ -49,6 +52,10 @@ void users_free(struct users *users);
 const struct entry *users_psk(const struct users *users, const struct mkt_id *psk_id);
 const struct entry *users_user(const struct users *users, const struct mkt_id *identity);
 const struct entry *users_tpk(const struct users *users, const struct mkt_id *tpk_id);
+
+/* Returns the number of a user: of its line, or without one a number from n_users on. Two users without a line can have
+   one number, by chance. */
+size_t users_number(const struct users *users, const struct mkt_id *identity);
 
 /* True if the entry has that identity. */
 bool users_is(const struct entry *entry, const struct mkt_id *identity);
