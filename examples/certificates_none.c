@@ -8,10 +8,11 @@ bool certificates_open(struct certificates *certificates, const struct certifica
                        const struct mkt_id *self, const struct mkt_id *kms)
 {
     (void)certificates;
+    (void)files;
     (void)self;
-    fprintf(stderr, "%s: this program was built without libmikeyticket-x509: %s\n", files->cert,
-            kms == NULL ? "build it with the Meson option x509, or leave --cert out"
-                        : "build it with the Meson option x509, or give --psk in place of --cert");
+    fprintf(stderr,
+            "--cert: this program was built without libmikeyticket-x509: build it with the Meson option x509, %s\n",
+            kms == NULL ? "or leave --cert out" : "or give --psk in place of --cert");
     return false;
 }
 

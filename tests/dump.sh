@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # dump shows a message in each form that it can come in, opens it with the TPK, and refuses the rest with one line.
 #
-#   tests/dump.sh PROGRAM VECTORS
+#   tests/dump.sh PROGRAM VECTORS [x509]
+#
+# With x509 the program was built with libmikeyticket-x509, and shows whom certificates are of.
 set -u
 
-[ $# -eq 2 ] || { echo "usage: dump.sh PROGRAM VECTORS" >&2; exit 2; }
+[ $# -eq 2 ] || [ $# -eq 3 ] || { echo "usage: dump.sh PROGRAM VECTORS [x509]" >&2; exit 2; }
 dump=$1
 vectors=$2/rfc6043.txt
+x509=${3:-}
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
@@ -60,6 +63,24 @@ asks=$(sed -n '/^\[allow-request-init/,/^$/p' "$2/allow.txt" | grep -A 20 '^name
 spi=$(printf '%s\n' "$asks" | sed -n 's/^granted = .* .*:\([0-9a-f]*\)$/\1/p')
 [ -n "$spi" ] || wrong 'allow.txt has no such case'
 printf '%s\n' "$asks" | sed -n 's/^bytes = //p' | expect 0 "SPI ($((${#spi} / 2))): $spi"
+# messages by public key, and whom their certificates are of
+vectors=$2/rfc6043pk.txt
+field request_init | expect 0 'REQUEST_INIT_PK, 1653 octets; nothing is verified'
+grep -q '^            S type: 0 (RSA/PKCS#1/1.5)$' "$work/out" || wrong 'a signature is not shown'
+grep -q '^            C: 0$' "$work/out" || wrong 'an envelope is not shown'
+if [ -n "$x509" ]; then
+    grep -q '^            Serial number (1): 03$' "$work/out" || wrong 'no serial number'
+    grep -q '^            subjectAltName URI (23): sip:alice@home1.example$' "$work/out" || wrong 'no subjectAltName'
+    # an octet that can't be printed, and one certificate that is none: 30 is the tag of its outermost value
+    field request_init | sed 's/7369703a616c69636540686f6d65312e6578616d706c65/7369703a1b6c69636540686f6d65312e6578616d706c65/g' |
+        expect 0 'subjectAltName URI (23): 7369703a1b6c69636540686f6d65312e6578616d706c65'
+    field request_init | sed 's/0e00037530820371/0e00037531820371/' | expect 0 'no certificate that can be read here'
+else
+    grep -q '^            no certificate that can be read here$' "$work/out" || wrong 'it can read a certificate'
+fi
+field resolve_init | expect 0 'RESOLVE_INIT_PK'
+field error_by_kms | expect 0 'SIGN'
+
 printf '%s' "$init" | cut -c1-100 | expect 1 'octet'
 printf '' | expect 1 'octet 0 of 0'
 printf '02' | expect 1 'octet 0 of 1: not MIKEY version 1'

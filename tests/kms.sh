@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Runs the KMS against Initiators and Responders in all modes of RFC 6043, against what it must refuse, and under load.
 #
-#   tests/kms.sh KMS INITIATOR RESPONDER LOAD [CALLS]
+#   tests/kms.sh KMS INITIATOR RESPONDER LOAD [CALLS [CERTIFICATES]]
 #
 # With 10000 CALLS or more (the default) the memory of the KMS is looked at, too; give fewer to a build with sanitizers.
-# Needs curl(1).
+# CERTIFICATES is examples/certificates.sh. Needs curl(1), and for calls by public key openssl(1) and perl(1).
 set -u
 export LC_ALL=C no_proxy=127.0.0.1
 umask 077
 
-[ $# = 4 ] || [ $# = 5 ] || { echo "usage: kms.sh KMS INITIATOR RESPONDER LOAD [CALLS]" >&2; exit 2; }
+case $# in
+4 | 5 | 6) ;;
+*) echo "usage: kms.sh KMS INITIATOR RESPONDER LOAD [CALLS [CERTIFICATES]]" >&2; exit 2 ;;
+esac
 command -v curl >/dev/null || { echo "kms.sh: no curl: install it" >&2; exit 77; }
 program() { echo "$(cd "$(dirname "$1")" && pwd)/${1##*/}"; }
 kms=$(program "$1")
@@ -18,6 +21,7 @@ initiator=$(program "$2")
 responder=$(program "$3")
 load=$(program "$4")
 calls=${5:-10000}
+make_certificates=$(program "${6:-$(dirname "$0")/../examples/certificates.sh}")
 failed=0
 told=
 running=
@@ -89,12 +93,19 @@ stop() {
     running=
 }
 
-# run NAME "OPTIONS OF THE INITIATOR" "OPTIONS OF THE RESPONDER": where --as-alice and --as-bob mean a KMS and a key
+# options WORDS: --as-alice and --as-bob mean a KMS and a key, --by NAME a KMS and a certificate
+options() {
+    echo " $1" | sed -e "s|--as-alice|--kms $url --psk-id alice-1 --psk $alice|" \
+        -e "s|--as-bob|--kms $url --psk-id bob-1 --psk $bob|" \
+        -e "s|--by \([^ ]*\)|--kms $url --ca c/ca.pem --kms-cert c/kms.pem --cert \1.pem --key \1.key|"
+}
+
+# run NAME "OPTIONS OF THE INITIATOR" "OPTIONS OF THE RESPONDER"
 # shellcheck disable=SC2086,SC2094 # options are words; back is a FIFO
 run() {
     name=$1
-    i=$(echo " $2" | sed "s|--as-alice|--kms $url --psk-id alice-1 --psk $alice|")
-    r=$(echo " $3" | sed "s|--as-bob|--kms $url --psk-id bob-1 --psk $bob|")
+    i=$(options "$2")
+    r=$(options "$3")
     : >kms.log
     { "$initiator" --show-keys $i 2>i.err <back; echo $? >i.status; } | tee offer |
         { "$responder" --show-keys $r 2>r.err; echo $? >r.status; } | tee answer >back
@@ -496,7 +507,222 @@ echo "killed after ${at}00 calls; $(tail -n 1 load.out)"
 stop TERM
 expect [ $code = 0 ]
 
-# ---- usage ----
+# ---- users with certificates ----
+
+# capture FILE COMMAND...: keeps the message that a command would send to the KMS; the command gets --kms URL
+capture() {
+    file=$1
+    shift
+    rm -f port "$file"
+    perl -MIO::Socket::INET -e '
+        my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1") or die "no socket";
+        open my $port, ">", "port.new"; print $port $listener->sockport; close $port; rename "port.new", "port";
+        my ($client, $in, $end) = ($listener->accept, "");
+        while (($end = index($in, "\r\n\r\n")) < 0 || length($in) < $end + 4 + ($in =~ /^Content-Length: (\d+)/mi ? $1 : 0)) {
+            sysread($client, $in, 65536, length $in) or last;
+        }
+        binmode STDOUT; print substr($in, $end + 4);' >"$file" &
+    listener=$!
+    while [ ! -s port ] && kill -0 $listener 2>/dev/null; do sleep 0.02; done
+    "$@" --kms "http://127.0.0.1:$(cat port)" >/dev/null 2>i.err
+    wait $listener
+}
+
+# expired DIR NAME=URI...: OpenSSL 3.4 has other options than those before
+expired() {
+    VALID="-days -1" "$make_certificates" "$@" 2>/dev/null ||
+        VALID="-not_before 20200101000000Z -not_after 20200201000000Z" "$make_certificates" "$@"
+}
+
+# alone NAME BITS URI USAGE: a certificate that certifies itself
+alone() {
+    openssl req -x509 -newkey "rsa:$2" -nodes -sha256 -days 30 -subj "/CN=$1" -addext "subjectAltName=URI:$3" \
+        -addext "keyUsage=critical,$4" -keyout "c/$1.key" -out "c/$1.pem" 2>openssl.err || { cat openssl.err; exit 1; }
+}
+
+# The certificates of a CA in c, and those that are not taken; Dave has his from a CA that this CA certifies.
+certificates() {
+    "$make_certificates" c kms=http://kms.example.com kms2=http://kms.example.com alice=sip:alice@example.com \
+        bob=sip:bob@example.com && expired c old=sip:alice@example.com old-kms=http://kms.example.com &&
+        "$make_certificates" other alice=sip:alice@example.com || exit 1
+    alone alone 2048 sip:alice@example.com digitalSignature
+    alone weak 1024 sip:alice@example.com digitalSignature
+    alone enc 2048 sip:alice@example.com keyEncipherment
+    alone sign 2048 http://kms.example.com digitalSignature
+    mkdir sub
+    printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' >sub/ext
+    if ! { openssl req -new -newkey rsa:2048 -nodes -subj "/CN=a CA of the CA" -keyout sub/ca.key -out sub/req &&
+        openssl x509 -req -sha256 -days 30 -CA c/ca.pem -CAkey c/ca.key -set_serial 2 -extfile sub/ext -in sub/req \
+            -out sub/ca.pem && "$make_certificates" sub dave=sip:dave@example.com; } 2>openssl.err; then
+        cat openssl.err
+        exit 1
+    fi
+    cat sub/dave.pem sub/ca.pem >c/dave.pem
+    cp sub/dave.key c/dave.key
+}
+
+by_certificate() {
+    not_taken="error 0, Auth failure, $not"
+    start 0 --cert c/kms.pem --key c/kms.key --ca c/ca.pem
+    for suite in 256 128; do
+        with="--suite $suite"
+        call "certificates, forked, suite $suite" "--by c/alice $with" "--by c/bob"
+        asked 1 1
+        expect says '^initiator -> kms: REQUEST_INIT_PK, [0-9]* octets$' i.err
+        expect says '^initiator <- kms: REQUEST_RESP, [0-9]* octets$' i.err
+        expect says '^responder -> kms: RESOLVE_INIT_PK, [0-9]* octets$' r.err
+        expect says '^responder <- kms: RESOLVE_RESP, [0-9]* octets$' r.err
+        call "certificates, not forked, suite $suite" "--by c/alice --no-fork $with" "--by c/bob"
+        asked 1 1
+        call "certificates, mode 2, suite $suite" "--by c/alice --no-fork $with" "--tpk $tpk"
+        asked 1 0
+        call "certificates, mode 3, suite $suite" "--tpk $shared --tpk-id alice-and-kms --fork $with" "--by c/bob"
+        asked 0 1
+        call "a certificate and a key, suite $suite" "--by c/alice $with" "--as-bob"
+        asked 1 1
+        call "a key and a certificate, suite $suite" "--as-alice $with" "--by c/bob"
+        asked 1 1
+    done
+    call "BFCP" "--by c/alice --media bfcp" "--by c/bob --media bfcp"
+    call "a chain, and no line in the file of users" "--id sip:dave@example.com --by c/dave" "--by c/bob"
+    expect says '^kms: ticketrequest from sip:dave@example.com: ticket for sip:bob@example.com$' kms.log
+    expect says '^kms: ticketresolve from sip:bob@example.com: ticket of sip:dave@example.com resolved$' kms.log
+    call "one of a group, by its line" "--by c/alice --to $helpdesk --member sip:bob@example.com" \
+        "--by c/bob --group $helpdesk"
+    asked 1 1
+    run "a Responder that is not named, and asks" "--by c/alice" \
+        "--id sip:dave@example.com --by c/dave --group sip:bob@example.com"
+    expect status r 1
+    expect says '^refused: RESOLVE_INIT_PK, by http://kms.example.com: error 7, Invalid ID, authenticated$' r.err
+    expect says '^kms: ticketresolve from sip:dave@example.com: refused, MKT_E_RESPONDER: ' kms.log
+
+    # refused_certificate NAME CERTIFICATE LINE: of the Initiator, then of the Responder. LINE is what they see at once
+    refused_certificate() {
+        run "$1" "--by $2" ""
+        expect status i 1
+        expect says "^refused: REQUEST_INIT_PK, by http://kms.example.com: $not_taken\$" i.err
+        expect says '^kms: ticketrequest from sip:alice@example.com (not verified): refused, MKT_E_CHAIN: ' kms.log
+        expect [ ! -s offer ]
+        expect [ "$(head -n 1 i.err | grep -c -e "$3")" = 1 ]
+        run "$1, of the Responder" "--by c/dave --id sip:dave@example.com --to sip:alice@example.com" \
+            "--by $2 --id sip:alice@example.com"
+        expect status r 1
+        expect says "^refused: RESOLVE_INIT_PK, by http://kms.example.com: $not_taken\$" r.err
+        expect says '^kms: ticketresolve from sip:alice@example.com (not verified): refused, MKT_E_CHAIN: ' kms.log
+        expect [ ! -s answer ]
+        expect [ "$(head -n 2 r.err | grep -c -e "$3")" = 1 ]
+    }
+    refused_certificate "a certificate of another CA" other/alice '^[a-z]* -> kms: RE[A-Z]*_INIT_PK'
+    refused_certificate "a certificate that nobody certifies" c/alone '^[a-z]* -> kms: RE[A-Z]*_INIT_PK'
+    refused_certificate "another one's certificate" c/bob \
+        "^c/bob.pem: its subjectAltName has sip:bob@example.com, and not sip:alice@example.com: give --id its identity"
+    refused_certificate "a certificate that has expired" c/old '^c/old.pem: the certificate expired on 20[-0-9]* [:0-9]* UTC: get'
+
+    # local NAME PATTERN OPTIONS: the Initiator says what is wrong with its files, in one line, and asks nobody
+    local_mistake() {
+        run "$1" "$3" ""
+        expect status i 1
+        expect [ "$(wc -l <i.err)" = 1 ]
+        expect says "$2" i.err
+        expect [ ! -s kms.log ]
+    }
+    local_mistake "another one's key" '^c/bob.key: not the private key of c/alice.pem: name its RSA key' \
+        "--by c/alice --key c/bob.key"
+    local_mistake "a key for a certificate" '^c/alice.key: no X.509 certificate: name a file' "--by c/alice --cert c/alice.key"
+    local_mistake "a certificate for a key" '^c/alice.pem: not the private key of c/alice.pem' "--by c/alice --key c/alice.pem"
+    local_mistake "no file" '^none: No such file or directory: name a file that can be read$' "--by c/alice --cert none"
+    local_mistake "a directory" '^c: Is a directory: name a file that can be read$' "--by c/alice --ca c"
+    local_mistake "a file that is too long" '^long: longer than 65,535 octets: ' "--by c/alice --key long"
+    local_mistake "a weak key" '^c/weak.pem: a certificate that is not taken: use X.509v3 and RSA of 2,048' "--by c/weak"
+    local_mistake "a key that is not to sign" '^c/enc.pem: its keyUsage has no digitalSignature' "--by c/enc"
+    local_mistake "another KMS's certificate" \
+        '^c/bob.pem: its subjectAltName has sip:bob@example.com, and not http://kms.example.com: give --kms-id its' \
+        "--by c/alice --kms-cert c/bob.pem"
+    local_mistake "no certificate of that KMS" \
+        '^c/kms.pem: its subjectAltName has http://kms.example.com, and not http://other.example.com: give --kms-id' \
+        "--by c/alice --kms-id http://other.example.com"
+    local_mistake "a KMS of another CA" '^c/kms.pem: no valid CA in other/ca.pem certifies it: name the CA of the KMS' \
+        "--by c/alice --ca other/ca.pem"
+    local_mistake "a KMS whose certificate has expired" '^c/old-kms.pem: the certificate expired on ' \
+        "--by c/alice --kms-cert c/old-kms.pem"
+    local_mistake "a KMS whose certificate is not for envelopes" '^c/sign.pem: its keyUsage has no keyEncipherment' \
+        "--by c/alice --kms-cert c/sign.pem"
+
+    # An envelope for another key is answered, too: only the sender sees that.
+    run "an envelope for another key" "--by c/alice --kms-cert c/kms2.pem" ""
+    expect status i 1
+    expect says '^refused: MKT_E_MAC' i.err
+    expect says "$granted" kms.log
+
+    request="$url/?requesttype=ticketrequest"
+    resolve="$url/?requesttype=ticketresolve"
+    offering="--ca c/ca.pem --kms-cert c/kms.pem --cert c/alice.pem --key c/alice.key"
+    answering="--ca c/ca.pem --kms-cert c/kms.pem --cert c/bob.pem --key c/bob.key"
+    # shellcheck disable=SC2086
+    "$initiator" --kms "$url" $offering </dev/null >offer 2>i.err
+    # shellcheck disable=SC2086
+    capture request_init_pk "$initiator" $offering </dev/null
+    # shellcheck disable=SC2086
+    capture resolve_init_pk "$responder" $answering <offer
+    for one in request resolve; do
+        sent=${one}_init_pk
+        eval "to=\$$one"
+        : >kms.log
+        head -c $(($(wc -c <$sent) - 1)) $sent >changed
+        tail -c 1 $sent | tr '\000-\377' '\001-\377\000' >>changed
+        post 403 application/mikey "another signature, $one" -H "$mikey" --data-binary @changed "$to"
+        expect says " (not verified): refused, MKT_E_SIGNATURE: " kms.log
+        post 200 application/mikey "a captured message, $one" -H "$mikey" --data-binary @$sent "$to"
+        expect says "^kms: ticket$one from sip:[a-z]*@example.com: ticket \\(for\\|of\\) " kms.log
+        : >kms.log
+        post 403 application/mikey "a replay, $one" -H "$mikey" --data-binary @$sent "$to"
+        expect says "^kms: ticket$one from sip:[a-z]*@example.com (not verified): refused, MKT_E_REPLAY: " kms.log
+    done
+    name="what the KMS prints about certificates"
+    expect [ ! -s kms.err ]
+    stop TERM
+    expect [ $code = 0 ]
+
+    # the rate counts for users without a line, too, for each of them
+    start 0 --cert c/kms.pem --key c/kms.key --ca c/ca.pem --rate 2
+    call "the first within the rate" "--id sip:dave@example.com --by c/dave" "--by c/bob"
+    call "the second within the rate" "--id sip:dave@example.com --by c/dave" "--by c/bob"
+    run "beyond the rate" "--id sip:dave@example.com --by c/dave" ""
+    expect status i 1
+    expect says '^refused: MKT_E_MISSING .*: the KMS answered HTTP status 429' i.err
+    expect says '^kms: ticketrequest from sip:dave@example.com: refused, the user must wait [0-9]* s$' kms.log
+    call "another user then" "--by c/alice --no-fork" "--tpk $tpk"
+    stop TERM
+
+    start 0
+    run "a KMS without certificates" "--by c/alice" ""
+    expect status i 1
+    expect says "^refused: REQUEST_INIT_PK, by http://kms.example.com: error 11, Invalid DT, $not\$" i.err
+    expect says '^kms: ticketrequest from sip:alice@example.com (not verified): refused, MKT_E_DATA_TYPE: ' kms.log
+    stop TERM
+
+    for option in --cert --key --ca; do
+        usage 2 '^usage: --cert, --key and --ca go together$' "$kms" --listen 127.0.0.1:0 --users users $option c/kms.pem
+    done
+    by_kms="$kms --listen 127.0.0.1:0 --users users --ca c/ca.pem"
+    # shellcheck disable=SC2086
+    {
+        usage 1 '^c/bob.key: not the private key of c/kms.pem' $by_kms --cert c/kms.pem --key c/bob.key
+        usage 1 '^c/bob.pem: its subjectAltName has sip:bob@example.com, and not http://kms.example.com: give --id' \
+            $by_kms --cert c/bob.pem --key c/bob.key
+        usage 1 '^c/old-kms.pem: the certificate expired on ' $by_kms --cert c/old-kms.pem --key c/old-kms.key
+        usage 1 '^c/sign.pem: its keyUsage has no keyEncipherment' $by_kms --cert c/sign.pem --key c/sign.key
+        usage 1 '^none: No such file or directory: name a file' $by_kms --cert c/kms.pem --key none
+    }
+    for program in "$initiator" "$responder"; do
+        usage 2 '^usage: --cert, --key, --ca and --kms-cert go together$' "$program" --kms http://127.0.0.1 --cert c/bob.pem \
+            --key c/bob.key --ca c/ca.pem
+        usage 2 '^usage: --psk is a key that is shared with the KMS' "$program" --kms http://127.0.0.1 --psk $bob \
+            --cert c/bob.pem --key c/bob.key --ca c/ca.pem --kms-cert c/kms.pem
+        usage 2 '^usage: --kms and --psk go together, or --kms, --cert' "$program" --tpk $tpk \
+            --cert c/bob.pem --key c/bob.key --ca c/ca.pem --kms-cert c/kms.pem
+    done
+}
 
 # usage STATUS PATTERN OPTIONS...: one line, and exit status 2, or 1 for what is not the command line's fault
 usage() {
@@ -541,6 +767,20 @@ for program in "$initiator" "$responder"; do
 done
 usage 2 --tpk "$initiator" --kms http://127.0.0.1 --psk $alice --tpk $tpk
 usage 2 usage "$responder" --kms http://127.0.0.1 --psk $alice --fork
+
+without='^--cert: this program was built without libmikeyticket-x509: build it with the Meson option x509, or '
+if "$kms" --listen 127.0.0.1:0 --users users --cert none --key none --ca none 2>&1 | grep -q -e "$without"; then
+    usage 1 "${without}leave --cert out\$" "$kms" --listen 127.0.0.1:0 --users users --cert none --key none --ca none
+    for program in "$initiator" "$responder"; do
+        usage 1 "${without}give --psk in place of --cert\$" "$program" --kms http://127.0.0.1 --cert none --key none \
+            --ca none --kms-cert none
+    done
+elif command -v openssl >/dev/null && command -v perl >/dev/null; then
+    certificates
+    by_certificate
+else
+    echo "no openssl or no perl here: calls by public key are not tested"
+fi
 
 # mistake LINE TEXT: a line in the file of users that is wrong
 mistake() {
