@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* users: the example KMS reads its file of users, and finds a user, in as many comparisons as with ten. */
+/* users: the example KMS reads its file of users, and finds a user, in as many comparisons as with ten. It has a number
+   for each user without a line. */
 #define _DEFAULT_SOURCE /* mkstemp */
 
 #include "vector.h"
@@ -107,6 +108,37 @@ START_TEST(names_are_of_a_kind)
 }
 END_TEST
 
+/* Users with a line have its number. Those without one have numbers behind, and seldom the same: of 1,000 users with
+   65,536 numbers about 8 have that of another one. Nobody can know which. */
+START_TEST(users_without_a_line_have_numbers)
+{
+    enum { N = 1000 };
+    static uint8_t seen[N_STRANGERS];
+    struct users users = users_of(10), again = users_of(10);
+    size_t doubled = 0, same = 0;
+    char name[64];
+    memset(seen, 0, sizeof seen);
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "sip:user%u@example.com", i);
+        const struct mkt_id id = mkt_id_uri(name);
+        const size_t number = users_number(&users, &id);
+        ck_assert_uint_eq(users_number(&users, &id), number);
+        if (i < 10) {
+            ck_assert_uint_eq(number, users_user(&users, &id)->number);
+            continue;
+        }
+        ck_assert_uint_ge(number, 10);
+        ck_assert_uint_lt(number, 10 + N_STRANGERS);
+        doubled += seen[number - 10]++ > 0;
+        same += number == users_number(&again, &id);
+    }
+    ck_assert_uint_le(doubled, 100);
+    ck_assert_uint_le(same, 100);
+    users_free(&users);
+    users_free(&again);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("users");
@@ -114,6 +146,7 @@ int main(void)
     tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, what_is_compared_does_not_grow_with_the_users, 0, 5);
     tcase_add_test(tcase, names_are_of_a_kind);
+    tcase_add_test(tcase, users_without_a_line_have_numbers);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
