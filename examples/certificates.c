@@ -16,7 +16,7 @@
 
 enum { MAX_FILE = 65536, RFC822_NAME = 1, DNS_NAME = 2, URI = 6 };
 
-/* What the files hold, with a NUL after it. */
+/* The contents of the files, with a NUL after each. */
 struct contents {
     uint8_t cert[MAX_FILE], key[MAX_FILE], ca[MAX_FILE], kms[MAX_FILE];
 };
@@ -70,7 +70,7 @@ static bool add_own(struct mkt_x509 *x509, const struct certificate_files *files
     return false;
 }
 
-/* ---- what the other side will look at ---- */
+/* ---- checks that the other side makes, too ---- */
 
 static bool is_uri(const mbedtls_x509_sequence *name)
 {

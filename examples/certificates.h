@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Certificates in place of the key that a user shares with its KMS, from the files that the command line names. In a
-   build without libmikeyticket-x509, certificates_none.c has these functions: it says that they are not there. */
+   build without libmikeyticket-x509, the functions are those of certificates_none.c, which tell the user so. */
 #ifndef EXAMPLES_CERTIFICATES_H
 #define EXAMPLES_CERTIFICATES_H
 
@@ -10,7 +10,7 @@
 struct certificate_files {
     const char *cert; /* of this party, then the certificate that certifies it, and so on */
     const char *key;  /* its private key */
-    const char *ca;   /* whom this party trusts: a user for the KMS, a KMS for its users */
+    const char *ca;   /* the CAs that it trusts: a user for its KMS, a KMS for its users */
     const char *kms;  /* the certificate of the KMS that a user asks */
 };
 
@@ -22,10 +22,10 @@ struct certificates {
 };
 
 /*
- * Reads the files. What is wrong gets one line on standard error, and then it returns false. Only if the certificate of
- * a user has expired, or is of another identity, it returns true after that line: the KMS decides, by its own clock.
- * The caller closes it in each case.
- * self: whose certificate it is. kms: the KMS that is asked; NULL: this party is a KMS.
+ * Reads and checks the files. Returns false after a mistake, which gets one line on standard error. There is one
+ * exception: if the certificate of a user has expired, or is of another identity, it returns true after that line. The
+ * KMS decides about it, by its own clock. The caller closes the certificates in each case.
+ * self: the identity of this party. kms: the KMS that it asks; NULL: this party is a KMS.
  */
 bool certificates_open(struct certificates *certificates, const struct certificate_files *files,
                        const struct mkt_id *self, const struct mkt_id *kms);
@@ -33,8 +33,8 @@ bool certificates_open(struct certificates *certificates, const struct certifica
 /* Wipes the private key. Zeros are fine. */
 void certificates_close(struct certificates *certificates);
 
-/* Shows the serial number of a certificate in DER, and each subjectAltName: `serial` is called once, `name` for each.
-   Returns false if mbedTLS can't read it. */
+/* Calls `serial` with the serial number of a certificate in DER, then `name` with each subjectAltName. Returns false if
+   mbedTLS can't read the certificate. */
 bool certificates_show(struct mkt_span der, void (*serial)(void *user, struct mkt_span octets),
                        void (*name)(void *user, const char *kind, struct mkt_span text), void *user);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* In the place of certificates.c in a build without libmikeyticket-x509. */
+/* Takes the place of certificates.c in a build without libmikeyticket-x509. */
 #include "certificates.h"
 
 #include <stdio.h>

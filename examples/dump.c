@@ -188,7 +188,7 @@ static void print_alternative(void *at, const char *kind, struct mkt_span text)
     print_text(at, kind, text);
 }
 
-/* Who a certificate says that it is of. Nobody has verified it. */
+/* Prints the names in a certificate. They are not verified. */
 static void print_certificate(const struct at *at, const struct mkt_cert *cert)
 {
     struct at here = *at;

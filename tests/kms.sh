@@ -678,7 +678,7 @@ by_certificate() {
         post 403 application/mikey "a replay, $one" -H "$mikey" --data-binary @$sent "$to"
         expect says "^kms: ticket$one from sip:[a-z]*@example.com (not verified): refused, MKT_E_REPLAY: " kms.log
     done
-    name="what the KMS prints about certificates"
+    name="nothing else is printed"
     expect [ ! -s kms.err ]
     stop TERM
     expect [ $code = 0 ]
