@@ -1528,6 +1528,17 @@ void free(void *p)
     __libc_free(p);
 }
 
+/* Valgrind has functions of its own in the place of these, and looks for leaks itself. */
+static bool memory_is_counted(void)
+{
+    const long before = live;
+    void *(*volatile get)(size_t n, size_t size) = calloc; /* not inlined */
+    void *p = get(1, 1);
+    const bool counted = live != before;
+    free(p);
+    return counted;
+}
+
 /* All that the library does; the first error. */
 static enum mkt_err all_steps(const struct mkt_signed *message, struct mkt_span env)
 {
@@ -1562,6 +1573,8 @@ START_TEST(memory_can_be_short)
     struct mkt_message decoded;
     struct mkt_signed message;
     unsigned failed = 0, at = 1;
+    if (!memory_is_counted())
+        return;
     for (size_t i = 0; i < pk.n; i++)
         s = strcmp(pk.section[i].name, "exchange-256-chain") == 0 ? &pk.section[i] : s;
     const struct mkt_span init = octets_of(s, "request_init");
