@@ -1642,7 +1642,6 @@ static void *use(void *user)
         if (err == MKT_OK && memcmp(opened, key, 32) != 0)
             err = MKT_E_CRYPTO;
     }
-    p->named = p->named || err != MKT_OK;
     return err == MKT_OK ? NULL : p;
 }
 
