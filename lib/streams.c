@@ -335,7 +335,7 @@ static int receive(struct connection *connection, unsigned char *octets, size_t 
     const struct mkt_tls_bio *bio = &connection->bio;
     const int got =
         timeout != NULL ? bio->receive_timeout(bio->user, octets, n, *timeout) : bio->receive(bio->user, octets, n);
-    for (int i = 0; i < got && connection->n_hello < HELLO; i++)
+    for (size_t i = 0; (int)i < got && i < n && connection->n_hello < HELLO; i++)
         connection->hello[connection->n_hello++] = octets[i];
     connection->eof |= got == 0;
     connection->type = 0;
