@@ -59,7 +59,7 @@ struct mkt_txn {
 /*
  * THE ORDER OF TAKING. mkt_rules_check() has seen the shape of a message; then mkt_take() does this, for all of them:
  *
- *     what needs no key   algorithms, CSB ID, PRF and policy of the ticket, and what the act `refuse` looks at
+ *     before the key      algorithms, CSB ID, PRF and policy of the ticket, and what the act `refuse` looks at
  *     the key             by the act `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
  *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
  *     MAC or signature    and the KEMAC is decrypted

@@ -38,10 +38,10 @@ struct mkt_signed {
     size_t n_certificates;                             /**< 0: left out; the host knows them */
     const struct mkt_chash *chash; /**< of the certificate of the KMS whose key sealed the envelope; NULL: none. With an
                                         Error message it is that of the initial message */
-    struct mkt_span envelope; /**< of an initial message: only its length may be looked at */
-    uint64_t now;             /**< NTP, by the clock of the host: for validities */
-    uint8_t s_type;           /**< 0: RSASSA-PKCS1-v1_5; 1: RSASSA-PSS (RFC 3830 6.5) */
-    struct mkt_span octets;   /**< the message up to its signature */
+    struct mkt_span envelope;      /**< of an initial message: only its length may be looked at */
+    uint64_t now;                  /**< NTP, by the clock of the host: for validities */
+    uint8_t s_type;                /**< 0: RSASSA-PKCS1-v1_5; 1: RSASSA-PSS (RFC 3830 6.5) */
+    struct mkt_span octets;        /**< the message up to its signature */
     struct mkt_span signature;
 };
 
@@ -96,8 +96,8 @@ struct mkt_public_keys {
                          struct mkt_buf *envelope, struct mkt_buf *chash);
 
     /**
-     * Opens an envelope. Needed by a KMS. Do not tell anybody, by result, time or log, if the envelope opens: whoever
-     * can ask that can open envelopes of others (Bleichenbacher's attack).
+     * Opens an envelope. A KMS needs it. Tell nobody if the envelope opens: neither by the result, nor by time or log.
+     * A party that can learn this can open envelopes of others (Bleichenbacher's attack).
      * @param chash  as in struct mkt_signed; `verify` has taken it
      * @param key    in: random octets, as many as a key has; out: the envelope key, by a constant-time select, if the
      *               padding is right and the key has that length; else unchanged

@@ -102,7 +102,7 @@ extern "C" {
 enum mkt_tls_state {
     MKT_TLS_OPEN,    /**< nothing ended: octets came, or the call is to be made again */
     MKT_TLS_CLOSED,  /**< close_notify came: all that the peer sent has arrived; or this end closed */
-    MKT_TLS_CUT,     /**< TCP ended without close_notify: what came may be cut short (RFC 5246 7.2.1) */
+    MKT_TLS_CUT,     /**< TCP ended without close_notify. Octets may be missing (RFC 5246 7.2.1) */
     MKT_TLS_ALERT,   /**< the peer sent a fatal alert */
     MKT_TLS_FAILED,  /**< this end gave up; the peer got an alert, if TCP took it */
     MKT_TLS_REMOVED, /**< the stream was removed, or expired, and the connection with it */
@@ -122,7 +122,7 @@ struct mkt_tls_failure {
     const mbedtls_ssl_context *ssl; /**< the connection */
     enum mkt_tls_state how;         /**< MKT_TLS_CUT, _ALERT, _FAILED or _REMOVED, or _CLOSED for a close_notify */
     int error;                      /**< of mbedTLS, as mkt_streams_handshake() gives it */
-    int alert;                      /**< with MKT_TLS_ALERT: what the peer sent (RFC 8446 6); else -1 */
+    int alert;                      /**< with MKT_TLS_ALERT: the alert of the peer (RFC 8446 6); otherwise -1 */
     bool has_stream;                /**< the stream is known: by mkt_streams_bind(), or by an identity of a stream */
     uint64_t stream;                /**< its number, or 0 */
     const char *identity;           /**< that the client named last, or empty. Printable ASCII: other octets, and the

@@ -29,7 +29,7 @@
  *
  * A KMS adds anchors and its own certificates. All certificates and keys are given in PEM or DER.
  *
- * What is checked of certificates, before the first signature is verified:
+ * These checks come before the first signature is verified:
  * - X.509 version 3 in DER, of MKT_X509_MAX_CERTIFICATE octets at most, without octets after it;
  * - RSA keys, also of the CAs: a modulus of `rsa_bits` to 4,096 bits, an odd exponent from 3 to 2^64 - 1;
  * - each certificate has the name of the issuer of the one before it;
@@ -63,7 +63,7 @@ enum { MKT_X509_MAX_CERTIFICATE = 16384 };
 /** Certificates and private keys; opaque. */
 struct mkt_x509;
 
-/** How certificates are used. Zero is right for all that has no remark. What pointers and spans view is not copied. */
+/** How certificates are used. A member without a remark may be zero. Pointers and spans are not copied. */
 struct mkt_x509_settings {
     size_t size; /**< needed: sizeof(struct mkt_x509_settings), as mkt_x509_settings_init() sets it */
     void *user;  /**< first argument of the callbacks below, but `rng` */
@@ -112,7 +112,7 @@ static inline void mkt_x509_settings_init(struct mkt_x509_settings *settings)
 /**
  * Makes an object without certificates. Memory is that of mbedTLS: mbedtls_calloc().
  * @param x509      out: the caller frees it with mkt_x509_free(); NULL after an error
- * @param settings  copied; what it points to outlives the object
+ * @param settings  copied. What it points to must live until mkt_x509_free()
  * @return MKT_OK; MKT_E_ARGUMENT for settings out of range; MKT_E_MEMORY
  */
 MKT_API MKT_MUST enum mkt_err mkt_x509_new(struct mkt_x509 **x509, const struct mkt_x509_settings *settings);
