@@ -9,9 +9,6 @@
 #include <mbedtls/sha256.h>
 #include <mbedtls/sha512.h>
 #include <mbedtls/version.h>
-#if MBEDTLS_VERSION_MAJOR >= 3
-#include <psa/crypto.h>
-#endif
 
 #include <pthread.h>
 
@@ -313,20 +310,6 @@ static void expect_denied(struct line *line, int version)
         line->client.result = read_from(&line->client);
     if (version == 0 || line->client.result != MBEDTLS_ERR_SSL_INVALID_MAC)
         expect_alert(line, ACCESS_DENIED);
-}
-
-/* Goes on with a handshake until the server has the key, but not the end of the handshake. */
-static void name_identity(struct line *line, int version)
-{
-    go_on(&line->client);
-    go_on(&line->server);
-    go_on(&line->client);
-    if (version == 0) { /* in TLS 1.2 the identity comes in the flight that ends with Finished */
-        line->client.sent.n -= 10;
-        go_on(&line->server);
-        line->client.sent.n += 10;
-    }
-    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
 }
 
 /* ---- the key comes after the connection ---- */
@@ -1891,10 +1874,8 @@ END_TEST
 
 int main(void)
 {
-#if MBEDTLS_VERSION_MAJOR >= 3
-    if (psa_crypto_init() != PSA_SUCCESS)
+    if (!begin_tls())
         return EXIT_FAILURE;
-#endif
     Suite *suite = suite_create("announced");
     TCase *t = tcase_create("the key comes after the connection");
     tcase_add_loop_test(t, a_client_connects_before_the_key, 0, VERSIONS);

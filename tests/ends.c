@@ -962,10 +962,8 @@ END_TEST
 
 int main(void)
 {
-#if MBEDTLS_VERSION_MAJOR >= 3
-    if (psa_crypto_init() != PSA_SUCCESS)
+    if (!begin_tls())
         return EXIT_FAILURE;
-#endif
     Suite *suite = suite_create("ends");
     TCase *t = tcase_create("close_notify");
     tcase_set_timeout(t, 600);

@@ -11,9 +11,6 @@
 #include <mbedtls/sha256.h>
 #include <mbedtls/ssl_cache.h>
 #include <mbedtls/version.h>
-#if MBEDTLS_VERSION_MAJOR >= 3
-#include <psa/crypto.h>
-#endif
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -619,20 +616,6 @@ START_TEST(a_forked_call)
     server_free(server);
 }
 END_TEST
-
-/* Goes on with a handshake until the server has the identity, and so the key, but not the end of the handshake. */
-static void name_identity(struct line *line, int version)
-{
-    go_on(&line->client);
-    go_on(&line->server);
-    go_on(&line->client);
-    if (version == 0) { /* in TLS 1.2 the identity comes in the flight that ends with Finished */
-        line->client.sent.n -= 10;
-        go_on(&line->server);
-        line->client.sent.n += 10;
-    }
-    ck_assert_int_eq(line->server.result, MBEDTLS_ERR_SSL_WANT_READ);
-}
 
 /* One stream, one connection: of two handshakes under way the first to succeed has it. */
 START_TEST(two_handshakes)
@@ -1832,10 +1815,8 @@ END_TEST
 
 int main(void)
 {
-#if MBEDTLS_VERSION_MAJOR >= 3
-    if (psa_crypto_init() != PSA_SUCCESS)
+    if (!begin_tls())
         return EXIT_FAILURE;
-#endif
     Suite *suite = suite_create("streams");
     TCase *t = tcase_create("who is who");
     tcase_add_loop_test(t, the_identity_tells, 0, VERSIONS);
