@@ -553,14 +553,16 @@ row_key_update() {
 }
 
 # GnuTLS refuses TLS 1.2 from a server that has TLS 1.3, as RFC 8446 4.1.3 has it; mbedTLS takes what the client prefers.
+# GnuTLS closes before it has read our whole flight, so TCP may be reset before our server reads the alert.
 row_tls12_first() {
     [ "$1" = gnutls ] || { result -; return; }
     serve
     gnutls_client 1.2:+VERS-TLS1.3
     served
-    complain "$3" no_connection alert
-    complain "$3" [ "$(line alert)" = 47 ]
-    result "sends alert $(line alert)"
+    complain "$3" [ -z "$(line tls)" ]
+    complain "$3" grep -q -x -e 'end: alert' -e 'end: cut' ours.log
+    complain "$3" says 'An illegal parameter has been received' peer
+    says 'An illegal parameter' peer && result "refuses: illegal parameter" || result NO
 }
 
 # A list with names as OpenSSL and IANA have them, in any case

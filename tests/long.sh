@@ -10,7 +10,7 @@
 #   15 minutes   tests/cross.sh: 32 bits, big-endian
 #   10 minutes   tests/run.sh release: floods of 200,000 messages, instead of 2,000
 #    3 minutes   2,000 handshakes at once with ThreadSanitizer, instead of 600
-#    3 hours     10 minutes of each fuzz target, instead of 30 seconds
+#    3 hours     10 minutes of each fuzz target, instead of 15 seconds
 #
 # Says at the end which of them failed and which this machine can't run; exit status 1 if any failed.
 set -u
