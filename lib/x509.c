@@ -337,7 +337,7 @@ static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_sign
                               const struct mkt_span certificate[], size_t n, mbedtls_x509_crt *chain,
                               struct mkt_signer *signer)
 {
-    struct mkt_id id = {.type = 0}, found;
+    struct mkt_id found, id = message->signer == NULL ? (struct mkt_id){.type = 0} : *message->signer;
     for (size_t i = 0; i < n; i++) {
         if (certificate[i].n > MKT_X509_MAX_CERTIFICATE)
             return MKT_E_CHAIN;
@@ -352,7 +352,6 @@ static enum mkt_err verify_by(const struct mkt_x509 *x509, const struct mkt_sign
         !is_trusted(x509, chain, message->now, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) ||
         (message->signer == NULL && !find_name(x509, chain, NULL, &id)))
         return MKT_E_CHAIN;
-    id = message->signer == NULL ? id : *message->signer;
     struct mkt_signer by = {.id = id};
     for (size_t i = 0; !find_name(x509, chain, &by.id, &found); i++) {
         if (i == x509->settings.n_relays)

@@ -1033,6 +1033,25 @@ START_TEST(who_asks_anew_has_another_key)
 }
 END_TEST
 
+/* A Responder that asks again by a key that it shares with the KMS has no envelope key any more. */
+START_TEST(who_asks_anew_can_share_a_key)
+{
+    static const uint8_t psk[33] = "That one is known to two parties";
+    struct parties *p = signers(MKT_SUITE_256);
+    const struct mkt_id name = mkt_id_bytes("some-key");
+    expect_err("flags", mkt_flags_parse(&p->policy.flags, "EFGHIJLNO"), MKT_OK);
+    p->bob.moves = true;
+    resolving(p);
+    p->bob.key.name = name;
+    p->bob.key.psk = (struct mkt_span){psk, 32};
+    p->kms.player.n_friends = 1;
+    p->kms.player.friend[0] = (struct friend){name, p->bob.settings.self, p->bob.key.psk, false};
+    resolved_by(&p->kms, &p->bob);
+    ck_assert(mkt_csb_must_make(p->bob.csb, MKT_TRANSFER_RESP));
+    parties_free(p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("public_key");
@@ -1065,6 +1084,7 @@ int main(void)
     tcase_add_test(tcase, a_stored_psk_belongs_to_its_message);
     tcase_add_test(tcase, a_kms_needs_its_keys_to_answer);
     tcase_add_test(tcase, who_asks_anew_has_another_key);
+    tcase_add_test(tcase, who_asks_anew_can_share_a_key);
     tcase_add_test(tcase, a_kms_names_its_user);
     tcase_add_test(tcase, somebody_signs);
     suite_add_tcase(suite, tcase);
