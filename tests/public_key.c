@@ -721,6 +721,21 @@ START_TEST(other_error_messages_are_not_signed)
 }
 END_TEST
 
+/* A stranger's message is verified once: the Error message about it needs no signature. */
+START_TEST(an_error_message_about_a_forgery_verifies_nothing)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    struct mkt_message m = decoded(asked(p));
+    const struct mkt_span forged = resigned(p, &m, &p->bob, &p->alice);
+    refused(&p->kms, "forged", forged, MKT_E_SIGNATURE);
+    ck_assert_uint_eq(p->kms.signer.verified, 1);
+    ck_assert(ends_with(complaint(&p->kms, forged, MKT_E_SIGNATURE), MKT_ERR));
+    ck_assert(ends_with(complaint(&p->kms, forged, MKT_E_CHAIN), MKT_ERR));
+    ck_assert_uint_eq(p->kms.signer.verified, 1);
+    parties_free(p);
+}
+END_TEST
+
 /* About the answer of a KMS a MAC is of the key of that answer, as ever. */
 START_TEST(about_an_answer_a_mac_is_made)
 {
@@ -1073,6 +1088,7 @@ int main(void)
     tcase_add_loop_test(tcase, variants_mix, 0, 4);
     tcase_add_test(tcase, a_kms_signs_its_error_messages);
     tcase_add_test(tcase, other_error_messages_are_not_signed);
+    tcase_add_test(tcase, an_error_message_about_a_forgery_verifies_nothing);
     tcase_add_test(tcase, about_an_answer_a_mac_is_made);
     tcase_add_test(tcase, the_wrong_proof_is_none);
     tcase_add_test(tcase, settings_are_checked);
