@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_FILE = 65536, RFC822_NAME = 1, DNS_NAME = 2, URI = 6 };
+enum { MAX_FILE = 65536, RFC822_NAME = 0x81, DNS_NAME = 0x82, URI = 0x86 };
 
 /* The contents of the files, with a NUL after each. */
 struct contents {
@@ -74,7 +74,7 @@ static bool add_own(struct mkt_x509 *x509, const struct certificate_files *files
 
 static bool is_uri(const mbedtls_x509_sequence *name)
 {
-    return name->buf.p != NULL && (name->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == URI;
+    return name->buf.p != NULL && name->buf.tag == URI;
 }
 
 /* Checks that a certificate is of an identity. */
@@ -202,7 +202,7 @@ bool certificates_show(struct mkt_span der, void (*serial)(void *user, struct mk
     if (good)
         serial(user, (struct mkt_span){crt.serial.p, crt.serial.len});
     for (const mbedtls_x509_sequence *at = &crt.subject_alt_names; good && at != NULL; at = at->next) {
-        const int kind = at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
+        const int kind = at->buf.tag;
         const char *what = kind == URI           ? "subjectAltName URI"
                            : kind == RFC822_NAME ? "subjectAltName rfc822Name"
                            : kind == DNS_NAME    ? "subjectAltName dNSName"

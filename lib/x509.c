@@ -219,15 +219,14 @@ static bool is_trusted(const struct mkt_x509 *x509, mbedtls_x509_crt *chain, uin
 static bool find_name(const struct mkt_x509 *x509, const mbedtls_x509_crt *crt, const struct mkt_id *id,
                       struct mkt_id *found)
 {
-    enum { RFC822_NAME = 1, URI = 6 };
+    enum { RFC822_NAME = 0x81, URI = 0x86 }; /* whole tags: DER has no names in pieces */
     size_t n = 0;
     if (id != NULL && x509->settings.is_of != NULL)
         return x509->settings.is_of(x509->settings.user, id, octets_of(&crt->raw));
     for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at != NULL; at = at->next) {
-        const int kind = at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK;
-        if (at->buf.p == NULL || (kind != URI && kind != RFC822_NAME))
+        if (at->buf.p == NULL || (at->buf.tag != URI && at->buf.tag != RFC822_NAME))
             continue;
-        *found = (struct mkt_id){.type = kind == URI ? MKT_ID_URI : MKT_ID_NAI, .data = octets_of(&at->buf)};
+        *found = (struct mkt_id){.type = at->buf.tag == URI ? MKT_ID_URI : MKT_ID_NAI, .data = octets_of(&at->buf)};
         if (id != NULL && mkt_id_equal(found, id))
             return true;
         n++;

@@ -44,7 +44,7 @@ static inline struct mkt_span der(unsigned tag, const struct mkt_span part[], si
 #define NONE ((struct mkt_span){NULL, 0})
 
 enum { INTEGER = 2, BITS = 3, OCTETS = 4, OID = 6, UTF8 = 12, UTC = 23, SEQUENCE = 0x30, SET = 0x31 };
-enum { RFC822 = 0x81, DNS = 0x82, URI = 0x86 }; /* of subjectAltName */
+enum { CONSTRUCTED = 0x20, RFC822 = 0x81, DNS = 0x82, URI = 0x86 }; /* of subjectAltName */
 enum { DIGITAL_SIGNATURE = 0x80, KEY_ENCIPHERMENT = 0x20, CERT_SIGN = 0x04 };
 enum made_with { SHA256, SHA1, MD5 };
 

@@ -595,6 +595,8 @@ START_TEST(a_leaf_must_be_sound)
     LEAF(MKT_E_CHAIN, (m.alice.type = MKT_ID_NAI, m.leaf.names = DER(DNS, mkt_span_text(ALICE))));
     LEAF(MKT_E_CHAIN, (m.alice.type = MKT_ID_NAI, m.leaf.names = uri(ALICE)));
     LEAF(MKT_OK, (m.alice.type = MKT_ID_NAI, m.leaf.names = DER(RFC822, mkt_span_text(ALICE))));
+    LEAF(MKT_E_CHAIN, m.leaf.names = DER(CONSTRUCTED | URI, mkt_span_text(ALICE)));
+    LEAF(MKT_E_CHAIN, (m.alice.type = MKT_ID_NAI, m.leaf.names = DER(CONSTRUCTED | RFC822, mkt_span_text(ALICE))));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){nul, sizeof nul - 1})));
     LEAF(MKT_E_CHAIN, m.leaf.names = DER(URI, ((struct mkt_span){(const uint8_t *)ALICE, sizeof ALICE})));
     LEAF(MKT_OK, (m.alice.data = (struct mkt_span){within, sizeof within - 1}, m.leaf.names = DER(URI, m.alice.data)));
