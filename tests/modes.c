@@ -56,7 +56,7 @@ static struct mkt_span modifier(struct mkt_span transfer_resp)
 
 /*
  * Each mode with each suite, twice with one ticket. Bit 0: what the KMS resolved is remembered for the second call; bit
- * 1: all bundles are put to octets and read back between all steps; bit 3: by public key.
+ * 1: all bundles are put to octets and read back between all steps; bits 3 and 4: Alice, Bob ask by public key.
  */
 START_TEST(every_mode)
 {
@@ -66,7 +66,9 @@ START_TEST(every_mode)
     for (size_t i = 0; i < ALL_PARTIES; i++)
         p->all[i].moves = (_i / MODES & 2) != 0;
     if ((_i / MODES & 8) != 0)
-        all_sign(p);
+        signs(p, &p->alice);
+    if ((_i / MODES & 16) != 0)
+        signs(p, &p->bob);
     get_ticket(p, m);
     const struct mkt_span first = called(p, by_kms), tek = party_tek(&p->alice);
     const uint32_t csb_id = mkt_csb_id(p->alice.csb);
@@ -87,6 +89,10 @@ START_TEST(every_mode)
         ck_assert(mkt_span_equal(modifier(first), modifier(second)) == remembers);
     }
     ck_assert(m->number != 4 || p->kms.player.allocations == 0);
+    const size_t resolved = !by_kms ? 0 : remembers ? 1 : 2; /* each exchange has a signature if it is by public key */
+    ck_assert_uint_eq(p->alice.signer.signed_, m->number <= 2 && (_i / MODES & 8) != 0);
+    ck_assert_uint_eq(p->bob.signer.signed_, (_i / MODES & 16) != 0 ? resolved : 0);
+    ck_assert_uint_eq(p->kms.signer.opened, p->alice.signer.signed_ + p->bob.signer.signed_);
     parties_free(p);
 }
 END_TEST
@@ -322,11 +328,16 @@ static void fork_call(struct parties *p, struct party *one, struct party *other)
     refused(&p->alice, "too late", late, MKT_E_DATA_TYPE);
 }
 
+/* Bit 0: octets between all steps; bits 1 and 2: Bob, Carol ask by public key. */
 START_TEST(one_of_two_answers)
 {
     struct parties *p = set_up_group("DEFGHIJNO");
     for (size_t i = 0; i < ALL_PARTIES; i++)
-        p->all[i].moves = _i == 1;
+        p->all[i].moves = (_i & 1) != 0;
+    if ((_i & 2) != 0)
+        signs(p, &p->bob);
+    if ((_i & 4) != 0)
+        signs(p, &p->carol);
     be_granted(p);
     fork_call(p, &p->bob, &p->carol);
     const struct mkt_span tek = party_tek(&p->alice);
@@ -580,7 +591,10 @@ static struct mkt_span passed_on(struct parties *p, struct mkt_span by_bob)
     return resolve_init(&p->kms_r);
 }
 
-/* Bit 0: forked; bit 1: octets between all steps; bit 2: Bob leaves out who he is. */
+/*
+ * Bit 0: forked; bit 1: octets between all steps; bit 2: Bob leaves out who he is; bit 3: the suite; bits 4 to 6: Alice,
+ * Bob, his KMS ask by public key.
+ */
 START_TEST(two_kms)
 {
     const bool forked = (_i & 1) != 0, anonymous = (_i & 4) != 0;
@@ -588,6 +602,10 @@ START_TEST(two_kms)
     for (size_t i = 0; i < ALL_PARTIES; i++)
         p->all[i].moves = (_i & 2) != 0;
     bob_has_a_kms_of_his_own(p);
+    struct party *const asking[] = {&p->alice, &p->bob, &p->kms_r};
+    for (size_t i = 0; i < 3; i++)
+        if ((_i >> 4 >> i & 1) != 0)
+            signs(p, asking[i]);
     p->bob.settings.leave_out_identities = anonymous;
     begin(&p->kms_r, MKT_KMS);
     const struct mkt_span fresh = stored(&p->kms_r);
@@ -627,6 +645,8 @@ START_TEST(two_kms)
     same_tek(&p->alice, &p->bob, _i & 8 ? 16 : 32);
     if (forked)
         expect_octets("RANDRkms", modifier(resp), payload_of(of_kms, MKT_RANDR, MKT_RANDR_KMS).rand.rand);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_uint_eq(asking[i]->signer.signed_, _i >> 4 >> i & 1);
     parties_free(p);
 }
 END_TEST
@@ -1482,7 +1502,7 @@ int main(void)
     Suite *suite = suite_create("modes");
     TCase *tcase = tcase_create("modes");
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, every_mode, 0, 16 * MODES);
+    tcase_add_loop_test(tcase, every_mode, 0, 32 * MODES);
     tcase_add_loop_test(tcase, what_a_host_wrote_for_nothing_is_wiped, 0, MODES);
     tcase_add_loop_test(tcase, every_mode_with_counters, 0, 2 * MODES);
     tcase_add_loop_test(tcase, whose_counter_the_host_is_asked_about, 0, MODES);
@@ -1493,7 +1513,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("forking");
-    tcase_add_loop_test(tcase, one_of_two_answers, 0, 2);
+    tcase_add_loop_test(tcase, one_of_two_answers, 0, 8);
     tcase_add_test(tcase, either_of_two_answers);
     tcase_add_test(tcase, what_is_forked);
     tcase_add_loop_test(tcase, keys_that_an_end_supplies_are_not_forked, 0, 2);
@@ -1513,7 +1533,7 @@ int main(void)
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("two KMSs");
-    tcase_add_loop_test(tcase, two_kms, 0, 16);
+    tcase_add_loop_test(tcase, two_kms, 0, 128);
     tcase_add_test(tcase, a_kms_that_is_not_believed);
     tcase_add_test(tcase, a_kms_that_asks_for_a_stranger);
     tcase_add_test(tcase, a_ticket_passed_on_twice);

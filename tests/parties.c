@@ -131,17 +131,28 @@ void bob_has_a_kms_of_his_own(struct parties *p)
     p->kms_r.settings.kms = &p->kms_r.key;
 }
 
+static void has_certificate(struct party *one)
+{
+    if (one->settings.public_keys != NULL)
+        return;
+    signer_init(&one->signer, one->settings.self);
+    one->settings.public_keys = &one->signer.keys;
+    one->settings.bundle_size = MKT_CSB_SIZE_PK;
+}
+
+void signs(struct parties *p, struct party *one)
+{
+    has_certificate(&p->kms);
+    has_certificate(&p->kms_r);
+    has_certificate(one);
+    one->key.psk = one->key.name.data = text("");
+    p->kms.signer.relay = p->kms_r.settings.self;
+}
+
 void all_sign(struct parties *p)
 {
-    for (size_t i = 0; i < ALL_PARTIES; i++) {
-        struct party *one = &p->all[i];
-        signer_init(&one->signer, one->settings.self);
-        one->settings.public_keys = &one->signer.keys;
-        one->settings.bundle_size = MKT_CSB_SIZE_PK;
-        one->key.psk = text("");
-        one->key.name.data = text("");
-    }
-    p->kms.signer.relay = p->kms_r.settings.self;
+    for (size_t i = 0; i < ALL_PARTIES; i++)
+        signs(p, &p->all[i]);
 }
 
 void begin(struct party *party, enum mkt_role role)

@@ -55,7 +55,8 @@ void parties_free(struct parties *p);
 /* Section 10: Bob has a KMS of his own, which Alice's KMS knows and believes. */
 void bob_has_a_kms_of_his_own(struct parties *p);
 
-/* All users have certificates in place of keys with a KMS; the KMSs, which know each other, have both. */
+/* A party has a certificate in place of a key with its KMS, and the KMSs take both; all parties have certificates. */
+void signs(struct parties *p, struct party *one);
 void all_sign(struct parties *p);
 
 /* All parties use COUNTER timestamps. */
