@@ -32,10 +32,11 @@
 
 /* ---- faults ---- */
 
-enum kind { MEMORY, RANDOM, CLOCK, CRYPTO, CALLBACK, KINDS };
+enum kind { MEMORY, RANDOM, CLOCK, CRYPTO, CALLBACK, SIGN, VERIFY, SEAL, OPEN, KINDS };
 
 /* A callback of the host may answer an error of its own, as where its database can't be asked. */
-static const enum mkt_err error_of[KINDS] = {MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CLOCK, MKT_E_CRYPTO, MKT_E_MEMORY};
+static const enum mkt_err error_of[KINDS] = {MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CLOCK,  MKT_E_CRYPTO, MKT_E_MEMORY,
+                                             MKT_E_MEMORY, MKT_E_RANDOM, MKT_E_CRYPTO, MKT_E_MEMORY};
 
 static struct {
     unsigned long nth;   /* which of the things that the call asks for is to fail */
@@ -218,6 +219,64 @@ static enum mkt_err failing_count(void *user, const struct mkt_id *peer, uint32_
     (void)value;
     ck_assert_uint_gt(peer->data.n, 0);
     return fails(CALLBACK) ? MKT_E_MEMORY : MKT_OK;
+}
+
+/* ---- public keys: a callback fails or not; what it calls itself does not ---- */
+
+static struct mkt_public_keys signs; /* as tests/signer.c plays them */
+
+static bool fails_itself(enum kind kind, unsigned long *until)
+{
+    const bool does = fails(kind);
+    *until = fault.until;
+    fault.until = 0;
+    return does;
+}
+
+static enum mkt_err go_on(unsigned long until, enum mkt_err err)
+{
+    fault.until = until;
+    return err;
+}
+
+static enum mkt_err failing_sign(void *user, const struct mkt_span part[], size_t n, struct mkt_buf *signature)
+{
+    unsigned long until;
+    return fails_itself(SIGN, &until) ? error_of[SIGN] : go_on(until, signs.sign(user, part, n, signature));
+}
+
+static enum mkt_err failing_verify(void *user, const struct mkt_signed *message, struct mkt_signer *signer)
+{
+    unsigned long until;
+    return fails_itself(VERIFY, &until) ? error_of[VERIFY] : go_on(until, signs.verify(user, message, signer));
+}
+
+static enum mkt_err failing_seal(void *user, const struct mkt_id *kms, uint64_t now, struct mkt_span key,
+                                 struct mkt_buf *envelope, struct mkt_buf *chash)
+{
+    unsigned long until;
+    return fails_itself(SEAL, &until) ? error_of[SEAL] : go_on(until, signs.seal(user, kms, now, key, envelope, chash));
+}
+
+static enum mkt_err failing_open(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
+                                 size_t key_length)
+{
+    unsigned long until;
+    return fails_itself(OPEN, &until) ? error_of[OPEN]
+                                      : go_on(until, signs.open(user, chash, envelope, key, key_length));
+}
+
+static void signing_may_fail(struct play *p)
+{
+    play_sign(p);
+    signs = p->signer[ALICE].keys;
+    for (size_t i = 0; i < PARTIES; i++) {
+        struct mkt_public_keys *keys = &p->signer[i].keys;
+        keys->sign = failing_sign;
+        keys->verify = failing_verify;
+        keys->seal = failing_seal;
+        keys->open = failing_open;
+    }
 }
 
 static void may_fail(struct player *p)
@@ -513,12 +572,14 @@ static void whole_call(struct play *p)
 static const struct {
     enum mkt_suite suite;
     const char *flags;
-    bool two_kms, counter;
+    bool two_kms, counter, certified;
 } calls[] = {
-    {MKT_SUITE_256, "DEFGHIJLMNO", false, false}, /* key forking */
-    {MKT_SUITE_128, "DEFGHIJLMNO", true, false},  /* and two KMSs */
-    {MKT_SUITE_128, "DFGHJLMNO", false, true},    /* none; COUNTER timestamps */
-    {MKT_SUITE_256, "DHJLNO", false, false},      /* no TRANSFER_RESP */
+    {MKT_SUITE_256, "DEFGHIJLMNO", false, false, false}, /* key forking */
+    {MKT_SUITE_128, "DEFGHIJLMNO", true, false, false},  /* and two KMSs */
+    {MKT_SUITE_128, "DFGHJLMNO", false, true, false},    /* none; COUNTER timestamps */
+    {MKT_SUITE_256, "DHJLNO", false, false, false},      /* no TRANSFER_RESP */
+    {MKT_SUITE_256, "DEFGHIJLMNO", false, false, true},  /* by public key */
+    {MKT_SUITE_128, "DFGHJLMNO", true, true, true},
 };
 
 START_TEST(calls_with_a_kms)
@@ -530,6 +591,8 @@ START_TEST(calls_with_a_kms)
         p->player[i].counter = (uint32_t)(100 * i);
         p->settings[i].counter = true;
     }
+    if (calls[_i].certified)
+        signing_may_fail(p);
     whole_call(p);
     play_free(p);
 }
@@ -898,7 +961,8 @@ END_TEST
 
 START_TEST(faults_of_every_kind_were_met)
 {
-    static const char *const names[KINDS] = {"memory", "random", "clock", "crypto", "callbacks"};
+    static const char *const names[KINDS] = {"memory", "random", "clock", "crypto", "callbacks",
+                                             "sign",   "verify", "seal",  "open"};
     unsigned long all = 0;
     for (size_t k = 0; k < KINDS; k++) {
         ck_assert_msg(fault.injected[k] > 0, "nothing of %s has failed", names[k]);
