@@ -27,7 +27,7 @@ SANITIZED = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef
 THREADS = ["-Doptimization=g", "-Ddebug=true", "-Dexamples=false", "-Db_lundef=false", "-Db_sanitize=thread"]
 OF_THREADS = ("streams.c", "replay.c", "tls.c")  # what has locks or atomic variables
 IN_TLS = ("tls", "streams", "announced", "ends", "null", "early", "lookups", "fuzz-tls", "fuzz-suites")
-IN_X509 = ("x509", "refuse_pk", "vectors_pk", "null")
+IN_X509 = ("x509", "refuse_pk", "vectors_pk", "threads", "null")
 ONLY_IN = {"tls.c": IN_TLS, "streams.c": IN_TLS, "x509.c": IN_X509}  # what links the files of the other libraries
 
 Program = collections.namedtuple("Program", "name suite argv env target")

@@ -2,7 +2,7 @@
 /*
  * Many bundles in many threads, for ThreadSanitizer: each thread makes whole calls with bundles of its own, Ticket
  * Request, Ticket Transfer, Ticket Resolve and an update, while hosts, settings, policies, a ticket that is only read,
- * and a replay cache are shared between all of them. Of threads that take one message at once one gets it.
+ * certificates, and a replay cache are shared between all of them. Of threads that take one message at once one gets it.
  *
  * Threads use nothing of Check and of the other fixtures: these keep lists, and a lock of theirs around each assertion
  * would put threads in an order that the library does not give them.
@@ -13,6 +13,9 @@
 
 #include <mikeyticket/csb.h>
 #include <mikeyticket/replay.h>
+#ifdef WITH_X509
+#include <mikeyticket/x509.h>
+#endif
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +26,8 @@ enum { THREADS = 8, CALLS = 40, ROOM = 4096 };
 enum party { ALICE, BOB, KMS, PARTIES };
 
 static const enum mkt_role role[PARTIES] = {MKT_INITIATOR, MKT_RESPONDER, MKT_KMS};
-static const char *const name[PARTIES] = {"sip:alice@example.com", "sip:bob@example.com", "sip:kms@example.com"};
+static const char *const name[PARTIES] = {"sip:alice@home1.example", "sip:bob@home2.example",
+                                          "http://kms.home1.example"};
 static const char psk[PARTIES][33] = {"alice and her KMS share this key", "bob and his KMS share this key..",
                                       "the key that protects the tickets"};
 
@@ -40,11 +44,15 @@ static const struct {
 enum { ASK, GRANT, OFFER, RESOLVE, RESOLVED, ANSWER, UPDATE, UPDATED, LEGS };
 
 /* What threads share. Nothing of it changes while they run but the cache. */
+struct mkt_x509;
 struct world {
     struct mkt_host host;
     struct mkt_replay cache;
     struct mkt_settings settings[PARTIES];
     struct mkt_credential credential[PARTIES];
+    struct mkt_public_keys keys[PARTIES];
+    struct mkt_x509 *x509[PARTIES]; /* if parties have certificates in place of keys with their KMS */
+    unsigned calls;
     struct mkt_policy policy;
     struct mkt_ticket_recipe recipe;
     struct mkt_ticket *ticket; /* of that policy: a KMS may hand it out again */
@@ -122,6 +130,7 @@ static struct world *world_new(bool with_cache)
         if (who != KMS)
             world->settings[who].kms = &world->credential[who];
     }
+    world->calls = CALLS;
     world->policy = mkt_policy_default(MKT_SUITE_256);
     expect_err("flags", mkt_flags_parse(&world->policy.flags, "DEFGHIJLMNO"), MKT_OK);
     world->policy.kms = world->settings[KMS].self;
@@ -139,8 +148,66 @@ static struct world *world_new(bool with_cache)
     return world;
 }
 
+#ifdef WITH_X509
+enum { WORLDS = 4 };
+
+/* A field of the section [cert] or [key] of that name. */
+static struct mkt_span find_in(const struct vectors *all, const char *kind, const char *of, const char *field)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (strcmp(all->section[i].name, kind) == 0 && strcmp(text_of(&all->section[i], "name"), of) == 0)
+            return octets_of(&all->section[i], field);
+    ck_abort_msg("no [%s] %s", kind, of);
+    return (struct mkt_span){NULL, 0};
+}
+
+/* Private-key operations take long, so there are fewer calls. */
+static void certify(struct world *world)
+{
+    static const char *const of[PARTIES] = {"alice", "bob", "kms"};
+    struct vectors all = vectors_read("rfc6043pk.txt");
+    struct mkt_x509_settings settings;
+    mkt_x509_settings_init(&settings);
+    settings.send_chash = true;
+    world->calls = CALLS / 4;
+    for (unsigned who = 0; who < PARTIES; who++) {
+        const struct mkt_span key = find_in(&all, "key", of[who], "private");
+        expect_err("x509", mkt_x509_new(&world->x509[who], &settings), MKT_OK);
+        expect_err("root", mkt_x509_add_anchors(world->x509[who], find_in(&all, "cert", "root", "der")), MKT_OK);
+        expect_err("kms", mkt_x509_add_kms(world->x509[who], find_in(&all, "cert", "kms", "der")), MKT_OK);
+        expect_err("own", mkt_x509_add_own(world->x509[who], find_in(&all, "cert", of[who], "der"), key), MKT_OK);
+        mkt_public_keys_init(&world->keys[who]);
+        expect_err("keys", mkt_x509_public_keys(world->x509[who], &world->keys[who]), MKT_OK);
+        world->settings[who].public_keys = &world->keys[who];
+        world->settings[who].bundle_size = MKT_CSB_SIZE_PK;
+        world->credential[who] = (struct mkt_credential){.kms = world->credential[who].kms};
+    }
+    vectors_free(&all);
+    free_all();
+}
+
+static void uncertify(struct world *world)
+{
+    for (unsigned who = 0; who < PARTIES; who++)
+        mkt_x509_free(world->x509[who]);
+}
+#else
+enum { WORLDS = 2 };
+
+static void certify(struct world *world)
+{
+    (void)world;
+}
+
+static void uncertify(struct world *world)
+{
+    (void)world;
+}
+#endif
+
 static void world_free(struct world *world)
 {
+    uncertify(world);
     mkt_ticket_free(world->ticket);
     pthread_barrier_destroy(&world->start);
     free(world->cache.table);
@@ -244,7 +311,7 @@ static void *work(void *user)
     struct worker *worker = user;
     struct world *world = worker->world;
     pthread_barrier_wait(&world->start);
-    for (unsigned i = 0; i < CALLS && worker->wrong == NULL; i++) {
+    for (unsigned i = 0; i < world->calls && worker->wrong == NULL; i++) {
         struct mkt_csb *csb[PARTIES] = {NULL};
         bool fine = true;
         race(worker, i);
@@ -261,7 +328,7 @@ static void *work(void *user)
 /* Messages for all threads to take, of as many bundles of Alice's. */
 static void make_raced(struct world *world)
 {
-    for (size_t i = 0; i < CALLS; i++) {
+    for (size_t i = 0; i < world->calls; i++) {
         struct raced *raced = &world->raced[i];
         struct mkt_buf out = {raced->octets, sizeof raced->octets, 0};
         struct mkt_csb *csb;
@@ -272,11 +339,14 @@ static void make_raced(struct world *world)
     }
 }
 
+/* Bit 0: with a cache; bit 1: by public key. */
 START_TEST(whole_calls)
 {
-    const bool with_cache = _i == 1;
+    const bool with_cache = (_i & 1) != 0;
     struct world *world = world_new(with_cache);
     struct worker worker[THREADS];
+    if ((_i & 2) != 0)
+        certify(world);
     make_raced(world);
     for (unsigned i = 0; i < THREADS; i++) {
         worker[i] = (struct worker){.world = world, .number = i};
@@ -286,7 +356,7 @@ START_TEST(whole_calls)
         ck_assert_int_eq(pthread_join(worker[i].thread, NULL), 0);
     for (unsigned i = 0; i < THREADS; i++)
         ck_assert_msg(worker[i].wrong == NULL, "thread %u: %s: %s", i, worker[i].wrong, mkt_err_name(worker[i].err));
-    for (unsigned i = 0; i < CALLS; i++) {
+    for (unsigned i = 0; i < world->calls; i++) {
         unsigned taken = 0;
         for (unsigned k = 0; k < THREADS; k++) {
             taken += worker[k].raced[i] == MKT_OK;
@@ -304,7 +374,7 @@ int main(void)
     Suite *suite = suite_create("threads");
     TCase *tcase = tcase_create("threads");
     tcase_set_timeout(tcase, 300);
-    tcase_add_loop_test(tcase, whole_calls, 0, 2);
+    tcase_add_loop_test(tcase, whole_calls, 0, WORLDS);
     suite_add_tcase(suite, tcase);
     return run(suite);
 }
