@@ -32,6 +32,7 @@ struct held {
 struct mkt_x509 {
     struct mkt_x509_settings settings;
     struct held *anchors, *kms, *own;
+    uint8_t least[MKT_MAX_RSA]; /* modulus */
     struct mkt_span sent[MKT_MAX_CERTIFICATES];
 };
 
@@ -124,7 +125,7 @@ static bool is_plausible(const struct mkt_x509 *x509, const mbedtls_x509_crt *ch
     size_t n = 0;
     for (const mbedtls_x509_crt *crt = chain; crt != NULL; crt = crt->next, n++)
         if (crt->version != 3 || !get_numbers(&crt->pk, &key) ||
-            mbedtls_pk_get_bitlen(&crt->pk) < x509->settings.rsa_bits ||
+            memcmp(key.modulus, x509->least, sizeof key.modulus) < 0 ||
             (ordered && crt->next != NULL && !is_same(&crt->issuer_raw, &crt->next->subject_raw)))
             return false;
     return !ordered || n <= MKT_MAX_CERTIFICATES;
@@ -492,10 +493,8 @@ static enum mkt_err read_held(struct mkt_x509 *x509, struct held *held, struct m
         return error_of(code, is_key ? MKT_E_NO_KEY : MKT_E_BAD_VALUE);
     if (!is_key)
         return pem || held->chain.raw.len == octets.n ? MKT_OK : MKT_E_BAD_VALUE;
-    return get_numbers(&held->chain.pk, &public) && get_numbers(&held->key, &private) &&
-                   memcmp(&public, &private, sizeof public) == 0
-               ? MKT_OK
-               : MKT_E_NO_KEY;
+    const bool both = get_numbers(&held->chain.pk, &public) && get_numbers(&held->key, &private);
+    return both && memcmp(&public, &private, sizeof public) == 0 ? MKT_OK : MKT_E_NO_KEY;
 }
 
 /* Adds certificates at the end of a list. */
@@ -535,6 +534,7 @@ enum mkt_err mkt_x509_new(struct mkt_x509 **x509, const struct mkt_x509_settings
     if (*x509 == NULL)
         return MKT_E_MEMORY;
     (*x509)->settings = own;
+    (*x509)->least[MKT_MAX_RSA - 1 - (own.rsa_bits - 1) / 8] = (uint8_t)(1 << (own.rsa_bits - 1) % 8);
     return MKT_OK;
 }
 

@@ -694,6 +694,36 @@ START_TEST(numbers_of_a_key_are_bounded)
 }
 END_TEST
 
+/* A modulus of 2,047 bits has as many octets as one of 2,048. */
+START_TEST(the_bits_of_a_modulus_count)
+{
+    static const struct {
+        unsigned floor;
+        uint8_t first;
+        enum mkt_err leaf, anchor;
+    } rows[] = {
+        {2048, 0x80, MKT_E_SIGNATURE, MKT_OK},  {2048, 0x7f, MKT_E_CHAIN, MKT_E_CHAIN},
+        {2048, 0x01, MKT_E_CHAIN, MKT_E_CHAIN}, {0, 0x7f, MKT_E_CHAIN, MKT_E_CHAIN},
+        {2049, 0xff, MKT_OK, MKT_E_CHAIN}, /* of a KMS whose own keys are of 2,048 bits */
+    };
+    uint8_t modulus[256];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made m;
+        begin_made(&m);
+        memset(modulus, 0xa5, sizeof modulus);
+        modulus[0] = rows[i].first;
+        m.leaf.public_key = public_key_of((struct mkt_span){modulus, sizeof modulus}, "010001");
+        m.kms.settings.rsa_bits = rows[i].floor;
+        if (rows[i].leaf != MKT_OK)
+            expect_err("leaf", said_of_leaf(&m), rows[i].leaf);
+        make(&m.kms);
+        m.ca.public_key = m.leaf.public_key;
+        expect_err("anchor", mkt_x509_add_anchors(m.kms.x509, certificate_of(&m.ca, key_of("kmsb"))), rows[i].anchor);
+        end(&m.kms);
+    }
+}
+END_TEST
+
 START_TEST(the_floor_of_the_modulus_is_a_setting)
 {
     static const char *const names[] = {"alice", "alice3"};
@@ -1704,6 +1734,7 @@ int main(int argc, char *argv[])
     tcase_add_test(t, certificates_of_a_kms_are_refused);
     tcase_add_test(t, a_leaf_must_be_sound);
     tcase_add_test(t, numbers_of_a_key_are_bounded);
+    tcase_add_test(t, the_bits_of_a_modulus_count);
     tcase_add_test(t, the_floor_of_the_modulus_is_a_setting);
     tcase_add_test(t, a_chain_must_be_strict);
     tcase_add_test(t, the_anchor_is_chosen_by_the_clock_of_the_host);
