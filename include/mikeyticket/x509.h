@@ -80,7 +80,8 @@ struct mkt_x509_settings {
      *  2b 06 01 05 05 07 03 02, clientAuth. anyExtendedKeyUsage is always taken. */
     struct mkt_span extended_key_usage;
 
-    /** Identities of other KMSs that may pass on the RESOLVE_INIT of their users (RFC 6043 section 10). */
+    /** Identities of other KMSs that may pass on the RESOLVE_INIT of their users (RFC 6043 section 10). Each may name
+     *  any user. To limit this, wrap mkt_public_keys.verify: it has the user in mkt_signed.signer, and gives the KMS. */
     const struct mkt_id *relay;
     size_t n_relays;
 
