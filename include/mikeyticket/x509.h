@@ -44,9 +44,9 @@
  * Identities are compared with subjectAltName, octet for octet: URIs with uniformResourceIdentifier, NAIs with
  * rfc822Name. One of several names must fit. The subject and dNSName do not count, and byte strings fit no name.
  *
- * Threads: add everything first. Then several threads may use one object at once if mbedTLS was built with
- * MBEDTLS_THREADING_C, as that of Debian is: mbedTLS writes into RSA keys, under a lock of its own. Else give each
- * thread an object. Your callbacks and your `rng` run in all of these threads.
+ * Threads: add everything first, then call mkt_x509_public_keys(). Several threads may then use its callbacks at once if
+ * mbedTLS was built with MBEDTLS_THREADING_C, as that of Debian is: mbedTLS writes into RSA keys, under a lock of its
+ * own. Else give each thread an object. Your callbacks and your `rng` run in all of these threads.
  */
 #ifndef MIKEYTICKET_X509_H
 #define MIKEYTICKET_X509_H
