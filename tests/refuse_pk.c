@@ -7,8 +7,71 @@
 
 #include <mikeyticket/x509.h>
 
+#include <mbedtls/aes.h>
+#include <mbedtls/md.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
+#include <mbedtls/sha1.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- the calls of mbedTLS: what the linker puts in place (-Wl,--wrap) notes their names and lengths ---- */
+
+static struct {
+    size_t n;
+    uint64_t sum; /* of all, in their order */
+} calls;
+
+static void note(const char *name, size_t length)
+{
+    const uint64_t prime = 0x100000001b3;
+    for (; *name != '\0'; name++)
+        calls.sum = (calls.sum ^ (uint8_t)*name) * prime;
+    calls.sum = (calls.sum ^ length) * prime;
+    calls.n++;
+}
+
+#define CONCAT(a, b) a##b
+#define REAL(name) CONCAT(__real_, name)
+#define HERE(name) CONCAT(__wrap_, name)
+#define NOTED(name, parameters, arguments, length)                                                                     \
+    int REAL(name) parameters;                                                                                         \
+    int HERE(name) parameters;                                                                                         \
+    int HERE(name) parameters                                                                                          \
+    {                                                                                                                  \
+        note(#name, length);                                                                                           \
+        return REAL(name) arguments;                                                                                   \
+    }
+
+/* As lib/crypto.c has it. */
+#if MBEDTLS_VERSION_MAJOR < 3
+#define mbedtls_sha1_update mbedtls_sha1_update_ret
+#define mbedtls_sha1_finish mbedtls_sha1_finish_ret
+#define mbedtls_sha256_update mbedtls_sha256_update_ret
+#define mbedtls_sha256_finish mbedtls_sha256_finish_ret
+#endif
+
+typedef unsigned char octet;
+
+NOTED(mbedtls_sha1_update, (mbedtls_sha1_context * c, const octet *in, size_t n), (c, in, n), n)
+NOTED(mbedtls_sha1_finish, (mbedtls_sha1_context * c, octet *out), (c, out), 0)
+NOTED(mbedtls_sha256_update, (mbedtls_sha256_context * c, const octet *in, size_t n), (c, in, n), n)
+NOTED(mbedtls_sha256_finish, (mbedtls_sha256_context * c, octet *out), (c, out), 0)
+NOTED(mbedtls_aes_setkey_enc, (mbedtls_aes_context * aes, const octet *key, unsigned bits), (aes, key, bits), bits)
+NOTED(mbedtls_aes_crypt_ctr,
+      (mbedtls_aes_context * aes, size_t n, size_t *used, octet *counter, octet *stream, const octet *in, octet *out),
+      (aes, n, used, counter, stream, in, out), n)
+NOTED(mbedtls_md_update, (mbedtls_md_context_t * md, const octet *in, size_t n), (md, in, n), n)
+NOTED(mbedtls_pk_verify_ext,
+      (mbedtls_pk_type_t type, const void *options, mbedtls_pk_context *pk, mbedtls_md_type_t md, const octet *hash,
+       size_t n, const octet *signature, size_t length),
+      (type, options, pk, md, hash, n, signature, length), length)
+NOTED(mbedtls_rsa_private,
+      (mbedtls_rsa_context * rsa, int (*rng)(void *, octet *, size_t), void *user, const octet *in, octet *out),
+      (rsa, rng, user, in, out), 0)
 
 static struct vectors all;
 
@@ -154,6 +217,7 @@ static bool is_of_key(const struct section *s, struct mkt_span init, struct mkt_
     return mkt_protect_open(&txn.protection, NULL, parts, 3, answer.payload[answer.n - 1].v.mac) == MKT_OK;
 }
 
+/* What the KMS answers; `calls` are those that it made for that. */
 static struct mkt_span answer_to(const struct section *s, struct mkt_span init)
 {
     const struct mkt_ticket_recipe recipe = {.size = sizeof recipe, .tpk = octets_of(s, "tpk")};
@@ -162,6 +226,8 @@ static struct mkt_span answer_to(const struct section *s, struct mkt_span init)
     struct mkt_buf out = {octets, sizeof octets, 0};
     verified = opened = 0;
     actor.player.logged = MKT_OK;
+    calls.n = 0;
+    calls.sum = 0;
     expect_err("INIT", mkt_csb_take(actor.csb, init), MKT_OK);
     ck_assert(verified == 1 && opened == 0);
     if (init.p[1] == MKT_REQUEST_INIT_PK) {
@@ -179,7 +245,14 @@ static void answer_envelope(const struct section *s)
 {
     const struct mkt_span bytes = octets_of(s, "bytes"), valid = octets_of(s, "valid");
     begin_kms(s);
-    const struct mkt_span other = answer_to(s, bytes), right = answer_to(s, valid);
+    const struct mkt_span other = answer_to(s, bytes);
+    const size_t n = calls.n;
+    const uint64_t sum = calls.sum;
+    const struct mkt_span right = answer_to(s, valid);
+    ck_assert_uint_gt(n, 20);
+    const bool same = calls.n == n && calls.sum == sum;
+    ck_assert_msg(same || strstr(text_of(s, "name"), "our-other-key") != NULL, /* anybody sees which key it is for */
+                  "%s: other calls", text_of(s, "name"));
     ck_assert_uint_eq(other.n, right.n);
     ck_assert(is_of_key(s, valid, right));
     ck_assert(!is_of_key(s, bytes, other));
@@ -364,6 +437,8 @@ START_TEST(a_thousand_random_envelopes_are_answered)
     mkt_public_keys_init(&signer);
     expect_err("keys", mkt_x509_public_keys(x509, &signer), MKT_OK);
     const struct mkt_span right = answer_to(s, valid);
+    const size_t n = calls.n;
+    const uint64_t sum = calls.sum;
     ck_assert_uint_le(valid.n, sizeof octets);
     memcpy(octets, valid.p, valid.n);
     for (int i = 0; i < 1000; i++) {
@@ -375,6 +450,7 @@ START_TEST(a_thousand_random_envelopes_are_answered)
         const struct mkt_span parts[] = {{octets, valid.n - 256}, alice, id_kms};
         expect_err("sign", signer.sign(signer.user, parts, 3, &signature), MKT_OK);
         const struct mkt_span init = {octets, valid.n}, resp = answer_to(s, init);
+        ck_assert_msg(calls.n == n && calls.sum == sum, "envelope %d: other calls", i);
         ck_assert_uint_eq(resp.n, right.n);
         ck_assert(!is_of_key(s, init, resp));
     }
