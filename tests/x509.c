@@ -4,8 +4,8 @@
 #define _GNU_SOURCE /* RTLD_NEXT, strtok_r */
 
 #include "certificates.h"
+#include "player.h"
 #include "stack.h"
-#include "vector.h"
 
 #include <mikeyticket.h>
 #include <mikeyticket/x509.h>
@@ -811,6 +811,9 @@ START_TEST(a_chain_must_be_strict)
     const struct mkt_span of_loop = certificate_of(&r, sub_key);
     expect_err("a loop", SAID(&m, ca, of_loop, a, b, a), no);
     expect_err("a loop, trusted", SAID(&m, b, of_loop, a, b), MKT_OK);
+    expect_err("around the loop", SAID(&m, b, of_loop, a, b, a), no);
+    one.to = "481231235959Z";
+    expect_err("around the loop to another one", SAID(&m, b, of_loop, a, b, certificate_of(&one, other_key)), no);
 
     /* CAs that may not sign */
     struct recipe weak = m.sub;
@@ -1009,6 +1012,7 @@ INSIDE(mbedtls_mpi_exp_mod,
        (x, a, e, n, rr))
 INSIDE(mbedtls_mpi_mul_mpi, (mbedtls_mpi * x, const mbedtls_mpi *a, const mbedtls_mpi *b), (x, a, b))
 INSIDE(mbedtls_mpi_mod_mpi, (mbedtls_mpi * r, const mbedtls_mpi *a, const mbedtls_mpi *b), (r, a, b))
+INSIDE(mbedtls_rsa_public, (mbedtls_rsa_context * rsa, const unsigned char *in, unsigned char *out), (rsa, in, out))
 INSIDE(mbedtls_mpi_read_binary, (mbedtls_mpi * x, const unsigned char *p, size_t n), (x, p, n))
 INSIDE(mbedtls_mpi_write_binary, (const mbedtls_mpi *x, unsigned char *p, size_t n), (x, p, n))
 
@@ -1526,8 +1530,9 @@ END_TEST
 #endif
 #if !defined(CAN_FAIL) && defined(__GLIBC__)
 #define CAN_FAIL 1
-static unsigned fail_at;  /* this allocation of mbedTLS fails, counted from 1; 0: none */
-static _Atomic long live; /* what was allocated and not released */
+static unsigned fail_at;         /* this allocation of mbedTLS fails, counted from 1; 0: none */
+static _Atomic long live;        /* what was allocated and not released */
+static _Atomic size_t asked_for; /* octets that mbedTLS has asked for */
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_malloc(size_t n);
 extern void *__libc_realloc(void *p, size_t n);
@@ -1549,6 +1554,7 @@ void *realloc(void *before, size_t n)
 
 void *calloc(size_t n, size_t size)
 {
+    asked_for += n * size;
     void *p = fail_at > 0 && --fail_at == 0 ? NULL : __libc_calloc(n, size);
     live += p != NULL;
     return p;
@@ -1569,6 +1575,16 @@ static bool memory_is_counted(void)
     const bool counted = live != before;
     free(p);
     return counted;
+}
+
+static size_t octets_wanted(void)
+{
+    return asked_for;
+}
+
+static long blocks_live(void)
+{
+    return live;
 }
 
 /* All that the library does; the first error. */
@@ -1640,7 +1656,237 @@ START_TEST(memory_can_be_short)
     ck_assert_uint_gt(failed, 10);
 }
 END_TEST
+#else
+static size_t octets_wanted(void)
+{
+    return 0;
+}
+
+static long blocks_live(void)
+{
+    return 0;
+}
 #endif
+
+/* ---- messages of strangers: what they cost is counted ---- */
+
+/* A KMS that waits for a message of Alice's. */
+struct waiting {
+    struct made made;
+    struct player player;
+    struct mkt_settings settings;
+    struct mkt_csb *csb;
+    struct mkt_span before, right; /* its bundle as octets; the message */
+};
+
+static void append(struct mkt_buf *buf, struct mkt_span octets)
+{
+    ck_assert_uint_le(octets.n, buf->cap - buf->n);
+    if (octets.n > 0)
+        memcpy(buf->p + buf->n, octets.p, octets.n);
+    buf->n += octets.n;
+}
+
+static struct mkt_span saved(const struct mkt_csb *csb)
+{
+    uint8_t octets[8192];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    expect_err("save", mkt_csb_save(csb, &out), MKT_OK);
+    return exact(mkt_buf_span(&out));
+}
+
+/* The message of Alice with other certificates, which she has signed. */
+static struct mkt_span with_certificates(const struct waiting *w, const struct mkt_span chain[], size_t n)
+{
+    enum { SIGNATURE = 256, CERT_HEAD = 4 };
+    static uint8_t octets[1 << 18];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    const struct mkt_span cert = payload_of(w->right, MKT_CERT, 0).octets, *const right = &w->right;
+    const struct mkt_span before = {right->p, (size_t)(cert.p - right->p)};
+    const struct mkt_span after = {cert.p + cert.n, right->n - before.n - cert.n - SIGNATURE};
+    append(&out, before);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t head[CERT_HEAD] = {i + 1 < n ? MKT_CERT : cert.p[0], MKT_CERT_X509, (uint8_t)(chain[i].n >> 8),
+                                         (uint8_t)chain[i].n};
+        append(&out, (struct mkt_span){head, sizeof head});
+        append(&out, chain[i]);
+    }
+    append(&out, after);
+    const size_t length = out.n;
+    append(&out, w->made.alice.data);
+    append(&out, w->made.self.data);
+    const struct mkt_span signature = signed_by(key_of("alice"), SHA256, mkt_buf_span(&out));
+    out.n = length;
+    append(&out, signature);
+    return exact(mkt_buf_span(&out));
+}
+
+static void begin_waiting(struct waiting *w)
+{
+    struct mkt_policy policy = granted(MKT_SUITE_256);
+    const struct mkt_request request = {.size = sizeof request, .policy = &policy};
+    uint8_t octets[4096];
+    struct mkt_buf out = {octets, sizeof octets, 0};
+    struct mkt_settings settings;
+    struct mkt_csb *csb;
+    struct party alice;
+    struct mkt_credential kms;
+    memset(w, 0, sizeof *w);
+    begin_made(&w->made);
+    const struct mkt_span leaf = certificate_of(&w->made.leaf, key_of("kmsb"));
+    begin(&alice);
+    make(&alice);
+    add_anchors(&alice, "root");
+    expect_err("kms", mkt_x509_add_kms(alice.x509, certificate("kms")), MKT_OK);
+    expect_err("own", mkt_x509_add_own(alice.x509, leaf, key_of("alice")), MKT_OK);
+    keys_of(&alice);
+    player_init(&w->player, NOW, NONE);
+    mkt_settings_init(&settings, w->made.alice);
+    kms = (struct mkt_credential){.kms = w->made.self};
+    settings.kms = &kms;
+    settings.public_keys = &alice.keys;
+    settings.bundle_size = MKT_CSB_SIZE_PK;
+    policy.initiator = w->made.alice;
+    expect_err("Alice", mkt_csb_new(&csb, MKT_INITIATOR, &w->player.host, &settings), MKT_OK);
+    expect_err("REQUEST_INIT_PK", mkt_csb_make_request_init(csb, &request, &out), MKT_OK);
+    w->right = exact(mkt_buf_span(&out));
+    mkt_csb_free(csb);
+    mkt_x509_free(alice.x509);
+
+    make(&w->made.kms);
+    add_own(&w->made.kms, "kms");
+    expect_err("ca", mkt_x509_add_anchors(w->made.kms.x509, certificate_of(&w->made.ca, key_of("kmsb"))), MKT_OK);
+    keys_of(&w->made.kms);
+    mkt_settings_init(&w->settings, w->made.self);
+    w->settings.public_keys = &w->made.kms.keys;
+    w->settings.bundle_size = 1 << 18;
+    expect_err("KMS", mkt_csb_new(&w->csb, MKT_KMS, &w->player.host, &w->settings), MKT_OK);
+    w->before = saved(w->csb);
+}
+
+/* Takes a message; answers how many operations with RSA keys that costs. */
+static size_t cost_of(struct mkt_csb *csb, struct mkt_span message, enum mkt_err *err)
+{
+    size_t n = 0;
+    calls.n = 0;
+    calls.on = true;
+    *err = mkt_csb_take(csb, message);
+    calls.on = false;
+    for (size_t i = 0; i < calls.n; i++)
+        n += strcmp(calls.name[i], "mbedtls_rsa_public") == 0 || strcmp(calls.name[i], "mbedtls_rsa_private") == 0;
+    return n;
+}
+
+/* Then a copy of the bundle takes the right message, with the same certificates and keys. */
+static void refused_at_a_cost(struct waiting *w, const char *what, struct mkt_span message, enum mkt_err want,
+                              size_t most)
+{
+    struct mkt_csb *copy;
+    enum mkt_err err;
+    const size_t octets_before = octets_wanted();
+    const long live_before = blocks_live();
+    const size_t cost = cost_of(w->csb, message, &err), octets = octets_wanted() - octets_before;
+    ck_assert_msg(blocks_live() == live_before, "%s: all memory comes back", what);
+    expect_err(what, err, want);
+    ck_assert_msg(cost <= most, "%s: %zu operations with RSA keys, more than %zu", what, cost, most);
+    ck_assert_msg(octets <= 65536 + 16 * message.n, "%s: %zu octets of memory", what, octets);
+    expect_octets(what, saved(w->csb), w->before);
+    ck_assert_uint_eq(w->player.n_seen, 0);
+    expect_err("copy", mkt_csb_load(&copy, &w->player.host, &w->settings, w->before), MKT_OK);
+    ck_assert_uint_eq(cost_of(copy, w->right, &err), 2); /* that of the CA, and that of Alice */
+    expect_err("the right one", err, MKT_OK);
+    mkt_csb_free(copy);
+    w->player.n_seen = 0;
+}
+#define REFUSED(w, what, want, operations, ...)                                                                        \
+    refused_at_a_cost(w, what,                                                                                         \
+                      with_certificates(w, LIST(__VA_ARGS__), sizeof(LIST(__VA_ARGS__)) / sizeof(struct mkt_span)),    \
+                      want, operations)
+
+/* A certificate of Alice's that the CA has made, after a change. */
+#define MADE(w, change) made_leaf(w, ((w)->made.leaf = leaf, (change), &(w)->made.leaf))
+static struct mkt_span made_leaf(const struct waiting *w, const struct recipe *leaf)
+{
+    (void)w;
+    return certificate_of(leaf, key_of("kmsb"));
+}
+
+START_TEST(bad_certificates_cost_little)
+{
+    static uint8_t octets[65536], names[30000];
+    struct waiting w;
+    begin_waiting(&w);
+    const struct recipe leaf = w.made.leaf;
+    struct mkt_span many[100];
+    memset(octets, 0x55, sizeof octets);
+    for (size_t i = 0; i < 100; i++)
+        many[i] = payload_of(w.right, MKT_CERT, 0).cert.data;
+    for (size_t i = 0; i < sizeof names; i += 3)
+        memcpy(names + i,
+               "\x86\x01"
+               "a",
+               3);
+    struct mkt_span large =
+        MADE(&w, w.made.leaf.extension = extension("06032a0304", DER(OCTETS, ((struct mkt_span){octets, 64000}))));
+    REFUSED(&w, "64 KiB", MKT_E_CHAIN, 0, large);
+    REFUSED(&w, "64 KiB in place of an issuer", MKT_E_CHAIN, 0, many[0], large);
+    REFUSED(&w, "64 KiB of no DER", MKT_E_CHAIN, 0, ((struct mkt_span){octets, 65535}));
+    refused_at_a_cost(&w, "100 certificates", with_certificates(&w, many, 100), MKT_E_TOO_MANY, 0);
+    refused_at_a_cost(&w, "5 certificates", with_certificates(&w, many, 5), MKT_E_TOO_MANY, 0);
+    REFUSED(&w, "10,000 names", MKT_E_CHAIN, 0, MADE(&w, w.made.leaf.names = ((struct mkt_span){names, sizeof names})));
+    large = MADE(&w, w.made.leaf.names = ((struct mkt_span){names, 15000}));
+    REFUSED(&w, "5,000 names", MKT_E_CHAIN, 1, large);
+    REFUSED(&w, "4 times 5,000 names", MKT_E_CHAIN, 0, large, large, large, large);
+
+    /* two CAs that certify each other, of which nobody knows one; and that name a CA which is known */
+    struct recipe one = w.made.sub, two = w.made.sub;
+    one.subject = "one";
+    one.issuer = two.subject = "two";
+    two.issuer = "one";
+    two.public_key = public_of(key_of("kms"));
+    w.made.leaf = leaf;
+    w.made.leaf.issuer = "one";
+    const struct mkt_span a = certificate_of(&one, key_of("kms")), b = certificate_of(&two, key_of("bob"));
+    const struct mkt_span of_loop = certificate_of(&w.made.leaf, key_of("bob"));
+    REFUSED(&w, "a loop", MKT_E_CHAIN, 0, of_loop, a, b, a);
+    two.issuer = "ca";
+    REFUSED(&w, "a chain to a CA that is not its issuer", MKT_E_CHAIN, 3, of_loop, a, /* mbedTLS begins with the leaf */
+            certificate_of(&two, key_of("bob")));
+
+    /* keys */
+    for (size_t i = 0; i < sizeof octets; i++)
+        octets[i] = (uint8_t)(0xa5 ^ i * 7) | 1;
+    octets[0] = 0xc3;
+    const struct {
+        const char *name;
+        size_t modulus;
+        const char *exponent;
+        enum mkt_err err;
+    } keys[] = {{"16,384 bits", 2048, "010001", MKT_E_BAD_VALUE},
+                {"8,192 bits", 1024, "010001", MKT_E_CHAIN},
+                {"4,104 bits", 513, "010001", MKT_E_CHAIN},
+                {"exponent 1", 256, "01", MKT_E_BAD_VALUE},
+                {"an exponent as long as the modulus", 256, NULL, MKT_E_CHAIN}};
+    char long_exponent[2 * 256 + 1];
+    memset(long_exponent, '7', sizeof long_exponent - 1);
+    long_exponent[sizeof long_exponent - 1] = '\0';
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct mkt_span key = public_key_of((struct mkt_span){octets, keys[i].modulus},
+                                                  keys[i].exponent == NULL ? long_exponent : keys[i].exponent);
+        REFUSED(&w, keys[i].name, keys[i].err, 0, MADE(&w, w.made.leaf.public_key = key));
+        two.public_key = key;
+        REFUSED(&w, keys[i].name, keys[i].err, 0, of_loop, a, certificate_of(&two, key_of("bob")));
+    }
+
+    REFUSED(&w, "a NUL in a name", MKT_E_CHAIN, 1,
+            MADE(&w, w.made.leaf.names =
+                         DER(URI, ((struct mkt_span){(const uint8_t *)ALICE "\0.example", sizeof ALICE + 8}))));
+    for (size_t n = 0; n < many[0].n; n += RUNNING_ON_VALGRIND ? 61 : 7) /* all: see no_certificate_may_be_cut */
+        REFUSED(&w, "cut", MKT_E_BAD_VALUE, 0, ((struct mkt_span){many[0].p, n}));
+    mkt_csb_free(w.csb);
+    end(&w.made.kms);
+}
+END_TEST
 
 static void *use(void *user)
 {
@@ -1742,6 +1988,7 @@ int main(int argc, char *argv[])
     tcase_add_test(t, large_certificates_are_refused);
     tcase_add_test(t, no_certificate_may_be_cut);
     tcase_add_test(t, no_octet_may_change);
+    tcase_add_test(t, bad_certificates_cost_little);
     tcase_add_test(t, other_kms_may_vouch_for_their_users);
     tcase_add_test(t, a_certificate_can_be_revoked);
     tcase_add_test(t, the_host_can_map_identities);
