@@ -432,8 +432,8 @@ static void select_key(const uint8_t *padded, size_t n, uint8_t *key, size_t key
 
 /*
  * mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses a
- * number that is not less than the modulus, and is quicker for 0. Anybody sees these two; 1 takes their place, so that
- * all envelopes take the same way.
+ * number that is not less than the modulus, and is quicker for 0. Anybody sees these two; the modulus less 1 takes their
+ * place, so that all envelopes take the same way and the same time.
  */
 static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
                                   size_t key_length)
@@ -451,8 +451,8 @@ static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, str
         return MKT_E_ARGUMENT;
     const bool in_range =
         memcmp(envelope.p, zero, n) > 0 && memcmp(envelope.p, numbers.modulus + MKT_MAX_RSA - n, n) < 0;
-    memset(octets, 0, n - 1);
-    octets[n - 1] = 1;
+    memcpy(octets, numbers.modulus + MKT_MAX_RSA - n, n);
+    octets[n - 1] ^= 1; /* it is odd */
     if (in_range)
         memcpy(octets, envelope.p, n);
     const int code = mbedtls_rsa_private(mbedtls_pk_rsa(own->key), draw, user, octets, octets);
