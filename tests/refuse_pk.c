@@ -383,6 +383,8 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 START_TEST(every_case)
 {
     size_t n = 0;
+    mkt_csb_free(actor.csb); /* of a case that failed */
+    actor.csb = NULL;
     for (size_t i = 0; i < all.n; i++) {
         const struct section *s = &all.section[i];
         if (strcmp(s->name, kinds[_i].section) != 0)
@@ -456,6 +458,7 @@ START_TEST(a_thousand_random_envelopes_are_answered)
     }
     mkt_x509_free(kms);
     mkt_csb_free(actor.csb);
+    actor.csb = NULL;
     mkt_x509_free(x509);
     free_all();
 }
