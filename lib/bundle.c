@@ -85,7 +85,7 @@ static size_t sort(struct mkt_span *all[SPANS], struct mkt_span *sorted[SPANS])
     size_t n = 0;
     for (size_t i = 0; i < SPANS; i++) {
         if (all[i]->n == 0) {
-            *all[i] = (struct mkt_span){NULL, 0};
+            *all[i] = io_none;
             continue;
         }
         size_t at = n++;

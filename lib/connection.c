@@ -14,8 +14,6 @@
 #define HASH MKT_SDP_HASH
 #define DISCARD 9 /* RFC 4145 4.1, the port of an end that is not to be connected to */
 
-static const struct mkt_span none = {NULL, 0};
-
 /* The hash of octets that are part of a description, taken once. */
 static enum mkt_err hash_once(struct mkt_sdp_hash *hash, struct mkt_span octets)
 {
@@ -105,7 +103,7 @@ static void io_uri(struct io *io, struct uri *uri)
     uri->port = io_port(io);
     if (kind == KIND_NONE || brackets != (kind == KIND_IP6) || uri->port == 0)
         io_fail(io, MKT_E_SDP);
-    uri->session = io_accept(io, "/") ? io_word(io, SESSION) : none;
+    uri->session = io_accept(io, "/") ? io_word(io, SESSION) : io_none;
     io_literal(io, ";");
     uri->transport = io_word(io, KMPID);
     while (io_accept(io, ";")) {

@@ -346,7 +346,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
 
 enum mkt_err mkt_csb_take(struct mkt_csb *csb, struct mkt_span in)
 {
-    return mkt_csb_take_offer(csb, in, (struct mkt_span){NULL, 0});
+    return mkt_csb_take_offer(csb, in, io_none);
 }
 
 enum mkt_err mkt_csb_take_offer(struct mkt_csb *csb, struct mkt_span in, struct mkt_span protocols)
@@ -433,11 +433,11 @@ void mkt_csb_abandon(struct mkt_csb *csb)
     struct mkt_bundle *b = &csb->bundle;
     if (state == csb->state || csb->busy)
         return;
-    b->asked_kms = b->envelope_key = (struct mkt_span){NULL, 0};
+    b->asked_kms = b->envelope_key = io_none;
     if (state != MKT_SUSPENDED)
-        b->init = (struct mkt_span){NULL, 0};
+        b->init = io_none;
     if (state == MKT_KEYED)
-        b->keys[MKT_FROM_UPDATE] = (struct mkt_span){NULL, 0};
+        b->keys[MKT_FROM_UPDATE] = io_none;
     else
         b->sent_with = MKT_SENT_WITH_NONE;
     if (state == MKT_FRESH)
@@ -521,7 +521,7 @@ enum mkt_err mkt_csb_requested(const struct mkt_csb *csb, struct mkt_policy *pol
 {
     const enum mkt_err err = read_request(csb, policy);
     policy->has_kemac = false;
-    policy->kemac = (struct mkt_span){NULL, 0};
+    policy->kemac = io_none;
     return err;
 }
 
@@ -628,7 +628,7 @@ enum mkt_err mkt_csb_save(const struct mkt_csb *csb, struct mkt_buf *out)
     uint8_t role = (uint8_t)csb->role, state = (uint8_t)csb->state;
     /* the largest part of a settled bundle, and for mkt_csb_save_resolved() alone, whose time is over */
     if (csb->role == MKT_RESPONDER && csb->state == MKT_KEYED)
-        bundle.ticket = (struct mkt_span){NULL, 0};
+        bundle.ticket = io_none;
     io_stored(&io, &role, &state, &settings, &bundle);
     return told(csb, mkt_done_secret(&io, out));
 }
@@ -714,7 +714,7 @@ enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host, con
     *csb = NULL;
     io_stored(&io, &role, &state, &s, &bundle);
     if (role == MKT_RESPONDER && state == MKT_KEYED)
-        bundle.ticket = (struct mkt_span){NULL, 0}; /* as mkt_csb_save() has it */
+        bundle.ticket = io_none; /* as mkt_csb_save() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(&own, MKT_E_STORED, "");
     if (self->data.n > 0 && !mkt_id_equal(self, &s.self))
@@ -852,12 +852,11 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     struct io io = io_put(tek);
     io_bytes(&io, &octets, length);
     /* 5.1.3: "RANDRi SHALL be included if the Ticket Policy determines that it shall be used (H flag)." */
-    const struct mkt_span none = {NULL, 0};
     const struct mkt_label label = {
         .purpose = MKT_PURPOSE_TRAFFIC,
         .cs_id = cs_id,
-        .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : none,
-        .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : none,
+        .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : io_none,
+        .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : io_none,
     };
     if (derived && io.err == MKT_OK && io.mode == IO_PUT)
         io.err = mkt_derive(b->suite, MKT_DERIVE_TEK, key.key, &label, io.out, length);

@@ -249,14 +249,13 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
 {
     const struct mkt_bundle *b = &txn->bundle;
     const struct mkt_payload *idrr = mkt_message_find(message, MKT_IDR, MKT_IDR_R);
-    const struct mkt_span none = {NULL, 0};
     const bool response = purpose == MKT_PURPOSE_RESPONSE;
     txn->protection = (struct mkt_protection){
         .suite = b->suite,
         .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
-        .label = {.purpose = purpose, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : none},
+        .label = {.purpose = purpose, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : io_none},
     };
-    txn->extra = (struct mkt_mac_extra){{b->init, none}};
+    txn->extra = (struct mkt_mac_extra){{b->init, io_none}};
     if (message->hdr.data_type == MKT_TRANSFER_INIT)
         txn->extra = (struct mkt_mac_extra){{b->initiator.data, idrr != NULL ? idrr->id.data : b->called.data}};
 }
@@ -264,22 +263,21 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
 struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
 {
     const struct mkt_payload *randr = mkt_message_find(message, MKT_RANDR, role);
-    return randr != NULL ? randr->rand.rand : (struct mkt_span){NULL, 0};
+    return randr != NULL ? randr->rand.rand : io_none;
 }
 
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
                         enum mkt_purpose purpose, struct mkt_mac_extra extra)
 {
     const bool request = mkt_psk_variant(init->hdr.data_type) == MKT_REQUEST_INIT_PSK;
-    const struct mkt_span none = {NULL, 0};
     txn->extra = extra;
     txn->protection = (struct mkt_protection){
         .suite = txn->bundle.suite,
         .key = psk,
         .label = {.purpose = purpose,
                   .csb_id = init->hdr.csb_id,
-                  .randi = request ? mkt_rand_of(init, MKT_RANDR_I) : none,
-                  .randr = request ? none : mkt_rand_of(init, MKT_RANDR_R)},
+                  .randi = request ? mkt_rand_of(init, MKT_RANDR_I) : io_none,
+                  .randr = request ? io_none : mkt_rand_of(init, MKT_RANDR_R)},
     };
 }
 
@@ -338,11 +336,11 @@ enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
     const struct mkt_payload *kemac = decrypt ? kemac_of(txn->message) : NULL;
     const struct mkt_span mac = mkt_message_proof(txn->message);
     struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
-    txn->keys = (struct mkt_span){NULL, 0};
+    txn->keys = io_none;
     if (txn->message->payload[txn->message->n - 1].type == MKT_SIGN)
         return verify_signature(txn);
     mkt_message_covered(txn->message, txn->in, parts);
-    const struct mkt_span encr_data = kemac != NULL ? kemac->kemac.encr_data : (struct mkt_span){NULL, 0};
+    const struct mkt_span encr_data = kemac != NULL ? kemac->kemac.encr_data : io_none;
     uint8_t *plain = kemac != NULL ? io_reserve(&txn->arena, encr_data.n) : NULL;
     const uint64_t t = mkt_t_64(mkt_t_of(txn->message));
     const struct mkt_encryption encryption = {txn->message->hdr.csb_id, t, encr_data, plain};

@@ -25,6 +25,9 @@ struct io {
     enum mkt_err err;
 };
 
+/* No octets: what is left out, or not there. */
+static const struct mkt_span io_none = {NULL, 0};
+
 static inline struct io io_get(struct mkt_span in)
 {
     return (struct io){.mode = IO_GET, .in = in.p, .end = in.n};

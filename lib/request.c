@@ -413,7 +413,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     err = mkt_payloads_encode(txn->ticket, 1, &txn->arena);
     b->ticket = io_tail(&txn->arena, from);
     b->keys[MKT_FROM_TICKET] = txn->keys;
-    b->init = b->envelope_key = (struct mkt_span){NULL, 0};
+    b->init = b->envelope_key = io_none;
     b->sent_with = MKT_SENT_WITH_NONE;
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }

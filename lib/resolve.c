@@ -183,7 +183,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     if (err == MKT_OK && b->named_by_kms)
         err = mkt_keep_id(txn, &idrr->id, &b->responder);
     b->keys[MKT_FROM_TICKET] = txn->keys;
-    b->asked_kms = b->envelope_key = (struct mkt_span){NULL, 0};
+    b->asked_kms = b->envelope_key = io_none;
     b->sent_with = MKT_SENT_WITH_NONE;
     txn->outcome = MKT_ANSWER;
     return err == MKT_OK && txn->role == MKT_RESPONDER ? take_kept(txn) : err;

@@ -4,8 +4,6 @@
 
 #include "crypto.h"
 
-static const struct mkt_span none = {NULL, 0};
-
 /* Takes a line and its end. RFC 8866 section 5: "parsers SHOULD be tolerant and also accept lines terminated with a
  * single newline character", and "MUST completely ignore or reject" unknown type letters. */
 static struct mkt_span io_line(struct io *io)
@@ -112,12 +110,10 @@ enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
 {
     *sdp = (struct mkt_sdp){.text = without_last_empty_line(text)};
     struct io lines = io_get(sdp->text);
-    size_t sections = 0;
-    for (io_level(&lines, &sdp->session, false); io_left(&lines); sections++)
+    for (io_level(&lines, &sdp->session, false); io_left(&lines); sdp->sections++)
         io_level(&lines, &sdp->section, true);
     if (lines.err != MKT_OK)
         *sdp = (struct mkt_sdp){.sections = 0};
-    sdp->sections = lines.err == MKT_OK ? sections : 0;
     sdp->media = sdp->sections - 1; /* MKT_SDP_SESSION if there is none */
     return lines.err;
 }
@@ -208,7 +204,7 @@ static void io_m(struct io *io, struct mkt_sdp_media *m)
     m->media = io_word(io, TOKEN);
     io_literal(io, " ");
     m->port = io_port(io);
-    struct mkt_span ports = io_accept(io, "/") ? io_word(io, DIGITS) : none;
+    struct mkt_span ports = io_accept(io, "/") ? io_word(io, DIGITS) : io_none;
     if (ports.n > 0 && ports.p[0] == '0')
         io_fail(io, MKT_E_SDP);
     io_literal(io, " ");
@@ -279,7 +275,7 @@ enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *na
             *value = found;
         return good ? MKT_OK : MKT_E_SDP;
     }
-    *value = none;
+    *value = io_none;
     return MKT_OK;
 }
 
@@ -322,12 +318,12 @@ static struct mkt_span io_quoted(struct io *io, const char *others)
 enum mkt_err mkt_keymgmt_decode(struct mkt_span header, struct mkt_span uri, struct mkt_buf *message)
 {
     struct io io = io_get(header);
-    struct mkt_span found = none;
+    struct mkt_span found = io_none;
     io_literal(&io, "KeyMgmt");
     io_token(&io, ":");
     do {
         /* RFC 4567 3.2, with the data it lost: "prot" "=" KMPID ";" ["uri" "=" %x22 URI %x22 ";"] "data" "=" ... */
-        struct mkt_span spec_uri = none;
+        struct mkt_span spec_uri = io_none;
         io_token(&io, "prot");
         io_token(&io, "=");
         struct mkt_span prot = io_word(&io, KMPID);

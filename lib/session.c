@@ -133,8 +133,7 @@ enum mkt_err mkt_sessions_check(const struct mkt_txn *txn, const struct mkt_mess
                                 const struct mkt_message *init, bool settled)
 {
     const struct mkt_hdr *hdr = &message->hdr;
-    struct mkt_span map = hdr->map, old = txn->bundle.map,
-                    offered = init != NULL ? init->hdr.map : (struct mkt_span){NULL, 0};
+    struct mkt_span map = hdr->map, old = txn->bundle.map, offered = init != NULL ? init->hdr.map : io_none;
     size_t n = hdr->n_cs;
     bool named[UINT8_MAX + 1] = {false};
     struct known known;
@@ -204,12 +203,6 @@ static struct mkt_span pick_spi(const struct mkt_span chains[], size_t n_chains,
     return otherwise;
 }
 
-/* The same of all keys of a bundle. */
-static struct mkt_span any_spi(const struct mkt_bundle *b, size_t n)
-{
-    return pick_spi(b->keys, MKT_CHAINS, n, (struct mkt_span){NULL, 0});
-}
-
 /* ---- the crypto sessions of a TRANSFER_INIT ---- */
 
 static enum mkt_err put_cs(struct mkt_txn *txn, const struct mkt_cs *cs)
@@ -242,7 +235,7 @@ static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message
     for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
         struct mkt_cs put = cs[i];
         if (put.spi.n == 0)
-            put.spi = any_spi(&txn->bundle, without++);
+            put.spi = pick_spi(txn->bundle.keys, MKT_CHAINS, without++, io_none);
         err = put_cs(txn, &put);
     }
     message->hdr.n_cs = (uint8_t)n;
@@ -272,7 +265,7 @@ static enum mkt_err update_sessions(struct mkt_txn *txn, struct mkt_message *mes
         if (cs.spi.n == 0 && (had || update->n_keys > 0))
             cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, without++, before.spi);
         if (cs.spi.n == 0)
-            cs.spi = any_spi(b, without++);
+            cs.spi = pick_spi(b->keys, MKT_CHAINS, without++, io_none);
         err = put_cs(txn, &cs);
     }
     message->hdr.n_cs = (uint8_t)n;
@@ -344,7 +337,7 @@ static enum mkt_err answer_cs(struct mkt_txn *txn, const struct known *known, st
         cs->spi = said->spi;
     /* keys that the Responder supplies are meant to be used: they take the place of what was offered */
     else if (cs->spi.n == 0 || mkt_keys_session(b->keys[MKT_FROM_RESPONDER], *without, &key))
-        cs->spi = any_spi(b, (*without)++);
+        cs->spi = pick_spi(b->keys, MKT_CHAINS, (*without)++, io_none);
     *needs_sp |= choice == NULL;
     cs->policies = (struct mkt_span){choice != NULL ? choice : new_policy, 1};
     return put_cs(txn, cs);

@@ -379,7 +379,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
         return io_keep(&txn->arena, txn->in, &b->init);
     if (err != MKT_OK || answered)
         return err;
-    b->init = (struct mkt_span){NULL, 0};
+    b->init = io_none;
     return mkt_sessions_settle(txn, m, NULL);
 }
 
@@ -436,7 +436,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     mkt_mpk_protection(txn, &message, MKT_PURPOSE_RESPONSE);
     err = mkt_seal(txn, &message);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
-    b->init = (struct mkt_span){NULL, 0};
+    b->init = io_none;
     return err == MKT_OK ? mkt_replay_record(txn, &message) : err;
 }
 
@@ -502,7 +502,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
     err = err == MKT_OK ? io_keep(&txn->arena, b->randkms, &b->randkms) : err;
     err = err == MKT_OK ? mkt_sessions_settle(txn, txn->message, txn->init) : err;
     mkt_times_add(&b->peer_last_t, mkt_t_of(txn->message), has_update_keys(b, txn->message));
-    b->init = (struct mkt_span){NULL, 0};
+    b->init = io_none;
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
 

@@ -49,7 +49,7 @@ static enum mkt_err gather_keys(struct mkt_txn *txn, struct mkt_span map_before)
     memset(b->answer_hash, 0, sizeof b->answer_hash); /* an answer of before this update is not known again (D28) */
     b->keys[MKT_FROM_TICKET] = io_tail(&txn->arena, chain.from);
     if (txn->role == MKT_RESPONDER)
-        b->ticket = (struct mkt_span){NULL, 0}; /* these are not its keys any more */
+        b->ticket = io_none; /* these are not its keys any more */
     return err;
 }
 
@@ -59,7 +59,7 @@ static enum mkt_err finish(struct mkt_txn *txn, const struct mkt_message *messag
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_span before = b->map;
     enum mkt_err err = mkt_sessions_settle(txn, message, init);
-    b->init = (struct mkt_span){NULL, 0};
+    b->init = io_none;
     txn->outcome = MKT_DONE;
     return err == MKT_OK ? gather_keys(txn, before) : err;
 }
@@ -191,7 +191,7 @@ static enum mkt_err meet_responder(struct mkt_txn *txn)
     if (err == MKT_OK)
         err = mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder);
     err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
-    b->ticket = (struct mkt_span){NULL, 0};
+    b->ticket = io_none;
     return err;
 }
 
