@@ -216,7 +216,6 @@ static enum mkt_err take_back(struct mkt_buf *out, size_t before, enum mkt_err e
     return err;
 }
 
-/* Makes a message. */
 static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_txn *txn, struct mkt_buf *out)
 {
     const struct mkt_step *found = mkt_step_find(csb->role, csb->state, MKT_MAKE, type);
@@ -655,7 +654,7 @@ static bool are_keys(struct mkt_span chain)
     struct mkt_keys keys = mkt_keys_of(chain);
     struct mkt_key_data key;
     while (mkt_keys_next(&keys, &key))
-        if (key.key.n < MKT_MIN_KEY || (mkt_key_is_tek(&key) && key.key.n > MKT_MAX_TEK))
+        if (key.key.n < MKT_MIN_KEY || (mkt_key_is_tek(key.type) && key.key.n > MKT_MAX_TEK))
             return false;
     return keys.err == MKT_OK;
 }
@@ -844,7 +843,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     enum mkt_err err = find_session(csb, cs_id, &cs, &key);
     if (err != MKT_OK)
         return told(csb, err);
-    const bool derived = key.type != MKT_KEY_TEK && key.type != MKT_KEY_TEK_SALT;
+    const bool derived = !mkt_key_is_tek(key.type);
     /* 12.1: with 128-bit algorithms session keys have 128 bits */
     const size_t wished = b->suite == MKT_SUITE_256 ? csb->settings.tek_length : 0;
     const size_t length = !derived ? key.key.n : wished > 0 ? wished : mkt_suite_algorithms(b->suite)->key;

@@ -5,8 +5,6 @@
 #include "transfer.h"
 #include "update.h"
 
-static const struct mkt_mac_extra nothing = {{{NULL, 0}, {NULL, 0}}}; /* beside an Error message */
-
 /* ---- making ---- */
 
 /* The key of the answer of a KMS to the question that this party asked, which `init` has afterwards. */
@@ -18,8 +16,7 @@ static enum mkt_err find_answer_key(struct mkt_txn *txn, struct mkt_message *ini
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
     const enum mkt_err err = mkt_message_decode(init, question);
-    const struct mkt_mac_extra extra = {{question, {NULL, 0}}};
-    mkt_psk_protection(txn, mkt_kms_key(txn), init, MKT_PURPOSE_RESPONSE, extra);
+    mkt_psk_protection(txn, mkt_kms_key(txn), init, MKT_PURPOSE_RESPONSE, question, io_none);
     return err;
 }
 
@@ -123,7 +120,7 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
         mkt_message_add(&m, MKT_SP)->sp = (struct mkt_sp){0, txn->settings->prot_type, {NULL, 0}};
     if (!known)
         return mkt_message_encode(&m, txn->out);
-    txn->extra = nothing;
+    txn->extra[0] = txn->extra[1] = io_none;
     err = mkt_seal(txn, &m);
     if (err != MKT_OK || !is_transfer(about->data_type))
         return err;
@@ -146,11 +143,11 @@ static enum mkt_err find_sent_key(struct mkt_txn *txn)
     if (b->sent_with == MKT_SENT_WITH_PSK && (txn->kms == NULL || txn->init == NULL))
         return mkt_blame(txn->detail, MKT_E_ARGUMENT, "mkt_settings.kms", NULL);
     if (b->sent_with == MKT_SENT_WITH_PSK)
-        mkt_psk_protection(txn, txn->kms->psk, txn->init, MKT_PURPOSE_INITIAL, nothing);
+        mkt_psk_protection(txn, txn->kms->psk, txn->init, MKT_PURPOSE_INITIAL, io_none, io_none);
     else
         mkt_mpk_protection(txn, txn->message,
                            b->sent_with == MKT_SENT_WITH_MPK_INITIAL ? MKT_PURPOSE_INITIAL : MKT_PURPOSE_RESPONSE);
-    txn->extra = nothing;
+    txn->extra[0] = txn->extra[1] = io_none; /* beside an Error message there is nothing */
     return MKT_OK;
 }
 

@@ -255,9 +255,10 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
         .key = response && mkt_bundle_has(b, MKT_FLAG_I) ? b->mpkr : b->mpki,
         .label = {.purpose = purpose, .csb_id = b->csb_id, .randi = b->randi, .randr = response ? b->randr : io_none},
     };
-    txn->extra = (struct mkt_mac_extra){{b->init, io_none}};
-    if (message->hdr.data_type == MKT_TRANSFER_INIT)
-        txn->extra = (struct mkt_mac_extra){{b->initiator.data, idrr != NULL ? idrr->id.data : b->called.data}};
+    const bool initial = message->hdr.data_type == MKT_TRANSFER_INIT;
+    const struct mkt_span identity_r = idrr != NULL ? idrr->id.data : b->called.data;
+    txn->extra[0] = initial ? b->initiator.data : b->init;
+    txn->extra[1] = initial ? identity_r : io_none;
 }
 
 struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
@@ -267,10 +268,11 @@ struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
 }
 
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
-                        enum mkt_purpose purpose, struct mkt_mac_extra extra)
+                        enum mkt_purpose purpose, struct mkt_span extra, struct mkt_span more)
 {
     const bool request = mkt_psk_variant(init->hdr.data_type) == MKT_REQUEST_INIT_PSK;
-    txn->extra = extra;
+    txn->extra[0] = extra;
+    txn->extra[1] = more;
     txn->protection = (struct mkt_protection){
         .suite = txn->bundle.suite,
         .key = psk,
@@ -335,7 +337,7 @@ enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt)
 {
     const struct mkt_payload *kemac = decrypt ? kemac_of(txn->message) : NULL;
     const struct mkt_span mac = mkt_message_proof(txn->message);
-    struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
+    struct mkt_span parts[4] = {[2] = txn->extra[0], [3] = txn->extra[1]};
     txn->keys = io_none;
     if (txn->message->payload[txn->message->n - 1].type == MKT_SIGN)
         return verify_signature(txn);
@@ -375,7 +377,7 @@ enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
     if (err != MKT_OK)
         return err;
     struct io io = io_put(txn->out);
-    mkt_io_put_message(&io, message);
+    mkt_io_put_message(&io, message, message->payload);
     err = mkt_blame(txn->detail, mkt_done_secret(&io, txn->out), "out", NULL); /* keys are in clear */
     if (err != MKT_OK || txn->out->p == NULL)
         return err;
@@ -384,7 +386,7 @@ enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
     const struct mkt_span proof = mkt_message_proof(message);
     uint8_t *mac = io_within(txn->out, proof);
     struct mkt_buf signature = {mac, proof.n, 0};
-    struct mkt_span parts[4] = {[2] = txn->extra.span[0], [3] = txn->extra.span[1]};
+    struct mkt_span parts[4] = {[2] = txn->extra[0], [3] = txn->extra[1]};
     mkt_message_covered(message, io_tail(txn->out, from), parts);
     if (txn->signs) {
         err = txn->pk.sign(txn->pk.user, parts + 1, 3, &signature);
@@ -524,10 +526,9 @@ static size_t longer(size_t a, size_t b)
 
 size_t mkt_rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wishes[], size_t n)
 {
-    enum { MOST = 255 };
     size_t key = longer(mkt_bundle_longest(b), mkt_wishes_longest(b->suite, wishes, n));
     size_t length = longer(key, mkt_suite_algorithms(b->suite)->key);
-    return length < MOST ? length : MOST;
+    return length < UINT8_MAX ? length : UINT8_MAX;
 }
 
 /* "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".

@@ -16,11 +16,6 @@ enum mkt_outcome {
     MKT_RESOLVE /* a KMS must resolve the ticket first */
 };
 
-/* What a MAC covers beside its message: identities, or the initial message (RFC 6043 table 5.2). */
-struct mkt_mac_extra {
-    struct mkt_span span[2];
-};
-
 /* One step: a message is made or taken. It works on a copy of the bundle, which becomes the bundle if it succeeds. */
 struct mkt_txn {
     const struct mkt_host *host; /* `own`, which has the user of the bundle */
@@ -35,8 +30,8 @@ struct mkt_txn {
     struct mkt_detail *detail;        /* of a refusal; NULL: nobody wants it */
     const struct mkt_message *init;   /* the initial message of the exchange, which is answered; NULL: there is none */
     struct mkt_policy *policy;        /* of the ticket that a first exchange is about, once mkt_take() has read it */
-    struct mkt_protection protection; /* the key of the message, and what its MAC covers beside it */
-    struct mkt_mac_extra extra;
+    struct mkt_protection protection; /* the key of the message */
+    struct mkt_span extra[2]; /* what its MAC covers beside it: identities, or the initial message (table 5.2) */
     /* taken */
     const struct mkt_message *message;
     struct mkt_span in;               /* its octets */
@@ -141,7 +136,7 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
 
 /* The same with the keys of Ticket Request and Ticket Resolve exchanges, whose initial message is given (5.1.2). */
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
-                        enum mkt_purpose purpose, struct mkt_mac_extra extra);
+                        enum mkt_purpose purpose, struct mkt_span extra, struct mkt_span more);
 
 /* Verifies the MAC of `message`, and decrypts its KEMAC in the arena if wanted: MKT_E_MAC, then MKT_E_BUNDLE_FULL. Or
  * lets the host verify its signature: `owner` is then the identity that signed. */

@@ -14,9 +14,9 @@ bool mkt_key_is_tgk(const struct mkt_key_data *key)
     return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
 }
 
-bool mkt_key_is_tek(const struct mkt_key_data *key)
+bool mkt_key_is_tek(unsigned type)
 {
-    return key->type == MKT_KEY_TEK || key->type == MKT_KEY_TEK_SALT;
+    return type == MKT_KEY_TEK || type == MKT_KEY_TEK_SALT;
 }
 
 struct mkt_keys mkt_keys_of(struct mkt_span chain)
@@ -89,7 +89,7 @@ static enum mkt_err check_key(const struct mkt_key_data *key, enum mkt_suite sui
     if (key->type != MKT_KEY_MPK && suite == MKT_SUITE_128 && key->key.n > 16)
         return MKT_E_KEY_LENGTH;
     /* design decision D15 */
-    return mkt_key_is_tek(key) && key->key.n > MKT_MAX_TEK ? MKT_E_KEY_LENGTH : MKT_OK;
+    return mkt_key_is_tek(key->type) && key->key.n > MKT_MAX_TEK ? MKT_E_KEY_LENGTH : MKT_OK;
 }
 
 enum mkt_err mkt_keys_check(struct mkt_span chain, const struct mkt_key_rules *rules)
@@ -194,8 +194,7 @@ size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes
     struct mkt_key_wish wish;
     for (size_t i = 0; i < n && mkt_wish_at(wishes, i, &wish); i++) {
         size_t length = mkt_wish_key_length(suite, &wish);
-        bool tek = wish.type == MKT_KEY_TEK || wish.type == MKT_KEY_TEK_SALT;
-        longest = !tek && length > longest ? length : longest;
+        longest = !mkt_key_is_tek(wish.type) && length > longest ? length : longest;
     }
     return longest;
 }
@@ -275,7 +274,7 @@ size_t mkt_keys_longest(struct mkt_span chain, bool forked)
     enum mkt_derivation with;
     for (struct mkt_keys keys = mkt_keys_of(chain); mkt_keys_next(&keys, &key);) {
         n_mpk += key.type == MKT_KEY_MPK;
-        if ((forked ? is_forked(&key, n_mpk, &with) : !mkt_key_is_tek(&key)) && key.key.n > longest)
+        if ((forked ? is_forked(&key, n_mpk, &with) : !mkt_key_is_tek(key.type)) && key.key.n > longest)
             longest = key.key.n;
     }
     return longest;

@@ -49,8 +49,8 @@ bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key)
 /* Whether a key is a TGK, which is forked; a GTGK is none. */
 bool mkt_key_is_tgk(const struct mkt_key_data *key);
 
-/* Whether a key is a TEK itself: not derived from, and not shared by crypto sessions. */
-bool mkt_key_is_tek(const struct mkt_key_data *key);
+/* Whether keys of a type are TEKs themselves: not derived from, and not shared by crypto sessions. */
+bool mkt_key_is_tek(unsigned type);
 
 /* The octets of the longest MPK, TGK or GTGK: RANDRi and RANDRr must be as long (12.1). With `forked`, those of the
  * longest MPKr or TGK: so must RANDRkms be. */

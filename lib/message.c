@@ -61,27 +61,20 @@ enum mkt_err mkt_message_decode(struct mkt_message *message, struct mkt_span in)
     return get(message, in).err;
 }
 
-void mkt_io_put_message(struct io *io, struct mkt_message *message)
+void mkt_io_put_message(struct io *io, const struct mkt_message *message, struct mkt_payload placed[])
 {
-    const size_t n = message->n;
-    uint8_t next = mkt_io_first(io, message->payload, n);
-    io_hdr(io, &message->hdr, &next);
-    for (size_t i = 0; i < n; i++) {
-        next = mkt_io_first(io, message->payload + i + 1, n - i - 1);
-        mkt_io_payload(io, &message->payload[i], next);
-    }
+    struct mkt_hdr hdr = message->hdr;
+    uint8_t next = mkt_io_first(io, message->payload, message->n);
+    io_hdr(io, &hdr, &next);
+    mkt_io_put_payloads(io, message->payload, message->n, placed);
 }
 
 enum mkt_err mkt_message_encode(const struct mkt_message *message, struct mkt_buf *out)
 {
     struct io io = io_put(out);
-    struct mkt_message copy;
     if (message->n > MKT_MAX_PAYLOADS)
         return MKT_E_ARGUMENT;
-    copy.hdr = message->hdr;
-    copy.n = message->n;
-    memcpy(copy.payload, message->payload, message->n * sizeof *message->payload);
-    mkt_io_put_message(&io, &copy);
+    mkt_io_put_message(&io, message, NULL);
     return io_done(&io, out);
 }
 

@@ -36,8 +36,8 @@ struct mkt_span mkt_message_proof(const struct mkt_message *message);
  * itself" and, in a TRANSFER_INIT, Initiator Data and its length. `octets` are those that `message` views. */
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2]);
 
-/* Writes a message; its spans then view what was written. */
-void mkt_io_put_message(struct io *io, struct mkt_message *message);
+/* Writes a message; `placed`, which may be its own payloads or NULL, then views what was written. */
+void mkt_io_put_message(struct io *io, const struct mkt_message *message, struct mkt_payload placed[]);
 
 /* One more payload of a type, zeroed, to be filled in; the caller has counted that MKT_MAX_PAYLOADS are enough. */
 struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type);

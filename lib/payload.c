@@ -311,11 +311,13 @@ void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *paylo
         io_expect_end(io);
 }
 
-static void io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n)
+void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n, struct mkt_payload placed[])
 {
     for (size_t i = 0; i < n && io->err == MKT_OK; i++) {
         struct mkt_payload copy = payload[i];
         mkt_io_payload(io, &copy, mkt_io_first(io, payload + i + 1, n - i - 1));
+        if (placed != NULL)
+            placed[i] = copy;
     }
 }
 
@@ -343,7 +345,7 @@ enum mkt_err mkt_chain_decode(uint16_t *type, struct mkt_span *rest)
 enum mkt_err mkt_payloads_encode(const struct mkt_payload payload[], size_t n, struct mkt_buf *out)
 {
     struct io io = io_put(out);
-    io_put_payloads(&io, payload, n);
+    mkt_io_put_payloads(&io, payload, n, NULL);
     return io_done(&io, out);
 }
 
@@ -352,7 +354,7 @@ enum mkt_err mkt_chain_encode(const struct mkt_payload payload[], size_t n, stru
     struct io io = io_put(out);
     uint8_t first = mkt_io_first(&io, payload, n);
     io_u8(&io, &first);
-    io_put_payloads(&io, payload, n);
+    mkt_io_put_payloads(&io, payload, n, NULL);
     return io_done(&io, out);
 }
 

@@ -16,6 +16,9 @@ void mkt_io_get_payload(struct io *io, uint16_t *type, struct mkt_payload *paylo
 /* One payload of a chain; returns the type of the next, which PUT writes. After PUT its spans view what was written. */
 uint8_t mkt_io_payload(struct io *io, struct mkt_payload *payload, uint8_t next);
 
+/* Writes a chain; `placed`, which may be the same or NULL, then views what was written. */
+void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size_t n, struct mkt_payload placed[]);
+
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 

@@ -237,23 +237,19 @@ bool mkt_policy_has_application(const struct mkt_policy *policy, struct mkt_span
     return false;
 }
 
-static bool has_responder(const struct mkt_policy *policy, const struct mkt_id *id)
-{
-    for (size_t i = 0; i < policy->n_responders; i++)
-        if (mkt_id_equal(&policy->responder[i], id))
-            return true;
-    return false;
-}
-
 /* Whether one has all applications and responders of the other. */
 static bool has_all(const struct mkt_policy *a, const struct mkt_policy *b)
 {
     for (size_t i = 0; i < b->n_applications; i++)
         if (!mkt_policy_has_application(a, b->application[i]))
             return false;
-    for (size_t i = 0; i < b->n_responders; i++)
-        if (!has_responder(a, &b->responder[i]))
+    for (size_t i = 0; i < b->n_responders; i++) {
+        bool found = false;
+        for (size_t j = 0; j < a->n_responders; j++)
+            found |= mkt_id_equal(&a->responder[j], &b->responder[i]);
+        if (!found)
             return false;
+    }
     return true;
 }
 

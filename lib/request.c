@@ -72,7 +72,7 @@ enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *m, const 
     enum mkt_err err = txn->signs ? add_envelope(txn, m, &of_envelope, &of_hash) : MKT_OK;
     if (err != MKT_OK)
         return err;
-    mkt_psk_protection(txn, kms->psk, m, MKT_PURPOSE_INITIAL, (struct mkt_mac_extra){{who->data, kms->kms.data}});
+    mkt_psk_protection(txn, kms->psk, m, MKT_PURPOSE_INITIAL, who->data, kms->kms.data);
     if (!txn->signs && kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
     err = mkt_seal(txn, m);
@@ -96,7 +96,7 @@ enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
     struct mkt_id *sender = role == MKT_IDR_I ? &b->initiator : &b->responder;
     if (kms != NULL && !mkt_id_equal(&kms->id, &txn->settings->self))
         return mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
-    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, txn->extra);
+    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, txn->extra[0], txn->extra[1]);
     if (mkt_is_pk(m->hdr.data_type)) /* what signs tells who it is */
         return mkt_keep_id(txn, who != NULL ? &who->id : &txn->settings->peer, sender);
     uint8_t *octets = io_reserve(&txn->arena, MKT_MAX_PSK);
@@ -116,8 +116,7 @@ enum mkt_err mkt_kms_find_key(struct mkt_txn *txn)
     err = err == MKT_OK ? mkt_keep_id(txn, who != NULL ? &who->id : &psk.owner, sender) : err;
     /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
     txn->vouched_for = psk.vouches && who != NULL && role == MKT_IDR_R;
-    const struct mkt_mac_extra identities = {{sender->data, txn->settings->self.data}}; /* table 5.2 */
-    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, identities);
+    mkt_psk_protection(txn, b->psk, m, MKT_PURPOSE_INITIAL, sender->data, txn->settings->self.data);
     return err;
 }
 
@@ -170,8 +169,8 @@ struct mkt_span mkt_kms_key(const struct mkt_txn *txn)
 enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;
-    const struct mkt_mac_extra question = {{b->asked_kms.n > 0 ? b->asked_kms : b->init, {NULL, 0}}};
-    mkt_psk_protection(txn, mkt_kms_key(txn), txn->init, MKT_PURPOSE_RESPONSE, question);
+    const struct mkt_span question = b->asked_kms.n > 0 ? b->asked_kms : b->init;
+    mkt_psk_protection(txn, mkt_kms_key(txn), txn->init, MKT_PURPOSE_RESPONSE, question, io_none);
     return MKT_OK;
 }
 
@@ -377,7 +376,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
         mkt_add_idr(&m, MKT_IDR_KMS, &txn->settings->self);
     mkt_message_add(&m, MKT_TICKET)->ticket = ticket.ticket;
     mkt_add_kemac(&m, b->suite, keys);
-    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{b->init, {NULL, 0}}});
+    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, b->init, io_none);
     err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;

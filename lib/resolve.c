@@ -134,7 +134,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
         mkt_add_idr(&m, MKT_IDR_R, &b->responder);
     if (b->randkms.n > 0)
         mkt_add_randr(&m, MKT_RANDR_KMS, b->randkms);
-    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{b->init, {NULL, 0}}});
+    mkt_psk_protection(txn, b->psk, txn->init, MKT_PURPOSE_RESPONSE, b->init, io_none);
     err = mkt_seal(txn, &m);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256};
     return err;

@@ -182,7 +182,7 @@ enum mkt_err mkt_sessions_check_keys(const struct mkt_bundle *b, struct mkt_span
             continue;
         if (!mkt_bundle_key(b, cs.spi, &key))
             return MKT_E_SPI;
-        if (mkt_key_is_tek(&key) && cs.prot_type != MKT_PROT_SRTP && mkt_spi_in(map, cs.spi))
+        if (mkt_key_is_tek(key.type) && cs.prot_type != MKT_PROT_SRTP && mkt_spi_in(map, cs.spi))
             return MKT_E_SPI;
     }
     return MKT_OK;
@@ -197,7 +197,7 @@ static struct mkt_span pick_spi(const struct mkt_span chains[], size_t n_chains,
         for (struct mkt_keys keys = mkt_keys_of(chains[n_chains]); mkt_keys_next_session(&keys, &key);) {
             if (n-- == 0)
                 return key.kv.spi;
-            otherwise = mkt_key_is_tek(&key) ? otherwise : key.kv.spi;
+            otherwise = mkt_key_is_tek(key.type) ? otherwise : key.kv.spi;
         }
     }
     return otherwise;

@@ -193,7 +193,8 @@ static struct mkt_span keys_in(const struct section *s, struct mkt_span answer)
     ck_assert_uint_le(kemac.encr_data.n, sizeof out);
     expect_err("question", mkt_message_decode(&init, octets_of(s, "bytes")), MKT_OK);
     struct mkt_txn txn = {.bundle = {.suite = suite}};
-    mkt_psk_protection(&txn, octets_of(s, "psk"), &init, MKT_PURPOSE_RESPONSE, (struct mkt_mac_extra){{{NULL, 0}}});
+    mkt_psk_protection(&txn, octets_of(s, "psk"), &init, MKT_PURPOSE_RESPONSE, (struct mkt_span){NULL, 0},
+                       (struct mkt_span){NULL, 0});
     crypt_kemac(&txn.protection, txn.protection.label.csb_id, payload_of(answer, MKT_T, 0).t.value, kemac.encr_data, out);
     return exact((struct mkt_span){out, kemac.encr_data.n});
 }

@@ -45,7 +45,7 @@ static struct mkt_span sealed(enum mkt_suite suite, struct mkt_span mpkr)
                     {.type = MKT_V, .v = v_of_suite(suite)}},
     };
     struct io io = io_put(&out);
-    mkt_io_put_message(&io, &m);
+    mkt_io_put_message(&io, &m, m.payload);
     expect_err("message", io_done(&io, &out), MKT_OK);
     const struct mkt_span whole = {octets, out.n}, before = exact(whole);
     expect_err("seal", mkt_initiator_data_seal(suite, mpkr, &m, &out), MKT_OK);
@@ -228,7 +228,7 @@ START_TEST(a_v_of_another_length)
                     {.type = MKT_V, .v = v_of_suite(suite)}},
     };
     struct io io = io_put(&out);
-    mkt_io_put_message(&io, &m);
+    mkt_io_put_message(&io, &m, m.payload);
     expect_err("message", io_done(&io, &out), MKT_OK);
     expect_err("seal", mkt_initiator_data_seal(suite, mpkr_of(suite), &m, &out), MKT_E_LENGTH);
 }

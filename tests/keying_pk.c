@@ -213,7 +213,7 @@ static void expect_keys(const struct section *s, enum asked which, const struct 
     const char *by = value_of(s, field(which, "psk")) != NULL ? field(which, "psk") : field(which, "env");
     const enum mkt_suite suite = number_of(s, "suite") == 128 ? MKT_SUITE_128 : MKT_SUITE_256;
     struct mkt_txn txn = {.bundle = {.suite = suite}};
-    mkt_psk_protection(&txn, octets_of(s, by), init, MKT_PURPOSE_RESPONSE, txn.extra);
+    mkt_psk_protection(&txn, octets_of(s, by), init, MKT_PURPOSE_RESPONSE, txn.extra[0], txn.extra[1]);
     const struct mkt_protection p = txn.protection;
     const struct mkt_span resp = octets_of(s, field(which, "resp"));
     const struct mkt_span sealed = payload_of(resp, MKT_KEMAC, 0).kemac.encr_data;

@@ -212,7 +212,7 @@ static bool is_of_key(const struct section *s, struct mkt_span init, struct mkt_
     expect_err("INIT", mkt_message_decode(&question, init), MKT_OK);
     expect_err("RESP", mkt_message_decode(&answer, resp), MKT_OK);
     struct mkt_txn txn = {.bundle = {.suite = suite}};
-    mkt_psk_protection(&txn, octets_of(s, "env"), &question, MKT_PURPOSE_RESPONSE, txn.extra);
+    mkt_psk_protection(&txn, octets_of(s, "env"), &question, MKT_PURPOSE_RESPONSE, txn.extra[0], txn.extra[1]);
     mkt_message_covered(&answer, resp, parts);
     return mkt_protect_open(&txn.protection, NULL, parts, 3, answer.payload[answer.n - 1].v.mac) == MKT_OK;
 }
