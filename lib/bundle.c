@@ -37,16 +37,6 @@ void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac)
     times->to = after > times->to ? after : times->to;
 }
 
-bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
-{
-    return (bundle->flags & flag) != 0;
-}
-
-const struct mkt_id *mkt_bundle_responder(const struct mkt_bundle *bundle)
-{
-    return bundle->responder.data.n > 0 ? &bundle->responder : &bundle->called;
-}
-
 bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key)
 {
     for (size_t c = 0; c < MKT_CHAINS; c++)

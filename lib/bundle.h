@@ -63,10 +63,16 @@ bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times);
 /* `kemac`: with the keys that updates have, too. */
 void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac);
 
-bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag);
+static inline bool mkt_bundle_has(const struct mkt_bundle *bundle, uint16_t flag)
+{
+    return (bundle->flags & flag) != 0;
+}
 
 /* Who answers, as it was agreed on (design decision D17); without TRANSFER_RESP that is who was asked. */
-const struct mkt_id *mkt_bundle_responder(const struct mkt_bundle *bundle);
+static inline const struct mkt_id *mkt_bundle_responder(const struct mkt_bundle *bundle)
+{
+    return bundle->responder.data.n > 0 ? &bundle->responder : &bundle->called;
+}
 
 /* The session key that an SPI names, whoever supplied it. */
 bool mkt_bundle_key(const struct mkt_bundle *bundle, struct mkt_span spi, struct mkt_key_data *key);

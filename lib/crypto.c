@@ -24,11 +24,6 @@
 
 enum { BLOCK = 64 }; /* octets in a block of SHA-1 and of SHA-256 */
 
-size_t mkt_hash_length(enum mkt_hash hash)
-{
-    return hash == MKT_HASH_SHA_1 ? 20 : 32;
-}
-
 /* mbedTLS begins with zeros, too. */
 static void start(struct mkt_hash_state *state, enum mkt_hash hash)
 {

@@ -13,7 +13,10 @@ enum mkt_hash { MKT_HASH_SHA_1, MKT_HASH_SHA_256 };
 enum { MKT_MAX_HASH = 32 };
 
 /* Octets of a hash. */
-size_t mkt_hash_length(enum mkt_hash hash);
+static inline size_t mkt_hash_length(enum mkt_hash hash)
+{
+    return hash == MKT_HASH_SHA_1 ? 20 : 32;
+}
 
 /* The hash of all parts, one after the other; `out` gets mkt_hash_length() octets. */
 MKT_MUST enum mkt_err mkt_hash_of(enum mkt_hash hash, const struct mkt_span parts[], size_t n, uint8_t *out);

@@ -3,12 +3,6 @@
 
 #include <mikeyticket/replay.h>
 
-enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to)
-{
-    *to = *from;
-    return io_keep(&txn->arena, from->data, &to->data);
-}
-
 enum mkt_err mkt_draw(struct mkt_txn *txn, size_t n, struct mkt_span *to)
 {
     uint8_t *p = io_reserve(&txn->arena, n);
@@ -28,12 +22,6 @@ enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id)
 }
 
 /* ---- who is who ---- */
-
-enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id, bool proven)
-{
-    const struct mkt_peer peer = {role, *id, txn->bundle.called, txn->policy, proven};
-    return txn->host->authorise == NULL ? MKT_OK : txn->host->authorise(txn->host->user, &peer);
-}
 
 bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who)
 {
@@ -56,11 +44,6 @@ enum mkt_err mkt_check_application(const struct mkt_txn *txn)
 
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
 
-const struct mkt_t *mkt_t_of(const struct mkt_message *message)
-{
-    return &mkt_message_find(message, MKT_T, 0)->t;
-}
-
 enum mkt_err mkt_t_fresh(const struct mkt_txn *txn)
 {
     const struct mkt_t *t = mkt_t_of(txn->message);
@@ -73,11 +56,6 @@ enum mkt_err mkt_t_fresh(const struct mkt_txn *txn)
         mkt_blame_number(txn->detail, err,
                          "T, seconds off:", (err == MKT_E_STALE ? now - mkt_t_64(t) : mkt_t_64(t) - now) >> 32);
     return err;
-}
-
-bool mkt_replay_is_checked(const struct mkt_txn *txn)
-{
-    return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
 }
 
 /* A message is known by a hash of its MAC or signature, of the identity that takes it, and of the scope that the
@@ -217,16 +195,6 @@ enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, 
 
 /* ---- payloads ---- */
 
-void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
-{
-    mkt_message_add(message, MKT_RANDR)->rand = (struct mkt_rand){role, rand};
-}
-
-void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id)
-{
-    mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
-}
-
 /* ---- MAC and signature: RFC 6043 5.5 ---- */
 
 enum mkt_err mkt_proof_check(const struct mkt_message *message, enum mkt_suite suite)
@@ -259,12 +227,6 @@ void mkt_mpk_protection(struct mkt_txn *txn, const struct mkt_message *message, 
     const struct mkt_span identity_r = idrr != NULL ? idrr->id.data : b->called.data;
     txn->extra[0] = initial ? b->initiator.data : b->init;
     txn->extra[1] = initial ? identity_r : io_none;
-}
-
-struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
-{
-    const struct mkt_payload *randr = mkt_message_find(message, MKT_RANDR, role);
-    return randr != NULL ? randr->rand.rand : io_none;
 }
 
 void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct mkt_message *init,
@@ -529,12 +491,4 @@ size_t mkt_rand_length(const struct mkt_bundle *b, const struct mkt_key_wish wis
     size_t key = longer(mkt_bundle_longest(b), mkt_wishes_longest(b->suite, wishes, n));
     size_t length = longer(key, mkt_suite_algorithms(b->suite)->key);
     return length < UINT8_MAX ? length : UINT8_MAX;
-}
-
-/* "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK".
- * 5.1.3: "at least one of RANDRi and RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty. */
-enum mkt_err mkt_check_rands(const struct mkt_bundle *b, size_t randr)
-{
-    const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);
-    return empty || b->randi.n + randr < mkt_bundle_longest(b) ? MKT_E_RAND : MKT_OK;
 }

@@ -75,7 +75,11 @@ struct mkt_acts {
 MKT_MUST enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts);
 
 /* Copies an identity into the arena of the bundle: MKT_E_BUNDLE_FULL. */
-MKT_MUST enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to);
+MKT_MUST static inline enum mkt_err mkt_keep_id(struct mkt_txn *txn, const struct mkt_id *from, struct mkt_id *to)
+{
+    *to = *from;
+    return io_keep(&txn->arena, from->data, &to->data);
+}
 
 /* `n` random octets in the arena of the bundle; as a CSB ID. */
 MKT_MUST enum mkt_err mkt_draw(struct mkt_txn *txn, size_t n, struct mkt_span *to);
@@ -84,8 +88,12 @@ MKT_MUST enum mkt_err mkt_draw_csb_id(struct mkt_txn *txn, uint32_t *csb_id);
 /* ---- who is who ---- */
 
 /* The host's last word on a peer. */
-MKT_MUST enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role, const struct mkt_id *id,
-                                    bool proven);
+MKT_MUST static inline enum mkt_err mkt_authorise(const struct mkt_txn *txn, enum mkt_role role,
+                                                  const struct mkt_id *id, bool proven)
+{
+    const struct mkt_peer peer = {role, *id, txn->bundle.called, txn->policy, proven};
+    return txn->host->authorise == NULL ? MKT_OK : txn->host->authorise(txn->host->user, &peer);
+}
 
 /* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
 bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who);
@@ -99,7 +107,10 @@ MKT_MUST enum mkt_err mkt_check_application(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_t_fresh(const struct mkt_txn *txn);
 
 /* The timestamp of the message. */
-const struct mkt_t *mkt_t_of(const struct mkt_message *message);
+static inline const struct mkt_t *mkt_t_of(const struct mkt_message *message)
+{
+    return &mkt_message_find(message, MKT_T, 0)->t;
+}
 
 /* Remembers a message that is taken, or made so that it is not taken back; not one that is only measured. */
 MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct mkt_message *message);
@@ -108,7 +119,10 @@ MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct 
 MKT_MUST enum mkt_err mkt_replay_look(const struct mkt_txn *txn);
 
 /* Whether there is a replay cache that can know the message that is taken. */
-bool mkt_replay_is_checked(const struct mkt_txn *txn);
+static inline bool mkt_replay_is_checked(const struct mkt_txn *txn)
+{
+    return mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER && (txn->host->replay != NULL || txn->host->cache != NULL);
+}
 
 /* ---- messages ---- */
 
@@ -121,10 +135,21 @@ MKT_MUST enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *
                                        bool kemac);
 
 /* The RANDR of a role; `p` is NULL if there is none. */
-struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role);
+static inline struct mkt_span mkt_rand_of(const struct mkt_message *message, uint8_t role)
+{
+    const struct mkt_payload *randr = mkt_message_find(message, MKT_RANDR, role);
+    return randr != NULL ? randr->rand.rand : io_none;
+}
 
-void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand);
-void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id);
+static inline void mkt_add_randr(struct mkt_message *message, uint8_t role, struct mkt_span rand)
+{
+    mkt_message_add(message, MKT_RANDR)->rand = (struct mkt_rand){role, rand};
+}
+
+static inline void mkt_add_idr(struct mkt_message *message, uint8_t role, const struct mkt_id *id)
+{
+    mkt_message_add(message, MKT_IDR)->id = (struct mkt_id){role, id->type, id->data};
+}
 
 /* What can be refused of V, or of SIGN with CERT and PKE, without a key: MKT_E_MAC_ALG for an algorithm of another
  * suite (design decision D1); MKT_E_PUBLIC_KEY, MKT_E_CERTIFICATE, MKT_E_WRONG_CERTIFICATE, MKT_E_BAD_VALUE. */
@@ -164,7 +189,13 @@ MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_txn *txn, struct mkt_
 /* A RAND of ours is as long as the longest key, those included that are still wished for (design decision D2). */
 size_t mkt_rand_length(const struct mkt_bundle *bundle, const struct mkt_key_wish wishes[], size_t n);
 
-/* The RANDs of the Ticket Transfer exchange, RANDRr being so long: MKT_E_RAND (12.1, 5.1.3). */
-MKT_MUST enum mkt_err mkt_check_rands(const struct mkt_bundle *bundle, size_t randr);
+/* The RANDs of the Ticket Transfer exchange, RANDRr being so long: MKT_E_RAND. 12.1: "the sum of the lengths of RANDRi
+ * and RANDRr MUST at least be equal to the size of the longest [...] MPK/TGK/GTGK". 5.1.3: "at least one of RANDRi and
+ * RANDRr MUST be used": with G that may be RANDRr alone, so it can't be empty. */
+MKT_MUST static inline enum mkt_err mkt_check_rands(const struct mkt_bundle *b, size_t randr)
+{
+    const bool empty = b->randi.n == 0 || (mkt_bundle_has(b, MKT_FLAG_G) && randr == 0);
+    return empty || b->randi.n + randr < mkt_bundle_longest(b) ? MKT_E_RAND : MKT_OK;
+}
 
 #endif

@@ -26,11 +26,6 @@ enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now)
     return MKT_OK;
 }
 
-enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n)
-{
-    return host->random != NULL ? host->random(host->user, out, n) : mkt_random(out, n);
-}
-
 void *mkt_host_alloc(const struct mkt_host *host, size_t n)
 {
     void *p = host->alloc != NULL ? host->alloc(host->user, n) : malloc(n);
@@ -85,11 +80,6 @@ bool mkt_ntp_before(mkt_ntp a, mkt_ntp b)
     return order(a) < order(b);
 }
 
-mkt_ntp mkt_ntp_after(mkt_ntp ntp, uint32_t seconds)
-{
-    return ntp + ((uint64_t)seconds << 32);
-}
-
 enum mkt_err mkt_ntp_fresh(mkt_ntp t, mkt_ntp now, uint32_t skew)
 {
     bool past = mkt_ntp_before(t, now);
@@ -97,11 +87,6 @@ enum mkt_err mkt_ntp_fresh(mkt_ntp t, mkt_ntp now, uint32_t skew)
     if (distance <= (uint64_t)skew << 32)
         return MKT_OK;
     return past ? MKT_E_STALE : MKT_E_FUTURE;
-}
-
-uint64_t mkt_t_64(const struct mkt_t *t)
-{
-    return t->ts_type == MKT_TS_NTP_UTC_32 ? t->value << 32 : t->value;
 }
 
 enum mkt_err mkt_t_make(const struct mkt_host *host, bool counter, struct mkt_t *t)

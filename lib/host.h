@@ -12,7 +12,11 @@
 bool mkt_host_copy(struct mkt_host *own, const struct mkt_host *host, void *user);
 
 MKT_MUST enum mkt_err mkt_host_now(const struct mkt_host *host, mkt_ntp *now);
-MKT_MUST enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n);
+
+MKT_MUST static inline enum mkt_err mkt_host_random(const struct mkt_host *host, uint8_t *out, size_t n)
+{
+    return host->random != NULL ? host->random(host->user, out, n) : mkt_random(out, n);
+}
 
 /* Memory, zeroed; NULL where there is none. */
 void *mkt_host_alloc(const struct mkt_host *host, size_t n);
@@ -30,13 +34,19 @@ static inline enum mkt_err mkt_host_log(const struct mkt_host *host, enum mkt_er
 
 /* The 64 bits of a timestamp: "NTP-UTC-32 SHALL be padded to a 64-bit NTP-UTC timestamp (with zeroes in the fractional
  * second part)" (RFC 6043 6.3), "COUNTER SHALL be padded (with leading zeros)" (RFC 3830 6.6). */
-uint64_t mkt_t_64(const struct mkt_t *t);
+static inline uint64_t mkt_t_64(const struct mkt_t *t)
+{
+    return t->ts_type == MKT_TS_NTP_UTC_32 ? t->value << 32 : t->value;
+}
 
 /* The timestamp of a message or ticket to be made: by the clock, or the host's counter; MKT_E_COUNTER without one. */
 MKT_MUST enum mkt_err mkt_t_make(const struct mkt_host *host, bool counter, struct mkt_t *t);
 
 /* A moment some seconds later. */
-mkt_ntp mkt_ntp_after(mkt_ntp ntp, uint32_t seconds);
+static inline mkt_ntp mkt_ntp_after(mkt_ntp ntp, uint32_t seconds)
+{
+    return ntp + ((uint64_t)seconds << 32);
+}
 
 /* MKT_E_STALE or MKT_E_FUTURE where `t` differs from `now` by more than `skew` seconds. */
 MKT_MUST enum mkt_err mkt_ntp_fresh(mkt_ntp t, mkt_ntp now, uint32_t skew);

@@ -9,21 +9,6 @@ enum mkt_err mkt_done_secret(const struct io *io, struct mkt_buf *out)
     return err;
 }
 
-bool mkt_key_is_tgk(const struct mkt_key_data *key)
-{
-    return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
-}
-
-bool mkt_key_is_tek(unsigned type)
-{
-    return type == MKT_KEY_TEK || type == MKT_KEY_TEK_SALT;
-}
-
-struct mkt_keys mkt_keys_of(struct mkt_span chain)
-{
-    return (struct mkt_keys){chain.n > 0 ? MKT_KEY_DATA : MKT_LAST, chain, MKT_OK};
-}
-
 bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key)
 {
     struct mkt_payload p;

@@ -17,7 +17,11 @@ struct mkt_keys {
     enum mkt_err err; /* why it ended before its time */
 };
 
-struct mkt_keys mkt_keys_of(struct mkt_span chain);
+static inline struct mkt_keys mkt_keys_of(struct mkt_span chain)
+{
+    return (struct mkt_keys){chain.n > 0 ? MKT_KEY_DATA : MKT_LAST, chain, MKT_OK};
+}
+
 bool mkt_keys_next(struct mkt_keys *keys, struct mkt_key_data *key);
 
 /* The same of session keys alone: MPKs are passed over. */
@@ -47,10 +51,16 @@ bool mkt_keys_mpk(struct mkt_span chain, size_t n, struct mkt_key_data *key);
 bool mkt_keys_session(struct mkt_span chain, size_t n, struct mkt_key_data *key);
 
 /* Whether a key is a TGK, which is forked; a GTGK is none. */
-bool mkt_key_is_tgk(const struct mkt_key_data *key);
+static inline bool mkt_key_is_tgk(const struct mkt_key_data *key)
+{
+    return key->type == MKT_KEY_TGK || key->type == MKT_KEY_TGK_SALT;
+}
 
 /* Whether keys of a type are TEKs themselves: not derived from, and not shared by crypto sessions. */
-bool mkt_key_is_tek(unsigned type);
+static inline bool mkt_key_is_tek(unsigned type)
+{
+    return type == MKT_KEY_TEK || type == MKT_KEY_TEK_SALT;
+}
 
 /* The octets of the longest MPK, TGK or GTGK: RANDRi and RANDRr must be as long (12.1). With `forked`, those of the
  * longest MPKr or TGK: so must RANDRkms be. */

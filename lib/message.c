@@ -154,22 +154,6 @@ enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, const str
     return err == MKT_OK ? tally_end(&tally, NULL) : err;
 }
 
-bool mkt_is_pk(unsigned data_type)
-{
-    return data_type == MKT_REQUEST_INIT_PK || data_type == MKT_RESOLVE_INIT_PK;
-}
-
-unsigned mkt_psk_variant(unsigned data_type)
-{
-    return mkt_is_pk(data_type) ? data_type - 1 : data_type; /* table 6.1 has them side by side */
-}
-
-struct mkt_span mkt_message_proof(const struct mkt_message *message)
-{
-    const struct mkt_payload *last = &message->payload[message->n - 1];
-    return last->type == MKT_SIGN ? last->sign.signature : last->v.mac;
-}
-
 void mkt_message_covered(const struct mkt_message *message, struct mkt_span octets, struct mkt_span part[2])
 {
     const struct mkt_payload *ticket = mkt_message_find(message, MKT_TICKET, 0);
@@ -182,11 +166,4 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
         io_vec(&io, &left_out, 2);
     }
     io_bytes(&io, &part[1], (size_t)(mkt_message_proof(message).p - (octets.p + io.pos)));
-}
-
-struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type)
-{
-    struct mkt_payload *payload = &message->payload[message->n++];
-    *payload = (struct mkt_payload){.type = (uint16_t)type};
-    return payload;
 }

@@ -26,11 +26,22 @@ MKT_MUST enum mkt_err mkt_chain_collect(unsigned first, struct mkt_span octets, 
                                         struct mkt_payload found[]);
 
 /* True for REQUEST_INIT_PK and RESOLVE_INIT_PK; the variant with a pre-shared key of these, or else the same type. */
-bool mkt_is_pk(unsigned data_type);
-unsigned mkt_psk_variant(unsigned data_type);
+static inline bool mkt_is_pk(unsigned data_type)
+{
+    return data_type == MKT_REQUEST_INIT_PK || data_type == MKT_RESOLVE_INIT_PK;
+}
+
+static inline unsigned mkt_psk_variant(unsigned data_type)
+{
+    return mkt_is_pk(data_type) ? data_type - 1 : data_type; /* table 6.1 has them side by side */
+}
 
 /* The MAC or signature of a message whose last payload is V or SIGN. */
-struct mkt_span mkt_message_proof(const struct mkt_message *message);
+static inline struct mkt_span mkt_message_proof(const struct mkt_message *message)
+{
+    const struct mkt_payload *last = &message->payload[message->n - 1];
+    return last->type == MKT_SIGN ? last->sign.signature : last->v.mac;
+}
 
 /* The two parts of a message that its MAC or signature covers (RFC 6043 5.5): all except "the MAC/Signature field
  * itself" and, in a TRANSFER_INIT, Initiator Data and its length. `octets` are those that `message` views. */
@@ -40,6 +51,11 @@ void mkt_message_covered(const struct mkt_message *message, struct mkt_span octe
 void mkt_io_put_message(struct io *io, const struct mkt_message *message, struct mkt_payload placed[]);
 
 /* One more payload of a type, zeroed, to be filled in; the caller has counted that MKT_MAX_PAYLOADS are enough. */
-struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type);
+static inline struct mkt_payload *mkt_message_add(struct mkt_message *message, unsigned type)
+{
+    struct mkt_payload *payload = &message->payload[message->n++];
+    *payload = (struct mkt_payload){.type = (uint16_t)type};
+    return payload;
+}
 
 #endif

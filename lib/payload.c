@@ -3,12 +3,6 @@
  * one of RFC 3830 shares its function. mkt_io_payload() does Next Payload, the first octet of each except SIGN. */
 #include "payload.h"
 
-/* RFC 3830 table 6.2.b, RFC 6043 table 6.6 */
-size_t mkt_mac_length(uint8_t mac_alg)
-{
-    return mac_alg == MKT_MAC_HMAC_SHA_1_160 ? 20 : mac_alg == MKT_MAC_HMAC_SHA_256_256 ? 32 : 0;
-}
-
 /* A MAC algorithm, and the MAC whose length it implies: the end of KEMAC (Mac alg) and of V (Auth alg). */
 static void io_mac(struct io *io, uint8_t *alg, struct mkt_span *mac)
 {
@@ -175,12 +169,6 @@ static void io_tp(struct io *io, struct mkt_payload *p)
 static void io_thdr(struct io *io, struct mkt_payload *p)
 {
     io_vec(io, &p->thdr.data, 2);
-}
-
-/* RFC 3830 table 6.13.a, RFC 6043 table 6.7: "only included if the salt is specified in the Type-field" */
-bool mkt_key_has_salt(uint16_t key_type)
-{
-    return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;
 }
 
 /* RFC 3830 6.13 Key data: Type (4 bits), KV (4 bits), Key data len (16), Key data, Salt len (16), Salt data, KV data */

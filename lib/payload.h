@@ -22,10 +22,16 @@ void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 
-/* Whether keys of a type come with a salt. */
-bool mkt_key_has_salt(uint16_t key_type);
+/* Whether keys of a type come with a salt: RFC 3830 table 6.13.a, RFC 6043 table 6.7: "only included if the salt is specified in the Type-field" */
+static inline bool mkt_key_has_salt(uint16_t key_type)
+{
+    return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;
+}
 
-/* The octets of a MAC; 0 for NULL and for what is unknown. */
-size_t mkt_mac_length(uint8_t mac_alg);
+/* The octets of a MAC (RFC 3830 table 6.2.b, RFC 6043 table 6.6); 0 for NULL and for what is unknown. */
+static inline size_t mkt_mac_length(uint8_t mac_alg)
+{
+    return mac_alg == MKT_MAC_HMAC_SHA_1_160 ? 20 : mac_alg == MKT_MAC_HMAC_SHA_256_256 ? 32 : 0;
+}
 
 #endif

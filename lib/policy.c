@@ -179,12 +179,6 @@ enum mkt_err mkt_policy_flags_check(uint16_t flags, struct mkt_detail *detail)
     return MKT_OK;
 }
 
-bool mkt_policy_is_base(const struct mkt_policy *policy)
-{
-    return policy->type == MKT_TICKET_BASE && policy->subtype == MKT_TICKET_BASE_SUBTYPE &&
-           policy->version == MKT_TICKET_BASE_VERSION;
-}
-
 enum mkt_err mkt_policy_sound(const struct mkt_policy *policy, struct mkt_detail *detail)
 {
     enum mkt_suite suite;

@@ -17,7 +17,11 @@ MKT_MUST enum mkt_err mkt_policy_payload(const struct mkt_policy *policy, struct
                                          struct mkt_ticket_payload *out);
 
 /* Whether it is the MIKEY base ticket that the policy speaks of. */
-bool mkt_policy_is_base(const struct mkt_policy *policy);
+static inline bool mkt_policy_is_base(const struct mkt_policy *policy)
+{
+    return policy->type == MKT_TICKET_BASE && policy->subtype == MKT_TICKET_BASE_SUBTYPE &&
+           policy->version == MKT_TICKET_BASE_VERSION;
+}
 
 /* The implications of 6.10 (design decision D19): MKT_E_FLAGS, and the flag that is missing. */
 MKT_MUST enum mkt_err mkt_policy_flags_check(uint16_t flags, struct mkt_detail *detail);

@@ -161,11 +161,6 @@ enum mkt_err mkt_check_kms(const struct mkt_txn *txn)
     return same ? MKT_OK : mkt_blame(txn->detail, MKT_E_KMS, "IDRkms", &kms->id.data);
 }
 
-struct mkt_span mkt_kms_key(const struct mkt_txn *txn)
-{
-    return txn->bundle.envelope_key.n > 0 ? txn->bundle.envelope_key : txn->kms->psk;
-}
-
 enum mkt_err mkt_find_kms_key(struct mkt_txn *txn)
 {
     const struct mkt_bundle *b = &txn->bundle;

@@ -46,7 +46,10 @@ MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_authorise_kms(struct mkt_txn *txn);
 
 /* The key of the answer of the KMS that this party asks: shared with it, or sealed for it. */
-struct mkt_span mkt_kms_key(const struct mkt_txn *txn);
+static inline struct mkt_span mkt_kms_key(const struct mkt_txn *txn)
+{
+    return txn->bundle.envelope_key.n > 0 ? txn->bundle.envelope_key : txn->kms->psk;
+}
 
 /* Begins an initial message to the KMS of the settings: HDR, T, RANDRi or RANDRr, [IDRi] or [IDRr], {CERT}, [IDRkms];
  * `who` asks. Without a key that is shared with the KMS it is the variant with public keys. MKT_E_ARGUMENT,

@@ -28,12 +28,6 @@ struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket)
     return octets;
 }
 
-enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash)
-{
-    const struct mkt_span octets = mkt_ticket_octets(ticket);
-    return mkt_hash_of(MKT_HASH_SHA_256, &octets, 1, hash);
-}
-
 enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const struct mkt_payload *ticket,
                                     const struct mkt_policy *policy)
 {
@@ -90,17 +84,6 @@ static enum mkt_err unseal(struct mkt_base_ticket *base, const struct mkt_policy
     if (err == MKT_OK && (base->rand.n < tpk.n || base->rand.n < mpk.key.n))
         err = MKT_E_RAND;
     return err;
-}
-
-enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag)
-{
-    return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
-}
-
-/* 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be included": beside MPKi. */
-size_t mkt_ticket_mpks(const struct mkt_policy *policy)
-{
-    return (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
 }
 
 enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_span keys)

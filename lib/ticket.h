@@ -26,7 +26,11 @@ MKT_MUST enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const
                                              const struct mkt_policy *policy);
 
 /* MKT_E_TICKET_TYPE unless the flag (N: Initiator, O: Responder) or the host's `open` lets a ticket be used (D24). */
-MKT_MUST enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy, uint16_t flag);
+MKT_MUST static inline enum mkt_err mkt_ticket_use_check(const struct mkt_host *host, const struct mkt_policy *policy,
+                                                         uint16_t flag)
+{
+    return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
+}
 
 /*
  * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself if it is of a type of its
@@ -41,7 +45,11 @@ MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const stru
 struct mkt_span mkt_ticket_octets(const struct mkt_payload *ticket);
 
 /* Their SHA-256, of MKT_MAX_HASH octets. */
-MKT_MUST enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash);
+MKT_MUST static inline enum mkt_err mkt_ticket_hash(const struct mkt_payload *ticket, uint8_t *hash)
+{
+    const struct mkt_span octets = mkt_ticket_octets(ticket);
+    return mkt_hash_of(MKT_HASH_SHA_256, &octets, 1, hash);
+}
 
 /*
  * Makes one from a TICKET payload with Next Payload 0, and the keys of its holder; both are copied. If it counts as
@@ -58,8 +66,12 @@ MKT_MUST enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket
 MKT_MUST enum mkt_err mkt_ticket_payload_of(struct mkt_span octets, struct mkt_payload *payload,
                                             struct mkt_policy *policy);
 
-/* The MPKs of the holder of a ticket: MPKi and, with key forking, MPKr. */
-size_t mkt_ticket_mpks(const struct mkt_policy *policy);
+/* The MPKs of the holder of a ticket. 4.2.1.5: "If key forking [...] is used [...] a second MPK, MPKr, SHALL be
+ * included": beside MPKi. */
+static inline size_t mkt_ticket_mpks(const struct mkt_policy *policy)
+{
+    return (policy->flags & MKT_FLAG_I) != 0 ? 2 : 1;
+}
 
 /* Whether a chain is MPKi || [MPKr] || {TEK|TGK|GTGK}: an error of mkt_keys_check(). */
 MKT_MUST enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_span keys);
