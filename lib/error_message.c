@@ -43,11 +43,6 @@ static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
     return mkt_span_equal(txn->in, b->init) || (mkt_t_last(t, &b->peer_last_t) && !again);
 }
 
-static bool is_transfer(unsigned data_type)
-{
-    return data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
-}
-
 /* The key of a TRANSFER_INIT that this party took, or of a TRANSFER_RESP to its own. */
 static enum mkt_err find_transfer_key(struct mkt_txn *txn, enum mkt_err why)
 {
@@ -75,12 +70,12 @@ static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why, struct mkt_
     txn->signs = mkt_is_pk(type);
     if (txn->signs && (forged || txn->role != MKT_KMS || txn->pk.sign == NULL))
         return MKT_E_STATE;
-    if (!answer && !is_transfer(type))
+    if (!answer && !mkt_is_transfer(type))
         err = mkt_suite_of_prf(txn->message->hdr.prf, &txn->bundle.suite);
     if (err == MKT_OK)
-        err = answer              ? find_answer_key(txn, init)
-              : is_transfer(type) ? find_transfer_key(txn, why)
-                                  : mkt_kms_find_key(txn);
+        err = answer                  ? find_answer_key(txn, init)
+              : mkt_is_transfer(type) ? find_transfer_key(txn, why)
+                                      : mkt_kms_find_key(txn);
     err = err == MKT_OK ? mkt_proof_check(txn->message, txn->bundle.suite) : err;
     return err == MKT_OK ? mkt_verify(txn, false) : err;
 }
@@ -91,8 +86,8 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
 {
     enum { OTHERS = 3 }; /* T, ERR, V */
     /* Ticket Request and Ticket Resolve have no crypto sessions (4.2.1.1) */
-    const bool sessions =
-        about->data_type < MKT_REQUEST_INIT_PSK || about->data_type > MKT_RESOLVE_RESP || is_transfer(about->data_type);
+    const bool sessions = about->data_type < MKT_REQUEST_INIT_PSK || about->data_type > MKT_RESOLVE_RESP ||
+                          mkt_is_transfer(about->data_type);
     /* then the Error message "SHOULD include the supported parameters" */
     const bool policies = why == MKT_E_SP || why == MKT_E_SP_PARAMETERS || why == MKT_E_PROT || why == MKT_E_CS;
     const bool counts = txn->message != NULL && mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER;
@@ -122,12 +117,12 @@ enum mkt_err mkt_make_error(struct mkt_txn *txn, const struct mkt_hdr *about, en
         return mkt_message_encode(&m, txn->out);
     txn->extra[0] = txn->extra[1] = io_none;
     err = mkt_seal(txn, &m);
-    if (err != MKT_OK || !is_transfer(about->data_type))
+    if (err != MKT_OK || !mkt_is_transfer(about->data_type))
         return err;
     /* One for each message, as each takes a slot of the replay cache (D27). */
     mkt_times_add(&txn->bundle.reported, mkt_t_of(txn->message), false);
     /* Both ends use one key for updates: an Error message that came back would look like the peer's. */
-    return mkt_replay_record(txn, &m);
+    return mkt_ask_replay(txn, &m, true);
 }
 
 /* ---- taking ---- */
@@ -179,7 +174,7 @@ enum mkt_err mkt_take_error(struct mkt_txn *txn)
         err = mkt_verify(txn, false);
     err = err == MKT_OK ? mkt_t_fresh(txn) : err;
     if (err == MKT_OK && authenticated)
-        err = mkt_replay_record(txn, txn->message);
+        err = mkt_ask_replay(txn, txn->message, true);
     if (err != MKT_OK || txn->host->error == NULL)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */

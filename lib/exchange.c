@@ -76,8 +76,8 @@ static enum mkt_err tag_of(const struct mkt_txn *txn, struct mkt_span mac, uint8
     return mkt_hash_of(MKT_HASH_SHA_256, parts, sizeof parts / sizeof *parts, tag);
 }
 
-/* Asks the host's callbacks, or else the cache, about a message: to remember it, or only to look. */
-static enum mkt_err ask_cache(const struct mkt_txn *txn, const struct mkt_message *message, bool remember)
+/* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
+enum mkt_err mkt_ask_replay(const struct mkt_txn *txn, const struct mkt_message *message, bool remember)
 {
     const struct mkt_host *host = txn->host;
     const struct mkt_t *t = mkt_t_of(message);
@@ -85,8 +85,9 @@ static enum mkt_err ask_cache(const struct mkt_txn *txn, const struct mkt_messag
     uint8_t octets[MKT_MAX_HASH];
     const struct mkt_span tag = {octets, sizeof octets};
     enum mkt_err (*const ask)(void *, struct mkt_span, mkt_ntp) = remember ? host->replay : host->replay_peek;
+    const bool measured = txn->out != NULL && txn->out->p == NULL;
     mkt_ntp now;
-    if (t->ts_type == MKT_TS_COUNTER || (host->replay == NULL ? host->cache == NULL : ask == NULL))
+    if (measured || t->ts_type == MKT_TS_COUNTER || (host->replay == NULL ? host->cache == NULL : ask == NULL))
         return MKT_OK;
     enum mkt_err err = tag_of(txn, mkt_message_proof(message), octets);
     if (err == MKT_OK && host->replay != NULL)
@@ -97,31 +98,18 @@ static enum mkt_err ask_cache(const struct mkt_txn *txn, const struct mkt_messag
     return (remember ? mkt_replay_check : mkt_replay_peek)(host->cache, tag, now, until);
 }
 
-/* "only successfully authenticated messages are stored in the replay cache" (RFC 3830 5.4) */
-enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct mkt_message *message)
-{
-    const bool measured = txn->out != NULL && txn->out->p == NULL;
-    return measured ? MKT_OK : ask_cache(txn, message, true);
-}
-
-enum mkt_err mkt_replay_look(const struct mkt_txn *txn)
-{
-    return ask_cache(txn, txn->message, false);
-}
-
 /* ---- messages ---- */
 
 enum mkt_err mkt_begin(const struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                        uint32_t csb_id)
 {
-    const bool transfer = data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
     message->n = 0;
     message->hdr = (struct mkt_hdr){
         .version = 1,
         .data_type = (uint8_t)data_type,
         .prf = mkt_suite_algorithms(txn->bundle.suite)->prf,
         .csb_id = csb_id,
-        .map_type = transfer ? MKT_MAP_GENERIC_ID : MKT_MAP_EMPTY,
+        .map_type = mkt_is_transfer(data_type) ? MKT_MAP_GENERIC_ID : MKT_MAP_EMPTY,
     };
     return mkt_t_make(txn->host, txn->settings->counter, &mkt_message_add(message, MKT_T)->t);
 }
@@ -421,11 +409,21 @@ static enum mkt_err check_hdr(struct mkt_txn *txn)
     return check_algorithms(txn);
 }
 
+/* 4.2.2.1, 4.2.2.3, 5.2: "If indicated by the Ticket Policy (L flag)" of the Initiator, and "(M flag)" of the Responder,
+ * "a KEMAC payload SHALL NOT be included." */
+static bool may_supply(const struct mkt_bundle *b, bool initiator)
+{
+    return mkt_bundle_has(b, initiator ? MKT_FLAG_L : MKT_FLAG_M);
+}
+
 enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
 {
     const struct mkt_bundle *b = &txn->bundle;
+    const bool supplies = mkt_is_transfer(txn->message->hdr.data_type) && kemac_of(txn->message) != NULL;
     enum mkt_err err = check_hdr(txn);
     err = err != MKT_OK || acts->refuse == NULL ? err : acts->refuse(txn);
+    if (err == MKT_OK && supplies && !may_supply(b, txn->role != MKT_INITIATOR))
+        err = MKT_E_KEMAC;
     err = err == MKT_OK ? acts->find_key(txn) : err;
     if (err != MKT_OK || txn->outcome == MKT_RESOLVE)
         return err;
@@ -441,7 +439,7 @@ enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
     const struct mkt_t *t = mkt_t_of(txn->message);
     if (t->ts_type == MKT_TS_COUNTER)
         err = txn->host->counter_check(txn->host->user, peer, (uint32_t)t->value);
-    return err == MKT_OK ? mkt_replay_record(txn, txn->message) : err;
+    return err == MKT_OK ? mkt_ask_replay(txn, txn->message, true) : err;
 }
 
 /* ---- KEMAC: RFC 6043 4.2, 5.2 ---- */
@@ -472,6 +470,10 @@ enum mkt_err mkt_supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[],
 {
     const struct mkt_bundle *b = &txn->bundle;
     struct mkt_chain chain = {&txn->arena, txn->arena.n, NULL};
+    if (n == 0)
+        return MKT_OK;
+    if (!may_supply(b, txn->role == MKT_INITIATOR))
+        return MKT_E_KEMAC;
     if (n > MKT_MAX_KEYS)
         return mkt_blame(txn->detail, MKT_E_ARGUMENT, "n_keys", NULL);
     enum mkt_err err = mkt_keys_make(txn->host, &(struct mkt_wishes){wishes, n, b->suite, false}, b->keys, &chain);

@@ -54,7 +54,8 @@ struct mkt_txn {
 /*
  * THE ORDER OF TAKING. mkt_rules_check() has seen the shape of a message; then mkt_take() does this, for all of them:
  *
- *     before the key      algorithms, CSB ID, PRF and policy of the ticket, and what the act `refuse` looks at
+ *     before the key      algorithms, CSB ID, PRF and policy of the ticket, what the act `refuse` looks at, and
+ *                         whether the sender may supply keys
  *     the key             by the act `find_key`: `protection` and `extra`. If a KMS must be asked for it, the outcome
  *                         is MKT_RESOLVE, and the message is kept unverified until the KMS has answered
  *     MAC or signature    and the KEMAC is decrypted
@@ -112,11 +113,10 @@ static inline const struct mkt_t *mkt_t_of(const struct mkt_message *message)
     return &mkt_message_find(message, MKT_T, 0)->t;
 }
 
-/* Remembers a message that is taken, or made so that it is not taken back; not one that is only measured. */
-MKT_MUST enum mkt_err mkt_replay_record(const struct mkt_txn *txn, const struct mkt_message *message);
-
-/* Whether the message that is taken was taken or made before: MKT_E_REPLAY. Remembers nothing. */
-MKT_MUST enum mkt_err mkt_replay_look(const struct mkt_txn *txn);
+/* Asks the host's callbacks, or else the cache, if a message was taken or made before: MKT_E_REPLAY. With `remember` it
+ * was, from now on: one that is taken, or made so that it is not taken back. One that is only measured is not asked
+ * about. */
+MKT_MUST enum mkt_err mkt_ask_replay(const struct mkt_txn *txn, const struct mkt_message *message, bool remember);
 
 /* Whether there is a replay cache that can know the message that is taken. */
 static inline bool mkt_replay_is_checked(const struct mkt_txn *txn)
@@ -179,7 +179,8 @@ MKT_MUST enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt
 /* Adds a KEMAC with a chain of keys, which mkt_seal() encrypts; none where there are no keys. */
 void mkt_add_kemac(struct mkt_message *message, enum mkt_suite suite, struct mkt_span keys);
 
-/* Session keys that this party supplies, as a chain in the arena; those that the other one does, by mkt_verify(). */
+/* Session keys that this party supplies, as a chain in the arena: MKT_E_KEMAC if the policy forbids it; no wishes, no
+ * chain. Those that the other one does, by mkt_verify(). */
 MKT_MUST enum mkt_err mkt_supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n,
                                  struct mkt_span *keys);
 MKT_MUST enum mkt_err mkt_accept_supplied(const struct mkt_txn *txn, struct mkt_span keys, struct mkt_span *to);

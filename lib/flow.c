@@ -104,12 +104,11 @@ enum mkt_err mkt_rules_check(const struct mkt_message *message, bool update, str
     const struct mkt_hdr *hdr = &message->hdr;
     const unsigned type = hdr->data_type;
     const struct form *form = form_of(type, update);
-    const bool may_have_sessions = type == MKT_TRANSFER_INIT || type == MKT_TRANSFER_RESP || type == MKT_ERROR;
     /* 6.1: "The map type SRTP-ID SHALL NOT be used." */
     if (hdr->map_type == MKT_MAP_SRTP_ID)
         return MKT_E_BAD_MAP;
     /* 4.2.1.1: "the #CS MUST be set to '0' and the CS ID map type SHALL be the "Empty map"" */
-    if (!may_have_sessions && (hdr->map_type != MKT_MAP_EMPTY || hdr->n_cs != 0))
+    if (!mkt_is_transfer(type) && type != MKT_ERROR && (hdr->map_type != MKT_MAP_EMPTY || hdr->n_cs != 0))
         return MKT_E_BAD_MAP;
     if (form == NULL)
         return MKT_E_DATA_TYPE;

@@ -36,6 +36,12 @@ static inline unsigned mkt_psk_variant(unsigned data_type)
     return mkt_is_pk(data_type) ? data_type - 1 : data_type; /* table 6.1 has them side by side */
 }
 
+/* True for TRANSFER_INIT and TRANSFER_RESP, those of an update included. */
+static inline bool mkt_is_transfer(unsigned data_type)
+{
+    return data_type == MKT_TRANSFER_INIT || data_type == MKT_TRANSFER_RESP;
+}
+
 /* The MAC or signature of a message whose last payload is V or SIGN. */
 static inline struct mkt_span mkt_message_proof(const struct mkt_message *message)
 {

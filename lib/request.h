@@ -39,7 +39,6 @@ MKT_MUST enum mkt_err mkt_kms_authorise(struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_kms_open(struct mkt_txn *txn);
 
 /* Checks if an answer is of the KMS that was asked; finds its key, which the question tells. */
-MKT_MUST enum mkt_err mkt_check_kms(const struct mkt_txn *txn);
 MKT_MUST enum mkt_err mkt_find_kms_key(struct mkt_txn *txn);
 
 /* The host's last word on the KMS that answers, and before that of a KMS that asked it, on the Responder. */

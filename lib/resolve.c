@@ -145,9 +145,6 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
 {
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     const bool forked = (txn->policy->flags & MKT_FLAG_I) != 0;
-    const enum mkt_err err = mkt_check_kms(txn);
-    if (err != MKT_OK)
-        return err;
     if (forked && mkt_rand_of(txn->message, MKT_RANDR_KMS).p == NULL)
         return MKT_E_RAND;
     if (idrr == NULL)

@@ -296,12 +296,14 @@ static enum mkt_err update_sps(struct mkt_txn *txn, struct mkt_message *message,
     return err;
 }
 
-enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message)
+enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message, bool settled)
 {
     const size_t from = txn->arena.n;
     enum mkt_err err = txn->offer != NULL ? offer_first(txn, message) : update_sessions(txn, message);
     message->hdr.map = io_tail(&txn->arena, from);
-    return err == MKT_OK && txn->offer == NULL ? update_sps(txn, message, message->hdr.map) : err;
+    err = err == MKT_OK && txn->offer == NULL ? update_sps(txn, message, message->hdr.map) : err;
+    err = err == MKT_OK ? mkt_sessions_check(txn, message, NULL, settled) : err;
+    return err == MKT_OK ? mkt_sessions_check_keys(&txn->bundle, message->hdr.map, settled) : err;
 }
 
 /* ---- the crypto sessions of a TRANSFER_RESP ---- */

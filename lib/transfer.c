@@ -81,9 +81,7 @@ static enum mkt_err put_init(struct mkt_txn *txn, struct mkt_ticket_payload *tic
 {
     const struct mkt_offer *offer = txn->offer;
     struct mkt_bundle *b = &txn->bundle;
-    enum mkt_err err = MKT_OK;
-    if (offer->n_keys > 0)
-        err = mkt_supply(txn, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
+    enum mkt_err err = mkt_supply(txn, offer->keys, offer->n_keys, &b->keys[MKT_FROM_INITIATOR]);
     err = err == MKT_OK ? mkt_begin(txn, m, MKT_TRANSFER_INIT, b->csb_id) : err;
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_I))
         err = mkt_initiator_data_encode(b->suite, &txn->arena, &ticket->initiator_data);
@@ -96,7 +94,7 @@ static enum mkt_err put_init(struct mkt_txn *txn, struct mkt_ticket_payload *tic
         mkt_add_idr(m, MKT_IDR_I, &b->initiator);
         mkt_add_idr(m, MKT_IDR_R, &b->called);
     }
-    err = mkt_sessions_offer(txn, m);
+    err = mkt_sessions_offer(txn, m, !mkt_bundle_has(b, MKT_FLAG_F));
     mkt_message_add(m, MKT_TICKET)->ticket = *ticket;
     mkt_add_kemac(m, b->suite, b->keys[MKT_FROM_INITIATOR]);
     mkt_message_add(m, MKT_GENERAL_EXT)->general_ext =
@@ -117,9 +115,6 @@ static enum mkt_err begin_init(struct mkt_txn *txn, struct mkt_ticket_payload *t
         return mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL);
     *b = (struct mkt_bundle){.suite = MKT_SUITE_256}; /* what was granted to this bundle is in tickets of their own */
     enum mkt_err err = use_ticket(txn, ticket);
-    /* 4.2.2.1: "If indicated by the Ticket Policy (L flag), a KEMAC payload SHALL NOT be included." */
-    if (err == MKT_OK && offer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_L))
-        err = MKT_E_KEMAC;
     err = err == MKT_OK ? mkt_keep_id(txn, &txn->settings->self, &b->initiator) : err;
     err = err == MKT_OK ? mkt_keep_id(txn, &offer->responder, &b->called) : err;
     err = err == MKT_OK ? choose_csb_id(txn) : err;
@@ -143,8 +138,6 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     err = err == MKT_OK ? put_init(txn, &ticket, &message) : err;
     if (err == MKT_OK)
         err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
-    err = err == MKT_OK ? mkt_sessions_check(txn, &message, NULL, !mkt_bundle_has(b, MKT_FLAG_F)) : err;
-    err = err == MKT_OK ? mkt_sessions_check_keys(b, message.hdr.map, false) : err;
     if (err != MKT_OK)
         return err;
     mkt_mpk_protection(txn, &message, MKT_PURPOSE_INITIAL);
@@ -160,7 +153,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     } else {
         err = mkt_sessions_settle(txn, &message, NULL);
     }
-    return err == MKT_OK ? mkt_replay_record(txn, &message) : err;
+    return err == MKT_OK ? mkt_ask_replay(txn, &message, true) : err;
 }
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
@@ -227,8 +220,6 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_E) && txn->settings->kms == NULL && txn->host->resolved == NULL)
         return MKT_E_RESOLVE;
-    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_L))
-        return MKT_E_KEMAC;
     err = mkt_sessions_check(txn, m, NULL, !mkt_bundle_has(b, MKT_FLAG_F));
     return err == MKT_OK ? identify(txn) : err;
 }
@@ -324,7 +315,8 @@ static enum mkt_err suspend(struct mkt_txn *txn)
     struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = mkt_t_fresh(txn);
     err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
-    err = err == MKT_OK ? mkt_replay_look(txn) : err; /* a replay is not worth a question to the KMS */
+    err = err == MKT_OK ? mkt_ask_replay(txn, txn->message, false)
+                        : err; /* a replay is not worth a question to the KMS */
     err = err == MKT_OK ? keep_ids(txn) : err;
     txn->outcome = MKT_RESOLVE;
     return err == MKT_OK ? io_keep(&txn->arena, txn->in, &b->init) : err;
@@ -395,11 +387,11 @@ static enum mkt_err put_resp(struct mkt_txn *txn, struct mkt_message *m)
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_answer *answer = txn->answer;
     const bool forked = mkt_bundle_has(b, MKT_FLAG_I);
-    const bool keys = answer->n_keys > 0;
     /* without G other Responders have the same key for their KEMACs (D29) */
-    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? mkt_begin_update(txn, m, MKT_TRANSFER_RESP, true)
-                                                              : mkt_begin(txn, m, MKT_TRANSFER_RESP, b->csb_id);
-    if (err == MKT_OK && keys)
+    const bool shared = answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_G);
+    enum mkt_err err =
+        shared ? mkt_begin_update(txn, m, MKT_TRANSFER_RESP, true) : mkt_begin(txn, m, MKT_TRANSFER_RESP, b->csb_id);
+    if (err == MKT_OK)
         err = mkt_supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
     if (err != MKT_OK)
         return err;
@@ -422,9 +414,6 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     struct mkt_bundle *b = &txn->bundle;
     struct mkt_message message;
     enum mkt_err err = txn->answer->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : MKT_OK;
-    /* "If indicated by the Ticket Policy (M flag), a KEMAC payload SHALL NOT be included." */
-    if (txn->answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_M))
-        return MKT_E_KEMAC;
     /* "If indicated by the Ticket Policy (G flag), the Responder SHALL generate a fresh (pseudo-)random byte string" */
     if (err == MKT_OK && mkt_bundle_has(b, MKT_FLAG_G))
         err = mkt_draw(txn, mkt_rand_length(b, txn->answer->keys, txn->answer->n_keys), &b->randr);
@@ -437,7 +426,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     err = mkt_seal(txn, &message);
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     b->init = io_none;
-    return err == MKT_OK ? mkt_replay_record(txn, &message) : err;
+    return err == MKT_OK ? mkt_ask_replay(txn, &message, true) : err;
 }
 
 /* ---- TRANSFER_RESP: 4.2.2.4 ---- */
@@ -454,8 +443,6 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
     /* the keys are forked by who answers: that can't be left out */
     if (forked && mkt_message_find(m, MKT_IDR, MKT_IDR_R) == NULL)
         return mkt_blame(txn->detail, MKT_E_RESPONDER, "no IDRr", NULL);
-    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !mkt_bundle_has(b, MKT_FLAG_M))
-        return MKT_E_KEMAC;
     return mkt_sessions_check(txn, m, txn->init, true);
 }
 
@@ -483,7 +470,7 @@ static enum mkt_err authorise_resp(struct mkt_txn *txn)
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_id *responder = idrr != NULL ? &idrr->id : &b->called;
-    enum mkt_err err = mkt_replay_look(txn); /* an answer of this party's own (D21) */
+    enum mkt_err err = mkt_ask_replay(txn, txn->message, false); /* an answer of this party's own (D21) */
     if (err != MKT_OK)
         return err;
     const bool named = mkt_id_equal(responder, &b->called) || mkt_is_responder(txn, txn->policy, responder);

@@ -10,12 +10,6 @@ static void by_last(struct mkt_txn *txn, const struct mkt_message *message)
                        mkt_bundle_has(&txn->bundle, MKT_FLAG_F) ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL);
 }
 
-/* "If indicated by the Ticket Policy (L and M flags), KEMAC payloads SHALL NOT be included." */
-static bool may_supply(const struct mkt_bundle *b, enum mkt_role role)
-{
-    return mkt_bundle_has(b, role == MKT_INITIATOR ? MKT_FLAG_L : MKT_FLAG_M);
-}
-
 static enum mkt_role other(enum mkt_role role)
 {
     return role == MKT_INITIATOR ? MKT_RESPONDER : MKT_INITIATOR;
@@ -66,17 +60,6 @@ static enum mkt_err finish(struct mkt_txn *txn, const struct mkt_message *messag
 
 /* ---- making ---- */
 
-/* Keys for an update or its answer. */
-static enum mkt_err supply(struct mkt_txn *txn, const struct mkt_key_wish wishes[], size_t n, struct mkt_span *keys)
-{
-    if (n == 0)
-        return MKT_OK;
-    if (!may_supply(&txn->bundle, txn->role))
-        return MKT_E_KEMAC;
-    enum mkt_err err = mkt_supply(txn, wishes, n, keys);
-    return err == MKT_OK ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
-}
-
 static enum mkt_err make_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
@@ -88,7 +71,8 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     enum mkt_err err =
         update->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : gather_keys(txn, b->map);
     err = err == MKT_OK ? mkt_begin_update(txn, &m, MKT_TRANSFER_INIT, update->n_keys > 0) : err;
-    err = err == MKT_OK ? supply(txn, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]) : err;
+    err = err == MKT_OK ? mkt_supply(txn, update->keys, update->n_keys, &b->keys[MKT_FROM_UPDATE]) : err;
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
     if (err != MKT_OK)
         return err;
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
@@ -96,9 +80,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     /* never left out, so that nobody can send it back to this party: mkt_check_update_identities() */
     mkt_add_idr(&m, idr_role(txn->role), id_of(b, txn->role));
     mkt_add_idr(&m, idr_role(other(txn->role)), id_of(b, other(txn->role)));
-    err = mkt_sessions_offer(txn, &m);
-    err = err == MKT_OK ? mkt_sessions_check(txn, &m, NULL, update->no_answer) : err;
-    err = err == MKT_OK ? mkt_sessions_check_keys(b, m.hdr.map, update->no_answer) : err;
+    err = mkt_sessions_offer(txn, &m, update->no_answer);
     if (err != MKT_OK)
         return err;
     mkt_add_kemac(&m, b->suite, b->keys[MKT_FROM_UPDATE]);
@@ -108,7 +90,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
         return err;
     txn->outcome = MKT_ANSWER;
     err = update->no_answer ? finish(txn, &m, NULL) : mkt_keep_made(txn, before, &b->init);
-    return err == MKT_OK ? mkt_replay_record(txn, &m) : err;
+    return err == MKT_OK ? mkt_ask_replay(txn, &m, true) : err;
 }
 
 static enum mkt_err make_resp(struct mkt_txn *txn)
@@ -118,7 +100,8 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     struct mkt_message m;
     enum mkt_err err = answer->n_sp > MKT_MAX_SPS ? mkt_blame(txn->detail, MKT_E_TOO_MANY, "SP", NULL) : MKT_OK;
     err = err == MKT_OK ? mkt_begin_update(txn, &m, MKT_TRANSFER_RESP, answer->n_keys > 0) : err;
-    err = err == MKT_OK ? supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]) : err;
+    err = err == MKT_OK ? mkt_supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]) : err;
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
     if (err != MKT_OK)
         return err;
     /* the Initiator of a call without F can't guess a Responder that it did not ask */
@@ -217,8 +200,6 @@ static enum mkt_err refuse(struct mkt_txn *txn)
 {
     const struct mkt_message *m = txn->message;
     const bool init = m->hdr.data_type == MKT_TRANSFER_INIT;
-    if (mkt_message_find(m, MKT_KEMAC, 0) != NULL && !may_supply(&txn->bundle, other(txn->role)))
-        return MKT_E_KEMAC;
     enum mkt_err err = check_static(txn);
     /* else it may be this party's own; or, as without G all Responders have one key, that of another device */
     const bool alone = mkt_replay_is_checked(txn) && mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
@@ -248,20 +229,15 @@ static enum mkt_err authorise(struct mkt_txn *txn)
     return meet_responder(txn);
 }
 
-/* "KEMAC = E(encr_key, (TEK|TGK|GTGK))"; "If a new TGK is exchanged, it SHALL NOT be forked." */
-static enum mkt_err accept_keys(struct mkt_txn *txn, struct mkt_span *to)
-{
-    enum mkt_err err = mkt_accept_supplied(txn, txn->keys, to);
-    return err == MKT_OK && txn->keys.p != NULL ? mkt_check_rands(&txn->bundle, txn->bundle.randr.n) : err;
-}
-
+/* "If a new TGK is exchanged, it SHALL NOT be forked." */
 static enum mkt_err accept_init(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_message *m = txn->message;
     const bool settled = m->hdr.v == 0;
     enum mkt_err err = gather_keys(txn, b->map);
-    err = err == MKT_OK ? accept_keys(txn, &b->keys[MKT_FROM_UPDATE]) : err;
+    err = err == MKT_OK ? mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_UPDATE]) : err;
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
     err = err == MKT_OK ? mkt_sessions_check_keys(b, m->hdr.map, settled) : err;
     txn->outcome = MKT_ANSWER;
     if (err != MKT_OK)
@@ -272,7 +248,8 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
 static enum mkt_err accept_resp(struct mkt_txn *txn)
 {
     struct mkt_bundle *b = &txn->bundle;
-    enum mkt_err err = accept_keys(txn, &b->keys[MKT_FROM_RESPONDER]);
+    enum mkt_err err = mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_RESPONDER]);
+    err = err == MKT_OK ? mkt_check_rands(b, b->randr.n) : err;
     err = err == MKT_OK ? finish(txn, txn->message, txn->init) : err;
     return err == MKT_OK ? mkt_hash_of(MKT_HASH_SHA_256, &txn->in, 1, b->answer_hash) : err;
 }
