@@ -905,9 +905,9 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     struct mkt_span rand = b->randr, prefix = mkt_span_text("mikey-ticket");
     if (mkt_bundle_has(b, MKT_FLAG_I) && mkt_bundle_has(b, MKT_FLAG_F) && !mkt_bundle_has(b, MKT_FLAG_G))
         rand = b->randkms;
-    const uint8_t csb_id[] = {(uint8_t)(b->csb_id >> 24), (uint8_t)(b->csb_id >> 16), (uint8_t)(b->csb_id >> 8),
-                              (uint8_t)b->csb_id};
-    struct io io = io_put(identity);
+    uint8_t csb_id[4];
+    struct io number = io_put(&(struct mkt_buf){csb_id, sizeof csb_id, 0}), io = io_put(identity);
+    io_u32(&number, &session.csb_id);
     rand.n = rand.n < OF_RAND ? rand.n : OF_RAND;
     io_bytes(&io, &prefix, prefix.n);
     put_hex(&io, (struct mkt_span){csb_id, sizeof csb_id});

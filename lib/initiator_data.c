@@ -63,11 +63,13 @@ enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_span mpkr,
     return mkt_protect_seal(&by_mpkr, NULL, &part, 1, io_within(out, vr.mac));
 }
 
-enum mkt_err mkt_initiator_data_match(struct mkt_span data, const struct mkt_v *v)
+enum mkt_err mkt_initiator_data_check(struct mkt_span data, bool forked, const struct mkt_v *v)
 {
     struct mkt_v vi, vr;
-    enum mkt_err err = mkt_initiator_data_decode(data, &vi, &vr);
-    if (err != MKT_OK)
+    if (forked != (data.n > 0))
+        return MKT_E_INITIATOR_DATA;
+    enum mkt_err err = forked ? mkt_initiator_data_decode(data, &vi, &vr) : MKT_OK;
+    if (err != MKT_OK || !forked || v == NULL)
         return err;
     /* neither is a secret: both stand in the message */
     return vi.mac_alg == v->mac_alg && mkt_span_equal(vi.mac, v->mac) ? MKT_OK : MKT_E_INITIATOR_MAC;

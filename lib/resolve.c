@@ -26,13 +26,9 @@ static enum mkt_err make_init(struct mkt_txn *txn)
 static enum mkt_err refuse_init(struct mkt_txn *txn)
 {
     const struct mkt_span data = txn->ticket->ticket.initiator_data;
-    const bool forked = (txn->policy->flags & MKT_FLAG_I) != 0;
-    struct mkt_v vi, vr;
     txn->bundle.flags = txn->policy->flags;
     const enum mkt_err err = mkt_policy_sound(txn->policy, txn->detail);
-    if (err == MKT_OK && forked != (data.n > 0))
-        return MKT_E_INITIATOR_DATA;
-    return err == MKT_OK && forked ? mkt_initiator_data_decode(data, &vi, &vr) : err;
+    return err == MKT_OK ? mkt_initiator_data_check(data, mkt_bundle_has(&txn->bundle, MKT_FLAG_I), NULL) : err;
 }
 
 /* "If key forking is used (I flag), the KMS SHALL also verify the integrity of the Initiator Data field" */

@@ -445,23 +445,6 @@ static bool is_utf8(struct mkt_span text)
     return true;
 }
 
-static enum mkt_err make_key(const struct mkt_streams *streams, struct mkt_span psk, struct mkt_span identity,
-                             struct key **made)
-{
-    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY ||
-        (!streams->settings.any_identity && !is_utf8(identity)))
-        return MKT_E_ARGUMENT;
-    if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
-        return MKT_E_KEY_LENGTH;
-    struct key *key = *made = get_memory(&streams->settings, sizeof *key + psk.n + identity.n);
-    if (key == NULL)
-        return MKT_E_MEMORY;
-    *key = (struct key){.n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
-    memcpy(key->octets, psk.p, psk.n);
-    memcpy(key->octets + psk.n, identity.p, identity.n);
-    return chain_of_identity(streams, identity.p, identity.n, &key->chain) ? MKT_OK : MKT_E_CRYPTO;
-}
-
 /* Gives a key to the stream of a number: to `*made`, which is then in the tables, if there is none of that number. A
  * key of NULL announces one. `*key` is then the key before. */
 static enum mkt_err put_in(struct mkt_streams *streams, struct stream **made, struct key **key, bool rekeys)
@@ -516,12 +499,21 @@ static enum mkt_err enter(struct mkt_streams *streams, uint64_t number, uint64_t
 static enum mkt_err enter_key(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
                               struct mkt_span identity, bool rekeys)
 {
-    struct key *key = NULL;
-    const enum mkt_err err = make_key(streams, psk, identity, &key);
-    if (err == MKT_OK)
+    if (psk.p == NULL || identity.p == NULL || identity.n == 0 || identity.n > MKT_TLS_MAX_IDENTITY ||
+        (!streams->settings.any_identity && !is_utf8(identity)))
+        return MKT_E_ARGUMENT;
+    if (psk.n < LEAST_PSK || psk.n > MBEDTLS_PSK_MAX_LEN)
+        return MKT_E_KEY_LENGTH;
+    struct key *key = get_memory(&streams->settings, sizeof *key + psk.n + identity.n);
+    if (key == NULL)
+        return MKT_E_MEMORY;
+    *key = (struct key){.n_psk = (uint8_t)psk.n, .n_identity = (uint16_t)identity.n};
+    memcpy(key->octets, psk.p, psk.n);
+    memcpy(key->octets + psk.n, identity.p, identity.n);
+    if (chain_of_identity(streams, identity.p, identity.n, &key->chain))
         return enter(streams, stream, 0, key, rekeys);
     release_key(streams, key);
-    return err;
+    return MKT_E_CRYPTO;
 }
 
 enum mkt_err mkt_streams_announce(struct mkt_streams *streams, uint64_t stream, uint64_t until)

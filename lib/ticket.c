@@ -93,39 +93,31 @@ enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_s
     return err == MKT_OK ? mkt_keys_check(keys, &rules) : err;
 }
 
-/* MPKi || [MPKr]: MPKi with the SPI of the MPK, MPKr with one of its own (D23). */
-static enum mkt_err put_mpks(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
-                             struct mkt_chain *chain)
+/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5): MPKi with the SPI
+ * of the MPK, MPKr with one of its own (D23). */
+static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
+                                    struct mkt_buf *arena, struct mkt_span *holder)
 {
     static const enum mkt_derivation derivation[] = {MKT_DERIVE_MPKI, MKT_DERIVE_MPKR};
     const struct mkt_wishes none = {NULL, 0, base->suite, false};
     const struct mkt_label label = {.purpose = MKT_PURPOSE_MPK, .rand = base->rand};
-    struct mkt_key_data mpk;
-    struct mkt_prf mpk_protection;
+    struct mkt_chain chain = {arena, arena->n, NULL};
+    struct mkt_key_data mpk, key;
+    struct mkt_prf by_mpk;
     if (!mkt_keys_mpk(base->keys, 0, &mpk))
         return MKT_E_MPK;
-    enum mkt_err err = mkt_prf_key(&mpk_protection, base->suite, mpk.key);
+    enum mkt_err err = mkt_prf_key(&by_mpk, base->suite, mpk.key);
     for (size_t i = 0; i < (mpkr ? 2 : 1) && err == MKT_OK; i++) {
-        struct mkt_key_data key = mpk;
+        key = mpk;
         if (i > 0)
             key.kv.spi = (struct mkt_span){NULL, MKT_SPI};
-        err = mkt_key_append(chain, &key);
+        err = mkt_key_append(&chain, &key);
         if (err == MKT_OK)
-            err = mkt_derive_by(&mpk_protection, derivation[i], &label, io_within(chain->arena, key.key), key.key.n);
+            err = mkt_derive_by(&by_mpk, derivation[i], &label, io_within(arena, key.key), key.key.n);
         if (err == MKT_OK && i > 0)
-            err = mkt_spi_draw(host, &base->keys, 1, &none, io_within(chain->arena, key.kv.spi));
+            err = mkt_spi_draw(host, &base->keys, 1, &none, io_within(arena, key.kv.spi));
     }
-    mkt_wipe(&mpk_protection, sizeof mpk_protection);
-    return err;
-}
-
-/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5). */
-static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
-                                    struct mkt_buf *arena, struct mkt_span *holder)
-{
-    struct mkt_chain chain = {arena, arena->n, NULL};
-    struct mkt_key_data key;
-    enum mkt_err err = put_mpks(host, base, mpkr, &chain);
+    mkt_wipe(&by_mpk, sizeof by_mpk);
     for (struct mkt_keys keys = mkt_keys_of(base->keys); err == MKT_OK && mkt_keys_next_session(&keys, &key);)
         err = mkt_key_append(&chain, &key);
     *holder = io_tail(arena, chain.from);

@@ -158,16 +158,6 @@ static enum mkt_err make_init(struct mkt_txn *txn)
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
 
-/* Initiator Data is there where keys are forked, and of this message: 6.10, 4.2.3.6. */
-static enum mkt_err check_initiator_data(const struct mkt_txn *txn)
-{
-    const struct mkt_span data = txn->ticket->ticket.initiator_data;
-    const bool forked = mkt_bundle_has(&txn->bundle, MKT_FLAG_I);
-    if (forked != (data.n > 0))
-        return MKT_E_INITIATOR_DATA;
-    return forked ? mkt_initiator_data_match(data, &mkt_message_find(txn->message, MKT_V, 0)->v) : MKT_OK;
-}
-
 /* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP" */
 static enum mkt_err check_protocols(const struct mkt_txn *txn)
 {
@@ -215,7 +205,9 @@ static enum mkt_err refuse_init(struct mkt_txn *txn)
     enum mkt_err err = mkt_policy_sound(txn->policy, txn->detail);
     read_policy(b, txn->policy);
     err = err == MKT_OK ? mkt_ticket_use_check(txn->host, txn->policy, MKT_FLAG_O) : err;
-    err = err == MKT_OK ? check_initiator_data(txn) : err;
+    if (err == MKT_OK)
+        err = mkt_initiator_data_check(txn->ticket->ticket.initiator_data, mkt_bundle_has(b, MKT_FLAG_I),
+                                       &mkt_message_find(m, MKT_V, 0)->v);
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_E) && txn->settings->kms == NULL && txn->host->resolved == NULL)

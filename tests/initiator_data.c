@@ -91,7 +91,7 @@ START_TEST(sealed_and_verified)
     struct mkt_v v = v_of_suite(suite), vi, vr;
     expect_err("get", mkt_initiator_data_decode(data, &vi, &vr), MKT_OK);
     expect_octets("Vi", vi.mac, v.mac);
-    expect_err("match", mkt_initiator_data_match(data, &v), MKT_OK);
+    expect_err("match", mkt_initiator_data_check(data, true, &v), MKT_OK);
     expect_err("verify", mkt_initiator_data_verify(suite, mpkr, data), MKT_OK);
     expect_err("another MPKr", mkt_initiator_data_verify(suite, (struct mkt_span){pattern, mpkr.n}, data),
                MKT_E_INITIATOR_MAC);
@@ -99,10 +99,10 @@ START_TEST(sealed_and_verified)
                MKT_E_INITIATOR_MAC);
     expect_err("another suite", mkt_initiator_data_verify(another, mpkr, data), MKT_E_MAC_ALG);
     v.mac_alg = v_of_suite(another).mac_alg;
-    expect_err("V by another algorithm", mkt_initiator_data_match(data, &v), MKT_E_INITIATOR_MAC);
+    expect_err("V by another algorithm", mkt_initiator_data_check(data, true, &v), MKT_E_INITIATOR_MAC);
     v = v_of_suite(suite);
     v.mac.n--;
-    expect_err("a shorter V", mkt_initiator_data_match(data, &v), MKT_E_INITIATOR_MAC);
+    expect_err("a shorter V", mkt_initiator_data_check(data, true, &v), MKT_E_INITIATOR_MAC);
     free_all();
 }
 END_TEST
@@ -120,7 +120,7 @@ START_TEST(every_bit_counts)
         ck_assert_msg(mkt_initiator_data_verify(suite, mpkr_of(suite), flipped) != MKT_OK, "bit %zu of octet %zu",
                       bit % 8, bit / 8);
         const bool of_vi = bit / 8 >= 3 && bit / 8 < 3 + v.mac.n, of_vr = bit / 8 >= data.n - v.mac.n;
-        const enum mkt_err err = mkt_initiator_data_match(flipped, &v);
+        const enum mkt_err err = mkt_initiator_data_check(flipped, true, &v);
         ck_assert_msg(of_vr ? err == MKT_OK : err != MKT_OK, "bit %zu of octet %zu", bit % 8, bit / 8);
         ck_assert(!of_vi || err == MKT_E_INITIATOR_MAC);
         octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -164,7 +164,7 @@ START_TEST(shapes)
         expect_err(all[i].name, mkt_initiator_data_decode(data, &vi, &vr), all[i].err);
         if (all[i].err == MKT_OK)
             continue;
-        expect_err(all[i].name, mkt_initiator_data_match(data, &v.v), all[i].err);
+        expect_err(all[i].name, mkt_initiator_data_check(data, true, &v.v), all[i].err);
         expect_err(all[i].name, mkt_initiator_data_verify(MKT_SUITE_256, mpkr_of(MKT_SUITE_256), data), all[i].err);
     }
     static const uint8_t unknown[] = {99, 0}, cut[] = {MKT_V, MKT_V, MKT_MAC_HMAC_SHA_1_160, 1, 2, 3};
@@ -243,7 +243,7 @@ START_TEST(of_a_call)
     const struct mkt_span init = play_make(p, OFFER);
     const struct mkt_span data = payload_of(init, MKT_TICKET, 0).ticket.initiator_data;
     const struct mkt_v v = payload_of(init, MKT_V, 0).v;
-    expect_err("match", mkt_initiator_data_match(data, &v), MKT_OK);
+    expect_err("match", mkt_initiator_data_check(data, true, &v), MKT_OK);
     expect_err("get", mkt_initiator_data_decode(data, &vi, &vr), MKT_OK);
 
     uint8_t octets[4096];
