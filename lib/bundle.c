@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bundle.h"
 
-bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times)
-{
-    if (t->ts_type == MKT_TS_COUNTER)
-        return t->value >= times->counter;
-    return !times->by_clock || mkt_ntp_before(times->clock, mkt_t_64(t));
-}
-
-bool mkt_t_last(const struct mkt_t *t, const struct mkt_times *times)
-{
-    if (t->ts_type == MKT_TS_COUNTER)
-        return t->value + 1 == times->counter;
-    return times->by_clock && mkt_t_64(t) == times->clock;
-}
-
-bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times)
-{
-    if (t->ts_type == MKT_TS_COUNTER)
-        return t->value >= times->from && t->value < times->to;
-    return mkt_t_last(t, times);
-}
-
 void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac)
 {
     const uint64_t after = t->value + 1;

@@ -54,11 +54,27 @@ struct mkt_bundle {
 };
 
 /* Whether T is later than all those of its kind; whether it is the last of them. */
-bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times);
-bool mkt_t_last(const struct mkt_t *t, const struct mkt_times *times);
+static inline bool mkt_t_later(const struct mkt_t *t, const struct mkt_times *times)
+{
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value >= times->counter;
+    return !times->by_clock || mkt_ntp_before(times->clock, mkt_t_64(t));
+}
+
+static inline bool mkt_t_last(const struct mkt_t *t, const struct mkt_times *times)
+{
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value + 1 == times->counter;
+    return times->by_clock && mkt_t_64(t) == times->clock;
+}
 
 /* Whether a KEMAC may have had that T. */
-bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times);
+static inline bool mkt_t_used(const struct mkt_t *t, const struct mkt_times *times)
+{
+    if (t->ts_type == MKT_TS_COUNTER)
+        return t->value >= times->from && t->value < times->to;
+    return mkt_t_last(t, times);
+}
 
 /* `kemac`: with the keys that updates have, too. */
 void mkt_times_add(struct mkt_times *times, const struct mkt_t *t, bool kemac);

@@ -613,7 +613,7 @@ static void io_stored(struct io *io, uint8_t *role, uint8_t *state, struct mkt_s
     io_vec(io, &s->self.data, 4);
     io_u8(io, &s->peer.type);
     io_vec(io, &s->peer.data, 4);
-    if (version != 1 || s->self.data.n == 0)
+    if (version != 1 || *role > MKT_KMS || s->self.data.n == 0)
         io_fail(io, MKT_E_STORED);
     mkt_io_bundle(io, bundle);
     io_expect_end(io);

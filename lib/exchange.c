@@ -34,14 +34,6 @@ bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy
     return false;
 }
 
-/* 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
-enum mkt_err mkt_check_application(const struct mkt_txn *txn)
-{
-    return txn->policy->n_applications == 0 || mkt_policy_has_application(txn->policy, txn->settings->application)
-               ? MKT_OK
-               : mkt_blame(txn->detail, MKT_E_APPLICATION, "application", &txn->settings->application);
-}
-
 /* ---- timestamps: RFC 3830 5.4, design decision D18 ---- */
 
 enum mkt_err mkt_t_fresh(const struct mkt_txn *txn)
@@ -180,8 +172,6 @@ enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, 
     mkt_times_add(&b->sent, t, kemac);
     return MKT_OK;
 }
-
-/* ---- payloads ---- */
 
 /* ---- MAC and signature: RFC 6043 5.5 ---- */
 

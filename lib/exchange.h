@@ -99,8 +99,14 @@ MKT_MUST static inline enum mkt_err mkt_authorise(const struct mkt_txn *txn, enu
 /* Whether somebody is a responder of the policy, or belongs to a group that is (design decision D21). */
 bool mkt_is_responder(const struct mkt_txn *txn, const struct mkt_policy *policy, const struct mkt_id *who);
 
-/* Whether the policy allows the application of this party: MKT_E_APPLICATION. */
-MKT_MUST enum mkt_err mkt_check_application(const struct mkt_txn *txn);
+/* Whether the policy allows the application of this party: MKT_E_APPLICATION.
+ * 6.10: "If no IDRapp payloads are supplied, all application IDs are authorized." */
+MKT_MUST static inline enum mkt_err mkt_check_application(const struct mkt_txn *txn)
+{
+    return txn->policy->n_applications == 0 || mkt_policy_has_application(txn->policy, txn->settings->application)
+               ? MKT_OK
+               : mkt_blame(txn->detail, MKT_E_APPLICATION, "application", &txn->settings->application);
+}
 
 /* ---- timestamps ---- */
 

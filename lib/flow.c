@@ -159,17 +159,12 @@ const struct mkt_step mkt_steps[] = {
 
 const size_t mkt_n_steps = sizeof mkt_steps / sizeof *mkt_steps;
 
-/* Whether a role is one of several; a number that is read from octets may be no role. */
-static bool is_of(unsigned roles, enum mkt_role role)
-{
-    return (unsigned)role <= MKT_KMS && (roles & 1u << role) != 0;
-}
-
 const struct mkt_step *mkt_step_find(enum mkt_role role, enum mkt_state state, enum mkt_direction direction,
                                      unsigned message)
 {
     for (const struct mkt_step *step = mkt_steps; step < mkt_steps + mkt_n_steps; step++)
-        if (is_of(step->roles, role) && step->direction == direction && (step->state == state || state == MKT_STATES) &&
+        if ((step->roles & 1u << role) != 0 && step->direction == direction &&
+            (step->state == state || state == MKT_STATES) &&
             ((unsigned)step->message == mkt_psk_variant(message) || message == MKT_ANY_MESSAGE))
             return step;
     return NULL;
@@ -200,7 +195,7 @@ static const struct mkt_state_row states[] = {
 const struct mkt_state_row *mkt_state_find(enum mkt_role role, enum mkt_state state)
 {
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        if (is_of(states[i].roles, role) && states[i].state == state)
+        if ((states[i].roles & 1u << role) != 0 && states[i].state == state)
             return &states[i];
     return NULL;
 }

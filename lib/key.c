@@ -124,11 +124,22 @@ enum mkt_err mkt_key_append(struct mkt_chain *chain, struct mkt_key_data *key)
     return MKT_OK;
 }
 
-bool mkt_wish_at(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish)
+void mkt_wish_complete(enum mkt_suite suite, struct mkt_key_wish *wish)
+{
+    const size_t key = wish->length > 0 ? wish->length : mkt_suite_algorithms(suite)->key;
+    const size_t salt = wish->salt_length > 0 ? wish->salt_length : MKT_SALT_LENGTH;
+    wish->length = wish->key.n > 0 ? wish->key.n : key;
+    wish->salt_length = !mkt_key_has_salt(wish->type) ? 0 : wish->salt.n > 0 ? wish->salt.n : salt;
+}
+
+bool mkt_wish_at(enum mkt_suite suite, const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish)
 {
     const void *at = (const uint8_t *)wishes + n * wishes->size;
-    return memcmp(at, &wishes->size, sizeof wishes->size) == 0 &&
-           mkt_sized_copy(wish, sizeof *wish, at, MKT_UP_TO(mkt_key_wish, kv));
+    const bool sized = memcmp(at, &wishes->size, sizeof wishes->size) == 0 &&
+                       mkt_sized_copy(wish, sizeof *wish, at, MKT_UP_TO(mkt_key_wish, kv));
+    if (sized)
+        mkt_wish_complete(suite, wish);
+    return sized;
 }
 
 /* Whether a key of the chains, or a wish, has an SPI. */
@@ -140,7 +151,7 @@ static bool is_taken(const struct mkt_span chains[], size_t n, const struct mkt_
         for (struct mkt_keys keys = mkt_keys_of(chains[c]); mkt_keys_next(&keys, &key);)
             if (key.kv.type == MKT_KV_SPI && mkt_span_equal(key.kv.spi, spi))
                 return true;
-    for (size_t i = 0; i < wishes->n && mkt_wish_at(wishes->wish, i, &wish); i++)
+    for (size_t i = 0; i < wishes->n && mkt_wish_at(wishes->suite, wishes->wish, i, &wish); i++)
         if (wish.kv.type == MKT_KV_SPI && mkt_span_equal(wish.kv.spi, spi))
             return true;
     return false;
@@ -158,29 +169,12 @@ enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span cha
     return MKT_E_RANDOM;
 }
 
-static size_t length_of(struct mkt_span given, size_t wished, size_t otherwise)
-{
-    return given.n > 0 ? given.n : wished > 0 ? wished : otherwise;
-}
-
-size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish)
-{
-    return length_of(wish->key, wish->length, mkt_suite_algorithms(suite)->key);
-}
-
-size_t mkt_wish_salt_length(const struct mkt_key_wish *wish)
-{
-    return mkt_key_has_salt(wish->type) ? length_of(wish->salt, wish->salt_length, MKT_SALT_LENGTH) : 0;
-}
-
 size_t mkt_wishes_longest(enum mkt_suite suite, const struct mkt_key_wish wishes[], size_t n)
 {
     size_t longest = 0;
     struct mkt_key_wish wish;
-    for (size_t i = 0; i < n && mkt_wish_at(wishes, i, &wish); i++) {
-        size_t length = mkt_wish_key_length(suite, &wish);
-        longest = !mkt_key_is_tek(wish.type) && length > longest ? length : longest;
-    }
+    for (size_t i = 0; i < n && mkt_wish_at(suite, wishes, i, &wish); i++)
+        longest = !mkt_key_is_tek(wish.type) && wish.length > longest ? wish.length : longest;
     return longest;
 }
 
@@ -195,8 +189,8 @@ static enum mkt_err make_key(const struct mkt_host *host, const struct mkt_wishe
     struct mkt_key_data same;
     struct mkt_key_data key = {
         .type = wish->type,
-        .key = {random && wish->key.n > 0 ? wish->key.p : NULL, mkt_wish_key_length(wishes->suite, wish)},
-        .salt = {random && wish->salt.n > 0 ? wish->salt.p : NULL, mkt_wish_salt_length(wish)},
+        .key = {random && wish->key.n > 0 ? wish->key.p : NULL, wish->length},
+        .salt = {random && wish->salt.n > 0 ? wish->salt.p : NULL, wish->salt_length},
         .kv = as_it_is ? wish->kv : (struct mkt_kv){.type = MKT_KV_SPI, .spi = {NULL, MKT_SPI}},
     };
     if ((wish->type > MKT_KEY_GTGK_SALT && wish->type != MKT_KEY_MPK) || wish->kv.type > MKT_KV_INTERVAL)
@@ -221,7 +215,8 @@ enum mkt_err mkt_keys_make(const struct mkt_host *host, const struct mkt_wishes 
     enum mkt_err err = MKT_OK;
     struct mkt_key_wish wish;
     for (size_t i = 0; i < wishes->n && err == MKT_OK; i++)
-        err = mkt_wish_at(wishes->wish, i, &wish) ? make_key(host, wishes, &wish, others, chain) : MKT_E_ARGUMENT;
+        err = mkt_wish_at(wishes->suite, wishes->wish, i, &wish) ? make_key(host, wishes, &wish, others, chain)
+                                                                 : MKT_E_ARGUMENT;
     return err;
 }
 

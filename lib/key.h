@@ -92,12 +92,12 @@ struct mkt_wishes {
 MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt_span chains[], size_t n,
                                    const struct mkt_wishes *wishes, uint8_t spi[MKT_SPI]);
 
-/* Reads the n-th of several wishes of the caller's, which all have the same size: false as mkt_sized_copy(). */
-bool mkt_wish_at(const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
+/* Sets the lengths of a wish to those of the key and of the salt that it is for. */
+void mkt_wish_complete(enum mkt_suite suite, struct mkt_key_wish *wish);
 
-/* Octets of the key and of the salt that a wish is for. */
-size_t mkt_wish_key_length(enum mkt_suite suite, const struct mkt_key_wish *wish);
-size_t mkt_wish_salt_length(const struct mkt_key_wish *wish);
+/* Reads, completed, the n-th of several wishes of the caller's, which all have the same size: false as
+ * mkt_sized_copy(). */
+bool mkt_wish_at(enum mkt_suite suite, const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
 
 /* Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.
  * MKT_E_SPI: two wishes give one SPI, or one is empty. MKT_E_ARGUMENT: a wish of unknown type or size. */

@@ -68,8 +68,7 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     uint8_t encr_key[32], iv[16] = {0};
     enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
     err = err == MKT_OK ? mkt_derive_by(&s->prf, MKT_DERIVE_ENCR_KEY, &s->p->label, encr_key, length) : err;
-    if (err == MKT_OK)
-        err = mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out);
+    err = err == MKT_OK ? mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out) : err;
     mkt_wipe(encr_key, sizeof encr_key);
     mkt_wipe(iv, sizeof iv);
     return err;

@@ -23,8 +23,7 @@ enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *m, enum 
         txn->detail->message = (int)data_type;
     enum mkt_err err = mkt_draw_csb_id(txn, &csb_id);
     /* as long as the key, 12.1, and as those of the suite, design decision D2 */
-    if (err == MKT_OK)
-        err = mkt_draw(txn, kms->psk.n > key ? kms->psk.n : key, &rand);
+    err = err == MKT_OK ? mkt_draw(txn, kms->psk.n > key ? kms->psk.n : key, &rand) : err;
     err = err == MKT_OK ? mkt_begin(txn, m, data_type, csb_id) : err;
     if (err != MKT_OK)
         return err;
@@ -242,22 +241,23 @@ static bool is_next(enum mkt_suite suite, struct mkt_keys *asked, const struct m
     struct mkt_key_data next;
     if (!mkt_keys_next_session(asked, &next))
         return false;
-    const struct mkt_key_wish want = wish_of(&next);
+    struct mkt_key_wish want = wish_of(&next);
+    mkt_wish_complete(suite, &want);
     const bool spi =
         want.kv.type == MKT_KV_SPI && key->kv.type == MKT_KV_SPI && mkt_span_equal(want.kv.spi, key->kv.spi);
-    return (want.kv.type == MKT_KV_NULL || spi) && want.type == key->type &&
-           mkt_wish_key_length(suite, &want) == mkt_wish_key_length(suite, key) &&
-           mkt_wish_salt_length(&want) == mkt_wish_salt_length(key);
+    return (want.kv.type == MKT_KV_NULL || spi) && want.type == key->type && want.length == key->length &&
+           want.salt_length == key->salt_length;
 }
 
-static bool next_granted(struct mkt_granted *keys, struct mkt_key_wish *key)
+static bool next_granted(enum mkt_suite suite, struct mkt_granted *keys, struct mkt_key_wish *key)
 {
     struct mkt_key_data next;
     if (keys->at < keys->n)
-        return mkt_wish_at(keys->wish, keys->at++, key);
+        return mkt_wish_at(suite, keys->wish, keys->at++, key);
     if (!mkt_keys_next_session(&keys->chain, &next))
         return false;
     *key = wish_of(&next);
+    mkt_wish_complete(suite, key);
     return true;
 }
 
@@ -278,7 +278,7 @@ enum mkt_err mkt_request_check(struct mkt_span request_init, const struct mkt_po
         desired.kms = policy->kms;
     bool same = mkt_policy_same(&desired, policy);
     struct mkt_keys asked = mkt_keys_of(desired.kemac);
-    while (desired.has_kemac && next_granted(keys, &key)) /* without a desired KEMAC any keys will do */
+    while (desired.has_kemac && next_granted(suite, keys, &key)) /* without a desired KEMAC any keys will do */
         same = is_next(suite, &asked, &key) && same;
     return same && !mkt_keys_next_session(&asked, &left) ? MKT_OK : MKT_E_NOT_AS_ASKED;
 }

@@ -403,10 +403,10 @@ static enum mkt_err work_arena(struct work *w)
     struct mkt_key_wish k;
     size_t keys = (r->n_keys + 2) * KEY + 2 * mkt_suite_algorithms(w->base.suite)->key;
     for (size_t i = 0; i < r->n_keys; i++) {
-        if (!mkt_wish_at(r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
+        if (!mkt_wish_at(w->base.suite, r->keys, i, &k) || k.length > UINT16_MAX || k.salt_length > UINT16_MAX ||
             k.key.n > UINT16_MAX || k.salt.n > UINT16_MAX || k.kv.spi.n > UINT8_MAX)
             return mkt_blame(&w->detail, MKT_E_ARGUMENT, "keys", NULL);
-        keys += mkt_wish_key_length(w->base.suite, &k) + mkt_wish_salt_length(&k) + k.kv.spi.n;
+        keys += k.length + k.salt_length + k.kv.spi.n;
     }
     enum mkt_err err = mkt_policy_encode(r->policy, &tp_data);
     w->arena.cap = 5 * keys + 2 * tp_data.n + 2 * r->tpk_id.data.n + 3 * r->tpk.n + OTHERS;

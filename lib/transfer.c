@@ -136,8 +136,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     const size_t before = txn->out->n;
     enum mkt_err err = begin_init(txn, &ticket);
     err = err == MKT_OK ? put_init(txn, &ticket, &message) : err;
-    if (err == MKT_OK)
-        err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
+    err = err == MKT_OK ? mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0) : err;
     if (err != MKT_OK)
         return err;
     mkt_mpk_protection(txn, &message, MKT_PURPOSE_INITIAL);
@@ -352,8 +351,7 @@ static enum mkt_err accept_init(struct mkt_txn *txn)
     enum mkt_err err = mkt_accept_supplied(txn, txn->keys, &b->keys[MKT_FROM_INITIATOR]);
     if (err == MKT_OK && by_kms && mkt_bundle_has(b, MKT_FLAG_J))
         err = io_keep(&txn->arena, mkt_ticket_octets(txn->ticket), &b->ticket);
-    if (err == MKT_OK)
-        err = mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0);
+    err = err == MKT_OK ? mkt_check_rands(b, mkt_bundle_has(b, MKT_FLAG_G) ? mkt_rand_length(b, NULL, 0) : 0) : err;
     err = err == MKT_OK ? mkt_sessions_check_keys(b, m->hdr.map, !answered) : err;
     err = err == MKT_OK ? io_keep(&txn->arena, b->randi, &b->randi) : err;
     err = err == MKT_OK ? keep_ids(txn) : err;
@@ -383,8 +381,7 @@ static enum mkt_err put_resp(struct mkt_txn *txn, struct mkt_message *m)
     const bool shared = answer->n_keys > 0 && !mkt_bundle_has(b, MKT_FLAG_G);
     enum mkt_err err =
         shared ? mkt_begin_update(txn, m, MKT_TRANSFER_RESP, true) : mkt_begin(txn, m, MKT_TRANSFER_RESP, b->csb_id);
-    if (err == MKT_OK)
-        err = mkt_supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]);
+    err = err == MKT_OK ? mkt_supply(txn, answer->keys, answer->n_keys, &b->keys[MKT_FROM_RESPONDER]) : err;
     if (err != MKT_OK)
         return err;
     if (mkt_bundle_has(b, MKT_FLAG_G))

@@ -10,19 +10,12 @@ static void by_last(struct mkt_txn *txn, const struct mkt_message *message)
                        mkt_bundle_has(&txn->bundle, MKT_FLAG_F) ? MKT_PURPOSE_RESPONSE : MKT_PURPOSE_INITIAL);
 }
 
-static enum mkt_role other(enum mkt_role role)
+static void add_idr(struct mkt_message *m, const struct mkt_bundle *b, bool initiator)
 {
-    return role == MKT_INITIATOR ? MKT_RESPONDER : MKT_INITIATOR;
-}
-
-static uint8_t idr_role(enum mkt_role role)
-{
-    return role == MKT_INITIATOR ? MKT_IDR_I : MKT_IDR_R;
-}
-
-static const struct mkt_id *id_of(const struct mkt_bundle *b, enum mkt_role role)
-{
-    return role == MKT_INITIATOR ? &b->initiator : mkt_bundle_responder(b);
+    if (initiator)
+        mkt_add_idr(m, MKT_IDR_I, &b->initiator);
+    else
+        mkt_add_idr(m, MKT_IDR_R, mkt_bundle_responder(b));
 }
 
 /* Puts all session keys in one chain, except those that sessions have ceased to use: these are to be wiped. */
@@ -78,8 +71,8 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     /* "the V flag SHALL be used to indicate whether or not a response message is expected" */
     m.hdr.v = !update->no_answer;
     /* never left out, so that nobody can send it back to this party: mkt_check_update_identities() */
-    mkt_add_idr(&m, idr_role(txn->role), id_of(b, txn->role));
-    mkt_add_idr(&m, idr_role(other(txn->role)), id_of(b, other(txn->role)));
+    add_idr(&m, b, txn->role == MKT_INITIATOR);
+    add_idr(&m, b, txn->role != MKT_INITIATOR);
     err = mkt_sessions_offer(txn, &m, update->no_answer);
     if (err != MKT_OK)
         return err;
@@ -106,7 +99,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
         return err;
     /* the Initiator of a call without F can't guess a Responder that it did not ask */
     if (!txn->settings->leave_out_identities || !mkt_id_equal(mkt_bundle_responder(b), &b->called))
-        mkt_add_idr(&m, idr_role(txn->role), id_of(b, txn->role));
+        add_idr(&m, b, txn->role == MKT_INITIATOR);
     err = mkt_sessions_answer(txn, &m);
     if (err != MKT_OK)
         return err;
@@ -171,8 +164,7 @@ static enum mkt_err meet_responder(struct mkt_txn *txn)
     if (txn->role != MKT_INITIATOR || b->responder.data.n > 0)
         return MKT_OK;
     enum mkt_err err = kept_policy(b, txn->policy);
-    if (err == MKT_OK)
-        err = mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder);
+    err = err == MKT_OK ? mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder) : err;
     err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
     b->ticket = io_none;
     return err;
@@ -180,8 +172,9 @@ static enum mkt_err meet_responder(struct mkt_txn *txn)
 
 bool mkt_update_has_own_order(const struct mkt_txn *txn)
 {
-    const struct mkt_payload *own = mkt_message_find(txn->message, MKT_IDR, idr_role(txn->role));
-    const struct mkt_payload *peer = mkt_message_find(txn->message, MKT_IDR, idr_role(other(txn->role)));
+    const bool initiator = txn->role == MKT_INITIATOR;
+    const struct mkt_payload *own = mkt_message_find(txn->message, MKT_IDR, initiator ? MKT_IDR_I : MKT_IDR_R);
+    const struct mkt_payload *peer = mkt_message_find(txn->message, MKT_IDR, initiator ? MKT_IDR_R : MKT_IDR_I);
     return own != NULL && (peer == NULL || own < peer);
 }
 
