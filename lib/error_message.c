@@ -20,11 +20,9 @@ static enum mkt_err find_answer_key(struct mkt_txn *txn, struct mkt_message *ini
     return err;
 }
 
-/*
- * True if a message is the peer's and not a replay: later than all that were reported, and later than all that were
+/* True if a message is the peer's and not a replay: later than all that were reported, and later than all that were
  * taken or, if the error is not that it came again, the last one. Else an attacker could replay or reflect an old
- * message, and the peer would apply the authenticated Error message to its latest one.
- */
+ * message, and the peer would apply the authenticated Error message to its latest one. */
 static bool is_of_now(const struct mkt_txn *txn, bool update, enum mkt_err why)
 {
     const struct mkt_bundle *b = &txn->bundle;

@@ -108,35 +108,29 @@ enum mkt_err mkt_begin(const struct mkt_txn *txn, struct mkt_message *message, e
 
 /* ---- T of updates and of keys: RFC 6043 5.2, design decision D29 ---- */
 
-/* The low bits of T that its maker chooses, as a mask and their value. */
-struct low_bits {
-    uint64_t mask, value;
-};
-
 /* Both ends encrypt new keys with one key, and only T makes their IVs differ (D4). So the last bit of T is the sender's
  * role. Without G several Responders and branches share the key: then the other 23 bits, 4 ms, are random. */
-static enum mkt_err draw_low_bits(const struct mkt_txn *txn, struct low_bits *low)
+static enum mkt_err draw_low_bits(const struct mkt_txn *txn, uint64_t *mask, uint64_t *low)
 {
     uint8_t octets[3] = {0};
-    uint64_t drawn = 0;
     const bool alone = mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
     enum mkt_err err = alone ? MKT_OK : mkt_host_random(txn->host, octets, sizeof octets);
     struct io io = io_get((struct mkt_span){octets, sizeof octets});
-    io_uint(&io, &drawn, sizeof octets);
-    low->mask = alone ? 1 : 0xffffff;
-    low->value = (drawn & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);
+    io_uint(&io, low, sizeof octets);
+    *mask = alone ? 1 : 0xffffff;
+    *low = (*low & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);
     return err;
 }
 
 /* "MUST use new timestamps": later than those, as a clock may stand still, or be behind that of the peer. */
-static void put_after(struct mkt_t *t, const struct mkt_times *times, const struct low_bits *low)
+static void put_after(struct mkt_t *t, const struct mkt_times *times, uint64_t mask, uint64_t low)
 {
-    t->value = (t->value & ~low->mask) | low->value;
+    t->value = (t->value & ~mask) | low;
     if (mkt_t_later(t, times))
         return;
-    t->value = (times->clock & ~low->mask) | low->value;
+    t->value = (times->clock & ~mask) | low;
     if (!mkt_t_later(t, times))
-        t->value += low->mask + 1;
+        t->value += mask + 1;
 }
 
 /* True if a KEMAC with that COUNTER has an IV of its own. The Initiator uses even COUNTER values and the Responder odd
@@ -153,12 +147,12 @@ enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, 
     enum { SKIPPED = 256 }; /* at most, in one go */
     struct mkt_bundle *b = &txn->bundle;
     const bool counter = txn->settings->counter;
-    struct low_bits low = {0, 0};
+    uint64_t mask = 0, low = 0; /* the bits of T that its maker chooses */
     enum mkt_err err = MKT_OK;
     if (kemac && counter && !mkt_bundle_has(b, MKT_FLAG_G))
         return MKT_E_COUNTER;
     if (kemac && !counter)
-        err = draw_low_bits(txn, &low);
+        err = draw_low_bits(txn, &mask, &low);
     err = err == MKT_OK ? mkt_begin(txn, message, data_type, b->csb_id) : err;
     struct mkt_t *t = &message->payload[0].t;
     for (unsigned i = 0; err == MKT_OK && kemac && counter && !has_own_iv(txn, t); i++)
@@ -166,8 +160,8 @@ enum mkt_err mkt_begin_update(struct mkt_txn *txn, struct mkt_message *message, 
     if (err != MKT_OK)
         return err;
     if (!counter) {
-        put_after(t, &b->sent, &low);
-        put_after(t, &b->peer_last_t, &low);
+        put_after(t, &b->sent, mask, low);
+        put_after(t, &b->peer_last_t, mask, low);
     }
     mkt_times_add(&b->sent, t, kemac);
     return MKT_OK;
@@ -340,13 +334,6 @@ enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
     return mkt_protect_seal(protection, &encryption, parts, 4, mac);
 }
 
-enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt_span *to)
-{
-    if (txn->out->p != NULL)
-        return io_keep(&txn->arena, io_tail(txn->out, from), to);
-    return io_reserve(&txn->arena, txn->out->n - from) != NULL ? MKT_OK : MKT_E_BUNDLE_FULL;
-}
-
 /* ---- the order of taking ---- */
 
 /* What can be refused of any message without a key: algorithms, a COUNTER that nobody keeps. */
@@ -399,8 +386,8 @@ static enum mkt_err check_hdr(struct mkt_txn *txn)
     return check_algorithms(txn);
 }
 
-/* 4.2.2.1, 4.2.2.3, 5.2: "If indicated by the Ticket Policy (L flag)" of the Initiator, and "(M flag)" of the Responder,
- * "a KEMAC payload SHALL NOT be included." */
+/* 4.2.2.1, 4.2.2.3, 5.2: "If indicated by the Ticket Policy", L flag of the Initiator and M flag of the Responder, "a
+ * KEMAC payload SHALL NOT be included." */
 static bool may_supply(const struct mkt_bundle *b, bool initiator)
 {
     return mkt_bundle_has(b, initiator ? MKT_FLAG_L : MKT_FLAG_M);

@@ -119,9 +119,8 @@ static inline const struct mkt_t *mkt_t_of(const struct mkt_message *message)
     return &mkt_message_find(message, MKT_T, 0)->t;
 }
 
-/* Asks the host's callbacks, or else the cache, if a message was taken or made before: MKT_E_REPLAY. With `remember` it
- * was, from now on: one that is taken, or made so that it is not taken back. One that is only measured is not asked
- * about. */
+/* Asks the replay cache if a message was taken or made before: MKT_E_REPLAY. With `remember` it was, from now on: one
+ * that is taken, or made so that it is not taken back. A message that is only measured is not asked about. */
 MKT_MUST enum mkt_err mkt_ask_replay(const struct mkt_txn *txn, const struct mkt_message *message, bool remember);
 
 /* Whether there is a replay cache that can know the message that is taken. */
@@ -173,12 +172,8 @@ void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct m
  * lets the host verify its signature: `owner` is then the identity that signed. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);
 
-/* Adds V or SIGN to a message, by `protection` and `extra`, encrypts its KEMAC, appends it to `out`, and its spans view
- * it. */
+/* Adds V or SIGN to a message, by `protection` and `extra`, encrypts its KEMAC, and appends it to `out`, as a view. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message);
-
-/* Keeps the message that begins at octet `from` of `out`. If it is only measured, this takes as much room. */
-MKT_MUST enum mkt_err mkt_keep_made(struct mkt_txn *txn, size_t from, struct mkt_span *to);
 
 /* ---- KEMAC ---- */
 

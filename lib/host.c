@@ -66,10 +66,8 @@ mkt_ntp mkt_ntp_from_unix(int64_t seconds)
     return ((uint64_t)seconds + from_1900_to_1970) << 32;
 }
 
-/*
- * RFC 4330 section 3: "If bit 0 is set, the UTC time is in the range 1968-2036 [...] If bit 0 is not set, the time is
- * in the range 2036-2104". So the order of moments is that of the numbers with bit 0 turned over.
- */
+/* RFC 4330 section 3: "If bit 0 is set, the UTC time is in the range 1968-2036 [...] If bit 0 is not set, the time is
+ * in the range 2036-2104". So the order of moments is that of the numbers with bit 0 turned over. */
 static uint64_t order(mkt_ntp ntp)
 {
     return ntp ^ (uint64_t)1 << 63;

@@ -14,29 +14,25 @@ enum mkt_err mkt_initiator_data_encode(enum mkt_suite suite, struct mkt_buf *are
 
 enum mkt_err mkt_initiator_data_decode(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr)
 {
-    struct mkt_span rest = data, octets;
+    struct io io = io_get(data);
     struct mkt_payload p = {.type = MKT_LAST};
-    uint16_t type;
+    uint8_t type = MKT_LAST;
     size_t n = 0;
     *vi = *vr = (struct mkt_v){0};
-    enum mkt_err err = mkt_chain_decode(&type, &rest);
-    while (err == MKT_OK && type != MKT_LAST) {
-        struct io io = io_get(rest);
-        err = mkt_payload_decode(&p, &type, &rest);
+    if (data.n > 0)
+        io_u8(&io, &type);
+    while (io.err == MKT_OK && type != MKT_LAST) {
+        p = (struct mkt_payload){.type = type};
+        type = mkt_io_payload(&io, &p, MKT_LAST);
         /* Vi "SHALL be identical to the V payload", which is the last of its message; Vr follows all the same (D14) */
-        if (err == MKT_E_TRAILING && p.type == MKT_V && n == 0) {
-            io_bytes(&io, &octets, p.octets.n);
-            rest = io_rest(&io);
+        if (p.type == MKT_V && n == 0 && type == MKT_LAST && io_left(&io))
             type = MKT_V;
-            err = io.err;
-        }
-        if (err != MKT_OK || p.type != MKT_V)
-            continue;
-        *(n == 0 ? vi : vr) = p.v;
-        n++;
+        if (p.type == MKT_V)
+            *(n++ == 0 ? vi : vr) = p.v;
     }
-    if (err != MKT_OK)
-        return err;
+    io_expect_end(&io);
+    if (io.err != MKT_OK)
+        return io.err;
     /* "The last payload (Vr) SHALL be a Verification payload" */
     if (n != 2)
         return n < 2 ? MKT_E_MISSING : MKT_E_TOO_MANY;

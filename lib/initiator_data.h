@@ -17,8 +17,8 @@ MKT_MUST enum mkt_err mkt_initiator_data_seal(enum mkt_suite suite, struct mkt_s
 /* The shape: MKT_E_MISSING, MKT_E_TOO_MANY, MKT_E_ORDER, or an error of mkt_payload_decode(). */
 MKT_MUST enum mkt_err mkt_initiator_data_decode(struct mkt_span data, struct mkt_v *vi, struct mkt_v *vr);
 
-/* Checks what needs no key: it is there if keys are forked and only then (6.10), MKT_E_INITIATOR_DATA; it has its shape;
- * Vi is the V of the TRANSFER_INIT (4.2.3.6), unless that is NULL: MKT_E_INITIATOR_MAC. */
+/* Checks what needs no key: it is there if keys are forked and only then (6.10), MKT_E_INITIATOR_DATA; its shape; and
+ * that Vi is `v`, the V of the TRANSFER_INIT (4.2.3.6), unless that is NULL: MKT_E_INITIATOR_MAC. */
 MKT_MUST enum mkt_err mkt_initiator_data_check(struct mkt_span data, bool forked, const struct mkt_v *v);
 
 /* Whether Vr was made with this MPKr: MKT_E_INITIATOR_MAC, MKT_E_MAC_ALG. */

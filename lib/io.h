@@ -203,7 +203,7 @@ static inline struct mkt_span io_tail(const struct mkt_buf *buf, size_t from)
     return (struct mkt_span){buf->p == NULL ? NULL : buf->p + from, buf->n - from};
 }
 
-/* A copy of a span at the end of a buffer: `to` then views it. */
+/* A copy of a span at the end of a buffer: `to` then views it. If its `p` is NULL, that is only as much room. */
 static inline enum mkt_err io_keep(struct mkt_buf *buf, struct mkt_span from, struct mkt_span *to)
 {
     uint8_t *p = io_reserve(buf, from.n);

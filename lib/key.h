@@ -95,8 +95,7 @@ MKT_MUST enum mkt_err mkt_spi_draw(const struct mkt_host *host, const struct mkt
 /* Sets the lengths of a wish to those of the key and of the salt that it is for. */
 void mkt_wish_complete(enum mkt_suite suite, struct mkt_key_wish *wish);
 
-/* Reads, completed, the n-th of several wishes of the caller's, which all have the same size: false as
- * mkt_sized_copy(). */
+/* Reads and completes the n-th wish of the caller's, which all have one size: false as mkt_sized_copy(). */
 bool mkt_wish_at(enum mkt_suite suite, const struct mkt_key_wish *wishes, size_t n, struct mkt_key_wish *wish);
 
 /* Appends keys: random if a wish does not give them, with SPIs that no key of this chain and of `others` (or NULL) has.

@@ -22,7 +22,8 @@ void mkt_io_put_payloads(struct io *io, const struct mkt_payload payload[], size
 /* What stands in the Next Payload field before a chain: the type of its first payload. */
 uint8_t mkt_io_first(struct io *io, const struct mkt_payload payload[], size_t n);
 
-/* Whether keys of a type come with a salt: RFC 3830 table 6.13.a, RFC 6043 table 6.7: "only included if the salt is specified in the Type-field" */
+/* Whether keys of a type come with a salt (RFC 3830 table 6.13.a, RFC 6043 table 6.7): "only included if the salt is
+ * specified in the Type-field" */
 static inline bool mkt_key_has_salt(uint16_t key_type)
 {
     return key_type == MKT_KEY_TGK_SALT || key_type == MKT_KEY_TEK_SALT || key_type == MKT_KEY_GTGK_SALT;

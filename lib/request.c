@@ -75,7 +75,7 @@ enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *m, const 
     if (!txn->signs && kms->name.data.n > 0)
         mkt_add_idr(m, MKT_IDR_PSK, &kms->name);
     err = mkt_seal(txn, m);
-    return err == MKT_OK ? mkt_keep_made(txn, before, init) : err;
+    return err == MKT_OK ? io_keep(&txn->arena, io_tail(txn->out, before), init) : err;
 }
 
 /* The role of the sender of an initial message to a KMS. */
@@ -124,8 +124,7 @@ enum mkt_err mkt_kms_authorise(struct mkt_txn *txn)
     const struct mkt_label *label = &txn->protection.label;
     const bool request = role_of(txn->message) == MKT_IDR_I, by_pk = mkt_is_pk(txn->message->hdr.data_type);
     struct mkt_id *sender = request ? &txn->bundle.initiator : &txn->bundle.responder;
-    /* 12.1: RANDRi and RANDRr together "at least [...] the size of the longest pre-shared key/envelope key"; here is
-     * one of them */
+    /* 12.1: RANDRi and RANDRr "at least [...] the size of the longest pre-shared key/envelope key": here is one */
     if (label->randi.n + label->randr.n < (by_pk ? mkt_suite_algorithms(txn->bundle.suite)->key : txn->bundle.psk.n))
         return MKT_E_RAND;
     if (sender->data.n == 0)

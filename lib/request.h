@@ -56,8 +56,7 @@ static inline struct mkt_span mkt_kms_key(const struct mkt_txn *txn)
 MKT_MUST enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *message, enum mkt_data_type data_type,
                                         const struct mkt_id *who);
 
-/* Appends the end of an initial message to a KMS, [IDRpsk] and V or [CHASH], PKE and SIGN, and seals it; it becomes
- * `init`. */
+/* Ends an initial message to a KMS with [IDRpsk] and V or [CHASH], PKE and SIGN, and seals it: it becomes `init`. */
 MKT_MUST enum mkt_err mkt_seal_for_kms(struct mkt_txn *txn, struct mkt_message *message, const struct mkt_id *who,
                                        struct mkt_span *init);
 

@@ -8,8 +8,7 @@
 /* With the RESOLVE_RESP a Responder goes on to take the TRANSFER_INIT that it keeps; a KMS passes it on. */
 extern const struct mkt_acts mkt_acts_resolve_init, mkt_acts_resolve_resp;
 
-/* Finds `txn->kms` for a KMS: who resolves the ticket of a RESOLVE_INIT (section 10), NULL if it is this KMS;
- * MKT_E_KMS. */
+/* Finds `txn->kms` of a KMS: the one that resolves a ticket (section 10), NULL if it is this one; MKT_E_KMS. */
 MKT_MUST enum mkt_err mkt_find_kms(struct mkt_txn *txn, struct mkt_span resolve_init);
 
 #endif

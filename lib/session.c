@@ -211,6 +211,37 @@ static enum mkt_err put_cs(struct mkt_txn *txn, const struct mkt_cs *cs)
     return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
 }
 
+/* The sessions that a party names, or all of the bundle. Such as the bundle has keep what is not said anew, their keys
+ * included if no new ones are `supplied`. */
+static enum mkt_err put_sessions(struct mkt_txn *txn, struct mkt_message *message, const struct mkt_cs *named,
+                                 size_t n_named, bool supplied)
+{
+    const struct mkt_bundle *b = &txn->bundle;
+    const size_t n = n_named > 0 ? n_named : b->n_cs;
+    struct mkt_span rest = b->map;
+    enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
+    for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
+        struct mkt_cs before = {0};
+        bool had = n_named == 0 && next_cs(&rest, &before);
+        const struct mkt_cs same = {.cs_id = before.cs_id, .prot_type = before.prot_type};
+        struct mkt_cs cs = had ? same : named[i];
+        had = had || mkt_cs_find(b->map, cs.cs_id, &before);
+        if (had && cs.policies.n == 0)
+            cs.policies = before.policies;
+        if (had && cs.session_data.n == 0) {
+            cs.session_data = before.session_data;
+            cs.s = before.s;
+        }
+        if (cs.spi.n == 0 && (had || supplied))
+            cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, without++, before.spi);
+        if (cs.spi.n == 0)
+            cs.spi = pick_spi(b->keys, MKT_CHAINS, without++, io_none);
+        err = put_cs(txn, &cs);
+    }
+    message->hdr.n_cs = (uint8_t)n;
+    return err;
+}
+
 /* The crypto sessions of the first offer, by default the one of the TLS profile (D10, D11) with the policies of the
  * offer. Without F it needs a policy, as there is no answer to add one. */
 static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message)
@@ -229,47 +260,8 @@ static enum mkt_err offer_first(struct mkt_txn *txn, struct mkt_message *message
         .prot_type = txn->settings->prot_type,
         .policies = {policies, needs_sp ? 1 : offer->n_sp},
     };
-    const struct mkt_cs *cs = offer->n_cs > 0 ? offer->cs : &tls;
-    const size_t n = offer->n_cs > 0 ? offer->n_cs : 1;
-    enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
-    for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
-        struct mkt_cs put = cs[i];
-        if (put.spi.n == 0)
-            put.spi = pick_spi(txn->bundle.keys, MKT_CHAINS, without++, io_none);
-        err = put_cs(txn, &put);
-    }
-    message->hdr.n_cs = (uint8_t)n;
-    return err;
-}
-
-/* The sessions that an update names, or all of them. Such as the bundle has keep what is not said anew. */
-static enum mkt_err update_sessions(struct mkt_txn *txn, struct mkt_message *message)
-{
-    const struct mkt_update *update = txn->update;
-    const struct mkt_bundle *b = &txn->bundle;
-    const size_t n = update->n_cs > 0 ? update->n_cs : b->n_cs;
-    struct mkt_span rest = b->map;
-    enum mkt_err err = n > UINT8_MAX ? MKT_E_CS : MKT_OK;
-    for (size_t i = 0, without = 0; i < n && err == MKT_OK; i++) {
-        struct mkt_cs before = {0};
-        bool had = update->n_cs == 0 && next_cs(&rest, &before);
-        const struct mkt_cs same = {.cs_id = before.cs_id, .prot_type = before.prot_type};
-        struct mkt_cs cs = had ? same : update->cs[i];
-        had = had || mkt_cs_find(b->map, cs.cs_id, &before);
-        if (had && cs.policies.n == 0)
-            cs.policies = before.policies;
-        if (had && cs.session_data.n == 0) {
-            cs.session_data = before.session_data;
-            cs.s = before.s;
-        }
-        if (cs.spi.n == 0 && (had || update->n_keys > 0))
-            cs.spi = pick_spi(&b->keys[MKT_FROM_UPDATE], 1, without++, before.spi);
-        if (cs.spi.n == 0)
-            cs.spi = pick_spi(b->keys, MKT_CHAINS, without++, io_none);
-        err = put_cs(txn, &cs);
-    }
-    message->hdr.n_cs = (uint8_t)n;
-    return err;
+    return offer->n_cs > 0 ? put_sessions(txn, message, offer->cs, offer->n_cs, false)
+                           : put_sessions(txn, message, &tls, 1, false);
 }
 
 /* The SPs of an update: those that it brings, and those that its sessions name and that were agreed on before. */
@@ -299,7 +291,9 @@ static enum mkt_err update_sps(struct mkt_txn *txn, struct mkt_message *message,
 enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message, bool settled)
 {
     const size_t from = txn->arena.n;
-    enum mkt_err err = txn->offer != NULL ? offer_first(txn, message) : update_sessions(txn, message);
+    const struct mkt_update *update = txn->update;
+    enum mkt_err err = txn->offer != NULL ? offer_first(txn, message)
+                                          : put_sessions(txn, message, update->cs, update->n_cs, update->n_keys > 0);
     message->hdr.map = io_tail(&txn->arena, from);
     err = err == MKT_OK && txn->offer == NULL ? update_sps(txn, message, message->hdr.map) : err;
     err = err == MKT_OK ? mkt_sessions_check(txn, message, NULL, settled) : err;

@@ -8,8 +8,7 @@
 /* SPs that a caller may give: a message has at most 9 other payloads, those of before included. */
 enum { MKT_MAX_SPS = MKT_MAX_PAYLOADS - 9 };
 
-/* Adds the SPs of an offer or update to a TRANSFER_INIT, sets the CS ID map, and checks them; `settled` as below. The
- * bundle has its keys by then. */
+/* Adds the SPs of an offer or update, sets the CS ID map, and checks them; `settled` as below. The keys are there. */
 MKT_MUST enum mkt_err mkt_sessions_offer(struct mkt_txn *txn, struct mkt_message *message, bool settled);
 
 /* Checks if a bundle can have the crypto sessions of a message: MKT_E_CS, MKT_E_PROT, MKT_E_SP, MKT_E_SPI. `init` is

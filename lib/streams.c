@@ -614,10 +614,8 @@ static bool may_have(const struct connection *connection, const struct stream *s
     return stream->connected == NULL || stream->connected == connection;
 }
 
-/*
- * Copies the key that an identity has on a connection, in a handshake or a renegotiation; answers its octets. If it has
- * none, that is the number of octets of the key that came last, and `key` is as it was.
- */
+/* Copies the key that an identity has on a connection, in a handshake or a renegotiation; answers its octets. If it has
+ * none, that is the number of octets of the key that came last, and `key` is as it was. */
 static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *ssl, const void *identity, size_t n,
                        uint32_t chain, uint8_t key[MBEDTLS_PSK_MAX_LEN], bool *known)
 {
@@ -642,10 +640,8 @@ static size_t copy_key(struct mkt_streams *streams, const mbedtls_ssl_context *s
     return n_key;
 }
 
-/*
- * mbedTLS asks for the key of an identity. In TLS 1.3 it does so for one after the other, until it has a key. To hide
- * which identities there are, this costs the same for all, and the key that nobody knows is as long as another.
- */
+/* mbedTLS asks for the key of an identity. In TLS 1.3 it does so for one after the other, until it has a key. To hide
+ * which identities there are, this costs the same for all, and the key that nobody knows is as long as another. */
 static int find_key(void *user, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t n)
 {
     struct mkt_streams *streams = user;
@@ -807,10 +803,8 @@ static enum mkt_tls_state state_of(int result)
     }
 }
 
-/*
- * Sends the last alert: close_notify, or a fatal one. mbedTLS sends no alert if it has to finish a record first, and
- * does not say so (its issue 8859): so that is done by a call of its own.
- */
+/* Sends the last alert: close_notify, or a fatal one. mbedTLS sends no alert if it has to finish a record first, and
+ * does not say so (its issue 8859): so that is done by a call of its own. */
 static int say(struct connection *connection, unsigned char alert)
 {
     mbedtls_ssl_context *ssl = connection->ssl;
@@ -831,10 +825,8 @@ static int say(struct connection *connection, unsigned char alert)
     return known ? mbedtls_ssl_send_alert_message(ssl, level, alert) : 0;
 }
 
-/*
- * Sends the alert that mbedTLS did not: it has none for KeyUpdate, a bad record or an empty identity, nor while a record
- * is unsent. After the peer's last record a protected one is an alert.
- */
+/* Sends the alert that mbedTLS did not: it has none for KeyUpdate, a bad record or an empty identity, nor while a record
+ * is unsent. After the peer's last record a protected one is an alert. */
 static void say_why(struct connection *connection, int result, unsigned char otherwise)
 {
     if (connection->type == MBEDTLS_SSL_MSG_ALERT || connection->type == MBEDTLS_SSL_MSG_APPLICATION_DATA)

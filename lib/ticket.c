@@ -51,10 +51,8 @@ enum mkt_err mkt_base_ticket_decode(struct mkt_base_ticket *base, const struct m
     base->encr_data = part[KEMAC].kemac.encr_data;
     base->idrpsk = part[IDRPSK].id;
     base->mac = part[V].v.mac;
-    /*
-     * A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET
-     * payload), the Initiator Data length field, the Initiator Data field, and the MAC field itself", which is last.
-     */
+    /* A.1: "The MAC SHALL be calculated over the entire TICKET payload except the Next Payload field (in the TICKET
+     * payload), the Initiator Data length field, the Initiator Data field, and the MAC field itself", which is last. */
     base->covered = mkt_ticket_octets(ticket);
     base->covered.n -= base->mac.n;
     return MKT_OK;
@@ -93,8 +91,8 @@ enum mkt_err mkt_ticket_keys_check(const struct mkt_policy *policy, struct mkt_s
     return err == MKT_OK ? mkt_keys_check(keys, &rules) : err;
 }
 
-/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5): MPKi with the SPI
- * of the MPK, MPKr with one of its own (D23). */
+/* From MPK || ... as the ticket has it to MPKi || [MPKr] || ... as its holder has it (A.2.2, 4.2.1.5): MPKi with the
+ * SPI of the MPK, MPKr with one of its own (D23). */
 static enum mkt_err put_holder_keys(const struct mkt_host *host, const struct mkt_base_ticket *base, bool mpkr,
                                     struct mkt_buf *arena, struct mkt_span *holder)
 {
@@ -245,10 +243,8 @@ void mkt_ticket_free(struct mkt_ticket *ticket)
     mkt_host_release(&host, ticket, ticket->size);
 }
 
-/*
- * How a ticket is kept: a mark, 32-bit length and TICKET payload, 32-bit length and keys. Octets can be read more than
- * once, so a ticket for one use (no J flag) is kept as one that was used.
- */
+/* How a ticket is kept: a mark, 32-bit length and TICKET payload, 32-bit length and keys. Octets can be read more than
+ * once, so a ticket for one use (no J flag) is kept as one that was used. */
 enum { MAY_BE_USED = 1, WAS_USED = 2 };
 static void io_stored(struct io *io, uint8_t *mark, struct mkt_span *payload, struct mkt_span *keys)
 {

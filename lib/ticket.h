@@ -32,11 +32,9 @@ MKT_MUST static inline enum mkt_err mkt_ticket_use_check(const struct mkt_host *
     return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;
 }
 
-/*
- * Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself if it is of a type of its
+/* Verifies and opens a ticket, with the TPK that the host has for it, or by the host itself if it is of a type of its
  * own: MKT_E_TICKET_TYPE without `open`. `keys` is the chain MPKi || [MPKr] || {TEK|TGK|GTGK}, in the arena. Random is
- * the SPI of MPKr, if `mpkr` says that it is wanted.
- */
+ * the SPI of MPKr, if `mpkr` says that it is wanted. */
 MKT_MUST enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
                                          const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena,
                                          struct mkt_span *keys, struct mkt_detail *detail);
@@ -51,10 +49,8 @@ MKT_MUST static inline enum mkt_err mkt_ticket_hash(const struct mkt_payload *ti
     return mkt_hash_of(MKT_HASH_SHA_256, &octets, 1, hash);
 }
 
-/*
- * Makes one from a TICKET payload with Next Payload 0, and the keys of its holder; both are copied. If it counts as
- * used, its policy must not have J: MKT_E_STORED.
- */
+/* Makes one from a TICKET payload with Next Payload 0, and the keys of its holder; both are copied. If it counts as
+ * used, its policy must not have J: MKT_E_STORED. */
 MKT_MUST enum mkt_err mkt_ticket_hold(struct mkt_ticket **ticket, const struct mkt_host *host, struct mkt_span payload,
                                       struct mkt_span keys, bool used);
 

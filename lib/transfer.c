@@ -148,7 +148,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     mkt_times_add(&b->sent, mkt_t_of(&message), has_update_keys(b, &message));
     if (mkt_bundle_has(b, MKT_FLAG_F)) {
         txn->outcome = MKT_ANSWER;
-        err = mkt_keep_made(txn, before, &b->init);
+        err = io_keep(&txn->arena, io_tail(txn->out, before), &b->init);
     } else {
         err = mkt_sessions_settle(txn, &message, NULL);
     }

@@ -82,7 +82,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
     if (err != MKT_OK)
         return err;
     txn->outcome = MKT_ANSWER;
-    err = update->no_answer ? finish(txn, &m, NULL) : mkt_keep_made(txn, before, &b->init);
+    err = update->no_answer ? finish(txn, &m, NULL) : io_keep(&txn->arena, io_tail(txn->out, before), &b->init);
     return err == MKT_OK ? mkt_ask_replay(txn, &m, true) : err;
 }
 

@@ -415,10 +415,8 @@ static enum mkt_err seal(void *user, const struct mkt_id *kms, uint64_t now, str
     return err;
 }
 
-/*
- * Takes the key from the `n` octets 00 02 PS 00 key (RFC 8017 7.2.2) if they are that. The length of
- * the key is known, so the separator has one place. No branch and no index depends on the octets.
- */
+/* Takes the key from the `n` octets 00 02 PS 00 key (RFC 8017 7.2.2) if they are that. The length of
+ * the key is known, so the separator has one place. No branch and no index depends on the octets. */
 static void select_key(const uint8_t *padded, size_t n, uint8_t *key, size_t key_length)
 {
     const uint8_t *from = padded + n - key_length;
@@ -430,11 +428,9 @@ static void select_key(const uint8_t *padded, size_t n, uint8_t *key, size_t key
         key[i] ^= (uint8_t)(all & (uint32_t)(key[i] ^ from[i]));
 }
 
-/*
- * mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses a
+/* mbedTLS's own decryption tells a bad padding from a good one. So it does the private operation alone, which refuses a
  * number that is not less than the modulus, and is quicker for 0. Anybody sees these two; the modulus less 1 takes their
- * place, so that all envelopes take the same way and the same time.
- */
+ * place, so that all envelopes take the same way and the same time. */
 static enum mkt_err open_envelope(void *user, const struct mkt_chash *chash, struct mkt_span envelope, uint8_t *key,
                                   size_t key_length)
 {
