@@ -144,19 +144,14 @@ static enum mkt_err find_sent_key(struct mkt_txn *txn)
     return MKT_OK;
 }
 
-/* V or SIGN, as this party sent its message: about a signed one a MAC proves nothing, and the other way round. */
-static bool has_proof(const struct mkt_txn *txn, unsigned *proof)
-{
-    const bool to_kms = txn->bundle.sent_with == MKT_SENT_WITH_PSK && txn->init != NULL;
-    *proof = to_kms && mkt_is_pk(txn->init->hdr.data_type) ? MKT_SIGN : MKT_V;
-    return txn->bundle.sent_with != MKT_SENT_WITH_NONE && mkt_message_find(txn->message, *proof, 0) != NULL;
-}
-
 enum mkt_err mkt_take_error(struct mkt_txn *txn)
 {
     const struct mkt_message *m = txn->message;
-    unsigned proof;
-    const bool authenticated = has_proof(txn, &proof);
+    const enum mkt_sent_with sent_with = txn->bundle.sent_with;
+    /* V or SIGN, as this party sent its message: about a signed one a MAC proves nothing, and the other way round */
+    const bool by_pk = sent_with == MKT_SENT_WITH_PSK && txn->init != NULL && mkt_is_pk(txn->init->hdr.data_type);
+    const bool authenticated =
+        sent_with != MKT_SENT_WITH_NONE && mkt_message_find(m, by_pk ? MKT_SIGN : MKT_V, 0) != NULL;
     const bool counts = mkt_t_of(m)->ts_type == MKT_TS_COUNTER;
     const struct mkt_protection *protection = &txn->protection;
     enum mkt_err err = find_sent_key(txn);

@@ -336,22 +336,6 @@ enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message)
 
 /* ---- the order of taking ---- */
 
-/* What can be refused of any message without a key: algorithms, a COUNTER that nobody keeps. */
-static enum mkt_err check_algorithms(const struct mkt_txn *txn)
-{
-    const struct mkt_payload *kemac = kemac_of(txn->message);
-    const enum mkt_err err = mkt_proof_check(txn->message, txn->bundle.suite);
-    if (err != MKT_OK)
-        return err;
-    if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(txn->bundle.suite)->encr_alg)
-        return MKT_E_ENCR_ALG;
-    /* "The KEMAC SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
-    if (kemac != NULL && kemac->kemac.mac_alg != MKT_MAC_NULL)
-        return MKT_E_KEMAC_MAC;
-    return mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER && txn->host->counter_check == NULL ? MKT_E_COUNTER
-                                                                                                 : MKT_OK;
-}
-
 static bool is_initial(const struct mkt_message *message)
 {
     return asks_kms(message) || message->hdr.data_type == MKT_TRANSFER_INIT;
@@ -367,11 +351,13 @@ static enum mkt_err read_ticket(struct mkt_txn *txn)
     return err == MKT_OK ? err : mkt_blame(txn->detail, err, mkt_payload_name(txn->ticket->type), NULL);
 }
 
-/* The first message of an exchange chooses the suite, which is that of its ticket. "The version, PRF func and CSB ID
- * fields [...] SHALL be identical" in an answer; 5.2: "The new message exchange MUST use the same CSB ID". */
-static enum mkt_err check_hdr(struct mkt_txn *txn)
+/* What can be refused of any message. The first message of an exchange chooses the suite, which is that of its ticket.
+ * "The version, PRF func and CSB ID fields [...] SHALL be identical" in an answer; 5.2: "The new message exchange MUST
+ * use the same CSB ID". */
+static enum mkt_err check_without_key(struct mkt_txn *txn)
 {
     const struct mkt_hdr *hdr = &txn->message->hdr;
+    const struct mkt_payload *kemac = kemac_of(txn->message);
     struct mkt_bundle *b = &txn->bundle;
     const bool update = b->map.n > 0, begins = !update && is_initial(txn->message);
     enum mkt_err err = update ? MKT_OK : read_ticket(txn);
@@ -383,7 +369,16 @@ static enum mkt_err check_hdr(struct mkt_txn *txn)
         return MKT_E_PRF;
     if (!begins && hdr->csb_id != (txn->init != NULL ? txn->init->hdr.csb_id : b->csb_id))
         return MKT_E_CSB_ID;
-    return check_algorithms(txn);
+    err = mkt_proof_check(txn->message, b->suite);
+    if (err != MKT_OK)
+        return err;
+    if (kemac != NULL && kemac->kemac.encr_alg != mkt_suite_algorithms(b->suite)->encr_alg)
+        return MKT_E_ENCR_ALG;
+    /* "The KEMAC SHALL use the NULL authentication algorithm, as a MAC is included in the V payload." */
+    if (kemac != NULL && kemac->kemac.mac_alg != MKT_MAC_NULL)
+        return MKT_E_KEMAC_MAC;
+    const bool counts = mkt_t_of(txn->message)->ts_type == MKT_TS_COUNTER;
+    return counts && txn->host->counter_check == NULL ? MKT_E_COUNTER : MKT_OK;
 }
 
 /* 4.2.2.1, 4.2.2.3, 5.2: "If indicated by the Ticket Policy", L flag of the Initiator and M flag of the Responder, "a
@@ -397,7 +392,7 @@ enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
 {
     const struct mkt_bundle *b = &txn->bundle;
     const bool supplies = mkt_is_transfer(txn->message->hdr.data_type) && kemac_of(txn->message) != NULL;
-    enum mkt_err err = check_hdr(txn);
+    enum mkt_err err = check_without_key(txn);
     err = err != MKT_OK || acts->refuse == NULL ? err : acts->refuse(txn);
     if (err == MKT_OK && supplies && !may_supply(b, txn->role != MKT_INITIATOR))
         err = MKT_E_KEMAC;

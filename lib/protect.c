@@ -45,12 +45,14 @@ static enum mkt_err check_mac(const struct source *s, const struct mkt_span part
 }
 
 /* RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000, S being the salting key of 112 bits */
-static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t, uint8_t iv[16])
+static enum mkt_err crypt_data(const struct source *s, const struct mkt_encryption *e)
 {
-    uint8_t salt[MKT_SALT_LENGTH];
-    struct mkt_buf buf = {iv, 16, 0};
-    struct io io = io_put(&buf);
+    const size_t length = mkt_suite_algorithms(s->p->suite)->key;
+    uint8_t encr_key[32], salt[MKT_SALT_LENGTH], iv[16] = {0};
+    struct io io = io_put(&(struct mkt_buf){iv, sizeof iv, 0});
     uint16_t zero = 0;
+    uint32_t csb_id = e->csb_id;
+    uint64_t t = e->t;
     io_u16(&io, &zero);
     io_u32(&io, &csb_id);
     io_uint(&io, &t, 8);
@@ -59,14 +61,6 @@ static enum mkt_err make_iv(const struct source *s, uint32_t csb_id, uint64_t t,
     for (size_t i = 0; i < sizeof salt; i++)
         iv[i] ^= salt[i];
     mkt_wipe(salt, sizeof salt);
-    return err;
-}
-
-static enum mkt_err crypt_data(const struct source *s, const struct mkt_encryption *e)
-{
-    const size_t length = mkt_suite_algorithms(s->p->suite)->key;
-    uint8_t encr_key[32], iv[16] = {0};
-    enum mkt_err err = make_iv(s, e->csb_id, e->t, iv);
     err = err == MKT_OK ? mkt_derive_by(&s->prf, MKT_DERIVE_ENCR_KEY, &s->p->label, encr_key, length) : err;
     err = err == MKT_OK ? mkt_aes_cm((struct mkt_span){encr_key, length}, iv, e->in, e->out) : err;
     mkt_wipe(encr_key, sizeof encr_key);

@@ -157,15 +157,6 @@ static enum mkt_err make_init(struct mkt_txn *txn)
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
 
-/* RFC 4567 section 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP" */
-static enum mkt_err check_protocols(const struct mkt_txn *txn)
-{
-    const struct mkt_payload *sdp_ids = mkt_message_find(txn->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
-    if (sdp_ids == NULL)
-        return txn->settings->allow_no_protocols ? MKT_OK : MKT_E_PROTOCOLS;
-    return mkt_span_equal(sdp_ids->general_ext.data, txn->protocols) ? MKT_OK : MKT_E_PROTOCOLS;
-}
-
 /* If the policy has no IDRi, the host must decide (D21). A COUNTER is refused then: the holder of such a ticket could
  * take any name, and use up the counters of that name. */
 static bool is_initiator(const struct mkt_txn *txn)
@@ -181,6 +172,7 @@ static enum mkt_err identify(struct mkt_txn *txn)
 {
     const struct mkt_payload *idri = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
+    const struct mkt_payload *ids = mkt_message_find(txn->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
     struct mkt_bundle *b = &txn->bundle;
     b->initiator = idri != NULL ? idri->id : txn->settings->peer;
     b->called = idrr != NULL ? idrr->id : txn->settings->self;
@@ -192,8 +184,11 @@ static enum mkt_err identify(struct mkt_txn *txn)
     /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
     if (mkt_id_equal(&b->initiator, &b->responder) && !txn->settings->allow_own_identity && !mkt_replay_is_checked(txn))
         return mkt_blame(txn->detail, MKT_E_OWN_IDENTITY, "IDRi", &b->initiator.data);
+    /* RFC 4567 7: "The receiver SHALL then match the list in the General Extension Payload with the list in SDP" */
     const enum mkt_err err = mkt_check_application(txn);
-    return err == MKT_OK ? check_protocols(txn) : err;
+    const bool match =
+        ids != NULL ? mkt_span_equal(ids->general_ext.data, txn->protocols) : txn->settings->allow_no_protocols;
+    return err == MKT_OK && !match ? MKT_E_PROTOCOLS : err;
 }
 
 /* "the Responder SHALL reject without contacting the KMS" */

@@ -156,20 +156,6 @@ static bool may_be_responder(const struct mkt_txn *txn, const struct mkt_id *id)
     return b->responder.data.n == 0 && kept_policy(b, &policy) == MKT_OK && mkt_is_responder(txn, &policy, id);
 }
 
-/* The Initiator of a call without F learns who the Responder is, which names itself unless it was the called one. */
-static enum mkt_err meet_responder(struct mkt_txn *txn)
-{
-    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
-    struct mkt_bundle *b = &txn->bundle;
-    if (txn->role != MKT_INITIATOR || b->responder.data.n > 0)
-        return MKT_OK;
-    enum mkt_err err = kept_policy(b, txn->policy);
-    err = err == MKT_OK ? mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder) : err;
-    err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
-    b->ticket = io_none;
-    return err;
-}
-
 bool mkt_update_has_own_order(const struct mkt_txn *txn)
 {
     const bool initiator = txn->role == MKT_INITIATOR;
@@ -211,6 +197,7 @@ static enum mkt_err find_key(struct mkt_txn *txn)
 /* By the clock T is later than all that the peer has sent. An answer's COUNTER may be the question's (D18). */
 static enum mkt_err authorise(struct mkt_txn *txn)
 {
+    const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     struct mkt_bundle *b = &txn->bundle;
     const struct mkt_t *t = mkt_t_of(txn->message);
     if (t->ts_type != MKT_TS_COUNTER && !mkt_t_later(t, &b->peer_last_t))
@@ -219,7 +206,14 @@ static enum mkt_err authorise(struct mkt_txn *txn)
     if (txn->keys.p != NULL && (mkt_t_used(t, &b->sent) || mkt_t_used(t, &b->peer_last_t)))
         return MKT_E_STALE;
     mkt_times_add(&b->peer_last_t, t, txn->keys.p != NULL);
-    return meet_responder(txn);
+    /* the Initiator of a call without F learns who the Responder is, which names itself unless it was the called one */
+    if (txn->role != MKT_INITIATOR || b->responder.data.n > 0)
+        return MKT_OK;
+    enum mkt_err err = kept_policy(b, txn->policy);
+    err = err == MKT_OK ? mkt_keep_id(txn, idrr != NULL ? &idrr->id : &b->called, &b->responder) : err;
+    err = err == MKT_OK ? mkt_authorise(txn, MKT_RESPONDER, &b->responder, true) : err;
+    b->ticket = io_none;
+    return err;
 }
 
 /* "If a new TGK is exchanged, it SHALL NOT be forked." */
