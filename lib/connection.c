@@ -412,8 +412,7 @@ enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool off
 static enum mkt_err choose_action(const struct both *now, bool keeps, bool had, struct mkt_connection *connection)
 {
     const struct mkt_sdp_media place = place_of(now);
-    const bool none_wanted = now->roles.tcp == MKT_END_NONE;
-    if (keeps || none_wanted) {
+    if (keeps || now->roles.tcp == MKT_END_NONE) {
         connection->action = keeps ? MKT_ACTION_KEEP : had ? MKT_ACTION_CLOSE : MKT_ACTION_NOTHING;
         return now->existing && !keeps ? MKT_E_ROLE : MKT_OK;
     }

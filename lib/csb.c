@@ -85,12 +85,12 @@ enum mkt_err mkt_csb_new(struct mkt_csb **out, enum mkt_role role, const struct 
     if (csb == NULL)
         return mkt_host_log(&own, MKT_E_MEMORY, "");
     *csb = (struct mkt_csb){.host = host, .self = csb, .role = role, .size = s.bundle_size};
-    if (keep_settings(csb, &s)) {
-        *out = csb;
-        return MKT_OK;
+    if (!keep_settings(csb, &s)) {
+        mkt_host_release(&own, csb, csb->size);
+        return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.bundle_size");
     }
-    mkt_host_release(&own, csb, csb->size);
-    return mkt_host_log(&own, MKT_E_ARGUMENT, "mkt_settings.bundle_size");
+    *out = csb;
+    return MKT_OK;
 }
 
 /* The host for the user of this bundle. */
@@ -167,18 +167,11 @@ static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
     return forwards ? mkt_find_kms(txn, csb->bundle.init) : MKT_OK;
 }
 
-/* Wipes the octets that a transaction appended to the arena, if it does not count. */
-static void forget(struct mkt_csb *csb)
-{
-    mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
-}
-
 /* Runs a transaction, or takes an Error message if `step` is NULL. Unless it succeeds and counts, nothing of it stays. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
     const bool makes = step != NULL && step->direction == MKT_MAKE;
-    const bool by_kms = !makes && csb->bundle.asked_kms.n > 0;
-    const struct mkt_span initial = by_kms ? csb->bundle.asked_kms : csb->bundle.init;
+    const struct mkt_span initial = !makes && csb->bundle.asked_kms.n > 0 ? csb->bundle.asked_kms : csb->bundle.init;
     struct mkt_message init;
     struct mkt_policy policy;
     csb->busy = true;
@@ -200,7 +193,7 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
         csb->state = step->next[txn->outcome];
         mkt_bundle_pack(&csb->bundle, &csb->arena);
     } else {
-        forget(csb);
+        mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
     }
     csb->busy = false;
     return err;
@@ -481,7 +474,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = txn.bundle.reported;
-    forget(csb);
+    mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
     return tell(csb, take_back(out, before, err), &detail);
 }
 

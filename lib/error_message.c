@@ -11,8 +11,7 @@
 static enum mkt_err find_answer_key(struct mkt_txn *txn, struct mkt_message *init)
 {
     const struct mkt_bundle *b = &txn->bundle;
-    const bool request = txn->message->hdr.data_type == MKT_REQUEST_RESP;
-    const struct mkt_span question = request ? b->init : b->asked_kms;
+    const struct mkt_span question = txn->message->hdr.data_type == MKT_REQUEST_RESP ? b->init : b->asked_kms;
     if (txn->kms == NULL || question.n == 0)
         return MKT_E_STATE;
     const enum mkt_err err = mkt_message_decode(init, question);
