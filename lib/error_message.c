@@ -154,19 +154,13 @@ enum mkt_err mkt_take_error(struct mkt_txn *txn)
     const bool counts = mkt_t_of(m)->ts_type == MKT_TS_COUNTER;
     const struct mkt_protection *protection = &txn->protection;
     enum mkt_err err = find_sent_key(txn);
-    if (err == MKT_OK && counts && txn->host->counter_check == NULL)
-        err = MKT_E_COUNTER;
-    if (err == MKT_OK && m->hdr.csb_id != protection->label.csb_id)
-        err = MKT_E_CSB_ID;
-    if (err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection->suite)->prf)
-        err = MKT_E_PRF;
-    if (err == MKT_OK && authenticated)
-        err = mkt_proof_check(m, protection->suite);
-    if (err == MKT_OK && authenticated)
-        err = mkt_verify(txn, false);
+    err = err == MKT_OK && counts && txn->host->counter_check == NULL ? MKT_E_COUNTER : err;
+    err = err == MKT_OK && m->hdr.csb_id != protection->label.csb_id ? MKT_E_CSB_ID : err;
+    err = err == MKT_OK && m->hdr.prf != mkt_suite_algorithms(protection->suite)->prf ? MKT_E_PRF : err;
+    err = err == MKT_OK && authenticated ? mkt_proof_check(m, protection->suite) : err;
+    err = err == MKT_OK && authenticated ? mkt_verify(txn, false) : err;
     err = err == MKT_OK ? mkt_t_fresh(txn) : err;
-    if (err == MKT_OK && authenticated)
-        err = mkt_ask_replay(txn, txn->message, true);
+    err = err == MKT_OK && authenticated ? mkt_ask_replay(txn, txn->message, true) : err;
     if (err != MKT_OK || txn->host->error == NULL)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */

@@ -261,8 +261,7 @@ static enum mkt_err verify_signature(struct mkt_txn *txn)
     err = err == MKT_OK ? txn->pk.verify(txn->pk.user, &what, &signer) : err;
     /* section 10: a KMS passes on a RESOLVE_INIT of one of its own users; nobody else speaks for another */
     txn->vouched_for = signer.vouches && resolve && mkt_message_find(m, MKT_IDR, MKT_IDR_R) != NULL;
-    if (err == MKT_OK && (signer.id.data.n == 0 || signer.vouches != txn->vouched_for))
-        err = MKT_E_CHAIN;
+    err = err == MKT_OK && (signer.id.data.n == 0 || signer.vouches != txn->vouched_for) ? MKT_E_CHAIN : err;
     err = mkt_blame(txn->detail, err, "SIGN of", what.signer != NULL ? &what.signer->data : NULL);
     return err == MKT_OK ? mkt_keep_id(txn, &signer.id, &txn->owner) : err;
 }
@@ -394,8 +393,7 @@ enum mkt_err mkt_take(struct mkt_txn *txn, const struct mkt_acts *acts)
     const bool supplies = mkt_is_transfer(txn->message->hdr.data_type) && kemac_of(txn->message) != NULL;
     enum mkt_err err = check_without_key(txn);
     err = err != MKT_OK || acts->refuse == NULL ? err : acts->refuse(txn);
-    if (err == MKT_OK && supplies && !may_supply(b, txn->role != MKT_INITIATOR))
-        err = MKT_E_KEMAC;
+    err = err == MKT_OK && supplies && !may_supply(b, txn->role != MKT_INITIATOR) ? MKT_E_KEMAC : err;
     err = err == MKT_OK ? acts->find_key(txn) : err;
     if (err != MKT_OK || txn->outcome == MKT_RESOLVE)
         return err;

@@ -353,8 +353,7 @@ static enum mkt_err make_resp(struct mkt_txn *txn)
     struct mkt_payload ticket;
     struct mkt_message m;
     enum mkt_err err = mkt_ticket_payload_of(txn->granted->payload, &ticket, &policy);
-    if (err == MKT_OK && policy.prf != txn->init->hdr.prf)
-        err = MKT_E_PRF;
+    err = err == MKT_OK && policy.prf != txn->init->hdr.prf ? MKT_E_PRF : err;
     if (err == MKT_OK && (policy.flags & MKT_FLAG_D) == 0)
         err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
     err = err == MKT_OK ? check_granted(b->init, &policy, keys) : err;
@@ -382,8 +381,7 @@ static enum mkt_err refuse_resp(struct mkt_txn *txn)
     if (err == MKT_OK && (policy->flags & MKT_FLAG_D) == 0)
         err = mkt_blame(txn->detail, MKT_E_FLAGS, "D", NULL);
     /* 6.10: Initiator Data "SHALL be inserted by the Initiator" */
-    if (err == MKT_OK && txn->ticket->ticket.initiator_data.n > 0)
-        err = MKT_E_INITIATOR_DATA;
+    err = err == MKT_OK && txn->ticket->ticket.initiator_data.n > 0 ? MKT_E_INITIATOR_DATA : err;
     if (err == MKT_OK && policy->initiator.data.n > 0 && !mkt_id_equal(&policy->initiator, &txn->settings->self))
         err = mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi of the ticket", &policy->initiator.data);
     err = err == MKT_OK ? mkt_policy_valid(policy, txn->host) : err;

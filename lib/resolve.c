@@ -77,8 +77,7 @@ static enum mkt_err authorise_init(struct mkt_txn *txn)
     err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
     if (err == MKT_OK && !mkt_is_responder(txn, txn->policy, &txn->bundle.responder))
         err = mkt_blame(txn->detail, MKT_E_RESPONDER, "IDRr", &txn->bundle.responder.data);
-    if (err == MKT_OK && txn->settings->application.n > 0)
-        err = mkt_check_application(txn);
+    err = err == MKT_OK && txn->settings->application.n > 0 ? mkt_check_application(txn) : err;
     err = err == MKT_OK ? mkt_find_kms(txn, txn->in) : err;
     /* a ticket of another KMS is passed on, once: what a KMS passes on is for this one */
     if (err == MKT_OK && txn->kms != NULL)
@@ -173,8 +172,7 @@ static enum mkt_err accept_resp(struct mkt_txn *txn)
         err = MKT_E_RAND;
     err = err == MKT_OK ? io_keep(&txn->arena, randkms, &b->randkms) : err;
     b->named_by_kms = idrr != NULL;
-    if (err == MKT_OK && b->named_by_kms)
-        err = mkt_keep_id(txn, &idrr->id, &b->responder);
+    err = err == MKT_OK && b->named_by_kms ? mkt_keep_id(txn, &idrr->id, &b->responder) : err;
     b->keys[MKT_FROM_TICKET] = txn->keys;
     b->asked_kms = b->envelope_key = io_none;
     b->sent_with = MKT_SENT_WITH_NONE;

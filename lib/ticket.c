@@ -383,8 +383,7 @@ static enum mkt_err make_by_host(struct work *w, struct mkt_span *payload, struc
     struct mkt_buf data = {w->arena.p + w->arena.n, w->arena.cap - w->arena.n, 0};
     err = err == MKT_OK ? w->host->seal(w->host->user, policy, w->base.keys, &data) : err;
     struct mkt_span ticket_data = {io_reserve(&w->arena, data.n), data.n};
-    if (err == MKT_OK && ticket_data.p == NULL)
-        err = MKT_E_BUNDLE_FULL;
+    err = err == MKT_OK && ticket_data.p == NULL ? MKT_E_BUNDLE_FULL : err;
     *keys = w->base.keys;
     return err == MKT_OK ? put_ticket(w, ticket_data, payload) : err;
 }
@@ -447,8 +446,7 @@ enum mkt_err mkt_ticket_make_for(void *user, struct mkt_ticket **ticket, const s
     err = err == MKT_OK ? mkt_suite_of_prf(r.policy->prf, &w.base.suite) : err;
     err = err == MKT_OK ? work_arena(&w) : err;
     w.arena.p = err == MKT_OK ? mkt_host_alloc(&own, w.arena.cap) : NULL;
-    if (err == MKT_OK && w.arena.p == NULL)
-        err = MKT_E_MEMORY;
+    err = err == MKT_OK && w.arena.p == NULL ? MKT_E_MEMORY : err;
     if (err == MKT_OK)
         err = mkt_policy_is_base(r.policy) ? make_base(&w, &payload, &keys) : make_by_host(&w, &payload, &keys);
     err = err == MKT_OK ? mkt_ticket_hold(ticket, &own, payload, keys, false) : err;

@@ -182,8 +182,7 @@ static enum mkt_err refuse(struct mkt_txn *txn)
     enum mkt_err err = check_static(txn);
     /* else it may be this party's own; or, as without G all Responders have one key, that of another device */
     const bool alone = mkt_replay_is_checked(txn) && mkt_bundle_has(&txn->bundle, MKT_FLAG_G);
-    if (err == MKT_OK && !alone && mkt_update_has_own_order(txn))
-        err = MKT_E_UPDATE;
+    err = err == MKT_OK && !alone && mkt_update_has_own_order(txn) ? MKT_E_UPDATE : err;
     err = err == MKT_OK ? mkt_check_update_identities(txn) : err;
     return err == MKT_OK ? mkt_sessions_check(txn, m, txn->init, !init || m->hdr.v == 0) : err;
 }
