@@ -136,20 +136,6 @@ static enum mkt_err host_opens(const struct mkt_host *host, const struct mkt_pay
     return mkt_ticket_keys_check(policy, *keys);
 }
 
-/* The TPK by the name that the ticket gives it, or by the policy where it gives none. */
-static enum mkt_err ask_tpk(const struct mkt_host *host, const struct mkt_base_ticket *base,
-                            const struct mkt_policy *policy, struct mkt_buf *tpk, struct mkt_detail *detail)
-{
-    const uint8_t *const octets = tpk->p;
-    const struct mkt_id *id = base->idrpsk.data.n > 0 ? &base->idrpsk : NULL;
-    enum mkt_err err = host->tpk == NULL ? MKT_E_NO_KEY : host->tpk(host->user, id, policy, tpk);
-    err = id == NULL ? mkt_blame(detail, err, "TPK without IDRpsk", NULL)
-                     : mkt_blame(detail, err, "IDRpsk of the ticket", &id->data);
-    if (err == MKT_OK && (tpk->p != octets || tpk->n > MKT_MAX_TPK))
-        err = MKT_E_KEY_LENGTH;
-    return err;
-}
-
 enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_payload *ticket,
                                 const struct mkt_policy *policy, bool mpkr, struct mkt_buf *arena,
                                 struct mkt_span *keys, struct mkt_detail *detail)
@@ -161,8 +147,15 @@ enum mkt_err mkt_ticket_resolve(const struct mkt_host *host, const struct mkt_pa
     if (host->open != NULL && !(is_base && (policy->flags & MKT_FLAG_O) != 0))
         return host_opens(host, ticket, policy, arena, keys);
     enum mkt_err err = is_base ? mkt_base_ticket_decode(&base, ticket, policy) : MKT_E_TICKET_TYPE;
-    err = mkt_blame(detail, err, "TICKET", NULL);
-    err = err == MKT_OK ? ask_tpk(host, &base, policy, &tpk, detail) : err;
+    if (err != MKT_OK)
+        return mkt_blame(detail, err, "TICKET", NULL);
+    /* the TPK by the name that the ticket gives it, or by the policy if it gives none */
+    const struct mkt_id *id = base.idrpsk.data.n > 0 ? &base.idrpsk : NULL;
+    err = host->tpk == NULL ? MKT_E_NO_KEY : host->tpk(host->user, id, policy, &tpk);
+    err = id == NULL ? mkt_blame(detail, err, "TPK without IDRpsk", NULL)
+                     : mkt_blame(detail, err, "IDRpsk of the ticket", &id->data);
+    if (err == MKT_OK && (tpk.p != octets || tpk.n > MKT_MAX_TPK))
+        err = MKT_E_KEY_LENGTH;
     err = err == MKT_OK ? unseal(&base, policy, mkt_buf_span(&tpk), arena) : err;
     mkt_wipe(octets, sizeof octets);
     return err == MKT_OK ? put_holder_keys(host, &base, mpkr, arena, keys) : err;

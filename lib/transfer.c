@@ -157,29 +157,24 @@ static enum mkt_err make_init(struct mkt_txn *txn)
 
 /* ---- TRANSFER_INIT: 4.2.2.2 ---- */
 
-/* If the policy has no IDRi, the host must decide (D21). A COUNTER is refused then: the holder of such a ticket could
- * take any name, and use up the counters of that name. */
-static bool is_initiator(const struct mkt_txn *txn)
-{
-    if (txn->policy->initiator.data.n == 0)
-        return txn->bundle.initiator.data.n > 0 && txn->host->authorise != NULL &&
-               mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER;
-    return mkt_id_equal(&txn->bundle.initiator, &txn->policy->initiator);
-}
-
 /* Who is who, by the message or by what the application gave (D5), and by the policy (D21). Unverified so far. */
 static enum mkt_err identify(struct mkt_txn *txn)
 {
     const struct mkt_payload *idri = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *idrr = mkt_message_find(txn->message, MKT_IDR, MKT_IDR_R);
     const struct mkt_payload *ids = mkt_message_find(txn->message, MKT_GENERAL_EXT, MKT_EXT_SDP_IDS);
+    const struct mkt_policy *policy = txn->policy;
     struct mkt_bundle *b = &txn->bundle;
     b->initiator = idri != NULL ? idri->id : txn->settings->peer;
     b->called = idrr != NULL ? idrr->id : txn->settings->self;
     b->responder = txn->settings->self;
-    if (!is_initiator(txn))
+    /* If the policy has no IDRi, the host must decide (D21). A COUNTER is refused then: the holder of such a ticket
+     * could take any name, and use up the counters of that name. */
+    const bool decides =
+        b->initiator.data.n > 0 && txn->host->authorise != NULL && mkt_t_of(txn->message)->ts_type != MKT_TS_COUNTER;
+    if (policy->initiator.data.n == 0 ? !decides : !mkt_id_equal(&b->initiator, &policy->initiator))
         return mkt_blame(txn->detail, MKT_E_INITIATOR, "IDRi", &b->initiator.data);
-    if (!mkt_is_responder(txn, txn->policy, &b->responder))
+    if (!mkt_is_responder(txn, policy, &b->responder))
         return mkt_blame(txn->detail, MKT_E_RESPONDER, "mkt_settings.self", &b->responder.data);
     /* without a replay cache it may be a message of this party's own, sent back to it (D21) */
     if (mkt_id_equal(&b->initiator, &b->responder) && !txn->settings->allow_own_identity && !mkt_replay_is_checked(txn))
