@@ -118,17 +118,17 @@ plants() {
     plant 'a read of one octet too many, of text' sdp sdp.h 's/^    for (size_t i = 0; i < text.n; i++) {/    for (size_t i = 0; i <= text.n; i++) {/'
     plant 'a flag that is lost' message message.c 's/^    io_split(io, 1, &h->v, 7, &h->prf);$/& h->v = 0;/'
     plant 'a MAC that is not compared' take-request-init exchange.c \
-        's/^        return \(mkt_protect_open(&txn->protection, NULL, parts.*\);$/        return \1 == MKT_E_CRYPTO ? MKT_E_CRYPTO : MKT_OK;/'
+        's/^    const enum mkt_err err = \(mkt_protect_open(&txn->protection, .*\);$/    const enum mkt_err err = \1 == MKT_E_CRYPTO ? MKT_E_CRYPTO : MKT_OK;/'
     plant 'a MAC that is compared but for its last octet' take-transfer-resp protect.c \
         's/!mkt_same(expected, mac.p, length)/!mkt_same(expected, mac.p, length - 1)/'
     plant 'a MAC that a Responder does not verify once it has the keys' take-transfer-init-for-kms exchange.c \
-        's/^    err = mkt_verify(txn, true);$/    err = parts->refuse == NULL \&\& (txn->keys.p = NULL) == NULL ? MKT_OK : mkt_verify(txn, true);/'
+        's/^    err = mkt_verify(txn, true);$/    err = acts->refuse == NULL \&\& (txn->keys.p = NULL) == NULL ? MKT_OK : mkt_verify(txn, true);/'
     plant 'a ticket whose MAC is not compared' ticket ticket.c \
         's/mkt_protect_open(&by_tpk, plain != NULL ? &encryption : NULL, &base->covered, 1, base->mac);/mkt_protect_seal(\&by_tpk, plain != NULL ? \&encryption : NULL, NULL, 0, (uint8_t[32]){0});/'
     plant 'a message that is taken twice' take-resolve-init exchange.c \
-        's/^    return measured ? MKT_OK : ask_cache(txn, message, true);$/    return measured || message != NULL ? MKT_OK : ask_cache(txn, message, true);/'
+        's/^    if (measured || t->ts_type/    if (remember || measured || t->ts_type/'
     plant 'an Error message of a KMS whose MAC is not compared' take-error-for-resolve error_message.c \
-        's/ err = mkt_verify(txn, false);$/ err = txn->host == NULL ? MKT_E_MAC : MKT_OK;/'
+        's/ authenticated ? mkt_verify(txn, false) : err;$/ txn->host == NULL ? MKT_E_MAC : err;/'
     plant 'a replay cache that does not look for what it has' replay-cache replay.c 's/^            !alive(slot, m->now))$/            alive(slot, m->now))/'
     plant 'a refused message that leaves traces' take-transfer-resp csb.c \
         's/^    if (err == MKT_OK && counts) {$/    if (err != MKT_OK) csb->bundle = txn->bundle;\n&/'
@@ -138,9 +138,9 @@ plants() {
     plant 'two TLS servers' sdp sdp.c 's/^    roles->tls = client ? MKT_END_CLIENT : MKT_END_SERVER;$/    roles->tls = MKT_END_SERVER;/'
     plant 'keys of two Responders under one key and IV' model exchange.c 's/^    const bool alone = .*$/    const bool alone = txn != NULL;/'
     plant 'an answer with keys whose T tells it from no other' model transfer.c \
-        's/^    enum mkt_err err = keys && !mkt_bundle_has(b, MKT_FLAG_G) ? /    enum mkt_err err = txn == NULL ? /'
+        's/^    const bool shared = .*$/    const bool shared = txn == NULL;/'
     plant 'keys of both ends under one key and IV' model exchange.c \
-        's/^    low->value = (drawn & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);$/    low->value = drawn \& ~(uint64_t)1;/'
+        's/^    \*low = (\*low & ~(uint64_t)1) | (txn->role == MKT_RESPONDER);$/    *low \&= ~(uint64_t)1;/'
     plant 'a peer that nobody has heard of' model csb.c \
         's/^        return mkt_csb_ready(csb) ? b->responder : unknown;$/        return !mkt_csb_ready(csb) ? unknown : b->responder.data.n > 0 ? b->responder : b->called;/'
     plant 'a Responder that takes the name of the one who was asked' model transfer.c \
@@ -149,10 +149,10 @@ plants() {
         's/^    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || txn->host->authorise == NULL))$/    if (!named \&\& txn->host->authorise == NULL)/'
     plant 'an answer of somebody whom nobody asked, and no word of the host' model transfer.c \
         's/^    if (!named && (!mkt_bundle_has(b, MKT_FLAG_I) || txn->host->authorise == NULL))$/    if (!named \&\& !mkt_bundle_has(b, MKT_FLAG_I))/'
-    plant 'a ticket that only another host can open' model ticket.c \
+    plant 'a ticket that only another host can open' model ticket.h \
         's/^    return (policy->flags & flag) != 0 || host->open != NULL ? MKT_OK : MKT_E_TICKET_TYPE;$/    return flag != 0 || host->open != NULL || policy->flags != 0 ? MKT_OK : MKT_E_TICKET_TYPE;/'
     plant 'an Initiator that nobody names, and no word of the host' model transfer.c \
-        's/^        return txn->bundle.initiator.data.n > 0 && txn->host->authorise != NULL &&$/        return txn->bundle.initiator.data.n > 0 \&\&/'
+        's/^        b->initiator.data.n > 0 && txn->host->authorise != NULL && /        b->initiator.data.n > 0 \&\& /'
     plant 'a measure that fails and counts' model csb.c 's/^        out->n = before;$/        out->n = out->p == NULL ? out->n : before;/'
     plant 'a connection that gets the key of another stream' tls streams.c 's/^    if (connection->serial != 0 && connection->serial != stream->serial)$/    if (false)/'
 }
