@@ -172,7 +172,7 @@ void mkt_psk_protection(struct mkt_txn *txn, struct mkt_span psk, const struct m
  * lets the host verify its signature: `owner` is then the identity that signed. */
 MKT_MUST enum mkt_err mkt_verify(struct mkt_txn *txn, bool decrypt);
 
-/* Adds V or SIGN to a message, by `protection` and `extra`, encrypts its KEMAC, and appends it to `out`, as a view. */
+/* Adds V or SIGN by `protection` and `extra`, encrypts the KEMAC, and appends the message to `out`, which it views. */
 MKT_MUST enum mkt_err mkt_seal(struct mkt_txn *txn, struct mkt_message *message);
 
 /* ---- KEMAC ---- */
