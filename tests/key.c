@@ -148,11 +148,14 @@ END_TEST
 START_TEST(spis_are_unique_in_the_bundle)
 {
     const struct mkt_payload ours = key(MKT_KEY_TEK, 32, spis[3]), others = key(MKT_KEY_TGK, 32, spis[3]);
+    const struct mkt_payload mpk = key(MKT_KEY_MPK, 32, spis[3]);
     struct mkt_key_rules rules = {MKT_SUITE_256, 0, 0, {{NULL, 0}, {NULL, 0}}};
     expect_err("alone", check(&ours, 1, rules), MKT_OK);
     for (size_t i = 0; i < 2; i++) {
         rules.others[i] = chain(&others, 1);
         expect_err("taken", check(&ours, 1, rules), MKT_E_SPI);
+        rules.others[i] = chain(&mpk, 1);
+        expect_err("taken by an MPK", check(&ours, 1, rules), MKT_OK); /* D23 */
         rules.others[i] = (struct mkt_span){NULL, 0};
     }
 }
