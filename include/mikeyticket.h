@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file mikeyticket.h
- * MIKEY-TICKET (RFC 6043) without I/O: octets in, octets out. Begin with csb.h; the TLS glue is mikeyticket/tls.h.
+ * MIKEY-TICKET (RFC 6043) without I/O: octets in, octets out. Begin with csb.h. Not included here are the
+ * headers of the other packages: mikeyticket/tls.h and mikeyticket/streams.h, mikeyticket/x509.h.
  *
  * For every function: pointers are not NULL, spans view as many octets as they say, and enums have one of their values,
  * unless its documentation says what else they may be.
