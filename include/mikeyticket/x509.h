@@ -5,6 +5,7 @@
  * mikeyticket/public_key.h.
  *
  * @code
+ * #include <mikeyticket.h>
  * #include <mikeyticket/x509.h>
  *
  * // A user with a certificate of its own, in PEM: `ca` is trusted, `kms` is the certificate of the KMS.
@@ -25,9 +26,20 @@
  *         err = mkt_x509_public_keys(*x509, keys);
  *     return err; // later: mkt_x509_free(*x509)
  * }
+ *
+ * // The settings of a bundle that asks its KMS by these keys. `kms` has the identity of the KMS and no `psk`.
+ * void settings_set_up(struct mkt_settings *settings, struct mkt_id self, const struct mkt_credential *kms,
+ *                      const struct mkt_public_keys *keys)
+ * {
+ *     mkt_settings_init(settings, self);
+ *     settings->kms = kms;
+ *     settings->public_keys = keys;
+ *     settings->bundle_size = MKT_CSB_SIZE_PK;
+ * }
  * @endcode
  *
- * A KMS adds anchors and its own certificates. All certificates and keys are given in PEM or DER.
+ * A KMS adds anchors and its own certificates, and no mkt_x509_add_kms(). Its settings have no `kms`, unless it asks
+ * another KMS. All certificates and keys are given in PEM or DER.
  *
  * These checks come before the first signature is verified:
  * - X.509 version 3 in DER, of MKT_X509_MAX_CERTIFICATE octets at most, without octets after it;
