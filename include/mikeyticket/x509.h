@@ -56,6 +56,11 @@
  * Identities are compared with subjectAltName, octet for octet: URIs with uniformResourceIdentifier, NAIs with
  * rfc822Name. One of several names must fit. The subject and dNSName do not count, and byte strings fit no name.
  *
+ * If a certificate fails one of these checks, the result is MKT_E_CHAIN, which does not tell the check. There are two
+ * other results: MKT_E_BAD_VALUE if the octets are no DER, and MKT_E_NO_KEY if no certificate is of the KMS. The
+ * functions of this header log nothing, and mkt_err_text() speaks of messages. So name the file in your own log. Check
+ * certificates when you read them, as examples/certificates.c does.
+ *
  * Threads: add everything first, then call mkt_x509_public_keys(). Several threads may then use its callbacks at once if
  * mbedTLS was built with MBEDTLS_THREADING_C, as that of Debian is: mbedTLS writes into RSA keys, under a lock of its
  * own. Else give each thread an object. Your callbacks and your `rng` run in all of these threads.
