@@ -62,7 +62,12 @@ struct mkt_settings {
  */
 enum { MKT_CSB_SIZE = 4096 };
 
-/** The octets of a bundle with public keys: it keeps its message with the certificates until the answer is there. */
+/**
+ * The octets of a bundle with public keys: it keeps its message with the certificates until the answer is there. They
+ * have room for 4 certificates of 1,200 octets, as RSA with 3,072 bits has them. For larger certificates set
+ * mkt_settings.bundle_size to their octets and MKT_CSB_SIZE. If a bundle is too small, the error is MKT_E_BUNDLE_FULL
+ * when the message is made. MKT_CSB_SIZE is enough for one certificate of 2,048 bits, so test with the longest chain.
+ */
 enum { MKT_CSB_SIZE_PK = 8192 };
 
 /** Clears settings, sets their size, and the defaults that the lines above name, for a party of that identity. */
