@@ -18,7 +18,8 @@ extern "C" {
 struct mkt_credential {
     struct mkt_id kms;    /**< needed: who the KMS is (IDRkms) */
     struct mkt_id name;   /**< which key (IDRpsk); no data: left out */
-    struct mkt_span psk;  /**< 16 to MKT_MAX_PSK octets; a secret. Empty: mkt_settings.public_keys is used */
+    struct mkt_span psk;  /**< 16 to MKT_MAX_PSK octets; a secret. Empty: mkt_settings.public_keys is used. If both are
+                               missing, the error is MKT_E_KEY_LENGTH when a message to the KMS is made */
 };
 
 /**
