@@ -5,6 +5,10 @@
  * 4.2.1.3, 4.2.3.3). This library knows no certificate and no RSA. A host has four callbacks for that.
  * libmikeyticket-x509 (mikeyticket/x509.h) has them with mbedTLS; a host with an HSM may have its own.
  *
+ * - An Initiator or a Responder needs `sign` and `seal`. It needs `verify` to take signed Error messages.
+ * - A KMS needs `verify` and `open`. It needs `sign` to sign Error messages.
+ * - A KMS that passes RESOLVE_INITs on by certificate needs `sign` and `seal`, too.
+ *
  * The sender of an initial message signs it, and seals an envelope key for the KMS (PKE): a random key of the suite's
  * length, which protects the answer as a pre-shared key would. The KMS verifies the signature, and opens the envelope.
  */
