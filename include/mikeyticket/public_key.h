@@ -31,10 +31,12 @@ enum { MKT_MAX_CERTIFICATES = 4, MKT_MAX_RSA = 512 };
  * end: only the library makes it.
  *
  * An initial message is signed with two identities (RFC 6043 table 5.2): `octets`, then the data of the signer's
- * identity, then the data of `kms`, without anything between them. An Error message is signed alone: `octets`.
+ * identity, then the data of `kms`, without anything between them. The signer's identity is `signer`. If that is NULL,
+ * it is the one that `verify` reads in the certificate. An Error message is signed alone: `octets`.
  */
 struct mkt_signed {
-    enum mkt_suite suite;        /**< of the message: its hash is SHA-256 with both */
+    enum mkt_suite suite;        /**< of the message: its hash is SHA-256 with both. A host may also take SHA-1 with
+                                      MKT_SUITE_128 (mkt_x509_settings.sha1) */
     bool by_kms;                 /**< an Error message of the KMS `kms`; false: an initial message to this KMS */
     const struct mkt_id *signer; /**< IDRi or IDRr, or else mkt_settings.peer; NULL: it is for the certificate to say */
     const struct mkt_id *kms;    /**< the KMS: the receiver of an initial message, the signer of an Error message */
