@@ -79,6 +79,14 @@ struct mkt_public_keys {
      * Verifies a signature, and that the certificates of its key are to be trusted for the identity. Needed by a KMS;
      * another party without it takes no signed Error message.
      * Order: CHASH; length of the envelope; sizes; chain; identity; signature. So nothing costly is done for strangers.
+     *
+     * A chain that a general library verifies is not enough. Check also:
+     * - the validities by `now`, not by the clock of the system;
+     * - keyUsage, if present: digitalSignature for the signer;
+     * - extendedKeyUsage, if present;
+     * - the identity, octet for octet, in subjectAltName.
+     *
+     * MKT_E_CHAIN stands for all of these. Write the cause into a log of your own: the library can't know it.
      * @param signer  out: the identity of the certificate. It is `message->signer` if there is one and nobody vouches
      * @return MKT_OK
      *   - MKT_E_HASH, MKT_E_WRONG_CERTIFICATE: CHASH is of another hash function, or of no certificate of this KMS
