@@ -112,6 +112,11 @@ struct mkt_public_keys {
     /**
      * Opens an envelope. A KMS needs it. Tell nobody if the envelope opens: neither by the result, nor by time or log.
      * A party that can learn this can open envelopes of others (Bleichenbacher's attack).
+     *
+     * Do not let an HSM remove the padding if it reports wrong padding as an error, as CKM_RSA_PKCS of PKCS #11 does.
+     * Let it compute the number alone, such as by CKM_RSA_X_509 or RSA_NO_PADDING of OpenSSL. Then check the padding
+     * and select the key here, in constant time. If the HSM refuses a number because it is not less than the modulus,
+     * that is wrong padding, too.
      * @param chash  as in struct mkt_signed; `verify` has taken it
      * @param key    in: random octets, as many as a key has; out: the envelope key, by a constant-time select, if the
      *               padding is right and the key has that length; else unchanged
