@@ -38,8 +38,8 @@
  * }
  * @endcode
  *
- * A KMS adds anchors and its own certificates, and no mkt_x509_add_kms(). Its settings have no `kms`, unless it asks
- * another KMS. All certificates and keys are given in PEM or DER.
+ * A KMS adds anchors and its own certificates. It calls mkt_x509_add_kms() and sets `kms` only if it asks another KMS.
+ * All certificates and keys are given in PEM or DER.
  *
  * These checks come before the first signature is verified:
  * - X.509 version 3 in DER, of MKT_X509_MAX_CERTIFICATE octets at most, without octets after it;
