@@ -53,8 +53,8 @@ static bool added(enum mkt_err err, const char *file)
     if (err == MKT_E_BAD_VALUE)
         return wrong(file, "no X.509 certificate: name a file of certificates in PEM, or of one in DER");
     if (err == MKT_E_CHAIN)
-        return wrong(file, "a certificate that is not taken: use X.509v3 and RSA of 2,048 to 4,096 bits, at most 4 of "
-                           "them, and after each one the certificate that certifies it");
+        return wrong(file, "a certificate that is not taken: use X.509v3 and RSA of 2,048 to 4,096 bits; name at most "
+                           "4 certificates, each followed by the one that certifies it");
     fprintf(stderr, "%s: %s\n", file, mkt_err_text(err));
     return false;
 }
