@@ -116,10 +116,10 @@ static bool credentials_agree(const struct options *options)
     if (cert != (files->key != NULL) || cert != (files->ca != NULL) || cert != (files->kms != NULL))
         return usage("--cert, --key, --ca and --kms-cert go together");
     if (psk && cert)
-        return usage("--psk is a key that is shared with the KMS, --cert takes its place: say one of them");
+        return usage("--psk is a key that is shared with the KMS, and --cert takes its place: give one of them");
     if ((options->kms != NULL) != (psk || cert))
         return usage("--kms and --psk go together, or --kms, --cert, --key, --ca and --kms-cert");
-    return psk || options->credential.name.data.n == 0 || usage("--psk-id is the name of what --psk has to say");
+    return psk || options->credential.name.data.n == 0 || usage("--psk-id names the key of --psk: give --psk, too");
 }
 
 /* What options demand or exclude each other. */
@@ -128,9 +128,9 @@ static bool options_agree(const struct options *options, bool initiator)
     if (options->tpk_n == 0 && options->kms == NULL)
         return usage("--tpk or --kms is needed");
     if (initiator && options->tpk_n > 0 && options->kms != NULL)
-        return usage("with --tpk the ticket is made here, with --kms it is asked for: say one of them");
+        return usage("with --tpk the ticket is made here, and with --kms it is asked for: give one of them");
     if (options->tpk_n == 0 && options->tpk_id != NULL)
-        return usage("--tpk-id is the name of what --tpk has to say");
+        return usage("--tpk-id names the key of --tpk: give --tpk, too");
     if (!credentials_agree(options))
         return false;
     if (options->id[0] == '\0' || options->to[0] == '\0' || options->credential.kms.data.n == 0 ||
