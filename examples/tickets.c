@@ -372,13 +372,15 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
             return;
         }
     }
+    const bool without_cert = err == MKT_OK && message.hdr.data_type == exchange->pk && asked.kms->keys == NULL;
     err = serve(&asked, &csb, &host, &message, in, &outcome->message, text);
     if (asked.wait > 0) {
         put_off(outcome, asked.wait);
         snprintf(text, sizeof text, "refused, the user must wait %u s", asked.wait);
     } else if (err != MKT_OK) {
-        snprintf(text, sizeof text, "refused, %s: %s%s%s", mkt_err_name(err), mkt_err_text(err),
-                 asked.at_fault[0] != '\0' ? ": " : "", asked.at_fault);
+        snprintf(text, sizeof text, "refused, %s: %s%s%s%s", mkt_err_name(err), mkt_err_text(err),
+                 asked.at_fault[0] != '\0' ? ": " : "", asked.at_fault,
+                 without_cert ? ": to take it, start the KMS with --cert, --key and --ca" : "");
         refuse(outcome, csb, asked.taken ? (struct mkt_span){NULL, 0} : in, err);
         asked.verified = asked.verified || is_proven(mkt_buf_span(&outcome->message));
     }
