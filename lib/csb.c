@@ -132,7 +132,8 @@ __attribute__((noinline)) static enum mkt_err tell(const struct mkt_csb *csb, en
                                                    const struct mkt_detail *detail)
 {
     const uint32_t csb_id = csb->bundle.csb_id != 0 ? csb->bundle.csb_id : detail->csb_id;
-    const struct mkt_log_event event = {err, detail->message, detail->taken, csb_id, mkt_detail_of(detail, err)};
+    const char *why = err == MKT_E_BUNDLE_FULL ? "mkt_settings.bundle_size" : mkt_detail_of(detail, err);
+    const struct mkt_log_event event = {err, detail->message, detail->taken, csb_id, why};
     if (err == MKT_OK || csb->busy)
         return err;
     const struct mkt_host host = host_of(csb);

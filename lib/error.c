@@ -26,7 +26,10 @@ static const struct row {
     const char *name, *text;
     uint8_t number;
 } rows[] = {
-#define ROW(err, number, text) {err, #err, text, number}
+#define ROW(err, number, text)                                                                                         \
+    {                                                                                                                  \
+        err, #err, text, number                                                                                        \
+    }
     ROW(MKT_OK, UNSPECIFIED, "no error"),
 
     ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument or a setting is missing, too long or out of range"),
@@ -162,7 +165,7 @@ void mkt_detail_note(struct mkt_detail *detail, enum mkt_err err, const char *th
 {
     if (detail == NULL || err == detail->err || err == MKT_OK)
         return;
-    const struct mkt_span parts[] = {mkt_span_text(thing), mkt_span_text(octets != NULL ? " " : ""),
+    const struct mkt_span parts[] = {mkt_span_text(thing), mkt_span_text(octets != NULL && octets->n > 0 ? " " : ""),
                                      octets != NULL ? *octets : mkt_span_text("")};
     size_t n = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -17,7 +17,9 @@ enum mkt_err mkt_begin_for_kms(struct mkt_txn *txn, struct mkt_message *m, enum 
     if (by_pk)
         data_type = request ? MKT_REQUEST_INIT_PK : MKT_RESOLVE_INIT_PK;
     else if (kms->psk.n < MKT_MIN_KEY)
-        return MKT_E_KEY_LENGTH;
+        return mkt_blame(
+            txn->detail, MKT_E_KEY_LENGTH,
+            kms->psk.n > 0 ? "mkt_credential.psk" : "neither mkt_credential.psk nor mkt_settings.public_keys", NULL);
     txn->signs = by_pk;
     if (txn->detail != NULL)
         txn->detail->message = (int)data_type;

@@ -246,6 +246,16 @@ START_TEST(identities_that_do_not_fit)
     expect_err("offer", mkt_csb_make_transfer_init(other, &c->offer, &c->init_buf), MKT_E_INITIATOR);
     expect_event(&c->alice, MKT_E_INITIATOR, MKT_TRANSFER_INIT, false, "IDRi of the ticket sip:alice@example.com");
     mkt_csb_free(other);
+    s = c->settings_i;
+    s.leave_out_identities = true;
+    expect_err("new", mkt_csb_new(&other, MKT_INITIATOR, &c->alice.host, &s), MKT_OK);
+    expect_err("offer", mkt_csb_make_transfer_init(other, &c->offer, &c->init_buf), MKT_OK);
+    expect_err("take", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_E_INITIATOR);
+    expect_event(&c->bob, MKT_E_INITIATOR, MKT_TRANSFER_INIT, true, "IDRi");
+    mkt_csb_free(other);
+    c->init_buf.n = 0;
+    s = c->settings_r;
+    s.self = mkt_id_uri("sip:eve@example.com");
     expect_err("offer", mkt_csb_make_transfer_init(c->i, &c->offer, &c->init_buf), MKT_OK);
     expect_err("new", mkt_csb_new(&other, MKT_RESPONDER, &c->bob.host, &s), MKT_OK);
     expect_err("take", mkt_csb_take_offer(other, init_of(c), mikey), MKT_E_RESPONDER);

@@ -906,6 +906,7 @@ START_TEST(a_bundle_may_be_too_small)
     begin(&p->alice, MKT_INITIATOR);
     begin(&p->kms, MKT_KMS);
     expect_err("small", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_BUNDLE_FULL);
+    ck_assert_str_eq(p->alice.player.detail, "mkt_settings.bundle_size");
     out.p = NULL;
     expect_err("measured", mkt_csb_make_request_init(p->alice.csb, &p->request, &out), MKT_E_BUNDLE_FULL);
     p->alice.settings.bundle_size = MKT_CSB_SIZE_PK;
@@ -916,6 +917,22 @@ START_TEST(a_bundle_may_be_too_small)
     begin(&p->kms, MKT_KMS);
     take(&p->kms, "large", init);
     take(&p->alice, "REQUEST_RESP", request_resp(&p->kms, &p->recipe));
+    parties_free(p);
+}
+END_TEST
+
+/* RSA with 4,096 bits: certificates of 1,450 octets; a signature and an envelope of 512, here within the certificates. */
+START_TEST(a_large_bundle_has_room_for_four_large_certificates)
+{
+    struct parties *p = signers(MKT_SUITE_256);
+    static uint8_t large[1450 + 2 * 512 / 4];
+    const struct mkt_span one = {large, sizeof large}, certificates[] = {one, one, one, one};
+    struct mkt_buf measured = {NULL, 0, 0};
+    make_own(p);
+    p->bob.signer.keys.certificate = certificates;
+    p->bob.signer.keys.n_certificates = 4;
+    answered_by(&p->bob, offered(p));
+    expect_err("RESOLVE_INIT", mkt_csb_make_resolve_init(p->bob.csb, &measured), MKT_OK);
     parties_free(p);
 }
 END_TEST
@@ -1095,6 +1112,7 @@ int main(void)
     tcase_add_test(tcase, a_callback_may_fail);
     tcase_add_test(tcase, what_a_callback_gives_has_its_length);
     tcase_add_test(tcase, a_bundle_may_be_too_small);
+    tcase_add_test(tcase, a_large_bundle_has_room_for_four_large_certificates);
     tcase_add_test(tcase, an_answer_has_a_key);
     tcase_add_test(tcase, a_stored_envelope_key_belongs_to_its_message);
     tcase_add_test(tcase, a_stored_psk_belongs_to_its_message);

@@ -1738,6 +1738,10 @@ START_TEST(requests_that_cannot_be_made)
     p->policy.flags |= MKT_FLAG_E;
     p->alice.key.psk.n = 15;
     expect_err("short key", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_KEY_LENGTH);
+    ck_assert_str_eq(p->alice.player.detail, "mkt_credential.psk");
+    p->alice.key.psk.n = 0;
+    expect_err("no key", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_KEY_LENGTH);
+    ck_assert_str_eq(p->alice.player.detail, "neither mkt_credential.psk nor mkt_settings.public_keys");
     p->alice.key.psk.n = MKT_MAX_PSK + 1;
     expect_err("long key", mkt_csb_make_request_init(p->alice.csb, &p->request, &measured), MKT_E_ARGUMENT);
     p->alice.key.psk.n = 32;

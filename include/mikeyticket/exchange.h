@@ -65,11 +65,11 @@ enum { MKT_CSB_SIZE = 4096 };
 
 /**
  * The octets of a bundle with public keys: it keeps its message with the certificates until the answer is there. They
- * have room for 4 certificates of 1,200 octets, as RSA with 3,072 bits has them. For larger certificates set
+ * have room for 4 certificates of 1,450 octets, as RSA with 4,096 bits has them. For larger certificates set
  * mkt_settings.bundle_size to their octets and MKT_CSB_SIZE. If a bundle is too small, the error is MKT_E_BUNDLE_FULL
  * when the message is made. MKT_CSB_SIZE is enough for one certificate of 2,048 bits, so test with the longest chain.
  */
-enum { MKT_CSB_SIZE_PK = 8192 };
+enum { MKT_CSB_SIZE_PK = 10240 };
 
 /** Clears settings, sets their size, and the defaults that the lines above name, for a party of that identity. */
 static inline void mkt_settings_init(struct mkt_settings *settings, struct mkt_id self)
