@@ -193,11 +193,13 @@ static bool msrp_parse(struct part in, struct msrp *msrp, size_t *used)
     char end_line[64];
 
     *used = 0;
+    if (memcmp(in.p, "MSRP ", in.n < 5 ? in.n : 5) != 0)
+        return false;
     if (line_end == NULL)
         return in.n < 128;
     msrp->id = (struct part){in.p + 5, strspn(in.p + 5, ident)};
     msrp->start = (struct part){msrp->id.p + msrp->id.n + 1, 0};
-    if (memcmp(in.p, "MSRP ", 5) != 0 || msrp->id.n < 4 || msrp->id.n > 32 || msrp->start.p[-1] != ' ')
+    if (msrp->id.n < 4 || msrp->id.n > 32 || msrp->start.p[-1] != ' ')
         return false;
     msrp->start.n = (size_t)(line_end - msrp->start.p);
     const size_t n = (size_t)snprintf(end_line, sizeof end_line, "\r\n-------%.*s", PART(msrp->id));
