@@ -273,17 +273,22 @@ static enum tls_state state_of(struct tls_session *session, int result)
     return error == SSL_ERROR_SSL && reason > SSL_AD_REASON_OFFSET ? TLS_ALERT : TLS_FAILED;
 }
 
-/* Whether the key of the stream, as it is now, is what was proved, and by a handshake that is secure to the end. */
-static bool is_proved(const struct tls_session *session)
+/* NULL if the key of the stream, as it is now, is what was proved, and by a handshake that is secure to its end; or else
+   what is missing. */
+static const char *what_lacks(const struct tls_session *session)
 {
     SSL *ssl = session->ssl;
-    if (session->given == 0 || session->given != session->stream->serial || SSL_get0_peer_certificate(ssl) != NULL)
-        return false;
+    if (session->given == 0)
+        return "no key";
+    if (session->given != session->stream->serial)
+        return "the stream has another key by now";
     if (SSL_version(ssl) == TLS1_3_VERSION)
-        return SSL_session_reused(ssl) == 1; /* as the key came with a session of ours */
-    return SSL_CIPHER_get_auth_nid(SSL_get_current_cipher(ssl)) == NID_auth_psk &&
-           SSL_get_extms_support(ssl) == 1 &&              /* TS 33.210 6.2 */
-           SSL_get_secure_renegotiation_support(ssl) == 1; /* RFC 5746 */
+        return SSL_session_reused(ssl) == 1 ? NULL : "no key"; /* our key was a session */
+    if (SSL_CIPHER_get_auth_nid(SSL_get_current_cipher(ssl)) != NID_auth_psk)
+        return "no key";
+    if (SSL_get_secure_renegotiation_support(ssl) != 1)
+        return "no RFC 5746";
+    return SSL_get_extms_support(ssl) == 1 ? NULL : "no extended master secret"; /* TS 33.210 6.2 */
 }
 
 enum tls_state tls_handshake(struct tls_session *session, const char **why)
@@ -293,23 +298,19 @@ enum tls_state tls_handshake(struct tls_session *session, const char **why)
         return TLS_KEY;
     ERR_clear_error();
     const int result = SSL_do_handshake(session->ssl);
-    if (result == 1 && is_proved(session))
+    *why = result == 1 ? what_lacks(session) : tls->why;
+    if (*why == NULL)
         return TLS_DONE;
-    enum tls_state state = TLS_FAILED;
-    if (result != 1)
-        state = state_of(session, result);
+    const enum tls_state state = result == 1 ? TLS_FAILED : state_of(session, result);
     if (state == TLS_READ || state == TLS_WRITE)
         return state;
     session->over = true;
-    *why = tls->why;
-    if (result == 1)
-        snprintf(tls->why, sizeof tls->why, "another key by now, no extended master secret, or no RFC 5746");
-    else if (state == TLS_CUT)
-        snprintf(tls->why, sizeof tls->why, "TCP was closed");
+    if (state == TLS_CUT)
+        *why = "TCP was closed";
     else if (state == TLS_ALERT)
         snprintf(tls->why, sizeof tls->why, "alert %d from the peer",
                  ERR_GET_REASON(ERR_peek_error()) - SSL_AD_REASON_OFFSET);
-    else
+    else if (result != 1)
         ERR_error_string_n(ERR_peek_error(), tls->why, sizeof tls->why);
     return state;
 }

@@ -291,6 +291,7 @@ server() {
     port=$(sed -n 's/^ACCEPT .*://p' peer)
 }
 
+tls12="-tls1_2 -cipher ECDHE-PSK-CHACHA20-POLY1305"
 path="msrps://127.0.0.1:9/peer;tcp"
 
 # send ID LINE...: an MSRP request with these headers and this content, in `in`
@@ -417,6 +418,69 @@ with_openssl() {
     expect answers a "error $x .*" "remove $x"
     hang_up
 }
+# ---- what proves no key ----
+
+# failing WHY COMMAND...: the command connects to the passive stream $x, which waits on
+failing() {
+    were=$(grep -c "^failed $x $1" a.events)
+    why=$1
+    shift
+    "$@" <hold >peer 2>peer.err &
+    client=$!
+    exec 3>hold
+    expect soon lines "^failed $x $why" a.events $((were + 1))
+    expect answers a "error y .*" "add y passive msrp server id-$x $key"
+    hang_up
+}
+
+# gnutls PRIORITY
+gnutls() {
+    gnutls-cli -p "$port" 127.0.0.1 --pskusername "id-$x" --pskkey $key \
+        --priority "NORMAL:-KX-ALL:+ECDHE-PSK:-VERS-ALL:+VERS-TLS1.2$1"
+}
+
+# shellcheck disable=SC2086
+strangers() {
+    name="$pair: clients without our key"
+    next
+    port a "add $x passive msrp server id-$x $key"
+    failing . openssl s_client -connect "127.0.0.1:$port"
+    failing . openssl s_client -connect "127.0.0.1:$port" -tls1_2
+    failing . openssl s_client -connect "127.0.0.1:$port" -psk $key -psk_identity "id-$x" -tls1_2 \
+        -cipher PSK-AES128-GCM-SHA256
+    failing . openssl s_client -connect "127.0.0.1:$port" -psk $key -psk_identity "id-$x" -tls1_2 \
+        -cipher RSA-PSK-AES128-GCM-SHA256
+    # mbedTLS can't ask for the one, and has a test for the other in tests/interop.sh
+    if says OpenSSL a.err && command -v gnutls-cli >/dev/null; then
+        name="$pair: clients without RFC 5746, without extended master secret"
+        failing "no RFC 5746" gnutls :%DISABLE_SAFE_RENEGOTIATION
+        failing "no extended master secret" gnutls :%NO_SESSION_HASH
+    fi
+    name="$pair: and then the peer"
+    : >in
+    client $tls12
+    event a "connected $x"
+    expect answers a "ok $x" "remove $x"
+    hang_up
+
+    name="$pair: a server with a certificate in place of our key"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout own.key \
+        -out own.pem 2>/dev/null
+    for version in -tls1_2 -tls1_3; do
+        next
+        : >peer
+        # shellcheck disable=SC2002
+        cat hold | openssl s_server -accept 127.0.0.1:0 -naccept 1 -cert own.pem -key own.key $version >peer 2>peer.err &
+        client=$!
+        exec 3>hold
+        expect soon says '^ACCEPT ' peer
+        port=$(sed -n 's/^ACCEPT .*://p' peer)
+        expect answers a "ok $x [0-9]*" "add $x active msrp client id-$x $key 127.0.0.1 $port"
+        event a "failed $x .*"
+        hang_up
+    done
+}
+
 # ---- commands ----
 
 # 1,000 lines that are wrong, one kind after the other
@@ -483,8 +547,9 @@ with_lines() {
     next
     port a "add $x passive msrp server id-$x $key"
     end "$a_watch"
-    expect answers b "ok $x [0-9]*" "add $x active msrp client id-$x $key 127.0.0.1 $port"
-    event b "connected $x"
+    paths="msrps://127.0.0.1:9/$x;tcp msrps://127.0.0.1:$port/own;tcp"
+    expect answers b "ok $x [0-9]*" "add $x active msrp client id-$x $key 127.0.0.1 $port $paths"
+    expect soon says "^mrfp: $x: MSRP 200\$" b.err
     watch a
     expect answers a "ok $x" "remove $x"
     event a "ended $x removed"
@@ -535,7 +600,9 @@ for one; do
     done
     pair=${one##*/}
     start a "$one" --expire 1
-    with_openssl "TLS 1.2" -tls1_2 -cipher ECDHE-PSK-CHACHA20-POLY1305
+    strangers
+    # shellcheck disable=SC2086
+    with_openssl "TLS 1.2" $tls12
     says 'mbedTLS 2' a.err || with_openssl "TLS 1.3" -tls1_3
     name="$pair: announced, and no key comes"
     next
