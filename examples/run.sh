@@ -13,7 +13,7 @@ build=$top/build/examples
 # shellcheck source=tests/debian.sh
 . "$top/tests/debian.sh"
 
-need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev openssl
+need gcc libc6-dev meson ninja-build pkgconf libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev libssl-dev openssl
 mkdir -p "$top/build"
 rm -rf "$build"
 if ! { CC=gcc meson setup -Dtests=disabled "$build" "$top" && meson compile -C "$build"; } >"$build.log" 2>&1; then

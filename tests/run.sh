@@ -98,7 +98,7 @@ mbedtls_sha1_update_ret mbedtls_sha1_finish_ret mbedtls_sha256_update_ret mbedtl
 memcheck='valgrind --quiet --fair-sched=try --leak-check=full --error-exitcode=99'
 
 packages="gcc g++ libc6-dev meson ninja-build pkgconf check libmbedtls-dev libmicrohttpd-dev libcurl4-gnutls-dev curl
-openssl gnutls-bin"
+libssl-dev openssl gnutls-bin"
 [ ! -e "$top/.git" ] || packages="$packages git abigail-tools"
 
 # The options below are lists of words.
