@@ -396,6 +396,30 @@ with_openssl() {
     expect answers a "ok $x" "remove $x"
     hang_up
 
+    name="$pair, $version: announced, a client goes, and of two others one has the stream"
+    next
+    : >in
+    port a "announce $x passive msrp server"
+    files=$(descriptors "$a")
+    client "$@"
+    with_files() { [ "$(descriptors "$a")" = "$1" ]; }
+    expect soon with_files $((files + 1))
+    kill $client
+    hang_up 2>/dev/null
+    event a "failed $x TCP was closed"
+    client "$@"
+    openssl s_client -quiet -connect "127.0.0.1:$port" -psk $key -psk_identity "id-$x" "$@" <hold >peer.2 2>&1 &
+    second=$!
+    expect soon with_files $((files + 2))
+    expect answers a "ok $x" "key $x id-$x $key"
+    event a "connected $x"
+    expect soon with_files "$files" # the other connection is gone, and the listener
+    expect answers a "ok $x" "remove $x"
+    event a "ended $x removed"
+    expect [ "$(grep -c "^connected $x" a.events)" = 1 ]
+    hang_up
+    wait $second
+
     name="$pair, $version: openssl awaits us"
     for medium in msrp bfcp; do
         next
