@@ -7,8 +7,8 @@
  *     mrfp --socket PATH [--address IP] [--expire SECONDS]
  *
  * It prints `mrfp: ready on PATH` when MRFCs can connect, and ends with SIGTERM or SIGINT. --address is the address that
- * it awaits peers at and connects from, 127.0.0.1 by default. The socket has mode 0600: anybody who can connect can read
- * no key, but can add and remove streams.
+ * it awaits peers at and connects from, 127.0.0.1 by default. The socket has mode 0600: a process that can connect to it can
+ * add and remove streams. It can't read keys.
  *
  * Commands. A command is one line that ends in LF, with one blank between two words. Each gets one line as its answer,
  * in the order of the commands:
@@ -32,16 +32,17 @@
  * - client or server: the role in TLS (mkt_roles.tls). MSRP: the active end is the client (RFC 6135 6). BFCP: the
  *   offerer is the client, whether it is active or passive (RFC 8856 8).
  * - IDENTITY: the PSK identity of mkt_csb_psk_identity(), up to 256 octets. No other stream has it.
- * - HEXKEY: the TEK of mkt_csb_tek(), 16 to 32 octets, as hex digits.
+ * - HEXKEY: the TEK of mkt_csb_tek() as hex digits. 16 to 64 octets; mbedTLS 2.28 takes up to 32, 3.6 up to 48.
  * - HOST: an IP address, no name.
  * - OWN-PATH and PEER-PATH: a=path of both ends. With them the MRFP sends an MSRP SEND without content as soon as TLS
- *   is there, which an active end must do (RFC 4975 5.4). Without them the MRFC has the peer send first.
+ *   is there, which an active end must do (RFC 4975 5.4), and answers 481 to requests for another path than its own.
+ *   Without them the peer must send first.
  * - All words are visible ASCII. A line has up to 4,096 octets.
  *
  * `announce` is for an offer that lets the peer connect: the peer may connect before its answer, and the key, are here.
  * Its connections wait, unread, until `key` gives the stream its key. Without it the stream expires after --expire
  * SECONDS, 300 by default. For a stream that has a key, `key` replaces it: the connection goes on, and the key is for the
- * next handshake.
+ * next handshake. A passive stream that has a key waits for its peer until an MRFC removes it.
  *
  * Events are lines that come unasked, to each MRFC that is connected, between the answers:
  *
