@@ -5,7 +5,8 @@
  *     mrfc SOCKET          sends each line, waits for its answer and prints that; not the events
  *     mrfc SOCKET watch [COMMAND]
  *                          says `watching`, sends a command, and prints what comes until the MRFP is gone
- *     mrfc SOCKET stall    sends `count` until the MRFP takes no more, says `stalled`, and waits for a line of its own
+ *     mrfc SOCKET stall    sends `count` until the MRFP takes no more, says `stalled`, waits for the end of its input, and
+ *                          then says `answered all` if there is an answer to each
  *
  * Exit status 1 if the MRFP is not there or goes before the last answer.
  */
@@ -50,22 +51,28 @@ static int watch(int fd, FILE *from, const char *command)
     return 0;
 }
 
-static int stall(int fd)
-{
-    static const char count[] = "count\n";
-    size_t at = 0;
-    /* What is left of a line must be sent before the next one. */
-    for (ssize_t n; (n = send(fd, count + at, sizeof count - 1 - at, MSG_DONTWAIT)) > 0;)
-        at = (at + (size_t)n) % (sizeof count - 1);
-    puts("stalled");
-    fflush(stdout);
-    (void)getchar();
-    return 0;
-}
-
 static bool is_event(const char *line)
 {
     return strncmp(line, "ok ", 3) != 0 && strncmp(line, "error ", 6) != 0;
+}
+
+static int stall(int fd, FILE *from)
+{
+    static const char count[] = "count\n";
+    const size_t length = sizeof count - 1;
+    size_t sent = 0, answered = 0, room = 0;
+    char *line = NULL;
+    /* What is left of a line must be sent before the next one. */
+    for (ssize_t n; (n = send(fd, count + sent % length, length - sent % length, MSG_DONTWAIT)) > 0;)
+        sent += (size_t)n;
+    puts("stalled");
+    fflush(stdout);
+    (void)getchar();
+    while (answered < sent / length && getline(&line, &room, from) > 0)
+        answered += !is_event(line);
+    free(line);
+    printf("answered %s\n", answered == sent / length ? "all" : "not all");
+    return 0;
 }
 
 static int ask(int fd, FILE *from)
@@ -100,7 +107,7 @@ int main(int argc, char **argv)
     if (strcmp(what, "watch") == 0)
         status = watch(fd, from, argc > 3 ? argv[3] : "");
     else if (strcmp(what, "stall") == 0)
-        status = stall(fd);
+        status = stall(fd, from);
     else
         status = ask(fd, from);
     fclose(from);

@@ -523,8 +523,9 @@ bad_lines() {
             "$(printf 'remove \001')" "$(printf 'remove \377\376')" "add $long passive msrp server id $key" \
             "add z passive msrp server $long$long $key" "$long$long$long" "$(printf 'count\r')" \
             "add z passive msrp server id $key$key$key" "quiet please" "count count count count count count count count"
-    done | head -n 999
+    done | head -n 998
     printf 'x%5000s\n' x
+    printf 'x%4095s%s\n' x count
 }
 
 # with_lines: the MRFC a
@@ -589,6 +590,7 @@ with_lines() {
     expect answers a "$was" count
     exec 3>&-
     wait $stalled
+    expect says '^answered all$' stalled
     expect soon same_files
 
     name="$pair: an MRFC that wants no events"
