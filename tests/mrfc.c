@@ -59,19 +59,22 @@ static bool is_event(const char *line)
 static int stall(int fd, FILE *from)
 {
     static const char count[] = "count\n";
-    const size_t length = sizeof count - 1;
+    enum { LENGTH = sizeof count - 1, LINES = 1000 };
+    char lines[LINES * LENGTH];
     size_t sent = 0, answered = 0, room = 0;
     char *line = NULL;
+    for (size_t i = 0; i < LINES; i++)
+        memcpy(lines + i * LENGTH, count, LENGTH);
     /* What is left of a line must be sent before the next one. */
-    for (ssize_t n; (n = send(fd, count + sent % length, length - sent % length, MSG_DONTWAIT)) > 0;)
+    for (ssize_t n; (n = send(fd, lines + sent % LENGTH, sizeof lines - sent % LENGTH, MSG_DONTWAIT)) > 0;)
         sent += (size_t)n;
     puts("stalled");
     fflush(stdout);
     (void)getchar();
-    while (answered < sent / length && getline(&line, &room, from) > 0)
+    while (answered < sent / LENGTH && getline(&line, &room, from) > 0)
         answered += !is_event(line);
     free(line);
-    printf("answered %s\n", answered == sent / length ? "all" : "not all");
+    printf("answered %s\n", answered == sent / LENGTH ? "all" : "not all");
     return 0;
 }
 
@@ -87,6 +90,7 @@ static int ask(int fd, FILE *from)
             ;
         if (answered)
             fputs(answer, stdout);
+        fflush(stdout);
     }
     free(line);
     free(answer);
