@@ -54,8 +54,9 @@
  *                                   removed: by the command `remove`, if the stream was connected
  *                                   expired: announced, and no key came
  *
- * A stream belongs to no MRFC: any of them may add, re-key or remove it, and it stays if they all disconnect. An MRFC
- * that does not read loses its connection when 65,536 octets wait for it; the streams stay.
+ * A stream belongs to no MRFC: any of them may add, re-key or remove it, and it stays if they all disconnect. Commands of
+ * an MRFC are read when it has read the answers to those before. An MRFC that does not read loses its connection when an
+ * event comes and 65,536 octets wait for it; the streams stay.
  *
  * Media. MSRP (RFC 4975): a SEND is answered with 200 OK. If its text begins with `echo `, the MRFP sends the rest of the
  * text back in a SEND of its own. BFCP (RFC 4582, 8855): the MRFP is the floor control server; it answers Hello with
@@ -84,7 +85,7 @@
 
 enum {
     MAX_LINE = 4096,     /* octets of a command */
-    MAX_WAITING = 65536, /* octets that an MRFC has not read */
+    MAX_WAITING = 65536, /* octets that an MRFC has not read when an event comes */
     MAX_IDENTITY = 256,  /* octets; OpenSSL takes no more */
     MAX_WORDS = 12       /* of a command, and one too many */
 };
@@ -110,7 +111,7 @@ struct mrfp {
 
 /* ---- what MRFCs are told ---- */
 
-/* Sends what the MRFC reads now; the rest waits. It gives no further commands meanwhile. */
+/* Sends what the MRFC reads now; the rest waits, and so do its next commands. */
 static void flush_mrfc(struct mrfp *mrfp, struct mrfc *mrfc)
 {
     while (mrfc->out.n > 0) {
@@ -126,29 +127,28 @@ static void flush_mrfc(struct mrfp *mrfp, struct mrfc *mrfc)
 
 __attribute__((format(printf, 3, 4))) static void reply(struct mrfp *mrfp, struct mrfc *mrfc, const char *format, ...)
 {
-    const bool waits = mrfc->out.n > 0;
     char line[MAX_LINE];
     va_list list;
     va_start(list, format);
     const int n = vsnprintf(line, sizeof line - 1, format, list);
     va_end(list);
-    if (n < 0 || (size_t)n >= sizeof line - 1 || mrfc->out.n + (size_t)n >= MAX_WAITING) {
-        mrfc->gone = true;
-        return;
-    }
+    if (n < 0 || (size_t)n >= sizeof line - 1)
+        return; /* no answer is so long */
     line[n] = '\n';
     mrfc->gone |= !octets_add(&mrfc->out, line, (size_t)n + 1);
-    if (!waits)
-        flush_mrfc(mrfp, mrfc);
+    flush_mrfc(mrfp, mrfc);
 }
 
 /* An event, for all MRFCs. */
 static void tell(void *user, const char *event)
 {
     struct mrfp *mrfp = user;
-    for (struct mrfc *mrfc = mrfp->mrfcs; mrfc != NULL; mrfc = mrfc->next)
-        if (!mrfc->quiet && !mrfc->gone)
-            reply(mrfp, mrfc, "%s", event);
+    for (struct mrfc *mrfc = mrfp->mrfcs; mrfc != NULL; mrfc = mrfc->next) {
+        if (mrfc->quiet || mrfc->gone)
+            continue;
+        mrfc->gone = mrfc->out.n > MAX_WAITING;
+        reply(mrfp, mrfc, "%s", event);
+    }
 }
 
 /* ---- commands ---- */
@@ -293,7 +293,7 @@ static const char *run(struct mrfp *mrfp, struct mrfc *mrfc, char *line, size_t 
 /* Takes the lines that are there; each may have a key in it. */
 static void take_lines(struct mrfp *mrfp, struct mrfc *mrfc)
 {
-    while (!mrfc->gone && mrfc->out.n == 0) {
+    while (!mrfc->gone) {
         char *lf = memchr(mrfc->in, '\n', mrfc->n);
         const size_t used = lf != NULL ? (size_t)(lf + 1 - mrfc->in) : mrfc->n;
         if (lf == NULL && mrfc->n < MAX_LINE)
@@ -318,7 +318,6 @@ static void mrfc_ready(struct watched *watched, void *user, uint32_t events)
     struct mrfc *mrfc = (struct mrfc *)(void *)watched;
     if ((events & EPOLLOUT) != 0)
         flush_mrfc(mrfp, mrfc);
-    take_lines(mrfp, mrfc); /* those that had to wait until the answers were read */
     if ((events & EPOLLIN) == 0) {
         mrfc->gone |= (events & (EPOLLERR | EPOLLHUP)) != 0;
         return;
