@@ -270,16 +270,30 @@ static void begin(struct plane *plane, struct connection *connection)
         shake(plane, connection);
 }
 
+/* Why TCP could not be opened; 0 if it is open. If nobody listens at a port of this host, TCP may draw that port for our
+   end, too, and connect it to itself. */
+static int connect_error(int fd)
+{
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC}, peer = {.ss_family = AF_UNSPEC};
+    socklen_t n_own = sizeof own, n_peer = sizeof peer, n = sizeof(int);
+    int error = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
+        return error != 0 ? error : errno;
+    if (getsockname(fd, (struct sockaddr *)&own, &n_own) != 0 ||
+        getpeername(fd, (struct sockaddr *)&peer, &n_peer) != 0)
+        return errno;
+    return n_own == n_peer && memcmp(&own, &peer, n_own) == 0 ? ECONNREFUSED : 0;
+}
+
 static void connection_ready(struct watched *watched, void *user, uint32_t events)
 {
     struct plane *plane = user;
     struct connection *connection = (struct connection *)(void *)watched;
-    int error = 0;
-    socklen_t n = sizeof error;
     uint8_t octets[TLS_RECORD];
+    int error;
     switch (connection->state) {
     case OPENING:
-        getsockopt(watched->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+        error = connect_error(watched->fd);
         if (error != 0)
             fail(plane, connection, strerror(error));
         else

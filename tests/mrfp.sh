@@ -4,6 +4,7 @@
 # must refuse.
 #
 #   tests/mrfp.sh MRFC MRFP...        MRFC is tests/mrfc.c; each MRFP is one program
+#   PATIENCE=60                       seconds that anything may take
 set -u
 export LC_ALL=C
 command -v openssl >/dev/null || { echo "mrfp.sh: no openssl: install it" >&2; exit 77; }
@@ -39,12 +40,11 @@ expect() {
     done
 }
 
-# soon COMMAND...: waits until the command succeeds; false after a minute
+# soon COMMAND...: waits until the command succeeds; false after PATIENCE seconds, 60 by default
 soon() {
-    left=${PATIENCE:-3000}
+    late=$(($(date +%s) + ${PATIENCE:-60}))
     until "$@"; do
-        left=$((left - 1))
-        [ $left -gt 0 ] || return 1
+        [ "$(date +%s)" -lt $late ] || return 1
         sleep 0.02
     done
 }
