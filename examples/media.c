@@ -222,7 +222,7 @@ static bool msrp_parse(struct part in, struct msrp *msrp, size_t *used)
     return true;
 }
 
-/* Makes room for the end of a long chunk: the headers stay, and of the body what may be the beginning of the end-line. */
+/* Makes room for the end of a long chunk: the headers stay, and the octets that may begin the end-line. */
 static bool msrp_cut(struct media *media)
 {
     enum { TAIL = 64 };

@@ -31,7 +31,7 @@ struct media {
     size_t skip;             /* BFCP: octets to come that belong to the last message */
 };
 
-/* Takes what came and appends what is to be sent. False: the peer does not speak the protocol, or there is no memory. */
+/* Takes what came and appends what is to be sent. False: the peer breaks the protocol, or there is no memory. */
 bool media_take(struct media *media, const uint8_t *octets, size_t n, struct octets *out);
 
 /* Appends the SEND without content with which the active end of MSRP begins (RFC 4975 5.4). */

@@ -273,8 +273,8 @@ static enum tls_state state_of(struct tls_session *session, int result)
     return error == SSL_ERROR_SSL && reason > SSL_AD_REASON_OFFSET ? TLS_ALERT : TLS_FAILED;
 }
 
-/* NULL if the key of the stream, as it is now, is what was proved, and by a handshake that is secure to its end; or else
-   what is missing. */
+/* What a handshake that is over lacks. NULL: the peer has proved the key that the stream has now, and the handshake has
+   all that makes it secure. */
 static const char *what_lacks(const struct tls_session *session)
 {
     SSL *ssl = session->ssl;

@@ -34,7 +34,7 @@ void tls_free(struct tls *tls);
 /* Makes a stream without a key, with its role in TLS; NULL if there is no room. */
 struct tls_stream *tls_stream_new(struct tls *tls, bool client);
 
-/* Gives a stream its key, or another one for its next handshake. NULL, or else why not: the stream is as before then. */
+/* Gives a stream its key, or another one for its next handshake. NULL, or else why not: it is as before then. */
 const char *tls_stream_key(struct tls_stream *stream, const uint8_t *key, size_t n, const char *identity);
 
 /* Wipes its key. Its sessions may only be closed and freed after that. It may be NULL. */

@@ -6,9 +6,9 @@
  *
  *     mrfp --socket PATH [--address IP] [--expire SECONDS]
  *
- * It prints `mrfp: ready on PATH` when MRFCs can connect, and ends with SIGTERM or SIGINT. --address is the address that
- * it awaits peers at and connects from, 127.0.0.1 by default. The socket has mode 0600: a process that can connect to it can
- * add and remove streams. It can't read keys.
+ * It prints `mrfp: ready on PATH` when MRFCs can connect, and ends with SIGTERM or SIGINT. --address is the address
+ * where it awaits peers and from which it connects, 127.0.0.1 by default. The socket has mode 0600: a process that can
+ * connect to it can add and remove streams. It can't read keys.
  *
  * Commands. A command is one line that ends in LF, with one blank between two words. Each gets one line as its answer,
  * in the order of the commands:
@@ -24,8 +24,8 @@
  *     any of them                   -> error NAME TEXT  the command can't be done
  *                                   -> error - TEXT     the line is wrong
  *
- * After an error nothing has changed. TEXT is for people. PORT is the TCP port where a passive stream is awaited, or the
- * local port of an active one.
+ * After an error nothing has changed. TEXT is for people. PORT is the TCP port where a passive stream is awaited, or
+ * the local port of an active one.
  *
  * - NAME: 1 to 128 octets that the MRFC chooses. Each stream has one of its own as long as it is there.
  * - passive or active: whether the MRFP awaits TCP or opens it (mkt_roles.tcp: MKT_END_SERVER or MKT_END_CLIENT).
@@ -39,10 +39,10 @@
  *   Without them the peer must send first.
  * - All words are visible ASCII. A line has up to 4,096 octets.
  *
- * `announce` is for an offer that lets the peer connect: the peer may connect before its answer, and the key, are here.
- * Its connections wait, unread, until `key` gives the stream its key. Without it the stream expires after --expire
- * SECONDS, 300 by default. For a stream that has a key, `key` replaces it: the connection goes on, and the key is for the
- * next handshake. A passive stream that has a key waits for its peer until an MRFC removes it.
+ * `announce` is for an offer that lets the peer connect: the peer may connect before its answer, and the key, are
+ * here. Its connections wait, unread, until `key` gives the stream its key. If no key comes, the stream expires after
+ * --expire SECONDS, 300 by default. For a stream that has a key, `key` replaces it: the connection goes on, and the key
+ * is for the next handshake. A passive stream that has a key waits for its peer until an MRFC removes it.
  *
  * Events are lines that come unasked, to each MRFC that is connected, between the answers:
  *
@@ -54,13 +54,13 @@
  *                                   removed: by the command `remove`, if the stream was connected
  *                                   expired: announced, and no key came
  *
- * A stream belongs to no MRFC: any of them may add, re-key or remove it, and it stays if they all disconnect. Commands of
- * an MRFC are read when it has read the answers to those before. An MRFC that does not read loses its connection when an
- * event comes and 65,536 octets wait for it; the streams stay.
+ * A stream belongs to no MRFC: any of them may add, re-key or remove it, and it stays if they all disconnect. Commands
+ * of an MRFC are read when it has read the answers to those before. An MRFC that does not read loses its connection
+ * when an event comes and 65,536 octets wait for it; the streams stay.
  *
- * Media. MSRP (RFC 4975): a SEND is answered with 200 OK. If its text begins with `echo `, the MRFP sends the rest of the
- * text back in a SEND of its own. BFCP (RFC 4582, 8855): the MRFP is the floor control server; it answers Hello with
- * HelloAck, and other primitives with an Error. Nothing is forwarded from one stream to another.
+ * Media. MSRP (RFC 4975): a SEND is answered with 200 OK. If its text begins with `echo `, the MRFP sends the rest of
+ * the text back in a SEND of its own. BFCP (RFC 4582, 8855): the MRFP is the floor control server; it answers Hello
+ * with HelloAck, and other primitives with an Error. Nothing is forwarded from one stream to another.
  */
 #define _GNU_SOURCE /* accept4, explicit_bzero, strsep */
 

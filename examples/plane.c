@@ -152,7 +152,7 @@ static void await_peer(struct plane *plane, struct stream *stream)
         plane_watch(plane, &stream->watched, n < MAX_HANDSHAKES ? EPOLLIN : 0);
 }
 
-/* Releases TLS, then TCP. What the peer still sends is read, as TCP would be reset otherwise and our last octets lost. */
+/* Releases TLS, then TCP. What the peer still sends is read: otherwise TCP is reset, and our last octets are lost. */
 static void release(struct plane *plane, struct connection *connection)
 {
     connection->state = CLOSING;
@@ -270,8 +270,8 @@ static void begin(struct plane *plane, struct connection *connection)
         shake(plane, connection);
 }
 
-/* Why TCP could not be opened; 0 if it is open. If nobody listens at a port of this host, TCP may draw that port for our
-   end, too, and connect it to itself. */
+/* Why TCP could not be opened; 0 if it is open. If nobody listens at a port of this host, TCP may draw that port for
+   our end, too, and connect it to itself. */
 static int connect_error(int fd)
 {
     struct sockaddr_storage own = {.ss_family = AF_UNSPEC}, peer = {.ss_family = AF_UNSPEC};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The media plane of the MRFP: streams with their TCP, TLS and media, and the event loop of one thread for all of it. */
+/* The media plane of the MRFP: streams with their TCP, TLS and media, and the event loop of the one thread. */
 #ifndef EXAMPLES_PLANE_H
 #define EXAMPLES_PLANE_H
 
