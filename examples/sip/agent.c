@@ -135,6 +135,7 @@ static bool contacts_make(struct agent *agent, const struct options *options)
             const char *name = strchr(user->identity, ':');
             if (name == NULL || users_key(user, &psk) != MKT_OK)
                 return false;
+            contact->agent = agent;
             contact->user = user;
             contact->device = options->device[i];
             contact->credential = (struct mkt_credential){
@@ -148,7 +149,7 @@ static bool contacts_make(struct agent *agent, const struct options *options)
 
 static void register_as(struct agent *agent, const struct contact *contact, const char *uri)
 {
-    nua_handle_t *nh = nua_handle(agent->nua, NULL, SIPTAG_TO_STR(uri), SIPTAG_FROM_STR(uri),
+    nua_handle_t *nh = nua_handle(contact->nua, NULL, SIPTAG_TO_STR(uri), SIPTAG_FROM_STR(uri),
                                   NUTAG_M_USERNAME(contact->name), TAG_END());
     nua_register(nh, NUTAG_REGISTRAR(agent->proxy), NUTAG_OUTBOUND("no-validate no-options-keepalive"), TAG_END());
 }
@@ -193,7 +194,7 @@ static void command(struct agent *agent, char *line)
     else if (strcmp(line, "refuse") == 0)
         agent->refuse = (unsigned)strtoul(words, NULL, 10);
     else if (strcmp(line, "quit") == 0)
-        nua_shutdown(agent->nua);
+        call_quit(agent);
     else if (call == NULL || !call_command(call, line, words))
         printf("not done: %s\n", line);
 }
@@ -211,7 +212,7 @@ static int read_commands(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_
     if (got < 0)
         return 0;
     if (got == 0 || (n += (size_t)got) == sizeof text) {
-        nua_shutdown(agent->nua);
+        call_quit(agent);
         return 0;
     }
     while ((end = memchr(text, '\n', n)) != NULL) {
@@ -226,6 +227,21 @@ static int read_commands(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_
 
 /* ---- the program ---- */
 
+static bool listen_as(struct agent *agent, struct contact *contact, const struct options *options)
+{
+    contact->nua = nua_create(agent->root, call_event, contact, NUTAG_URL("sip:127.0.0.1:*"), NUTAG_MEDIA_ENABLE(0),
+                              NUTAG_AUTOACK(0), NUTAG_AUTOANSWER(0), NUTAG_AUTOALERT(0),
+                              SIPTAG_SUPPORTED_STR("timer"),    /* 100rel of nua knows one early dialog, not several */
+                              NTATAG_UDP_MTU(options->udp_mtu), /* RFC 3261 18.1.1: more goes by TCP */
+                              TAG_IF(agent->proxy != NULL, NUTAG_PROXY(agent->proxy)),
+                              TAG_IF(options->t1x64 != 0, NTATAG_SIP_T1X64(options->t1x64)), TAG_END());
+    if (contact->nua == NULL)
+        return false;
+    agent->n_running++;
+    nua_get_params(contact->nua, TAG_ANY(), TAG_END()); /* the answer has the port */
+    return true;
+}
+
 static bool start(struct agent *agent, const struct options *options)
 {
     su_wait_t wait[1] = {SU_WAIT_INIT};
@@ -237,22 +253,16 @@ static bool start(struct agent *agent, const struct options *options)
     su_root_threading(agent->root, 0);
     agent->media = media_new(agent->root, call_media);
     agent->http = nth_engine_create(agent->root, TAG_END());
-    agent->nua = nua_create(agent->root, call_event, agent, NUTAG_URL("sip:127.0.0.1:*"), NUTAG_MEDIA_ENABLE(0),
-                            NUTAG_AUTOACK(0), NUTAG_AUTOANSWER(0), NUTAG_AUTOALERT(0),
-                            TAG_IF(agent->proxy != NULL, NUTAG_PROXY(agent->proxy)),
-                            NTATAG_MERGE_482(0), /* one INVITE may be forked to several users and devices here */
-                            NTATAG_UDP_MTU(options->udp_mtu), /* RFC 3261 18.1.1: more goes by TCP */
-                            TAG_IF(options->t1x64 != 0, NTATAG_SIP_T1X64(options->t1x64)), TAG_END());
-    if (agent->media == NULL || agent->http == NULL || agent->nua == NULL ||
-        su_wait_create(wait, STDIN_FILENO, SU_WAIT_IN) != 0)
+    if (agent->media == NULL || agent->http == NULL || su_wait_create(wait, STDIN_FILENO, SU_WAIT_IN) != 0)
         return false;
     agent->wait = su_root_register(agent->root, wait, read_commands, agent, 0);
-    if (agent->wait < 0)
-        return false;
-    nua_get_params(agent->nua, TAG_ANY(), TAG_END()); /* the answer has the port */
+    for (size_t i = 0; i < agent->n_contacts; i++) {
+        if (!listen_as(agent, &agent->contact[i], options))
+            return false;
+    }
     if (options->registers)
         register_all(agent);
-    return true;
+    return agent->wait >= 0;
 }
 
 int main(int argc, char **argv)
@@ -273,7 +283,8 @@ int main(int argc, char **argv)
         su_root_run(agent.root);
     while (agent.calls != NULL)
         call_free(agent.calls);
-    nua_destroy(agent.nua);
+    for (size_t i = 0; i < agent.n_contacts; i++)
+        nua_destroy(agent.contact[i].nua);
     nth_engine_destroy(agent.http);
     media_free(agent.media);
     if (agent.wait > 0)

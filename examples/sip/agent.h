@@ -3,7 +3,7 @@
 #ifndef EXAMPLES_SIP_AGENT_H
 #define EXAMPLES_SIP_AGENT_H
 
-#define NUA_MAGIC_T struct agent
+#define NUA_MAGIC_T struct contact
 #define NUA_HMAGIC_T struct call
 
 #include "../users.h"
@@ -19,8 +19,13 @@
 
 enum { MAX_MEMBERS = 8, MAX_CONTACTS = 16, MAX_CALLS = 10000 };
 
-/* A device of a user, in the agent's own location table. */
+struct agent;
+
+/* A device of a user, in the agent's own location table. It has a nua of its own: one nua takes two branches of a forked
+   INVITE for one call, and refuses the second. */
 struct contact {
+    struct agent *agent;
+    nua_t *nua;
     const struct entry *user;
     const char *device;
     char name[128]; /* the user part of its Contact */
@@ -33,12 +38,11 @@ struct call;
 struct agent {
     su_root_t *root;
     int wait; /* for standard input, in the event loop */
-    nua_t *nua;
     nth_engine_t *http;
     struct media *media;
     struct users users;
     struct contact contact[MAX_CONTACTS];
-    size_t n_contacts;
+    size_t n_contacts, n_running;
     struct mkt_host host;    /* one for all calls; the user of a bundle is its call */
     struct mkt_replay cache; /* one for all users */
     void *cache_memory;
@@ -67,12 +71,14 @@ void call_invite(struct agent *agent, const char *uri);
 /* Does a command of the user: accept, reject, cancel, bye, send TEXT, reinvite [rekey|plain|renew] [move]. False: there
    is no such command. */
 bool call_command(struct call *call, const char *command, char *words);
+/* Begins to end the program: call_event() ends the event loop. */
+void call_quit(struct agent *agent);
 /* Ends a call without a word to the peer. */
 void call_free(struct call *call);
 /* What happens to the stream of a call. */
 media_event_f call_media;
 /* The events of nua. */
-void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, struct agent *agent, nua_handle_t *nh,
-                struct call *call, const sip_t *sip, tagi_t tags[]);
+void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, struct contact *contact,
+                nua_handle_t *nh, struct call *call, const sip_t *sip, tagi_t tags[]);
 
 #endif

@@ -479,7 +479,7 @@ void call_invite(struct agent *agent, const char *uri)
     struct call *call = call_new(agent, self, true, uri);
     if (call == NULL)
         return;
-    call->nh = nua_handle(agent->nua, call, SIPTAG_TO_STR(uri), SIPTAG_FROM_STR(self->user->identity), TAG_END());
+    call->nh = nua_handle(self->nua, call, SIPTAG_TO_STR(uri), SIPTAG_FROM_STR(self->user->identity), TAG_END());
     call_say(call, "calling %s", uri);
     call->saying = call->said;
     begin_offer(call);
@@ -794,28 +794,13 @@ static void take_invite(struct call *call, const sip_t *sip)
 
 /* ---- events and commands ---- */
 
-static const struct contact *find_contact(const struct agent *agent, const url_t *url)
-{
-    for (size_t i = 0; i < agent->n_contacts; i++) {
-        const char *identity = strchr(agent->contact[i].user->identity, ':') + 1;
-        const size_t n = strcspn(identity, "@");
-        if (url->url_user == NULL)
-            return NULL;
-        if (strcmp(url->url_user, agent->contact[i].name) == 0 ||
-            (strlen(url->url_user) == n && strncmp(url->url_user, identity, n) == 0))
-            return &agent->contact[i];
-    }
-    return NULL;
-}
-
-static void invited(struct agent *agent, nua_handle_t *nh, const sip_t *sip)
+static void invited(const struct contact *self, nua_handle_t *nh, const sip_t *sip)
 {
     char from[256];
-    const struct contact *self = find_contact(agent, sip->sip_request->rq_url);
     snprintf(from, sizeof from, URL_PRINT_FORMAT, URL_PRINT_ARGS(sip->sip_from->a_url));
-    struct call *call = self == NULL ? NULL : call_new(agent, self, false, from);
+    struct call *call = call_new(self->agent, self, false, from);
     if (call == NULL) {
-        nua_respond(nh, SIP_404_NOT_FOUND, TAG_END());
+        nua_respond(nh, SIP_503_SERVICE_UNAVAILABLE, TAG_END());
         nua_handle_destroy(nh);
         return;
     }
@@ -837,17 +822,17 @@ static void reinvited(struct call *call, const sip_t *sip)
     take_invite(call, sip);
 }
 
-void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, struct agent *agent, nua_handle_t *nh,
-                struct call *call, const sip_t *sip, tagi_t tags[])
+void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, struct contact *contact,
+                nua_handle_t *nh, struct call *call, const sip_t *sip, tagi_t tags[])
 {
     nua_handle_t *fork = NULL;
-    const sip_contact_t *contact = NULL;
+    const sip_contact_t *address = NULL;
     int state = 0;
     (void)nua;
     switch ((int)event) {
     case nua_i_invite:
         if (call == NULL)
-            invited(agent, nh, sip);
+            invited(contact, nh, sip);
         else
             reinvited(call, sip);
         break;
@@ -880,16 +865,16 @@ void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, s
         break;
     case nua_r_register:
         if (status >= 200)
-            printf("registered %d\n", status);
+            printf("%s registered: %d %s\n", contact->name, status, phrase);
         break;
     case nua_r_get_params:
-        tl_gets(tags, NTATAG_CONTACT_REF(contact), TAG_END());
-        if (contact != NULL)
-            printf("listening sip:%s:%s\n", contact->m_url->url_host, contact->m_url->url_port);
+        tl_gets(tags, NTATAG_CONTACT_REF(address), TAG_END());
+        if (address != NULL)
+            printf("%s listens on sip:%s:%s\n", contact->name, address->m_url->url_host, address->m_url->url_port);
         break;
     case nua_r_shutdown:
-        if (status >= 200)
-            su_root_break(agent->root);
+        if (status >= 200 && --contact->agent->n_running == 0)
+            su_root_break(contact->agent->root);
         break;
     }
 }
@@ -907,6 +892,12 @@ void call_media(void *owner, enum media_event event, const char *text)
         stream_send(call->dialog.stream, call->agent->talk);
     if (event == MEDIA_DELIVERED && call->agent->talk != NULL && call->caller)
         nua_bye(call->nh, TAG_END());
+}
+
+void call_quit(struct agent *agent)
+{
+    for (size_t i = 0; i < agent->n_contacts; i++)
+        nua_shutdown(agent->contact[i].nua);
 }
 
 bool call_command(struct call *call, const char *command, char *words)
