@@ -234,7 +234,8 @@ static bool listen_as(struct agent *agent, struct contact *contact, const struct
                               SIPTAG_SUPPORTED_STR("timer"),    /* 100rel of nua knows one early dialog, not several */
                               NTATAG_UDP_MTU(options->udp_mtu), /* RFC 3261 18.1.1: more goes by TCP */
                               TAG_IF(agent->proxy != NULL, NUTAG_PROXY(agent->proxy)),
-                              TAG_IF(options->t1x64 != 0, NTATAG_SIP_T1X64(options->t1x64)), TAG_END());
+                              TAG_IF(options->t1x64 != 0, NTATAG_SIP_T1X64(options->t1x64)),
+                              TAG_IF(options->t1x64 != 0, NTATAG_SIP_T4(options->t1x64)), TAG_END());
     if (contact->nua == NULL)
         return false;
     agent->n_running++;
@@ -255,13 +256,13 @@ static bool start(struct agent *agent, const struct options *options)
     agent->http = nth_engine_create(agent->root, TAG_END());
     if (agent->media == NULL || agent->http == NULL || su_wait_create(wait, STDIN_FILENO, SU_WAIT_IN) != 0)
         return false;
-    agent->wait = su_root_register(agent->root, wait, read_commands, agent, 0);
     for (size_t i = 0; i < agent->n_contacts; i++) {
         if (!listen_as(agent, &agent->contact[i], options))
             return false;
     }
     if (options->registers)
         register_all(agent);
+    agent->wait = su_root_register(agent->root, wait, read_commands, agent, 0); /* nua_create() runs the event loop */
     return agent->wait >= 0;
 }
 

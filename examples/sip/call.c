@@ -35,6 +35,7 @@ struct call {
     bool caller;
     char remote[256];
     struct question question; /* to the KMS */
+    char fault[128];          /* what is at fault, of the refusal that came last */
     unsigned error;           /* the number of the Error message that came last; the next is 1 more, 0: none */
 
     struct mkt_csb *offered;             /* made the offer that is under way, or took it; its branches have the keys */
@@ -117,11 +118,19 @@ static void error_came(void *user, const struct mkt_error_message *report)
              report->authenticated ? "authenticated" : "not authenticated");
 }
 
-static void refused(void *user, const struct mkt_log_event *event)
+/* What is at fault, for the line that failed() prints. */
+static void note_fault(void *user, const struct mkt_log_event *event)
 {
-    const char *text = event->message < 0 ? NULL : mkt_data_type_name((uint8_t)event->message);
-    call_say(user, "refused: %s %s: %s%s%s", text == NULL ? "-" : text, mkt_err_name(event->err),
-             mkt_err_text(event->err), event->detail[0] == '\0' ? "" : ": ", event->detail);
+    struct call *call = user;
+    snprintf(call->fault, sizeof call->fault, "%s", event->detail);
+}
+
+/* Prints the one line about a failure. */
+static void failed(struct call *call, enum mkt_err err)
+{
+    call_say(call, "failed: %s %s%s%s", mkt_err_name(err), mkt_err_text(err), call->fault[0] == '\0' ? "" : ": ",
+             call->fault);
+    call->fault[0] = '\0';
 }
 
 void call_host(struct mkt_host *host, struct agent *agent)
@@ -132,7 +141,7 @@ void call_host(struct mkt_host *host, struct agent *agent)
     host->member = is_member;
     host->authorise = authorise;
     host->error = error_came;
-    host->log = refused;
+    host->log = note_fault;
     host->cache = &agent->cache;
 }
 
@@ -368,7 +377,7 @@ static void give_up(struct call *call)
 /* The offer can't be made. */
 static void fail(struct call *call, enum mkt_err err)
 {
-    call_say(call, "failed: %s %s", mkt_err_name(err), mkt_err_text(err));
+    failed(call, err);
     give_up(call);
     if (call->dialog.csb == NULL)
         call_free(call);
@@ -480,6 +489,10 @@ void call_invite(struct agent *agent, const char *uri)
     if (call == NULL)
         return;
     call->nh = nua_handle(self->nua, call, SIPTAG_TO_STR(uri), SIPTAG_FROM_STR(self->user->identity), TAG_END());
+    if (call->nh == NULL) {
+        fail(call, MKT_E_ARGUMENT);
+        return;
+    }
     call_say(call, "calling %s", uri);
     call->saying = call->said;
     begin_offer(call);
@@ -565,7 +578,8 @@ static void take_decline(struct call *call)
     struct mkt_sdp sdp;
     if (mkt_sdp_parse(&sdp, mkt_span_text(call->peer)) == MKT_OK && csb != NULL) {
         const enum mkt_err err = mkt_sdp_take_answer(csb, &sdp, 0);
-        (void)err; /* the call is declined anyhow; error_came() or refused() has printed a line */
+        if (err != MKT_OK)
+            failed(call, err);
     }
 }
 
@@ -583,7 +597,7 @@ static void take_success(struct call *call, const char *tag, bool has_sdp)
     nua_ack(call->nh, TAG_END());
     if (err != MKT_OK) {
         call->dialog.csb = before;
-        call_say(call, "failed: %s %s", mkt_err_name(err), mkt_err_text(err));
+        failed(call, err);
         nua_bye(call->nh, TAG_END());
         return;
     }
@@ -609,6 +623,7 @@ static void response(struct call *call, int status, const char *phrase, const si
     snprintf(step, sizeof step, "<- %d %s", status, phrase);
     ladder(call, step, has_sdp ? call->peer : "");
     call->error = 0;
+    call->fault[0] = '\0';
     if (status >= 300) {
         if (has_sdp)
             take_decline(call);
@@ -619,7 +634,7 @@ static void response(struct call *call, int status, const char *phrase, const si
         enum mkt_err err = find_branch(call, tag, &branch);
         err = err == MKT_OK ? take_answer(call, branch) : err;
         if (err != MKT_OK)
-            call_say(call, "branch failed: %s", mkt_err_name(err));
+            failed(call, err);
     }
 }
 
@@ -652,7 +667,7 @@ static void refuse_offer(struct call *call, enum mkt_err why, struct mkt_csb *cs
 {
     uint8_t octets[MAX_MIKEY];
     struct mkt_buf about = {octets, sizeof octets, 0};
-    call_say(call, "failed: %s %s", mkt_err_name(why), mkt_err_text(why));
+    failed(call, why);
     if (mkt_err_class(why) == MKT_CLASS_HOST)
         refuse(call, SIP_500_INTERNAL_SERVER_ERROR, why, NULL, mkt_buf_span(&about));
     else if (mkt_sdp_key_mgmt_decode(&call->offer, 0, &about) == MKT_OK)
@@ -701,7 +716,7 @@ static void answer(struct call *call, int status, const char *phrase)
     char step[96];
     const enum mkt_err err = call->answered ? MKT_OK : make_answer(call);
     if (err != MKT_OK) {
-        call_say(call, "failed: %s %s", mkt_err_name(err), mkt_err_text(err));
+        failed(call, err);
         refuse(call, SIP_488_NOT_ACCEPTABLE, err, NULL, mkt_span_text(NULL));
         return;
     }
@@ -768,9 +783,10 @@ static void take_invite(struct call *call, const sip_t *sip)
     snprintf(step, sizeof step, "<- INVITE by %s from %s", sip->sip_via->v_protocol, call->remote);
     ladder(call, step, has_sdp ? call->peer : "");
     call->saying = call->said;
+    call->fault[0] = '\0';
     enum mkt_err err = has_sdp ? mkt_sdp_parse(&call->offer, mkt_span_text(call->peer)) : MKT_E_MISSING;
     if (err != MKT_OK) {
-        call_say(call, "failed: %s %s", mkt_err_name(err), mkt_err_text(err));
+        failed(call, err);
         refuse(call, SIP_488_NOT_ACCEPTABLE, err, NULL, mkt_span_text(NULL));
         return;
     }
@@ -784,7 +800,7 @@ static void take_invite(struct call *call, const sip_t *sip)
         return;
     }
     err = keying == MKT_KEYING_NEW ? mkt_sdp_take_offer(call->dialog.csb, &call->offer, 0) : MKT_OK;
-    if (err == MKT_E_CSB_ID)
+    if (err == MKT_E_CSB_ID) /* another call, as if another end had this dialog now */
         take_anew(call);
     else if (err != MKT_OK)
         refuse_offer(call, err, call->dialog.csb);
