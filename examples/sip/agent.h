@@ -16,6 +16,7 @@
 #include <sofia-sip/nua.h>
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_status.h>
+#include <sofia-sip/tport_tag.h>
 
 enum { MAX_MEMBERS = 8, MAX_CONTACTS = 16, MAX_CALLS = 10000 };
 

@@ -39,9 +39,10 @@ bool kms_ask(struct question *question, nth_engine_t *http, const char *url, con
     http_payload_init(&payload);
     payload.pl_data = (char *)(uintptr_t)message.p; /* nth copies it */
     payload.pl_len = (usize_t)message.n;
-    question->request = nth_client_tcreate(http, take_answer, question, HTTP_METHOD_POST, URL_STRING_MAKE(whole),
-                                           HTTPTAG_CONTENT_TYPE_STR("application/mikey"), HTTPTAG_PAYLOAD(&payload),
-                                           NTHTAG_EXPIRES(TIMEOUT_MS), TAG_END());
+    question->request =
+        nth_client_tcreate(http, take_answer, question, HTTP_METHOD_POST, URL_STRING_MAKE(whole),
+                           HTTPTAG_CONTENT_TYPE_STR("application/mikey"), HTTPTAG_CONNECTION_STR("close"),
+                           HTTPTAG_PAYLOAD(&payload), NTHTAG_EXPIRES(TIMEOUT_MS), TAG_END());
     return question->request != NULL;
 }
 

@@ -1,0 +1,473 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Calls between the user agents of examples/sip, with the example KMS, directly and through Kamailio: basic calls, the
+# second offers of a dialog, forked calls, refused calls, bad messages, and many calls.
+#
+#   tests/sip.sh AGENT KMS KAMAILIO.CFG
+#   CALLS=500 BAD=1000    how many calls of the last two are made
+# shellcheck disable=SC2086 # options are words
+set -u
+export LC_ALL=C
+
+[ $# = 3 ] || { echo "usage: sip.sh AGENT KMS KAMAILIO.CFG" >&2; exit 2; }
+for tool in kamailio python3; do
+    PATH=$PATH:/usr/sbin command -v $tool >/dev/null || { echo "skipped: there is no $tool"; exit 77; }
+done
+PATH=$PATH:/usr/sbin
+here=$(cd "$(dirname "$0")" && pwd)
+agent=$(cd "$(dirname "$1")" && pwd)/${1##*/}
+kms=$(cd "$(dirname "$2")" && pwd)/${2##*/}
+cfg=$(cd "$(dirname "$3")" && pwd)/${3##*/}
+failed=0
+name=begin
+pids=
+
+umask 077
+dir=$(mktemp -d) || exit 1
+trap '[ -z "$pids" ] || kill $pids 2>/dev/null; wait; rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$dir" || exit 1
+
+# ---- agents: each has a FIFO for its commands and a file of events ----
+
+# fault TEXT...: counts, and shows what the agents said
+fault() {
+    failed=$((failed + 1))
+    echo "$name: not so: $*"
+    for log in alice bob server kms kamailio; do
+        [ ! -s $log.log ] || tail -n 15 $log.log | sed "s/^/    $log: /"
+    done
+}
+
+# begin NAME OPTION...: starts an agent, and waits until it listens and all its registrations are there
+begin() {
+    who=$1
+    shift
+    rm -f "$who.in" "$who.log"
+    mkfifo "$who.in"
+    "$agent" --show-keys --t1x64 2000 --users "$who.users" "$@" <"$who.in" >"$who.log" 2>&1 &
+    eval "pid_$who=$!"
+    pids="$pids $!"
+    eval "at_$who=0"
+    case $who in
+    alice) exec 3>alice.in ;;
+    bob) exec 4>bob.in ;;
+    server) exec 5>server.in ;;
+    esac
+    tell "$who" status
+    see "$who" 'listens on'
+    case $* in *--register*) see "$who" 'registered: 200' ;; esac
+    tell "$who" status
+    see "$who" '^status'
+}
+
+# end NAME...: quits agents; each must end with status 0
+end() {
+    for who; do
+        tell "$who" quit
+        case $who in
+        alice) exec 3>&- ;;
+        bob) exec 4>&- ;;
+        server) exec 5>&- ;;
+        esac
+        eval "wait \$pid_$who" || fault "$who ends with status 0"
+    done
+}
+
+# tell NAME COMMAND...
+tell() {
+    to=$1
+    shift
+    case $to in
+    alice) echo "$*" >&3 ;;
+    bob) echo "$*" >&4 ;;
+    server) echo "$*" >&5 ;;
+    esac
+}
+
+# see NAME REGEX [SECONDS]: waits for a line that comes after the last one that was seen
+see() {
+    at=0
+    eval "at=\$at_$1"
+    tries=$((10 * ${3:-30}))
+    while :; do
+        found=$(tail -n +$((at + 1)) "$1.log" | grep -n -m 1 -e "$2") && break
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { fault "$1 says $2"; exit 1; }
+        sleep 0.1
+    done
+    eval "at_$1=$((at + ${found%%:*}))"
+    seen=${found#*:}
+}
+
+# all NAME REGEX: how many lines of an agent are so
+all() { grep -c -e "$2" "$1.log"; }
+
+# check COMMAND...
+check() { "$@" || fault "$*"; }
+
+# is WHAT GOT WANTED
+is() { [ "$2" = "$3" ] || fault "$1 is $3, but it is $2"; }
+
+# idle NAME...: no call, stream or connection is left
+idle() {
+    for who; do
+        tell "$who" status
+        see "$who" '^status'
+        is "what $who has" "$seen" "status: 0 calls, 0 streams, 0 connections"
+    done
+}
+
+# talk FROM TO TEXT: a message arrives
+talk() {
+    tell "$1" send "$3"
+    see "$2" "received: $3\$"
+    see "$1" delivered
+}
+
+# exchange OFFERER ANSWERER ACTION KEY: both ends keep what an exchange came to, with the same key. One end connects if
+# the other listens. The key is $tek afterwards
+exchange() {
+    case $3 in
+    connect) other=listen ;;
+    listen) other=connect ;;
+    *) other=$3 ;;
+    esac
+    see "$1" "exchange: $3, key $4," && one=$seen
+    see "$2" "exchange: $other, key $4," && two=$seen
+    is "the key of both" "${two##*psk-identity}" "${one##*psk-identity}"
+    tek=${one##*tek }
+    is "the length of the key" ${#tek} 64
+}
+
+# connected A B
+connected() {
+    see "$1" 'connected: TLSv1'
+    see "$2" 'connected: TLSv1'
+}
+
+# call URI FROM TO [ACTION]: a call that is accepted; FROM connects, if not told otherwise
+call() {
+    tell "$2" call "$1"
+    see "$3" '<- INVITE'
+    invite=$seen
+    see "$3" '-> 180'
+    see "$2" '<- 180'
+    tell "$3" accept
+    see "$2" '<- 200'
+    exchange "$2" "$3" "${4:-connect}" new
+    connected "$2" "$3"
+    talk "$2" "$3" "hello from $2"
+    talk "$3" "$2" "hello from $3"
+}
+
+# hang FROM TO
+hang() {
+    tell "$1" bye
+    see "$2" '<- BYE'
+    see "$1" 'ended: '
+    see "$2" 'ended: '
+    idle "$1" "$2"
+}
+
+# ---- the network ----
+
+key() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
+
+a=$(key)
+b=$(key)
+c=$(key)
+t=$(key)
+# the users share the key "ours", and the KMS has one of its own
+{ echo "user alice-1 sip:alice@example.com $a"; echo "tpk ours $t"; } >alice.users
+{ echo "user bob-1 sip:bob@example.com $b sip:team@example.com"; echo "tpk ours $t"; } >bob.users
+{ echo "user carol-1 sip:carol@example.com $c sip:team@example.com"; cat bob.users; } >server.users
+{ echo "tpk tpk-1 $(key)"; grep -h user alice.users server.users; } >kms.users
+
+"$kms" --listen 127.0.0.1:0 --users kms.users --rate 1000000 --remember 2000000 >kms.log 2>&1 &
+pids="$pids $!"
+tries=100
+until url=$(sed -n 's/^kms: listening on \([^ ]*\) .*/\1/p' kms.log) && [ -n "$url" ]; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || { fault "the KMS listens"; exit 1; }
+    sleep 0.1
+done
+
+# Kamailio takes no port 0: draws ports until one is free
+mkdir run
+tries=20
+while :; do
+    port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 40000))
+    rm -f run/pid
+    kamailio -f "$cfg" -A "PORT=$port" -DD -E -m 64 -M 8 -Y "$dir/run" -P "$dir/run/pid" >kamailio.log 2>&1 &
+    kamailio=$!
+    wait=100
+    while kill -0 $kamailio 2>/dev/null && [ ! -s run/pid ] && [ $wait -gt 0 ]; do
+        wait=$((wait - 1))
+        sleep 0.1
+    done
+    kill -0 $kamailio 2>/dev/null && break
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || { fault "Kamailio starts"; exit 1; }
+done
+pids="$pids $kamailio"
+via="--kms $url --proxy sip:127.0.0.1:$port --register"
+
+# The port of an agent's first device.
+port_of() { sed -n 's/.* listens on sip:127.0.0.1:\([0-9]*\)$/\1/p' "$1.log" | sed -n 1p; }
+
+# ---- the tests ----
+
+name="basic call, directly, by UDP"
+begin bob
+begin alice --proxy "sip:127.0.0.1:$(port_of bob)"
+call sip:bob@example.com alice bob
+case $invite in *"by SIP/2.0/UDP"*"TRANSFER_INIT"*) ;; *) fault "the INVITE comes by UDP" ;; esac
+hang alice bob
+end alice bob
+
+name="basic call, directly, the answerer connects"
+begin bob --setup active
+begin alice --proxy "sip:127.0.0.1:$(port_of bob)"
+call sip:bob@example.com alice bob listen
+hang bob alice
+end alice bob
+
+name="the ticket has an unknown key"
+cp alice.users alice.kept
+sed 's/ours/other/' alice.kept >alice.users
+begin bob
+begin alice --proxy "sip:127.0.0.1:$(port_of bob)"
+tell alice call sip:bob@example.com
+see bob 'failed: MKT_E_NO_KEY '
+see bob '-> 488 .* Error, '
+see alice '<- 488 .* Error, '
+see alice 'error message: 0 Auth failure, not authenticated'
+see alice 'ended: 488'
+idle alice bob
+end alice
+
+name="the ticket has a wrong key"
+sed "s/$t/$(key)/" alice.kept >alice.users
+begin alice --proxy "sip:127.0.0.1:$(port_of bob)"
+tell alice call sip:bob@example.com
+see bob 'failed: MKT_E_TICKET_MAC '
+see alice '<- 488 .* Error, '
+see alice 'error message: 0 Auth failure, not authenticated'
+see alice 'ended: 488'
+idle alice bob
+end alice bob
+cp alice.kept alice.users
+
+name="basic call through Kamailio, by TCP"
+begin bob $via
+begin alice $via --member sip:bob@example.com --member sip:carol@example.com
+call sip:bob@example.com alice bob
+case $invite in *"by SIP/2.0/TCP"*"TRANSFER_INIT"*) ;; *) fault "an INVITE of over 1,300 octets comes by TCP" ;; esac
+
+# ---- second offers; the key before is $old ----
+
+# again NAME OFFERER ANSWERER WORDS ACTION KEY: a re-INVITE, and a message each way
+again() {
+    name="second offer: $1"
+    old=$tek
+    tell "$2" reinvite "$4"
+    see "$2" '-> INVITE'
+    offered=$seen
+    exchange "$2" "$3" "$5" "$6"
+    case $6 in
+    new) [ "$tek" != "$old" ] || fault "the key is a new one" ;;
+    *) is "the key" "$tek" "$old" ;;
+    esac
+    [ "$5" != connect ] || connected "$2" "$3"
+    talk "$2" "$3" "after $1, from $2"
+    talk "$3" "$2" "after $1, from $3"
+}
+
+again refresh alice bob "" keep same
+again update alice bob rekey keep new
+again "update with new path" alice bob "rekey move" connect new
+again "update by the answerer" bob alice rekey keep new
+again "refresh by the answerer" bob alice "" keep same
+again "without key-mgmt" alice bob plain keep none
+check [ "${offered##*-> INVITE}" = "" ]
+again "refresh after it" alice bob "" keep same
+
+name="second offer: update refused by 491 and given up"
+tell bob refuse 491
+tell bob status
+see bob '^status'
+tell alice reinvite rekey
+see bob '-> 491'
+see alice '<- 491'
+talk alice bob "after 491"
+again "refresh after 491" alice bob "" keep same
+again "update again" alice bob rekey keep new
+again replace alice bob "renew move" connect new
+again "new path with the old key" alice bob move connect same
+again "update by the answerer after that" bob alice "rekey move" connect new
+name="the call ends"
+hang bob alice
+
+name="decline"
+tell alice call sip:bob@example.com
+see bob '-> 180'
+tell bob reject
+see bob '-> 603 Decline Error'
+see alice '<- 603 Decline Error'
+see alice 'error message: 12 Unspecified error, authenticated'
+see alice 'ended: 603'
+see bob 'ended: 603'
+idle alice bob
+
+name="cancel"
+tell alice call sip:bob@example.com
+see bob '-> 180'
+see alice '<- 180'
+tell alice cancel
+see bob '<- CANCEL'
+see alice 'ended: 487'
+see bob 'ended: 487'
+idle alice bob
+call sip:bob@example.com alice bob
+hang alice bob
+end bob alice
+
+# ---- forked calls ----
+
+# forked NAME URI FIRST SECOND: two devices of one process ring, and the one that was called with that name answers
+forked() {
+    name=$1
+    tell alice call "$2"
+    see alice '<- 183'
+    see alice 'branch, psk-identity' && one=$seen
+    see alice '<- 183'
+    see alice 'branch, psk-identity' && two=$seen
+    [ "${one##*psk-identity}" != "${two##*psk-identity}" ] || fault "each branch has a key of its own"
+    number=$(sed -n "s/^\([0-9]*\): call for $3\$/\1/p" server.log | tail -n 1)
+    loser=$(sed -n "s/^\([0-9]*\): call for $4\$/\1/p" server.log | tail -n 1)
+    eval at_server="$(wc -l <server.log)"
+    tell server "@$number accept"
+    exchange alice server connect new
+    case "$one $two" in *"$tek"*) ;; *) fault "the key is that of a branch" ;; esac
+    check grep -q "^$loser: ended: 487" server.log
+    connected alice server
+    tell alice send "to $3"
+    see server "^$number: received: to $3"
+    hang alice server
+}
+
+begin server $via --early
+begin alice $via --member sip:bob@example.com --member sip:carol@example.com
+forked "forked to two users, the first answers" sip:team@example.com bob-phone carol-phone
+forked "forked to two users, the second answers" sip:team@example.com carol-phone bob-phone
+end server
+name="two devices of one user"
+cp bob.users server.users
+begin server $via --early --device desk --device cell
+forked "forked to two devices of one user, the first answers" sip:bob@example.com bob-desk bob-cell
+forked "forked to two devices of one user, the second answers" sip:bob@example.com bob-cell bob-desk
+end server alice
+
+# ---- bad messages ----
+
+name="bad messages"
+begin bob $via --accept
+python3 "$here/sip.py" capture once >capture.log &
+pids="$pids $!"
+tries=100
+until [ -s capture.log ] || [ $tries = 0 ]; do
+    tries=$((tries - 1))
+    sleep 0.1
+done
+begin alice --kms "$url" --proxy "sip:127.0.0.1:$(cat capture.log)" --udp-mtu 60000
+tell alice call sip:bob@example.com
+see alice 'ended: 486'
+end alice
+mv once good
+sed 's/ours/other/' alice.kept >alice.users
+begin alice --proxy "sip:127.0.0.1:$(cat capture.log)" --udp-mtu 60000
+tell alice call sip:bob@example.com
+see alice 'ended: 486'
+end alice
+mv once other
+cp alice.kept alice.users
+bad=${BAD:-1000}
+kinds="none sdp nokey base64 short mode mac file=other path same"
+# the first is refused for its a=path after its message was taken, so that the others are replays
+python3 "$here/sip.py" send "$(port_of bob)" good bob@example.com 1 path >first.log || fault "the first bad call is answered"
+is "the answer to the first" "$(cat first.log)" "488: 1, mikey: 0"
+python3 "$here/sip.py" send "$(port_of bob)" good bob@example.com "$bad" $kinds >bad.log || fault "bad calls are answered"
+# none, sdp and nokey have no message, base64 does not decode
+is "the answers to $bad bad calls" "$(cat bad.log)" "488: $bad, mikey: $((bad * 6 / 10))"
+for why in MISSING SDP BASE64 TRUNCATED DATA_TYPE INITIATOR_MAC NO_KEY REPLAY; do
+    [ "$(all bob "failed: MKT_E_$why")" -ge $((bad / 10)) ] || fault "$((bad / 10)) calls fail with MKT_E_$why"
+done
+is "lines about failures" "$(all bob 'failed: ')" $((bad + 1))
+begin alice $via
+tell alice call sip:bob@example.com
+exchange alice bob connect new
+connected alice bob
+talk alice bob "after all that"
+hang alice bob
+end bob
+
+name="the KMS does not answer"
+python3 "$here/sip.py" silent >silent.log &
+pids="$pids $!"
+tries=100
+until [ -s silent.log ] || [ $tries = 0 ]; do
+    tries=$((tries - 1))
+    sleep 0.1
+done
+begin bob --kms "http://127.0.0.1:$(cat silent.log)" --proxy "sip:127.0.0.1:$port" --register
+tell alice call sip:bob@example.com
+see bob '-> kms RESOLVE_INIT'
+see bob 'failed: the KMS does not answer'
+see bob '-> 500'
+see alice 'ended: 500'
+idle alice bob
+end bob alice
+
+# ---- many calls ----
+
+name="many calls"
+calls=${CALLS:-500}
+begin bob $via --accept
+begin alice $via --talk "hello"
+bob=0
+alice=0
+eval "bob=\$pid_bob alice=\$pid_alice"
+memory() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+
+# many N: so many calls, 20 a second, and all of them end
+many() {
+    i=0
+    while [ $i -lt "$1" ]; do
+        tell alice call sip:bob@example.com
+        i=$((i + 1))
+        sleep 0.05
+    done
+    made=$((made + $1))
+    tries=600
+    while [ "$(all alice 'ended: 200')" -lt $made ] || [ "$(all bob 'ended: 200')" -lt $made ]; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { fault "$made calls end"; break; }
+        sleep 0.1
+    done
+}
+made=0
+many 100
+before="$(memory "$alice") $(memory "$bob")"
+many $((calls - 100))
+after="$(memory "$alice") $(memory "$bob")"
+echo "memory in KiB of both agents after 100 calls: $before, after $calls: $after"
+is "calls with messages" "$(all bob 'received: hello')" "$calls"
+is "keys of Alice" "$(sed -n 's/.*exchange: .*, tek //p' alice.log | sort -u | wc -l)" "$calls"
+is "keys of Bob" "$(sed -n 's/.*exchange: .*, tek //p' bob.log | sort)" "$(sed -n 's/.*exchange: .*, tek //p' alice.log | sort)"
+eval "at_alice=$(wc -l <alice.log) at_bob=$(wc -l <bob.log)"
+idle alice bob
+end alice bob
+
+[ $failed = 0 ] || echo "$failed failed"
+[ $failed = 0 ]
