@@ -400,7 +400,7 @@ is "the answer to the first" "$(cat first.log)" "488: 1, mikey: 0"
 python3 "$here/sip.py" send "$(port_of bob)" good bob@example.com "$bad" $kinds >bad.log || fault "bad calls are answered"
 # none, sdp and nokey have no message, base64 does not decode
 is "the answers to $bad bad calls" "$(cat bad.log)" "488: $bad, mikey: $((bad * 6 / 10))"
-for why in MISSING SDP BASE64 TRUNCATED DATA_TYPE INITIATOR_MAC NO_KEY REPLAY; do
+for why in MISSING SDP BASE64 TRUNCATED DATA_TYPE INITIATOR_MAC REPORTED REPLAY; do
     [ "$(all bob "failed: MKT_E_$why")" -ge $((bad / 10)) ] || fault "$((bad / 10)) calls fail with MKT_E_$why"
 done
 is "lines about failures" "$(all bob 'failed: ')" $((bad + 1))
