@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,8 +173,8 @@ static void status(const struct agent *agent)
     size_t calls = 0;
     for (unsigned i = 1; i <= agent->last; i++)
         calls += call_find(agent, i) != NULL;
-    printf("status: %zu calls, %zu streams, %zu connections\n", calls, media_streams(agent->media),
-           media_connections(agent->media));
+    printf("status: %zu calls, %zu streams, %zu connections, %zu octets\n", calls, media_streams(agent->media),
+           media_connections(agent->media), mallinfo2().uordblks);
 }
 
 static void command(struct agent *agent, char *line)
