@@ -69,7 +69,7 @@ void call_say(const struct call *call, const char *format, ...) __attribute__((f
 struct call *call_find(const struct agent *agent, unsigned number);
 /* Calls somebody, as the first user. */
 void call_invite(struct agent *agent, const char *uri);
-/* Does a command of the user: accept, reject, cancel, bye, send TEXT, reinvite [rekey|plain|renew] [move]. False: there
+/* Does a command of the user: early (a 183 with the answer), accept, reject, cancel, bye, send TEXT, reinvite [rekey|plain|renew] [move]. False: there
    is no such command. */
 bool call_command(struct call *call, const char *command, char *words);
 /* Begins to end the program: call_event() ends the event loop. */

@@ -921,6 +921,8 @@ bool call_command(struct call *call, const char *command, char *words)
     bool done = true;
     if (strcmp(command, "accept") == 0 && call->taken)
         answer(call, SIP_200_OK);
+    else if (strcmp(command, "early") == 0 && call->taken)
+        answer(call, SIP_183_SESSION_PROGRESS);
     else if (strcmp(command, "reject") == 0 && call->taken)
         refuse(call, SIP_603_DECLINE, MKT_E_DENIED, call->offered, mkt_span_text(NULL));
     else if (strcmp(command, "cancel") == 0)
