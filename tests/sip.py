@@ -6,6 +6,8 @@
     sip.py send PORT FILE NAME N KIND...   calls NAME at PORT N times, with the description of FILE as each KIND in turn
                                        changes it. Prints how many were answered with each status and how many of the
                                        answers had a MIKEY message
+    sip.py twice                       prints the port of a SIP end that answers each INVITE with two 200s, of two
+                                       branches, and then prints each ACK and BYE with the branch
     sip.py silent                      prints the port of a server that takes connections and says nothing
 """
 
@@ -78,6 +80,29 @@ def capture(file):
         end.sendto(b"SIP/2.0 486 Busy Here\r\n" + rest + to + b"Content-Length: 0\r\n\r\n", peer)
 
 
+def twice():
+    end = udp()
+    port = end.getsockname()[1]
+    print(port, flush=True)
+    while True:
+        message, peer = end.recvfrom(65535)
+        rest = headers(message, b"via", b"from", b"call-id", b"cseq", b"record-route")
+        to = headers(message, b"to")
+        if message.startswith(b"INVITE"):
+            body = message.split(b"\r\n\r\n", 1)[1]
+            for tag in b"a", b"b":
+                end.sendto(
+                    b"SIP/2.0 200 OK\r\n%s%s;tag=%s\r\nContact: <sip:%s@127.0.0.1:%d>\r\n"
+                    b"Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s"
+                    % (rest, to[:-2], tag, tag, port, len(body), body),
+                    peer,
+                )
+            continue
+        print(message.split()[0].decode(), to.split(b"tag=")[1][:1].decode(), flush=True)
+        if message.startswith(b"BYE"):
+            end.sendto(b"SIP/2.0 200 OK\r\n" + rest + to + b"Content-Length: 0\r\n\r\n", peer)
+
+
 def request(method, name, call, port, own, to, body=b""):
     kind = b"Content-Type: application/sdp\r\n" if body else b""
     return (
@@ -126,5 +151,7 @@ if __name__ == "__main__":
         capture(sys.argv[2])
     elif sys.argv[1] == "send":
         send(int(sys.argv[2]), sys.argv[3], sys.argv[4].encode(), int(sys.argv[5]), sys.argv[6:])
+    elif sys.argv[1] == "twice":
+        twice()
     else:
         silent()

@@ -371,24 +371,46 @@ forked "forked to two devices of one user, the first answers" sip:bob@example.co
 forked "forked to two devices of one user, the second answers" sip:bob@example.com bob-cell bob-desk
 end server alice
 
+# helper NAME ARGUMENT...: starts an end of sip.py, whose port is the first line of NAME.log
+helper() {
+    log=$1.log
+    shift
+    python3 "$here/sip.py" "$@" >"$log" &
+    pids="$pids $!"
+    tries=100
+    until [ -s "$log" ]; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { fault "sip.py $1 starts"; exit 1; }
+        sleep 0.1
+    done
+    helped=$(sed -n 1p "$log")
+}
+
+name="two branches send a 200 at once, with an answer that is none"
+helper twice twice
+begin alice --proxy "sip:127.0.0.1:$helped" --udp-mtu 60000
+tell alice call sip:bob@example.com
+see alice 'failed: MKT_E_ROLE'
+see alice 'ended: '
+eval at_twice=0
+see twice 'BYE'
+see twice 'BYE'
+is "what both branches get" "$(sed 1d twice.log | sort | tr '\n' ' ')" "ACK a ACK b BYE a BYE b "
+idle alice
+end alice
+
 # ---- bad messages ----
 
 name="bad messages"
 begin bob $via --accept
-python3 "$here/sip.py" capture once >capture.log &
-pids="$pids $!"
-tries=100
-until [ -s capture.log ] || [ $tries = 0 ]; do
-    tries=$((tries - 1))
-    sleep 0.1
-done
-begin alice --kms "$url" --proxy "sip:127.0.0.1:$(cat capture.log)" --udp-mtu 60000
+helper capture capture once
+begin alice --kms "$url" --proxy "sip:127.0.0.1:$helped" --udp-mtu 60000
 tell alice call sip:bob@example.com
 see alice 'ended: 486'
 end alice
 mv once good
 sed 's/ours/other/' alice.kept >alice.users
-begin alice --proxy "sip:127.0.0.1:$(cat capture.log)" --udp-mtu 60000
+begin alice --proxy "sip:127.0.0.1:$helped" --udp-mtu 60000
 tell alice call sip:bob@example.com
 see alice 'ended: 486'
 end alice
@@ -415,14 +437,8 @@ hang alice bob
 end bob
 
 name="the KMS does not answer"
-python3 "$here/sip.py" silent >silent.log &
-pids="$pids $!"
-tries=100
-until [ -s silent.log ] || [ $tries = 0 ]; do
-    tries=$((tries - 1))
-    sleep 0.1
-done
-begin bob --kms "http://127.0.0.1:$(cat silent.log)" --proxy "sip:127.0.0.1:$port" --register
+helper silent silent
+begin bob --kms "http://127.0.0.1:$helped" --proxy "sip:127.0.0.1:$port" --register
 tell alice call sip:bob@example.com
 see bob '-> kms RESOLVE_INIT'
 see bob 'failed: the KMS does not answer'

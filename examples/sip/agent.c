@@ -254,6 +254,7 @@ static bool start(struct agent *agent, const struct options *options)
     call_host(&agent->host, agent);
     su_root_threading(agent->root, 0);
     agent->media = media_new(agent->root, call_media);
+    /* of two requests on one connection, nth can confuse the answers */
     agent->http = nth_engine_create(agent->root, TPTAG_REUSE(0), TAG_END());
     if (agent->media == NULL || agent->http == NULL || su_wait_create(wait, STDIN_FILENO, SU_WAIT_IN) != 0)
         return false;

@@ -191,7 +191,7 @@ static void branch_free(struct branch *branch)
     *branch = (struct branch){.csb = NULL};
 }
 
-/* The early dialogs, and what made the offer. Later answers of other branches end as dialogs of their own: nua_i_fork. */
+/* The early dialogs, and what made the offer. If another branch sends a 2xx too, Sofia-SIP sends it ACK and BYE. */
 static void early_free(struct call *call)
 {
     for (size_t i = 0; i < MAX_BRANCHES; i++)
@@ -841,7 +841,6 @@ static void reinvited(struct call *call, const sip_t *sip)
 void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, struct contact *contact,
                 nua_handle_t *nh, struct call *call, const sip_t *sip, tagi_t tags[])
 {
-    nua_handle_t *fork = NULL;
     const sip_contact_t *address = NULL;
     int state = 0;
     (void)nua;
@@ -866,11 +865,6 @@ void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, s
         break;
     case nua_i_bye:
         call_say(call, "<- BYE");
-        break;
-    case nua_i_fork: /* another branch has sent a 2xx as well */
-        tl_gets(tags, NUTAG_HANDLE_REF(fork), TAG_END());
-        if (fork != NULL)
-            nua_bye(fork, TAG_END());
         break;
     case nua_i_state:
         tl_gets(tags, NUTAG_CALLSTATE_REF(state), TAG_END());

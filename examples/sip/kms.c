@@ -29,20 +29,20 @@ static int take_answer(struct question *question, nth_client_t *request, const h
     return 0;
 }
 
-bool kms_ask(struct question *question, nth_engine_t *http, const char *url, const char *type, struct mkt_span message)
+bool kms_ask(struct question *question, nth_engine_t *http, const char *kms, const char *type, struct mkt_span message)
 {
     char whole[512];
-    const int n = snprintf(whole, sizeof whole, "%s/?requesttype=%s", url, type);
+    const int n = snprintf(whole, sizeof whole, "%s/?requesttype=%s", kms, type);
     if (n < 0 || (size_t)n >= sizeof whole)
         return false;
+    const url_string_t *url = (const void *)whole; /* nth takes a URL as text, too */
     http_payload_t payload;
     http_payload_init(&payload);
     payload.pl_data = (char *)(uintptr_t)message.p; /* nth copies it */
     payload.pl_len = (usize_t)message.n;
-    question->request =
-        nth_client_tcreate(http, take_answer, question, HTTP_METHOD_POST, URL_STRING_MAKE(whole),
-                           HTTPTAG_CONTENT_TYPE_STR("application/mikey"), HTTPTAG_CONNECTION_STR("close"),
-                           HTTPTAG_PAYLOAD(&payload), NTHTAG_EXPIRES(TIMEOUT_MS), TAG_END());
+    question->request = nth_client_tcreate(
+        http, take_answer, question, HTTP_METHOD_POST, url, HTTPTAG_CONTENT_TYPE_STR("application/mikey"),
+        HTTPTAG_CONNECTION_STR("close"), HTTPTAG_PAYLOAD(&payload), NTHTAG_EXPIRES(TIMEOUT_MS), TAG_END());
     return question->request != NULL;
 }
 
