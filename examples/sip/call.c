@@ -357,7 +357,8 @@ static void commit(struct call *call)
     snprintf(what, sizeof what, "exchange: %s, key %s", mkt_action_name(connection->action),
              keying[connection->keying]);
     text_put_id(id, &peer);
-    call_say(call, "peer %s", id);
+    const bool same = strcmp(id, call->remote) == 0; /* From and To are not authenticated: show the user `id` */
+    call_say(call, "peer %s%s%s", id, same ? "" : ", in SIP ", same ? "" : call->remote);
     show_key(call, what, call->dialog.csb);
     if (connection->action == MKT_ACTION_CONNECT && call->dialog.stream != NULL)
         stream_connect(call->dialog.stream, connection->address, connection->port);
