@@ -3,7 +3,8 @@
 # Builds the library in several ways, all with -Werror, and runs the tests of each; installs what is missing from
 # Debian's packages.
 #
-#   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz; all of them by default
+#   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz, which are the default, and
+#                             network: media servers, and user agents with Kamailio, which all others leave out
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
 #   REPLAYS=200000            how many messages a flood has; 2,000 by default
@@ -40,6 +41,7 @@ compile() {
 # check OPTION...: runs the tests in $dir; one more at a time than there are cores, as some wait for their peers
 check() {
     rm -f "$dir"/meson-logs/testlog*.json
+    [ "$way" = network ] || set -- --no-suite network "$@"
     meson test -C "$dir" --no-rebuild --num-processes $((cores + 1)) --print-errorlogs "$@"
     tally $?
 }
@@ -175,6 +177,12 @@ run() {
         compile valgrind -Dtests=enabled -Dexamples=false $release &&
             check --no-suite scripts --timeout-multiplier 20 --wrapper "$memcheck"
         ;;
+    network)
+        say "gcc, debug with ASan and UBSan, media servers and user agents in a SIP network"
+        need $packages libsofia-sip-ua-dev kamailio python3
+        export CC=gcc
+        compile network -Dtests=enabled $memory -Doptimization=g && check --suite network
+        ;;
     fuzz)
         say "clang, libFuzzer"
         need $packages clang libclang-rt-dev
@@ -187,7 +195,7 @@ run() {
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ways
 for way; do
-    case " $ways " in *" $way "*) ;; *) die "no way $way: one of $ways" ;; esac
+    case " $ways network " in *" $way "*) ;; *) die "no way $way: one of $ways network" ;; esac
 done
 mkdir -p "$build" || die "can't write to $build"
 : >"$counts"
