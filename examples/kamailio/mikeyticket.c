@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A Kamailio module that makes an MRFC (3GPP TS 23.333 5.20.2) of Kamailio: mrfc.cfg shows how. Kamailio does SIP, this
+ * module MIKEY-TICKET and SDP; the MRFP, which has the media, gets each key and PSK identity over a Unix socket.
+ *
+ * Functions return 1 if it is done, 2 if the KMS must be asked first, and -1 if they refuse. Then $mikey(code) is the
+ * status for the response, and the log has one line that says why.
+ *
+ *     mikey_inspect()   $mikey(initiator), $mikey(responder) and $mikey(type) of the offer, which nothing has verified;
+ *                       -1 if they are not the ones of From and To, -2 if there is nothing to compare
+ *     mikey_answer(SETUP)   takes the offer and puts the answer into the response; SETUP is active, passive or actpass
+ *     mikey_offer(URI, msrp|bfcp, SETUP, TPK)   $mikey(sdp) is an offer for URI, $mikey(id) the Call-ID to send it with.
+ *                       TPK names the key for a ticket of our own; empty: the KMS makes the ticket
+ *     mikey_kms(BODY [, CALL-ID])   goes on with the answer of the KMS, in the same call or in the one we make
+ *     mikey_answered()  takes the answer in the response to our INVITE
+ *     mikey_ack()       the ACK is here
+ *     mikey_end([CALL-ID])   the call has ended: BYE, CANCEL, a final response that is no 2xx
+ *
+ * $mikey(request) is the MIKEY message to POST to the KMS. Any process can go on with a call that another one began.
+ */
+#include "calls.h"
+
+#include "../../core/data_lump_rpl.h"
+#include "../../core/mod_fix.h"
+#include "../../core/parser/parse_body.h"
+#include "../../core/parser/parse_content.h"
+#include "../../core/parser/parse_from.h"
+#include "../../core/parser/parse_to.h"
+#include "../../core/sr_module.h"
+#include "../../core/timer_proc.h"
+
+#include <string.h>
+
+MODULE_VERSION
+
+/* ---- SIP ---- */
+
+static bool read_message(struct sip_msg *msg, struct said *said)
+{
+    int n = 0;
+    *said = (struct said){.id = STR_NULL};
+    if (parse_headers(msg, HDR_EOH_F, 0) < 0 || msg->callid == NULL || parse_from_header(msg) < 0 ||
+        parse_to_header(msg) < 0) {
+        LM_WARN("a SIP message without Call-ID, From or To\n");
+        return false;
+    }
+    said->id = msg->callid->body;
+    said->from = get_from(msg)->uri;
+    said->from_tag = get_from(msg)->tag_value;
+    said->to = get_to(msg)->uri;
+    said->to_tag = get_to(msg)->tag_value;
+    const char *body = get_body_part(msg, TYPE_APPLICATION, SUBTYPE_SDP, &n);
+    if (body != NULL && n > 0)
+        said->sdp = (struct mkt_span){(const uint8_t *)body, (size_t)n};
+    return true;
+}
+
+/* Puts the description into the response that the script sends. */
+static int respond(struct sip_msg *msg, int done)
+{
+    static const char type[] = "Content-Type: application/sdp\r\n";
+    if (outcome.sdp_n == 0)
+        return done;
+    if (add_lump_rpl(msg, (char *)type, sizeof type - 1, LUMP_RPL_HDR) != NULL &&
+        add_lump_rpl(msg, outcome.sdp, (int)outcome.sdp_n, LUMP_RPL_BODY) != NULL)
+        return done;
+    LM_ERR("no memory for the response\n");
+    outcome.code = 500;
+    return REFUSED;
+}
+
+/* ---- functions of the script ---- */
+
+static int inspect(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    (void)p1;
+    (void)p2;
+    return read_message(msg, &said) ? calls_inspect(&said) : REFUSED;
+}
+
+static bool setup_of(const str *name, enum mkt_setup *setup)
+{
+    for (*setup = MKT_SETUP_ACTIVE; *setup <= MKT_SETUP_ACTPASS; ++*setup) {
+        const char *known = mkt_setup_name(*setup);
+        if ((size_t)name->len == strlen(known) && memcmp(name->s, known, (size_t)name->len) == 0)
+            return true;
+    }
+    LM_ERR("%.*s: write active, passive or actpass\n", name->len, name->s);
+    return false;
+}
+
+static int answer(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    str name;
+    enum mkt_setup able;
+    (void)p2;
+    if (fixup_get_svalue(msg, (gparam_t *)p1, &name) != 0 || !setup_of(&name, &able) || !read_message(msg, &said))
+        return REFUSED;
+    return respond(msg, calls_answer(&said, able));
+}
+
+static int offer(struct sip_msg *msg, char *p1, char *p2, char *p3, char *p4)
+{
+    str to, medium, name, tpk;
+    enum mkt_setup setup;
+    if (fixup_get_svalue(msg, (gparam_t *)p1, &to) != 0 || fixup_get_svalue(msg, (gparam_t *)p2, &medium) != 0 ||
+        fixup_get_svalue(msg, (gparam_t *)p3, &name) != 0 || fixup_get_svalue(msg, (gparam_t *)p4, &tpk) != 0 ||
+        !setup_of(&name, &setup))
+        return REFUSED;
+    const bool bfcp = medium.len == 4 && memcmp(medium.s, "bfcp", 4) == 0;
+    return calls_offer(&to, bfcp ? MKT_STREAM_BFCP : MKT_STREAM_MSRP, setup, &tpk);
+}
+
+static int kms(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    str body, id;
+    if (fixup_get_svalue(msg, (gparam_t *)p1, &body) != 0 || !read_message(msg, &said))
+        return REFUSED;
+    const struct mkt_span message = {(const uint8_t *)body.s, (size_t)body.len};
+    if (p2 == NULL)
+        return respond(msg, calls_kms(&said.id, message, &said));
+    return fixup_get_svalue(msg, (gparam_t *)p2, &id) == 0 ? calls_kms(&id, message, &said) : REFUSED;
+}
+
+static int answered(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    (void)p1;
+    (void)p2;
+    return read_message(msg, &said) ? calls_answered(&said) : REFUSED;
+}
+
+static int ack(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    (void)p1;
+    (void)p2;
+    return read_message(msg, &said) ? calls_ack(&said) : REFUSED;
+}
+
+static int end(struct sip_msg *msg, char *p1, char *p2)
+{
+    struct said said;
+    (void)p2;
+    if (p1 == NULL)
+        return read_message(msg, &said) ? calls_end(&said) : REFUSED;
+    said = (struct said){.id = STR_NULL};
+    return fixup_get_svalue(msg, (gparam_t *)p1, &said.id) == 0 ? calls_end(&said) : REFUSED;
+}
+
+/* ---- pseudo-variables ---- */
+
+enum name { CODE, INITIATOR, RESPONDER, TYPE, ID, REQUEST, SDP, N_NAMES };
+static const char *const names[N_NAMES] = {"code", "initiator", "responder", "type", "id", "request", "sdp"};
+
+static int parse_name(pv_spec_t *sp, str *in)
+{
+    for (int i = 0; i < N_NAMES; i++) {
+        if ((size_t)in->len != strlen(names[i]) || memcmp(in->s, names[i], (size_t)in->len) != 0)
+            continue;
+        sp->pvp.pvn.type = PV_NAME_INTSTR;
+        sp->pvp.pvn.u.isname.name.n = i;
+        return 0;
+    }
+    LM_ERR("$mikey(%.*s): there is none\n", in->len, in->s);
+    return -1;
+}
+
+static int get_text(struct sip_msg *msg, pv_param_t *param, pv_value_t *res, const void *octets, size_t n)
+{
+    str value = {(char *)octets, (int)n};
+    return n == 0 ? pv_get_null(msg, param, res) : pv_get_strval(msg, param, res, &value);
+}
+
+static int get_value(struct sip_msg *msg, pv_param_t *param, pv_value_t *res)
+{
+    switch (param->pvn.u.isname.name.n) {
+    case CODE:
+        return pv_get_sintval(msg, param, res, outcome.code);
+    case INITIATOR:
+        return get_text(msg, param, res, outcome.initiator, strlen(outcome.initiator));
+    case RESPONDER:
+        return get_text(msg, param, res, outcome.responder, strlen(outcome.responder));
+    case TYPE:
+        return pv_get_sintval(msg, param, res, outcome.ticket_type);
+    case ID:
+        return get_text(msg, param, res, outcome.id, strlen(outcome.id));
+    case REQUEST:
+        return get_text(msg, param, res, outcome.request, outcome.request_n);
+    default:
+        return get_text(msg, param, res, outcome.sdp, outcome.sdp_n);
+    }
+}
+
+/* ---- the module ---- */
+
+static void rpc_calls(rpc_t *rpc, void *context)
+{
+    rpc->add(context, "d", (int)calls_count());
+}
+
+static int mod_init(void)
+{
+    return calls_init() && register_timer(calls_expire, NULL, 1) >= 0 ? 0 : -1;
+}
+
+static void mod_destroy(void)
+{
+    calls_destroy();
+}
+
+static cmd_export_t commands[] = {
+    {"mikey_inspect", inspect, 0, NULL, NULL, ANY_ROUTE},
+    {"mikey_answer", answer, 1, fixup_spve_all, NULL, ANY_ROUTE},
+    {"mikey_offer", (cmd_function)offer, 4, fixup_spve_all, NULL, ANY_ROUTE},
+    {"mikey_kms", kms, 1, fixup_spve_all, NULL, ANY_ROUTE},
+    {"mikey_kms", kms, 2, fixup_spve_all, NULL, ANY_ROUTE},
+    {"mikey_answered", answered, 0, NULL, NULL, ANY_ROUTE},
+    {"mikey_ack", ack, 0, NULL, NULL, ANY_ROUTE},
+    {"mikey_end", end, 0, NULL, NULL, ANY_ROUTE},
+    {"mikey_end", end, 1, fixup_spve_all, NULL, ANY_ROUTE},
+    {NULL, NULL, 0, NULL, NULL, 0},
+};
+
+static param_export_t params[] = {
+    {"identity", PARAM_STRING, &mrfc.identity}, {"kms_id", PARAM_STRING, &mrfc.kms},
+    {"users", PARAM_STRING, &mrfc.users},       {"address", PARAM_STRING, &mrfc.address},
+    {"mrfp", PARAM_STRING, &mrfc.mrfp},         {"remember", PARAM_INT, &mrfc.remember},
+    {NULL, 0, NULL},
+};
+
+static pv_export_t variables[] = {
+    {STR_STATIC_INIT("mikey"), PVT_OTHER, get_value, NULL, parse_name, NULL, NULL, 0},
+    {{NULL, 0}, 0, NULL, NULL, NULL, NULL, NULL, 0},
+};
+
+static const char *calls_doc[] = {"How many calls there are", NULL};
+static rpc_export_t rpcs[] = {
+    {"mikeyticket.calls", rpc_calls, calls_doc, 0},
+    {NULL, NULL, NULL, 0},
+};
+
+struct module_exports exports = {
+    "mikeyticket", DEFAULT_DLFLAGS, commands, params, rpcs, variables, NULL, mod_init, NULL, mod_destroy,
+};
