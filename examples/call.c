@@ -452,7 +452,7 @@ struct call *call_new(const struct options *options, bool offerer)
         return NULL;
     }
     call->options = options;
-    call->offerer = offerer;
+    call->offerer = call->floor_client = offerer;
     call->listener = call->tcp = -1;
     call->line = (struct mkt_buf){(uint8_t *)call->line_octets, sizeof call->line_octets, 0};
     if (!http_open(&call->http)) {
@@ -633,7 +633,7 @@ static bool write_media(struct call *call)
         return true;
     }
     printf("a=connection:new\r\na=bfcpver:1\r\n");
-    if (call->offerer) {
+    if (call->floor_client) {
         printf("a=floorctrl:c-only\r\n");
         return true;
     }
@@ -694,9 +694,11 @@ bool call_read_media(struct call *call)
     }
     if (!ok(mkt_sdp_attribute(&call->sdp, 0, "floorctrl", &value)))
         return false;
-    if (!mkt_span_equal(value, mkt_span_text(call->offerer ? "s-only" : "c-only")))
+    const bool server = mkt_span_equal(value, mkt_span_text("s-only"));
+    if (!server && (call->offerer || !mkt_span_equal(value, mkt_span_text("c-only"))))
         return fail(MKT_E_ROLE, "a=floorctrl gives neither side its role");
-    if (!call->offerer)
+    call->floor_client = server;
+    if (!server)
         return true;
     if (!number_get(call, "confid", UINT32_MAX, &conference) || !number_get(call, "userid", UINT16_MAX, &user))
         return false;
@@ -868,23 +870,26 @@ static bool msrp_receive(struct call *call)
 
     if (!msrp_read(call, id, &start))
         return false;
-    char *body = strstr(text, "\r\n\r\n");
-    if (strncmp(start, "SEND\r\n", 6) != 0 || body == NULL)
+    if (strncmp(start, "SEND\r\n", 6) != 0)
         return fail(MKT_E_BAD_VALUE, "no MSRP SEND");
-    *body = '\0';
-    body += 4;
+    /* RFC 4975 5.4: an active end that has nothing to say sends a SEND without content */
+    char *body = strstr(text, "\r\n\r\n");
+    if (body != NULL) {
+        *body = '\0';
+        body += 4;
+    }
     if (!has_line(text, "\r\nTo-Path: ", call->path) || !has_line(text, "\r\nFrom-Path: ", call->peer_path) ||
-        !has_line(text, "\r\nContent-Type: ", "text/plain"))
+        (body != NULL && !has_line(text, "\r\nContent-Type: ", "text/plain")))
         return fail(MKT_E_BAD_VALUE, "the MSRP SEND is not for this session");
     int length = snprintf(response, sizeof response, "MSRP %s 200 OK\r\nTo-Path: %s\r\nFrom-Path: %s\r\n-------%s$\r\n",
                           id, call->peer_path, call->path, id);
     if (!tls_write(call, response, (size_t)length))
         return false;
-    for (char *c = body; *c != '\0'; c++) {
+    for (char *c = body; c != NULL && *c != '\0'; c++) {
         if ((unsigned char)*c < ' ' || *c == 127)
             *c = '?'; /* a terminal gets no control characters from the network */
     }
-    fprintf(stderr, "media: MSRP SEND %s\n", body);
+    fprintf(stderr, "media: MSRP SEND %s\n", body != NULL ? body : "without content");
     return hang_up(call);
 }
 
@@ -986,7 +991,7 @@ bool call_talk(struct call *call)
 {
     begin_step(call);
     if (call->options->stream == MKT_STREAM_BFCP)
-        return call->offerer ? bfcp_hello(call) : bfcp_hello_ack(call);
+        return call->floor_client ? bfcp_hello(call) : bfcp_hello_ack(call);
     /* RFC 6135 4.2.2: the active party sends at once */
     bool active = call->roles.tcp == MKT_END_CLIENT;
     return active ? msrp_send(call, call->options->text) : msrp_receive(call);

@@ -43,6 +43,7 @@ struct options {
 struct call {
     const struct options *options;
     bool offerer;
+    bool floor_client; /* BFCP: this end asks for floors. The initiator does; the responder, if it must */
     enum mkt_setup offered, answered; /* a=setup */
     struct mkt_roles roles;           /* that come of it */
     uint16_t port, peer_port;
