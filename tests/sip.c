@@ -4,10 +4,10 @@
  * descriptions go through its standard input and output, where initiator and responder of examples/ have theirs.
  *
  *     sip call udp|tcp PORT REQUEST-URI FROM TO [WORD...]    INVITE with the description that comes
- *     sip wait udp|tcp PORT [WORD...]                        awaits an INVITE on a port that it draws
+ *     sip wait udp|tcp PORT [WORD...]                        awaits an INVITE at that port
  *     sip refer udp|tcp PORT REQUEST-URI REFER-TO            REFER
  *
- * It prints `sip: METHOD STATUS` for each final response that comes, `sip: port N` when it awaits an INVITE, and a BYE
+ * It prints `sip: METHOD STATUS` for each final response that comes, `sip: ready` when it awaits an INVITE, and a BYE
  * that comes as `sip: BYE`. A call ends with a BYE from here when standard input ends or SIGTERM comes, or with a BYE
  * that comes. Words:
  *
@@ -46,7 +46,6 @@ struct dialog {
 
 static bool tcp;
 static int sock = -1;
-static struct sockaddr_in server;
 static unsigned own_port;
 static char in[MAX_TEXT];
 static size_t in_n;
@@ -96,29 +95,39 @@ static void name_socket(int fd)
     own_port = ntohs(own.sin_port);
 }
 
-static void open_socket(unsigned port, bool listens)
+static int new_socket(unsigned port)
 {
-    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    server = own;
-    server.sin_port = htons((uint16_t)port);
-    int fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) != 0)
+    const struct sockaddr_in own = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    const int on = 1, fd = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (const struct sockaddr *)&own, sizeof own) != 0)
         fail("no socket");
     name_socket(fd);
-    sock = fd;
-    if (tcp && listens) {
-        if (listen(fd, 1) != 0)
-            fail("listen");
-        fprintf(stderr, "sip: port %u\n", own_port);
-        struct pollfd p = {fd, POLLIN, 0};
-        if (poll(&p, 1, DEADLINE_MS) != 1 || (sock = accept(fd, NULL, NULL)) < 0)
-            fail("nobody connects");
-        close(fd);
-    } else if (listens) {
-        fprintf(stderr, "sip: port %u\n", own_port);
-    } else if (connect(fd, (struct sockaddr *)&server, sizeof server) != 0) {
+    return fd;
+}
+
+static void open_client(unsigned port)
+{
+    const struct sockaddr_in server = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    sock = new_socket(0);
+    if (connect(sock, (const struct sockaddr *)&server, sizeof server) != 0)
         fail("can't connect to the server");
-    }
+}
+
+static void open_server(unsigned port)
+{
+    const int fd = sock = new_socket(port);
+    if (tcp && listen(fd, 1) != 0)
+        fail("listen");
+    fprintf(stderr, "sip: ready\n");
+    if (!tcp)
+        return;
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, DEADLINE_MS) != 1 || (sock = accept(fd, NULL, NULL)) < 0)
+        fail("nobody connects");
+    close(fd);
 }
 
 static void write_message(const char *text, size_t n)
@@ -467,9 +476,12 @@ int main(int argc, char **argv)
     words = argv + fixed;
     words_n = argc - fixed;
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = hang_up}, NULL);
-    open_socket((unsigned)strtoul(argv[3], NULL, 10), waits);
-    if (waits)
+    const unsigned port = (unsigned)strtoul(argv[3], NULL, 10);
+    if (waits) {
+        open_server(port);
         return await();
+    }
+    open_client(port);
     if (strcmp(argv[1], "call") == 0)
         return call(argv + 4);
     struct dialog d;

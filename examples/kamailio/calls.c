@@ -128,7 +128,7 @@ static bool keep(str *s, struct mkt_span octets)
 {
     const str from = {(char *)octets.p, (int)octets.n};
     drop(s);
-    return shm_str_dup(s, &from) == 0;
+    return octets.n == 0 || shm_str_dup(s, &from) == 0;
 }
 
 static bool same(str a, str b)
@@ -463,9 +463,8 @@ static int wait_for(struct call *call, enum state state, int seconds)
 
 static struct mkt_policy policy_for(const struct call *call, bool by_kms)
 {
-    struct mkt_policy policy = mkt_policy_forked(MKT_SUITE_256);
-    if (!by_kms)
-        policy.flags &= (uint16_t)~MKT_FLAG_D;
+    struct mkt_policy policy = by_kms ? mkt_policy_forked(MKT_SUITE_256) : mkt_policy_default(MKT_SUITE_256);
+    policy.flags |= MKT_FLAG_E | MKT_FLAG_I; /* in a ticket of ours, too: the KMS resolves it, with forked keys */
     policy.initiator = mkt_id_uri(mrfc.identity);
     policy.kms = credential.kms;
     policy.responder[policy.n_responders++] = (struct mkt_id){.type = MKT_ID_URI, .data = span_of(call->to)};
