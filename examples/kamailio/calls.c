@@ -161,11 +161,12 @@ static struct call *find(const str *id)
     return call;
 }
 
-/* The call of a message: the tag of the one who sent the INVITE is either of the two. */
+/* The call of a message: one of the tags is that of the INVITE. The script has no tags, and Call-IDs of its own. */
 static struct call *call_of(const struct said *said)
 {
     struct call *call = find(&said->id);
-    const bool is = call != NULL && (call->tag.len == 0 || same(call->tag, said->from_tag) || same(call->tag, said->to_tag));
+    const bool is = call != NULL && (call->tag.len == 0 || said->from_tag.len == 0 || same(call->tag, said->from_tag) ||
+                                     same(call->tag, said->to_tag));
     return is ? call : NULL;
 }
 
@@ -453,9 +454,11 @@ static enum mkt_err answer_stream(struct call *call, struct mkt_sdp *offer)
 
 /* ---- the KMS ---- */
 
-/* Returns what the script is to do then. */
+/* Goes on with a call. Returns what the script is to do. */
 static int wait_for(struct call *call, enum state state, int seconds)
 {
+    static const char *const names[] = {"asks the KMS", "offers", "answers", "is ready"};
+    LM_INFO("call %.*s %s\n", call->id.len, call->id.s, names[state]);
     call->state = state;
     call->deadline = time(NULL) + seconds;
     return state == ASKS_KMS ? ASK_KMS : DONE;
@@ -559,6 +562,8 @@ static int answer(const struct said *said, enum mkt_setup able)
         return refuse(&said->id, 491, "our own INVITE has no answer yet"); /* RFC 3261 14.2 */
     if (call != NULL && call->state != READY)
         return refuse(&said->id, 500, "the INVITE before it is not done yet");
+    if (said->sdp.n == 0)
+        return refuse(&said->id, 488, "the INVITE has no description");
     const enum mkt_err err = mkt_sdp_parse(&offer, said->sdp);
     if (err != MKT_OK)
         return refuse(&said->id, 488, mkt_err_text(err));
@@ -709,7 +714,7 @@ static int take_end(const struct said *said)
 {
     struct call *call = call_of(said);
     struct mkt_sdp sdp;
-    if (call == NULL)
+    if (call == NULL || (said->cancels && call->state != ASKS_KMS)) /* RFC 3261 9.2: our final response is out */
         return NOTHING;
     if (call->state == OFFERED && mkt_sdp_parse(&sdp, said->sdp) == MKT_OK && sdp.sections > 0 &&
         mkt_sdp_take_answer(call->csb, &sdp, 0) == MKT_OK && reported >= 0)

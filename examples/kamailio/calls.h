@@ -25,6 +25,7 @@ extern struct mrfc mrfc;
 struct said {
     str id, from_tag, to_tag; /* id: Call-ID */
     str from, to;             /* URIs */
+    bool cancels;             /* it is a CANCEL */
     struct mkt_span sdp;      /* empty: there is none */
 };
 

@@ -19,6 +19,7 @@
  * $mikey(request) is the MIKEY message to POST to the KMS. Any process can go on with a call that another one began.
  */
 #include "calls.h"
+#include "mrfp.h"
 
 #include "../../core/data_lump_rpl.h"
 #include "../../core/mod_fix.h"
@@ -40,8 +41,8 @@ static bool read_message(struct sip_msg *msg, struct said *said)
     int n = 0;
     *said = (struct said){.id = STR_NULL};
     if (parse_headers(msg, HDR_EOH_F, 0) < 0 || msg->callid == NULL || parse_from_header(msg) < 0 ||
-        parse_to_header(msg) < 0) {
-        LM_WARN("a SIP message without Call-ID, From or To\n");
+        parse_to_header(msg) < 0 || get_from(msg)->tag_value.len == 0) {
+        LM_WARN("a SIP message without Call-ID, To, or From with a tag\n");
         return false;
     }
     said->id = msg->callid->body;
@@ -49,6 +50,7 @@ static bool read_message(struct sip_msg *msg, struct said *said)
     said->from_tag = get_from(msg)->tag_value;
     said->to = get_to(msg)->uri;
     said->to_tag = get_to(msg)->tag_value;
+    said->cancels = msg->first_line.type == SIP_REQUEST && msg->REQ_METHOD == METHOD_CANCEL;
     const char *body = get_body_part(msg, TYPE_APPLICATION, SUBTYPE_SDP, &n);
     if (body != NULL && n > 0)
         said->sdp = (struct mkt_span){(const uint8_t *)body, (size_t)n};
@@ -197,9 +199,15 @@ static int get_value(struct sip_msg *msg, pv_param_t *param, pv_value_t *res)
 
 /* ---- the module ---- */
 
+/* Streams without a call would be ones that were forgotten. */
 static void rpc_calls(rpc_t *rpc, void *context)
 {
-    rpc->add(context, "d", (int)calls_count());
+    char command[] = "count\n";
+    unsigned streams = 0;
+    if (mrfp_do(command, &streams))
+        rpc->add(context, "dd", (int)calls_count(), (int)streams);
+    else
+        rpc->fault(context, 500, "%s", mrfp_fault);
 }
 
 static int mod_init(void)
@@ -237,7 +245,7 @@ static pv_export_t variables[] = {
     {{NULL, 0}, 0, NULL, NULL, NULL, NULL, NULL, 0},
 };
 
-static const char *calls_doc[] = {"How many calls there are", NULL};
+static const char *calls_doc[] = {"How many calls there are, and how many streams at the MRFP", NULL};
 static rpc_export_t rpcs[] = {
     {"mikeyticket.calls", rpc_calls, calls_doc, 0},
     {NULL, NULL, NULL, 0},

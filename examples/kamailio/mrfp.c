@@ -76,7 +76,7 @@ static bool is_open(void)
     return connection >= 0 || dial();
 }
 
-bool mrfp_do(char *command, unsigned *port)
+bool mrfp_do(char *command, unsigned *number)
 {
     char answer[MAX_ANSWER];
     mrfp_fault[0] = '\0';
@@ -87,7 +87,8 @@ bool mrfp_do(char *command, unsigned *port)
         hang_up();
         return fault(mrfc.mrfp, strerror(error));
     }
-    if (strncmp(answer, "ok ", 3) != 0 || (port != NULL && sscanf(answer, "ok %*s %u", port) != 1))
+    const char *last = strrchr(answer, ' ');
+    if (strncmp(answer, "ok ", 3) != 0 || (number != NULL && sscanf(last, " %u", number) != 1))
         return fault("the MRFP answers", answer);
     return true;
 }

@@ -8,8 +8,8 @@
 /* What the MRFP said in place of an answer, for the log; empty if it did not refuse. */
 extern char mrfp_fault[160];
 
-/* Sends a command and reads its answer: `ok NAME`, and a port if `port` is not NULL. The command, which may have a key
-   in it, is wiped. */
-bool mrfp_do(char *command, unsigned *port);
+/* Sends a command and reads its answer: `ok`, and a number at its end if `number` is not NULL. The command, which may
+   have a key in it, is wiped. */
+bool mrfp_do(char *command, unsigned *number);
 
 #endif

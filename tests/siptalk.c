@@ -3,9 +3,10 @@
  * A SIP end for tests, on 127.0.0.1: what it does and what it gets wrong on purpose is for the command line to say. The
  * descriptions go through its standard input and output, where initiator and responder of examples/ have theirs.
  *
- *     sip call udp|tcp PORT REQUEST-URI FROM TO [WORD...]    INVITE with the description that comes
- *     sip wait udp|tcp PORT [WORD...]                        awaits an INVITE at that port
- *     sip refer udp|tcp PORT REQUEST-URI REFER-TO            REFER
+ *     siptalk port                                           prints a port that is free for UDP and TCP
+ *     siptalk call udp|tcp PORT REQUEST-URI FROM TO [WORD...]  INVITE with the description that comes
+ *     siptalk wait udp|tcp PORT [WORD...]                    awaits an INVITE at that port
+ *     siptalk refer udp|tcp PORT REQUEST-URI REFER-TO        REFER
  *
  * It prints `sip: METHOD STATUS` for each final response that comes, `sip: ready` when it awaits an INVITE, and a BYE
  * that comes as `sip: BYE`. A call ends with a BYE from here when standard input ends or SIGTERM comes, or with a BYE
@@ -15,7 +16,6 @@
  *     late        sends the ACK after the 200 has come again
  *     again       sends the description in a re-INVITE, too
  *     cross       before it answers, sends an INVITE of its own in the dialog
- *     second      sends a second INVITE in the dialog before the first one is answered
  *     cancel      sends CANCEL when 100 is here
  *     replay      after the call, sends the description in another INVITE
  *     branch      sends the INVITE with another branch, too, as a proxy that forks
@@ -25,6 +25,7 @@
 #define _DEFAULT_SOURCE
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -54,9 +55,13 @@ static size_t body_n;
 static int words_n;
 static char **words;
 
+static int hang_up_pipe[2];
+
 static void hang_up(int signal)
 {
-    (void)signal; /* poll() returns */
+    const ssize_t n = write(hang_up_pipe[1], "", 1);
+    (void)signal;
+    (void)n;
 }
 
 static void fail(const char *text)
@@ -184,21 +189,21 @@ static bool take(void)
     return true;
 }
 
-/* Waits for a message; false if standard input ends before and `input` asks for that. */
+/* Waits for a message; false if `input` asks for the end of standard input or SIGTERM, and that comes before. */
 static bool read_message(bool input, int timeout_ms)
 {
     while (!take()) {
-        struct pollfd p[2] = {{sock, POLLIN, 0}, {input ? STDIN_FILENO : -1, POLLIN, 0}};
-        const int n = poll(p, 2, timeout_ms);
-        if (n <= 0) {
-            if (timeout_ms == DEADLINE_MS)
-                fail("no message within 20 s");
-            return false;
-        }
+        struct pollfd p[3] = {
+            {sock, POLLIN, 0}, {input ? STDIN_FILENO : -1, POLLIN, 0}, {input ? hang_up_pipe[0] : -1, POLLIN, 0}};
+        const int n = poll(p, 3, timeout_ms);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            fail("no message within 20 s");
         char ignored[1024];
-        if ((p[1].revents & (POLLIN | POLLHUP)) != 0 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
+        if (p[2].revents != 0 || (p[1].revents != 0 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0))
             return false;
-        if ((p[0].revents & (POLLIN | POLLHUP)) == 0)
+        if (p[0].revents == 0)
             continue;
         struct sockaddr_in from;
         socklen_t m = sizeof from;
@@ -466,15 +471,25 @@ static int await(void)
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "port") == 0) {
+        tcp = true;
+        new_socket(0);
+        tcp = false;
+        new_socket(own_port);
+        printf("%u\n", own_port);
+        return 0;
+    }
     if (argc < 4)
-        fail("usage: see the head of sip.c");
+        fail("usage: see the head of siptalk.c");
     tcp = strcmp(argv[2], "tcp") == 0;
     const bool waits = strcmp(argv[1], "wait") == 0;
     const int fixed = waits ? 4 : strcmp(argv[1], "refer") == 0 ? 6 : 7;
     if (argc < fixed)
-        fail("usage: see the head of sip.c");
+        fail("usage: see the head of siptalk.c");
     words = argv + fixed;
     words_n = argc - fixed;
+    if (pipe(hang_up_pipe) != 0)
+        fail("no pipe");
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = hang_up}, NULL);
     const unsigned port = (unsigned)strtoul(argv[3], NULL, 10);
     if (waits) {
