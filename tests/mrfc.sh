@@ -215,8 +215,8 @@ expect [ "$(grep -c '^sip: INVITE 200$' sip.err)" = 3 ]
 expect says '^sip: INVITE 488$' sip.err
 expect says 'call [0-9a-f]*: 488: the message was taken or made before$' kamailio.log
 
-name="an INVITE that a proxy has forked"
-dial_in "$name" udp "$from_kms --no-fork" x=y branch
+dial_in "an INVITE that a proxy has forked" udp "$from_kms --no-fork" x=y branch
+good
 expect says '^sip: INVITE 482$' sip.err
 dial_out "our own INVITE has no answer yet" "--media msrp" "media=msrp" cross
 good
@@ -256,7 +256,8 @@ bad_calls $((calls / 7))
 name="memory after bad calls"
 expect waits_for quiet
 after=$(used)
-expect [ "$after" = "$before" ]
+# The allocator may give a block that is some octets too large. What is forgotten in each call of a kind is more.
+expect [ $((after - before)) -lt "$calls" ]
 
 name="a KMS that does not answer"
 offer slow.sdp "$from_kms --setup active"

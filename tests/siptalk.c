@@ -168,7 +168,7 @@ static void parameter(const char *value, const char *name, char *out, size_t siz
         snprintf(out, size, "%.*s", (int)strcspn(at + strlen(name), ";>, "), at + strlen(name));
 }
 
-static char message[MAX_TEXT]; /* what came last */
+static char message[MAX_TEXT], kept[MAX_TEXT]; /* what came last; what came before */
 
 /* Takes a whole message out of what was received. */
 static bool take(void)
@@ -404,7 +404,14 @@ static int call(char **argv)
         } while (strncmp(line, "SIP/2.0 100", 11) != 0);
         request(&d, "CANCEL", "", "", 0);
     }
-    const int status = final(&d, "INVITE", false);
+    int status = final(&d, "INVITE", false);
+    if (word("branch") && status < 300) {
+        memcpy(kept, message, sizeof kept);
+        final(&d, "INVITE", false);
+        memcpy(message, kept, sizeof message);
+    } else if (word("branch")) {
+        status = final(&d, "INVITE", false);
+    }
     if (status >= 300) {
         ack(&d, false);
         print_body();
@@ -440,8 +447,7 @@ static int await(void)
         read_message(false, DEADLINE_MS);
         header(message, "", line, sizeof line);
     } while (strncmp(line, "INVITE ", 7) != 0);
-    static char asked[MAX_TEXT];
-    memcpy(asked, message, sizeof asked);
+    memcpy(kept, message, sizeof kept);
     print_body();
     draw(d.tag, sizeof d.tag, "t");
     header(message, "Call-ID", d.id, sizeof d.id);
@@ -458,7 +464,7 @@ static int await(void)
         invite(&d);
         final(&d, "INVITE", false);
         ack(&d, false);
-        memcpy(message, asked, sizeof message);
+        memcpy(message, kept, sizeof message);
     }
     if (word("refuse")) {
         respond(488, d.tag, body, body_n);
