@@ -35,17 +35,17 @@ struct call {
     enum state state;
     time_t deadline; /* when it ends unless it is READY */
     enum mkt_stream medium;
-    enum mkt_setup able;                /* what we can do on TCP */
-    size_t media;                       /* number of the media section that has our stream */
-    uint32_t version;                   /* of our description */
-    unsigned port;                      /* in our description: of the MRFP, or 9 */
-    char stream[17];                    /* its name at the MRFP, and the MSRP session; empty: none there */
+    enum mkt_setup able;                 /* what we can do on TCP */
+    size_t media;                        /* number of the media section that has our stream */
+    uint32_t version;                    /* of our description */
+    unsigned port;                       /* in our description: of the MRFP, or 9 */
+    char stream[17];                     /* its name at the MRFP, and the MSRP session; empty: none there */
     struct mkt_sdp_kept kept, next_kept; /* next: until the ACK comes */
-    str line, next_line;                /* our a=key-mgmt line, which is repeated until an offer re-keys */
-    str offer;                          /* our description, until its answer comes */
-    str to;                             /* the URI that we call */
-    str tag;                            /* the From tag of an INVITE that came */
-    str id;                             /* Call-ID */
+    str line, next_line;                 /* our a=key-mgmt line, which is repeated until an offer re-keys */
+    str offer;                           /* our description, until its answer comes */
+    str to;                              /* the URI that we call */
+    str tag;                             /* the From tag of an INVITE that came */
+    str id;                              /* Call-ID */
 };
 
 struct mrfc mrfc = {NULL, "http://kms.example.com", NULL, "127.0.0.1", NULL, 10000};
@@ -304,7 +304,7 @@ static int refuse(const str *id, int code, const char *why)
 {
     outcome.code = code;
     LM_WARN("call %.*s: %d: %s%s%s\n", id->len, id->s, code, why, detail[0] != '\0' ? ": " : "", detail);
-    return REFUSED;
+    return CALL_REFUSED;
 }
 
 /* Writes a description with a MIKEY Error message, for the 488 (RFC 6043 5.4); none if none can be made. */
@@ -337,7 +337,7 @@ static int give_up(struct call *call, enum mkt_err err, struct mkt_sdp *offer)
         mkt_csb_abandon(call->csb);
     else
         end(call);
-    return REFUSED;
+    return CALL_REFUSED;
 }
 
 /* ---- the stream ---- */
@@ -395,7 +395,8 @@ static enum mkt_err connect_to(struct call *call, const struct mkt_connection *t
     const bool msrp = call->medium == MKT_STREAM_MSRP;
     enum mkt_err err = MKT_OK;
 
-    snprintf(words, sizeof words, " active %s %s", msrp ? "msrp" : "bfcp", to->tls == MKT_END_CLIENT ? "client" : "server");
+    snprintf(words, sizeof words, " active %s %s", msrp ? "msrp" : "bfcp",
+             to->tls == MKT_END_CLIENT ? "client" : "server");
     if (msrp) {
         err = mkt_sdp_attribute(ours, to->media, "path", &own);
         err = err == MKT_OK ? mkt_sdp_attribute(theirs, to->media, "path", &peer) : err;
@@ -461,7 +462,7 @@ static int wait_for(struct call *call, enum state state, int seconds)
     LM_INFO("call %.*s %s\n", call->id.len, call->id.s, names[state]);
     call->state = state;
     call->deadline = time(NULL) + seconds;
-    return state == ASKS_KMS ? ASK_KMS : DONE;
+    return state == ASKS_KMS ? CALL_ASK_KMS : CALL_DONE;
 }
 
 static struct mkt_policy policy_for(const struct call *call, bool by_kms)
@@ -701,7 +702,7 @@ static int take_ack(const struct said *said)
 {
     struct call *call = call_of(said);
     if (call == NULL || call->state != ANSWERED)
-        return NOTHING;
+        return CALL_NONE;
     drop(&call->line);
     call->line = call->next_line;
     call->next_line = (str)STR_NULL;
@@ -715,12 +716,12 @@ static int take_end(const struct said *said)
     struct call *call = call_of(said);
     struct mkt_sdp sdp;
     if (call == NULL || (said->cancels && call->state != ASKS_KMS)) /* RFC 3261 9.2: our final response is out */
-        return NOTHING;
+        return CALL_NONE;
     if (call->state == OFFERED && mkt_sdp_parse(&sdp, said->sdp) == MKT_OK && sdp.sections > 0 &&
         mkt_sdp_take_answer(call->csb, &sdp, 0) == MKT_OK && reported >= 0)
         LM_WARN("call %.*s: the other end refuses our offer: %s\n", call->id.len, call->id.s, detail);
     end(call);
-    return DONE;
+    return CALL_DONE;
 }
 
 static bool inspect(const struct said *said, struct mkt_message *message, struct mkt_buf *octets)
@@ -743,17 +744,18 @@ static int compare(const struct said *said)
     outcome.initiator[0] = outcome.responder[0] = '\0';
     outcome.ticket_type = 0;
     if (!inspect(said, &message, &buf))
-        return NOTHING; /* calls_answer() says why */
+        return CALL_NONE; /* calls_answer() says why */
     const struct mkt_payload *ticket = mkt_message_find(&message, MKT_TICKET, 0);
     const struct mkt_payload *initiator = mkt_message_find(&message, MKT_IDR, MKT_IDR_I);
     const struct mkt_payload *responder = mkt_message_find(&message, MKT_IDR, MKT_IDR_R);
     if (ticket == NULL || mkt_policy_decode(&policy, &ticket->ticket) != MKT_OK)
-        return NOTHING;
+        return CALL_NONE;
     text_put_id(outcome.initiator, initiator != NULL ? &initiator->id : &policy.initiator);
     if (responder != NULL || policy.n_responders > 0)
         text_put_id(outcome.responder, responder != NULL ? &responder->id : &policy.responder[0]);
     outcome.ticket_type = ticket->ticket.type;
-    str i = {outcome.initiator, (int)strlen(outcome.initiator)}, r = {outcome.responder, (int)strlen(outcome.responder)};
+    str i = {outcome.initiator, (int)strlen(outcome.initiator)},
+        r = {outcome.responder, (int)strlen(outcome.responder)};
     str from = said->from, to = said->to;
     if (cmp_uri_str(&i, &from) != 0) {
         snprintf(detail, sizeof detail, "%.100s", outcome.initiator);
@@ -763,7 +765,7 @@ static int compare(const struct said *said)
         snprintf(detail, sizeof detail, "%.100s", outcome.responder);
         return refuse(&said->id, 403, "the Responder is not the one of To");
     }
-    return DONE;
+    return CALL_DONE;
 }
 
 int calls_inspect(const struct said *said)
@@ -785,7 +787,7 @@ int calls_answer(const struct said *said, enum mkt_setup able)
 int calls_offer(const str *to, enum mkt_stream medium, enum mkt_setup setup, const str *tpk)
 {
     if (!draw(outcome.id))
-        return REFUSED;
+        return CALL_REFUSED;
     const str id = {outcome.id, (int)strlen(outcome.id)};
     const int slot = lock(&id);
     const int done = offer(&id, to, medium, setup, tpk);

@@ -43,7 +43,7 @@ struct outcome {
 extern struct outcome outcome;
 
 /* What a script function returns. */
-enum { REFUSED = -1, NOTHING = -2, DONE = 1, ASK_KMS = 2 };
+enum { CALL_REFUSED = -1, CALL_NONE = -2, CALL_DONE = 1, CALL_ASK_KMS = 2 };
 
 /* Before fork(): reads the file of keys, and makes the table. After a mistake it logs one line. */
 bool calls_init(void);

@@ -12,7 +12,7 @@
  *     mikey_offer(URI, msrp|bfcp, SETUP, TPK)   $mikey(sdp) is an offer for URI, $mikey(id) the Call-ID to send it with.
  *                       TPK names the key for a ticket of our own; empty: the KMS makes the ticket
  *     mikey_kms(BODY [, CALL-ID])   goes on with the answer of the KMS, in the same call or in the one we make
- *     mikey_answered()  takes the answer in the response to our INVITE
+ *     mikey_answered()  takes the answer in the 2xx to our INVITE; sends a BYE if it refuses
  *     mikey_ack()       the ACK is here
  *     mikey_end([CALL-ID])   the call has ended: BYE, CANCEL, a final response that is no 2xx
  *
@@ -25,14 +25,18 @@
 #include "../../core/mod_fix.h"
 #include "../../core/parser/parse_body.h"
 #include "../../core/parser/parse_content.h"
+#include "../../core/parser/parse_cseq.h"
 #include "../../core/parser/parse_from.h"
 #include "../../core/parser/parse_to.h"
 #include "../../core/sr_module.h"
 #include "../../core/timer_proc.h"
+#include "../../modules/tm/tm_load.h"
 
 #include <string.h>
 
 MODULE_VERSION
+
+static tm_api_t tm;
 
 /* ---- SIP ---- */
 
@@ -68,7 +72,7 @@ static int respond(struct sip_msg *msg, int done)
         return done;
     LM_ERR("no memory for the response\n");
     outcome.code = 500;
-    return REFUSED;
+    return CALL_REFUSED;
 }
 
 /* ---- functions of the script ---- */
@@ -78,7 +82,7 @@ static int inspect(struct sip_msg *msg, char *p1, char *p2)
     struct said said;
     (void)p1;
     (void)p2;
-    return read_message(msg, &said) ? calls_inspect(&said) : REFUSED;
+    return read_message(msg, &said) ? calls_inspect(&said) : CALL_REFUSED;
 }
 
 static bool setup_of(const str *name, enum mkt_setup *setup)
@@ -99,7 +103,7 @@ static int answer(struct sip_msg *msg, char *p1, char *p2)
     enum mkt_setup able;
     (void)p2;
     if (fixup_get_svalue(msg, (gparam_t *)p1, &name) != 0 || !setup_of(&name, &able) || !read_message(msg, &said))
-        return REFUSED;
+        return CALL_REFUSED;
     return respond(msg, calls_answer(&said, able));
 }
 
@@ -110,7 +114,7 @@ static int offer(struct sip_msg *msg, char *p1, char *p2, char *p3, char *p4)
     if (fixup_get_svalue(msg, (gparam_t *)p1, &to) != 0 || fixup_get_svalue(msg, (gparam_t *)p2, &medium) != 0 ||
         fixup_get_svalue(msg, (gparam_t *)p3, &name) != 0 || fixup_get_svalue(msg, (gparam_t *)p4, &tpk) != 0 ||
         !setup_of(&name, &setup))
-        return REFUSED;
+        return CALL_REFUSED;
     const bool bfcp = medium.len == 4 && memcmp(medium.s, "bfcp", 4) == 0;
     return calls_offer(&to, bfcp ? MKT_STREAM_BFCP : MKT_STREAM_MSRP, setup, &tpk);
 }
@@ -120,11 +124,30 @@ static int kms(struct sip_msg *msg, char *p1, char *p2)
     struct said said;
     str body, id;
     if (fixup_get_svalue(msg, (gparam_t *)p1, &body) != 0 || !read_message(msg, &said))
-        return REFUSED;
+        return CALL_REFUSED;
     const struct mkt_span message = {(const uint8_t *)body.s, (size_t)body.len};
     if (p2 == NULL)
         return respond(msg, calls_kms(&said.id, message, &said));
-    return fixup_get_svalue(msg, (gparam_t *)p2, &id) == 0 ? calls_kms(&id, message, &said) : REFUSED;
+    return fixup_get_svalue(msg, (gparam_t *)p2, &id) == 0 ? calls_kms(&id, message, &said) : CALL_REFUSED;
+}
+
+/* Ends the dialog of a 2xx to our INVITE. tm has sent the ACK. */
+static void send_bye(struct sip_msg *reply, struct said *said)
+{
+    static str method = STR_STATIC_INIT("BYE");
+    dlg_t *dialog = NULL;
+    uac_req_t bye;
+    unsigned cseq = 0;
+    set_uac_req(&bye, &method, NULL, NULL, NULL, 0, NULL, NULL);
+    if (parse_headers(reply, HDR_CSEQ_F, 0) < 0 || str2int(&get_cseq(reply)->number, &cseq) < 0 ||
+        tm.new_dlg_uac(&said->id, &said->from_tag, cseq, &said->from, &said->to, &dialog) < 0) {
+        LM_ERR("call %.*s: no BYE can be sent\n", said->id.len, said->id.s);
+        return;
+    }
+    bye.dialog = dialog;
+    if (tm.dlg_response_uac(dialog, reply, IS_TARGET_REFRESH) < 0 || tm.t_request_within(&bye) < 0)
+        LM_ERR("call %.*s: no BYE can be sent\n", said->id.len, said->id.s);
+    tm.free_dlg(dialog);
 }
 
 static int answered(struct sip_msg *msg, char *p1, char *p2)
@@ -132,7 +155,12 @@ static int answered(struct sip_msg *msg, char *p1, char *p2)
     struct said said;
     (void)p1;
     (void)p2;
-    return read_message(msg, &said) ? calls_answered(&said) : REFUSED;
+    if (!read_message(msg, &said))
+        return CALL_REFUSED;
+    const int done = calls_answered(&said);
+    if (done == CALL_REFUSED)
+        send_bye(msg, &said);
+    return done;
 }
 
 static int ack(struct sip_msg *msg, char *p1, char *p2)
@@ -140,7 +168,7 @@ static int ack(struct sip_msg *msg, char *p1, char *p2)
     struct said said;
     (void)p1;
     (void)p2;
-    return read_message(msg, &said) ? calls_ack(&said) : REFUSED;
+    return read_message(msg, &said) ? calls_ack(&said) : CALL_REFUSED;
 }
 
 static int end(struct sip_msg *msg, char *p1, char *p2)
@@ -148,9 +176,9 @@ static int end(struct sip_msg *msg, char *p1, char *p2)
     struct said said;
     (void)p2;
     if (p1 == NULL)
-        return read_message(msg, &said) ? calls_end(&said) : REFUSED;
+        return read_message(msg, &said) ? calls_end(&said) : CALL_REFUSED;
     said = (struct said){.id = STR_NULL};
-    return fixup_get_svalue(msg, (gparam_t *)p1, &said.id) == 0 ? calls_end(&said) : REFUSED;
+    return fixup_get_svalue(msg, (gparam_t *)p1, &said.id) == 0 ? calls_end(&said) : CALL_REFUSED;
 }
 
 /* ---- pseudo-variables ---- */
@@ -212,7 +240,7 @@ static void rpc_calls(rpc_t *rpc, void *context)
 
 static int mod_init(void)
 {
-    return calls_init() && register_timer(calls_expire, NULL, 1) >= 0 ? 0 : -1;
+    return load_tm_api(&tm) == 0 && calls_init() && register_timer(calls_expire, NULL, 1) >= 0 ? 0 : -1;
 }
 
 static void mod_destroy(void)
@@ -234,9 +262,12 @@ static cmd_export_t commands[] = {
 };
 
 static param_export_t params[] = {
-    {"identity", PARAM_STRING, &mrfc.identity}, {"kms_id", PARAM_STRING, &mrfc.kms},
-    {"users", PARAM_STRING, &mrfc.users},       {"address", PARAM_STRING, &mrfc.address},
-    {"mrfp", PARAM_STRING, &mrfc.mrfp},         {"remember", PARAM_INT, &mrfc.remember},
+    {"identity", PARAM_STRING, &mrfc.identity},
+    {"kms_id", PARAM_STRING, &mrfc.kms},
+    {"users", PARAM_STRING, &mrfc.users},
+    {"address", PARAM_STRING, &mrfc.address},
+    {"mrfp", PARAM_STRING, &mrfc.mrfp},
+    {"remember", PARAM_INT, &mrfc.remember},
     {NULL, 0, NULL},
 };
 
