@@ -3,7 +3,8 @@
  * A SIP end for tests, on 127.0.0.1: what it does and what it gets wrong on purpose is for the command line to say. The
  * descriptions go through its standard input and output, where initiator and responder of examples/ have theirs.
  *
- *     siptalk port                                           prints a port that is free for UDP and TCP
+ *     siptalk port                                           prints a port that is free for UDP and TCP, and keeps it for
+ *                                                            those who bind it with SO_REUSEADDR, until SIGTERM
  *     siptalk call udp|tcp PORT REQUEST-URI FROM TO [WORD...]  INVITE with the description that comes
  *     siptalk wait udp|tcp PORT [WORD...]                    awaits an INVITE at that port
  *     siptalk refer udp|tcp PORT REQUEST-URI REFER-TO        REFER
@@ -481,8 +482,10 @@ int main(int argc, char **argv)
         tcp = true;
         new_socket(0);
         tcp = false;
-        new_socket(own_port);
+        close(new_socket(own_port));
         printf("%u\n", own_port);
+        fflush(stdout);
+        pause();
         return 0;
     }
     if (argc < 4)
