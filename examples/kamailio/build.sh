@@ -7,7 +7,7 @@
 #
 # DIR gets mikeyticket.so and http_async_client.so, and keeps Kamailio's source for the next time. BUILD is a build
 # directory of this project, with its libraries; by default they are built in DIR/build. SANITIZE=address,undefined
-# builds the module with these sanitizers.
+# builds the module with these sanitizers. Exit status 77 if packages or the source can't be had, 2 if it does not build.
 set -u
 
 [ $# -ge 1 ] || { echo "usage: build.sh DIR [BUILD]" >&2; exit 2; }
@@ -16,11 +16,14 @@ top=$(cd "$here/../.." && pwd)
 # shellcheck source=tests/debian.sh
 . "$top/tests/debian.sh"
 
-need kamailio gcc libc6-dev make patch xz-utils pkgconf libevent-dev libcurl4-gnutls-dev libmbedtls-dev
+(need kamailio gcc libc6-dev make patch xz-utils pkgconf libevent-dev libcurl4-gnutls-dev libmbedtls-dev) || exit 77
 mkdir -p "$1" || exit 2
 dir=$(cd "$1" && pwd)
 build=${2:-$dir/build}
-version=$(dpkg-query -W -f '${Version}' kamailio) || die "no Debian here: build the module as doc/ of Kamailio says"
+if ! version=$(dpkg-query -W -f '${Version}' kamailio 2>/dev/null); then
+    echo "no Debian here: put this directory into src/modules of Kamailio's source, with users.[ch] and text.[ch] of examples" >&2
+    exit 77
+fi
 source=$dir/kamailio-$version
 
 # fetch: the source package into the directory that we are in. The lists of packages that the machine has are asked for
@@ -47,7 +50,7 @@ unpack() {
     cd tree || return 1
     sed -n 's/^\([^#].*\)/\1/p' debian/patches/series | while read -r name; do
         patch -s -p1 <"debian/patches/$name" || exit 1
-    done && make cfg prefix=/usr cfg_target=/etc/kamailio/ CC_EXTRA_OPTS=-DVERSION_NODATE
+    done && make cfg prefix=/usr cfg_target=/etc/kamailio/ CC_EXTRA_OPTS=-DVERSION_NODATE # not the day of the build
 }
 
 if [ ! -d "$source" ]; then
@@ -56,7 +59,8 @@ if [ ! -d "$source" ]; then
     mkdir "$dir/new" || exit 2
     if ! (cd "$dir/new" && fetch && unpack) >"$dir/source.log" 2>&1; then
         cat "$dir/source.log"
-        die "no source of kamailio $version: see above"
+        echo "no source of kamailio $version: see above" >&2
+        exit 77
     fi
     mv "$dir/new/tree" "$source" && rm -rf "$dir/new" || exit 2
 fi
