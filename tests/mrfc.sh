@@ -142,7 +142,7 @@ A="sip:mrfc@example.com sip:alice@example.com sip:mrfc@example.com"
 from_kms="--kms URL --psk-id alice-1 --psk $alice"
 
 # dial_in NAME udp|tcp "OPTIONS OF THE INITIATOR" PARAMETER "WORDS": a call to the MRFC, until its medium has worked
-# shellcheck disable=SC2086
+# shellcheck disable=SC2046,SC2086
 dial_in() {
     name=$1
     : >user.err
@@ -191,7 +191,7 @@ good() {
 }
 
 # offer FILE "OPTIONS OF THE INITIATOR": an offer that nobody has sent yet
-# shellcheck disable=SC2086
+# shellcheck disable=SC2046,SC2086
 offer() { "$initiator" --to sip:mrfc@example.com $(echo "$2" | sed "s|URL|$url|") >"$1" 2>/dev/null </dev/null; }
 
 # refused NAME STATUS TIMES "LINE OF THE LOG" <DESCRIPTION: so many calls with it are refused, with one line for each
@@ -251,6 +251,7 @@ expect counts 0 0
 name="an answer that is refused"
 : >sip.err
 printf 'v=0\r\no=b 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message 9 TCP/TLS/MSRP *\r\na=setup:active\r\n\r\n' >bare.sdp
+# shellcheck disable=SC2094 # the one waits for what the other says
 { cat bare.sdp; waits_for says '^sip: BYE$' sip.err; } | "$sip" wait tcp "$peer" >offer.sdp 2>sip.err &
 talk=$!
 waits_for says '^sip: ready' sip.err

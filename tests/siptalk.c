@@ -510,7 +510,8 @@ int main(int argc, char **argv)
         return call(argv + 4);
     struct dialog d;
     char more[512];
-    char *uris[] = {argv[4], "sip:as@example.com", argv[4]};
+    char as[] = "sip:as@example.com";
+    char *uris[] = {argv[4], as, argv[4]};
     begin(&d, uris);
     snprintf(more, sizeof more, "Refer-To: <%s>\r\n", argv[5]);
     request(&d, "REFER", more, "", 0);
