@@ -322,8 +322,11 @@ name="keys in memory"
 control core.psx | sed -n 's/^\tPID: //p' >pids
 echo "$hers" >one
 # shellcheck disable=SC2046
-"$holds" $(cat pids) <one >held
-if [ $? = 2 ]; then
+[ -n "$preload" ] || "$holds" $(cat pids) <one >held # ASan's own memory is too large to be read
+status=$?
+if [ -n "$preload" ]; then
+    :
+elif [ "$status" = 2 ]; then
     echo "keys are not looked for: the memory of Kamailio can't be read"
 else
     expect [ -s held ]
