@@ -56,7 +56,6 @@ static enum mkt_err crypt_data(const struct source *s, const struct mkt_encrypti
     io_u16(&io, &zero);
     io_u32(&io, &csb_id);
     io_uint(&io, &t, 8);
-    io_u16(&io, &zero);
     enum mkt_err err = mkt_derive_by(&s->prf, MKT_DERIVE_SALT_KEY, &s->p->label, salt, sizeof salt);
     for (size_t i = 0; i < sizeof salt; i++)
         iv[i] ^= salt[i];

@@ -725,6 +725,11 @@ START_TEST(who_a_bundle_is_for_is_stored)
             }
             if (with_peer == 1)
                 expect_octets(rows[i].what, stored(copy), octets);
+            if (gives_peer) {
+                struct mkt_csb *again;
+                s.peer = mkt_id_uri(alice);
+                expect_err("not who was given", mkt_csb_load(&again, &c->bob.host, &s, stored(copy)), MKT_E_ARGUMENT);
+            }
             c->bob.n_seen = 0;
             expect_err(rows[i].what, mkt_csb_take_offer(copy, init_of(c), mikey), MKT_OK);
             mkt_csb_free(copy);

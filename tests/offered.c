@@ -218,6 +218,7 @@ START_TEST(without_answer)
     expect_err("take", mkt_sdp_take_offer(c->r, &sdp, 0), MKT_OK);
     expect_err("no answer", mkt_sdp_make_answer(c->r, NULL, &back), MKT_E_STATE);
     expect_err("nothing is due", mkt_sdp_take_answer(c->i, &answer, 0), MKT_OK);
+    expect_err("an offer is no answer", mkt_sdp_take_answer(c->i, &sdp, 0), MKT_E_DATA_TYPE);
     expect_same_tek(c, 1, 32);
     call_free(c);
 }

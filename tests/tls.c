@@ -506,6 +506,8 @@ START_TEST(arguments)
     }
     expect_err("choose", mkt_tls_choose(tls, &client), MKT_OK);
     expect_err("no identity", mkt_tls_setup_psk(conf, tls, psk, none, &cause), MKT_E_ARGUMENT);
+    expect_err("an empty identity", mkt_tls_setup_psk(conf, tls, psk, (struct mkt_span){id.p, 0}, &cause),
+               MKT_E_ARGUMENT);
     expect_err("identity",
                mkt_tls_setup_psk(conf, tls, psk, (struct mkt_span){(const uint8_t *)name, sizeof name}, &cause),
                MKT_E_ARGUMENT);
