@@ -267,6 +267,11 @@ START_TEST(unexpected_payloads_of_a_policy_are_ignored)
                                  "0000000000"))
                   .has_kemac);
     ck_assert(!p.has_kemac);
+    /* General Extensions whose types are the roles of IDRr and IDRapp */
+    p = policy_of(from_hex("15"
+                           "1502000161"
+                           "0005000161"));
+    ck_assert(p.n_responders == 0 && p.n_applications == 0);
 }
 END_TEST
 
