@@ -560,17 +560,6 @@ bool call_write_file(const char *file, struct mkt_span octets)
     return good || fail_file(file, "can't be written");
 }
 
-/* A number that nobody can guess, as 16 hex digits: RFC 4975 wants such session, transaction and message IDs. */
-static bool unguessable(char hex[17])
-{
-    uint8_t octets[8];
-    if (getentropy(octets, sizeof octets) != 0)
-        return fail(MKT_E_RANDOM, "no random octets");
-    for (size_t i = 0; i < sizeof octets; i++)
-        snprintf(hex + 2 * i, 3, "%02x", octets[i]);
-    return true;
-}
-
 /* SDP */
 
 bool call_read_sdp(struct call *call)
@@ -624,8 +613,8 @@ bool call_read_sdp(struct call *call)
 static bool write_media(struct call *call)
 {
     char session[17];
-    if (!unguessable(session))
-        return false;
+    if (!text_draw_id(session))
+        return fail(MKT_E_RANDOM, "no random octets");
     if (call->options->stream == MKT_STREAM_MSRP) {
         /* RFC 6135 4.2.2: the real address and port where this side can be connected to; 4.4: no a=connection */
         snprintf(call->path, sizeof call->path, "msrps://127.0.0.1:%u/%s;tcp", call->port, session);
@@ -848,8 +837,8 @@ static bool msrp_send(struct call *call, const char *said)
     const char *start;
     size_t n = strlen(said);
 
-    if (!unguessable(id) || !unguessable(message_id))
-        return false;
+    if (!text_draw_id(id) || !text_draw_id(message_id))
+        return fail(MKT_E_RANDOM, "no random octets");
     int length = snprintf(text, sizeof call->msrp,
                           "MSRP %s SEND\r\nTo-Path: %s\r\nFrom-Path: %s\r\nMessage-ID: %s\r\nByte-Range: 1-%zu/%zu\r\n"
                           "Content-Type: text/plain\r\n\r\n%s\r\n-------%s$\r\n",

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE /* memmem, getentropy */
+#define _GNU_SOURCE /* memmem */
 
 #include "media.h"
+
+#include "text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 bool octets_add(struct octets *octets, const void *p, size_t n)
 {
@@ -97,17 +98,6 @@ static bool say(struct octets *out, const char *format, ...)
     return n >= 0 && (size_t)n < sizeof text && octets_add(out, text, (size_t)n);
 }
 
-/* A number that nobody can guess, as RFC 4975 wants transaction and message IDs. */
-static bool unguessable(char hex[17])
-{
-    uint8_t octets[8];
-    if (getentropy(octets, sizeof octets) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof octets; i++)
-        snprintf(hex + 2 * i, 3, "%02x", octets[i]);
-    return true;
-}
-
 #define PART(part) (int)(part).n, (part).p
 
 /* A request of this end. Its transaction ID is drawn when the content is there, so that the end-line can't be in it. */
@@ -115,7 +105,7 @@ static bool msrp_request(struct octets *out, const char *method, struct part to,
                          struct part message_id, const char *more, struct part content)
 {
     char id[17];
-    return unguessable(id) &&
+    return text_draw_id(id) &&
            say(out, "MSRP %s %s\r\nTo-Path: %.*s\r\nFrom-Path: %.*s\r\nMessage-ID: %.*s\r\n%s%.*s\r\n-------%s$\r\n",
                id, method, PART(to), PART(from), PART(message_id), more, PART(content), id);
 }
@@ -126,7 +116,7 @@ static bool msrp_send(struct octets *out, struct part to, struct part from, stru
     char id[17], more[96];
     snprintf(more, sizeof more, "Byte-Range: 1-%zu/%zu%s", content.n, content.n,
              content.n > 0 ? "\r\nContent-Type: text/plain\r\n\r\n" : "");
-    return unguessable(id) && msrp_request(out, "SEND", to, from, (struct part){id, strlen(id)}, more, content);
+    return text_draw_id(id) && msrp_request(out, "SEND", to, from, (struct part){id, strlen(id)}, more, content);
 }
 
 bool media_begin(const struct media *media, const char *peer_path, struct octets *out)
@@ -260,7 +250,7 @@ static bool msrp_take(struct media *media, struct octets *out)
 enum { HELLO = 11, HELLO_ACK = 12, ERROR = 13, HEADER = 12 };                                 /* RFC 8855 5.1 */
 enum { ERROR_CODE = 6, SUPPORTED_ATTRIBUTES = 10, SUPPORTED_PRIMITIVES = 11, MANDATORY = 1 }; /* 5.2 */
 
-/* RFC 8855 13.7, 13.8: answers the header of a message; what follows the header has no meaning here. */
+/* Answers a message by its header alone (RFC 8855 13.7, 13.8). This server reads no attributes. */
 static bool bfcp_answer(const struct media *media, const uint8_t header[HEADER], struct octets *out)
 {
     static const uint8_t lists[] = {SUPPORTED_PRIMITIVES << 1,

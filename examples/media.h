@@ -9,7 +9,7 @@
 
 enum { MEDIA_ROOM = 16384 };
 
-/* Octets that wait to be sent. */
+/* Octets that wait to be sent. No key is among them. */
 struct octets {
     uint8_t *p;
     size_t n, cap;

@@ -6,9 +6,9 @@
  *
  *     mrfp --socket PATH [--address IP] [--expire SECONDS]
  *
- * It prints `mrfp: ready on PATH` when MRFCs can connect, and ends with SIGTERM or SIGINT. --address is the address
- * where it awaits peers and from which it connects, 127.0.0.1 by default. The socket has mode 0600: a process that can
- * connect to it can add and remove streams. It can't read keys.
+ * It prints `mrfp: ready on PATH` when MRFCs can connect, and ends with SIGTERM or SIGINT. It listens for
+ * peers at --address, and connects from it; 127.0.0.1 by default. The socket has mode 0600. A process that can connect
+ * to the socket can add and remove streams. It can't read keys.
  *
  * Commands. A command is one line that ends in LF, with one blank between two words. Each gets one line as its answer,
  * in the order of the commands:
@@ -182,7 +182,7 @@ static const char *get_key(struct wanted *wanted, const char *identity, const ch
                                                                               : "HEXKEY is 16 to 64 octets in hex";
 }
 
-/* add and announce: what follows the command. NULL, or else what is wrong. */
+/* Reads the words after `add` and `announce`. Returns NULL, or what is wrong with them. */
 static const char *get_wanted(struct wanted *wanted, char **word, size_t n)
 {
     if (!choice(&wanted->passive, word[2], "passive", "active") || !choice(&wanted->bfcp, word[3], "bfcp", "msrp") ||

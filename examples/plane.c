@@ -152,7 +152,7 @@ static void await_peer(struct plane *plane, struct stream *stream)
         plane_watch(plane, &stream->watched, n < MAX_HANDSHAKES ? EPOLLIN : 0);
 }
 
-/* Releases TLS, then TCP. What the peer still sends is read: otherwise TCP is reset, and our last octets are lost. */
+/* Releases TLS, then TCP. It goes on to read from the peer. Otherwise TCP is reset, and our last octets are lost. */
 static void release(struct plane *plane, struct connection *connection)
 {
     connection->state = CLOSING;

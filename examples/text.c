@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE /* getentropy */
 #include "text.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static int digit(char c)
 {
@@ -38,6 +40,12 @@ bool text_put_hex(char *out, size_t cap, struct mkt_span octets)
     }
     *out = '\0';
     return true;
+}
+
+bool text_draw_id(char hex[17])
+{
+    uint8_t octets[8];
+    return getentropy(octets, sizeof octets) == 0 && text_put_hex(hex, 17, (struct mkt_span){octets, sizeof octets});
 }
 
 void text_put_id(char out[256], const struct mkt_id *id)

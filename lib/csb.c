@@ -168,7 +168,13 @@ static enum mkt_err begin(const struct mkt_csb *csb, struct mkt_txn *txn)
     return forwards ? mkt_find_kms(txn, csb->bundle.init) : MKT_OK;
 }
 
-/* Runs a transaction, or takes an Error message if `step` is NULL. Unless it succeeds and counts, nothing of it stays. */
+/* Wipes the octets that a transaction appended to the arena, if it does not count. */
+static void forget(struct mkt_csb *csb)
+{
+    mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
+}
+
+/* Runs a transaction, or takes an Error message if `step` is NULL. Nothing of it stays unless it succeeds and counts. */
 static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struct mkt_txn *txn, bool counts)
 {
     const bool makes = step != NULL && step->direction == MKT_MAKE;
@@ -194,7 +200,7 @@ static enum mkt_err step(struct mkt_csb *csb, const struct mkt_step *step, struc
         csb->state = step->next[txn->outcome];
         mkt_bundle_pack(&csb->bundle, &csb->arena);
     } else {
-        mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
+        forget(csb);
     }
     csb->busy = false;
     return err;
@@ -475,7 +481,7 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
     csb->busy = false;
     if (err == MKT_OK && out->p != NULL)
         csb->bundle.reported = txn.bundle.reported;
-    mkt_wipe(csb->arena.p + csb->arena.n, csb->arena.cap - csb->arena.n);
+    forget(csb);
     return tell(csb, take_back(out, before, err), &detail);
 }
 

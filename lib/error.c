@@ -26,10 +26,7 @@ static const struct row {
     const char *name, *text;
     uint8_t number;
 } rows[] = {
-#define ROW(err, number, text)                                                                                         \
-    {                                                                                                                  \
-        err, #err, text, number                                                                                        \
-    }
+#define ROW(err, number, text) {err, #err, text, number}
     ROW(MKT_OK, UNSPECIFIED, "no error"),
 
     ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument or a setting is missing, too long or out of range"),

@@ -63,7 +63,8 @@ static enum mkt_err find_keys(struct mkt_txn *txn, enum mkt_err why, struct mkt_
     const unsigned type = txn->message->hdr.data_type; /* one of those that mkt_rules_check() knows */
     const bool answer = type == MKT_REQUEST_RESP || type == MKT_RESOLVE_RESP;
     enum mkt_err err = MKT_OK;
-    const bool forged = why == MKT_E_SIGNATURE || why == MKT_E_CHAIN; /* which need not be found out again */
+    /* P18: an Error message about a forged one has no proof. So its signature, which costs most, is not verified again. */
+    const bool forged = why == MKT_E_SIGNATURE || why == MKT_E_CHAIN;
     txn->signs = mkt_is_pk(type);
     if (txn->signs && (forged || txn->role != MKT_KMS || txn->pk.sign == NULL))
         return MKT_E_STATE;

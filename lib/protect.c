@@ -44,7 +44,8 @@ static enum mkt_err check_mac(const struct source *s, const struct mkt_span part
     return err;
 }
 
-/* RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000, S being the salting key of 112 bits */
+/* Encrypts or decrypts. RFC 3830 4.2.3: IV = (S XOR (0x0000 || CSB ID || T)) || 0x0000. S is the salting key of 112
+ * bits, and the last 16 bits stay 0. */
 static enum mkt_err crypt_data(const struct source *s, const struct mkt_encryption *e)
 {
     const size_t length = mkt_suite_algorithms(s->p->suite)->key;

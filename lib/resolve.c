@@ -19,7 +19,7 @@ static enum mkt_err make_init(struct mkt_txn *txn)
         return err;
     mkt_message_add(&m, MKT_TICKET)->ticket = mkt_message_find(txn->init, MKT_TICKET, 0)->ticket;
     txn->outcome = MKT_ANSWER;
-    b->envelope_key = (struct mkt_span){NULL, 0}; /* of a question before */
+    b->envelope_key = io_none; /* of a question before */
     return mkt_seal_for_kms(txn, &m, &b->responder, &b->asked_kms);
 }
 

@@ -853,6 +853,7 @@ static size_t offered_suites(const struct connection *connection, uint16_t suite
     io_bytes(&io, &skipped, 3 + 2 + 32); /* length, version, random */
     io_vec(&io, &skipped, 1);            /* session ID */
     io_u16(&io, &length);
+    /* a number that was cut off is 0 */
     if (type != MBEDTLS_SSL_MSG_HANDSHAKE || handshake != MBEDTLS_SSL_HS_CLIENT_HELLO)
         return 0;
     for (io_u16(&io, &suites[0]); io.err == MKT_OK && 2 * n < length; io_u16(&io, &suites[n]))

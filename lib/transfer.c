@@ -296,8 +296,8 @@ static enum mkt_err suspend(struct mkt_txn *txn)
     struct mkt_bundle *b = &txn->bundle;
     enum mkt_err err = mkt_t_fresh(txn);
     err = err == MKT_OK ? mkt_policy_valid(txn->policy, txn->host) : err;
-    err = err == MKT_OK ? mkt_ask_replay(txn, txn->message, false)
-                        : err; /* a replay is not worth a question to the KMS */
+    /* a replay is not worth a question to the KMS */
+    err = err == MKT_OK ? mkt_ask_replay(txn, txn->message, false) : err;
     err = err == MKT_OK ? keep_ids(txn) : err;
     txn->outcome = MKT_RESOLVE;
     return err == MKT_OK ? io_keep(&txn->arena, txn->in, &b->init) : err;

@@ -141,6 +141,17 @@ start() {
 A="sip:mrfc@example.com sip:alice@example.com sip:mrfc@example.com"
 from_kms="--kms URL --psk-id alice-1 --psk $alice"
 
+# talked: waits until the medium of a call has worked, or the call was refused; ends it
+talked() {
+    waits_for says '^media: \|^refused: ' user.err
+    kill "$talk" 2>/dev/null
+    wait "$user"
+    user=$?
+    wait "$talk"
+    talk=$?
+    waits_for counts 0 0
+}
+
 # dial_in NAME udp|tcp "OPTIONS OF THE INITIATOR" PARAMETER "WORDS": a call to the MRFC, until its medium has worked
 # shellcheck disable=SC2046,SC2086
 dial_in() {
@@ -151,13 +162,7 @@ dial_in() {
     user=$!
     "$sip" call "$2" "$port" "sip:mrfc@example.com;$4" sip:alice@example.com sip:mrfc@example.com $5 <there >back 2>sip.err &
     talk=$!
-    waits_for says '^media: \|^refused: ' user.err
-    kill "$talk" 2>/dev/null
-    wait "$user"
-    user=$?
-    wait "$talk"
-    talk=$?
-    waits_for counts 0 0
+    talked
 }
 
 # dial_out NAME "OPTIONS OF THE RESPONDER" PARAMETERS "WORDS": the MRFC calls
@@ -172,13 +177,7 @@ dial_out() {
     talk=$!
     waits_for says '^sip: ready' sip.err
     "$sip" refer udp "$port" "sip:mrfc@example.com;$3" sip:bob@example.com 2>refer.err
-    waits_for says '^media: \|^refused: ' user.err
-    kill "$talk" 2>/dev/null
-    wait "$user"
-    user=$?
-    wait "$talk"
-    talk=$?
-    waits_for counts 0 0
+    talked
 }
 
 good() {

@@ -38,7 +38,8 @@ fetch() {
     done
     set -- -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$PWD/apt/parts" -o Dir::State::lists="$PWD/apt/lists" \
         -o Dir::Cache="$PWD/apt/cache"
-    # Other lists than Debian's may have no sources, and a signature file may be missing: what counts is the archive.
+    # The two commands may fail: another list has no sources, or a signature file is missing. If the archives are there,
+    # that does not matter.
     apt-get -q "$@" update
     apt-get -q "$@" source --download-only "kamailio=$version"
     ls kamailio_*.orig.tar.* kamailio_*.debian.tar.*

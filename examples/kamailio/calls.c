@@ -41,7 +41,7 @@ static void put_error(struct call *call, enum mkt_err err, struct mkt_sdp *offer
     outcome.sdp_n = 0;
 }
 
-/* Refuses what came. That ends the call, unless it was a re-INVITE. `offer`: what is refused; may be NULL. */
+/* Refuses a message, and ends the call. A re-INVITE does not end it. `offer` is the offer that came, or NULL. */
 static int give_up(struct call *call, enum mkt_err err, struct mkt_sdp *offer)
 {
     const enum mkt_class class = mkt_err_class(err);
@@ -205,7 +205,7 @@ static int offer_stream(struct call *call, struct mkt_ticket *ticket)
     offer.responder = (struct mkt_id){.type = MKT_ID_URI, .data = call_span(call->to)};
     enum mkt_err err = mkt_sdp_make_offer(call->csb, &offer, &line);
     mkt_ticket_free(ticket);
-    if (err == MKT_OK && (!call_keep(&call->line, mkt_buf_span(&line)) || !stream_draw(call->stream)))
+    if (err == MKT_OK && (!call_keep(&call->line, mkt_buf_span(&line)) || !text_draw_id(call->stream)))
         err = MKT_E_MEMORY;
     call->port = 9;
     if (err == MKT_OK && call->able != MKT_SETUP_ACTIVE) {
@@ -374,12 +374,18 @@ static int compare(const struct said *said)
     return CALL_DONE;
 }
 
-int calls_inspect(const struct said *said)
+/* Does a step of the call of a message. */
+static int locked(const struct said *said, int (*step)(const struct said *said))
 {
     const int slot = call_lock(&said->id);
-    const int done = compare(said);
+    const int done = step(said);
     call_unlock(slot);
     return done;
+}
+
+int calls_inspect(const struct said *said)
+{
+    return locked(said, compare);
 }
 
 int calls_answer(const struct said *said, enum mkt_setup able)
@@ -392,7 +398,7 @@ int calls_answer(const struct said *said, enum mkt_setup able)
 
 int calls_offer(const str *to, enum mkt_stream medium, enum mkt_setup setup, const str *tpk)
 {
-    if (!stream_draw(outcome.id))
+    if (!text_draw_id(outcome.id))
         return CALL_REFUSED;
     const str id = {outcome.id, (int)strlen(outcome.id)};
     const int slot = call_lock(&id);
@@ -411,24 +417,15 @@ int calls_kms(const str *id, struct mkt_span message, const struct said *invite)
 
 int calls_answered(const struct said *said)
 {
-    const int slot = call_lock(&said->id);
-    const int done = answered(said);
-    call_unlock(slot);
-    return done;
+    return locked(said, answered);
 }
 
 int calls_ack(const struct said *said)
 {
-    const int slot = call_lock(&said->id);
-    const int done = take_ack(said);
-    call_unlock(slot);
-    return done;
+    return locked(said, take_ack);
 }
 
 int calls_end(const struct said *said)
 {
-    const int slot = call_lock(&said->id);
-    const int done = take_end(said);
-    call_unlock(slot);
-    return done;
+    return locked(said, take_end);
 }

@@ -21,7 +21,7 @@ struct mrfc {
 };
 extern struct mrfc mrfc;
 
-/* A SIP message, as far as it matters here. */
+/* The parts of a SIP message that this module uses. */
 struct said {
     str id, from_tag, to_tag; /* id: Call-ID */
     str from, to;             /* URIs */

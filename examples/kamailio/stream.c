@@ -85,12 +85,6 @@ enum mkt_err stream_choose(struct mkt_sdp *offer, size_t *media, enum mkt_stream
 
 /* ---- the stream ---- */
 
-bool stream_draw(char hex[17])
-{
-    uint8_t octets[8];
-    return getentropy(octets, sizeof octets) == 0 && text_put_hex(hex, 17, (struct mkt_span){octets, sizeof octets});
-}
-
 enum mkt_err stream_command(struct call *call, const char *verb, const char *words, const struct mkt_cs *cs,
                             const char *address)
 {
@@ -182,7 +176,7 @@ enum mkt_err stream_answer(struct call *call, struct mkt_sdp *offer)
         return err;
     call_remove_stream(call);
     call->port = 9;
-    if (!stream_draw(call->stream))
+    if (!text_draw_id(call->stream))
         return MKT_E_RANDOM;
     if (roles.tcp == MKT_END_SERVER)
         err = stream_await(call, roles.tls, &cs);

@@ -13,9 +13,6 @@ enum mkt_err stream_choose(struct mkt_sdp *offer, size_t *media, enum mkt_stream
 enum mkt_err stream_describe(const struct call *call, struct mkt_sdp *offer, enum mkt_setup setup, str line);
 struct mkt_span stream_described(void);
 
-/* Draws a name that nobody can guess. */
-bool stream_draw(char hex[17]);
-
 /* A command to the MRFP about the stream: `verb NAME words`, and key and identity of the crypto session if there is
    one, then the address to connect to. */
 enum mkt_err stream_command(struct call *call, const char *verb, const char *words, const struct mkt_cs *cs,

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_COMMAND = 4096, REPLAY_MESSAGES = 20000 };
+enum { REPLAY_MESSAGES = 20000 };
 
 struct options {
     const char *users, *device[MAX_CONTACTS];
@@ -203,25 +203,24 @@ static void command(struct agent *agent, char *line)
 /* Reads what standard input has. Its end ends the agent. */
 static int read_commands(su_root_magic_t *magic, su_wait_t *wait, su_wakeup_arg_t *arg)
 {
-    static char text[MAX_COMMAND];
-    static size_t n;
     struct agent *agent = arg;
-    char *end;
+    char *const text = agent->input, *end;
     (void)magic;
     (void)wait;
-    const ssize_t got = read(STDIN_FILENO, text + n, sizeof text - n);
+    const ssize_t got = read(STDIN_FILENO, text + agent->input_n, MAX_COMMAND - agent->input_n);
     if (got < 0)
         return 0;
-    if (got == 0 || (n += (size_t)got) == sizeof text) {
+    agent->input_n += (size_t)got;
+    if (got == 0 || agent->input_n == MAX_COMMAND) {
         call_quit(agent);
         return 0;
     }
-    while ((end = memchr(text, '\n', n)) != NULL) {
+    while ((end = memchr(text, '\n', agent->input_n)) != NULL) {
         const size_t used = (size_t)(end - text) + 1;
         *end = '\0';
         command(agent, text);
-        n -= used;
-        memmove(text, end + 1, n);
+        agent->input_n -= used;
+        memmove(text, end + 1, agent->input_n);
     }
     return 0;
 }
@@ -268,6 +267,29 @@ static bool start(struct agent *agent, const struct options *options)
     return agent->wait >= 0;
 }
 
+/* Runs the event loop until the agent has quit; false if it could not start. */
+static bool run(struct agent *agent, const struct options *options)
+{
+    if (su_init() != 0)
+        return false;
+    agent->root = su_root_create(NULL);
+    const bool started = agent->root != NULL && start(agent, options);
+    if (started)
+        su_root_run(agent->root);
+    while (agent->calls != NULL)
+        call_free(agent->calls);
+    for (size_t i = 0; i < agent->n_contacts; i++)
+        nua_destroy(agent->contact[i].nua);
+    nth_engine_destroy(agent->http);
+    media_free(agent->media);
+    if (agent->wait > 0)
+        su_root_deregister(agent->root, agent->wait);
+    su_root_destroy(agent->root);
+    su_deinit();
+    free(agent->cache_memory);
+    return started;
+}
+
 int main(int argc, char **argv)
 {
     static struct agent agent = {.kms_id = "http://kms.example.com", .setup = MKT_SETUP_ACTPASS};
@@ -278,23 +300,8 @@ int main(int argc, char **argv)
         return 2;
     if (options.n_devices == 0)
         options.device[options.n_devices++] = "phone";
-    if (!users_read(&agent.users, options.users) || !contacts_make(&agent, &options) || su_init() != 0)
-        return 1;
-    agent.root = su_root_create(NULL);
-    const bool started = agent.root != NULL && start(&agent, &options);
-    if (started)
-        su_root_run(agent.root);
-    while (agent.calls != NULL)
-        call_free(agent.calls);
-    for (size_t i = 0; i < agent.n_contacts; i++)
-        nua_destroy(agent.contact[i].nua);
-    nth_engine_destroy(agent.http);
-    media_free(agent.media);
-    if (agent.wait > 0)
-        su_root_deregister(agent.root, agent.wait);
-    su_root_destroy(agent.root);
-    su_deinit();
-    free(agent.cache_memory);
+    const bool good = users_read(&agent.users, options.users) && contacts_make(&agent, &options);
+    const bool started = good && run(&agent, &options);
     explicit_bzero(agent.contact, sizeof agent.contact);
     users_free(&agent.users);
     return started ? 0 : 1;

@@ -18,12 +18,12 @@
 #include <sofia-sip/sip_status.h>
 #include <sofia-sip/tport_tag.h>
 
-enum { MAX_MEMBERS = 8, MAX_CONTACTS = 16, MAX_CALLS = 10000 };
+enum { MAX_MEMBERS = 8, MAX_CONTACTS = 16, MAX_COMMAND = 4096 };
 
 struct agent;
 
-/* A device of a user, in the agent's own location table. It has a nua of its own: one nua takes two branches of a forked
-   INVITE for one call, and refuses the second. */
+/* A device of a user, in the agent's own location table. It has a nua of its own: one nua takes two branches of a
+   forked INVITE for one call, and refuses the second. */
 struct contact {
     struct agent *agent;
     nua_t *nua;
@@ -38,7 +38,9 @@ struct call;
 
 struct agent {
     su_root_t *root;
-    int wait; /* for standard input, in the event loop */
+    int wait;                /* for standard input, in the event loop */
+    char input[MAX_COMMAND]; /* what came of a line that is not whole */
+    size_t input_n;
     nth_engine_t *http;
     struct media *media;
     struct users users;
@@ -69,8 +71,8 @@ void call_say(const struct call *call, const char *format, ...) __attribute__((f
 struct call *call_find(const struct agent *agent, unsigned number);
 /* Calls somebody, as the first user. */
 void call_invite(struct agent *agent, const char *uri);
-/* Does a command of the user: early (a 183 with the answer), accept, reject, cancel, bye, send TEXT, reinvite [rekey|plain|renew] [move]. False: there
-   is no such command. */
+/* Does a command of the user: early (a 183 with the answer), accept, reject, cancel, bye, send TEXT, or
+   reinvite [rekey|plain|renew] [move]. False: there is no such command, or the call is in no state for it. */
 bool call_command(struct call *call, const char *command, char *words);
 /* Begins to end the program: call_event() ends the event loop. */
 void call_quit(struct agent *agent);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define _GNU_SOURCE /* getentropy, strndup, explicit_bzero */
+#define _GNU_SOURCE /* getentropy, explicit_bzero */
 
 #include "agent.h"
 
@@ -63,14 +63,6 @@ void call_say(const struct call *call, const char *format, ...)
     va_end(arguments);
 }
 
-static bool unguessable(char hex[17])
-{
-    uint8_t octets[8];
-    if (getentropy(octets, sizeof octets) != 0)
-        return false;
-    return text_put_hex(hex, 17, (struct mkt_span){octets, sizeof octets});
-}
-
 /* ---- what the library asks ---- */
 
 static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct mkt_policy *policy, struct mkt_buf *key)
@@ -102,12 +94,12 @@ static bool is_member(void *user, const struct mkt_id *id, const struct mkt_id *
     return false;
 }
 
-/* Another one than was called may answer with forked keys, as the KMS let it. Only members of the group may. */
+/* Another one than was called may answer with forked keys, as the KMS let it. Only members of the group may. An Initiator
+   that no ticket names has chosen its name itself (D21): it is refused. */
 static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 {
-    const bool fine = peer->role != MKT_RESPONDER || mkt_id_equal(&peer->id, &peer->called) ||
-                      is_member(user, &peer->id, &peer->called);
-    return fine ? MKT_OK : MKT_E_DENIED;
+    const bool called = mkt_id_equal(&peer->id, &peer->called) || is_member(user, &peer->id, &peer->called);
+    return (peer->role == MKT_RESPONDER ? called : peer->proven) ? MKT_OK : MKT_E_DENIED;
 }
 
 static void error_came(void *user, const struct mkt_error_message *report)
@@ -168,7 +160,7 @@ struct call *call_find(const struct agent *agent, unsigned number)
 static struct call *call_new(struct agent *agent, const struct contact *self, bool caller, const char *remote)
 {
     struct call *call = calloc(1, sizeof *call);
-    if (call == NULL || !unguessable(call->said.session) || getentropy(&call->id, sizeof call->id) != 0) {
+    if (call == NULL || !text_draw_id(call->said.session) || getentropy(&call->id, sizeof call->id) != 0) {
         free(call);
         return NULL;
     }
@@ -508,7 +500,7 @@ static bool reinvite(struct call *call, const char *words)
     enum mkt_err err = MKT_OK;
     call->saying = call->said;
     call->plain = strstr(words, "plain") != NULL;
-    if (strstr(words, "move") != NULL && !unguessable(call->saying.session))
+    if (strstr(words, "move") != NULL && !text_draw_id(call->saying.session))
         return false;
     if (strstr(words, "renew") != NULL) {
         begin_offer(call);
@@ -845,6 +837,8 @@ void call_event(nua_event_t event, int status, const char *phrase, nua_t *nua, s
     const sip_contact_t *address = NULL;
     int state = 0;
     (void)nua;
+    if (call == NULL && (event == nua_i_ack || event == nua_i_cancel || event == nua_i_bye))
+        return; /* about an INVITE that got 503 */
     switch ((int)event) {
     case nua_i_invite:
         if (call == NULL)

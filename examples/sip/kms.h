@@ -14,8 +14,9 @@ struct question {
     void *user;
 };
 
-/* Posts a message to the URL of a KMS; `type` is what HTTP calls the exchange. `answered` is called once, from the event loop, with the
-   MIKEY message that came. It is empty if none came within 5 s. Returns false if the question can't be asked. */
+/* Posts a message to the URL of a KMS; `type` is what HTTP calls the exchange. `answered` is called once, from the
+   event loop, with the MIKEY message that came. It is empty if none came within 5 s. Returns false if the question
+   can't be asked. */
 bool kms_ask(struct question *question, struct nth_engine_s *http, const char *kms, const char *type,
              struct mkt_span message);
 
