@@ -3,8 +3,8 @@
 # Builds the library in several ways, all with -Werror, and runs the tests of each; installs what is missing from
 # Debian's packages.
 #
-#   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz, which are the default, and
-#                             network: media servers, and user agents with Kamailio, which all others leave out
+#   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz network; all by default.
+#                             network is media servers, and user agents with Kamailio, which all others leave out
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
 #   REPLAYS=200000            how many messages a flood has; 2,000 by default
@@ -17,7 +17,7 @@ set -u
 tests=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$tests")
 build=$top/build
-ways="release dist notls debug clang msan thread valgrind fuzz"
+ways="release dist notls debug clang msan thread valgrind fuzz network"
 seconds=${FUZZ_SECONDS:-5}
 cores=$(nproc)
 counts=$build/counts.$$
@@ -195,7 +195,7 @@ run() {
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ways
 for way; do
-    case " $ways network " in *" $way "*) ;; *) die "no way $way: one of $ways network" ;; esac
+    case " $ways " in *" $way "*) ;; *) die "no way $way: one of $ways" ;; esac
 done
 mkdir -p "$build" || die "can't write to $build"
 : >"$counts"
