@@ -712,8 +712,6 @@ enum mkt_err mkt_csb_load(struct mkt_csb **csb, const struct mkt_host *host, con
     uint8_t role = 0, state = 0;
     *csb = NULL;
     io_stored(&io, &role, &state, &s, &bundle);
-    if (role == MKT_RESPONDER && state == MKT_KEYED)
-        bundle.ticket = io_none; /* as mkt_csb_save() has it */
     if (io.err != MKT_OK || !is_whole((enum mkt_role)role, (enum mkt_state)state, &bundle))
         return mkt_host_log(&own, MKT_E_STORED, "");
     if (self->data.n > 0 && !mkt_id_equal(self, &s.self))

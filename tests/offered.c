@@ -108,6 +108,7 @@ START_TEST(refused_and_as_it_was)
     struct mkt_sdp bare = described(HEAD MSRP, &none, ""),
                    twice = described(HEAD MSRP, &line, "a=key-mgmt:mikey x\r\n");
     struct mkt_sdp no_base64 = described(HEAD MSRP "a=key-mgmt:mikey AR==\r\n", &none, "");
+    struct mkt_sdp one_octet = described(HEAD MSRP "a=key-mgmt:mikey AQ==\r\n", &none, "");
     struct mkt_sdp more = described(HEAD MSRP, &line, "a=key-mgmt:keyp1 x\r\n");
     struct mkt_sdp many = described(HEAD MSRP, &line,
                                     "a=key-mgmt:" /* 128 octets */
@@ -119,6 +120,7 @@ START_TEST(refused_and_as_it_was)
     expect_err("no section", mkt_sdp_take_offer(c->r, &sdp, 1), MKT_E_MISSING);
     expect_err("two messages", mkt_sdp_take_offer(c->r, &twice, 0), MKT_E_SDP);
     expect_err("no base64", mkt_sdp_take_offer(c->r, &no_base64, 0), MKT_E_BASE64);
+    expect_err("one octet", mkt_sdp_take_offer(c->r, &one_octet, 0), MKT_E_TRUNCATED);
     expect_err("a list that was changed", mkt_sdp_take_offer(c->r, &more, 0), MKT_E_PROTOCOLS);
     expect_err("a list that is too long", mkt_sdp_take_offer(c->r, &many, 0), MKT_E_TOO_MANY);
     expect_err("an offer is no answer", mkt_sdp_take_answer(c->r, &sdp, 0), MKT_E_DATA_TYPE);

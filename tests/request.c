@@ -985,6 +985,24 @@ START_TEST(the_host_is_not_asked_about_a_forged_request)
 }
 END_TEST
 
+/* A MAC by the PRF of another suite proves nothing: the Error message has none. */
+START_TEST(an_error_message_about_an_unknown_prf_has_no_mac)
+{
+    struct parties *p = set_up(MKT_SUITE_256, "DEFGHIJNO");
+    struct mkt_message m = decoded(asked(p));
+    const struct forger alice = as_alice(p);
+    uint8_t octets[256];
+    struct mkt_buf error = {octets, sizeof octets, 0};
+    m.hdr.prf = 7;
+    const struct mkt_span init = forged(&m, &alice);
+    refused(&p->kms, "PRF func", init, MKT_E_PRF);
+    expect_err("error", mkt_csb_make_error(p->kms.csb, init, MKT_E_PRF, NULL, 0, &error), MKT_OK);
+    m = decoded(mkt_buf_span(&error));
+    ck_assert_ptr_null(mkt_message_find(&m, MKT_V, 0));
+    parties_free(p);
+}
+END_TEST
+
 /* ---- freshness ---- */
 
 /* 12.1: "the sum of the lengths of RANDRi and RANDRr MUST at least be equal to the size of the longest pre-shared
@@ -2286,6 +2304,7 @@ int main(void)
     tcase_add_test(tcase, a_ticket_of_another_initiator);
     tcase_add_test(tcase, an_initiator_that_the_kms_does_not_want);
     tcase_add_test(tcase, the_host_is_not_asked_about_a_forged_request);
+    tcase_add_test(tcase, an_error_message_about_an_unknown_prf_has_no_mac);
     suite_add_tcase(suite, tcase);
 
     tcase = tcase_create("freshness");

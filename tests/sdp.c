@@ -210,11 +210,15 @@ START_TEST(lines)
         "a=key-mgmt:mikey YWJj\n YWJj\n", /* folded */
         "a=key-mgmt:mikey YWJj\nYWJj\n",
         "a=key-mgmt:mikey YWJj\n" MSRP "garbage\n", /* also in a part that was not asked for */
+        MSRP MSRP MSRP "garbage\n",
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct mkt_span value = {NULL, 42};
         struct mkt_sdp_media m;
+        struct mkt_sdp sdp;
         enum mkt_setup setup;
+        expect_err(bad[i], mkt_sdp_parse(&sdp, text(bad[i])), MKT_E_SDP);
+        ck_assert_msg(sdp.sections == 0, "%s: %zu sections after an error", bad[i], sdp.sections);
         refuses(bad[i], MKT_SDP_SESSION, MKT_E_SDP);
         refuses(bad[i], 0, MKT_E_SDP);
         expect(text_protocols, bad[i], MKT_SDP_SESSION, MKT_E_SDP, NULL);

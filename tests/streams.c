@@ -476,6 +476,7 @@ START_TEST(from_bundles)
     uint8_t key[64], name[MKT_TLS_MAX_IDENTITY];
     struct mkt_buf tek = {key, sizeof key, 0}, identity = {name, sizeof name, 0};
     static const struct mkt_host host = {.size = sizeof host},
+                                 longest = {.size = sizeof longest, .psk_identity = longest_name},
                                  long_names = {.size = sizeof long_names, .psk_identity = name_too_long};
     struct mkt_settings settings;
     mkt_settings_init(&settings, mkt_id_uri("sip:alice@example.com"));
@@ -500,6 +501,9 @@ START_TEST(from_bundles)
     bundles_free(csb); /* the streams have their own copies */
     bundles(&long_names, MKT_SUITE_256, 0, csb);
     expect_err("long name", mkt_streams_add_csb(server->streams, NINE, csb[0], 1), MKT_E_BUFFER);
+    bundles_free(csb);
+    bundles(&longest, MKT_SUITE_256, 0, csb);
+    expect_err("longest name", mkt_streams_add_csb(server->streams, NINE, csb[0], 1), MKT_OK);
     bundles_free(csb);
 
     struct line *line = line_new();

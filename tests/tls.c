@@ -667,6 +667,7 @@ END_TEST
 START_TEST(bundle_refused)
 {
     static const struct mkt_host host = {.size = sizeof host},
+                                 longest = {.size = sizeof longest, .psk_identity = longest_name},
                                  long_names = {.size = sizeof long_names, .psk_identity = name_too_long};
     struct mkt_csb *csb[2];
     struct line *line = line_new();
@@ -686,6 +687,9 @@ START_TEST(bundle_refused)
     bundles_free(csb);
     bundles(&long_names, MKT_SUITE_256, 0, csb);
     expect_err("identity", mkt_tls_setup(conf, tls, csb[0], 1, &cause), MKT_E_BUFFER);
+    bundles_free(csb);
+    bundles(&longest, MKT_SUITE_256, 0, csb);
+    expect_err("longest identity", mkt_tls_setup(conf, tls, csb[0], 1, &cause), MKT_OK);
     bundles_free(csb);
     line_free(line);
 }
