@@ -503,9 +503,8 @@ void call_report(void *user, const struct mkt_error_message *report)
 {
     struct call *call = user;
     const struct mkt_span kms = call->options->credential.kms.data;
-    call->reported = true;
     fprintf(stderr, "refused: %s, by %.*s: error %u, %s, %s\n", mkt_data_type_name(call->asked), (int)kms.n,
-            (const char *)kms.p, report->number, text_error(report->number),
+            (const char *)kms.p, report->number, mkt_err_text(mkt_error_of_number(report->number)),
             report->authenticated ? "authenticated" : "not authenticated: anybody may have sent it");
 }
 
@@ -526,8 +525,8 @@ bool call_ask_kms(struct call *call, struct mkt_csb *csb, const char *type, stru
     }
     call_ladder(call, "<-", "kms", mkt_buf_span(&answer));
     call->asked = message.p[1];
-    call->reported = false;
-    return ok(mkt_csb_take(csb, mkt_buf_span(&answer))) && !call->reported;
+    const enum mkt_err err = mkt_csb_take(csb, mkt_buf_span(&answer));
+    return mkt_err_class(err) != MKT_CLASS_REPORTED && ok(err); /* call_report() has said so */
 }
 
 /* Files */

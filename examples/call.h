@@ -64,7 +64,6 @@ struct call {
 
     struct http http;
     uint8_t asked; /* the message that was sent to the KMS */
-    bool reported; /* an Error message has come */
     int listener, tcp;
     int64_t deadline; /* of the step that is being done, in ms of the monotonic clock */
     mbedtls_entropy_context entropy;

@@ -264,7 +264,7 @@ static void print_fields(const struct at *at, const struct mkt_payload *p)
         print_octets(at, "RAND", p->rand.rand);
         return;
     case MKT_ERR:
-        print_number(at, "Error no", p->error.number, text_error(p->error.number));
+        print_number(at, "Error no", p->error.number, mkt_err_text(mkt_error_of_number(p->error.number)));
         return;
     case MKT_TP:
     case MKT_TICKET:

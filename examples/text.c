@@ -55,18 +55,3 @@ void text_put_id(char out[256], const struct mkt_id *id)
         out[i] = (char)(id->data.p[i] > ' ' && id->data.p[i] < 127 ? id->data.p[i] : '?');
     out[n] = '\0';
 }
-
-const char *text_error(unsigned number)
-{
-    static const char *const names[] = {
-        "Auth failure",      "Invalid TS",
-        "Invalid PRF",       "Invalid MAC",
-        "Invalid EA",        "Invalid HA",
-        "Invalid DH",        "Invalid ID",
-        "Invalid Cert",      "Invalid SP",
-        "Invalid SPpar",     "Invalid DT",
-        "Unspecified error", "Unsupported message type",
-        "Invalid TICKET",    "Invalid TPpar",
-    };
-    return number < sizeof names / sizeof *names ? names[number] : "unknown";
-}

@@ -18,7 +18,4 @@ bool text_draw_id(char hex[17]);
    network. */
 void text_put_id(char out[256], const struct mkt_id *id);
 
-/* The name of an error number (RFC 3830 6.12, RFC 6043 6.9). */
-const char *text_error(unsigned number);
-
 #endif

@@ -30,6 +30,11 @@ void require(bool holds)
         abort();
 }
 
+enum mkt_err taken(enum mkt_err err)
+{
+    return mkt_err_class(err) == MKT_CLASS_REPORTED ? MKT_OK : err;
+}
+
 static void must(enum mkt_err err)
 {
     require(err == MKT_OK);
@@ -383,7 +388,7 @@ static bool give(struct scene *s, struct actor *to, enum take take)
 {
     s->taker = to;
     if (take != s->take)
-        must(mkt_csb_take_offer(to->csb, scene_right(s), mkt_span_text("mikey")));
+        must(taken(mkt_csb_take_offer(to->csb, scene_right(s), mkt_span_text("mikey"))));
     return take == s->take;
 }
 
@@ -754,7 +759,7 @@ static bool pass(const struct scene *s, struct mkt_csb *from, enum mkt_data_type
         err = mkt_csb_make_resolve_resp(from, &out);
     if (type == MKT_TRANSFER_RESP)
         err = mkt_csb_make_transfer_resp(from, &answer, &out);
-    return err == MKT_OK && mkt_csb_take(to, (struct mkt_span){octets, out.n}) == MKT_OK;
+    return err == MKT_OK && taken(mkt_csb_take(to, (struct mkt_span){octets, out.n})) == MKT_OK;
 }
 
 bool scene_go_on(struct scene *s, struct mkt_csb *taker, bool *same)

@@ -83,6 +83,9 @@ extern const uint8_t scene_tpk[32];
 /* What must hold, or the fuzzer has found something. */
 void require(bool holds);
 
+/* MKT_OK for an error of the class REPORTED, with which a bundle takes an Error message; all others as they are. */
+enum mkt_err taken(enum mkt_err err);
+
 /* Plays up to a take. */
 void scene_open(struct scene *scene, enum take take, unsigned variant);
 void scene_close(struct scene *scene);

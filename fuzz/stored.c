@@ -49,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (csb == NULL)
         return 0;
     require_lossless(csb, &scene->taker->host, &settings, input);
-    const enum mkt_err taken = mkt_csb_take_offer(csb, scene_right(scene), mkt_span_text("mikey"));
-    if (taken == MKT_OK && data[1] < 128)
+    const enum mkt_err took = mkt_csb_take_offer(csb, scene_right(scene), mkt_span_text("mikey"));
+    if (taken(took) == MKT_OK && data[1] < 128)
         use_all(csb, scene->taker);
     else
         mkt_csb_abandon(csb);

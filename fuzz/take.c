@@ -27,7 +27,7 @@ static bool waits(const struct mkt_csb *csb)
 static enum mkt_err take_again(struct scene *scene, struct mkt_span input)
 {
     struct mkt_csb *csb = scene_copy(scene->taker);
-    enum mkt_err err = mkt_csb_take_offer(csb, input, protocols);
+    enum mkt_err err = taken(mkt_csb_take_offer(csb, input, protocols));
     bool same;
     if (err == MKT_OK && waits(csb)) {
         scene_go_on(scene, csb, &same);
@@ -64,7 +64,7 @@ static void check_peer(struct scene *scene, struct mkt_span input)
 {
     const bool right = mkt_span_equal(input, scene_right(scene));
     struct mkt_csb *csb = scene_copy(scene->taker);
-    require(mkt_csb_take_offer(csb, input, protocols) == MKT_OK);
+    require(taken(mkt_csb_take_offer(csb, input, protocols)) == MKT_OK);
     bool same;
     const bool answered = scene_go_on(scene, csb, &same);
     const enum take take = take_like(TAKE);
@@ -90,7 +90,7 @@ static void squeeze(struct scene *scene, struct mkt_span right)
         if ((csb = scene_copy_in(scene->taker, size)) == NULL)
             continue;
         struct mkt_buf before = scene_stored(csb), out = {octets, sizeof octets, 0};
-        const enum mkt_err err = mkt_csb_take_offer(csb, right, protocols);
+        const enum mkt_err err = taken(mkt_csb_take_offer(csb, right, protocols));
         struct mkt_buf after = scene_stored(csb);
         require(err == MKT_OK || err == MKT_E_BUNDLE_FULL || (err == MKT_E_BUFFER && (scene->variant & OWN_TYPE) != 0));
         require(err == MKT_OK || (after.n == before.n && memcmp(after.p, before.p, after.n) == 0));
@@ -151,7 +151,7 @@ static void repeat(struct mkt_csb *csb, struct mkt_span input)
     uint8_t octets[1024];
     struct mkt_buf buf = {octets, sizeof octets, 0};
     struct mkt_message message, error;
-    const enum mkt_err again = mkt_csb_take_offer(csb, input, protocols);
+    const enum mkt_err again = taken(mkt_csb_take_offer(csb, input, protocols));
     require(mkt_message_decode(&message, input) == MKT_OK);
     const unsigned type = message.hdr.data_type;
     if (again == MKT_OK || (type != MKT_TRANSFER_INIT && type != MKT_TRANSFER_RESP))
@@ -167,7 +167,7 @@ static void play(struct scene *scene, struct mkt_span input)
     struct mkt_buf error = {octets, sizeof octets, 0};
     struct mkt_csb *csb = scene_copy(scene->taker);
     struct mkt_buf before = scene_stored(csb);
-    const enum mkt_err err = mkt_csb_take_offer(csb, input, protocols);
+    const enum mkt_err err = taken(mkt_csb_take_offer(csb, input, protocols));
     count_input(scene, input, err);
     if (err == MKT_OK) {
         check_taken(scene, csb, input);
@@ -180,7 +180,7 @@ static void play(struct scene *scene, struct mkt_span input)
         require(after.n == before.n && memcmp(after.p, before.p, after.n) == 0);
         free(after.p);
         require(mkt_csb_make_error(csb, input, err, NULL, 0, &error) == MKT_OK || error.n == 0);
-        require(mkt_csb_take_offer(csb, scene_right(scene), protocols) == MKT_OK);
+        require(taken(mkt_csb_take_offer(csb, scene_right(scene), protocols)) == MKT_OK);
     }
     use_all(csb, scene->taker);
     mkt_csb_free(csb);
@@ -209,7 +209,7 @@ void mutate_offer(uint8_t first, struct mkt_span input)
     struct scene *scene = scene_of(TAKE, first);
     struct mkt_csb *csb = scene_copy(scene->taker);
     bool same;
-    if (mkt_csb_take_offer(csb, input, protocols) == MKT_OK && mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK))
+    if (taken(mkt_csb_take_offer(csb, input, protocols)) == MKT_OK && mkt_csb_must_make(csb, MKT_RESOLVE_INIT_PSK))
         scene_go_on(scene, csb, &same);
     mkt_csb_free(csb);
 }

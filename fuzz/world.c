@@ -424,8 +424,9 @@ enum mkt_err deliver(struct end *e, struct mkt_span octets, unsigned how)
     e->knows_none = (how & KNOWS_NONE) != 0;
     e->host.authorise = (how & UNASKED) != 0 ? NULL : authorise;
     const int last = e->last;
-    const enum mkt_err err =
-        mkt_csb_take_offer(e->csb, octets, mkt_span_text((how & PROTOCOLS) != 0 ? "none" : "mikey"));
+    enum mkt_err err = mkt_csb_take_offer(e->csb, octets, mkt_span_text((how & PROTOCOLS) != 0 ? "none" : "mikey"));
+    require(e->told == (mkt_err_class(err) == MKT_CLASS_REPORTED));
+    err = e->told ? MKT_OK : err;
     size_t which = 0;
     while (which < world.n_letters && world.letter[which].octets != octets.p)
         which++;

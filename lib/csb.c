@@ -233,19 +233,30 @@ static enum mkt_err make(struct mkt_csb *csb, enum mkt_data_type type, struct mk
     return tell(csb, err, &detail);
 }
 
-/* Makes a message and its attribute line in one buffer: the message moves to the end, and is encoded to the front. */
-static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_txn *txn, struct mkt_buf *line)
+/* A message and its attribute line share a buffer: the room for the message. */
+static struct mkt_buf message_of(const struct mkt_buf *line)
 {
     const size_t head = line->n + strlen(MKT_SDP_LINE);
     struct mkt_buf message = *line;
     if (line->p != NULL && line->n <= line->cap)
         message.cap = line->n + (line->cap < head ? 0 : (line->cap - head) / 4 * 3);
-    const enum mkt_err err = make(csb, type, txn, &message);
-    const size_t n = message.n - line->n;
+    return message;
+}
+
+/* The message that was made there moves to the end, and is encoded to the front. */
+static enum mkt_err encode_line(enum mkt_err err, const struct mkt_buf *message, struct mkt_buf *line)
+{
+    const size_t n = message->n - line->n;
     if (err != MKT_OK)
         return err;
     const uint8_t *end = line->p == NULL ? NULL : memmove(line->p + line->cap - n, line->p + line->n, n);
     return mkt_sdp_key_mgmt_encode((struct mkt_span){end, n}, line);
+}
+
+static enum mkt_err make_line(struct mkt_csb *csb, enum mkt_data_type type, struct mkt_txn *txn, struct mkt_buf *line)
+{
+    struct mkt_buf message = message_of(line);
+    return encode_line(make(csb, type, txn, &message), &message, line);
 }
 
 enum mkt_err mkt_csb_make_request_init(struct mkt_csb *csb, const struct mkt_request *request, struct mkt_buf *out)
@@ -339,7 +350,7 @@ static enum mkt_err take(struct mkt_csb *csb, struct mkt_span in, struct mkt_spa
     }
     err = mkt_rules_check(&message, mkt_csb_ready(csb), txn.detail);
     err = err == MKT_OK ? step(csb, found, &txn, !report) : err;
-    csb->repeated = csb->repeated && err != MKT_OK;
+    csb->repeated = csb->repeated && err != MKT_OK && mkt_err_class(err) != MKT_CLASS_REPORTED;
     return err;
 }
 
@@ -375,19 +386,25 @@ enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const struct mkt_update *u
     return make_line(csb, MKT_TRANSFER_INIT, &(struct mkt_txn){.update = &own, .wrong_size = !sized}, line);
 }
 
-/* Takes the message of a media section, which is decoded into the arena of the bundle and does not stay there. */
+/* The message of a media section, in the arena of the bundle: it goes when that is packed. */
+static enum mkt_err decode_into(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, struct mkt_span *message)
+{
+    const size_t before = csb->arena.n;
+    const enum mkt_err err = mkt_sdp_key_mgmt_decode(sdp, media, &csb->arena);
+    *message = io_tail(&csb->arena, before);
+    return err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
+}
+
 static enum mkt_err take_sdp(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_data_type type)
 {
     struct mkt_detail detail = {.message = -1, .taken = true};
     uint8_t octets[MKT_SDP_MAX_PROTOCOLS];
     struct mkt_buf list = {octets, sizeof octets, 0};
-    const size_t before = csb->arena.n;
+    struct mkt_span in = io_none;
     if (csb->busy)
         return MKT_E_STATE;
     enum mkt_err err = mkt_sdp_protocols(sdp, media, &list);
-    err = err == MKT_OK ? mkt_sdp_key_mgmt_decode(sdp, media, &csb->arena) : err;
-    err = err == MKT_E_BUFFER ? MKT_E_BUNDLE_FULL : err;
-    const struct mkt_span in = io_tail(&csb->arena, before);
+    err = err == MKT_OK ? decode_into(csb, sdp, media, &in) : err;
     if (err == MKT_OK && in.n > 1 && in.p[1] != type && in.p[1] != MKT_ERROR)
         err = mkt_blame(&detail, MKT_E_DATA_TYPE, mkt_data_type_name(in.p[1]), NULL);
     err = err != MKT_OK ? tell(csb, err, &detail) : mkt_csb_take_offer(csb, in, mkt_buf_span(&list));
@@ -483,6 +500,23 @@ enum mkt_err mkt_csb_make_error(struct mkt_csb *csb, struct mkt_span about, enum
         csb->bundle.reported = txn.bundle.reported;
     forget(csb);
     return tell(csb, take_back(out, before, err), &detail);
+}
+
+enum mkt_err mkt_sdp_make_error(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media, enum mkt_err why,
+                                const struct mkt_sp sp[], size_t n_sp, struct mkt_buf *line)
+{
+    struct mkt_buf message = message_of(line);
+    struct mkt_span about = io_none;
+    if (csb->busy)
+        return MKT_E_STATE;
+    enum mkt_err err = sdp == NULL ? MKT_E_ARGUMENT : MKT_OK;
+    if (row_of(csb)->owes_answer)
+        err = MKT_OK;
+    else if (err == MKT_OK)
+        err = decode_into(csb, sdp, media, &about);
+    err = err == MKT_OK ? mkt_csb_make_error(csb, about, why, sp, n_sp, &message) : told(csb, err);
+    mkt_bundle_pack(&csb->bundle, &csb->arena);
+    return encode_line(err, &message, line);
 }
 
 /* ---- what a KMS is asked, and grants ---- */
@@ -810,13 +844,14 @@ enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t index, struct mkt_key
     return MKT_E_NO_SESSION;
 }
 
-/* The crypto session with a CS ID, and the key that its SPI names. */
+/* The crypto session with a CS ID, or else the first for 0, and the key that its SPI names. */
 static enum mkt_err find_session(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_cs *cs, struct mkt_key_data *key)
 {
     if (!mkt_csb_ready(csb))
         return MKT_E_STATE;
-    const bool found = mkt_cs_find(csb->bundle.map, cs_id, cs) && mkt_bundle_key(&csb->bundle, cs->spi, key);
-    return found ? MKT_OK : MKT_E_NO_SESSION;
+    const bool found =
+        mkt_cs_find(csb->bundle.map, cs_id, cs) || (cs_id == MKT_FIRST_CS && mkt_csb_session_at(csb, 0, cs) == MKT_OK);
+    return found && mkt_bundle_key(&csb->bundle, cs->spi, key) ? MKT_OK : MKT_E_NO_SESSION;
 }
 
 enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp)
@@ -851,7 +886,7 @@ enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_bu
     /* 5.1.3: "RANDRi SHALL be included if the Ticket Policy determines that it shall be used (H flag)." */
     const struct mkt_label label = {
         .purpose = MKT_PURPOSE_TRAFFIC,
-        .cs_id = cs_id,
+        .cs_id = cs.cs_id,
         .randi = mkt_bundle_has(b, MKT_FLAG_H) ? b->randi : io_none,
         .randr = mkt_bundle_has(b, MKT_FLAG_G) ? b->randr : io_none,
     };
@@ -909,7 +944,7 @@ enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, stru
     rand.n = rand.n < OF_RAND ? rand.n : OF_RAND;
     io_bytes(&io, &prefix, prefix.n);
     put_hex(&io, (struct mkt_span){csb_id, sizeof csb_id});
-    put_hex(&io, (struct mkt_span){&cs_id, 1});
+    put_hex(&io, (struct mkt_span){&session.cs.cs_id, 1});
     put_hex(&io, session.cs.spi);
     if (rand.n > 0)
         put_hex(&io, rand);

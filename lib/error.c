@@ -26,7 +26,10 @@ static const struct row {
     const char *name, *text;
     uint8_t number;
 } rows[] = {
-#define ROW(err, number, text) {err, #err, text, number}
+#define ROW(err, number, text)                                                                                         \
+    {                                                                                                                  \
+        err, #err, text, number                                                                                        \
+    }
     ROW(MKT_OK, UNSPECIFIED, "no error"),
 
     ROW(MKT_E_ARGUMENT, UNSPECIFIED, "an argument or a setting is missing, too long or out of range"),
@@ -116,7 +119,7 @@ static const struct row {
     ROW(MKT_E_TLS, UNSPECIFIED, "TLS failed: the error code of mbedTLS says how"),
     ROW(MKT_E_CACHE_FULL, UNSPECIFIED, "the replay cache is full"),
 
-    ROW(MKT_E_REPORTED, UNSPECIFIED, "another party reports an error by its number"),
+    ROW(MKT_E_REPORTED, UNSPECIFIED, "an Error message has a number that is not known"),
 #undef ROW
 };
 
@@ -142,7 +145,16 @@ const char *mkt_err_name(enum mkt_err err)
 
 const char *mkt_err_text(enum mkt_err err)
 {
-    return row_of(err)->text;
+    static const char *const reported[] = {"Auth failure",      "Invalid TS",
+                                           "Invalid PRF",       "Invalid MAC",
+                                           "Invalid EA",        "Invalid HA",
+                                           "Invalid DH",        "Invalid ID",
+                                           "Invalid Cert",      "Invalid SP",
+                                           "Invalid SPpar",     "Invalid DT",
+                                           "Unspecified error", "Unsupported message type",
+                                           "Invalid TICKET",    "Invalid TPpar"};
+    const size_t number = (size_t)err - MKT_E_REPORTED;
+    return number < sizeof reported / sizeof *reported ? reported[number] : row_of(err)->text;
 }
 
 uint8_t mkt_err_number(enum mkt_err err)

@@ -162,11 +162,17 @@ enum mkt_err mkt_take_error(struct mkt_txn *txn)
     err = err == MKT_OK && authenticated ? mkt_verify(txn, false) : err;
     err = err == MKT_OK ? mkt_t_fresh(txn) : err;
     err = err == MKT_OK && authenticated ? mkt_ask_replay(txn, txn->message, true) : err;
-    if (err != MKT_OK || txn->host->error == NULL)
+    if (err != MKT_OK)
         return err;
     /* a COUNTER may be that of any message before: it does not tell whose this is, nor whether it is new */
     const struct mkt_error_message report = {authenticated && !counts, mkt_message_find(m, MKT_ERR, 0)->error.number,
                                              m};
-    txn->host->error(txn->host->user, &report);
-    return MKT_OK;
+    if (txn->host->error != NULL)
+        txn->host->error(txn->host->user, &report);
+    err = mkt_error_of_number(report.number);
+    mkt_blame_number(txn->detail, err,
+                     report.authenticated ? "an authenticated Error message, Error no"
+                                          : "an Error message that is not authenticated, Error no",
+                     report.number);
+    return err;
 }

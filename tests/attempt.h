@@ -25,7 +25,7 @@ static void make(void *arg)
 static void take(void *arg)
 {
     struct attempt *a = arg;
-    a->err = mkt_csb_take_offer(a->csb, a->in, mikey);
+    a->err = taken(mkt_csb_take_offer(a->csb, a->in, mikey));
 }
 
 static void make_error(void *arg)

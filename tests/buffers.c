@@ -201,6 +201,11 @@ static enum mkt_err make_error(struct scene *s, struct mkt_buf *out)
     return mkt_csb_make_error(s->play->csb[BOB], (struct mkt_span){NULL, 0}, MKT_E_SP, NULL, 0, out);
 }
 
+static enum mkt_err sdp_make_error(struct scene *s, struct mkt_buf *out)
+{
+    return mkt_sdp_make_error(s->play->csb[BOB], NULL, 0, MKT_E_SP, NULL, 0, out);
+}
+
 static enum mkt_err resolved_put(struct scene *s, struct mkt_buf *out)
 {
     return mkt_csb_save_resolved(s->play->csb[BOB], out);
@@ -254,6 +259,7 @@ static const struct {
     {"mkt_csb_make_update without answer", make_update_without_answer, ALICE_UPDATES},
     {"mkt_csb_make_transfer_resp to an update", make_update_resp, BOB_ANSWERS},
     {"mkt_csb_make_error", make_error, ANSWER},
+    {"mkt_sdp_make_error", sdp_make_error, ANSWER},
     {"mkt_sdp_make_offer", sdp_make_offer, OFFER},
     {"mkt_sdp_make_answer", sdp_make_answer, ANSWER},
     {"mkt_sdp_make_update", sdp_make_update, ALICE_UPDATES},

@@ -168,6 +168,7 @@ static void try_all(const char *callback, struct mkt_csb *csb)
     expect_err("SDP", mkt_sdp_parse(&sdp, text("a=key-mgmt:mikey AQEB")), MKT_OK);
     must_refuse(callback, "take_offer", mkt_sdp_take_offer(csb, &sdp, MKT_SDP_SESSION));
     must_refuse(callback, "take_answer", mkt_sdp_take_answer(csb, &sdp, MKT_SDP_SESSION));
+    must_refuse(callback, "make_error", mkt_sdp_make_error(csb, &sdp, 0, MKT_E_DENIED, NULL, 0, &out));
     must_refuse(callback, "make_offer", mkt_sdp_make_offer(csb, &offer, &out));
     must_refuse(callback, "make_answer", mkt_sdp_make_answer(csb, NULL, &out));
     must_refuse(callback, "make_update", mkt_sdp_make_update(csb, &update, &out));
@@ -582,7 +583,7 @@ static void complain(struct play *p, enum leg leg)
         return;
     const struct mkt_span error = exact((struct mkt_span){made, out.n});
     begin(to, error);
-    expect_err("Error", end(mkt_csb_take(p->csb[to], error)), MKT_OK);
+    expect_err("Error", taken(end(mkt_csb_take(p->csb[to], error))), MKT_OK);
 }
 
 START_TEST(every_callback_tries_everything)

@@ -62,7 +62,7 @@ void actor_begin(struct actor *a, const struct section *s, enum mkt_role role)
 void actor_takes(struct actor *a, const struct section *s, const char *field)
 {
     a->player.now = ntp(number_of(s, "now"));
-    expect_err(field, mkt_csb_take_offer(a->csb, octets_of(s, field), text("mikey")), MKT_OK);
+    expect_err(field, taken(mkt_csb_take_offer(a->csb, octets_of(s, field), text("mikey"))), MKT_OK);
 }
 
 /* ---- what it has sent before ---- */
@@ -177,7 +177,7 @@ static void refuses(struct actor *a, const struct section *s, struct mkt_span by
     expect_err("put", mkt_csb_save(a->csb, &is), MKT_OK);
     expect_octets("the bundle after it", (struct mkt_span){after, is.n}, (struct mkt_span){before, was.n});
     ck_assert_uint_eq(mkt_csb_peer(a->csb).data.n, peer);
-    expect_err("valid", mkt_csb_take_offer(a->csb, valid, text("mikey")), MKT_OK);
+    expect_err("valid", taken(mkt_csb_take_offer(a->csb, valid, text("mikey"))), MKT_OK);
 }
 
 void actor_refuses(struct actor *a, const struct section *s)

@@ -238,6 +238,10 @@ START_TEST(numbers_of_error_messages)
         ck_assert_str_ne(mkt_err_text(err), mkt_err_text(MKT_OK));
     }
     ck_assert_int_eq(mkt_error_of_number(UINT8_MAX), MKT_E_REPORTED_LAST);
+    ck_assert_str_eq(mkt_err_text(mkt_error_of_number(0)), "Auth failure");
+    ck_assert_str_eq(mkt_err_text(mkt_error_of_number(12)), "Unspecified error");
+    ck_assert_str_eq(mkt_err_text(mkt_error_of_number(15)), "Invalid TPpar");
+    ck_assert_str_eq(mkt_err_text(mkt_error_of_number(16)), mkt_err_text(MKT_E_REPORTED_LAST));
 }
 END_TEST
 

@@ -472,7 +472,7 @@ static void complain(struct play *p, enum leg leg)
         return;
     do
         fault_next();
-    while (met("take an Error", mkt_csb_take(p->csb[to], error)));
+    while (met("take an Error", taken(mkt_csb_take(p->csb[to], error))));
     ck_assert_uint_eq(p->player[to].reports, reports + 1);
     ck_assert_msg(p->player[to].authenticated != p->settings[from].counter,
                   "the Error about %s, message %d, has no MAC", name_of(leg), (int)leg);
@@ -907,6 +907,8 @@ START_TEST(lines_of_sdp)
 {
     struct play *p = play_start(MKT_SUITE_256, "DEFGHIJLMNO", false);
     struct mkt_offer offer = {.size = sizeof offer, .responder = p->settings[BOB].self};
+    static uint8_t line[4096];
+    struct mkt_buf error = {line, sizeof line, 0};
     struct mkt_sdp parsed;
     struct mkt_sdp_kept kept = {{0}};
     struct mkt_connection connection;
@@ -925,6 +927,9 @@ START_TEST(lines_of_sdp)
     play_take(p, RESOLVE);
     play_make(p, RESOLVED);
     play_take(p, RESOLVED);
+    do
+        fault_next();
+    while (met("make an Error", mkt_sdp_make_error(p->csb[BOB], NULL, 0, MKT_E_SP, NULL, 0, &error)));
     do
         fault_next();
     while (met("make an answer", mkt_sdp_make_answer(p->csb[BOB], NULL, out)));

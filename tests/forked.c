@@ -660,7 +660,7 @@ START_TEST(about_an_update_in_a_call_to_a_group)
     const struct mkt_span about = {octets[0], update.n};
     expect_err("Error", mkt_csb_make_error(to->csb, about, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
     ck_assert_uint_eq(payload_of((struct mkt_span){octets[1], error.n}, MKT_V, 0).type, MKT_V);
-    expect_err("told", mkt_csb_take(by->csb, (struct mkt_span){octets[1], error.n}), MKT_OK);
+    expect_err("told", taken(mkt_csb_take(by->csb, (struct mkt_span){octets[1], error.n})), MKT_OK);
     ck_assert(by->player.reports == 1 && by->player.authenticated);
     parties_free(p);
 }

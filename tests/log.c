@@ -212,6 +212,26 @@ END_TEST
 /* ---- identities and keys ---- */
 
 /* Any octets may come as an identity: what is not printable is "?", and there is an end. */
+START_TEST(an_error_message_that_came)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    uint8_t octets[2][256];
+    struct mkt_buf by_bob = {octets[0], sizeof octets[0], 0}, by_anybody = {octets[1], sizeof octets[1], 0};
+    make_init(c);
+    expect_err("of anybody", mkt_csb_make_error(c->r, init_of(c), MKT_E_DENIED, NULL, 0, &by_anybody), MKT_OK);
+    expect_err("take", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
+    expect_err("of Bob", mkt_csb_make_error(c->r, text(""), MKT_E_SP, NULL, 0, &by_bob), MKT_OK);
+    expect_err("of anybody", mkt_csb_take(c->i, mkt_buf_span(&by_anybody)), mkt_error_of_number(12));
+    expect_event(&c->alice, mkt_error_of_number(12), MKT_ERROR, true, "an Error message that is not authenticated, Error no 12");
+    const uint8_t number = mkt_err_number(MKT_E_SP);
+    char detail[64];
+    snprintf(detail, sizeof detail, "an authenticated Error message, Error no %u", number);
+    expect_err("of Bob", mkt_csb_take(c->i, mkt_buf_span(&by_bob)), mkt_error_of_number(number));
+    expect_event(&c->alice, mkt_error_of_number(number), MKT_ERROR, true, detail);
+    call_free(c);
+}
+END_TEST
+
 START_TEST(an_identity_is_printed_with_care)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
@@ -504,6 +524,7 @@ int main(void)
     tcase_add_test(tcase, a_payload_that_says_what_is_not_defined);
     tcase_add_test(tcase, more_payloads_than_a_message_has);
     tcase_add_test(tcase, a_message_of_another_type);
+    tcase_add_test(tcase, an_error_message_that_came);
     tcase_add_test(tcase, an_identity_is_printed_with_care);
     tcase_add_test(tcase, identities_that_do_not_fit);
     tcase_add_test(tcase, a_call_to_oneself);

@@ -1004,7 +1004,7 @@ START_TEST(errors_between_kms)
     const struct mkt_span by_kms = passed_on(p, by_bob);
     asked.err = MKT_E_KMS; /* the other one is there no more: Bob has to hear it */
     expect_err("to Bob", mkt_csb_make_error(p->kms_r.csb, text(""), MKT_E_KMS, NULL, 0, &error), MKT_OK);
-    expect_err("told", mkt_csb_take(p->bob.csb, exact((struct mkt_span){octets, error.n})), MKT_OK);
+    expect_err("told", taken(mkt_csb_take(p->bob.csb, exact((struct mkt_span){octets, error.n}))), MKT_OK);
     ck_assert(p->bob.player.reports == 1 && p->bob.player.authenticated);
     asked.err = MKT_OK;
     error.n = 0;
@@ -1017,7 +1017,7 @@ START_TEST(errors_between_kms)
     error.n = 0;
     expect_err("about the question", mkt_csb_make_error(p->kms.csb, by_kms, MKT_E_DENIED, NULL, 0, &error), MKT_OK);
     p->kms_r.player.reports = 0;
-    expect_err("told", mkt_csb_take(p->kms_r.csb, exact((struct mkt_span){octets, error.n})), MKT_OK);
+    expect_err("told", taken(mkt_csb_take(p->kms_r.csb, exact((struct mkt_span){octets, error.n}))), MKT_OK);
     ck_assert(p->kms_r.player.reports == 1 && p->kms_r.player.authenticated);
     parties_free(p);
 }

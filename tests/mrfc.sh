@@ -271,7 +271,7 @@ bad_calls() {
     sdp 'AQ!' | refused "key-mgmt that does not decode" 488 "$1" ': 488: not base64 by the letter'
     sdp "$(printf '\001\000\000\001\000\000\000\001\001\000\007\001\005\000\001\002\003\004\005\006\007\010' | base64 -w0)" |
         refused "a message of another mode" 488 "$1" ': 488: not the type of message that is expected now: Pre-shared'
-    refused "unknown ticket key" 488 "$1" ': 488: another party reports an error by its number: Auth failure' <unknown.sdp
+    refused "unknown ticket key" 488 "$1" ': 488: Auth failure: an authenticated Error message, Error no 0' <unknown.sdp
     expect says '^a=key-mgmt:mikey ' error.sdp
     refused "wrong ticket key" 488 "$1" ': 488: the MAC of the ticket does not verify' <wrong.sdp
     expect says '^a=key-mgmt:mikey ' error.sdp

@@ -57,6 +57,13 @@ static enum mkt_err make_error(struct call *c)
     return mkt_csb_make_error(c->r, (struct mkt_span){NULL, 0}, MKT_E_DENIED, NULL, 0, &c->resp_buf);
 }
 
+static enum mkt_err sdp_make_error(struct call *c)
+{
+    make_init(c);
+    expect_err("take", mkt_csb_take_offer(c->r, init_of(c), mikey), MKT_OK);
+    return mkt_sdp_make_error(c->r, NULL, 0, MKT_E_DENIED, NULL, 0, &c->resp_buf);
+}
+
 static enum mkt_err replay_new(struct call *c)
 {
     struct mkt_replay cache;
@@ -104,6 +111,7 @@ static const struct {
     {"mkt_csb_free", csb_free, MKT_OK},
     {"mkt_csb_make_transfer_resp", make_transfer_resp, MKT_OK},
     {"mkt_csb_make_error", make_error, MKT_OK},
+    {"mkt_sdp_make_error", sdp_make_error, MKT_OK},
     {"mkt_streams_free", streams_free, MKT_OK},
     {"mkt_streams_bind", streams_bind, MKT_OK},
     {"mkt_x509_free", x509_free, MKT_OK},

@@ -182,12 +182,48 @@ START_TEST(an_error_in_place_of_an_answer)
     expect_err("line", mkt_sdp_key_mgmt_encode((struct mkt_span){made, error.n}, &back), MKT_OK);
     struct mkt_sdp with_error = described(HEAD MSRP, &back, "");
     errors = 0;
-    expect_err("in an answer", mkt_sdp_take_answer(c->i, &with_error, 0), MKT_OK);
+    expect_err("in an answer", taken(mkt_sdp_take_answer(c->i, &with_error, 0)), MKT_OK);
     ck_assert_uint_eq(errors, 1);
     ck_assert(!mkt_csb_ready(c->i));
     c->alice.n_seen = 0; /* an Error message is taken once */
-    expect_err("in an offer", mkt_sdp_take_offer(c->i, &with_error, 0), MKT_OK);
+    expect_err("in an offer", taken(mkt_sdp_take_offer(c->i, &with_error, 0)), MKT_OK);
     ck_assert_uint_eq(errors, 2);
+    call_free(c);
+}
+END_TEST
+
+/* The response that refuses an offer: about the one that was taken, with a MAC, or else about the one in the SDP. */
+START_TEST(an_error_in_one_line)
+{
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    struct mkt_buf line, back = line_of(1), measured = {NULL, 0, 0};
+    make_ticket(c);
+    struct mkt_sdp sdp = offered(c, &line), none = described(HEAD MSRP, &back, "");
+    for (unsigned taken = 0; taken <= 1; taken++) {
+        const struct mkt_span before = stored(c->r);
+        struct mkt_sdp *about = taken == 1 ? NULL : &sdp;
+        back.n = 0;
+        if (taken == 0) {
+            expect_err("no offer", mkt_sdp_make_error(c->r, NULL, 0, MKT_E_SP, NULL, 0, &back), MKT_E_ARGUMENT);
+            expect_err("no message", mkt_sdp_make_error(c->r, &none, 0, MKT_E_SP, NULL, 0, &back), MKT_E_MISSING);
+            expect_err("no section", mkt_sdp_make_error(c->r, &sdp, 1, MKT_E_SP, NULL, 0, &back), MKT_E_MISSING);
+        }
+        expect_err("no error", mkt_sdp_make_error(c->r, about, 0, MKT_OK, NULL, 0, &back), MKT_E_ARGUMENT);
+        expect_err("measure", mkt_sdp_make_error(c->r, about, 0, MKT_E_SP, NULL, 0, &measured), MKT_OK);
+        for (back.cap = 0; back.cap < measured.n; back.cap++)
+            expect_err("small", mkt_sdp_make_error(c->r, about, 0, MKT_E_SP, NULL, 0, &back), MKT_E_BUFFER);
+        expect_octets("bundle", stored(c->r), before);
+        expect_err("just enough", mkt_sdp_make_error(c->r, about, 0, MKT_E_SP, NULL, 0, &back), MKT_OK);
+        ck_assert_uint_eq(back.n, measured.n);
+        struct mkt_sdp with_error = described(HEAD MSRP, &back, "");
+        const enum mkt_err why = mkt_error_of_number(mkt_err_number(MKT_E_SP));
+        expect_err("the Initiator", mkt_sdp_take_answer(c->i, &with_error, 0), why);
+        ck_assert(c->alice.authenticated == (taken == 1));
+        if (taken == 0)
+            expect_err("take", mkt_sdp_take_offer(c->r, &sdp, 0), MKT_OK);
+        measured.n = 0;
+        back = line_of(1);
+    }
     call_free(c);
 }
 END_TEST
@@ -393,6 +429,27 @@ START_TEST(an_update_that_was_given_up)
 }
 END_TEST
 
+/* MKT_FIRST_CS is the first session, unless a session has that CS ID. */
+START_TEST(the_first_session)
+{
+    static const struct mkt_cs without[] = {{.cs_id = 7, .prot_type = 241}, {.cs_id = 3, .prot_type = 241}},
+                               with[] = {{.cs_id = 7, .prot_type = 241}, {.cs_id = 0, .prot_type = 241}};
+    struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
+    uint8_t names[2][128];
+    struct mkt_buf line, name[] = {{names[0], sizeof names[0], 0}, {names[1], sizeof names[1], 0}};
+    struct mkt_sp sp;
+    share(c, _i == 0 ? without : with, 2, &line);
+    expect_octets("TEK", tek_of(c->i, MKT_FIRST_CS), tek_of(c->r, _i == 0 ? 7 : 0));
+    ck_assert(mkt_span_equal(tek_of(c->i, MKT_FIRST_CS), tek_of(c->i, 7)) == (_i == 0));
+    expect_err("name", mkt_csb_psk_identity(c->i, MKT_FIRST_CS, &name[0]), MKT_OK);
+    expect_err("name", mkt_csb_psk_identity(c->r, _i == 0 ? 7 : 0, &name[1]), MKT_OK);
+    expect_octets("name", mkt_buf_span(&name[0]), mkt_buf_span(&name[1]));
+    expect_err("policy", mkt_csb_sp(c->i, MKT_FIRST_CS, &sp), MKT_OK);
+    expect_err("no such session", mkt_csb_sp(c->i, 1, &sp), MKT_E_NO_SESSION);
+    call_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("offered");
@@ -403,9 +460,11 @@ int main(void)
     tcase_add_test(tcase, refused_and_as_it_was);
     tcase_add_test(tcase, a_message_that_is_too_large);
     tcase_add_test(tcase, an_error_in_place_of_an_answer);
+    tcase_add_test(tcase, an_error_in_one_line);
     tcase_add_test(tcase, a_message_of_few_octets);
     tcase_add_test(tcase, without_answer);
     tcase_add_test(tcase, sections_that_share_a_message);
+    tcase_add_loop_test(tcase, the_first_session, 0, 2);
     tcase_add_test(tcase, a_section_with_a_message_of_its_own);
     tcase_add_test(tcase, an_update_that_was_given_up);
     suite_add_tcase(suite, tcase);

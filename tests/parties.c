@@ -251,7 +251,7 @@ struct mkt_span resolve_resp(struct party *by)
 
 void take(struct party *party, const char *what, struct mkt_span in)
 {
-    expect_err(what, mkt_csb_take_offer(party->csb, in, mikey), MKT_OK);
+    expect_err(what, taken(mkt_csb_take_offer(party->csb, in, mikey)), MKT_OK);
     move(party);
 }
 

@@ -146,7 +146,7 @@ static void expect_refused(struct scene *s, struct mkt_span in, const char *how,
         return;
     count.tried++;
     const size_t n = whole(*s->csb, before).n;
-    const enum mkt_err err = mkt_csb_take_offer(*s->csb, in, mikey);
+    const enum mkt_err err = taken(mkt_csb_take_offer(*s->csb, in, mikey));
     if (err == MKT_OK && s->kms != NULL) {
         expect_refused_later(s, how, at);
         mkt_csb_free(*s->csb);
@@ -161,7 +161,7 @@ static void expect_refused(struct scene *s, struct mkt_span in, const char *how,
         ck_abort_msg("%s: %s %s %zu: something has changed", s->call, s->message, how, at);
     if (count.tried % SAMPLE == 0) {
         struct mkt_csb *copy = copy_of(*s->csb, &s->player->host, s->settings);
-        expect_err("the right one", mkt_csb_take_offer(copy, s->right, mikey), MKT_OK);
+        expect_err("the right one", taken(mkt_csb_take_offer(copy, s->right, mikey)), MKT_OK);
         mkt_csb_free(copy);
         s->player->n_seen = seen;
         count.sampled++;
@@ -245,7 +245,7 @@ static void tamper(struct scene s)
     cut(&s);
     turn(&s);
     rearrange(&s);
-    const enum mkt_err err = mkt_csb_take_offer(*s.csb, s.right, mikey);
+    const enum mkt_err err = taken(mkt_csb_take_offer(*s.csb, s.right, mikey));
     ck_assert_msg(err == MKT_OK, "%s: %s is not taken any more: %s", s.call, s.message, mkt_err_name(err));
     count.messages++;
 }

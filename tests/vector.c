@@ -88,6 +88,11 @@ void expect_err(const char *name, enum mkt_err got, enum mkt_err want)
         ck_abort_msg("%s %s: %s, not %s", where(), name, mkt_err_name(got), mkt_err_name(want));
 }
 
+enum mkt_err taken(enum mkt_err err)
+{
+    return mkt_err_class(err) == MKT_CLASS_REPORTED ? MKT_OK : err;
+}
+
 static void *more(void *list, size_t n, size_t size)
 {
     void *p = realloc(list, (n + 1) * size);

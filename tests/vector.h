@@ -20,6 +20,9 @@ void expect_octets(const char *name, struct mkt_span got, struct mkt_span want);
 /* Fails with the name and both errors by name. */
 void expect_err(const char *name, enum mkt_err got, enum mkt_err want);
 
+/* MKT_OK for an error of the class REPORTED, with which a bundle takes an Error message; all others as they are. */
+enum mkt_err taken(enum mkt_err err);
+
 struct field {
     char *name, *value;
     bool read;

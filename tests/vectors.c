@@ -460,7 +460,7 @@ static void take(struct player *p, const struct section *s, struct mkt_csb *csb,
 {
     const struct mkt_span in = octets_of(s, field);
     p->now = ntp(number_of(s, "now"));
-    expect_err(field, mkt_csb_take_offer(csb, in, text("mikey")), MKT_OK);
+    expect_err(field, taken(mkt_csb_take_offer(csb, in, text("mikey"))), MKT_OK);
 }
 
 /* ---- [exchange-...]: Ticket Request ---- */

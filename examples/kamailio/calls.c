@@ -27,15 +27,9 @@ static int refuse(const str *id, int code, const char *why)
 /* Writes a description with a MIKEY Error message, for the 488 (RFC 6043 5.4); none if none can be made. */
 static void put_error(struct call *call, enum mkt_err err, struct mkt_sdp *offer)
 {
-    uint8_t octets[MAX_MESSAGE], error_octets[MAX_MESSAGE], line_octets[2 * MAX_MESSAGE];
-    struct mkt_buf about = {octets, sizeof octets, 0}, error = {error_octets, sizeof error_octets, 0},
-                   line = {line_octets, sizeof line_octets, 0};
-    /* an offer that was taken is in the bundle, and is declined with a MAC */
-    const bool taken =
-        mkt_csb_must_make(call->csb, MKT_TRANSFER_RESP) || mkt_csb_must_make(call->csb, MKT_RESOLVE_INIT_PSK);
-    if ((taken || mkt_sdp_key_mgmt_decode(offer, call->media, &about) == MKT_OK) &&
-        mkt_csb_make_error(call->csb, mkt_buf_span(&about), err, NULL, 0, &error) == MKT_OK &&
-        mkt_sdp_key_mgmt_encode(mkt_buf_span(&error), &line) == MKT_OK &&
+    uint8_t octets[2 * MAX_MESSAGE];
+    struct mkt_buf line = {octets, sizeof octets, 0};
+    if (mkt_sdp_make_error(call->csb, offer, call->media, err, NULL, 0, &line) == MKT_OK &&
         stream_describe(call, offer, MKT_SETUP_ABSENT, (str){(char *)line.p, (int)line.n}) == MKT_OK)
         return;
     outcome.sdp_n = 0;
@@ -210,7 +204,7 @@ static int offer_stream(struct call *call, struct mkt_ticket *ticket)
     call->port = 9;
     if (err == MKT_OK && call->able != MKT_SETUP_ACTIVE) {
         err = mkt_setup_roles(call->medium, MKT_SETUP_PASSIVE, MKT_SETUP_ACTIVE, true, &roles);
-        err = err == MKT_OK ? stream_await(call, roles.tls, NULL) : err;
+        err = err == MKT_OK ? stream_await(call, roles.tls, false) : err;
     }
     err = err == MKT_OK ? stream_describe(call, NULL, call->able, call->line) : err;
     if (err == MKT_OK && !call_keep(&call->offer, stream_described()))
@@ -244,26 +238,22 @@ static int answered(const struct said *said)
     struct mkt_sdp ours, theirs;
     struct mkt_sdp_exchange now;
     struct mkt_connection connection;
-    struct mkt_cs cs;
     if (call == NULL || call->state != OFFERED)
         return refuse(&said->id, 481, "nobody waits for this answer");
     enum mkt_err err = mkt_sdp_parse(&theirs, said->sdp);
     err = err == MKT_OK ? mkt_sdp_parse(&ours, call_span(call->offer)) : err;
     err = err == MKT_OK ? mkt_sdp_take_answer(call->csb, &theirs, 0) : err;
-    if (err == MKT_OK && call_reported >= 0)
-        err = mkt_error_of_number((uint8_t)call_reported);
     mkt_sdp_exchange_init(&now, &ours, &theirs);
     now.offerer = true;
     err = err == MKT_OK ? mkt_connection_decide(&now, &call->kept, 0, &connection, &call->kept) : err;
-    err = err == MKT_OK ? mkt_csb_session_at(call->csb, 0, &cs) : err;
     if (err == MKT_OK && connection.action == MKT_ACTION_LISTEN) {
-        err = stream_command(call, "key", "", &cs, "");
+        err = stream_command(call, "key", "", true, "");
     } else if (err == MKT_OK && connection.action == MKT_ACTION_CONNECT) {
         char name[sizeof call->stream];
         memcpy(name, call->stream, sizeof name);
         call_remove_stream(call);
         memcpy(call->stream, name, sizeof name);
-        err = stream_connect(call, &connection, &cs, &ours, &theirs);
+        err = stream_connect(call, &connection, &ours, &theirs);
     } else if (err == MKT_OK) {
         err = MKT_E_ROLE; /* no stream, no call */
     }
@@ -290,8 +280,6 @@ static int take_kms(const str *id, struct mkt_span message, const struct said *i
     if (err != MKT_OK)
         return give_up(call, err, NULL);
     err = mkt_csb_take(call->csb, message);
-    if (err == MKT_OK && call_reported >= 0)
-        err = mkt_error_of_number((uint8_t)call_reported);
     if (called)
         return err == MKT_OK ? answer_offer(call, &sdp) : give_up(call, err, &sdp);
     err = err == MKT_OK ? mkt_csb_take_ticket(call->csb, &ticket) : err;
@@ -324,7 +312,7 @@ static int take_end(const struct said *said)
     if (call == NULL || (said->cancels && call->state != ASKS_KMS)) /* RFC 3261 9.2: our final response is out */
         return CALL_NONE;
     if (call->state == OFFERED && mkt_sdp_parse(&sdp, said->sdp) == MKT_OK && sdp.sections > 0 &&
-        mkt_sdp_take_answer(call->csb, &sdp, 0) == MKT_OK && call_reported >= 0)
+        mkt_err_class(mkt_sdp_take_answer(call->csb, &sdp, 0)) == MKT_CLASS_REPORTED)
         LM_WARN("call %.*s: the other end refuses our offer: %s\n", call->id.len, call->id.s, call_detail);
     call_end(call);
     return CALL_DONE;

@@ -85,22 +85,21 @@ enum mkt_err stream_choose(struct mkt_sdp *offer, size_t *media, enum mkt_stream
 
 /* ---- the stream ---- */
 
-enum mkt_err stream_command(struct call *call, const char *verb, const char *words, const struct mkt_cs *cs,
-                            const char *address)
+enum mkt_err stream_command(struct call *call, const char *verb, const char *words, bool keyed, const char *address)
 {
     uint8_t tek_octets[64], identity_octets[256];
     char text[2048], hex[2 * sizeof tek_octets + 1] = "";
     struct mkt_buf tek = {tek_octets, sizeof tek_octets, 0}, identity = {identity_octets, sizeof identity_octets, 0};
     enum mkt_err err = MKT_OK;
 
-    if (cs != NULL) {
-        err = mkt_csb_psk_identity(call->csb, cs->cs_id, &identity);
-        err = err == MKT_OK ? mkt_csb_tek(call->csb, cs->cs_id, &tek) : err;
+    if (keyed) {
+        err = mkt_csb_psk_identity(call->csb, MKT_FIRST_CS, &identity);
+        err = err == MKT_OK ? mkt_csb_tek(call->csb, MKT_FIRST_CS, &tek) : err;
         if (err == MKT_OK && !text_put_hex(hex, sizeof hex, mkt_buf_span(&tek)))
             err = MKT_E_BUFFER;
     }
-    const int n = snprintf(text, sizeof text, "%s %s%s%s%.*s%s%s%s\n", verb, call->stream, words, cs != NULL ? " " : "",
-                           (int)identity.n, (const char *)identity_octets, cs != NULL ? " " : "", hex, address);
+    const int n = snprintf(text, sizeof text, "%s %s%s%s%.*s%s%s%s\n", verb, call->stream, words, keyed ? " " : "",
+                           (int)identity.n, (const char *)identity_octets, keyed ? " " : "", hex, address);
     if (n < 0 || (size_t)n >= sizeof text)
         err = MKT_E_BUFFER;
     if (err == MKT_OK && !mrfp_do(text, strcmp(verb, "key") == 0 ? NULL : &call->port))
@@ -111,16 +110,16 @@ enum mkt_err stream_command(struct call *call, const char *verb, const char *wor
     return err;
 }
 
-enum mkt_err stream_await(struct call *call, enum mkt_end tls, const struct mkt_cs *cs)
+enum mkt_err stream_await(struct call *call, enum mkt_end tls, bool keyed)
 {
     char words[32];
     snprintf(words, sizeof words, " passive %s %s", call->medium == MKT_STREAM_MSRP ? "msrp" : "bfcp",
              tls == MKT_END_CLIENT ? "client" : "server");
-    return stream_command(call, cs != NULL ? "add" : "announce", words, cs, "");
+    return stream_command(call, keyed ? "add" : "announce", words, keyed, "");
 }
 
-enum mkt_err stream_connect(struct call *call, const struct mkt_connection *to, const struct mkt_cs *cs,
-                            struct mkt_sdp *ours, struct mkt_sdp *theirs)
+enum mkt_err stream_connect(struct call *call, const struct mkt_connection *to, struct mkt_sdp *ours,
+                            struct mkt_sdp *theirs)
 {
     struct mkt_span own = {NULL, 0}, peer = {NULL, 0};
     char words[32], address[1024];
@@ -139,7 +138,7 @@ enum mkt_err stream_connect(struct call *call, const struct mkt_connection *to, 
                            msrp ? " " : "", (int)peer.n, (const char *)peer.p);
     if (err == MKT_OK && (n < 0 || (size_t)n >= sizeof address))
         err = MKT_E_LENGTH;
-    err = err == MKT_OK ? stream_command(call, "add", words, cs, address) : err;
+    err = err == MKT_OK ? stream_command(call, "add", words, true, address) : err;
     call->port = port;
     return err;
 }
@@ -162,15 +161,13 @@ enum mkt_err stream_answer(struct call *call, struct mkt_sdp *offer)
     struct mkt_roles roles;
     struct mkt_connection connection;
     struct mkt_sdp answer;
-    struct mkt_cs cs;
     enum mkt_err err = mkt_setup_parse(offer, call->media, &offered);
     err = err == MKT_OK ? mkt_setup_answer(call->medium, offered, call->able, &setup) : err;
     err = err == MKT_OK ? mkt_setup_roles(call->medium, offered, setup, false, &roles) : err;
-    err = err == MKT_OK ? mkt_csb_session_at(call->csb, 0, &cs) : err;
     if (err == MKT_OK && call->stream[0] != '\0') {
         err = decide(call, offer, &answer, setup, &connection);
         if (err == MKT_OK && connection.action == MKT_ACTION_KEEP)
-            return connection.keying == MKT_KEYING_NEW ? stream_command(call, "key", "", &cs, "") : MKT_OK;
+            return connection.keying == MKT_KEYING_NEW ? stream_command(call, "key", "", true, "") : MKT_OK;
     }
     if (err != MKT_OK)
         return err;
@@ -179,9 +176,9 @@ enum mkt_err stream_answer(struct call *call, struct mkt_sdp *offer)
     if (!text_draw_id(call->stream))
         return MKT_E_RANDOM;
     if (roles.tcp == MKT_END_SERVER)
-        err = stream_await(call, roles.tls, &cs);
+        err = stream_await(call, roles.tls, true);
     err = err == MKT_OK ? decide(call, offer, &answer, setup, &connection) : err;
     if (err == MKT_OK && connection.action == MKT_ACTION_CONNECT)
-        err = stream_connect(call, &connection, &cs, &answer, offer);
+        err = stream_connect(call, &connection, &answer, offer);
     return err;
 }

@@ -13,15 +13,14 @@ enum mkt_err stream_choose(struct mkt_sdp *offer, size_t *media, enum mkt_stream
 enum mkt_err stream_describe(const struct call *call, struct mkt_sdp *offer, enum mkt_setup setup, str line);
 struct mkt_span stream_described(void);
 
-/* A command to the MRFP about the stream: `verb NAME words`, and key and identity of the crypto session if there is
-   one, then the address to connect to. */
-enum mkt_err stream_command(struct call *call, const char *verb, const char *words, const struct mkt_cs *cs,
-                            const char *address);
-/* Has the MRFP await the peer: with its key, or without (`cs` NULL) until the answer to our offer is here. */
-enum mkt_err stream_await(struct call *call, enum mkt_end tls, const struct mkt_cs *cs);
+/* A command to the MRFP about the stream: `verb NAME words`, and if `keyed` its identity and key, then the address to
+   connect to. */
+enum mkt_err stream_command(struct call *call, const char *verb, const char *words, bool keyed, const char *address);
+/* Has the MRFP await the peer: with its key, or without until the answer to our offer is here. */
+enum mkt_err stream_await(struct call *call, enum mkt_end tls, bool keyed);
 /* Has the MRFP connect. It decides which addresses it connects to. */
-enum mkt_err stream_connect(struct call *call, const struct mkt_connection *to, const struct mkt_cs *cs,
-                            struct mkt_sdp *ours, struct mkt_sdp *theirs);
+enum mkt_err stream_connect(struct call *call, const struct mkt_connection *to, struct mkt_sdp *ours,
+                            struct mkt_sdp *theirs);
 /* Our answer, and the stream that it makes. */
 enum mkt_err stream_answer(struct call *call, struct mkt_sdp *offer);
 

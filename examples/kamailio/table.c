@@ -21,7 +21,6 @@ struct mkt_host call_host;
 struct mkt_credential call_credential;
 struct users call_users;
 char call_detail[128];
-int call_reported;
 
 static struct mkt_replay cache;
 static struct call **table;
@@ -49,14 +48,6 @@ static enum mkt_err find_tpk(void *user, const struct mkt_id *id, const struct m
     if (entry == NULL || (entry->identity != NULL && !users_is(entry, &policy->initiator)))
         return MKT_E_NO_KEY;
     return users_key(entry, key);
-}
-
-static void take_error(void *user, const struct mkt_error_message *report)
-{
-    (void)user;
-    call_reported = report->number;
-    snprintf(call_detail, sizeof call_detail, "%s%s", text_error(report->number),
-             report->authenticated ? "" : ", which anybody may have sent");
 }
 
 static void take_detail(void *user, const struct mkt_log_event *event)
@@ -110,7 +101,6 @@ int call_lock(const str *id)
     const int slot = (int)(slot_of(id) - table);
     lock_set_get(locks, slot);
     call_detail[0] = mrfp_fault[0] = '\0';
-    call_reported = -1;
     outcome.sdp_n = outcome.request_n = 0;
     outcome.code = 200;
     return slot;
@@ -250,7 +240,6 @@ bool calls_init(void)
     call_host.alloc = allocate;
     call_host.release = release;
     call_host.tpk = find_tpk;
-    call_host.error = take_error;
     call_host.log = take_detail;
     call_host.cache = &cache;
 

@@ -40,10 +40,8 @@ extern struct mkt_host call_host;
 extern struct mkt_credential call_credential; /* of the MRFC at its KMS; without a key there is no KMS */
 extern struct users call_users;
 
-/* This process works on one call at a time. call_detail says what is at fault in it. call_reported is the number of the
-   Error message that came, or -1. */
+/* This process works on one call at a time. call_detail says what is at fault in it. */
 extern char call_detail[128];
-extern int call_reported;
 
 struct mkt_span call_span(str s);
 /* Copy octets into shared memory, and free them. */

@@ -36,7 +36,6 @@ struct call {
     char remote[256];
     struct question question; /* to the KMS */
     char fault[128];          /* what is at fault, of the refusal that came last */
-    unsigned error;           /* the number of the Error message that came last; the next is 1 more, 0: none */
 
     struct mkt_csb *offered;             /* made the offer that is under way, or took it; its branches have the keys */
     struct branch early[MAX_BRANCHES];   /* of the caller */
@@ -105,8 +104,7 @@ static enum mkt_err authorise(void *user, const struct mkt_peer *peer)
 static void error_came(void *user, const struct mkt_error_message *report)
 {
     struct call *call = user;
-    call->error = report->number + 1u;
-    call_say(call, "error message: %u %s, %s", report->number, text_error(report->number),
+    call_say(call, "error message: %u %s, %s", report->number, mkt_err_text(mkt_error_of_number(report->number)),
              report->authenticated ? "authenticated" : "not authenticated");
 }
 
@@ -275,7 +273,6 @@ static bool ask(struct call *call, const char *type, struct mkt_span message,
                 void (*answered)(void *user, struct mkt_span answer))
 {
     call_say(call, "-> kms %s, %zu octets", mkt_data_type_name(message.p[1]), message.n);
-    call->error = 0;
     call->question.answered = answered;
     return kms_ask(&call->question, call->agent->http, call->agent->kms, type, message);
 }
@@ -288,8 +285,7 @@ static enum mkt_err take_from_kms(struct call *call, struct mkt_csb *csb, struct
         return MKT_E_MISSING;
     }
     call_say(call, "<- kms %s, %zu octets", mkt_data_type_name(answer.p[1]), answer.n);
-    const enum mkt_err err = mkt_csb_take(csb, answer);
-    return err == MKT_OK && call->error != 0 ? mkt_error_of_number((uint8_t)(call->error - 1)) : err;
+    return mkt_csb_take(csb, answer);
 }
 
 /* ---- what an exchange comes to ---- */
@@ -324,10 +320,8 @@ static void show_key(const struct call *call, const char *what, const struct mkt
     uint8_t tek_octets[64], identity_octets[256];
     char hex[2 * sizeof tek_octets + 1] = "(secret)";
     struct mkt_buf tek = {tek_octets, sizeof tek_octets, 0}, identity = {identity_octets, sizeof identity_octets, 0};
-    struct mkt_cs cs;
-    enum mkt_err err = mkt_csb_session_at(csb, 0, &cs);
-    err = err == MKT_OK ? mkt_csb_psk_identity(csb, cs.cs_id, &identity) : err;
-    err = err == MKT_OK && call->agent->show_keys ? mkt_csb_tek(csb, cs.cs_id, &tek) : err;
+    enum mkt_err err = mkt_csb_psk_identity(csb, MKT_FIRST_CS, &identity);
+    err = err == MKT_OK && call->agent->show_keys ? mkt_csb_tek(csb, MKT_FIRST_CS, &tek) : err;
     if (tek.n > 0)
         text_put_hex(hex, sizeof hex, mkt_buf_span(&tek));
     if (err == MKT_OK)
@@ -542,8 +536,6 @@ static enum mkt_err take_answer(struct call *call, struct branch *branch)
         err = mkt_sdp_take_answer(branch->csb, &answer, 0);
         rekeyed = err == MKT_OK && !mkt_csb_repeated(branch->csb);
     }
-    if (err == MKT_OK && call->error != 0)
-        err = mkt_error_of_number((uint8_t)(call->error - 1)); /* an Error message in an answer that accepts */
     if (rekeyed && call->dialog.csb == NULL)
         show_key(call, "branch", branch->csb);
     return err == MKT_OK ? apply(call, branch, &answer, rekeyed) : err;
@@ -571,7 +563,7 @@ static void take_decline(struct call *call)
     struct mkt_sdp sdp;
     if (mkt_sdp_parse(&sdp, mkt_span_text(call->peer)) == MKT_OK && csb != NULL) {
         const enum mkt_err err = mkt_sdp_take_answer(csb, &sdp, 0);
-        if (err != MKT_OK)
+        if (err != MKT_OK && mkt_err_class(err) != MKT_CLASS_REPORTED)
             failed(call, err);
     }
 }
@@ -615,7 +607,6 @@ static void response(struct call *call, int status, const char *phrase, const si
     const char *tag = sip != NULL && sip->sip_to->a_tag != NULL ? sip->sip_to->a_tag : "";
     snprintf(step, sizeof step, "<- %d %s", status, phrase);
     ladder(call, step, has_sdp ? call->peer : "");
-    call->error = 0;
     call->fault[0] = '\0';
     if (status >= 300) {
         if (has_sdp)
@@ -633,15 +624,12 @@ static void response(struct call *call, int status, const char *phrase, const si
 
 /* ---- the end that answers ---- */
 
-/* Refuses the peer's offer, with an Error message about it if one can be made. `csb` took it or refused it. */
-static void refuse(struct call *call, int status, const char *phrase, enum mkt_err why, struct mkt_csb *csb,
-                   struct mkt_span about)
+/* Refuses the peer's offer, with an Error message about it if one can be made. `csb` took it or refused it, or NULL. */
+static void refuse(struct call *call, int status, const char *phrase, enum mkt_err why, struct mkt_csb *csb)
 {
-    uint8_t octets[MAX_MIKEY];
     char line[MAX_LINE_SDP], step[96];
-    struct mkt_buf message = {octets, sizeof octets, 0}, text = room(line);
-    enum mkt_err err = csb == NULL ? MKT_E_STATE : mkt_csb_make_error(csb, about, why, NULL, 0, &message);
-    err = err == MKT_OK ? mkt_sdp_key_mgmt_encode(mkt_buf_span(&message), &text) : err;
+    struct mkt_buf text = room(line);
+    const enum mkt_err err = csb == NULL ? MKT_E_STATE : mkt_sdp_make_error(csb, &call->offer, 0, why, NULL, 0, &text);
     snprintf(step, sizeof step, "-> %d %s", status, phrase);
     call->saying = call->said;
     const bool body = err == MKT_OK && write_sdp(call, MKT_SETUP_PASSIVE, 0, line);
@@ -655,18 +643,14 @@ static void refuse(struct call *call, int status, const char *phrase, enum mkt_e
     call->taken = call->answered = false;
 }
 
-/* The same about an offer that was not taken. */
+/* The same by the status that is right for the error. */
 static void refuse_offer(struct call *call, enum mkt_err why, struct mkt_csb *csb)
 {
-    uint8_t octets[MAX_MIKEY];
-    struct mkt_buf about = {octets, sizeof octets, 0};
     failed(call, why);
     if (mkt_err_class(why) == MKT_CLASS_HOST)
-        refuse(call, SIP_500_INTERNAL_SERVER_ERROR, why, NULL, mkt_buf_span(&about));
-    else if (mkt_sdp_key_mgmt_decode(&call->offer, 0, &about) == MKT_OK)
-        refuse(call, SIP_488_NOT_ACCEPTABLE, why, csb, mkt_buf_span(&about));
+        refuse(call, SIP_500_INTERNAL_SERVER_ERROR, why, NULL);
     else
-        refuse(call, SIP_488_NOT_ACCEPTABLE, why, NULL, mkt_buf_span(&about));
+        refuse(call, SIP_488_NOT_ACCEPTABLE, why, csb);
 }
 
 /* Makes the answer, once: it is sent in a 183 and in the 200. */
@@ -709,8 +693,7 @@ static void answer(struct call *call, int status, const char *phrase)
     char step[96];
     const enum mkt_err err = call->answered ? MKT_OK : make_answer(call);
     if (err != MKT_OK) {
-        failed(call, err);
-        refuse(call, SIP_488_NOT_ACCEPTABLE, err, NULL, mkt_span_text(NULL));
+        refuse_offer(call, err, call->offered != NULL ? call->offered : call->dialog.csb);
         return;
     }
     snprintf(step, sizeof step, "-> %d %s", status, phrase);
@@ -742,7 +725,7 @@ static void resolved(void *user, struct mkt_span reply)
     struct call *call = user;
     const enum mkt_err err = take_from_kms(call, call->offered, reply);
     if (err == MKT_E_MISSING && reply.n < 2)
-        refuse(call, SIP_500_INTERNAL_SERVER_ERROR, err, NULL, reply);
+        refuse(call, SIP_500_INTERNAL_SERVER_ERROR, err, NULL);
     else if (err != MKT_OK)
         refuse_offer(call, err, call->offered);
     else
@@ -779,8 +762,7 @@ static void take_invite(struct call *call, const sip_t *sip)
     call->fault[0] = '\0';
     enum mkt_err err = has_sdp ? mkt_sdp_parse(&call->offer, mkt_span_text(call->peer)) : MKT_E_MISSING;
     if (err != MKT_OK) {
-        failed(call, err);
-        refuse(call, SIP_488_NOT_ACCEPTABLE, err, NULL, mkt_span_text(NULL));
+        refuse_offer(call, err, NULL);
         return;
     }
     err = mkt_connection_keying(&call->offer, 0, false, &call->kept, &keying);
@@ -913,7 +895,7 @@ bool call_command(struct call *call, const char *command, char *words)
     else if (strcmp(command, "early") == 0 && call->taken)
         answer(call, SIP_183_SESSION_PROGRESS);
     else if (strcmp(command, "reject") == 0 && call->taken)
-        refuse(call, SIP_603_DECLINE, MKT_E_DENIED, call->offered, mkt_span_text(NULL));
+        refuse(call, SIP_603_DECLINE, MKT_E_DENIED, call->offered);
     else if (strcmp(command, "cancel") == 0)
         nua_cancel(call->nh, TAG_END());
     else if (strcmp(command, "bye") == 0)

@@ -489,25 +489,14 @@ size_t media_connections(const struct media *media)
 
 /* ---- streams ---- */
 
-/* The CS ID of the bundle's only crypto session, which the peer may have chosen. */
-static enum mkt_err only_session(const struct mkt_csb *csb, uint8_t *cs_id)
-{
-    struct mkt_cs cs;
-    const enum mkt_err err = mkt_csb_session_at(csb, 0, &cs);
-    *cs_id = err == MKT_OK ? cs.cs_id : 0;
-    return err;
-}
-
 enum mkt_err stream_new(struct stream **stream, struct media *media, void *owner, const struct mkt_csb *csb)
 {
-    uint8_t cs_id;
     *stream = calloc(1, sizeof **stream);
     if (*stream == NULL)
         return MKT_E_MEMORY;
     (*stream)->media = media;
     (*stream)->owner = owner;
-    enum mkt_err err = only_session(csb, &cs_id);
-    err = err == MKT_OK ? mkt_streams_add_csb(media->streams, (uintptr_t)*stream, csb, cs_id) : err;
+    const enum mkt_err err = mkt_streams_add_csb(media->streams, (uintptr_t)*stream, csb, MKT_FIRST_CS);
     if (err != MKT_OK) {
         free(*stream);
         *stream = NULL;
@@ -527,9 +516,7 @@ bool stream_paths(struct stream *stream, const char *own, struct mkt_span peer)
 
 enum mkt_err stream_rekey(struct stream *stream, const struct mkt_csb *csb)
 {
-    uint8_t cs_id;
-    const enum mkt_err err = only_session(csb, &cs_id);
-    return err == MKT_OK ? mkt_streams_rekey_csb(stream->media->streams, (uintptr_t)stream, csb, cs_id) : err;
+    return mkt_streams_rekey_csb(stream->media->streams, (uintptr_t)stream, csb, MKT_FIRST_CS);
 }
 
 void stream_connect(struct stream *stream, struct mkt_span address, uint16_t port)

@@ -345,7 +345,10 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_make_update(struct mkt_csb *csb, const str
  *            mkt_csb_take_offer() or mkt_sdp_take_offer(): here it is MKT_E_PROTOCOLS, unless it has no list of key
  *            management protocols and mkt_settings.allow_no_protocols is set
  * @return
- *   - MKT_OK, also for an Error message: mkt_csb_ready() tells whether the keys are there
+ *   - MKT_OK: mkt_csb_ready() tells whether the keys are there
+ *   - MKT_E_REPORTED and above, of the class MKT_CLASS_REPORTED: it is an Error message. mkt_host.error tells whether
+ *     it is authenticated. Anybody can forge one that is not, so the bundle still waits, and takes the right message
+ *     afterwards
  *   - MKT_E_STATE: this party takes no message now
  *   - MKT_E_DATA_TYPE: this party does not take this data type now, or never takes it, whatever follows it; also
  *     REQUEST_INIT_PK and RESOLVE_INIT_PK without mkt_settings.public_keys
@@ -390,8 +393,8 @@ MKT_API bool mkt_csb_repeated(const struct mkt_csb *csb);
  * empty in place of mkt_csb_make_transfer_resp(). The Error message has no MAC in two cases: the offer is not taken, or
  * a KMS must resolve the ticket and has not answered.
  *
- * Put the Error message into the SDP of the response, such as a 488, by mkt_sdp_key_mgmt_encode(). The Initiator takes
- * it by mkt_sdp_take_answer().
+ * mkt_sdp_make_error() makes it as a line for the SDP of the response, such as a 488. The Initiator takes it by
+ * mkt_sdp_take_answer().
  *
  * The message that was taken still waits for its answer afterwards, and the bundle takes no other. Forget it:
  * - if it begins a call, call mkt_csb_free();
@@ -457,6 +460,21 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_answer(struct mkt_csb *csb, const str
                                                   struct mkt_buf *line);
 
 /**
+ * Makes the a=key-mgmt line of a response that refuses an offer, such as a 488: mkt_csb_make_error(), then
+ * mkt_sdp_key_mgmt_encode() in the same buffer. The Error message is about the message that this party took and has not
+ * answered. If there is none, it is about the message of the offer, which was refused.
+ * @param sdp    the offer; may be NULL if it was taken and is not answered
+ * @param media  number of the media section, from 0; or MKT_SDP_SESSION
+ * @param err    why, as mkt_csb_make_error() has it; likewise `sp`
+ * @param line   the line is appended, without CRLF; with `p` NULL it is measured
+ * @return as those functions and mkt_sdp_key_mgmt_decode(); MKT_E_ARGUMENT if `sdp` is needed and NULL;
+ *         MKT_E_BUNDLE_FULL
+ */
+MKT_API MKT_MUST enum mkt_err mkt_sdp_make_error(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media,
+                                                 enum mkt_err err, const struct mkt_sp sp[], size_t n_sp,
+                                                 struct mkt_buf *line);
+
+/**
  * Makes the a=key-mgmt line of an offer that re-keys: mkt_csb_make_update(), then mkt_sdp_key_mgmt_encode(). If the
  * offer is given up (491, 408, CANCEL), call mkt_csb_abandon(), and repeat the line of before: see connection.h.
  * @return as those two functions
@@ -470,7 +488,9 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_make_update(struct mkt_csb *csb, const str
  * for it until the function returns.
  * - Take an offer once, behind the transaction layer: a repeated INVITE is a replay, and would be declined.
  * - If several sections share a message of the session level, take it once for all of them.
- * - To decline a call with an authenticated Error message, take the offer first, then call mkt_csb_make_error().
+ * - To decline a call with an authenticated Error message, take the offer first, then call mkt_sdp_make_error().
+ * - MKT_E_CSB_ID means that the offer begins another call in the same dialog, as after a transfer (RFC 3725). Take it
+ *   with a new bundle.
  * @param media  number of the media section, from 0; or MKT_SDP_SESSION
  * @return as those functions; MKT_E_MISSING if there is no message; MKT_E_DATA_TYPE if it is neither a TRANSFER_INIT
  *         nor an Error message; MKT_E_BUNDLE_FULL
@@ -482,7 +502,8 @@ MKT_API MKT_MUST enum mkt_err mkt_sdp_take_offer(struct mkt_csb *csb, struct mkt
  * message to take only if mkt_connection.keying is MKT_KEYING_NEW.
  *
  * The same answer again is MKT_OK (mkt_csb_repeated()). So is an answer without message if this party has its keys and
- * waits for no TRANSFER_RESP (F flag): that is mkt_csb_repeated(), too.
+ * waits for no TRANSFER_RESP (F flag): that is mkt_csb_repeated(), too. An Error message gives an error of the class
+ * MKT_CLASS_REPORTED: see mkt_csb_take().
  * @return as mkt_sdp_take_offer(); MKT_E_DATA_TYPE if the message is neither a TRANSFER_RESP nor an Error message
  */
 MKT_API MKT_MUST enum mkt_err mkt_sdp_take_answer(struct mkt_csb *csb, struct mkt_sdp *sdp, size_t media);
@@ -582,6 +603,9 @@ MKT_API enum mkt_role mkt_csb_role(const struct mkt_csb *csb);
  */
 MKT_API struct mkt_id mkt_csb_peer(const struct mkt_csb *csb);
 
+/** In place of a CS ID: the first crypto session of the bundle, if none has this CS ID. */
+#define MKT_FIRST_CS 0
+
 /** Returns how many crypto sessions the bundle has; 0 before it is ready. */
 MKT_API size_t mkt_csb_session_count(const struct mkt_csb *csb);
 
@@ -595,6 +619,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_session_at(const struct mkt_csb *csb, size
 /**
  * Reads the security policy that was agreed on for a crypto session; its spans live until the next message is made or
  * taken.
+ * @param cs_id  of the session, or MKT_FIRST_CS
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_sp *sp);
@@ -602,10 +627,11 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_sp(const struct mkt_csb *csb, uint8_t cs_i
 /**
  * Appends the TEK of a crypto session. It is derived from the TGK or GTGK that the SPI of the session names (RFC 6043
  * 5.1.3). If the SPI names a TEK, it is that TEK. For TLS it is the pre-shared key (3GPP TS 23.333 5.20.2).
- * @param tek  the TEK is appended, 16 to 64 octets; wipe it after use. Its length:
- *             - derived with suite 256: mkt_settings.tek_length, or 32 if that is 0;
- *             - derived with suite 128: 16;
- *             - not derived: that of the TEK that was sent
+ * @param cs_id  of the session, or MKT_FIRST_CS
+ * @param tek    the TEK is appended, 16 to 64 octets; wipe it after use. Its length:
+ *               - derived with suite 256: mkt_settings.tek_length, or 32 if that is 0;
+ *               - derived with suite 128: 16;
+ *               - not derived: that of the TEK that was sent
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER; MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_tek(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *tek);
@@ -621,6 +647,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_key(const struct mkt_csb *csb, size_t inde
 
 /**
  * Appends the salt that came with the key of a crypto session (RFC 3830 6.13); nothing if it had none.
+ * @param cs_id  of the session, or MKT_FIRST_CS
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *salt);
@@ -633,6 +660,7 @@ MKT_API MKT_MUST enum mkt_err mkt_csb_salt(const struct mkt_csb *csb, uint8_t cs
  *
  * So two branches of a forked call have different identities if they have different keys. If mkt_host.psk_identity is
  * set, it appends the identity instead.
+ * @param cs_id  of the session, or MKT_FIRST_CS
  * @return MKT_OK; MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION; MKT_E_BUFFER; an error of that callback
  */
 MKT_API MKT_MUST enum mkt_err mkt_csb_psk_identity(const struct mkt_csb *csb, uint8_t cs_id, struct mkt_buf *identity);

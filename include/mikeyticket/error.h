@@ -106,7 +106,7 @@ enum mkt_err {
     MKT_E_TLS,            /**< TLS failed; mbedTLS's own code stands beside it */
     MKT_E_CACHE_FULL,     /**< the replay cache is full: no message can be taken until one of its expires */
 
-    MKT_E_REPORTED = 800, /**< an Error message that came has number 0: mkt_error_of_number() */
+    MKT_E_REPORTED = 800, /**< an Error message was taken whose number is 0: mkt_error_of_number() */
     MKT_E_REPORTED_LAST = 1055 /**< it has number 255; those between likewise */
 };
 
@@ -130,7 +130,10 @@ MKT_API enum mkt_class mkt_err_class(enum mkt_err err);
  *  MKT_E_REPORTED_LAST all have the name "MKT_E_REPORTED". */
 MKT_API const char *mkt_err_name(enum mkt_err err);
 
-/** Returns what the error means, one sentence in English for a log; static, never NULL. */
+/**
+ * Returns what the error means, for a log; static, never NULL. It is a sentence in English. If an Error message reports
+ * the error, it is the name of its number instead, such as "Invalid TS" (RFC 3830 6.12, RFC 6043 6.9).
+ */
 MKT_API const char *mkt_err_text(enum mkt_err err);
 
 /**

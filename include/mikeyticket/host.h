@@ -289,8 +289,8 @@ struct mkt_host {
      */
     enum mkt_err (*psk_identity)(void *user, const struct mkt_psk_session *session, struct mkt_buf *identity);
 
-    /** Called for each Error message that the bundle takes, before the function that takes it returns MKT_OK.
-     *  Optional. */
+    /** Called for each Error message that the bundle takes, before the function that takes it returns an error of the
+     *  class MKT_CLASS_REPORTED. Optional. */
     void (*error)(void *user, const struct mkt_error_message *report);
 
     /** Called for each message, bundle or ticket that is refused; optional. Not called for calls that a callback makes
@@ -301,7 +301,8 @@ struct mkt_host {
      * Returns true if `initiator`, this party, has a bundle of that CSB ID with `responder` already (RFC 3830 6.1: "An
      * Initiator MUST check for collisions"). Called before a TRANSFER_INIT is made or measured, for each CSB ID that is
      * drawn, until it returns false. `responder` is the one that is called. If another one may answer (a group, a
-     * retargeted call), look at the bundles of `initiator` with anybody. Default: false.
+     * retargeted call), look at the bundles of `initiator` with anybody. If several processes make calls for one
+     * identity, look at the bundles of all of them: a list of the CSB IDs in use is enough. Default: false.
      */
     bool (*has_csb_id)(void *user, const struct mkt_id *initiator, const struct mkt_id *responder, uint32_t csb_id);
 

@@ -43,6 +43,9 @@ struct mkt_policy {
  *
  * M is clear: the Responder can't supply keys, so it can't re-key the call (RFC 6043 6.10). Set MKT_FLAG_M too if
  * either end is to send new keys in an update.
+ *
+ * If a KMS is to resolve the ticket (mode 3), set E, and `kms` to the identity of the KMS. If the call may be forked,
+ * set I, too.
  */
 MKT_API struct mkt_policy mkt_policy_default(enum mkt_suite suite);
 

@@ -18,10 +18,10 @@
  *     return err == MKT_OK ? mkt_streams_server(*streams, conf, tls, &cause) : err;
  * }
  *
- * // When the MRFC has the key of a stream. Its first crypto session has CS ID 1.
+ * // When the MRFC has the key of a stream.
  * enum mkt_err expect(struct mkt_streams *streams, uint64_t stream, const struct mkt_csb *csb)
  * {
- *     return mkt_streams_add_csb(streams, stream, csb, 1);
+ *     return mkt_streams_add_csb(streams, stream, csb, MKT_FIRST_CS);
  * }
  *
  * // When TCP is up. The PSK identity tells which stream a connection is for. `bio` reads and writes TCP.
@@ -188,7 +188,8 @@ struct mkt_streams_settings {
      * call functions of this header in it; write to a pipe or a queue that the other thread reads. The connection may
      * have ended before the other thread reads that: do not use `ssl` then. It may come before mkt_streams_bind()
      * returns. If reads wait for TCP, make them return, as by shutdown(). A client that waits for its key calls
-     * mkt_streams_client() and mbedtls_ssl_setup() first. Needed by those who announce streams.
+     * mkt_streams_client() and mbedtls_ssl_setup() first. Without it, call mkt_streams_handshake() for the connections
+     * that wait for a stream after mkt_streams_add() has given it its key.
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
@@ -251,7 +252,8 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add(struct mkt_streams *streams, uint6
 
 /**
  * The same with the TEK of a crypto session and the identity of mkt_csb_psk_identity().
- * @param csb  ready (mkt_csb_ready()); not needed afterwards
+ * @param csb    ready (mkt_csb_ready()); not needed afterwards
+ * @param cs_id  the CS ID of the crypto session, or MKT_FIRST_CS
  * @return that of mkt_streams_add(); MKT_E_STATE before the bundle is ready too; MKT_E_NO_SESSION; MKT_E_KEY_LENGTH for
  *         a TEK of more than MBEDTLS_PSK_MAX_LEN octets; MKT_E_BUFFER for an identity of more than MKT_TLS_MAX_IDENTITY
  */

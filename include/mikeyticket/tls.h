@@ -182,7 +182,7 @@ MKT_API MKT_MUST enum mkt_err mkt_tls_configure(mbedtls_ssl_config *conf, const 
  *               is good for nothing else.
  * @param tls    as for mkt_tls_configure()
  * @param csb    ready (mkt_csb_ready()); not needed afterwards
- * @param cs_id  the CS ID of the crypto session
+ * @param cs_id  the CS ID of the crypto session, or MKT_FIRST_CS
  * @param cause  as for mkt_tls_configure()
  * @return MKT_OK; MKT_E_ARGUMENT: see mkt_tls_configure(); MKT_E_STATE before the bundle is ready; MKT_E_NO_SESSION;
  *         MKT_E_KEY_LENGTH for a TEK of more than MBEDTLS_PSK_MAX_LEN octets (2.28: 32, 3.6: 48; see
