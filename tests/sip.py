@@ -9,6 +9,10 @@
     sip.py twice                       prints the port of a SIP end that answers each INVITE with two 200s, of two
                                        branches, and then prints each ACK and BYE with the branch
     sip.py silent                      prints the port of a server that takes connections and says nothing
+    sip.py relay PORT RULE...          prints the port of a proxy in front of the SIP end at PORT. It prints the kind of
+                                       each message: a method, re-INVITE, or the status of an INVITE. RULE is
+                                       drop:KIND:N, to lose the first N of a kind; twice, to send each message twice; or
+                                       cross, to hold a re-INVITE back until one comes from the other end
 """
 
 import base64
@@ -146,6 +150,54 @@ def silent():
         connections.append(end.accept())
 
 
+def kind_of(message):
+    """The kind of a message, as the rules of a relay name it."""
+    first = message.split()[1 if message.startswith(b"SIP/2.0") else 0].decode()
+    if message.startswith(b"SIP/2.0"):
+        return first if b"INVITE" in headers(message, b"cseq") else "other " + first
+    return "re-INVITE" if first == "INVITE" and b"tag=" in headers(message, b"to") else first
+
+
+def forward(message, own, port):
+    """The message as a proxy passes it on (RFC 3261 16.6, 16.7), and the port that it goes to."""
+    if message.startswith(b"SIP/2.0"):
+        message = re.sub(rb"\r\nVia:[^\r]*", b"", message, count=1)
+        return message, int(re.search(rb"\r\nVia: [^\r;]*:(\d+)", message).group(1))
+    branch = re.search(rb"\r\nVia:[^\r]*branch=([^;\r]*)", message).group(1)
+    message = re.sub(rb"\r\nRoute: <sip:127.0.0.1:%d;lr>" % own, b"", message)
+    uri = re.match(rb"\S+ sip:(?:[^ ;@]*@)?127.0.0.1:(\d+)", message)
+    more = b"\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=%s-r" % (own, branch)
+    if kind_of(message) == "INVITE":
+        more += b"\r\nRecord-Route: <sip:127.0.0.1:%d;lr>" % own
+    return message.replace(b"\r\n", more + b"\r\n", 1), int(uri.group(1)) if uri else port
+
+
+def relay(port, rules):
+    end = udp()
+    own = end.getsockname()[1]
+    print(own, flush=True)
+    lost = {rule.split(":")[1]: int(rule.split(":")[2]) for rule in rules if rule.startswith("drop:")}
+    held = None
+    while True:
+        message, peer = end.recvfrom(65535)
+        if b"\r\n\r\n" not in message:  # keeps the way through a NAT open
+            continue
+        kind = kind_of(message)
+        print(kind, flush=True)
+        if lost.get(kind, 0) > 0:
+            lost[kind] -= 1
+            continue
+        out = forward(message, own, port)
+        if kind == "re-INVITE" and "cross" in rules:
+            if held is None or held[1] == peer:
+                held = out, peer
+                continue
+            end.sendto(held[0][0], ("127.0.0.1", held[0][1]))
+            rules = [rule for rule in rules if rule != "cross"]
+        for _ in range(2 if "twice" in rules else 1):
+            end.sendto(out[0], ("127.0.0.1", out[1]))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "capture":
         capture(sys.argv[2])
@@ -153,5 +205,7 @@ if __name__ == "__main__":
         send(int(sys.argv[2]), sys.argv[3], sys.argv[4].encode(), int(sys.argv[5]), sys.argv[6:])
     elif sys.argv[1] == "twice":
         twice()
+    elif sys.argv[1] == "relay":
+        relay(int(sys.argv[2]), sys.argv[3:])
     else:
         silent()

@@ -93,7 +93,7 @@ see() {
     eval "at=\$at_$1"
     waits=$((10 * ${3:-30}))
     while :; do
-        found=$(tail -n +$((at + 1)) "$1.log" | grep -n -m 1 -e "$2") && break
+        found=$(tail -n +$((at + 1)) "$1.log" 2>/dev/null | grep -n -m 1 -e "$2") && break
         waits=$((waits - 1))
         [ $waits -gt 0 ] || { fault "$1 says $2"; exit 1; }
         sleep 0.1
@@ -375,6 +375,7 @@ end server alice
 helper() {
     log=$1.log
     shift
+    rm -f "$log"
     python3 "$here/sip.py" "$@" >"$log" &
     pids="$pids $!"
     tries=100
@@ -398,6 +399,90 @@ see twice 'BYE'
 is "what both branches get" "$(sed 1d twice.log | sort | tr '\n' ' ')" "ACK a ACK b BYE a BYE b "
 idle alice
 end alice
+
+# ---- messages that are lost, come twice, or cross each other: RFC 3261 13, 14, 17 ----
+
+# through NAME RULE...: Alice calls Bob through a relay
+through() {
+    name=$1
+    shift
+    begin bob
+    helper relay relay "$(port_of bob)" "$@"
+    begin alice --proxy "sip:127.0.0.1:$helped" --udp-mtu 60000
+}
+
+# passed KIND: how many of a kind came to the relay
+passed() { all relay "^$1\$"; }
+
+# once WHAT: both ends have kept as many exchanges, with the same keys in the same order
+once() {
+    is "keys of Alice after $1" "$(sed -n 's/.*exchange: .*, tek //p' alice.log)" \
+        "$(sed -n 's/.*exchange: .*, tek //p' bob.log)"
+    is "exchanges of Alice after $1" "$(all alice 'exchange: ')" "$2"
+}
+
+through "all messages come twice" twice
+call sip:bob@example.com alice bob
+again "update, twice" alice bob rekey keep new
+again "update by the answerer, twice" bob alice rekey keep new
+again "new path, twice" alice bob "rekey move" connect new
+once "messages that came twice" 4
+hang alice bob
+end alice bob
+
+through "lost messages" drop:INVITE:1 drop:200:1 drop:ACK:1 drop:re-INVITE:1
+tell alice call sip:bob@example.com
+see bob '-> 180'
+tell bob accept
+see bob 'connected: TLSv1' # before the ACK is there
+see bob 'exchange: listen, key new,'
+see alice 'connected: TLSv1'
+tek=$(sed -n 's/.*exchange: .*, tek //p' alice.log)
+again "update, lost at first" alice bob rekey keep new
+once "lost messages" 2
+check [ "$(passed 200)" -ge 4 ]
+check [ "$(passed ACK)" -ge 3 ]
+hang alice bob
+end alice bob
+
+through "the ACK never comes" drop:ACK:1000
+tell alice call sip:bob@example.com
+see bob '-> 180'
+tell bob accept
+see alice 'exchange: connect, key new,'
+see alice '<- BYE'
+see bob 'ended: '
+see alice 'ended: '
+is "exchanges of Bob" "$(all bob 'exchange: ')" 0
+idle alice bob
+end alice bob
+
+through "re-INVITEs cross each other" cross
+call sip:bob@example.com alice bob
+old=$tek
+tell alice reinvite rekey
+tell bob reinvite rekey
+see alice '<- 491'
+see bob '<- 491'
+talk alice bob "after glare, from alice"
+talk bob alice "after glare, from bob"
+again "refresh after glare" alice bob "" keep same
+again "update after glare" alice bob rekey keep new
+again "update by the answerer after glare" bob alice rekey keep new
+once "glare" 4
+hang bob alice
+end alice bob
+
+through "re-INVITEs get no answer" drop:re-INVITE:1000
+call sip:bob@example.com alice bob
+tell alice reinvite rekey
+see alice '<- 408'
+see alice 'ended: 408' # RFC 5057: and the dialog with it
+see bob 'stream ended: closed'
+tell bob bye
+see bob 'ended: 481'
+idle alice bob
+end alice bob
 
 # ---- bad messages ----
 
