@@ -404,7 +404,8 @@ enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool off
     if (err == MKT_OK && media != MKT_SDP_SESSION)
         err = mkt_sdp_media_parse(offer, media, &side->m);
     if (err == MKT_OK && side->m.port != 0)
-        err = read_key_mgmt(offer, media, side);
+        err = stream_of(&side->m, &now.stream) ? read_side(offer, media, now.stream, side)
+                                               : read_key_mgmt(offer, media, side);
     return err == MKT_OK ? keying_of(&now, &b, keying) : err;
 }
 

@@ -970,6 +970,35 @@ END_TEST
 
 /* Many sections: each has its own */
 
+/* What is wrong with a stream is known before a KMS is asked about its key. Other media are not looked at. */
+START_TEST(an_offer_that_no_answer_can_mend)
+{
+    static const struct {
+        const char *sdp;
+        enum mkt_err err;
+    } rows[] = {
+        {MSRP("2855", ALICE KEY("AQ==")), MKT_OK},
+        {MSRP("2855", KEY("AQ==")), MKT_E_MISSING},
+        {MSRP("2855", PATH("msrp://192.0.2.1:2855/alice;tcp") KEY("AQ==")), MKT_E_SDP},
+        {MSRP("2855", ALICE ALICE KEY("AQ==")), MKT_E_SDP},
+        {MSRP("2855", ALICE SETUP("both") KEY("AQ==")), MKT_E_SDP},
+        {MSRP("0", SETUP("both") KEY("AQ==")), MKT_OK},
+        {BFCP("9", KEY("AQ==")), MKT_OK},
+        {BFCP("9", "a=connection:old\r\n" KEY("AQ==")), MKT_E_SDP},
+        {BFCP("9", SETUP("both") KEY("AQ==")), MKT_E_SDP},
+        {HEAD "m=audio 9 RTP/SAVP 0\r\n" SETUP("both") KEY("AQ=="), MKT_OK},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct mkt_sdp offer;
+        enum mkt_keying keying = MKT_KEYING_SAME;
+        expect_err(rows[i].sdp, mkt_sdp_parse(&offer, mkt_span_text(rows[i].sdp)), MKT_OK);
+        expect_err(rows[i].sdp, mkt_connection_keying(&offer, 0, false, &nothing, &keying), rows[i].err);
+        ck_assert_int_eq(keying, rows[i].err != MKT_OK ? MKT_KEYING_SAME : i == 5 ? MKT_KEYING_NONE : MKT_KEYING_NEW);
+        expect_err("the line alone", mkt_connection_keying(&offer, MKT_SDP_SESSION, false, &nothing, &keying), MKT_OK);
+    }
+}
+END_TEST
+
 START_TEST(several_sections)
 {
     static const char offer[] =
@@ -1068,6 +1097,7 @@ int main(void)
         a_message_that_is_left_out_once,
         an_answer_that_nobody_asked_for,
         keys_of_an_offer_alone,
+        an_offer_that_no_answer_can_mend,
         several_sections,
         names_of_actions,
         every_truncation,

@@ -189,6 +189,9 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
  *     this end's a=key-mgmt line of the last exchange that succeeded;
  *   - the offerer: ask about a draft, or about the line alone.
  *
+ * The lines of the offer that mkt_connection_decide() will need are checked, too. So an offer that no answer can mend is
+ * refused before a KMS is asked about its key.
+ *
  * After MKT_KEYING_SAME, mkt_connection_decide() can still find MKT_KEYING_NEW: the answer has another message than
  * before if another end answers.
  * @param offer    the offer; or an a=key-mgmt line
@@ -196,8 +199,8 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
  * @param offerer  true: this end makes the offer; false: the offer has come
  * @param before   what was kept of the exchange before it; all zeros at first
  * @param keying   out; unchanged after an error
- * @return MKT_OK; MKT_E_MISSING if there is no such media section; MKT_E_SDP; MKT_E_TOO_MANY; MKT_E_PROTOCOLS and
- *         MKT_E_STORED as mkt_connection_decide(); MKT_E_CRYPTO
+ * @return MKT_OK; MKT_E_MISSING if there is no such media section, or MSRP has no a=path; MKT_E_SDP; MKT_E_TOO_MANY;
+ *         MKT_E_PROTOCOLS and MKT_E_STORED as mkt_connection_decide(); MKT_E_CRYPTO
  */
 MKT_API MKT_MUST enum mkt_err mkt_connection_keying(struct mkt_sdp *offer, size_t media, bool offerer,
                                                     const struct mkt_sdp_kept *before, enum mkt_keying *keying);
