@@ -118,6 +118,16 @@ enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
     return lines.err;
 }
 
+/* Goes so many m= lines on, or back, in a text whose lines were checked. */
+static size_t walk(struct mkt_span text, size_t pos, size_t steps, bool forward)
+{
+    while (steps > 0 && pos < text.n) {
+        pos += forward ? 1 : SIZE_MAX;
+        steps -= pos < text.n && text.p[pos] == 'm' && (pos == 0 || text.p[pos - 1] == '\n');
+    }
+    return pos < text.n ? pos : 0;
+}
+
 /* Reads a media section, unless it was the last that was read: MKT_E_MISSING. */
 static enum mkt_err find(struct mkt_sdp *sdp, size_t media)
 {
@@ -125,12 +135,11 @@ static enum mkt_err find(struct mkt_sdp *sdp, size_t media)
         return MKT_OK;
     if (media >= sdp->sections)
         return MKT_E_MISSING;
-    const bool forward = sdp->media != MKT_SDP_SESSION && sdp->media < media;
-    const struct mkt_span read = forward ? sdp->section.lines : sdp->session.lines;
+    const bool forward = sdp->media < media || media < sdp->media / 2, anew = forward && sdp->media > media;
     struct io lines = io_get(sdp->text);
-    lines.pos = read.n == 0 ? 0 : (size_t)(read.p - sdp->text.p) + read.n;
-    for (size_t i = forward ? sdp->media + 1 : 0; i <= media; i++)
-        io_level(&lines, &sdp->section, true);
+    lines.pos = anew ? sdp->session.lines.n : (size_t)(sdp->section.lines.p - sdp->text.p);
+    lines.pos = walk(sdp->text, lines.pos, anew ? media : forward ? media - sdp->media : sdp->media - media, forward);
+    io_level(&lines, &sdp->section, true);
     sdp->media = lines.err == MKT_OK ? media : MKT_SDP_SESSION; /* the text was changed */
     return lines.err;
 }

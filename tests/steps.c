@@ -663,7 +663,7 @@ static struct mkt_span sdp_of(size_t n)
 }
 
 /* All that is read of one description, section by section, whatever it answers. */
-static unsigned long sdp_read(size_t n)
+static unsigned long read_sections(size_t n, bool backwards)
 {
     const struct mkt_span text_of = sdp_of(n);
     struct mkt_buf out = {room[0], sizeof room[0], 0};
@@ -673,7 +673,7 @@ static unsigned long sdp_read(size_t n)
     begin();
     const enum mkt_err err = mkt_sdp_parse(&sdp, text_of);
     for (size_t i = 0; err == MKT_OK && i <= sdp.sections; i++) {
-        const size_t media = i == 0 ? MKT_SDP_SESSION : i - 1;
+        const size_t media = i == 0 ? MKT_SDP_SESSION : backwards ? sdp.sections - i : i - 1;
         struct mkt_span value = {NULL, 0};
         out.n = 0;
         (void)!mkt_sdp_key_mgmt_decode(&sdp, media, &out);
@@ -689,6 +689,16 @@ static unsigned long sdp_read(size_t n)
     const unsigned long took = end();
     free_all();
     return took;
+}
+
+static unsigned long sdp_read(size_t n)
+{
+    return read_sections(n, false);
+}
+
+static unsigned long sdp_read_backwards(size_t n)
+{
+    return read_sections(n, true);
 }
 
 /* What both ends say of each connection, now and before, and what the offer alone says of the keys. */
@@ -824,6 +834,7 @@ START_TEST(linear_texts)
     for (which = 0; which < SDPS + LEVELS; which++) {
         const char *name = which < SDPS ? sdps[which].again : levels[which - SDPS].session;
         expect_linear(name, sdp_read, 500);
+        expect_linear(name, sdp_read_backwards, 500);
         expect_linear(name, connection_read, 500);
     }
     for (which = 0; which < HEADERS; which++)

@@ -21,7 +21,8 @@
  * }
  * @endcode
  *
- * To read all sections takes a time linear in the text if you ask for them in their order.
+ * To read all sections takes a time linear in the text if you ask for them in their order, or from the last to the
+ * first. In any other order, the text between a section and the one that was read before is searched for m= lines.
  *
  * A text in which two readers could see different lines is refused. That is: a NUL, a CR that ends no line, a line that
  * is not `<type>=<value>` with a type letter of RFC 8866, or an empty line. Lines end with CRLF or LF. The last line
