@@ -54,10 +54,4 @@ void mkt_wipe(void *p, size_t n);
 /* Whether `n` octets are the same, in a time that depends on `n` alone. */
 MKT_MUST bool mkt_same(const uint8_t *a, const uint8_t *b, size_t n);
 
-/* Base64 of RFC 4648 section 4, padded, without line breaks. */
-MKT_MUST enum mkt_err mkt_base64_encode(struct mkt_span in, struct mkt_buf *out);
-
-/* The octets of base64: MKT_E_BASE64 for all that mkt_base64_encode() would not have written. */
-MKT_MUST enum mkt_err mkt_base64_decode(struct mkt_span in, struct mkt_buf *out);
-
 #endif

@@ -2,6 +2,7 @@
 /* RFC 4567 on strings, and the roles of RFC 4145. */
 #include "sdp.h"
 
+#include "base64.h"
 #include "crypto.h"
 
 /* Takes a line and its end. RFC 8866 section 5: "parsers SHOULD be tolerant and also accept lines terminated with a

@@ -9,7 +9,7 @@ set -u
 export LC_ALL=C
 
 modules='
-span 0      error 0     version 0   cipher_suites 1         io 1        sized 1     payload 2   message 2   crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
+span 0      error 0     version 0   cipher_suites 1         io 1        sized 1     payload 2   message 2   base64 2    crypto 2    host 2      derive 3    protect 3   policy 3    key 3       ticket 3
 bundle 3    initiator_data 3        replay 3    connection 3
 public_key 3            sdp 3       exchange 4  session 4   transfer 4  request 4   resolve 4   update 4    error_message 4    flow 5      csb 5'
 
@@ -63,8 +63,8 @@ look() (
             wrong("crypto knows no wire")
         else if (module == "connection" && target !~ /^(span|error|io|sized|sdp)$/)
             wrong("connection stands beside sdp: span, error, io, sized and sdp only")
-        else if (module == "sdp" && target !~ /^(span|error|io|crypto)$/)
-            wrong("sdp stands beside: span, error, io and crypto only")
+        else if (module == "sdp" && target !~ /^(span|error|io|base64|crypto)$/)
+            wrong("sdp stands beside: span, error, io, base64 and crypto only")
         else
             print module, target
     }' lib/*.[ch] include/mikeyticket/*.h | {

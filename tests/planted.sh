@@ -133,8 +133,8 @@ plants() {
     plant 'a refused message that leaves traces' take-transfer-resp csb.c \
         's/^    if (err == MKT_OK && counts) {$/    if (err != MKT_OK) csb->bundle = txn->bundle;\n&/'
     plant 'a timestamp that a stored bundle loses' stored bundle.c 's/^    io_times(io, &b->peer_last_t);$/& if (io->mode == IO_GET) b->peer_last_t.clock = 0;/'
-    plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs_id,$/        .cs_id = (uint8_t)csb->role,/'
-    plant 'base64 that is not by the letter' keymgmt crypto.c 's/^    if (wrong != 0 || (bits & .*) != 0)$/    if (wrong != 0)/'
+    plant 'a TEK that depends on who derives it' take-transfer-init csb.c 's/^        .cs_id = cs.cs_id,$/        .cs_id = (uint8_t)csb->role,/'
+    plant 'base64 that is not by the letter' keymgmt base64.c 's/^\( *wrong = (a | b | c | d) >> 6\) | (bits & .*;$/\1;/'
     plant 'two TLS servers' sdp sdp.c 's/^    roles->tls = client ? MKT_END_CLIENT : MKT_END_SERVER;$/    roles->tls = MKT_END_SERVER;/'
     plant 'keys of two Responders under one key and IV' model exchange.c 's/^    const bool alone = .*$/    const bool alone = txn != NULL;/'
     plant 'an answer with keys whose T tells it from no other' model transfer.c \

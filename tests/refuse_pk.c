@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* vectors/refusepk.txt, with libmikeyticket-x509: what is refused, for its reason, and the right one is taken then; and
  * envelopes that do not open, which nothing tells. */
+#include "base64.h"
 #include "cases.h"
 
 #include "exchange.h"
