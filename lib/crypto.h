@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* crypto: the only module that names mbedcrypto. It knows octets, and no wire format. */
+/* crypto: hashes, HMAC, AES and random octets, by the one provider that was built in: mbedTLS or nettle. No other module
+ * names either of them. It knows octets, and no wire format. */
 #ifndef MKT_CRYPTO_H
 #define MKT_CRYPTO_H
 
 #include <mikeyticket/error.h>
 
+#ifdef MKT_CRYPTO_NETTLE
+#include <nettle/sha1.h>
+#include <nettle/sha2.h>
+#else
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
+#endif
 
 enum mkt_hash { MKT_HASH_SHA_1, MKT_HASH_SHA_256 };
 
@@ -26,10 +32,20 @@ struct mkt_hash_state {
     enum mkt_hash hash;
     bool failed;
     union {
+#ifdef MKT_CRYPTO_NETTLE
+        struct sha1_ctx sha1;
+        struct sha256_ctx sha256;
+#else
         mbedtls_sha1_context sha1;
         mbedtls_sha256_context sha256;
+#endif
     } of;
 };
+
+/* The steps of a hash, for mkt_hash_of() and HMACs; false: the provider failed. `part` is not empty. */
+void mkt_hash_begin(struct mkt_hash_state *state, enum mkt_hash hash);
+MKT_MUST bool mkt_hash_add(struct mkt_hash_state *state, struct mkt_span part);
+MKT_MUST bool mkt_hash_end(struct mkt_hash_state *state, uint8_t *out);
 
 /* An HMAC key (RFC 2104): the hash states after its inner and outer pad, made once and used for any number of MACs.
  * It is a secret: mkt_wipe() it, whatever mkt_hmac_key() answered. */

@@ -22,11 +22,14 @@ int __wrap_mbedtls_aes_setkey_enc(mbedtls_aes_context *aes, const unsigned char 
     return __real_mbedtls_aes_setkey_enc(aes, key, bits);
 }
 
+/* nettle has its tables from the start. */
 START_TEST(aes_tables)
 {
     struct call *c = call_new(MKT_SUITE_256, "FGHJLNO");
     make_ticket(c);
+#ifndef MKT_CRYPTO_NETTLE
     ck_assert_uint_gt(keys, 0);
+#endif
     call_free(c);
 }
 END_TEST

@@ -66,7 +66,13 @@ static int fails_half_way(enum kind kind, void *out, size_t n)
     return -1;
 }
 
-/* ---- mbedcrypto: whatever of it can fail ---- */
+/* ---- mbedcrypto: whatever of it can fail; nettle's functions return nothing ---- */
+
+#ifdef MKT_CRYPTO_NETTLE
+static const bool crypto_never_fails = true;
+#else
+static const bool crypto_never_fails = false;
+#endif
 
 #define CONCAT(a, b) a##b
 #define REAL(name) CONCAT(__real_, name)
@@ -970,7 +976,8 @@ START_TEST(faults_of_every_kind_were_met)
                                              "sign",   "verify", "seal",  "open"};
     unsigned long all = 0;
     for (size_t k = 0; k < KINDS; k++) {
-        ck_assert_msg(fault.injected[k] > 0, "nothing of %s has failed", names[k]);
+        ck_assert_msg(fault.injected[k] > 0 || (k == CRYPTO && crypto_never_fails), "nothing of %s has failed",
+                      names[k]);
         all += fault.injected[k];
     }
     printf("%lu faults in %lu calls:", all, fault.calls);

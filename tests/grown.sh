@@ -64,6 +64,7 @@ library() {
     $cc $flags -shared -o "$dir/libgrown.so" "$dir"/*.o ${tls:+-lmbedtls -lmbedx509} -lmbedcrypto || exit 1
 }
 for tree in now grown; do
+    rm "$work/$tree/lib/crypto-nettle.c"
     [ -n "$tls" ] || rm "$work/$tree/lib/tls.c" "$work/$tree/lib/streams.c" "$work/$tree/lib/x509.c"
     library "$work/$tree" "$work/$tree"/lib/*.c
     # shellcheck disable=SC2086

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # A module is lib/NAME.c, lib/NAME.h and include/mikeyticket/NAME.h. It includes modules of its own layer or lower ones,
-# without circles; only crypto, tls, streams and x509 name mbedTLS; the codec knows no crypto, and crypto knows no wire.
+# without circles; only crypto, tls, streams and x509 name mbedTLS, and only crypto names nettle; the codec knows no
+# crypto, and crypto knows no wire. The two providers of crypto count as crypto.
 #
 #   tests/layers.sh         checks this tree, and that the check finds what it is there to find
 #   tests/layers.sh TOP     checks TOP/lib and TOP/include
@@ -25,19 +26,19 @@ look() (
     }
     function wrong(why) { print FILENAME ":" FNR ": " module " -> " target ": " why }
     /^[ \t]*#[ \t]*include/ {
-        module = FILENAME; sub(/.*\//, "", module); sub(/\.[ch]$/, "", module)
+        module = FILENAME; sub(/.*\//, "", module); sub(/(-mbedtls|-nettle)?\.[ch]$/, "", module)
         target = $0; sub(/^[^<"]*/, "", target); sub(/[>"][^>"]*$/, "", target)
         outside = module == "tls" || module == "streams" || module == "x509"
         public = target ~ /^<mikeyticket/
         private = target ~ /^"/
-        mbedtls = target ~ /^<mbedtls\//
+        provider = target ~ /^<(mbedtls|nettle)\//
         target = substr(target, 2)
-        if (mbedtls) {
-            if (outside || FILENAME == "lib/crypto.c")
+        if (provider) {
+            if (target ~ /^nettle/ ? FILENAME == "lib/crypto-nettle.c" : outside || FILENAME == "lib/crypto-mbedtls.c")
                 next
-            if (FILENAME == "lib/crypto.h" && (target == "mbedtls/sha1.h" || target == "mbedtls/sha256.h"))
+            if (FILENAME == "lib/crypto.h" && target ~ /\/sha(1|2|256)\.h$/)
                 next
-            wrong("mbedTLS belongs to crypto.c, tls, streams and x509 alone")
+            wrong("mbedTLS belongs to crypto, tls, streams and x509 alone, and nettle to crypto")
         }
         if (!public && !private)
             next
@@ -105,6 +106,9 @@ finds 'a circle: .*protect' lib/derive.c '#include "protect.h"' lib/protect.c '#
 finds 'payload -> crypto: the codec knows no crypto' lib/payload.c '#include "crypto.h"'
 finds 'crypto -> payload: crypto knows no wire' lib/crypto.c '#include <mikeyticket/payload.h>'
 finds 'derive -> mbedtls/sha1.h: mbedTLS belongs' lib/derive.c '#include <mbedtls/sha1.h>'
+finds 'derive -> nettle/sha1.h: mbedTLS belongs' lib/derive.c '#include <nettle/sha1.h>'
+finds 'crypto -> nettle/aes.h: mbedTLS belongs' lib/crypto-mbedtls.c '#include <nettle/aes.h>'
+finds 'crypto -> mbedtls/aes.h: mbedTLS belongs' lib/crypto.c '#include <mbedtls/aes.h>'
 finds 'sdp -> host: sdp stands beside' lib/sdp.c '#include <mikeyticket/host.h>'
 finds 'csb -> tls: no layer' lib/csb.c '#include <mikeyticket/tls.h>'
 finds 'tls -> csb: tls stands outside' lib/tls.c '#include "csb.h"'

@@ -10,7 +10,7 @@
 #   15 minutes   tests/cross.sh: 32 bits, big-endian
 #   10 minutes   tests/run.sh release: floods of 200,000 messages, instead of 2,000
 #    3 minutes   2,000 handshakes at once with ThreadSanitizer, instead of 600
-#   15 minutes   tests/debian13.sh dist valgrind, the ways that .ci/run leaves out there
+#   20 minutes   tests/debian13.sh dist nettle valgrind, the ways that .ci/run leaves out there
 #    3 hours     10 minutes of each fuzz target, instead of 15 seconds
 #
 # Says at the end which of them failed and which this machine can't run; exit status 1 if any failed.
@@ -20,7 +20,7 @@ export HANDSHAKES="${HANDSHAKES:-2000}" FUZZ_SECONDS="${FUZZ_SECONDS:-600}" REPL
 failed=
 skipped=
 for script in analyze.sh eva.sh planted.sh "mutants.sh -s $(date +%s)" coverage.sh cross.sh 'run.sh release' \
-    'run.sh thread' 'debian13.sh dist valgrind' 'run.sh fuzz'; do
+    'run.sh thread' 'debian13.sh dist nettle valgrind' 'run.sh fuzz'; do
     # shellcheck disable=SC2086
     "$tests"/$script
     case $? in

@@ -242,6 +242,13 @@ static struct mkt_span answer_to(const struct section *s, struct mkt_span init)
     return exact((struct mkt_span){octets, out.n});
 }
 
+/* Of mbedTLS, at least: the hashes are by nettle, if that was built in. */
+#ifdef MKT_CRYPTO_NETTLE
+enum { CALLS = 5 };
+#else
+enum { CALLS = 21 };
+#endif
+
 static void answer_envelope(const struct section *s)
 {
     const struct mkt_span bytes = octets_of(s, "bytes"), valid = octets_of(s, "valid");
@@ -250,7 +257,7 @@ static void answer_envelope(const struct section *s)
     const size_t n = calls.n;
     const uint64_t sum = calls.sum;
     const struct mkt_span right = answer_to(s, valid);
-    ck_assert_uint_gt(n, 20);
+    ck_assert_uint_ge(n, CALLS);
     const bool same = calls.n == n && calls.sum == sum;
     ck_assert_msg(same || strstr(text_of(s, "name"), "our-other-key") != NULL, /* anybody sees which key it is for */
                   "%s: other calls", text_of(s, "name"));

@@ -3,7 +3,7 @@
 # Builds the library in several ways, all with -Werror, and runs the tests of each; installs what is missing from
 # Debian's packages.
 #
-#   tests/run.sh [WAY...]     of: release dist notls debug clang msan thread valgrind fuzz network; all by default.
+#   tests/run.sh [WAY...]     of: release dist notls nettle debug clang msan thread valgrind fuzz network; all by default.
 #                             network is media servers, and user agents with Kamailio, which all others leave out
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
@@ -17,7 +17,7 @@ set -u
 tests=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$tests")
 build=$top/build
-ways="release dist notls debug clang msan thread valgrind fuzz network"
+ways="release dist notls nettle debug clang msan thread valgrind fuzz network"
 seconds=${FUZZ_SECONDS:-5}
 cores=$(nproc)
 counts=$build/counts.$$
@@ -128,6 +128,15 @@ run() {
         need $packages clang libclang-rt-dev
         export CC=clang
         compile notls -Dtests=enabled -Dtls=false -Dx509=false -Dbench=true $release && check
+        ;;
+    nettle)
+        say "gcc, release, hashes and AES by nettle; and what has keys, with ASan and UBSan"
+        need $packages valgrind nettle-dev
+        export CC=gcc
+        compile nettle -Dtests=enabled -Dcrypto=nettle $release && check
+        only='test-crypto test-derive test-protect test-vectors test-secrets test-faults test-modes'
+        compile nettle-memory -Dtests=enabled -Dcrypto=nettle $memory -Doptimization=g &&
+            check crypto derive protect vectors secrets faults modes
         ;;
     debug)
         say "gcc, debug with ASan and UBSan"

@@ -31,7 +31,6 @@
 
 #include <mikeyticket/sdp.h>
 
-#include <mbedtls/constant_time.h>
 
 #include <stddef.h>
 
@@ -207,8 +206,8 @@ enum mkt_err __real_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation
                                   uint8_t *out, size_t n);
 enum mkt_err __wrap_mkt_derive_by(const struct mkt_prf *prf, enum mkt_derivation what, const struct mkt_label *label,
                                   uint8_t *out, size_t n);
-int __real_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
-int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n);
+bool __real_mkt_same(const uint8_t *a, const uint8_t *b, size_t n);
+bool __wrap_mkt_same(const uint8_t *a, const uint8_t *b, size_t n);
 
 enum mkt_err __wrap_mkt_hmac_key(struct mkt_hmac *hmac, enum mkt_hash hash, struct mkt_span key)
 {
@@ -308,16 +307,16 @@ enum mkt_err __wrap_mkt_aes_cm(struct mkt_span key, const uint8_t iv[16], struct
 static unsigned long forged;
 static bool forging; /* the expected MAC is a secret now: nobody has sent a message with it */
 
-/* mkt_same() makes a yes or no of it. `a` is the expected MAC, `b` that of the message. */
-int __wrap_mbedtls_ct_memcmp(const void *a, const void *b, size_t n)
+/* The answer is for everybody. `a` is the expected MAC, `b` that of the message. */
+bool __wrap_mkt_same(const uint8_t *a, const uint8_t *b, size_t n)
 {
-    const int differ = __real_mbedtls_ct_memcmp(a, b, n);
-    declassify(&differ, sizeof differ);
-    if (forging && differ != 0) {
+    const bool same = __real_mkt_same(a, b, n);
+    declassify(&same, sizeof same);
+    if (forging && !same) {
         know("the MAC of a forged message", a, n);
         forged++;
     }
-    return differ;
+    return same;
 }
 
 /* ---- the host ---- */

@@ -98,7 +98,7 @@ said 'valgrind'
 ends 1 '1 passed, 1 failed, 2 skipped' tests/run.sh fuzz release
 ends 0 '1 passed, 0 failed, 3 skipped' tests/run.sh dist release
 said 'skipped: .* no git repository'
-ends 2 'run.sh: no way slow: one of release dist notls debug clang msan thread valgrind fuzz network' tests/run.sh release slow
+ends 2 'run.sh: no way slow: one of release dist notls nettle debug clang msan thread valgrind fuzz network' tests/run.sh release slow
 
 ends 1 '0 passed, 2 failed' tests/cross.sh m32 s390x
 said 'no packages for i386'

@@ -18,7 +18,7 @@
 #include "crypto.h"
 #include "sdp.h"
 
-/* In the place of those that have mbedTLS in them: they look at each octet, and write as many as base64 has. */
+/* In the place of those of base64.c, whose tables make many states: they look at each octet, and write as many as base64 has. */
 enum mkt_err mkt_base64_encode(struct mkt_span in, struct mkt_buf *out)
 {
     uint8_t all = 0;
