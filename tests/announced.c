@@ -1597,6 +1597,22 @@ static const struct {
 };
 enum { TEXTS = sizeof texts / sizeof *texts };
 
+/* Where a character is cut off, what stands behind the identity is not looked at. */
+START_TEST(identities_end_where_they_end)
+{
+    const char *const octets = texts[_i].octets;
+    const struct mkt_span key = from_hex(KEY_32);
+    struct server *server = server_new();
+    for (size_t n = 1; texts[_i].is_utf8 && n < strlen(octets); n++) {
+        const bool within = ((uint8_t)octets[n] & 0xc0) == 0x80;
+        const struct mkt_span name = {(const uint8_t *)octets, n};
+        expect_err("add", mkt_streams_add(server->streams, SEVEN, key, name), within ? MKT_E_ARGUMENT : MKT_OK);
+        expect_err("remove", mkt_streams_remove(server->streams, SEVEN), within ? MKT_E_NO_SESSION : MKT_OK);
+    }
+    server_free(server);
+}
+END_TEST
+
 static void takes_any_identity(struct mkt_streams_settings *settings)
 {
     settings->any_identity = true;
@@ -1917,6 +1933,7 @@ int main(void)
     tcase_add_loop_test(t, receives_with_a_time_out, 0, VERSIONS * 2);
     tcase_add_loop_test(t, the_rest_of_a_record_looks_like_an_alert, 0, VERSIONS);
     tcase_add_loop_test(t, identities_are_utf_8, 0, TEXTS * 2);
+    tcase_add_loop_test(t, identities_end_where_they_end, 0, TEXTS);
     tcase_add_test(t, an_identity_of_zeros);
     tcase_add_loop_test(t, the_longest_identity, 0, VERSIONS * 2);
     suite_add_tcase(suite, t);

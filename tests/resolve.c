@@ -1475,6 +1475,7 @@ START_TEST(early_reject)
     p->policy.application[p->policy.n_applications++] = text("msrp");
     be_granted(p);
     const struct mkt_span init = offered(p);
+    p->bob.settings.allow_own_identity = true; /* another permission than that to leave the list of protocols out */
     begin(&p->bob, MKT_RESPONDER);
 
     p->bob.player.now = ntp(NOW + 301);
