@@ -968,10 +968,8 @@ START_TEST(keys_of_an_offer_alone)
 }
 END_TEST
 
-/* Many sections: each has its own */
-
 /* What is wrong with a stream is known before a KMS is asked about its key. Other media are not looked at. */
-START_TEST(an_offer_that_no_answer_can_mend)
+START_TEST(a_malformed_offer)
 {
     static const struct {
         const char *sdp;
@@ -998,6 +996,8 @@ START_TEST(an_offer_that_no_answer_can_mend)
     }
 }
 END_TEST
+
+/* Many sections: each has its own */
 
 START_TEST(several_sections)
 {
@@ -1097,7 +1097,7 @@ int main(void)
         a_message_that_is_left_out_once,
         an_answer_that_nobody_asked_for,
         keys_of_an_offer_alone,
-        an_offer_that_no_answer_can_mend,
+        a_malformed_offer,
         several_sections,
         names_of_actions,
         every_truncation,

@@ -38,8 +38,7 @@ static void put_error(struct call *call, enum mkt_err err, struct mkt_sdp *offer
 /* Refuses a message, and ends the call. A re-INVITE does not end it. `offer` is the offer that came, or NULL. */
 static int give_up(struct call *call, enum mkt_err err, struct mkt_sdp *offer)
 {
-    const enum mkt_class class = mkt_err_class(err);
-    const bool ours = class == MKT_CLASS_USE || class == MKT_CLASS_HOST;
+    const bool ours = mkt_err_class(err) == MKT_CLASS_HOST;
     outcome.sdp_n = 0;
     refuse(&call->id, ours ? 500 : 488, mrfp_fault[0] != '\0' ? mrfp_fault : mkt_err_text(err));
     if (!ours && offer != NULL)

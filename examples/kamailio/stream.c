@@ -75,8 +75,10 @@ enum mkt_err stream_choose(struct mkt_sdp *offer, size_t *media, enum mkt_stream
         if (err != MKT_OK)
             return err;
         *media = i;
-        *medium = mkt_span_equal(m.proto, mkt_span_text("TCP/TLS/BFCP")) ? MKT_STREAM_BFCP : MKT_STREAM_MSRP;
-        if (m.port != 0 && (*medium == MKT_STREAM_BFCP || mkt_span_equal(m.proto, mkt_span_text("TCP/TLS/MSRP"))))
+        const bool bfcp = mkt_span_equal(m.media, mkt_span_text("application"));
+        *medium = bfcp ? MKT_STREAM_BFCP : MKT_STREAM_MSRP;
+        if (m.port != 0 && (bfcp || mkt_span_equal(m.media, mkt_span_text("message"))) &&
+            mkt_span_equal(m.proto, mkt_span_text(bfcp ? "TCP/TLS/BFCP" : "TCP/TLS/MSRP")))
             return MKT_OK;
     }
     snprintf(call_detail, sizeof call_detail, "m=: neither MSRP nor BFCP over TLS");

@@ -189,8 +189,9 @@ MKT_API MKT_MUST enum mkt_err mkt_connection_decide(const struct mkt_sdp_exchang
  *     this end's a=key-mgmt line of the last exchange that succeeded;
  *   - the offerer: ask about a draft, or about the line alone.
  *
- * The lines of the offer that mkt_connection_decide() will need are checked, too. So an offer that no answer can mend is
- * refused before a KMS is asked about its key.
+ * The form of the lines that mkt_connection_decide() will need of a section of MSRP or BFCP is checked, too: a=setup,
+ * a=path, a=connection. So a malformed offer is refused before a KMS is asked about its key. Whether there is an address
+ * to connect to depends on the answer: mkt_connection_decide() tells.
  *
  * After MKT_KEYING_SAME, mkt_connection_decide() can still find MKT_KEYING_NEW: the answer has another message than
  * before if another end answers.

@@ -113,7 +113,8 @@ enum mkt_err {
 /** The classes of refusal: whose fault it is. */
 enum mkt_class {
     MKT_CLASS_OK = 0,
-    MKT_CLASS_USE = 1,         /**< the caller's: a wrong use of the API */
+    MKT_CLASS_USE = 1,         /**< the caller's: a wrong use of the API. If a function that takes a message returns
+                                    MKT_E_BUNDLE_FULL, the message is too long for the bundle */
     MKT_CLASS_MALFORMED = 2,   /**< the octets, or the shape of the message */
     MKT_CLASS_AUTH = 3,        /**< the sender can't be verified */
     MKT_CLASS_UNSUPPORTED = 4, /**< an algorithm or a ticket type that is not supported */

@@ -92,7 +92,7 @@ struct mkt_log_event {
     uint32_t csb_id;    /**< of the bundle; if it has none, of the message that came, not verified; 0: none */
     const char *detail; /**< what is at fault, such as a payload, a flag, an identity, a setting or seconds; empty if
                              `err` says all. Up to 127 characters of printable ASCII. A peer may have chosen the
-                             identity, which need not be verified: its other octets are "?" */
+                             identity, which need not be verified: its other octets are "?". Copy it to keep it */
 };
 
 /** The crypto session that a TLS pre-shared key is for. */

@@ -189,7 +189,7 @@ struct mkt_streams_settings {
      * have ended before the other thread reads that: do not use `ssl` then. It may come before mkt_streams_bind()
      * returns. If reads wait for TCP, make them return, as by shutdown(). A client that waits for its key calls
      * mkt_streams_client() and mbedtls_ssl_setup() first. Without it, call mkt_streams_handshake() for the connections
-     * that wait for a stream after mkt_streams_add() has given it its key.
+     * that wait for a stream after mkt_streams_add() has given it its key, or after mkt_streams_remove().
      */
     void (*wake)(void *user, mbedtls_ssl_context *ssl);
 
@@ -267,7 +267,7 @@ MKT_API MKT_MUST enum mkt_err mkt_streams_add_csb(struct mkt_streams *streams, u
  * handshake that is under way with the old key fails; a renegotiation that was given it already may end with it. A
  * client's configuration keeps the key that it was set up with.
  * @return that of mkt_streams_add(), but MKT_E_NO_SESSION if there is no such stream, MKT_E_NO_KEY if it is announced,
- *         and never MKT_E_BUNDLE_FULL
+ *         and never MKT_E_BUNDLE_FULL; MKT_E_IN_USE is about the identity
  */
 MKT_API MKT_MUST enum mkt_err mkt_streams_rekey(struct mkt_streams *streams, uint64_t stream, struct mkt_span psk,
                                                 struct mkt_span identity);
