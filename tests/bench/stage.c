@@ -330,14 +330,11 @@ void decode_transfer_init(struct stage *s)
 /* The message to be written is read once. */
 void encode_transfer_init(struct stage *s)
 {
-    static const struct stage *of;
-    static struct mkt_message m;
     uint8_t octets[STAGE_OCTETS];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    if (of != s)
-        must(mkt_message_decode(&m, made(s, TRANSFER_INIT)));
-    of = s;
-    must(mkt_message_encode(&m, &out));
+    if (s->to_encode.n == 0)
+        must(mkt_message_decode(&s->to_encode, made(s, TRANSFER_INIT)));
+    must(mkt_message_encode(&s->to_encode, &out));
 }
 
 static const char before[] = "v=0\r\n"
@@ -353,20 +350,16 @@ static const char before[] = "v=0\r\n"
 /* An offer that holds the TRANSFER_INIT, written once. */
 void find_in_sdp(struct stage *s)
 {
-    static const struct stage *of;
-    static char text[4 * STAGE_OCTETS];
-    static struct mkt_buf sdp;
     uint8_t octets[STAGE_OCTETS];
     struct mkt_buf out = {octets, sizeof octets, 0};
-    if (of != s) {
-        sdp = (struct mkt_buf){(uint8_t *)text, sizeof text, sizeof before - 1};
-        memcpy(text, before, sizeof before);
+    if (s->sdp_n == 0) {
+        struct mkt_buf sdp = {s->sdp, sizeof s->sdp - 2, sizeof before - 1};
+        memcpy(s->sdp, before, sizeof before);
         must(mkt_sdp_key_mgmt_encode(made(s, TRANSFER_INIT), &sdp));
-        memcpy(text + sdp.n, "\r\n", 2);
-        sdp.n += 2;
+        memcpy(s->sdp + sdp.n, "\r\n", 2);
+        s->sdp_n = sdp.n + 2;
     }
-    of = s;
     struct mkt_sdp parsed;
-    must(mkt_sdp_parse(&parsed, (struct mkt_span){sdp.p, sdp.n}));
+    must(mkt_sdp_parse(&parsed, (struct mkt_span){s->sdp, s->sdp_n}));
     must(mkt_sdp_key_mgmt_decode(&parsed, 0, &out));
 }

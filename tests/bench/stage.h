@@ -37,6 +37,9 @@ struct stage {
     size_t length[MESSAGES]; /* of the messages as they were made last */
     uint8_t tek[TEK_OCTETS];
     size_t ticket_covered; /* octets of the TICKET that its MAC covers */
+    struct mkt_message to_encode;      /* the TRANSFER_INIT; empty until it is wanted */
+    uint8_t sdp[4 * STAGE_OCTETS];     /* an offer with it, likewise */
+    size_t sdp_n;
 };
 
 /* Ends the program where something went wrong: no number is worth anything then. */
