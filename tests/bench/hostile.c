@@ -28,18 +28,21 @@ static void must(enum mkt_err err)
     exit(1);
 }
 
-/* A description of as many lines as there is room for, each with its number; returns how many. */
-static size_t fill(char text[TEXT + 1], const char *format)
+/* A description that begins with `head` and repeats two pieces of text as often as there is room, with a number between
+ * them if `after` is not empty. Returns how often. */
+static size_t fill(char text[TEXT + 1], const char *head, const char *before, const char *after)
 {
-    size_t used = (size_t)snprintf(text, TEXT + 1, "%s", HEAD), n = 0;
+    size_t used = (size_t)snprintf(text, TEXT + 1, "%s", head), n = 0;
     for (;; n++) {
-        const int more = snprintf(text + used, TEXT + 1 - used, format, (unsigned)n);
-        if (used + (size_t)more > TEXT)
-            break;
-        used += (size_t)more;
+        char number[16] = "";
+        if (after[0] != '\0')
+            snprintf(number, sizeof number, "%04u", (unsigned)n);
+        const size_t more = strlen(before) + strlen(number) + strlen(after);
+        if (used + more > TEXT)
+            return n;
+        snprintf(text + used, TEXT + 1 - used, "%s%s%s", before, number, after);
+        used += more;
     }
-    text[used] = '\0';
-    return n;
 }
 
 /* ---- what is asked ---- */
@@ -119,18 +122,13 @@ int main(int argc, char **argv)
 {
     const size_t wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 11;
     const size_t rounds = wanted < 1 ? 1 : wanted > MAX_ROUNDS ? MAX_ROUNDS : wanted;
-    size_t n = fill(offer_text, "m=a 9 b c\n");
+    size_t n = fill(offer_text, HEAD, "m=a 9 b c\n", "");
     measure("m= lines", n, ask_media, 1, rounds);
-    strcpy(offer_text, HEAD "m=a 9 b c\n");
-    n = fill(offer_text, "a=x\n");
-    memmove(offer_text + strlen(HEAD) + 10, offer_text + strlen(HEAD), strlen(offer_text) - strlen(HEAD) - 10);
-    memcpy(offer_text + strlen(HEAD), "m=a 9 b c\n", 10);
-    offer_text[strlen(offer_text) - 2] = '\0';
-    *strrchr(offer_text, '\n') = '\0';
+    n = fill(offer_text, HEAD "m=a 9 b c\n", "a=x\n", "");
     measure("a=x lines", n, ask_attributes, 1, rounds);
-    n = fill(offer_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://h:1/%04u;tcp\n");
-    fill(answer_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://i:3/%04u;tcp\n");
-    fill(other_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://j:1/%04u;tcp\n");
+    n = fill(offer_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://h:1/", ";tcp\n");
+    fill(answer_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://i:3/", ";tcp\n");
+    fill(other_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://j:1/", ";tcp\n");
     measure("MSRP sections with their answer", n, ask_connections, 3, rounds);
     return 0;
 }
