@@ -39,16 +39,17 @@ enum { LONGEST = 255 }; /* octets of a name (RFC 1035 2.3.4) */
 /* What an address is; its octets, if it has some, are followed by zeros. */
 static enum kind kind_of(struct mkt_span address, uint8_t octet[16])
 {
-    char text[LONGEST + 1] = {0};
+    char text[LONGEST + 1];
     memset(octet, 0, 16);
     if (address.n == 0 || address.n > LONGEST)
         return KIND_NONE;
+    if (is_name(address))
+        return KIND_NAME;
     memcpy(text, address.p, address.n);
+    text[address.n] = '\0';
     if (inet_pton(AF_INET, text, octet) == 1)
         return KIND_IP4;
-    if (inet_pton(AF_INET6, text, octet) == 1)
-        return KIND_IP6;
-    return is_name(address) ? KIND_NAME : KIND_NONE;
+    return inet_pton(AF_INET6, text, octet) == 1 ? KIND_IP6 : KIND_NONE;
 }
 
 /* A word in the one form that is compared: addresses by their octets, all else in lower case (RFC 4975 6.1). */
@@ -142,11 +143,12 @@ static enum mkt_err read_msrp(const struct mkt_sdp *sdp, struct side *side)
     do {
         io_uri(&io, &side->end);
         side->hop = hops++ == 0 ? side->end : side->hop;
-        side->line_in_path |= same_word(side->m.address, side->end.host) && side->m.port == side->end.port;
+        side->line_in_path |= side->m.port == side->end.port && same_word(side->m.address, side->end.host);
     } while (io_accept(&io, " "));
     side->relay = hops > 1;
     /* RFC 4975 section 6: "A scheme of "msrps" indicates that the underlying connection MUST be protected with TLS" */
-    bool tls = side->hop.msrps && same_word(side->hop.transport, mkt_span_text("tcp"));
+    struct io transport = io_get(side->hop.transport);
+    const bool tls = side->hop.msrps && io_accept(&transport, "tcp") && !io_left(&transport);
     return io.err != MKT_OK || io_left(&io) || !tls || side->end.session.n == 0 ? MKT_E_SDP : MKT_OK;
 }
 
@@ -326,13 +328,30 @@ static enum mkt_err hash_path(uint8_t hash[HASH], const struct side *side)
     struct io io = io_get(side->path);
     enum mkt_err err = MKT_OK;
     for (bool more = side->path.n > 0; more && err == MKT_OK;) {
-        struct uri uri;
-        io_uri(&io, &uri);
-        more = io_accept(&io, " ");
+        struct uri uri = side->end;
+        if (side->relay)
+            io_uri(&io, &uri);
+        more = side->relay && io_accept(&io, " ");
         err = hash_word(hash, uri.host, more ? uri.port : 0);
         err = err == MKT_OK ? mkt_sdp_hash(hash, uri.session) : err;
         err = err == MKT_OK ? hash_word(hash, uri.transport, uri.msrps) : err;
     }
+    return err;
+}
+
+/* The hash of both texts, which all sections share: each description has a copy, and knows if it came first. */
+static enum mkt_err hash_texts(struct mkt_sdp *own, struct mkt_sdp *peer, uint8_t texts[HASH])
+{
+    enum mkt_err err = MKT_OK;
+    if (!own->pair.done || !own->is_own || peer->is_own || memcmp(&own->pair, &peer->pair, sizeof own->pair) != 0) {
+        own->pair = (struct mkt_sdp_hash){.done = false};
+        err = mkt_sdp_hash(own->pair.octets, (struct mkt_span){own->text_hash.octets, HASH});
+        err = err == MKT_OK ? hash_once(&own->pair, (struct mkt_span){peer->text_hash.octets, HASH}) : err;
+        peer->pair = own->pair;
+        peer->is_own = false;
+        own->is_own = true;
+    }
+    memcpy(texts, own->pair.octets, HASH);
     return err;
 }
 
@@ -341,17 +360,18 @@ static enum mkt_err keep(const struct mkt_sdp_exchange *exchange, const struct b
                          struct kept *kept)
 {
     const struct mkt_sdp_media place = place_of(now);
+    struct mkt_sdp *own = now->offerer ? exchange->offer : exchange->answer;
+    struct mkt_sdp *peer = now->offerer ? exchange->answer : exchange->offer;
     enum mkt_err err = now->wanted ? MKT_OK : MKT_E_MISSING;
     *kept = (struct kept){.version = 1, .stream = (uint8_t)now->stream, .sections = sections};
     kept->active = now->roles.tcp == MKT_END_CLIENT;
     for (size_t i = 0; i < 2 && err == MKT_OK; i++) {
         const struct side *side = i == 0 ? &now->own : &now->peer;
-        const struct mkt_sdp *sdp = (i == 0) == now->offerer ? exchange->offer : exchange->answer;
         put_port(kept->port[i], side->end.port);
-        err = mkt_sdp_hash(kept->texts, (struct mkt_span){sdp->text_hash.octets, HASH});
-        err = err == MKT_OK ? hash_path(kept->paths, side) : err;
+        err = hash_path(kept->paths, side);
     }
     err = err == MKT_OK ? hash_word(kept->place, place.address, place.port) : err;
+    err = err == MKT_OK ? hash_texts(own, peer, kept->texts) : err;
     return now->wanted ? err : MKT_OK;
 }
 

@@ -16,9 +16,7 @@ static struct mkt_span io_line(struct io *io)
     io_bytes(io, &rest, lf == NULL ? line.n : line.n + 1);
     if (lf != NULL && line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
-    if (line.n < 2 || line.p[1] != '=' || !is_in(line.p[0], "vosiuepcbtrzkam"))
-        io_fail(io, MKT_E_SDP);
-    else if (memchr(line.p, '\0', line.n) != NULL || memchr(line.p, '\r', line.n) != NULL)
+    if (line.n < 2 || line.p[1] != '=' || !is_in(line.p[0], "amcbtvosiueprzk"))
         io_fail(io, MKT_E_SDP);
     return line;
 }
@@ -65,15 +63,16 @@ static enum mkt_err add_key_mgmt(struct mkt_sdp_level *level, struct mkt_span va
 
 static void add_line(struct mkt_sdp_level *level, struct mkt_span line)
 {
-    static const char *const names[] = {"key-mgmt", "setup", "connection", "path", "msrp-cema"};
+    static const char names[MKT_SDP_M_LINE][12] = {"key-mgmt", "setup", "connection", "path", "msrp-cema"};
     struct mkt_span name, value = {line.p + 2, line.n - 2};
     size_t i = line.p[0] == 'm' ? MKT_SDP_M_LINE : line.p[0] == 'c' ? MKT_SDP_C_LINE : MKT_SDP_NAMES;
     bool good = true;
     if (line.p[0] == 'a') {
         good = split(line, &name, &value);
-        for (i = 0; i < sizeof names / sizeof *names && !mkt_span_equal(name, mkt_span_text(names[i]));)
+        const size_t n = name.n < sizeof *names ? name.n : 0;
+        for (i = 0; i < MKT_SDP_M_LINE && (names[i][n] != '\0' || memcmp(names[i], name.p, n) != 0);)
             i++;
-        i = i == sizeof names / sizeof *names ? MKT_SDP_NAMES : i;
+        i = i == MKT_SDP_M_LINE ? MKT_SDP_NAMES : i;
     }
     if (i == MKT_SDP_NAMES)
         return;
@@ -89,11 +88,9 @@ static void io_level(struct io *lines, struct mkt_sdp_level *level, bool is_sect
 {
     const size_t from = lines->pos;
     *level = (struct mkt_sdp_level){.key_mgmt_err = MKT_OK};
-    for (struct io next = *lines; io_left(lines); *lines = next) {
-        const struct mkt_span line = io_line(&next);
-        if (next.err == MKT_OK && line.p[0] == 'm' && (!is_section || lines->pos > from))
-            break;
-        if (next.err == MKT_OK)
+    while (io_left(lines) && (lines->in[lines->pos] != 'm' || (is_section && lines->pos == from))) {
+        const struct mkt_span line = io_line(lines);
+        if (lines->err == MKT_OK)
             add_line(level, line);
     }
     level->lines = io_since(lines, from);
@@ -107,26 +104,58 @@ static struct mkt_span without_last_empty_line(struct mkt_span sdp)
     return n > 0 && sdp.p[n - 1] == '\n' ? (struct mkt_span){sdp.p, n} : sdp;
 }
 
+/* The octets of a part of a text. */
+static size_t part_of(struct mkt_span text)
+{
+    return text.n / MKT_SDP_PARTS + 1;
+}
+
 enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
 {
-    *sdp = (struct mkt_sdp){.text = without_last_empty_line(text)};
-    struct io lines = io_get(sdp->text);
-    for (io_level(&lines, &sdp->session, false); io_left(&lines); sdp->sections++)
-        io_level(&lines, &sdp->section, true);
+    *sdp = (struct mkt_sdp){.text = without_last_empty_line(text), .media = MKT_SDP_SESSION};
+    struct io session = io_get(sdp->text), lines = session;
+    io_level(&session, &sdp->session, false);
+    while (io_left(&lines)) {
+        const size_t at = lines.pos;
+        const struct mkt_span line = io_line(&lines);
+        if (memchr(line.p, '\0', line.n) != NULL || memchr(line.p, '\r', line.n) != NULL)
+            io_fail(&lines, MKT_E_SDP);
+        sdp->sections += line.p[0] == 'm';
+        sdp->begun[at / part_of(sdp->text)] += line.p[0] == 'm';
+    }
     if (lines.err != MKT_OK)
-        *sdp = (struct mkt_sdp){.sections = 0};
-    sdp->media = sdp->sections - 1; /* MKT_SDP_SESSION if there is none */
+        *sdp = (struct mkt_sdp){.media = MKT_SDP_SESSION};
     return lines.err;
 }
 
-/* Goes so many m= lines on, or back, in a text whose lines were checked. */
-static size_t walk(struct mkt_span text, size_t pos, size_t steps, bool forward)
+static bool is_m_line(struct mkt_span text, size_t pos)
 {
-    while (steps > 0 && pos < text.n) {
-        pos += forward ? 1 : SIZE_MAX;
-        steps -= pos < text.n && text.p[pos] == 'm' && (pos == 0 || text.p[pos - 1] == '\n');
+    return text.p[pos] == 'm' && (pos == 0 || text.p[pos - 1] == '\n');
+}
+
+/* Where a media section begins. It is looked for from the last section that was read, or from where a part begins: never
+ * in more than one part. */
+static size_t locate(const struct mkt_sdp *sdp, size_t media)
+{
+    const struct mkt_span text = sdp->text;
+    const bool none = sdp->media == MKT_SDP_SESSION;
+    const struct mkt_span last = none ? sdp->session.lines : sdp->section.lines;
+    const size_t begin = last.n == 0 ? 0 : (size_t)(last.p - text.p), part = part_of(text);
+    size_t pos = 0, number = 0; /* of the first section that begins at `pos` or later */
+    for (size_t i = 0; media - number >= sdp->begun[i]; pos += part)
+        number += sdp->begun[i++];
+    if (!none && media < sdp->media && begin < pos + part) {
+        for (pos = begin, number = sdp->media; number > media && pos > 0;)
+            number -= is_m_line(text, --pos);
+        return pos;
     }
-    return pos < text.n ? pos : 0;
+    if ((none || media > sdp->media) && begin + last.n > pos) {
+        pos = begin + last.n;
+        number = sdp->media + 1;
+    }
+    while (pos < text.n && (!is_m_line(text, pos) || number++ < media))
+        pos++;
+    return pos;
 }
 
 /* Reads a media section, unless it was the last that was read: MKT_E_MISSING. */
@@ -136,10 +165,8 @@ static enum mkt_err find(struct mkt_sdp *sdp, size_t media)
         return MKT_OK;
     if (media >= sdp->sections)
         return MKT_E_MISSING;
-    const bool forward = sdp->media < media || media < sdp->media / 2, anew = forward && sdp->media > media;
     struct io lines = io_get(sdp->text);
-    lines.pos = anew ? sdp->session.lines.n : (size_t)(sdp->section.lines.p - sdp->text.p);
-    lines.pos = walk(sdp->text, lines.pos, anew ? media : forward ? media - sdp->media : sdp->media - media, forward);
+    lines.pos = locate(sdp, media);
     io_level(&lines, &sdp->section, true);
     sdp->media = lines.err == MKT_OK ? media : MKT_SDP_SESSION; /* the text was changed */
     return lines.err;

@@ -55,11 +55,11 @@ static inline struct mkt_span io_word(struct io *io, const char *others)
 /* Takes a literal if it is there; RFC 4234 2.3: literals are case-insensitive. */
 static inline bool io_accept(struct io *io, const char *literal)
 {
-    struct mkt_span rest = io_rest(io), want = mkt_span_text(literal);
-    for (size_t i = 0; i < want.n; i++)
-        if (i == rest.n || lower(rest.p[i]) != lower(want.p[i]))
+    struct mkt_span rest = io_rest(io);
+    for (size_t i = 0; literal[i] != '\0'; i++)
+        if (i == rest.n || lower(rest.p[i]) != lower((uint8_t)literal[i]))
             return false;
-    io_bytes(io, &rest, want.n);
+    io_bytes(io, &rest, strlen(literal));
     return true;
 }
 

@@ -897,6 +897,29 @@ START_TEST(what_is_kept)
 }
 END_TEST
 
+/* Whichever exchanges the same descriptions were in before, and as whose text. */
+START_TEST(what_is_kept_of_descriptions_that_are_used_again)
+{
+    static const char *const texts[] = {MSRP("9", ALICE), MSRP("2855", BOB), MSRP("2856", BOB)};
+    enum { TEXTS = COUNT(texts) };
+    struct mkt_sdp used[TEXTS];
+    for (size_t i = 0; i < TEXTS; i++)
+        expect_err("parse", mkt_sdp_parse(&used[i], mkt_span_text(texts[i])), MKT_OK);
+    for (size_t i = 0; i < 2 * TEXTS * TEXTS * 2; i++) {
+        const size_t offer = i / 2 % TEXTS, answer = i / 2 / TEXTS % TEXTS;
+        const struct texts fresh = exchange(texts[offer], texts[answer], i % 2 == 0);
+        const struct mkt_sdp_kept want = kept_of(&fresh, 0);
+        struct mkt_sdp_exchange now;
+        struct mkt_sdp_kept kept;
+        struct mkt_connection c;
+        mkt_sdp_exchange_init(&now, &used[offer], &used[answer]);
+        now.offerer = i % 2 == 0;
+        expect_err("decide", mkt_connection_decide(&now, &nothing, 0, &c, &kept), MKT_OK);
+        ck_assert_mem_eq(&kept, &want, sizeof kept);
+    }
+}
+END_TEST
+
 /* An end that does not repeat its message changes no key, and may repeat it the next time. */
 START_TEST(a_message_that_is_left_out_once)
 {
@@ -1094,6 +1117,7 @@ int main(void)
         keys_of_an_earlier_exchange,
         keys_and_connections_are_apart,
         what_is_kept,
+        what_is_kept_of_descriptions_that_are_used_again,
         a_message_that_is_left_out_once,
         an_answer_that_nobody_asked_for,
         keys_of_an_offer_alone,

@@ -60,8 +60,17 @@ void *HERE(memset)(void *to, int octet, size_t n)
     return REAL(memset)(to, octet, count(n));
 }
 
+/* A text, and how often the library began to look for the end of a line at each octet of it. */
+static struct {
+    struct mkt_span text;
+    unsigned times[1 << 16];
+} looked;
+
 void *HERE(memchr)(const void *p, int octet, size_t n)
 {
+    const uintptr_t at = (uintptr_t)p - (uintptr_t)looked.text.p;
+    if (counting && octet == '\n' && at < looked.text.n)
+        looked.times[at]++;
     const uint8_t *found = REAL(memchr)(p, octet, n);
     count(found == NULL ? n : (size_t)(found - (const uint8_t *)p));
     return (void *)(uintptr_t)found;
@@ -786,6 +795,88 @@ static void expect_linear(const char *name, unsigned long (*of)(size_t n), size_
                   four);
 }
 
+/* The number of the i-th section that is asked for, out of n. */
+static size_t in_order(size_t i, size_t n)
+{
+    return i < n ? i : MKT_SDP_SESSION;
+}
+
+static size_t backwards(size_t i, size_t n)
+{
+    return n - 1 - i; /* and then the session */
+}
+
+static size_t every_third(size_t i, size_t n)
+{
+    return 3 * i < n ? 3 * i : MKT_SDP_SESSION;
+}
+
+static size_t every_third_backwards(size_t i, size_t n)
+{
+    return 3 * i < n ? n - 1 - 3 * i : MKT_SDP_SESSION;
+}
+
+static void ask(struct mkt_sdp *sdp, size_t media)
+{
+    struct mkt_buf out = {room[0], sizeof room[0], 0};
+    struct mkt_sdp_media m;
+    enum mkt_setup setup;
+    (void)!mkt_sdp_key_mgmt_decode(sdp, media, &out);
+    (void)!mkt_sdp_protocols(sdp, media, &out);
+    (void)!mkt_sdp_media_parse(sdp, media, &m);
+    (void)!mkt_setup_parse(sdp, media, &setup);
+}
+
+/* Once to check it, and once when its section is asked for, with all questions. */
+START_TEST(each_line_of_a_text_is_looked_at_twice_at_most)
+{
+    static size_t (*const orders[])(size_t i, size_t n) = {in_order, backwards, every_third, every_third_backwards};
+    for (which = 0; which < SDPS + LEVELS; which++) {
+        struct mkt_sdp sdp;
+        size_t lines = 0, looks = 0;
+        memset(looked.times, 0, sizeof looked.times);
+        looked.text = sdp_of(300);
+        ck_assert_uint_le(looked.text.n, sizeof looked.times / sizeof *looked.times);
+        begin();
+        const enum mkt_err err = mkt_sdp_parse(&sdp, looked.text);
+        for (size_t i = 0; err == MKT_OK && i <= sdp.sections; i++)
+            for (int again = 0; again < 2; again++)
+                ask(&sdp, orders[_i](i, sdp.sections));
+        end();
+        for (size_t at = 0; err == MKT_OK && at < looked.text.n; at++) {
+            const bool begins = at == 0 || looked.text.p[at - 1] == '\n';
+            ck_assert_msg(!begins || looked.times[at] <= 2, "text %zu, octet %zu: %u looks", which, at,
+                          looked.times[at]);
+            lines += begins;
+            looks += looked.times[at];
+        }
+        ck_assert_uint_ge(looks, lines);
+        looked.text.n = 0;
+        free_all();
+    }
+}
+END_TEST
+
+/* In any order a twelfth of the text is searched for a section: with that, a question takes a step an octet at most. */
+START_TEST(a_section_is_found_without_a_search_of_the_whole_text)
+{
+    static const char *const sections[] = {"m=a 9 b c\n", "m=a 9 b c\na=path:msrps://a.example:1/s;tcp\na=x\na=m\n"};
+    enum { SECTIONS = 997, PRIME = 367 };
+    struct mkt_sdp sdp;
+    struct mkt_sdp_media m;
+    const struct mkt_span text_of = words("v=0\n", sections[_i], SECTIONS, "");
+    expect_err("parse", mkt_sdp_parse(&sdp, text_of), MKT_OK);
+    ck_assert_uint_eq(sdp.sections, SECTIONS);
+    for (size_t i = 0; i < SECTIONS; i++) {
+        begin();
+        expect_err("media", mkt_sdp_media_parse(&sdp, i * PRIME % SECTIONS, &m), MKT_OK);
+        const unsigned long one = end();
+        ck_assert_msg(one <= text_of.n, "section %zu: %lu steps in %zu octets", i * PRIME % SECTIONS, one, text_of.n);
+    }
+    free_all();
+}
+END_TEST
+
 static const struct {
     const char *name;
     unsigned long (*of)(size_t n);
@@ -921,6 +1012,8 @@ int main(void)
     tcase_add_loop_test(tcase, linear, 0, GROWING);
     tcase_add_loop_test(tcase, keys_of_a_ticket, 0, 3);
     tcase_add_test(tcase, linear_texts);
+    tcase_add_loop_test(tcase, each_line_of_a_text_is_looked_at_twice_at_most, 0, 4);
+    tcase_add_loop_test(tcase, a_section_is_found_without_a_search_of_the_whole_text, 0, 2);
     tcase_add_test(tcase, an_envelope_that_does_not_open_takes_the_same_steps);
     suite_add_tcase(suite, tcase);
     return run(suite);

@@ -21,8 +21,10 @@
  * }
  * @endcode
  *
- * To read all sections takes a time linear in the text if you ask for them in their order, or from the last to the
- * first. In any other order, the text between a section and the one that was read before is searched for m= lines.
+ * The time is linear in the text if you ask for the sections in their order or from the last to the first. You may leave
+ * some out. Each line is looked at twice at most: when mkt_sdp_parse() checks it, and when its section is read. After
+ * that, mkt_sdp_attribute() looks at the lines that it passes. A section is read again if you asked for another one in
+ * between. In any other order, each change of the section also searches a twelfth of the text at most.
  *
  * A text in which two readers could see different lines is refused. That is: a NUL, a CR that ends no line, a line that
  * is not `<type>=<value>` with a type letter of RFC 8866, or an empty line. Lines end with CRLF or LF. The last line
@@ -45,6 +47,9 @@ extern "C" {
 
 /** The longest list of key management protocols of a level, in octets. */
 #define MKT_SDP_MAX_PROTOCOLS 128
+
+/** The library's own: in so many parts of a text the media sections are counted. */
+#define MKT_SDP_PARTS 12
 
 /** Octets of a hash that is kept. */
 #define MKT_SDP_HASH 32
@@ -91,7 +96,11 @@ struct mkt_sdp {
     struct mkt_sdp_hash text_hash;
     size_t media; /**< number of the section that was read last; MKT_SDP_SESSION: none */
     struct mkt_sdp_level session, section;
-    void *spare[23]; /**< for later versions, so that the struct keeps its size */
+    size_t begun[MKT_SDP_PARTS]; /**< how many sections begin in each part of the text */
+    struct mkt_sdp_hash pair;    /**< of this text and of that of the other end */
+    bool is_own;                 /**< in `pair` it is the text of this end */
+    void *spare[11 - (sizeof(struct mkt_sdp_hash) + sizeof(bool) + sizeof(void *) - 1) /
+                         sizeof(void *)]; /**< for later versions */
 };
 
 /**
