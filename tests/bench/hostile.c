@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the longest descriptions cost that an attacker can send in one INVITE of 64 KiB, with all their sections asked
- * for, in order and from the last to the first. A program, not a test: it fails only if a call does, never on a time.
+ * for: in order, from the last to the first, and in an order that jumps. A program, not a test: it fails only if a call
+ * does, never on a time.
  *
  *     hostile [ROUNDS]
  */
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TEXT = 65536, MAX_ROUNDS = 101 };
+enum { TEXT = 65536, MAX_ROUNDS = 101, LINES = 6544, MSRPS = 861 };
 
 #define HEAD "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n"
 
@@ -28,68 +29,76 @@ static void must(enum mkt_err err)
     exit(1);
 }
 
-/* A description that begins with `head` and repeats two pieces of text as often as there is room, with a number between
- * them if `after` is not empty. Returns how often. */
-static size_t fill(char text[TEXT + 1], const char *head, const char *before, const char *after)
+/* A description of as many lines as there is room for, up to `most`; returns how many. Each has its number before `tail`,
+ * unless that is NULL. */
+static size_t fill(char text[TEXT + 1], const char *line, const char *tail, size_t most)
 {
-    size_t used = (size_t)snprintf(text, TEXT + 1, "%s", head), n = 0;
-    for (;; n++) {
-        char number[16] = "";
-        if (after[0] != '\0')
-            snprintf(number, sizeof number, "%04u", (unsigned)n);
-        const size_t more = strlen(before) + strlen(number) + strlen(after);
-        if (used + more > TEXT)
-            return n;
-        snprintf(text + used, TEXT + 1 - used, "%s%s%s", before, number, after);
-        used += more;
+    size_t used = (size_t)snprintf(text, TEXT + 1, "%s", HEAD), n = 0;
+    for (; n < most; n++) {
+        char *to = text + used;
+        const size_t left = TEXT + 1 - used;
+        const int more =
+            tail == NULL ? snprintf(to, left, "%s", line) : snprintf(to, left, "%s%04u%s", line, (unsigned)n, tail);
+        if (used + (size_t)more > TEXT)
+            break;
+        used += (size_t)more;
     }
+    text[used] = '\0';
+    return n;
 }
 
 /* ---- what is asked ---- */
 
-/* The last question first if `turned`. */
-static size_t nth(size_t i, size_t n, bool turned)
+enum order { IN_ORDER, BACKWARDS, JUMPING, ORDERS };
+
+/* The number that is asked for as the i-th of n. */
+static size_t nth(size_t i, size_t n, enum order order)
 {
-    return turned ? n - 1 - i : i;
+    enum { PRIME = 7919 }; /* more than any n here: each number once */
+    return order == IN_ORDER ? i : order == BACKWARDS ? n - 1 - i : i * PRIME % n;
 }
 
-static void ask_media(bool turned)
+static void ask_media(enum order order)
 {
     struct mkt_sdp sdp;
     struct mkt_sdp_media media;
     must(mkt_sdp_parse(&sdp, mkt_span_text(offer_text)));
     for (size_t i = 0; i < sdp.sections; i++)
-        must(mkt_sdp_media_parse(&sdp, nth(i, sdp.sections, turned), &media));
+        must(mkt_sdp_media_parse(&sdp, nth(i, sdp.sections, order), &media));
 }
 
-static void ask_attributes(bool turned)
+static void ask_attributes(enum order order)
 {
     struct mkt_sdp sdp;
     struct mkt_span value = {NULL, 0};
-    (void)turned;
+    (void)order;
     must(mkt_sdp_parse(&sdp, mkt_span_text(offer_text)));
     do
         must(mkt_sdp_attribute(&sdp, 0, "x", &value));
     while (value.p != NULL);
 }
 
-static void ask_connections(bool turned)
+static struct mkt_sdp_kept kept[MSRPS]; /* of the exchange before */
+
+/* Reads an offer and its answer, and decides on each stream. */
+static void decide(const char *offered, const char *answered, enum order order, struct mkt_sdp_kept next[MSRPS])
 {
-    static struct mkt_sdp_kept kept[TEXT / 32];
-    struct mkt_sdp offer, answer, other;
-    struct mkt_sdp_exchange first, now;
+    struct mkt_sdp offer, answer;
+    struct mkt_sdp_exchange exchange;
     struct mkt_connection connection;
-    struct mkt_sdp_kept next;
-    must(mkt_sdp_parse(&offer, mkt_span_text(offer_text)));
-    must(mkt_sdp_parse(&answer, mkt_span_text(answer_text)));
-    must(mkt_sdp_parse(&other, mkt_span_text(other_text)));
-    mkt_sdp_exchange_init(&first, &other, &answer);
-    mkt_sdp_exchange_init(&now, &offer, &answer);
-    memset(kept, 0, sizeof kept);
-    for (size_t i = 0; i < offer.sections; i++)
-        must(mkt_connection_decide(&first, &kept[i], nth(i, offer.sections, turned), &connection, &kept[i]));
-    for (size_t i = 0; i < offer.sections; i++)
-        must(mkt_connection_decide(&now, &kept[i], nth(i, offer.sections, turned), &connection, &next));
+    must(mkt_sdp_parse(&offer, mkt_span_text(offered)));
+    must(mkt_sdp_parse(&answer, mkt_span_text(answered)));
+    mkt_sdp_exchange_init(&exchange, &offer, &answer);
+    for (size_t i = 0; i < offer.sections; i++) {
+        const size_t media = nth(i, offer.sections, order);
+        must(mkt_connection_decide(&exchange, &kept[media], media, &connection, &next[media]));
+    }
+}
+
+static void ask_connections(enum order order)
+{
+    static struct mkt_sdp_kept next[MSRPS];
+    decide(offer_text, answer_text, order, next);
 }
 
 /* ---- the clock ---- */
@@ -100,21 +109,22 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(const char *what, size_t n, void (*ask)(bool turned), double goal, size_t rounds)
+static void measure(const char *what, size_t n, void (*ask)(enum order order), double goal, size_t rounds)
 {
+    static const char *const names[] = {"in order", "backwards", "jumping"};
     static double ms[MAX_ROUNDS];
-    for (unsigned turned = 0; turned <= 1; turned++) {
+    for (unsigned order = 0; order < (ask == ask_attributes ? 1 : ORDERS); order++) {
         for (size_t i = 0; i < rounds; i++) {
             struct timespec from, to;
-            clock_gettime(CLOCK_MONOTONIC, &from);
-            ask(turned == 1);
-            clock_gettime(CLOCK_MONOTONIC, &to);
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+            ask((enum order)order);
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
             ms[i] = (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
         }
         qsort(ms, rounds, sizeof *ms, compare);
         const double median = ms[rounds / 2];
-        printf("%5zu %-34s %-12s %8.2f ms, goal %.0f ms: %s\n", n, what, turned == 1 ? "backwards" : "in order", median,
-               goal, median <= goal ? "met" : "MISSED");
+        printf("%5zu %-34s %-12s %8.2f ms, goal %.0f ms: %s\n", n, what, names[order], median, goal,
+               median <= goal ? "met" : "MISSED");
     }
 }
 
@@ -122,13 +132,16 @@ int main(int argc, char **argv)
 {
     const size_t wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 11;
     const size_t rounds = wanted < 1 ? 1 : wanted > MAX_ROUNDS ? MAX_ROUNDS : wanted;
-    size_t n = fill(offer_text, HEAD, "m=a 9 b c\n", "");
+    size_t n = fill(offer_text, "m=a 9 b c\n", NULL, LINES);
     measure("m= lines", n, ask_media, 1, rounds);
-    n = fill(offer_text, HEAD "m=a 9 b c\n", "a=x\n", "");
+    n = fill(offer_text, "a=x\n", NULL, (TEXT - sizeof HEAD - 9) / 4);
+    memmove(offer_text + sizeof HEAD + 9, offer_text + sizeof HEAD - 1, 4 * n + 1);
+    memcpy(offer_text + sizeof HEAD - 1, "m=a 9 b c\n", 10);
     measure("a=x lines", n, ask_attributes, 1, rounds);
-    n = fill(offer_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://h:1/", ";tcp\n");
-    fill(answer_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://i:3/", ";tcp\n");
-    fill(other_text, HEAD, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://j:1/", ";tcp\n");
+    n = fill(offer_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://a.example.com:2855/", ";tcp\n", MSRPS);
+    fill(answer_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://b.example.com:2855/", ";tcp\n", MSRPS);
+    fill(other_text, "m=message 2855 TCP/TLS/MSRP *\na=path:msrps://c.example.com:2855/", ";tcp\n", MSRPS);
+    decide(other_text, answer_text, IN_ORDER, kept);
     measure("MSRP sections with their answer", n, ask_connections, 3, rounds);
     return 0;
 }
