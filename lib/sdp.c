@@ -305,6 +305,8 @@ enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *na
     }
     while (io_left(&lines)) {
         struct mkt_span line = io_line(&lines), found_name, found;
+        if (lines.err != MKT_OK)
+            return lines.err;
         const bool good = split(line, &found_name, &found);
         if (line.p[0] != 'a' || !mkt_span_equal(found_name, token))
             continue;

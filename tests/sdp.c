@@ -668,6 +668,37 @@ START_TEST(a_text_that_was_spoilt_is_refused_each_time)
     whole[strlen(MSRP)] = 'a';
     expect_err("whole again", mkt_setup_parse(&sdp, 0, &setup), MKT_OK);
     ck_assert_int_eq(setup, MKT_SETUP_ACTIVE);
+    /* the section was read: its lines are looked at once more */
+    struct mkt_span in = exact(mkt_span_text(whole)), value = {NULL, 0};
+    expect_err("parse", mkt_sdp_parse(&sdp, in), MKT_OK);
+    expect_err("setup", mkt_setup_parse(&sdp, 0, &setup), MKT_OK);
+    memset((uint8_t *)(uintptr_t)in.p, '\n', in.n);
+    expect_err("attribute", mkt_sdp_attribute(&sdp, 0, "x", &value), MKT_E_SDP);
+    ck_assert_ptr_null(value.p);
+}
+END_TEST
+
+/* From each section to each other one, wherever the lines of the text begin: the m= line has its number for a port. */
+START_TEST(each_section_is_found_from_each_other_one)
+{
+    enum { SECTIONS = 37, SHIFTS = 40 };
+    for (size_t shift = 0; shift < SHIFTS; shift++) {
+        static char whole[1 << 14];
+        size_t used = (size_t)sprintf(whole, "%.*s", shift % 2 == 0 ? 0 : 4, "a=m\n");
+        for (size_t i = 0; i < SECTIONS; i++) {
+            const size_t pad = (i * 7 + shift) % 23 + (i == shift % SECTIONS ? 1000 : 0);
+            used += (size_t)sprintf(whole + used, "m=a %zu b c\na=%0*dm=\n", i, (int)pad + 1, 0);
+        }
+        struct mkt_sdp sdp;
+        expect_err("parse", mkt_sdp_parse(&sdp, mkt_span_text(whole)), MKT_OK);
+        ck_assert_uint_eq(sdp.sections, SECTIONS);
+        for (size_t i = 0; i < SECTIONS * SECTIONS * 2; i++) {
+            const size_t media = i % 2 == 0 ? i / 2 % SECTIONS : i / 2 / SECTIONS;
+            struct mkt_sdp_media m = {.port = 0};
+            expect_err("media", mkt_sdp_media_parse(&sdp, media, &m), MKT_OK);
+            ck_assert_uint_eq(m.port, media);
+        }
+    }
 }
 END_TEST
 
@@ -1082,6 +1113,7 @@ int main(void)
         attributes,
         sections_in_any_order,
         a_text_that_was_spoilt_is_refused_each_time,
+        each_section_is_found_from_each_other_one,
         longest_list_of_protocols,
         the_whole_name_of_an_attribute_counts,
         header_of_rfc4567,
