@@ -99,15 +99,8 @@ static void io_level(struct io *lines, struct mkt_sdp_level *level, bool is_sect
 /* A text may end with one empty line: bodies do, and programs that read descriptions from a pipe want it. */
 static struct mkt_span without_last_empty_line(struct mkt_span sdp)
 {
-    const bool crlf = sdp.n > 1 && sdp.p[sdp.n - 2] == '\r';
-    const size_t n = sdp.n < 3 || sdp.p[sdp.n - 1] != '\n' ? 0 : sdp.n - (crlf ? 2 : 1);
+    const size_t n = sdp.n < 3 || sdp.p[sdp.n - 1] != '\n' ? 0 : sdp.n - (sdp.p[sdp.n - 2] == '\r' ? 2 : 1);
     return n > 0 && sdp.p[n - 1] == '\n' ? (struct mkt_span){sdp.p, n} : sdp;
-}
-
-/* The octets of a part of a text. */
-static size_t part_of(struct mkt_span text)
-{
-    return text.n / MKT_SDP_PARTS + 1;
 }
 
 enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
@@ -115,13 +108,15 @@ enum mkt_err mkt_sdp_parse(struct mkt_sdp *sdp, struct mkt_span text)
     *sdp = (struct mkt_sdp){.text = without_last_empty_line(text), .media = MKT_SDP_SESSION};
     struct io session = io_get(sdp->text), lines = session;
     io_level(&session, &sdp->session, false);
+    const size_t part = sdp->text.n / MKT_SDP_PARTS + 1;
+    sdp->section.lines = sdp->session.lines; /* section 0 is looked for behind them */
     while (io_left(&lines)) {
         const size_t at = lines.pos;
         const struct mkt_span line = io_line(&lines);
         if (memchr(line.p, '\0', line.n) != NULL || memchr(line.p, '\r', line.n) != NULL)
             io_fail(&lines, MKT_E_SDP);
         sdp->sections += line.p[0] == 'm';
-        sdp->begun[at / part_of(sdp->text)] += line.p[0] == 'm';
+        sdp->begun[at / part] += line.p[0] == 'm';
     }
     if (lines.err != MKT_OK)
         *sdp = (struct mkt_sdp){.media = MKT_SDP_SESSION};
@@ -138,20 +133,20 @@ static bool is_m_line(struct mkt_span text, size_t pos)
 static size_t locate(const struct mkt_sdp *sdp, size_t media)
 {
     const struct mkt_span text = sdp->text;
-    const bool none = sdp->media == MKT_SDP_SESSION;
-    const struct mkt_span last = none ? sdp->session.lines : sdp->section.lines;
-    const size_t begin = last.n == 0 ? 0 : (size_t)(last.p - text.p), part = part_of(text);
+    const struct mkt_span last = sdp->section.lines;
+    const size_t begin = last.n == 0 ? 0 : (size_t)(last.p - text.p), next = sdp->media + 1; /* 0 if there is no last */
+    const size_t part = text.n / MKT_SDP_PARTS + 1;
     size_t pos = 0, number = 0; /* of the first section that begins at `pos` or later */
     for (size_t i = 0; media - number >= sdp->begun[i]; pos += part)
         number += sdp->begun[i++];
-    if (!none && media < sdp->media && begin < pos + part) {
+    if (media + 1 < next && begin < pos + part) {
         for (pos = begin, number = sdp->media; number > media && pos > 0;)
             number -= is_m_line(text, --pos);
         return pos;
     }
-    if ((none || media > sdp->media) && begin + last.n > pos) {
+    if (media >= next && begin + last.n > pos) {
         pos = begin + last.n;
-        number = sdp->media + 1;
+        number = next;
     }
     while (pos < text.n && (!is_m_line(text, pos) || number++ < media))
         pos++;
@@ -321,15 +316,12 @@ enum mkt_err mkt_sdp_attribute(struct mkt_sdp *sdp, size_t media, const char *na
 /* RFC 2326 section 15: LWS = [CRLF] 1*( SP | HT ), implied between tokens; RFC 4567 5.3 has a header folded so. */
 static void io_lws(struct io *io)
 {
-    size_t from;
-    do {
-        from = io->pos;
-        struct io fold = *io;
+    for (struct io fold = *io; io_left(io); *io = fold) {
         if (!io_accept(&fold, "\r\n"))
             io_accept(&fold, "\n");
-        if (io_accept(&fold, " ") || io_accept(&fold, "\t"))
-            *io = fold;
-    } while (io->pos != from);
+        if (!io_accept(&fold, " ") && !io_accept(&fold, "\t"))
+            return;
+    }
 }
 
 static bool io_accept_token(struct io *io, const char *token)
