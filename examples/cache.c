@@ -3,8 +3,6 @@
 
 #include "cache.h"
 
-#include <mikeyticket/exchange.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,8 +88,6 @@ static enum result check(const char *file, const struct stat *stat)
 static enum result open_content(struct cache *cache, const char *file, const struct stat *stat, const char **damage)
 {
     const mkt_ntp now = mkt_ntp_from_unix(time(NULL));
-    struct mkt_settings defaults;
-    mkt_settings_init(&defaults, mkt_id_uri(""));
     *damage = "not a cache of that many messages";
     if (stat->st_size != (off_t)cache->octets)
         return REFUSED;
@@ -99,7 +95,7 @@ static enum result open_content(struct cache *cache, const char *file, const str
     void *memory = map(cache->octets, MAP_SHARED, cache->fd);
     if (memory == NULL)
         return refuse(file, strerror(errno), "remember fewer messages");
-    if (mkt_replay_open(&cache->replay, memory, cache->octets, now, defaults.skew) == MKT_OK)
+    if (mkt_replay_open(&cache->replay, memory, cache->octets, now, cache->skew) == MKT_OK)
         return OPEN;
     munmap(memory, cache->octets);
     *damage = "damaged, or the clock was set back";
@@ -158,9 +154,9 @@ static bool open_file(struct cache *cache, const char *file, bool anew)
     return result == OPEN;
 }
 
-bool cache_open(struct cache *cache, const char *file, size_t messages, bool anew)
+bool cache_open(struct cache *cache, const char *file, size_t messages, uint32_t skew, bool anew)
 {
-    *cache = (struct cache){.octets = mkt_replay_size(messages), .fd = -1};
+    *cache = (struct cache){.skew = skew, .octets = mkt_replay_size(messages), .fd = -1};
     if (file != NULL)
         return open_file(cache, file, anew);
     void *memory = map(cache->octets, MAP_PRIVATE | MAP_ANONYMOUS, -1);

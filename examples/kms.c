@@ -3,7 +3,8 @@
  * The Key Management Service: makes tickets for Initiators and resolves them for Responders, over HTTP.
  *
  *     kms --listen IP:PORT --users FILE [--cert FILE --key FILE --ca FILE] [--id URI] [--validity SECONDS] [--rate N]
- *         [--connections N] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]
+ *         [--connections N] [--skew SECONDS] [--remember N] [--cache FILE [--begin-anew]] [--show-keys]
+ *         [--replay redis://IP:PORT --replay-password FILE | --replay unix:/PATH [--replay-password FILE]]
  *
  * With its certificate, its private key and the CAs that it trusts, it serves users who have certificates, too: these
  * need no line in the file of users.
@@ -14,7 +15,8 @@
  * - 200 with the MIKEY answer;
  * - 403 with a MIKEY Error message if the protocol refuses the message;
  * - 429 if its user has sent too many: more than --rate in a minute, 60 by default;
- * - 503 if --remember messages, 100,000 by default, are in the replay cache;
+ * - 503 if --remember messages, 100,000 by default, are in the replay cache, or if --replay names a Redis that does not
+ *   answer, is full, or has begun too short a time ago;
  * - 400 if it is no such message.
  *
  * A connection has 10 s for each request. An address has --connections at a time, 64 by default; more are closed.
@@ -43,12 +45,14 @@ static bool usage(const char *text)
 
 struct options {
     const char *users, *cache, *listen;
+    const char *replay, *replay_password;
     struct certificate_files files;
     bool begin_anew;           /* if the file of the cache is damaged */
     unsigned long remember;    /* messages */
     unsigned long rate;        /* messages of a user in a minute */
     unsigned long connections; /* of an address */
     unsigned long validity;    /* seconds */
+    unsigned long skew;        /* seconds */
     struct addrinfo *address;  /* that --listen means */
 };
 
@@ -87,17 +91,27 @@ static bool number_get(unsigned long *n, const char *text, const char *wrong)
 static bool options_get(struct kms *kms, struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"listen", required_argument, NULL, 'l'},      {"users", required_argument, NULL, 'u'},
-        {"cert", required_argument, NULL, 'e'},        {"key", required_argument, NULL, 'k'},
-        {"ca", required_argument, NULL, 'a'},          {"id", required_argument, NULL, 'i'},
-        {"cache", required_argument, NULL, 'c'},       {"begin-anew", no_argument, NULL, 'b'},
-        {"show-keys", no_argument, NULL, 'w'},         {"remember", required_argument, NULL, 'r'},
-        {"rate", required_argument, NULL, 'm'},        {"validity", required_argument, NULL, 'v'},
-        {"connections", required_argument, NULL, 'n'}, {NULL, 0, NULL, 0},
+        {"listen", required_argument, NULL, 'l'},
+        {"users", required_argument, NULL, 'u'},
+        {"cert", required_argument, NULL, 'e'},
+        {"key", required_argument, NULL, 'k'},
+        {"ca", required_argument, NULL, 'a'},
+        {"id", required_argument, NULL, 'i'},
+        {"cache", required_argument, NULL, 'c'},
+        {"begin-anew", no_argument, NULL, 'b'},
+        {"show-keys", no_argument, NULL, 'w'},
+        {"remember", required_argument, NULL, 'r'},
+        {"rate", required_argument, NULL, 'm'},
+        {"validity", required_argument, NULL, 'v'},
+        {"connections", required_argument, NULL, 'n'},
+        {"replay", required_argument, NULL, 'y'},
+        {"skew", required_argument, NULL, 's'},
+        {"replay-password", required_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
     };
     static const char text[] = "kms --listen IP:PORT --users FILE [--cert FILE --key FILE --ca FILE] [--id URI] "
-                               "[--validity SECONDS] [--rate N] [--connections N] [--remember N] "
-                               "[--cache FILE [--begin-anew]] [--show-keys]";
+                               "[--validity SECONDS] [--rate N] [--connections N] [--skew SECONDS] [--remember N] "
+                               "[--cache FILE [--begin-anew]] [--replay URL [--replay-password FILE]] [--show-keys]";
     bool fine = true;
     int c;
 
@@ -140,6 +154,15 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
         case 'v':
             fine = number_get(&options->validity, optarg, "--validity takes a number of seconds, such as 86400");
             break;
+        case 's':
+            fine = number_get(&options->skew, optarg, "--skew takes a number of seconds, such as 300");
+            break;
+        case 'y':
+            options->replay = optarg;
+            break;
+        case 'p':
+            options->replay_password = optarg;
+            break;
         case 'w':
             kms->show_keys = true;
             break;
@@ -157,6 +180,10 @@ static bool options_get(struct kms *kms, struct options *options, int argc, char
     const struct certificate_files *files = &options->files;
     if ((files->cert != NULL) != (files->key != NULL) || (files->cert != NULL) != (files->ca != NULL))
         return usage("--cert, --key and --ca go together");
+    if (options->replay != NULL && options->cache != NULL)
+        return usage("--cache and --replay are two places for one thing: give one");
+    if (options->replay == NULL && options->replay_password != NULL)
+        return usage("--replay-password goes with --replay");
     return (kms->id[0] != '\0' || usage("an identity can't be empty")) && address_get(options);
 }
 
@@ -168,13 +195,20 @@ static bool prepare(struct kms *kms, struct cache *cache, struct certificates *c
     const bool certified = options->files.cert != NULL;
     if (!users_read(&kms->users, options->users) ||
         (certified && !certificates_open(certificates, &options->files, &id, NULL)) ||
-        !cache_open(cache, options->cache, options->remember, options->begin_anew))
+        (options->replay == NULL &&
+         !cache_open(cache, options->cache, options->remember, (uint32_t)options->skew, options->begin_anew)))
         return false;
+    if (options->replay != NULL) {
+        kms->redis = redis_open(options->replay, options->replay_password, (uint32_t)options->skew);
+        if (kms->redis == NULL)
+            return false;
+    }
     if (!rate_open(&kms->rate, options->rate, kms->users.n_users + (certified ? N_STRANGERS : 0))) {
         fprintf(stderr, "kms: no memory: stop other programs\n");
         return false;
     }
     kms->validity = (uint32_t)options->validity;
+    kms->skew = (uint32_t)options->skew;
     kms->cache = &cache->replay;
     kms->keys = certified ? &certificates->keys : NULL;
     return true;
@@ -184,18 +218,20 @@ static bool prepare(struct kms *kms, struct cache *cache, struct certificates *c
 static struct web *start(struct kms *kms, const struct options *options)
 {
     const struct web_settings settings = {options->address, tickets_serve, kms, options->connections};
-    struct mkt_settings defaults;
-    mkt_settings_init(&defaults, mkt_id_uri(kms->id));
     /* a message is remembered for twice the skew at most */
-    const unsigned long users = (unsigned long)(options->remember / rate_most(options->rate, 2 * defaults.skew));
+    const unsigned long users =
+        (unsigned long)(options->remember / rate_most(options->rate, 2 * (unsigned)options->skew));
     struct web *web = web_start(&settings);
     if (web == NULL) {
         fprintf(stderr, "kms: can't listen on %s: name an address of this host and a port that is free\n",
                 options->listen);
         return NULL;
     }
-    printf("kms: remembers %lu messages, those of %lu users at the full rate of %lu a minute\n", options->remember,
-           users, options->rate);
+    if (kms->redis != NULL)
+        printf("kms: remembers messages in Redis, at %s\n", options->replay);
+    else
+        printf("kms: remembers %lu messages, those of %lu users at the full rate of %lu a minute\n", options->remember,
+               users, options->rate);
     printf("kms: listening on http://%.*s:%u as %s\n", (int)(strrchr(options->listen, ':') - options->listen),
            options->listen, web_port(web), kms->id);
     return web;
@@ -204,7 +240,7 @@ static struct web *start(struct kms *kms, const struct options *options)
 int main(int argc, char **argv)
 {
     struct kms kms = {.id = "http://kms.example.com"};
-    struct options options = {.remember = 100000, .rate = 60, .connections = 64, .validity = 86400};
+    struct options options = {.remember = 100000, .rate = 60, .connections = 64, .validity = 86400, .skew = 300};
     struct cache cache = {.fd = -1};
     struct certificates certificates = {.x509 = NULL};
     struct web *web = NULL;
@@ -229,6 +265,7 @@ int main(int argc, char **argv)
         web_stop(web);
     }
     rate_close(&kms.rate);
+    redis_close(kms.redis);
     cache_close(&cache);
     certificates_close(&certificates);
     users_free(&kms.users);

@@ -32,8 +32,9 @@ struct asked {
     size_t number;   /* of that user */
     bool verified;   /* the owner has made the message, and it is no replay */
     bool taken;
-    unsigned wait;      /* seconds, if the owner has sent too many */
-    char at_fault[128]; /* what is, or nothing */
+    unsigned wait;                /* seconds, if the owner has sent too many */
+    struct redis_refusal refusal; /* its text is NULL unless Redis can't tell if the message is new */
+    char at_fault[128];           /* what is, or nothing */
 };
 
 static void note_owner(struct asked *asked, const struct mkt_id *id)
@@ -146,6 +147,15 @@ static mkt_ntp now(void)
     return mkt_ntp_from_unix(t.tv_sec) | ((uint64_t)t.tv_nsec << 32) / 1000000000;
 }
 
+/* Looks into the replay cache, and remembers the message there if it may be served. */
+static enum mkt_err look(struct asked *asked, struct mkt_span tag, mkt_ntp until, bool served)
+{
+    const struct kms *kms = asked->kms;
+    if (kms->redis != NULL)
+        return redis_look(kms->redis, tag, until, served, &asked->refusal);
+    return (served ? mkt_replay_check : mkt_replay_peek)(kms->cache, tag, now(), until);
+}
+
 /*
  * The library asks this last. So a forgery, or an old message, does not get here, and a replay does not get past the
  * look into the cache: only messages that are served count.
@@ -154,13 +164,13 @@ static enum mkt_err remember(void *user, struct mkt_span tag, mkt_ntp until)
 {
     struct asked *asked = user;
     const struct kms *kms = asked->kms;
-    const mkt_ntp at = now();
-    enum mkt_err err = mkt_replay_peek(kms->cache, tag, at, until);
-    if (err != MKT_OK)
-        return err;
-    asked->wait = rate_wait(&kms->rate, asked->number);
-    err = asked->wait > 0 ? MKT_E_DENIED : mkt_replay_check(kms->cache, tag, at, until);
+    const unsigned wait = rate_wait(&kms->rate, asked->number);
+    enum mkt_err err = look(asked, tag, until, wait == 0);
     asked->verified = mkt_err_class(err) != MKT_CLASS_FRESHNESS;
+    if (err == MKT_OK && wait > 0) {
+        asked->wait = wait;
+        return MKT_E_DENIED;
+    }
     if (err == MKT_OK)
         rate_count(&kms->rate, asked->number);
     return err;
@@ -317,6 +327,7 @@ static enum mkt_err serve(struct asked *asked, struct mkt_csb **csb, const struc
     struct mkt_settings settings;
     mkt_settings_init(&settings, mkt_id_uri(asked->kms->id));
     settings.application = none; /* any */
+    settings.skew = asked->kms->skew;
     settings.bundle_size = MKT_CSB_SIZE + 2 * in.n;
     settings.public_keys = keys_of(asked);
     enum mkt_err err = mkt_csb_new(csb, MKT_KMS, host, &settings);
@@ -377,6 +388,12 @@ void tickets_serve(void *user, const char *requesttype, struct mkt_span in, stru
     if (asked.wait > 0) {
         put_off(outcome, asked.wait);
         snprintf(text, sizeof text, "refused, the user must wait %u s", asked.wait);
+    } else if (asked.refusal.text != NULL) {
+        outcome->status = HTTP_SERVICE_UNAVAILABLE;
+        outcome->text = "nobody can tell now if the message is a replay: make a new one later";
+        outcome->retry_after = asked.refusal.wait;
+        outcome->message.n = 0;
+        snprintf(text, sizeof text, "refused, %s", asked.refusal.text);
     } else if (err != MKT_OK) {
         snprintf(text, sizeof text, "refused, %s: %s%s%s%s", mkt_err_name(err), mkt_err_text(err),
                  asked.at_fault[0] != '\0' ? ": " : "", asked.at_fault,

@@ -4,6 +4,7 @@
 #define EXAMPLES_TICKETS_H
 
 #include "rate.h"
+#include "redis.h"
 #include "users.h"
 #include "web.h"
 
@@ -17,6 +18,8 @@ struct kms {
     uint32_t validity; /* the most seconds, from now on, that a ticket is valid for */
     struct users users;
     struct rate rate;
+    uint32_t skew;       /* seconds */
+    struct redis *redis; /* has the replay cache; NULL: `cache` has it */
     const struct mkt_replay *cache;
 };
 
