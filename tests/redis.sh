@@ -17,10 +17,6 @@ done
 program() { echo "$(cd "$(dirname "$1")" && pwd)/${1##*/}"; }
 kms=$(program "$1")
 load=$(program "$2")
-"$kms" --listen 127.0.0.1:0 --users none --replay unix:/none 2>&1 | grep -q 'without hiredis' && {
-    echo "redis.sh: the KMS was built without hiredis: install libhiredis-dev" >&2
-    exit 77
-}
 failed=0
 running=
 redis=
@@ -36,6 +32,10 @@ user alice-1 sip:alice@example.com a0$key
 user bob-1 sip:bob@example.com b0$key
 tpk tpk-1 $key
 END
+if "$kms" --listen 127.0.0.1:0 --users users --replay unix:/none 2>&1 | grep -q 'without hiredis'; then
+    echo "redis.sh: the KMS was built without hiredis: install libhiredis-dev" >&2
+    exit 77
+fi
 echo secret >password
 cp /dev/null redis.log
 
@@ -173,7 +173,7 @@ skew="--skew 4"
 name="Redis is emptied"
 "$load" --kms "$two" --users users --calls 1 --clients 1 --keep second >load.log 2>load.err
 cli flushall >/dev/null
-for try in 1 2 3; do
+for _ in 1 2 3; do
     for to in "$one" "$two"; do
         expect [ "$(post second.ticketrequest "$to" ticketrequest)" != 200 ]
     done
