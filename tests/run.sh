@@ -4,7 +4,7 @@
 # Debian's packages.
 #
 #   tests/run.sh [WAY...]     of: release dist notls nettle debug clang msan thread valgrind fuzz network; all by default.
-#                             network is media servers, and user agents with Kamailio, which all others leave out
+#                             network is media servers, user agents with Kamailio, and Redis, which all others leave out
 #   FUZZ_SECONDS=60           how long each fuzz target runs; 5 by default
 #   HANDSHAKES=2000           how many handshakes are made at once with ThreadSanitizer; 600 by default
 #   REPLAYS=200000            how many messages a flood has; 2,000 by default
@@ -187,8 +187,8 @@ run() {
             check --no-suite scripts --timeout-multiplier 20 --wrapper "$memcheck"
         ;;
     network)
-        say "gcc, debug with ASan and UBSan, media servers and user agents in a SIP network"
-        need $packages libsofia-sip-ua-dev kamailio python3
+        say "gcc, debug with ASan and UBSan, media servers, user agents in a SIP network, Redis"
+        need $packages libsofia-sip-ua-dev kamailio python3 libhiredis-dev redis-server
         export CC=gcc
         compile network -Dtests=enabled $memory -Doptimization=g && check --suite network
         ;;
