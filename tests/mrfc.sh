@@ -237,6 +237,10 @@ expect [ "$(grep -c '^sip: INVITE 200$' sip.err)" = 3 ]
 expect says '^sip: INVITE 488$' sip.err
 expect says 'call [0-9a-f]*: 488: the message was taken or made before$' kamailio.log
 
+dial_in "a re-INVITE overtakes the ACK" udp "$from_kms" x=y "again overtake"
+good
+expect [ "$(grep -c '^sip: INVITE 200$' sip.err)" = 2 ]
+
 dial_in "an INVITE that a proxy has forked" udp "$from_kms --no-fork" x=y branch
 good
 expect says '^sip: INVITE 482$' sip.err

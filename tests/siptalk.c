@@ -16,6 +16,7 @@
  *     twice       sends the INVITE twice: there must be one answer
  *     late        sends the ACK after the 200 has come again
  *     again       sends the description in a re-INVITE, too
+ *     overtake    sends the re-INVITE before the ACK to the 200 before it, as UDP may deliver them
  *     cross       before it answers, sends an INVITE of its own in the dialog
  *     cancel      sends CANCEL when 100 is here
  *     replay      after the call, sends the description in another INVITE
@@ -290,27 +291,29 @@ static int final(const struct dialog *d, const char *method, bool quiet)
     }
 }
 
+/* What a response says of the dialog; the ACK to a 2xx has a branch of its own. */
+static void learn(struct dialog *d, bool success)
+{
+    char to[256], contact[256];
+    header(message, "To", to, sizeof to);
+    parameter(to, ";tag=", d->peer_tag, sizeof d->peer_tag);
+    if (!success)
+        return;
+    draw(d->branch, sizeof d->branch, "z9hG4bK");
+    if (header(message, "Contact", contact, sizeof contact)) {
+        const char *at = strchr(contact, '<');
+        if (at != NULL)
+            snprintf(d->uri, sizeof d->uri, "%.*s", (int)strcspn(at + 1, ">"), at + 1);
+    }
+}
+
 static void ack(struct dialog *d, bool success)
 {
-    char branch[64], to[256], contact[256], tag[128], uri[256];
-    header(message, "To", to, sizeof to);
-    snprintf(branch, sizeof branch, "%s", d->branch);
-    snprintf(tag, sizeof tag, "%s", d->peer_tag);
-    snprintf(uri, sizeof uri, "%s", d->uri);
-    parameter(to, ";tag=", d->peer_tag, sizeof d->peer_tag);
-    if (success) {
-        draw(d->branch, sizeof d->branch, "z9hG4bK");
-        if (header(message, "Contact", contact, sizeof contact)) {
-            const char *at = strchr(contact, '<');
-            if (at != NULL)
-                snprintf(d->uri, sizeof d->uri, "%.*s", (int)strcspn(at + 1, ">"), at + 1);
-        }
-    }
+    const struct dialog before = *d;
+    learn(d, success);
     request(d, "ACK", "", "", 0);
-    if (success)
-        return;
-    snprintf(d->branch, sizeof d->branch, "%s", branch);
-    snprintf(d->peer_tag, sizeof d->peer_tag, "%s", tag);
+    if (!success)
+        *d = before;
 }
 
 static void print_body(void)
@@ -421,7 +424,11 @@ static int call(char **argv)
     print_body();
     if (word("late"))
         final(&d, "INVITE", false);
-    ack(&d, true);
+    if (word("overtake"))
+        learn(&d, true);
+    else
+        ack(&d, true);
+    other = d;
     if (word("again")) {
         new_request(&d);
         invite(&d);
@@ -430,6 +437,8 @@ static int call(char **argv)
         else
             ack(&d, false);
     }
+    if (word("overtake"))
+        request(&other, "ACK", "", "", 0);
     talk(&d);
     if (word("replay")) {
         begin(&other, argv);

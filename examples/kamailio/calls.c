@@ -148,6 +148,18 @@ static int answer_first(const struct said *said, struct mkt_sdp *offer, enum mkt
     return answer_offer(call, offer);
 }
 
+static int take_ack(const struct said *said)
+{
+    struct call *call = call_of(said);
+    if (call == NULL || call->state != ANSWERED)
+        return CALL_NONE;
+    call_drop(&call->line);
+    call->line = call->next_line;
+    call->next_line = (str)STR_NULL;
+    call->kept = call->next_kept;
+    return wait_for(call, READY, 0);
+}
+
 static int answer(const struct said *said, enum mkt_setup able)
 {
     struct call *call = call_of(said);
@@ -158,6 +170,8 @@ static int answer(const struct said *said, enum mkt_setup able)
         return refuse(&said->id, 482, "this INVITE came another way, too"); /* RFC 3261 8.2.2.2 */
     if (call != NULL && call->state == OFFERED)
         return refuse(&said->id, 491, "our own INVITE has no answer yet"); /* RFC 3261 14.2 */
+    if (call != NULL && call->state == ANSWERED) /* RFC 3261 14.1: our 200 is there, or nobody may send this INVITE */
+        take_ack(said);
     if (call != NULL && call->state != READY)
         return refuse(&said->id, 500, "the INVITE before it is not done yet");
     if (said->sdp.n == 0)
@@ -289,18 +303,6 @@ static int take_kms(const str *id, struct mkt_span message, const struct said *i
         return offer_stream(call, ticket);
     mkt_ticket_free(ticket);
     return give_up(call, err, NULL);
-}
-
-static int take_ack(const struct said *said)
-{
-    struct call *call = call_of(said);
-    if (call == NULL || call->state != ANSWERED)
-        return CALL_NONE;
-    call_drop(&call->line);
-    call->line = call->next_line;
-    call->next_line = (str)STR_NULL;
-    call->kept = call->next_kept;
-    return wait_for(call, READY, 0);
 }
 
 /* A final response to our INVITE can have a MIKEY Error message about it. */
